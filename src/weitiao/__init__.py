@@ -1,0 +1,33 @@
+"""weitiao (微调): from a table of examples and a pretrained model to a tuned, tested and explained one.
+
+    import weitiao as wt
+
+    run = wt.train("recipe.yaml")
+    run.results["verdict"]["sentence"]
+    run.predict(["A wonderful film."])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weitiao.api import Run, check, evaluate, init, load, runs, train
+    from weitiao.core.errors import WeitiaoError
+    from weitiao.core.recipe import Recipe
+
+__version__ = "0.1.0"
+_HOMES = {
+    **dict.fromkeys(("Run", "check", "evaluate", "init", "load", "runs", "train"), "weitiao.api"),
+    "WeitiaoError": "weitiao.core.errors",
+    "Recipe": "weitiao.core.recipe",
+}
+__all__ = ["Recipe", "Run", "WeitiaoError", "check", "evaluate", "init", "load", "runs", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    # Words are looked up when they are used, so that `import weitiao` costs nothing.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'weitiao' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,0 +1,5 @@
+"""`python -m weitiao` is `weitiao`."""
+
+from weitiao.cli import main
+
+main()

@@ -1,0 +1,252 @@
+"""The two contracts, and the things that pass between rooms.
+
+    Record --task.encode--> Example --collate--> Batch --task.loss--> a sum --engine--> a step
+                                                 Batch --task.predict--> one dict a row --judge--> numbers
+
+A `Method` says which parameters train, and how; a `Task` says what is learnt.  The training loop knows both only
+by what is written here.  Torch is named in annotations alone, so that this room stays light.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Off: TypeAlias = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row as read, which knows where it stands."""
+
+    file: str
+    line: int
+    values: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """`reviews.csv line 218`, as errors say it."""
+        return f"{self.file} line {self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One encoded record."""
+
+    inputs: Mapping[str, Sequence[int]]
+    """Sequences of one length, by the model's argument name, such as `input_ids`."""
+    target: Any = None
+    """What the row should give, where it is not a sequence (a class index)."""
+    trained: int = 1
+    """How many things of this row the loss counts: 1 label, or so many tokens."""
+    tokens_lost: int = 0
+    """Tokens that `max_length` cut off."""
+    trained_lost: int = 0
+    """How many of the lost tokens would have been trained."""
+
+    def __len__(self) -> int:
+        return len(self.inputs["input_ids"])
+
+
+@dataclass(slots=True)
+class Batch:
+    """Stacked examples: what the model is called with, and what is expected."""
+
+    inputs: dict[str, Any]
+    """Tensors by the model's argument name."""
+    target: Any
+    """Class indices (B,), or None."""
+    trained: int
+    """Sum of the examples' `trained`."""
+    rows: list[int]
+    """Which examples these are, by index."""
+    tokens: int
+    """Real tokens."""
+    padding: int
+    """Padding tokens."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What the task keeps for itself (row boundaries, reference scores)."""
+
+    def to(self, device: Any) -> Batch:
+        """The same batch on `device`."""
+        self.inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
+        self.target = self.target if self.target is None else self.target.to(device)
+        return self
+
+
+class Processor(Protocol):
+    """A tokenizer as Transformers has it; only what the rooms use."""
+
+    pad_token_id: int | None
+    eos_token_id: int | None
+
+    def __call__(self, text: Any, **options: Any) -> Any:
+        """Encode one text or several."""
+        ...
+
+
+class Method(ABC):
+    """How a model is tuned.  Final subclasses are frozen dataclasses; their fields are their settings.
+
+    A parameter of a module that the method put in is trained because `trains` says so, like any other: `trains`
+    is asked about every parameter of the model after `attach`.
+    """
+
+    summary: ClassVar[str]
+    """One line for `weitiao methods`."""
+    source: ClassVar[str]
+    """The paper."""
+    foldable: ClassVar[bool]
+    """Can the change be folded into the base weights without changing the output?"""
+    starts_as_base: ClassVar[bool]
+    """Before the first step, is the output the base model's?"""
+    layout: ClassVar[Literal["pretrained", "peft"]]
+    """How the tuned model is saved: the whole of it, or PEFT's adapter files beside a base."""
+    learning_rate: ClassVar[float]
+    """The peak learning rate when the recipe gives none."""
+
+    @abstractmethod
+    def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
+        """Does this parameter train?  `head` holds the names of the task's new output layer, which has no base."""
+
+    def refuses(self, task: Task) -> str:
+        """Why this method makes no sense with `task`; empty when it does."""
+        return ""
+
+    def attach(self, model: nn.Module, head: frozenset[str]) -> nn.Module:
+        """Put new modules in; the base weights stay as they are."""
+        return model
+
+    def on_step(self, model: nn.Module, progress: float) -> None:
+        """Before every optimiser step; `progress` goes from 0 to 1 (gradual unfreezing, AdaLoRA's budget)."""
+        return
+
+    def penalty(self, model: nn.Module) -> Tensor | float:
+        """Added to the mean loss of a step (AdaLoRA's orthogonality)."""
+        return 0.0
+
+    def fold(self, model: nn.Module) -> nn.Module:
+        """Undo `attach`, keep the effect: plain base modules again.  Only when `foldable`."""
+        return model
+
+    def switch(self, model: nn.Module, *, on: bool) -> None:
+        """Turn the modules that `attach` put in on or off."""
+        return
+
+    def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
+        """Copies of the base weights that are going to train: what `off` needs to give the base back."""
+        return {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+
+    @contextmanager
+    def off(self, model: nn.Module, snapshot: Mapping[str, Tensor]) -> Iterator[None]:
+        """The model as it was before training (the reference of DPO); swaps weights in place and back."""
+        weights = dict(model.named_parameters())
+        tuned = {name: weights[name].data for name in snapshot}
+        self.switch(model, on=False)
+        for name, before in snapshot.items():
+            weights[name].data = before
+        try:
+            yield
+        finally:
+            for name, after in tuned.items():
+                weights[name].data = after
+            self.switch(model, on=True)
+
+    def peft_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
+        """PEFT's `adapter_config.json`, less the base and task, when `layout` is `peft`."""
+        return {}
+
+    def peft_name(self, name: str) -> str:
+        """PEFT's name of the trained parameter `name`, less its `base_model.model.` prefix."""
+        return name
+
+
+class Task(ABC):
+    """What is learnt: columns in, loss and predictions out.  Final subclasses are frozen dataclasses."""
+
+    summary: ClassVar[str]
+    """One line for `weitiao tasks`."""
+    formats: ClassVar[tuple[str, ...]]
+    """Row formats of `data.formats` that it understands."""
+    columns: ClassVar[Mapping[str, str]]
+    """Columns of a converted record -> what they hold; the first one is its `key`."""
+    auto_class: ClassVar[str]
+    """Which Transformers Auto class is loaded."""
+    peft_task_type: ClassVar[str]
+    """PEFT's name of this kind of model."""
+    primary: ClassVar[str]
+    """The metric that a reader looks at first."""
+    higher_is_better: ClassVar[bool]
+    """Whether more of `primary` is better."""
+    judge: ClassVar[str]
+    """Which judge of `evaluate` turns predictions into results."""
+    needs_base: ClassVar[bool] = False
+    """Does `look` ask the model as it was (the reference of DPO)?  Then copies of the base weights are kept."""
+    generates: ClassVar[bool] = False
+    """Can it answer in words (`weitiao chat`)?"""
+
+    def key(self, record: Record) -> str:
+        """The text by which two rows count as the same row."""
+        return str(record.values[next(iter(self.columns))])
+
+    def group(self, record: Record) -> str:
+        """The text whose rows stay together on one side of the split; the key, unless a row has several parts."""
+        return self.key(record)
+
+    def stratum(self, record: Record) -> str:
+        """The label whose share is kept equal over the splits; empty when there is none."""
+        return ""
+
+    @abstractmethod
+    def faults(self, record: Record) -> str:
+        """Why a converted record cannot be used; empty when it can."""
+
+    def learn(self, records: Sequence[Record]) -> Task:
+        """This task with what only the data can tell (the label set).
+
+        Raises:
+            WeitiaoError: when the records as a whole cannot teach it.
+        """
+        return self
+
+    def model_options(self) -> dict[str, Any]:
+        """Keywords for `from_pretrained` (number and names of labels)."""
+        return {}
+
+    @abstractmethod
+    def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
+        """One example a record, in order, each at most `limit` tokens long."""
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
+        """Stack examples; `rows` are their indices."""
+
+    def look(self, model: nn.Module, batch: Batch, off: Off) -> Batch:
+        """Without gradient, before the loss: sample, score, ask the model as it was (`with off(): ...`)."""
+        return batch
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss *summed* over what is trained; the engine divides by the count of the whole step."""
+
+    @abstractmethod
+    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
+        """One prediction a row, in the batch's order, plain Python values."""
+
+    @abstractmethod
+    def measure(self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]) -> dict[str, float]:
+        """Cheap metrics for choosing during training, `loss` among them."""
+
+    @abstractmethod
+    def reference(self, record: Record) -> dict[str, Any]:
+        """What a reader of `predictions.jsonl` compares a prediction with; the judge reads it too."""
+
+    def record(self, text: str) -> dict[str, Any]:
+        """The columns of a text of which nothing else is known (`weitiao predict`)."""
+        return {}

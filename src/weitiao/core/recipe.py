@@ -1,0 +1,321 @@
+"""The one configuration: what is asked, from a file, keyword arguments or `key=value` words, checked strictly.
+
+    recipe.yaml + ["method.r=8"]  ->  Recipe.read(path, overrides)  ->  Recipe  ->  recipe.to_yaml()
+
+Sections are the stages; keys inside are spelt as in Transformers and PEFT.  An unknown key is an error that
+names the nearest one; spellings of older versions and of other tools are known by name.  Settings of the method
+and of the task live with them (`methods/`, `tasks/`) and are checked by the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from weitiao.core.errors import did_you_mean, fault
+
+# Spellings of older Transformers, TRL, LLaMA-Factory and Axolotl -> ours.
+RENAMED = {
+    "evaluation_strategy": "train.eval_strategy",
+    "num_epochs": "train.num_train_epochs",
+    "epochs": "train.num_train_epochs",
+    "lr": "train.learning_rate",
+    "batch_size": "train.per_device_train_batch_size",
+    "micro_batch_size": "train.per_device_train_batch_size",
+    "per_gpu_train_batch_size": "train.per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "train.per_device_eval_batch_size",
+    "warmup_ratio": "train.warmup_steps (a value below 1 is a share)",
+    "group_by_length": "train.train_sampling_strategy: group_by_length",
+    "lr_scheduler": "train.lr_scheduler_type",
+    "patience": "train.early_stopping_patience",
+    "overwrite_output_dir": "a new output_dir (a run never overwrites another)",
+    "logging_dir": "output_dir (log.jsonl lies in the run folder)",
+    "model_name_or_path": "model",
+    "base_model": "model",
+    "dataset": "data.train",
+    "datasets": "data.train",
+    "train_file": "data.train",
+    "max_seq_length": "data.max_length",
+    "cutoff_len": "data.max_length",
+    "sequence_len": "data.max_length",
+    "val_size": "data.split.validation",
+    "val_set_size": "data.split.validation",
+    "test_size": "data.split.test",
+    "template": "the chat template of the model's own tokenizer",
+    "stage": "task",
+    "finetuning_type": "method",
+    "peft_type": "method",
+    "lora_rank": "method.r",
+    "lora_r": "method.r",
+    "rank": "method.r",
+    "alpha": "method.lora_alpha",
+    "lora_target": "method.target_modules",
+    "lora_target_modules": "method.target_modules",
+    "random_state": "seed",
+}
+
+
+class Section(BaseModel):
+    """A part of the recipe: frozen, no unknown keys, each key's meaning under it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Named = Annotated[dict[str, Any], BeforeValidator(_named)]
+DEFAULT_METHOD = "lora"
+
+
+def _named_method(value: Any) -> Any:
+    value = _named(value)
+    return {"name": DEFAULT_METHOD, **value} if isinstance(value, dict) else value
+
+
+class Split(Section):
+    """How rows are dealt into train, validation and test; equal texts always go to the same side."""
+
+    validation: Share = 0.15
+    """Share of the rows that choose (early stopping, best checkpoint)."""
+    test: Share = 0.15
+    """Share of the rows that judge at the end and are seen by nothing before."""
+    stratify: bool = True
+    """Keep every label's share the same in all three."""
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Split:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must stay below 1")
+        return self
+
+
+class Data(Section):
+    """Which rows, and what becomes of the odd ones."""
+
+    train: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    """One file or several (CSV, TSV, JSON, JSONL), or the name of an embedded data set; `#500` takes a sample."""
+    columns: dict[str, str] = {}
+    """Our column name -> the file's, such as `{text: review, label: stars}`."""
+    format: Literal["auto", "table", "alpaca", "messages", "prompt_completion"] = "auto"
+    """How the columns are to be understood; `auto` goes by their names."""
+    encoding: str = "auto"
+    """Character encoding of the files; `auto` takes UTF-8 (with or without BOM), else GB18030, and says which."""
+    bad_rows: Literal["fail", "skip"] = "fail"
+    """What to do when rows cannot be used: stop and name them, or leave them out, counted in the ledger."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Rows that repeat an earlier one: leave out, counted, or keep (always on one side of the split)."""
+    max_length: Annotated[int, Field(ge=2)] | None = None
+    """Longest row in tokens; default: as many positions as the model has."""
+    overlong: Literal["truncate", "drop", "fail"] = "truncate"
+    """What to do with longer rows; each is counted, with the tokens lost."""
+    split: Split = Split()
+
+
+class Train(Section):
+    """How the optimiser goes."""
+
+    num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
+    """Passes over the training rows."""
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Stop after so many optimiser steps, whatever the epochs say."""
+    per_device_train_batch_size: Annotated[int, Field(ge=1)] = 16
+    """Rows in one forward pass of training."""
+    per_device_eval_batch_size: Annotated[int, Field(ge=1)] = 64
+    """Rows in one forward pass of evaluation."""
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    """Forward passes per optimiser step; the loss is normalised over all of them together."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak learning rate; default: the method's own."""
+    lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
+    """How the rate goes after the warm-up."""
+    warmup_steps: Annotated[float, Field(ge=0)] = 0.06
+    """Steps of linear warm-up; below 1 it is a share of all steps."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's decay of weight matrices; biases and norms have none."""
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them."""
+    bf16: bool | Literal["auto"] = "auto"
+    """bfloat16 arithmetic with float32 trained weights; `auto`: where the processor multiplies bfloat16 itself."""
+    train_sampling_strategy: Literal["group_by_length", "random"] = "group_by_length"
+    """Rows of like length together (hardly any padding), or plainly shuffled."""
+    eval_strategy: Literal["epoch", "steps", "no"] = "epoch"
+    """When the validation rows are looked at."""
+    eval_steps: Annotated[int, Field(ge=1)] = 100
+    """Steps between two evaluations when `eval_strategy` is `steps`."""
+    save_strategy: Literal["epoch", "steps", "best", "no"] = "epoch"
+    """When a checkpoint is written; the best one is always written when `load_best_model_at_end` asks for it."""
+    save_steps: Annotated[int, Field(ge=1)] = 100
+    """Steps between two checkpoints when `save_strategy` is `steps`."""
+    save_total_limit: Annotated[int, Field(ge=1)] = 2
+    """Checkpoints kept; the best is never deleted."""
+    load_best_model_at_end: bool = True
+    """End with the weights that did best on the validation rows, not with the last ones."""
+    metric_for_best_model: str = "loss"
+    """The validation metric that decides what is best."""
+    early_stopping_patience: Annotated[int, Field(ge=1)] | None = 3
+    """Evaluations without a gain before stopping; null never stops early."""
+
+
+class Evaluate(Section):
+    """How the locked test rows judge."""
+
+    untuned: bool = True
+    """Judge the model before tuning on the same rows."""
+    baseline: Literal["tfidf", "none"] = "tfidf"
+    """A classical baseline in the same table (text classification)."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage of the intervals."""
+    resamples: Annotated[int, Field(ge=100)] = 1000
+    """Bootstrap resamples behind the intervals."""
+    samples: Annotated[int, Field(ge=0)] = 4
+    """Test prompts answered before and after tuning (generative tasks)."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 80
+    """Longest sample answer."""
+
+
+class Recipe(Section):
+    """Everything that is asked of one run."""
+
+    model: str
+    """An embedded name (`weitiao models`), a folder, or a hub id."""
+    task: Named
+    """What is learnt (`weitiao tasks`)."""
+    method: Annotated[dict[str, Any], BeforeValidator(_named_method)] = {"name": DEFAULT_METHOD}
+    """Which parameters train, and how (`weitiao methods`)."""
+    data: Data = Data()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides initialisation, order, dropout and split."""
+    output_dir: str
+    """The run folder."""
+
+    @classmethod
+    def read(cls, source: str | Path | Mapping[str, Any], overrides: Iterable[str] = ()) -> Recipe:
+        """The recipe in a YAML file or a mapping, with `key=value` words on top.
+
+        Raises:
+            WeitiaoError: `file_missing`, `bad_yaml`, `unknown_key`, `missing_key`, `wrong_value` or `bad_override`.
+        """
+        tree = dict(source) if isinstance(source, Mapping) else read_yaml(Path(source))
+        tree = {key: _named(value) if key in ("task", "method") else value for key, value in tree.items()}
+        for word in overrides:
+            tree = _override(tree, word)
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            raise _explain(error) from None
+
+    def to_yaml(self) -> str:
+        """The whole recipe, every default written out; reading it back gives the same recipe."""
+        return yaml.safe_dump(self.model_dump(mode="json"), allow_unicode=True, sort_keys=False)
+
+    def to_commented_yaml(self) -> str:
+        """The whole recipe with the meaning of every key above it, to start from."""
+        return "\n".join(_commented(self, indent="")) + "\n"
+
+
+def _commented(section: Section, *, indent: str) -> list[str]:
+    lines = []
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        lines += [f"{indent}# {line}" for line in (field.description or "").splitlines()]
+        if isinstance(value, Section):
+            lines += [f"{indent}{name}:", *_commented(value, indent=indent + "  ")]
+        else:
+            shown = yaml.safe_dump({name: value}, allow_unicode=True, default_flow_style=None, sort_keys=False, width=1000)
+            lines += [indent + line for line in shown.rstrip().splitlines()]
+    return lines
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """PyYAML keeps the last of two equal keys in silence; here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f'"{key}" stands twice', key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        WeitiaoError: `file_missing`, or `bad_yaml` with the line.
+    """
+    if not path.is_file():
+        raise fault("file_missing", path=path)
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise fault("bad_yaml", path=path, line=line, why=error.problem) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise fault("bad_yaml", path=path, line=0, why=error) from None
+    if not isinstance(tree, dict):
+        raise fault("bad_yaml", path=path, line=1, why="a recipe is a list of `key: value` lines")
+    return tree
+
+
+def _override(tree: dict[str, Any], word: str) -> dict[str, Any]:
+    key, equals, text = word.partition("=")
+    if not equals or not key:
+        raise fault("bad_override", word=word)
+    try:
+        value = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        value = text  # such as `a: b: c`, which is a plain sentence to whoever typed it
+    first, *rest = key.split(".")
+    if not rest:
+        return {**tree, first: _named(value) if first in ("task", "method") else value}
+    inner = tree.get(first)
+    if inner is not None and not isinstance(inner, dict):
+        raise fault("bad_override", word=word)
+    return {**tree, first: _override(inner or {}, f"{'.'.join(rest)}={text}")}
+
+
+def known_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
+    """Every key of the recipe with its path, such as `train.learning_rate`."""
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            keys += known_keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _explain(error: ValidationError) -> Exception:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "constrained")))
+    last = str(first["loc"][-1]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        section = place.rpartition(".")[0]
+        siblings = [key.rpartition(".")[2] for key in known_keys() if key.rpartition(".")[0] == section]
+        hint = did_you_mean(last, siblings)
+        if last in RENAMED:
+            hint = f" -> {RENAMED[last]}"
+        elif not hint:
+            elsewhere = [key for key in known_keys() if key.rpartition(".")[2] == last]
+            hint = f" -> {elsewhere[0]}" if elsewhere else ""
+        return fault("unknown_key", key=place, hint=hint, known=", ".join(siblings))
+    if first["type"] == "missing":
+        return fault("missing_key", key=place)
+    return fault("wrong_value", key=place or "recipe", value=first["input"], why=first["msg"])

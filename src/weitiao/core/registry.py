@@ -1,0 +1,105 @@
+"""Two shelves, `method` and `task`: what lies in their folders, and what installed packages add.
+
+    @register("method", "lora")        a class goes onto the shelf under a name
+    build("method", {"name": "lora", "r": 8})  ->  Lora(r=8)
+    names("method")                    ->  ["full", "head", "lora", ...]
+
+A file in `weitiao/methods` or `weitiao/tasks` is on the shelf by being there.  Another package joins with an
+entry point of the group `weitiao.method` or `weitiao.task` that names a module (or a class) which registers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from weitiao.core.errors import did_you_mean, fault
+
+SHELVES = {"method": "weitiao.methods", "task": "weitiao.tasks"}
+Kind = TypeVar("Kind", bound=type)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name on a shelf: its class and the settings that the name presets (QLoRA is LoRA with `base_bits=4`)."""
+
+    name: str
+    kind: type
+    preset: Mapping[str, Any]
+
+
+_entries: dict[str, dict[str, Entry]] = {shelf: {} for shelf in SHELVES}
+
+
+def register(shelf: str, name: str, **preset: Any) -> Callable[[Kind], Kind]:
+    """Put the decorated dataclass onto `shelf` as `name`, with `preset` settings."""
+
+    def put(kind: Kind) -> Kind:
+        _entries[shelf][name] = Entry(name, kind, preset)
+        return kind
+
+    return put
+
+
+@cache
+def _fill(shelf: str) -> None:
+    package = importlib.import_module(SHELVES[shelf])
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    for point in entry_points(group=f"weitiao.{shelf}"):
+        point.load()
+
+
+def names(shelf: str) -> list[str]:
+    """Every name on the shelf, sorted."""
+    _fill(shelf)
+    return sorted(_entries[shelf])
+
+
+def entry(shelf: str, name: str) -> Entry:
+    """The entry of that name.
+
+    Raises:
+        WeitiaoError: `unknown_name`, with the nearest name, when nothing is called so.
+    """
+    known = names(shelf)
+    if name not in known:
+        raise fault(
+            "unknown_name", shelf=shelf, name=name, hint=did_you_mean(name, known), known=", ".join(known)
+        )
+    return _entries[shelf][name]
+
+
+def build(shelf: str, settings: Mapping[str, Any]) -> Any:
+    """The thing that `settings` describe: its `name`, and the fields of its dataclass, checked one by one.
+
+    Raises:
+        WeitiaoError: `unknown_name`, `unknown_key` (with "did you mean") or `wrong_value`.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    found = entry(shelf, str(settings.get("name", "")))
+    given = {key: value for key, value in settings.items() if key != "name"}
+    fields = [field.name for field in dataclasses.fields(found.kind) if field.init]
+    for key in given:
+        if key not in fields:
+            known = ", ".join(fields) or "-"
+            raise fault("unknown_key", key=f"{shelf}.{key}", hint=did_you_mean(key, fields), known=known)
+    try:
+        adapter = TypeAdapter(found.kind)
+        return adapter.validate_python({**found.preset, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join([shelf, *map(str, first["loc"])])
+        raise fault("wrong_value", key=key, value=first["input"], why=first["msg"]) from None
+
+
+def settings_of(name: str, thing: Any) -> dict[str, Any]:
+    """The way back: `{"name": name, ...}` with every field written out, as it stands in a recipe."""
+    return {"name": name, **{f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.init}}

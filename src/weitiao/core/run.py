@@ -1,0 +1,234 @@
+"""The run folder: the one thing that stages share.
+
+    runs/reviews-lora/  recipe.yaml  facts.json  log.jsonl  data/  checkpoint-*/  model/  results.json  report.html
+
+Weights are safetensors, everything else is text; a file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.errors import fault
+from weitiao.core.recipe import Recipe, read_yaml
+
+PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
+
+
+@contextmanager
+def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
+    """Turn "no space" and "no permission" into coded errors that name `path`.
+
+    Raises:
+        WeitiaoError: `disk_full` or `no_permission`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            parent = next((p for p in (path, *path.parents) if p.exists()), Path("."))
+            free = shutil.disk_usage(parent).free
+            raise fault("disk_full", path=path, needed_mb=needed_bytes / 1e6, free_mb=free / 1e6) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise fault("no_permission", action="write", path=path) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise fault("not_a_folder", path=path) from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all: temporary file, fsync, rename."""
+    with disk(path, needed_bytes=len(text)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_text` of indented JSON; text stays readable in every script."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_lines(path: Path, values: Iterable[Any]) -> None:
+    """`write_text` of one JSON value a line."""
+    write_text(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON values of a `.jsonl` file; a last line that a crash cut short is left out."""
+    if not path.exists():
+        return []
+    values = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            values.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return values
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and plain files of one run."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """Where the tuned model lies."""
+        return self.path / "model"
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was asked."""
+        return Recipe.read(self.path / "recipe.yaml")
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder; empty when it is not there yet."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def log(self, **facts: Any) -> None:
+        """Add one line to `log.jsonl`, floats in full precision."""
+        with disk(self.path), (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(facts, ensure_ascii=False) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop log lines of steps after `step`, which a resumed run writes again."""
+        lines = [fact for fact in read_lines(self.path / "log.jsonl") if fact.get("step", 0) <= step]
+        write_lines(self.path / "log.jsonl", [fact for fact in lines if fact.get("event") != "end"])
+
+    def checkpoints(self) -> list[Path]:
+        """Checkpoint folders, newest first, sound or not."""
+        found = [p for p in self.path.glob("checkpoint-*") if p.name.rpartition("-")[2].isdigit()]
+        return sorted(found, key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
+
+    @property
+    def finished(self) -> bool:
+        """Has the run been trained to its end?"""
+        return (self.model / "weitiao.json").exists()
+
+    @property
+    def state(self) -> str:
+        """`judged`, `trained` or `unfinished`, for `weitiao runs`."""
+        return "judged" if (self.path / "results.json").exists() else "trained" if self.finished else "unfinished"
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """The run in an existing folder.
+
+    Raises:
+        WeitiaoError: `no_run` when there is none.
+    """
+    folder = RunFolder(Path(path))
+    if not (folder.path / "recipe.yaml").is_file():
+        raise fault("no_run", path=path)
+    return folder
+
+
+@contextmanager
+def claim(recipe: Recipe, *, resume: bool) -> Iterator[RunFolder]:
+    """The run folder of `recipe`, held by this process alone.
+
+    Raises:
+        WeitiaoError: `run_busy` (another process), `run_exists` (finished, or begun and `resume` not asked),
+            `other_recipe` (begun from another recipe, with the keys that differ), `disk_full`, `no_permission`.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = RunFolder(Path(recipe.output_dir))
+    with disk(folder.path):
+        folder.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.path / ".lock")
+        holder = folder.path / ".holder"
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            pid = holder.read_text(encoding="utf-8") if holder.exists() else "?"
+            raise fault("run_busy", path=folder.path, pid=pid) from None
+    try:
+        _admit(folder, recipe, resume=resume)
+        write_text(holder, str(os.getpid()))
+        write_text(folder.path / "recipe.yaml", recipe.to_yaml())
+        yield folder
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool) -> None:
+    before = folder.path / "recipe.yaml"
+    if not before.exists():
+        strangers = [p.name for p in folder.path.iterdir() if p.name not in (".lock", ".holder")]
+        if strangers:
+            raise fault("folder_not_empty", path=folder.path, files=", ".join(sorted(strangers)[:5]))
+        return
+    if not resume:
+        raise fault("run_exists", path=folder.path, state=folder.state)
+    changed = list(differences(read_yaml(before), recipe.model_dump(mode="json")))
+    if changed:
+        raise fault("other_recipe", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """`train.learning_rate: 0.001 -> 0.01` for every key that differs."""
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            yield f"{prefix}{key}: {before} -> {after}"
+
+
+def facts(*, seed: int, device: str, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    """What a reader needs to repeat the run: versions, machine, seed, fingerprints of data and base."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed as a package"
+    return {
+        "weitiao": versions["weitiao"],
+        "versions": versions,
+        "machine": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "memory_gb": memory_gb(),
+            "device": device,
+        },
+        "seed": seed,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fingerprints": dict(fingerprints),
+    }
+
+
+def memory_gb() -> float | None:
+    """Main memory in GiB, where the system tells (Linux, macOS)."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None

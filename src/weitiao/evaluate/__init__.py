@@ -1,0 +1,1 @@
+"""The judge: the locked test rows, tuned beside untuned beside a classical baseline, with intervals."""

@@ -1,0 +1,130 @@
+"""Predictions and truth in, numbers with intervals out.  One judge a kind of task.
+
+    JUDGES[task.judge](references, {"tuned": [...], "untuned": [...]}, ...)  ->  metrics, comparisons, details
+
+Point values are scikit-learn's; intervals are Wilson's for accuracy and the percentile bootstrap for the rest
+(SciPy); pairs of systems are compared on the same rows (exact McNemar; Wilcoxon signed rank).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from weitiao.core.recipe import Evaluate
+
+Systems: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
+Judge: TypeAlias = Callable[..., dict[str, Any]]
+
+
+def judge_labels(
+    references: Sequence[Mapping[str, Any]], systems: Systems, *, settings: Evaluate, seed: int, labels: Sequence[str]
+) -> dict[str, Any]:
+    """Accuracy, macro precision, recall and F1; confusion matrix and per-class table of `tuned`."""
+    from sklearn import metrics
+
+    index = {label: i for i, label in enumerate(labels)}
+    truth = np.array([index[row["label"]] for row in references])
+    guesses = {name: np.array([index[row["label"]] for row in rows]) for name, rows in systems.items()}
+    everything = list(range(len(labels)))
+    tuned = guesses["tuned"]
+    by_class = metrics.precision_recall_fscore_support(truth, tuned, labels=everything, zero_division=0)
+    right = {name: guess == truth for name, guess in guesses.items()}
+    return {
+        "metrics": {name: _label_metrics(truth, guess, len(labels), settings, seed) for name, guess in guesses.items()},
+        "comparisons": {name: _mcnemar(right["tuned"], right[name]) for name in systems if name != "tuned"},
+        "confusion": {
+            "labels": list(labels),
+            "matrix": metrics.confusion_matrix(truth, tuned, labels=everything).tolist(),
+        },
+        "per_class": [
+            {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+            for label, p, r, f, s in zip(labels, *by_class, strict=True)
+        ],
+    }
+
+
+def _label_metrics(truth: Any, guess: Any, classes: int, settings: Evaluate, seed: int) -> dict[str, dict[str, float]]:
+    from scipy import stats
+    from sklearn import metrics
+
+    options = {"labels": list(range(classes)), "average": "macro", "zero_division": 0}
+    right = int((truth == guess).sum())
+    wilson = stats.binomtest(right, len(truth)).proportion_ci(settings.confidence, method="wilson")
+    low, high = _bootstrap(lambda rows: macro_scores(truth[rows], guess[rows], classes), len(truth), settings, seed)
+    points = {
+        "precision": metrics.precision_score(truth, guess, **options),
+        "recall": metrics.recall_score(truth, guess, **options),
+        "f1": metrics.f1_score(truth, guess, **options),
+    }
+    found = {"accuracy": {"value": right / len(truth), "low": float(wilson.low), "high": float(wilson.high)}}
+    for place, (name, value) in enumerate(points.items()):
+        found[name] = {"value": float(value), "low": float(low[place]), "high": float(high[place])}
+    return found
+
+
+def macro_scores(truth: Any, guess: Any, classes: int) -> Any:
+    """Macro precision, recall and F1 as scikit-learn gives them (0 for 0/0), fast enough for a bootstrap: (3,)."""
+    counts = np.bincount(truth * classes + guess, minlength=classes * classes).reshape(classes, classes)
+    hit, said, true = counts.diagonal(), counts.sum(0), counts.sum(1)
+    with np.errstate(invalid="ignore"):
+        scores = np.stack([hit / said, hit / true, 2 * hit / (said + true)])
+    return np.nan_to_num(scores).mean(1)
+
+
+def _bootstrap(statistic: Callable[[Any], Any], rows: int, settings: Evaluate, seed: int) -> tuple[Any, Any]:
+    from scipy import stats
+
+    result = stats.bootstrap(
+        (np.arange(rows),),
+        statistic,
+        n_resamples=settings.resamples,
+        confidence_level=settings.confidence,
+        method="percentile",
+        vectorized=False,
+        rng=np.random.default_rng(seed),
+    )
+    return result.confidence_interval.low, result.confidence_interval.high
+
+
+def _mcnemar(tuned: Any, other: Any) -> dict[str, Any]:
+    """Exact McNemar test on the rows where one is right and the other wrong."""
+    from scipy import stats
+
+    gained, lost = int((tuned & ~other).sum()), int((other & ~tuned).sum())
+    p_value = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    difference = float(tuned.mean() - other.mean())
+    return {"difference": difference, "gained": gained, "lost": lost, "p_value": float(p_value), "test": "exact McNemar"}
+
+
+def judge_likelihood(
+    references: Sequence[Mapping[str, Any]], systems: Systems, *, settings: Evaluate, seed: int, labels: Sequence[str]
+) -> dict[str, Any]:
+    """Loss per trained token and perplexity over the answers."""
+    from scipy import stats
+
+    sums = {name: np.array([row["loss"] for row in rows]) for name, rows in systems.items()}
+    counts = np.array([row["tokens"] for row in systems["tuned"]])
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for name, losses in sums.items():
+
+        def per_token(rows: Any, losses: Any = losses) -> float:
+            return float(losses[rows].sum() / counts[rows].sum())
+
+        low, high = _bootstrap(per_token, len(counts), settings, seed)
+        loss = {"value": per_token(np.arange(len(counts))), "low": float(low), "high": float(high)}
+        found[name] = {"loss": loss, "perplexity": {key: math.exp(min(v, 700.0)) for key, v in loss.items()}}
+    comparisons = {}
+    for name in systems:
+        if name != "tuned":
+            gains = (sums["tuned"] - sums[name]) / counts
+            p_value = float(stats.wilcoxon(gains).pvalue) if np.any(gains) else 1.0
+            difference = found["tuned"]["perplexity"]["value"] - found[name]["perplexity"]["value"]
+            comparisons[name] = {"difference": difference, "p_value": p_value, "test": "Wilcoxon signed rank"}
+    return {"metrics": found, "comparisons": comparisons}
+
+
+JUDGES: dict[str, Judge] = {"labels": judge_labels, "likelihood": judge_likelihood}

@@ -1,0 +1,76 @@
+"""A model's predictions on encoded rows, and its answers to prompts.
+
+    predict(loaded, task, examples)  ->  one dict a row, in the rows' order
+    answer(loaded, messages)         ->  the words that follow
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core.contracts import Example, Task
+from weitiao.data.chat import prompt_text
+from weitiao.data.pack import in_order
+
+if TYPE_CHECKING:
+    from weitiao.models.load import Loaded
+
+
+def predict(
+    loaded: Loaded,
+    task: Task,
+    examples: Sequence[Example],
+    *,
+    batch_size: int = 64,
+    device: str = "cpu",
+    bf16: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Predictions for every example; `progress` hears (rows done, rows)."""
+    import torch
+
+    found: list[dict[str, Any]] = [{}] * len(examples)
+    done = 0
+    loaded.model.eval()
+    with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bf16):
+        for batch in in_order(examples, lambda e, rows: task.collate(e, rows, loaded.processor), batch_size=batch_size):
+            for row, prediction in zip(batch.rows, task.predict(loaded.model, batch.to(device)), strict=True):
+                found[row] = prediction
+            done += len(batch.rows)
+            if progress:
+                progress(done, len(examples))
+    return found
+
+
+def answer(
+    loaded: Loaded,
+    messages: Sequence[Mapping[str, str]],
+    *,
+    max_new_tokens: int,
+    device: str = "cpu",
+    bf16: bool = False,
+    streamer: Any = None,
+    sample: bool = False,
+    temperature: float = 0.7,
+) -> str:
+    """The model's next turn; greedy unless `sample`.  The prompt is rendered as in training."""
+    import torch
+
+    text = prompt_text(messages, loaded.processor)
+    inputs = loaded.processor(text, add_special_tokens=False, return_tensors="pt").to(device)
+    choice = {"do_sample": True, "temperature": temperature} if sample else {"do_sample": False, **NO_SAMPLING}
+    loaded.model.eval()
+    with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bf16):
+        ids = loaded.model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=loaded.processor.pad_token_id,
+            streamer=streamer,
+            **choice,
+        )
+    return loaded.processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+
+
+# Greedy decoding: a model's own generation_config may hold sampling settings, which Transformers would warn about.
+NO_SAMPLING = {"temperature": None, "top_p": None, "top_k": None}

@@ -1,0 +1,40 @@
+"""Where each system's value and interval lie on one scale, for the page to draw as dots and bars.
+
+{system: {metric: {value, low, high}}}, metric  ->  intervals(...)  ->  Intervals, in percent of the width
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Ticks as (percent, text); rows as (system, value, low, high), the last three in percent."""
+
+    ticks: tuple[tuple[float, str], ...]
+    rows: tuple[tuple[str, float, float, float], ...]
+
+
+def intervals(metrics: dict[str, dict[str, Any]], metric: str) -> Intervals | None:
+    """The scale and the place of every system on it; None when a system has no interval."""
+    from matplotlib.ticker import MaxNLocator
+
+    rows = [
+        (system, *(row[metric][key] for key in ("value", "low", "high"))) for system, row in metrics.items()
+    ]
+    numbers = [number for _, *row in rows for number in row]
+    if any(number is None or not math.isfinite(number) for number in numbers):
+        return None
+    locator = MaxNLocator(nbins=6, steps=[1, 2, 5, 10])
+    ticks = [float(tick) for tick in locator.tick_values(min(numbers), max(numbers))]
+
+    def percent(number: float) -> float:
+        return round(100 * (number - ticks[0]) / (ticks[-1] - ticks[0]), 2)
+
+    return Intervals(
+        tuple((percent(tick), f"{tick:g}") for tick in ticks),
+        tuple((system, *map(percent, row)) for system, *row in rows),  # type: ignore[misc]
+    )

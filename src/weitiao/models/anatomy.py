@@ -1,0 +1,45 @@
+"""The parts of any Transformers model, by one vocabulary: head, linear layers, embeddings.
+
+head(model)     names of the parameters of the task's new output layer
+linears(model)  name -> nn.Linear, of everything below that layer
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def head(model: nn.Module) -> frozenset[str]:
+    """Names of the parameters that lie outside the pretrained body, such as `classifier.weight`.
+
+    A language model's output layer is pretrained (and often tied to the embeddings), so it is no head.
+    """
+    body = f"{getattr(model, 'base_model_prefix', '')}."
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    pretrained = {id(weight) for weight in output.parameters()} if output is not None else set()
+    names = (
+        n for n, weight in model.named_parameters() if not n.startswith(body) and id(weight) not in pretrained
+    )
+    return frozenset(names)
+
+
+def linears(model: nn.Module) -> dict[str, nn.Linear]:
+    """Every linear layer of the pretrained body by its full name (what PEFT calls `all-linear`)."""
+    new = {name.rpartition(".")[0] for name in head(model)}
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not output and name not in new
+    }
+
+
+def embedding_weights(model: nn.Module) -> set[int]:
+    """Ids of weights that an embedding holds (and a tied output layer may share)."""
+    return {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+
+
+def parameter_counts(model: nn.Module) -> tuple[int, int]:
+    """(trained, all) numbers of parameters; a shared weight counts once."""
+    weights = list(model.parameters())
+    return sum(w.numel() for w in weights if w.requires_grad), sum(w.numel() for w in weights)

@@ -1,0 +1,169 @@
+"""A pretrained model and its processor, ready to be tuned: by embedded name, folder or hub id.
+
+    load(ref, task)  ->  Loaded(model, processor, head, source)
+
+Weights are safetensors only (no pickle is opened), no code of a model's repository is run, dtype is float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core.contracts import Task
+from weitiao.core.errors import fault, nearest
+from weitiao.core.run import sha256
+from weitiao.models import anatomy, catalog
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from weitiao.models.fetch import Progress
+
+UNLIMITED = 10**6  # tokenizers without a limit carry 1e30 as model_max_length
+
+
+@dataclass
+class Loaded:
+    """A model, its processor, and what is known of them."""
+
+    model: nn.Module
+    processor: Any
+    head: frozenset[str]
+    """Names of the parameters of the task's new output layer."""
+    source: str
+    """The folder or hub id that it came from."""
+
+    @property
+    def limit(self) -> int:
+        """Longest row in tokens that the model has positions for."""
+        positions = getattr(self.model.config, "max_position_embeddings", None) or UNLIMITED
+        # RoBERTa's positions start behind the padding index, so two of them are never used.
+        offset = getattr(self.model.config, "pad_token_id", None) or 0
+        if self.model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
+            positions -= offset + 1
+        return int(min(positions, self.processor.model_max_length, UNLIMITED))
+
+
+def resolve(ref: str, *, progress: Progress | None = None) -> str:
+    """Where `from_pretrained` finds the model: an embedded one's folder (fetched if need be), a folder, or the id.
+
+    Raises:
+        WeitiaoError: `no_such_model`; what fetching raises (`no_network`, `wrong_hash`, `disk_full`...).
+    """
+    if ref in catalog.MODELS:
+        return str(catalog.model_path(ref, progress=progress))
+    if Path(ref).is_dir():
+        if not (Path(ref) / "config.json").is_file():
+            raise fault("no_such_model", ref=ref, why="the folder has no config.json", hint="")
+        return ref
+    if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
+        near = nearest(ref, catalog.MODELS)
+        hint = f' Did you mean "{near}"?' if near else ""
+        raise fault(
+            "no_such_model", ref=ref, why="it is no embedded name, no folder and no hub id", hint=hint
+        )
+    return ref
+
+
+def load(
+    ref: str, task: Task, *, seed: int = 0, device: Any = "cpu", progress: Progress | None = None
+) -> Loaded:
+    """Load the base model with `task`'s head; a new head is drawn from `seed`.
+
+    Raises:
+        WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unsuitable_model`, and `resolve`'s.
+    """
+    import torch
+    import transformers
+
+    source = resolve(ref, progress=progress)
+    auto = getattr(transformers, task.auto_class)
+    with _opened(ref), quiet(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        model, report = auto.from_pretrained(
+            source,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=False,
+            **task.model_options(),
+        )
+    head = anatomy.head(model)
+    lacking = sorted(set(report["missing_keys"]) - head)
+    if lacking and any(not name.endswith(".position_ids") for name in lacking):
+        raise fault("unsuitable_model", ref=ref, task=task.auto_class, names=", ".join(lacking[:4]))
+    if processor.pad_token_id is None:
+        processor.pad_token = processor.eos_token
+    if getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = processor.pad_token_id
+    return Loaded(model.to(device), processor, head, source)
+
+
+def fingerprint(source: str) -> str:
+    """A hash of a model folder's weights, configuration and tokenizer; of a hub id, the id itself."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return source
+    names = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja"))
+    return hashlib.sha256("".join(f"{p.name} {sha256(p)}\n" for p in names).encode()).hexdigest()
+
+
+@contextmanager
+def _opened(ref: str) -> Iterator[None]:
+    """Name the model in whatever goes wrong while it is opened."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
+        lines = [line for line in str(error).strip().splitlines() if line.strip()]
+        why = lines[0].strip() if lines else type(error).__name__
+        if not Path(ref).is_dir() and ref not in catalog.MODELS:
+            raise fault("hub_unreachable", ref=ref, why=why) from error
+        raise fault("unreadable_model", ref=ref, why=why) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Transformers without its progress bars and load reports; what they say, `load` checks itself."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def pick_device() -> str:
+    """`cuda` where there is one (the one of this process under torchrun), Apple's `mps`, else `cpu`."""
+    import torch
+
+    if torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def fast_bf16(device: str) -> bool:
+    """Does the machine multiply bfloat16 itself, and so faster than float32?"""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return device == "cpu" and bool(capabilities.get("amx_tile") or capabilities.get("avx512_bf16"))

@@ -1,0 +1,143 @@
+"""The tuned model on disk: whole, or as PEFT's adapter files beside a base; and the way back, checked.
+
+    save_tuned(folder, ...)  ->  model/{weitiao.json, adapter_*|model.safetensors, tokenizer...}  ->  load_tuned(folder)
+
+Either layout opens without weitiao: `PeftModel.from_pretrained` or `AutoModelFor...from_pretrained`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core.contracts import Method, Task
+from weitiao.core.errors import fault
+from weitiao.core.run import disk, sha256, write_json
+from weitiao.models.load import Loaded, _opened, fingerprint, load, quiet
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+PREFIX = "base_model.model."  # PEFT's wrapper around the model
+CARD = "weitiao.json"
+
+
+def prepare(loaded: Loaded, method: Method, *, seed: int) -> None:
+    """Put the method's modules in and say to every parameter whether it trains.
+
+    Raises:
+        WeitiaoError: what `attach` raises (`no_such_modules`).
+    """
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        loaded.model = method.attach(loaded.model, loaded.head)
+    for name, weight in loaded.model.named_parameters():
+        weight.requires_grad_(method.trains(name, weight, loaded.head))
+
+
+def trained(model: nn.Module) -> dict[str, Tensor]:
+    """Name -> parameter, of all that train; the parameters themselves, not copies."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def save_tuned(folder: Path, loaded: Loaded, *, task: Task, method: Method, card: Mapping[str, Any]) -> None:
+    """Write the tuned model, whole or not at all; `card` goes into `weitiao.json` with a hash of every file."""
+    with _replacing(folder) as temporary:
+        if method.layout == "peft":
+            _save_peft(temporary, loaded, task, method)
+        else:
+            with quiet():
+                loaded.model.save_pretrained(temporary)
+        loaded.processor.save_pretrained(temporary)
+        files = {path.name: sha256(path) for path in sorted(temporary.iterdir()) if path.is_file()}
+        base = {"source": loaded.source, "fingerprint": fingerprint(loaded.source)}
+        write_json(temporary / CARD, {**card, "layout": method.layout, "base": base, "files": files})
+
+
+def _save_peft(folder: Path, loaded: Loaded, task: Task, method: Method) -> None:
+    from safetensors.torch import save_file
+
+    config = {
+        "base_model_name_or_path": loaded.source,
+        "task_type": task.peft_task_type,
+        "inference_mode": True,
+        **method.peft_config(loaded.model, loaded.head),
+    }
+    write_json(folder / "adapter_config.json", config)
+    state = {PREFIX + method.peft_name(name): w.detach().cpu() for name, w in trained(loaded.model).items()}
+    save_file(
+        {name: w.contiguous() for name, w in state.items()},
+        folder / "adapter_model.safetensors",
+        {"format": "pt"},
+    )
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` at the end, and vanishes if anything fails before."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with disk(folder):
+            temporary.mkdir(parents=True)
+            yield temporary
+            for path in temporary.iterdir():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """`weitiao.json` of a saved model, after checking every file against it.
+
+    Raises:
+        WeitiaoError: `unfinished_run` when there is none, `broken_model` when a file is gone or changed.
+    """
+    card = folder / CARD
+    if not card.is_file():
+        raise fault("unfinished_run", path=folder.parent)
+    known = json.loads(card.read_text(encoding="utf-8"))
+    for name, before in known["files"].items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != before:
+            raise fault(
+                "broken_model", path=folder, why=f"{name} is {'changed' if path.is_file() else 'missing'}"
+            )
+    return known
+
+
+def load_tuned(folder: Path, *, ref: str, task: Task, method: Method, device: Any = "cpu") -> Loaded:
+    """The model that `save_tuned` wrote, as it was: `ref` is the recipe's base.
+
+    Raises:
+        WeitiaoError: `unfinished_run`, `broken_model`, `wrong_base` when the base is not the one that was tuned,
+            and what `load` raises.
+    """
+    card = read_card(folder)
+    if method.layout == "pretrained":
+        return load(str(folder), task, device=device)
+    loaded = load(ref, task, device=device)
+    if fingerprint(loaded.source) != card["base"]["fingerprint"]:
+        raise fault("wrong_base", path=folder, ref=ref)
+    prepare(loaded, method, seed=0)
+    from safetensors.torch import load_file
+
+    with _opened(str(folder)):
+        state = load_file(folder / "adapter_model.safetensors")
+    expected = {PREFIX + method.peft_name(name): weight for name, weight in trained(loaded.model).items()}
+    if set(state) != set(expected):
+        odd = sorted(set(state) ^ set(expected))
+        raise fault("broken_model", path=folder, why=f"weights do not match the recipe's method: {odd[0]}")
+    for name, weight in expected.items():
+        weight.data.copy_(state[name])
+    return loaded

@@ -1,0 +1,199 @@
+"""The loop.  It knows neither methods nor tasks by name.
+
+    Batches -> [look -> loss -> backward] x accumulation -> clip -> AdamW -> watchers
+
+The loss of a step is the sum over everything trained in all of its micro-batches, divided by their count: k small
+batches give the gradient of one big one, whatever their lengths.  Dropout is seeded from (seed, step, micro-batch),
+so a resumed run draws the same masks.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weitiao.core.contracts import Batch, Method, Task
+from weitiao.core.errors import fault
+from weitiao.core.recipe import Train
+from weitiao.data.pack import Batches
+from weitiao.models.anatomy import embedding_weights
+from weitiao.train.optim import rate
+
+
+@dataclass
+class State:
+    """Where a run stands: all that a checkpoint keeps beside weights and moments."""
+
+    step: int = 0
+    """Optimiser steps taken."""
+    best: float | None = None
+    """Best value of the deciding metric so far."""
+    best_step: int = 0
+    """The step that gave it."""
+    stale: int = 0
+    """Evaluations since then."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `state.json`."""
+        return asdict(self)
+
+
+@dataclass
+class Training:
+    """A run in motion, as watchers see it."""
+
+    model: nn.Module
+    method: Method
+    task: Task
+    batches: Batches
+    settings: Train
+    optimizer: torch.optim.Optimizer
+    state: State = field(default_factory=State)
+    device: str = "cpu"
+    bf16: bool = False
+    seed: int = 0
+    snapshot: Mapping[str, Tensor] = field(default_factory=dict)
+    """Base weights that `method.off` swaps in; empty unless the task looks at the base."""
+    places: Callable[[Sequence[int]], str] = lambda rows: ", ".join(map(str, rows))
+    """Names rows of the training split, for errors."""
+    stop: str = ""
+    """A watcher's reason to end after this step."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the last step did: loss, rate, gradient norm, tokens, padding, seconds."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What the validation rows said at this step; empty when they were not asked."""
+
+    @property
+    def total(self) -> int:
+        """Optimiser steps of the whole run."""
+        steps = math.ceil(self.settings.num_train_epochs * self.batches.steps_per_epoch)
+        return min(steps, self.settings.max_steps or steps)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the rows so far."""
+        return self.state.step / self.batches.steps_per_epoch
+
+
+class Watcher:
+    """Something that looks on and may speak: every hook does nothing unless a watcher wants it."""
+
+    def around(self, training: Training) -> AbstractContextManager[Any] | None:
+        """A context held while the loop runs."""
+        return None
+
+    def on_step(self, training: Training) -> None:
+        """After an optimiser step; `training.stop` ends the loop."""
+
+    def on_end(self, training: Training) -> None:
+        """After the last step."""
+
+
+def fit(training: Training, watchers: Iterable[Watcher]) -> None:
+    """Train from `training.state.step` to the end, or to the step after which a watcher says stop.
+
+    Raises:
+        WeitiaoError: `not_finite` before an optimiser step that a bad loss or gradient would spoil.
+    """
+    watchers = list(watchers)
+    with ExitStack() as held:
+        held.enter_context(torch.random.fork_rng(enabled=True))
+        for watcher in watchers:
+            if context := watcher.around(training):
+                held.enter_context(context)
+        training.model.train()
+        while training.state.step < training.total and not training.stop:
+            step(training)
+            for watcher in watchers:
+                watcher.on_step(training)
+        for watcher in watchers:
+            watcher.on_end(training)
+
+
+def step(training: Training) -> None:
+    """One optimiser step over its micro-batches."""
+    model, method, task, state = training.model, training.method, training.task, training.state
+    started = time.perf_counter()
+    share = rate(
+        state.step,
+        total=training.total,
+        warmup_steps=training.settings.warmup_steps,
+        kind=training.settings.lr_scheduler_type,
+    )
+    for group in training.optimizer.param_groups:
+        group["lr"] = group.setdefault("peak_lr", group["lr"]) * share
+    method.on_step(model, state.step / training.total)
+    batches = training.batches.step(state.step)
+    trained = sum(batch.trained for batch in batches)
+    loss = 0.0
+    for micro, batch in enumerate(batches):
+        torch.manual_seed(_seed(training.seed, state.step, micro))
+        with torch.autocast(training.device.partition(":")[0], torch.bfloat16, enabled=training.bf16):
+            batch = batch.to(training.device)
+            with torch.no_grad():
+                batch = task.look(model, batch, lambda: method.off(model, training.snapshot))
+            mean = task.loss(model, batch) / trained + method.penalty(model) * (batch.trained / trained)
+        mean.backward()
+        loss += mean.item()
+    norm = _clip(training)
+    _refuse_nonfinite(training, batches, loss=loss, norm=norm)
+    training.optimizer.step()
+    training.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    tokens, padding = sum(batch.tokens for batch in batches), sum(batch.padding for batch in batches)
+    training.metrics = {}
+    training.facts = {
+        "loss": loss,
+        "learning_rate": training.optimizer.param_groups[0]["lr"],
+        "grad_norm": norm,
+        "rows": sum(len(batch.rows) for batch in batches),
+        "tokens": tokens,
+        "trained": trained,
+        "padding": padding / (tokens + padding),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _seed(seed: int, step: int, micro: int) -> int:
+    # Odd multipliers keep (seed, step, micro) apart; torch takes 64 bits.
+    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + micro * 0x94D049BB133111EB) % 2**63
+
+
+def _clip(training: Training) -> float:
+    weights = [weight for weight in training.model.parameters() if weight.grad is not None]
+    limit = training.settings.max_grad_norm or math.inf
+    return nn.utils.clip_grad_norm_(weights, limit).item()
+
+
+def _refuse_nonfinite(training: Training, batches: Sequence[Batch], *, loss: float, norm: float) -> None:
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
+    rows = [row for batch in batches for row in batch.rows]
+    named = ((n, w.grad) for n, w in training.model.named_parameters() if w.grad is not None)
+    bad = next((name for name, grad in named if not grad.isfinite().all()), "")
+    raise fault(
+        "not_finite",
+        step=training.state.step + 1,
+        what="the gradient" if math.isfinite(loss) else f"the loss ({loss})",
+        rows=training.places(rows),
+        tensor=f" First bad gradient: {bad}." if bad else "",
+    )
+
+
+def cast_frozen(model: nn.Module) -> None:
+    """Store frozen linear weights in bfloat16, once, instead of casting them in every step of autocast.
+
+    The products are the same bit for bit.  Weights that an embedding shares stay in float32, because autocast
+    would not have cast those.  Only for models whose base is not saved from memory afterwards.
+    """
+    shared = embedding_weights(model)
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and not module.weight.requires_grad and id(module.weight) not in shared:
+            module.to(torch.bfloat16)

@@ -1,0 +1,53 @@
+"""AdamW, its parameter groups, and how the learning rate goes.
+
+    rate(step, total=..., warmup_steps=..., kind="linear")  ->  the share of the peak rate at that step
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from weitiao.core.recipe import Train
+
+NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
+
+
+def adamw(model: nn.Module, settings: Train, *, learning_rate: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over all that trains; no decay on biases and norms."""
+    norms = {id(w) for m in model.modules() if isinstance(m, NORMS) or "norm" in type(m).__name__.lower() for w in m.parameters()}
+    groups: list[dict[str, Any]] = [{"params": [], "weight_decay": settings.weight_decay}, {"params": [], "weight_decay": 0.0}]
+    for weight in model.parameters():
+        if weight.requires_grad:
+            groups[weight.ndim < 2 or id(weight) in norms]["params"].append(weight)
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=learning_rate,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+        fused=True,
+    )
+
+
+def rate(
+    step: int, *, total: int, warmup_steps: float, kind: Literal["linear", "cosine", "constant"]
+) -> float:
+    """Share of the peak learning rate at `step` (from 0), as Transformers' schedules have it.
+
+    Args:
+        total: steps of the whole run.
+        warmup_steps: steps of linear rise from 0; below 1 a share of `total`, rounded up.
+        kind: what follows: down to 0 in a line or a half cosine, or level.
+    """
+    warmup = math.ceil(warmup_steps * total) if warmup_steps < 1 else int(warmup_steps)
+    if step < warmup:
+        return step / warmup
+    done = (step - warmup) / max(1, total - warmup)
+    if kind == "linear":
+        return max(0.0, 1 - done)
+    if kind == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return 1.0

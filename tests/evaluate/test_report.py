@@ -1,0 +1,446 @@
+"""What the report page promises: it says what the run folder says, in the reader's language, and runs nothing.
+
+The two run folders are made here by hand: a Chinese classification with a `<script>` among its rows, and an
+instruction tuning.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weitiao.evaluate.report import write_report
+from weitiao.evaluate.report.page import number, p_value, seconds, share
+from weitiao.evaluate.report.words import WORDS
+
+ATTACK = '<script>alert("行")</script> & <b>不错</b>'
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+def curve(primary: str, *, steps: int = 600, rng: random.Random) -> list[dict[str, Any]]:
+    log: list[dict[str, Any]] = []
+    for step in range(1, steps + 1):
+        epoch = step / 281
+        loss = 0.22 + 0.5 * math.exp(-step / 90) + rng.gauss(0, 0.05)
+        rate = 2e-4 * min(step / 60, 1 - (step - 60) / 900)
+        log.append({"event": "step", "step": step, "epoch": epoch, "loss": loss, "learning_rate": rate})
+        if step % 50 == 0:
+            loss = 0.31 + 0.4 * math.exp(-step / 90) + max(0, step - 400) * 3e-4
+            score = math.exp(loss) if primary == "perplexity" else 1.2 - loss
+            found = {"validation/loss": loss, f"validation/{primary}": score}
+            log.append({"event": "evaluate", "step": step, "epoch": epoch, **found})
+            log.append({"event": "save", "step": step, "checkpoint": f"checkpoint-{step}"})
+    log.append({"event": "early_stop", "step": steps})
+    log.append({"event": "end", "step": steps, "best_step": 400, "reason": "early_stop", "seconds": 150.2})
+    return log
+
+
+def metric(value: float, half: float) -> dict[str, float]:
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+FACTS = {
+    "weitiao": "0.1.0",
+    "versions": {"torch": "2.8.0", "transformers": "5.20.1", "tokenizers": "0.23.0"},
+    "machine": {"python": "3.11.9", "platform": "Linux", "cores": 2, "memory_gb": 24.0, "device": "cpu"},
+    "seed": 0,
+    "created": "2026-10-20T09:30:00+00:00",
+    "fingerprints": {"data": "5f2b" * 16, "base": "a91c" * 16},
+}
+RECIPE = """\
+model: {model}
+task:
+  name: {task}
+data:
+  files: [reviews.csv]
+method:
+  name: lora
+  r: 16
+  lora_alpha: 32
+  target_modules: [query, value]
+train:
+  learning_rate: 0.0002
+  num_train_epochs: 5
+  per_device_train_batch_size: 32
+  warmup_ratio: 0.1
+evaluate: {{}}
+seed: 0
+output_dir: runs/reviews
+"""
+
+
+def classification() -> dict[str, Any]:
+    rng = random.Random(0)
+    labels = ["差评", "中评", "好评"]
+    matrix = [[438, 31, 12], [40, 301, 52], [9, 36, 457]]
+    texts = [
+        "物流很快，包装也好，就是味道一般。",
+        ATTACK,
+        "The screen is fine, but the battery is not.",
+        "还行吧",
+    ]
+    predictions = []
+    for line in range(2, 2 + 40):
+        label, guess = rng.sample(labels, 2) if line % 4 else [rng.choice(labels)] * 2
+        text = texts[line % len(texts)] if line != 7 else "很长的一行。" * 200
+        row = {"file": "reviews.csv", "line": line, "text": text, "label": label}
+        score = round(rng.uniform(0.4, 0.999), 4)
+        predictions.append(
+            {**row, "tuned": {"label": guess, "score": score}, "untuned": {"label": label, "score": 0.4}}
+        )
+    names = ("accuracy", "precision", "recall", "f1")
+    return {
+        "recipe.yaml": RECIPE.format(model="minilm-l6", task="text_classification"),
+        "facts.json": FACTS,
+        "log.jsonl": curve("accuracy", rng=rng),
+        "predictions.jsonl": predictions,
+        "data/ledger.json": {
+            "files": [{"path": "reviews.csv", "encoding": "gb18030", "format": "csv", "rows": 9193, "sha256": "c0ffee" * 10}],
+            "counts": {"kept": 9098, "duplicate": 71, "conflict": 9, "dropped": 15},
+            "rows": [{"file": "reviews.csv", "line": 30 + i, "status": "duplicate", "reason": f"与第 {i + 2} 行相同"} for i in range(71)]
+            + [{"file": "reviews.csv", "line": 4, "status": "dropped", "reason": "empty <text>"}],
+            "labels": {
+                "train": {"差评": 2310, "中评": 1702, "好评": 2810},
+                "validation": {"差评": 310, "中评": 222, "好评": 368},
+                "test": {"差评": 481, "中评": 393, "好评": 502},
+            },
+            "split": {"train": 6822, "validation": 900, "test": 1376},
+            "tokens": {"limit": 512, "median": 26, "p95": 46, "max": 79, "truncated_rows": 0, "truncated_tokens": 0},
+        },
+        "results.json": {
+            "task": "text_classification",
+            "model": "minilm-l6",
+            "method": "lora",
+            "primary": "accuracy",
+            "higher_is_better": True,
+            "rows": 1376,
+            "metrics": {
+                "tuned": dict(zip(names, (metric(0.8692, 0.018), metric(0.8651, 0.018), metric(0.8633, 0.019), metric(0.8641, 0.019)), strict=True)),
+                "untuned": dict(zip(names, (metric(0.3517, 0.025), metric(0.3302, 0.03), metric(0.3411, 0.03), metric(0.2988, 0.028)), strict=True)),
+                "tfidf": dict(zip(names, (metric(0.8047, 0.021), metric(0.7981, 0.022), metric(0.7902, 0.022), metric(0.7931, 0.022)), strict=True)),
+            },
+            "comparisons": {
+                "untuned": {"difference": 0.5175, "p_value": 1e-90, "test": "exact McNemar"},
+                "tfidf": {"difference": 0.0647, "p_value": 0.0123, "test": "exact McNemar"},
+            },
+            "verdict": {"learned": True, "sentence": "微调有效：测试集 1,376 行，准确率 0.869，高于微调前的 0.352，也高于 TF-IDF 的 0.805。"},
+            "confusion": {"labels": labels, "matrix": matrix},
+            "per_class": [
+                {"label": "差评", "precision": 0.8994, "recall": 0.9106, "f1": 0.905, "support": 481},
+                {"label": "中评", "precision": 0.8179, "recall": 0.7659, "f1": 0.791, "support": 393},
+                {"label": "好评", "precision": 0.8772, "recall": 0.9104, "f1": 0.8935, "support": 502},
+            ],
+            "trainable": {"trained": 664_322, "total": 22_700_000},
+            "seconds": {"train": 150.2, "evaluate": 12.1},
+            "usage": [
+                {"title": "CLI", "code": 'weitiao predict runs/reviews "物流很快"'},
+                {"title": "Python", "code": 'from weitiao import load\n\nmodel = load("runs/reviews")\nmodel("物流很快")  # <- one row'},
+            ],
+        },
+    }  # fmt: skip
+
+
+def sft() -> dict[str, Any]:
+    rng = random.Random(1)
+    files = classification()
+    del files["predictions.jsonl"]
+    ledger = files["data/ledger.json"]
+    ledger |= {"split": {"train": 1800, "validation": 100, "test": 100}, "rows": [], "counts": {"kept": 2000}}
+    del ledger["labels"]
+    results = files["results.json"]
+    for absent in ("confusion", "per_class"):
+        del results[absent]
+    results |= {
+        "task": "sft",
+        "model": "smollm2-135m",
+        "primary": "perplexity",
+        "higher_is_better": False,
+        "rows": 100,
+        "metrics": {
+            "tuned": {"loss": metric(1.8312, 0.05), "perplexity": metric(6.2414, 0.32)},
+            "untuned": {"loss": metric(2.6117, 0.06), "perplexity": metric(13.6221, 0.81)},
+        },
+        "comparisons": {"untuned": {"difference": -7.3807, "p_value": 0.0002, "test": "paired bootstrap"}},
+        "verdict": {"learned": True, "sentence": "Tuning helped: perplexity on 100 held-out answers fell from 13.6 to 6.24."},
+        "samples": [
+            {
+                "prompt": "Write one sentence about <script> tags & safety.",
+                "reference": "Escape what users write.",
+                "untuned": "A script tag is a tag is a tag is a tag is a tag is a tag is a tag",
+                "tuned": "Text from users must be escaped before it is put in a page,\nor a script tag in it would run.",
+            },
+            {"prompt": "用一句话介绍杭州。", "reference": "杭州是浙江省省会，以西湖闻名。", "untuned": "杭州 is a city", "tuned": "杭州是浙江的省会，因西湖而闻名。"},
+        ],
+    }  # fmt: skip
+    row = {"file": "answers.jsonl", "line": 5, "prompt": "p", "reference": "r", "tokens": 9}
+    return files | {
+        "recipe.yaml": RECIPE.format(model="smollm2-135m", task="sft"),
+        "log.jsonl": curve("perplexity", rng=rng),
+        "predictions.jsonl": [{**row, "tuned": {"loss": 1.8}, "untuned": {"loss": 2.6}}],
+    }
+
+
+def write_run(folder: Path, files: dict[str, Any]) -> Path:
+    for name, content in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".jsonl"):
+            content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in content)
+        elif name.endswith(".json"):
+            content = json.dumps(content)
+        file.write_text(content, encoding="utf-8")
+    return folder
+
+
+class Page(HTMLParser):
+    """A page taken apart: its text, tags, attributes, and the text under each id; unbalanced tags fail."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.source, self.open, self.tags, self.attributes = source, [], set(), []
+        self.under: dict[str, str] = {"": ""}
+        self.feed(source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append((tag, dict(attrs).get("id")))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1][0] != "style":
+            for name in {"", *(name for _, name in self.open if name)}:
+                self.under[name] = self.under.get(name, "") + data
+
+    def said(self, name: str = "") -> str:
+        return " ".join(self.under[name].split())
+
+
+@pytest.fixture(autouse=True)
+def _english(monkeypatch):
+    monkeypatch.setenv("WEITIAO_LANG", "en")
+
+
+@pytest.fixture
+def report(tmp_path):
+    def report(files: dict[str, Any]) -> Page:
+        return Page(write_report(write_run(tmp_path, files)).read_text(encoding="utf-8"))
+
+    return report
+
+
+TASKS = pytest.mark.parametrize("files", [classification, sft])
+SECTIONS = {
+    "asked",
+    "data",
+    "curves",
+    "results",
+    "confusion",
+    "per-class",
+    "errors",
+    "samples",
+    "usage",
+    "made",
+}
+
+
+@TASKS
+def test_every_result_is_on_the_page(report, files):
+    content = files()
+    page, results = report(content), content["results.json"]
+    assert results["verdict"]["sentence"] in page.said("headline")
+    for row in results["metrics"].values():
+        assert number(row[results["primary"]]["value"]) in page.said("headline")
+        for score in row.values():
+            shown = f"{number(score['value'])}[{number(score['low'])}, {number(score['high'])}]"
+            assert shown in page.said("results")
+    for beside in results["comparisons"].values():
+        assert number(beside["difference"], sign=True) in page.said("results")
+        assert beside["test"] in page.said("results")
+    for snippet in results["usage"]:
+        assert snippet["code"] in page.under["usage"]
+    assert content["recipe.yaml"].strip() in page.under["asked"]
+    assert "664,322 of 22,700,000, 2.9 %" in page.said("asked")
+    assert content["facts.json"]["fingerprints"]["data"] in page.said("made")
+
+
+def test_the_tables_of_a_classification_hold_the_counts(report):
+    content = classification()
+    page, results, ledger = report(content), content["results.json"], content["data/ledger.json"]
+    for row in results["confusion"]["matrix"]:
+        for count in row:
+            assert f"{count}{share(count, sum(row))}" in page.said("confusion")
+    assert "中评 read as 好评 (52)" in page.said("confusion")
+    for row in results["per_class"]:
+        for key in ("precision", "recall", "f1", "support"):
+            assert number(row[key]) in page.said("per-class")
+    for split, labels in ledger["labels"].items():
+        for label, count in labels.items():
+            assert label in page.said("data")
+            assert f"{number(count)} {share(count, ledger['split'][split])}" in page.said("data")
+    for count in ledger["counts"].values():
+        assert number(count) in page.said("data")
+    assert "reviews.csv:79" in page.said("data")  # the fiftieth row that was not kept
+    assert "reviews.csv:80" not in page.said("data")
+
+
+def test_the_most_confident_wrong_row_is_the_first_error(report):
+    content = classification()
+    wrong = [row for row in content["predictions.jsonl"] if row["tuned"]["label"] != row["label"]]
+    scores = sorted((row["tuned"]["score"] for row in wrong), reverse=True)
+    shown = report(content).said("errors")
+    places = [shown.index(number(score)) for score in scores[:20]]
+    assert places == sorted(places)
+    assert f"{len(wrong)} of 1,376 test rows are wrong" in shown
+    worst = next(row for row in wrong if row["tuned"]["score"] == scores[0])
+    assert f"true {worst['label']}predicted {worst['tuned']['label']} {number(scores[0])}" in shown
+    assert f"reviews.csv:{worst['line']}" in shown
+
+
+def test_what_a_user_wrote_is_text_and_never_markup(report):
+    content = classification()
+    content["results.json"]["verdict"]["sentence"] = ATTACK
+    content["results.json"]["usage"][0]["code"] = ATTACK
+    content["results.json"]["confusion"]["labels"][0] = ATTACK
+    content["data/ledger.json"]["rows"][0]["reason"] = ATTACK
+    content["data/ledger.json"]["files"][0]["path"] = '"><script>1</script>'
+    page = report(content)
+    assert "script" not in page.tags
+    assert ATTACK not in page.source
+    for section in ("headline", "usage", "confusion", "errors", "data"):
+        assert ATTACK in page.under[section]
+
+
+def test_half_a_character_in_a_row_does_not_stop_the_report(report):
+    content = sft()
+    content["results.json"]["samples"][0]["tuned"] = "cut in the middle: \ud83d"
+    assert "cut in the middle: �" in report(content).said("samples")
+
+
+@TASKS
+def test_nothing_is_loaded_and_nothing_runs(report, files):
+    page = report(files())
+    assert not page.tags & {"script", "link", "iframe", "img", "object"}
+    assert not re.search(r"https?://|@import|url\((?!#)", page.source)
+    for _, name, value in page.attributes:
+        assert not name.startswith("on")
+        if name in {"src", "href", "xlink:href"}:
+            assert value.startswith("#")
+
+
+@TASKS
+def test_charts_take_their_colours_from_the_page(report, files):
+    drawings = re.findall(r"<svg.*?</svg>", report(files()).source, re.DOTALL)
+    assert len(drawings) == 3  # loss, the validation metric, the learning rate
+    for drawing in drawings:
+        assert not re.search(r"#[0-9a-f]{6}[;\"]", drawing)
+        assert "var(--" in drawing
+
+
+def test_the_legend_names_the_best_step_and_the_early_stop(report):
+    shown = report(classification()).said("curves")
+    assert "best, step 400" in shown
+    assert "stopped early, step 600" in shown
+    assert "validation accuracy by epoch" in shown
+
+
+def test_sections_without_data_vanish(report):
+    def shown(files: dict[str, Any]) -> set[str]:
+        return SECTIONS & set(report(files).under)
+
+    assert shown(classification()) == SECTIONS - {"samples"}
+    assert shown(sft()) == SECTIONS - {"confusion", "per-class", "errors"}
+
+
+def test_results_alone_make_a_report(report):
+    results = sft()["results.json"]
+    for extra in ("samples", "trainable", "usage", "seconds", "comparisons"):
+        del results[extra]
+    results["metrics"] = {"tuned": {"perplexity": 6.2}}  # a bare number, no interval
+    page = report({"results.json": results})
+    assert SECTIONS & set(page.under) == {"asked", "results"}
+    assert "6.200" in page.said("headline")
+
+
+def test_the_confidence_of_the_intervals_is_named_when_the_results_name_it(report):
+    content = sft()
+    assert "In brackets: the interval of each number." in report(content).said("results")
+    content["results.json"]["confidence"] = 0.95
+    assert "In brackets: 95 % intervals." in report(content).said("results")
+
+
+def test_a_short_log_and_a_resumed_one_are_drawn_by_step(report):
+    content = sft()
+    step = {"event": "step", "step": 1, "loss": 2.0}
+    content["log.jsonl"] = [
+        step,
+        step | {"loss": float("nan")},
+        {"event": "end", "step": 1, "best_step": None},
+    ]
+    assert "loss by step" in report(content).said("curves")
+
+
+def test_the_page_speaks_chinese(report, monkeypatch):
+    monkeypatch.setenv("WEITIAO_LANG", "zh")
+    page = report(classification())
+    assert ("html", "lang", "zh-CN") in page.attributes
+    assert "准确率（微调后） 0.869" in page.said("headline")
+    for section, title in {"data": "数据", "confusion": "混淆矩阵", "errors": "最自信的错误"}.items():
+        assert page.said(section).startswith(title)
+    for label in ("差评", "中评", "好评"):
+        assert label in page.said("confusion")
+
+
+def test_both_languages_fill_the_same_places():
+    for name, (english, chinese) in WORDS.items():
+        assert english, name
+        assert chinese, name
+        assert len(re.findall(r"{\d?}", english)) == len(re.findall(r"{\d?}", chinese)), name
+
+
+def test_writing_again_gives_the_same_bytes_and_leaves_no_draft(tmp_path):
+    write_run(tmp_path, classification())
+    before = set(tmp_path.iterdir())
+    first = write_report(tmp_path).read_bytes()
+    assert write_report(tmp_path).read_bytes() == first
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "report.html"}
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(report):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    report(sft())
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.8692, "0.869"), (13.6221, "13.62"), (123.45, "123.5"), (1376, "1,376"), (1234.6, "1,235"), (-0.05, "−0.050"),
+     (0.0071, "0.0071"), (2e-5, "2e-5"), (0.0, "0.000"), (None, "–"), (math.nan, "–"), (math.inf, "∞")],
+)  # fmt: skip
+def test_numbers_keep_the_digits_that_matter(value, shown):
+    assert number(value) == shown
+
+
+def test_small_shares_p_values_and_times_stay_readable():
+    assert [share(2, 3), share(1, 1000), share(0, 9), share(1, 0)] == ["66.7 %", "0.10 %", "0 %", "0 %"]
+    assert [p_value(1e-90), p_value(0.0123), p_value(None)] == ["<\u00a00.001", "=\u00a00.012", "–"]
+    assert [seconds(12.13), seconds(150.2), seconds(7260)] == ["12.1 s", "2 min 30 s", "2 h 1 min"]
