@@ -1,10 +1,10 @@
 """weitiao (微调): from a table of examples and a pretrained model to a tuned, tested and explained one.
 
-    import weitiao as wt
+import weitiao as wt
 
-    run = wt.train("recipe.yaml")
-    run.results["verdict"]["sentence"]
-    run.predict(["A wonderful film."])
+run = wt.train("recipe.yaml")
+run.results["verdict"]["sentence"]
+run.predict(["A wonderful film."])
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ train:
   learning_rate: 0.0002
   num_train_epochs: 5
   per_device_train_batch_size: 32
-  warmup_ratio: 0.1
+  warmup_steps: 0.06
 evaluate: {{}}
 seed: 0
 output_dir: runs/reviews
@@ -379,11 +379,20 @@ def test_results_alone_make_a_report(report):
     assert "6.200" in page.said("headline")
 
 
-def test_the_confidence_of_the_intervals_is_named_when_the_results_name_it(report):
+def test_the_confidence_of_the_intervals_is_named_when_the_recipe_names_it(report):
     content = sft()
     assert "In brackets: the interval of each number." in report(content).said("results")
-    content["results.json"]["confidence"] = 0.95
+    content["recipe.yaml"] = content["recipe.yaml"].replace("evaluate: {}", "evaluate: {confidence: 0.95}")
     assert "In brackets: 95 % intervals." in report(content).said("results")
+
+
+def test_a_verdict_without_an_untuned_model_claims_nothing(report):
+    content = sft()
+    assert ("span", "class", "verdict yes") in report(content).attributes
+    content["results.json"]["verdict"]["learned"] = None
+    assert not [
+        value for _, name, value in report(content).attributes if name == "class" and "verdict" in value
+    ]
 
 
 def test_a_short_log_and_a_resumed_one_are_drawn_by_step(report):

@@ -141,7 +141,9 @@ class Method(ABC):
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
         """Copies of the base weights that are going to train: what `off` needs to give the base back."""
-        return {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+        return {
+            name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad
+        }
 
     @contextmanager
     def off(self, model: nn.Module, snapshot: Mapping[str, Tensor]) -> Iterator[None]:
@@ -240,7 +242,9 @@ class Task(ABC):
         """One prediction a row, in the batch's order, plain Python values."""
 
     @abstractmethod
-    def measure(self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]) -> dict[str, float]:
+    def measure(
+        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
+    ) -> dict[str, float]:
         """Cheap metrics for choosing during training, `loss` among them."""
 
     @abstractmethod

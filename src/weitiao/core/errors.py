@@ -36,7 +36,9 @@ def messages() -> dict[str, dict[str, Any]]:
     import yaml
 
     table: dict[str, dict[str, Any]] = {}
-    for file in sorted(resources.files(__package__).joinpath("messages").iterdir(), key=lambda entry: entry.name):
+    for file in sorted(
+        resources.files(__package__).joinpath("messages").iterdir(), key=lambda entry: entry.name
+    ):
         if file.name.endswith(".yaml"):
             table |= yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     return table

@@ -62,7 +62,9 @@ RENAMED = {
 class Section(BaseModel):
     """A part of the recipe: frozen, no unknown keys, each key's meaning under it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+    )
 
 
 def _listed(value: Any) -> Any:
@@ -237,8 +239,8 @@ def _commented(section: Section, *, indent: str) -> list[str]:
         if isinstance(value, Section):
             lines += [f"{indent}{name}:", *_commented(value, indent=indent + "  ")]
         else:
-            shown = yaml.safe_dump({name: value}, allow_unicode=True, default_flow_style=None, sort_keys=False, width=1000)
-            lines += [indent + line for line in shown.rstrip().splitlines()]
+            flow = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, sort_keys=False, width=1000)
+            lines.append(f"{indent}{name}: {flow.removesuffix('...' + chr(10)).strip()}")
     return lines
 
 
@@ -250,7 +252,9 @@ class _UniqueKeys(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f'"{key}" stands twice', key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f'"{key}" stands twice', key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -304,7 +308,9 @@ def known_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
 
 def _explain(error: ValidationError) -> Exception:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("function-", "constrained")))
+    place = ".".join(
+        str(part) for part in first["loc"] if not str(part).startswith(("function-", "constrained"))
+    )
     last = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         section = place.rpartition(".")[0]

@@ -133,7 +133,13 @@ class RunFolder:
     @property
     def state(self) -> str:
         """`judged`, `trained` or `unfinished`, for `weitiao runs`."""
-        return "judged" if (self.path / "results.json").exists() else "trained" if self.finished else "unfinished"
+        return (
+            "judged"
+            if (self.path / "results.json").exists()
+            else "trained"
+            if self.finished
+            else "unfinished"
+        )
 
 
 def open_run(path: str | Path) -> RunFolder:

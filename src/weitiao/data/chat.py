@@ -34,7 +34,9 @@ def render(record: Record, processor: Any) -> tuple[str, list[Span]]:
         before = _render(record, processor, messages[:number], prompt=True)
         upto = _render(record, processor, messages[: number + 1], prompt=False)
         if not (upto.startswith(before) and whole.startswith(upto.rstrip())):
-            raise fault("chat_template", place=record.place, why=f"it rewrites what stands before turn {number + 1}")
+            raise fault(
+                "chat_template", place=record.place, why=f"it rewrites what stands before turn {number + 1}"
+            )
         # What follows the end token (a line feed, in ChatML) belongs to the next turn.
         spans.append((len(before), len(upto.rstrip())))
     return whole, spans

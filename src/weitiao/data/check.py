@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weitiao.core.contracts import Record, Task
-from weitiao.core.errors import fault
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.recipe import Data
 from weitiao.data import formats
 from weitiao.data.read import BadRow, Source, read
@@ -74,12 +74,17 @@ def check(data: Data, task: Task, *, seed: int = 0) -> Checked:
     """
     checked = inspect(data, task, seed=seed)
     if checked.bad and data.bad_rows == "fail":
-        named = "\n".join(f"  {row.file} line {row.line}: {row.reason}" for row in checked.bad[:SHOWN])
-        if len(checked.bad) > SHOWN:
-            named += f"\n  ... and {len(checked.bad) - SHOWN} more (`weitiao data check` lists them)"
-        raise fault("bad_rows", count=len(checked.bad), total=checked.ledger.total, rows=named)
+        raise bad_rows(checked.bad, total=checked.ledger.total)
     checked.task = task.learn(checked.records)
     return checked
+
+
+def bad_rows(bad: Sequence[BadRow], *, total: int) -> WeitiaoError:
+    """The error that names the first of them."""
+    named = "\n".join(f"  {row.file} line {row.line}: {row.reason}" for row in bad[:SHOWN])
+    if len(bad) > SHOWN:
+        named += f"\n  ... and {len(bad) - SHOWN} more (`weitiao data check` lists them)"
+    return fault("bad_rows", count=len(bad), total=total, rows=named)
 
 
 def inspect(data: Data, task: Task, *, seed: int = 0) -> Checked:

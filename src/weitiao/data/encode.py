@@ -1,6 +1,6 @@
 """Records in, examples out, and the ledger knows what was cut.
 
-    list[Record]  ->  encode(records, task, processor, ...)  ->  (records, examples) that go on together
+list[Record]  ->  encode(records, task, processor, ...)  ->  (records, examples) that go on together
 """
 
 from __future__ import annotations

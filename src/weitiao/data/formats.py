@@ -18,8 +18,32 @@ from weitiao.core.errors import did_you_mean, fault, nearest
 ROLES = ("system", "user", "assistant", "tool")
 # What people call our columns; used for guesses and hints, never in silence.
 KNOWN_AS = {
-    "text": ("sentence", "review", "content", "comment", "tweet", "title", "文本", "评论", "内容", "句子", "正文"),
-    "label": ("labels", "sentiment", "category", "class", "target", "stars", "rating", "标签", "类别", "情感", "分类"),
+    "text": (
+        "sentence",
+        "review",
+        "content",
+        "comment",
+        "tweet",
+        "title",
+        "文本",
+        "评论",
+        "内容",
+        "句子",
+        "正文",
+    ),
+    "label": (
+        "labels",
+        "sentiment",
+        "category",
+        "class",
+        "target",
+        "stars",
+        "rating",
+        "标签",
+        "类别",
+        "情感",
+        "分类",
+    ),
     "prompt": ("question", "query", "问题", "提问"),
     "completion": ("answer", "response", "回答", "答案"),
     "messages": ("conversations", "conversation", "对话"),
@@ -54,7 +78,9 @@ def _messages(row: Mapping[str, Any]) -> dict[str, Any]:
             raise Unusable(f"turn {number} lacks `role` or `content`")
         if turn["role"] not in ROLES:
             hint = did_you_mean(str(turn["role"]), ROLES)
-            raise Unusable(f'turn {number} has the role "{turn["role"]}", not one of {", ".join(ROLES)}.{hint}')
+            raise Unusable(
+                f'turn {number} has the role "{turn["role"]}", not one of {", ".join(ROLES)}.{hint}'
+            )
         if not isinstance(turn["content"], str):
             raise Unusable(f"the content of turn {number} is {_kind(turn['content'])}, not text")
     return {"messages": [{"role": turn["role"], "content": turn["content"]} for turn in turns]}
@@ -101,7 +127,9 @@ def _kind(value: Any) -> str:
     return "missing" if value is None else f"a {type(value).__name__}"
 
 
-def recognise(path: str, found: Sequence[str], *, known: Sequence[str], asked: str, columns: Mapping[str, str]) -> str:
+def recognise(
+    path: str, found: Sequence[str], *, known: Sequence[str], asked: str, columns: Mapping[str, str]
+) -> str:
     """The name of the format whose columns are there, among those `known` to the task.
 
     Args:
@@ -153,8 +181,5 @@ def convert(record: Record, *, format: str, columns: Mapping[str, str]) -> Recor
         Unusable: when the row does not hold what the format needs.
     """
     shape = FORMATS[format]
-    row = {
-        ours: record.values.get(columns.get(ours, ours))
-        for ours in shape.needs + shape.may_have
-    }
+    row = {ours: record.values.get(columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
     return Record(record.file, record.line, shape.convert(row))

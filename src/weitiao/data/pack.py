@@ -1,6 +1,6 @@
 """Which examples make which step: a pure function of (seed, epoch, index), so a resumed run meets the same rows.
 
-    Batches(examples, collate, ...).step(17)  ->  the micro-batches of optimiser step 17
+Batches(examples, collate, ...).step(17)  ->  the micro-batches of optimiser step 17
 """
 
 from __future__ import annotations

@@ -130,7 +130,9 @@ def decode(raw: bytes, path: Path, encoding: str) -> tuple[str, str]:
 def _delimiter(text: str) -> str:
     # Only the header is asked: commas inside texts say nothing about how columns are set apart.
     header = text.partition("\n")[0]
-    return "," if "," in header else max(";\t|", key=header.count) if any(c in header for c in ";\t|") else ","
+    return (
+        "," if "," in header else max(";\t|", key=header.count) if any(c in header for c in ";\t|") else ","
+    )
 
 
 def _table(source: Source, text: str, *, delimiter: str) -> None:
@@ -169,7 +171,9 @@ def _json_list(text: str, path: Path) -> Iterator[tuple[int, Any]]:
     try:
         rows = json.loads(text)
     except json.JSONDecodeError as error:
-        raise fault("bad_json", path=path, why=f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+        raise fault(
+            "bad_json", path=path, why=f"line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from None
     except RecursionError:
         raise fault("bad_json", path=path, why="nested too deeply") from None
     if not isinstance(rows, list):

@@ -64,7 +64,9 @@ def _refuse_empty(dealt: dict[str, list[Record]], task: Task, settings: Split, *
     if empty:
         smallest = min((share for share in asked.values() if share), default=1.0)
         needed = max(rows + 1, math.ceil(1 / smallest) * 2)
-        raise fault("too_few_rows", rows=rows, why=f"none would be left for {', '.join(empty)}", needed=needed)
+        raise fault(
+            "too_few_rows", rows=rows, why=f"none would be left for {', '.join(empty)}", needed=needed
+        )
     everywhere = {task.stratum(record) for name in SPLITS for record in dealt[name]}
     missing = sorted(everywhere - {task.stratum(record) for record in dealt["train"]})
     if missing:

@@ -1,6 +1,6 @@
 """The classical baseline: TF-IDF and logistic regression, trained on the same training rows.
 
-    tfidf(train texts, train labels, test texts)  ->  one label a test text
+tfidf(train texts, train labels, test texts)  ->  one label a test text
 """
 
 from __future__ import annotations

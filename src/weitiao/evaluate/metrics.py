@@ -21,7 +21,12 @@ Judge: TypeAlias = Callable[..., dict[str, Any]]
 
 
 def judge_labels(
-    references: Sequence[Mapping[str, Any]], systems: Systems, *, settings: Evaluate, seed: int, labels: Sequence[str]
+    references: Sequence[Mapping[str, Any]],
+    systems: Systems,
+    *,
+    settings: Evaluate,
+    seed: int,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     """Accuracy, macro precision, recall and F1; confusion matrix and per-class table of `tuned`."""
     from sklearn import metrics
@@ -34,7 +39,9 @@ def judge_labels(
     by_class = metrics.precision_recall_fscore_support(truth, tuned, labels=everything, zero_division=0)
     right = {name: guess == truth for name, guess in guesses.items()}
     return {
-        "metrics": {name: _label_metrics(truth, guess, len(labels), settings, seed) for name, guess in guesses.items()},
+        "metrics": {
+            name: _label_metrics(truth, guess, len(labels), settings, seed) for name, guess in guesses.items()
+        },
         "comparisons": {name: _mcnemar(right["tuned"], right[name]) for name in systems if name != "tuned"},
         "confusion": {
             "labels": list(labels),
@@ -47,14 +54,18 @@ def judge_labels(
     }
 
 
-def _label_metrics(truth: Any, guess: Any, classes: int, settings: Evaluate, seed: int) -> dict[str, dict[str, float]]:
+def _label_metrics(
+    truth: Any, guess: Any, classes: int, settings: Evaluate, seed: int
+) -> dict[str, dict[str, float]]:
     from scipy import stats
     from sklearn import metrics
 
     options = {"labels": list(range(classes)), "average": "macro", "zero_division": 0}
     right = int((truth == guess).sum())
     wilson = stats.binomtest(right, len(truth)).proportion_ci(settings.confidence, method="wilson")
-    low, high = _bootstrap(lambda rows: macro_scores(truth[rows], guess[rows], classes), len(truth), settings, seed)
+    low, high = _bootstrap(
+        lambda rows: macro_scores(truth[rows], guess[rows], classes), len(truth), settings, seed
+    )
     points = {
         "precision": metrics.precision_score(truth, guess, **options),
         "recall": metrics.recall_score(truth, guess, **options),
@@ -97,11 +108,22 @@ def _mcnemar(tuned: Any, other: Any) -> dict[str, Any]:
     gained, lost = int((tuned & ~other).sum()), int((other & ~tuned).sum())
     p_value = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
     difference = float(tuned.mean() - other.mean())
-    return {"difference": difference, "gained": gained, "lost": lost, "p_value": float(p_value), "test": "exact McNemar"}
+    return {
+        "difference": difference,
+        "gained": gained,
+        "lost": lost,
+        "p_value": float(p_value),
+        "test": "exact McNemar",
+    }
 
 
 def judge_likelihood(
-    references: Sequence[Mapping[str, Any]], systems: Systems, *, settings: Evaluate, seed: int, labels: Sequence[str]
+    references: Sequence[Mapping[str, Any]],
+    systems: Systems,
+    *,
+    settings: Evaluate,
+    seed: int,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     """Loss per trained token and perplexity over the answers."""
     from scipy import stats

@@ -1,7 +1,7 @@
 """A model's predictions on encoded rows, and its answers to prompts.
 
-    predict(loaded, task, examples)  ->  one dict a row, in the rows' order
-    answer(loaded, messages)         ->  the words that follow
+predict(loaded, task, examples)  ->  one dict a row, in the rows' order
+answer(loaded, messages)         ->  the words that follow
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def predict(
     done = 0
     loaded.model.eval()
     with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bf16):
-        for batch in in_order(examples, lambda e, rows: task.collate(e, rows, loaded.processor), batch_size=batch_size):
+        for batch in in_order(
+            examples, lambda e, rows: task.collate(e, rows, loaded.processor), batch_size=batch_size
+        ):
             for row, prediction in zip(batch.rows, task.predict(loaded.model, batch.to(device)), strict=True):
                 found[row] = prediction
             done += len(batch.rows)
@@ -59,7 +61,9 @@ def answer(
 
     text = prompt_text(messages, loaded.processor)
     inputs = loaded.processor(text, add_special_tokens=False, return_tensors="pt").to(device)
-    choice = {"do_sample": True, "temperature": temperature} if sample else {"do_sample": False, **NO_SAMPLING}
+    choice = (
+        {"do_sample": True, "temperature": temperature} if sample else {"do_sample": False, **NO_SAMPLING}
+    )
     loaded.model.eval()
     with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bf16):
         ids = loaded.model.generate(

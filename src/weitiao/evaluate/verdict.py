@@ -1,6 +1,6 @@
 """Did it learn?  One sentence that the numbers bear out.
 
-    results  ->  verdict(results)  ->  {"learned": True, "sentence": "..."}
+results  ->  verdict(results)  ->  {"learned": True, "sentence": "..."}
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
 
     learned = better("untuned") if "untuned" in values else None
     kind = "alone" if learned is None else "learned" if learned else "not"
-    sentence = says[kind].format(name=name, before=shown.get("untuned"), after=shown["tuned"], rows=results["rows"])
+    sentence = says[kind].format(
+        name=name, before=shown.get("untuned"), after=shown["tuned"], rows=results["rows"]
+    )
     baseline = next((system for system in values if system not in ("tuned", "untuned")), None)
     ending = says["end"] if baseline is None else says["above" if better(baseline) else "level"]
     return {"learned": learned, "sentence": sentence + ending.format(value=shown.get(baseline or ""))}

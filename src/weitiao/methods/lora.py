@@ -1,6 +1,6 @@
 """LoRA: a low-rank change beside linear layers (Hu et al. 2021, arXiv 2106.09685).
 
-    y = W x + (alpha / r) B A x        A: (R, in), B: (out, R), B starts at zero
+y = W x + (alpha / r) B A x        A: (R, in), B: (out, R), B starts at zero
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class Lora(Method):
     layout: ClassVar[Literal["pretrained", "peft"]] = "peft"
     learning_rate: ClassVar[float] = 5e-4
 
-    def targets(self, model: nn.Module) -> dict[str, nn.Linear]:
+    def targets(self, model: nn.Module, head: frozenset[str]) -> dict[str, nn.Linear]:
         """The linear layers that get a change, by full name.
 
         Raises:
             WeitiaoError: `no_such_modules` when a name ending or the expression matches none.
         """
-        every = anatomy.linears(model)
+        every = anatomy.linears(model, head)
         if self.target_modules == "all-linear":
             return every
         if isinstance(self.target_modules, str):
@@ -89,7 +89,9 @@ class Lora(Method):
             chosen |= self._found(matches, ending, every)
         return chosen
 
-    def _found(self, matches: dict[str, nn.Linear], asked: str, every: dict[str, nn.Linear]) -> dict[str, nn.Linear]:
+    def _found(
+        self, matches: dict[str, nn.Linear], asked: str, every: dict[str, nn.Linear]
+    ) -> dict[str, nn.Linear]:
         if not matches:
             endings = sorted({name.rpartition(".")[2] for name in every})
             hint = did_you_mean(asked, endings)
@@ -98,7 +100,7 @@ class Lora(Method):
 
     def attach(self, model: nn.Module, head: frozenset[str]) -> nn.Module:
         """Put a `LoraLinear` around every target."""
-        for name, linear in self.targets(model).items():
+        for name, linear in self.targets(model, head).items():
             parent, _, leaf = name.rpartition(".")
             wrapped = LoraLinear(linear, r=self.r, alpha=self.lora_alpha, dropout=self.lora_dropout)
             setattr(model.get_submodule(parent), leaf, wrapped)
@@ -129,7 +131,7 @@ class Lora(Method):
             "lora_dropout": self.lora_dropout,
             "bias": "none",
             "target_modules": sorted(name for name, _ in _layers(model)),
-            "modules_to_save": sorted({name.partition(".")[0] for name in head}) or None,
+            "modules_to_save": anatomy.head_modules(model, head) or None,
         }
 
     def peft_name(self, name: str) -> str:

@@ -23,15 +23,27 @@ def head(model: nn.Module) -> frozenset[str]:
     return frozenset(names)
 
 
-def linears(model: nn.Module) -> dict[str, nn.Linear]:
-    """Every linear layer of the pretrained body by its full name (what PEFT calls `all-linear`)."""
-    new = {name.rpartition(".")[0] for name in head(model)}
+def linears(model: nn.Module, head: frozenset[str]) -> dict[str, nn.Linear]:
+    """Every linear layer of the pretrained body by its full name (what PEFT calls `all-linear`).
+
+    Args:
+        model: any Transformers model.
+        head: names of parameters that are new, whose layers are left out.
+    """
+    new = {name.rpartition(".")[0] for name in head}
     output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     return {
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and module is not output and name not in new
     }
+
+
+def head_modules(model: nn.Module, head: frozenset[str]) -> list[str]:
+    """The modules that hold the new parameters: `classifier` as a whole, `bert.pooler.dense` inside the body."""
+    body = f"{getattr(model, 'base_model_prefix', '')}."
+    inside = {name.rpartition(".")[0] for name in head if name.startswith(body)}
+    return sorted(inside | {name.partition(".")[0] for name in head if not name.startswith(body)})
 
 
 def embedding_weights(model: nn.Module) -> set[int]:

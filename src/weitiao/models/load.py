@@ -97,10 +97,13 @@ def load(
             ignore_mismatched_sizes=False,
             **task.model_options(),
         )
-    head = anatomy.head(model)
-    lacking = sorted(set(report["missing_keys"]) - head)
-    if lacking and any(not name.endswith(".position_ids") for name in lacking):
-        raise fault("unsuitable_model", ref=ref, task=task.auto_class, names=", ".join(lacking[:4]))
+    lacking = set(report["missing_keys"])
+    # A pooler is often not saved with an encoder; drawn anew, it must train like the head.
+    poolers = {name for name in lacking if ".pooler." in name}
+    head = anatomy.head(model) | poolers
+    strangers = sorted(name for name in lacking - head if not name.endswith(".position_ids"))
+    if strangers:
+        raise fault("unsuitable_model", ref=ref, task=task.auto_class, names=", ".join(strangers[:4]))
     if processor.pad_token_id is None:
         processor.pad_token = processor.eos_token
     if getattr(model.config, "pad_token_id", None) is None:
@@ -113,7 +116,9 @@ def fingerprint(source: str) -> str:
     folder = Path(source)
     if not folder.is_dir():
         return source
-    names = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja"))
+    names = sorted(
+        p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja")
+    )
     return hashlib.sha256("".join(f"{p.name} {sha256(p)}\n" for p in names).encode()).hexdigest()
 
 

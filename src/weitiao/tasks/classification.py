@@ -1,6 +1,6 @@
 """Text classification: one label a text.
 
-    {"text": "Great film.", "label": "positive"}  ->  {"label": "positive", "score": 0.98, "scores": {...}}
+{"text": "Great film.", "label": "positive"}  ->  {"label": "positive", "score": 0.98, "scores": {...}}
 """
 
 from __future__ import annotations
@@ -66,10 +66,16 @@ class TextClassification(Task):
             raise fault("too_few_labels", labels=", ".join(counts) or "-", rows=len(records))
         numbers = [label for label in counts if _is_number(label)]
         if 0 < len(numbers) < len(counts):
-            rarer = set(numbers) if sum(map(counts.__getitem__, numbers)) * 2 < len(records) else set(counts) - set(numbers)
+            rarer = (
+                set(numbers)
+                if sum(map(counts.__getitem__, numbers)) * 2 < len(records)
+                else set(counts) - set(numbers)
+            )
             place = next(record.place for record in records if record.values["label"] in rarer)
             words = [label for label in counts if label not in numbers]
-            raise fault("mixed_labels", numbers=", ".join(numbers[:5]), words=", ".join(words[:5]), place=place)
+            raise fault(
+                "mixed_labels", numbers=", ".join(numbers[:5]), words=", ".join(words[:5]), place=place
+            )
         # Numbers in their own order (2 before 10), words by code point.
         order = sorted(counts, key=float) if numbers else sorted(counts)
         return replace(self, labels=tuple(order))
@@ -138,7 +144,9 @@ class TextClassification(Task):
             found.append({"label": label, "score": scores[label], "scores": scores})
         return found
 
-    def measure(self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]) -> dict[str, float]:
+    def measure(
+        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
+    ) -> dict[str, float]:
         """Mean cross-entropy and accuracy."""
         truth = [self.labels[example.target] for example in examples]
         tiny = 5e-324  # a probability that rounds to zero still has a finite logarithm

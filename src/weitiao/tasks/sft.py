@@ -89,7 +89,9 @@ class SupervisedFineTuning(Task):
             "logits_to_keep": torch.tensor(keep),
         }
         extra = {"owner": torch.tensor(owner), "rows": len(examples)}
-        return Batch(inputs, torch.tensor(targets), len(targets), list(rows), tokens=len(ids), padding=0, extra=extra)
+        return Batch(
+            inputs, torch.tensor(targets), len(targets), list(rows), tokens=len(ids), padding=0, extra=extra
+        )
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Cross-entropy, summed over the trained tokens."""
@@ -106,7 +108,9 @@ class SupervisedFineTuning(Task):
         counts_B = torch.bincount(owner_N, minlength=batch.extra["rows"])
         return [{"loss": a, "tokens": b} for a, b in zip(sums_B.tolist(), counts_B.tolist(), strict=True)]
 
-    def measure(self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]) -> dict[str, float]:
+    def measure(
+        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
+    ) -> dict[str, float]:
         """Loss per trained token and its exponential."""
         loss = sum(p["loss"] for p in predictions) / sum(p["tokens"] for p in predictions)
         return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}  # exp(710) overflows

@@ -195,5 +195,9 @@ def cast_frozen(model: nn.Module) -> None:
     """
     shared = embedding_weights(model)
     for module in model.modules():
-        if isinstance(module, nn.Linear) and not module.weight.requires_grad and id(module.weight) not in shared:
+        if (
+            isinstance(module, nn.Linear)
+            and not module.weight.requires_grad
+            and id(module.weight) not in shared
+        ):
             module.to(torch.bfloat16)

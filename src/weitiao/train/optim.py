@@ -1,6 +1,6 @@
 """AdamW, its parameter groups, and how the learning rate goes.
 
-    rate(step, total=..., warmup_steps=..., kind="linear")  ->  the share of the peak rate at that step
+rate(step, total=..., warmup_steps=..., kind="linear")  ->  the share of the peak rate at that step
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 def adamw(model: nn.Module, settings: Train, *, learning_rate: float) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over all that trains; no decay on biases and norms."""
-    norms = {id(w) for m in model.modules() if isinstance(m, NORMS) or "norm" in type(m).__name__.lower() for w in m.parameters()}
-    groups: list[dict[str, Any]] = [{"params": [], "weight_decay": settings.weight_decay}, {"params": [], "weight_decay": 0.0}]
+    norms = {
+        id(w)
+        for m in model.modules()
+        if isinstance(m, NORMS) or "norm" in type(m).__name__.lower()
+        for w in m.parameters()
+    }
+    groups: list[dict[str, Any]] = [
+        {"params": [], "weight_decay": settings.weight_decay},
+        {"params": [], "weight_decay": 0.0},
+    ]
     for weight in model.parameters():
         if weight.requires_grad:
             groups[weight.ndim < 2 or id(weight) in norms]["params"].append(weight)

@@ -95,7 +95,9 @@ class Save(Watcher):
     def on_step(self, training: Training) -> None:
         """On schedule, at a new best, and when something ends the run from outside."""
         state = training.state
-        best = (self.keep_best or self.strategy == "best") and training.metrics and state.best_step == state.step
+        best = (
+            (self.keep_best or self.strategy == "best") and training.metrics and state.best_step == state.step
+        )
         if not (due(training, self.strategy, every=self.every) or best or training.stop):
             return
         folder = checkpoint.save(self.run, training)

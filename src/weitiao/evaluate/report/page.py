@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import language
+from weitiao.core.run import read_lines, write_text
 from weitiao.evaluate.report.charts import curves, small
 from weitiao.evaluate.report.intervals import intervals
 from weitiao.evaluate.report.words import words
@@ -29,14 +29,15 @@ TRAIN_SHOWN = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "lr_scheduler_type",
-    "warmup_ratio",
     "warmup_steps",
     "weight_decay",
+    "early_stopping_patience",
+    "bf16",
 )
 
 # What may be absent from a file that is there.
 RESULTS: dict[str, Any] = {
-    **dict.fromkeys(("confusion", "trainable", "confidence")),
+    **dict.fromkeys(("confusion", "trainable")),
     **{"comparisons": {}, "per_class": [], "samples": [], "seconds": {}, "usage": []},
 }
 FACTS: dict[str, Any] = {"created": "", "seed": None, "machine": {}, "versions": {}, "fingerprints": {}}
@@ -56,12 +57,9 @@ def write_report(folder: Path) -> Path:
     )
     templates.filters |= {"number": number, "share": share, "p": p_value, "seconds": seconds, "clip": clip}
     text = templates.get_template("page.html.j2").render(view(folder))
-    page = folder / "report.html"
-    draft = folder / f".report.{os.getpid()}.html"
     # Half a surrogate pair in a user's row cannot be UTF-8; a reference to it is shown as the usual �.
-    draft.write_text(text, encoding="utf-8", errors="xmlcharrefreplace", newline="\n")
-    os.replace(draft, page)
-    return page
+    write_text(folder / "report.html", text.encode("utf-8", "xmlcharrefreplace").decode("utf-8"))
+    return folder / "report.html"
 
 
 def view(folder: Path) -> dict[str, Any]:
@@ -71,9 +69,9 @@ def view(folder: Path) -> dict[str, Any]:
     results = RESULTS | json.loads((folder / "results.json").read_text(encoding="utf-8"))
     facts = one(folder / "facts.json", blank=FACTS)
     ledger = one(folder / "data" / "ledger.json", blank=LEDGER)
-    log, predictions = lines(folder / "log.jsonl"), lines(folder / "predictions.jsonl")
     recipe_file = folder / "recipe.yaml"
     recipe_text = recipe_file.read_text(encoding="utf-8") if recipe_file.is_file() else ""
+    recipe = yaml.safe_load(recipe_text) or {}
     metrics = {
         name: {key: span(value) for key, value in row.items()} for name, row in results["metrics"].items()
     }
@@ -82,18 +80,20 @@ def view(folder: Path) -> dict[str, Any]:
         "lang": language(),
         "w": labels,
         "name": lambda key: labels.get(key, key.replace("_", " ")),
+        "over_classes": lambda key: labels.get(f"macro_{key}", labels.get(key, key.replace("_", " "))),
+        "confidence": (recipe.get("evaluate") or {}).get("confidence"),
         "results": results,
         "metrics": metrics,
         "forest": intervals(metrics, results["primary"]),
-        "charts": curves(log, results["primary"]),
+        "charts": curves(read_lines(folder / "log.jsonl"), results["primary"]),
         "recipe_text": recipe_text,
-        "settings": settings(yaml.safe_load(recipe_text) or {}),
+        "settings": settings(recipe),
         "facts": facts,
         "ledger": ledger,
         "lost": [row for row in ledger.get("rows", ()) if row["status"] != "kept"],
         "rows_shown": ROWS_SHOWN,
         "confused": confused(results["confusion"]),
-        "errors": errors(predictions),
+        "errors": errors(read_lines(folder / "predictions.jsonl")),
         "errors_shown": ERRORS_SHOWN,
     }
 
@@ -101,14 +101,6 @@ def view(folder: Path) -> dict[str, Any]:
 def one(file: Path, *, blank: dict[str, Any]) -> dict[str, Any]:
     """The object in a JSON file over its blank form; empty when there is no file."""
     return blank | json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def lines(file: Path) -> list[dict[str, Any]]:
-    """The objects in a JSON-lines file, none when there is no file."""
-    if not file.is_file():
-        return []
-    with file.open(encoding="utf-8") as rows:  # not splitlines: a row may hold U+2028
-        return [json.loads(row) for row in rows if row.strip()]
 
 
 def span(value: Any) -> dict[str, float | None]:

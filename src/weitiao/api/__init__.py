@@ -1,0 +1,31 @@
+"""The Python words, one function a stage; the only room that sees all others.
+
+import weitiao as wt
+run = wt.train("recipe.yaml", overrides=["method.r=8"])       # or the same words as keyword arguments
+run.results["metrics"]["tuned"]["accuracy"]
+run.predict(["A wonderful film."])
+run = wt.load("runs/reviews-lora")
+"""
+
+from weitiao.api.data import check, fetch, guess, init, texts_of
+from weitiao.api.evaluate import evaluate
+from weitiao.api.recipes import free_folder, ready_recipe, schema
+from weitiao.api.run import Run, load, runs, speaker
+from weitiao.api.train import train
+
+__all__ = [
+    "Run",
+    "check",
+    "evaluate",
+    "fetch",
+    "free_folder",
+    "guess",
+    "init",
+    "load",
+    "ready_recipe",
+    "runs",
+    "schema",
+    "speaker",
+    "texts_of",
+    "train",
+]

@@ -1,0 +1,138 @@
+"""Words about data: check it, guess what it is, write a recipe for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core import registry
+from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.recipe import Data, Recipe
+from weitiao.data import check as checking
+from weitiao.data import formats
+from weitiao.data.check import bad_rows
+from weitiao.data.read import BadRow
+
+if TYPE_CHECKING:
+    from weitiao.api.run import Run
+    from weitiao.models.fetch import Progress
+
+
+def check(files: str | Path | Sequence[str | Path], *, task: str = "", **words: Any) -> checking.Checked:
+    """What stands in some files, without loading a model: the ledger, bad rows and labels.
+
+    Args:
+        files: paths, or names of embedded data sets.
+        task: guessed from the columns when empty.
+        **words: keys of the recipe's `data` section.
+
+    Raises:
+        WeitiaoError: when a file as a whole cannot be read; bad rows are listed, not raised.
+    """
+    named = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
+    section = Recipe.read(
+        {"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}}
+    ).data
+    data = located(section)
+    return checking.inspect(data, registry.build("task", {"name": task or guess(data)["task"]}))
+
+
+def guess(data: Data) -> dict[str, Any]:
+    """The task and the columns that a file's header suggests: {"task": name, "columns": {ours: theirs}}.
+
+    Raises:
+        WeitiaoError: `unknown_row_format` when no task on the shelf can read such columns.
+    """
+    from weitiao.data.read import read
+
+    source = read(data.train[:1], encoding=data.encoding)[0]
+    for name in registry.names("task"):
+        for shape in registry.entry("task", name).kind.formats:
+            needs = formats.FORMATS[shape].needs
+            columns = {
+                ours: data.columns.get(ours) or formats.guess_column(ours, source.columns) for ours in needs
+            }
+            if all(columns.values()) and len(set(columns.values())) == len(columns):
+                return {"task": name, "columns": {a: b for a, b in columns.items() if a != b}}
+    raise fault("unknown_row_format", path=source.path, found=", ".join(source.columns))
+
+
+def init(file: str | Path, *, model: str = "") -> str:
+    """A commented recipe for a file, with its columns and task guessed.
+
+    Raises:
+        WeitiaoError: when the file cannot be read or its columns say nothing.
+    """
+    from weitiao.evaluate.baseline import without_spaces
+
+    section = Data(train=[str(file)])
+    found = guess(located(section))
+    section = Data(train=[str(file)], columns=found["columns"])
+    task = registry.build("task", {"name": found["task"]})
+    records = checking.inspect(located(section), task).records
+    texts = [task.key(record) for record in records]
+    if not model:
+        model = "smollm2-135m" if task.generates else "e5-small" if without_spaces(texts) else "minilm-l6"
+    recipe = Recipe(
+        model=model, task={"name": found["task"]}, data=section, output_dir=f"runs/{Path(file).stem}"
+    )
+    return recipe.to_commented_yaml()
+
+
+def located(data: Data, *, progress: Progress | None = None) -> Data:
+    """The section with embedded names replaced by the files they stand for, fetched if need be."""
+    from weitiao.models import catalog
+
+    def place(name: str) -> str:
+        plain, mark, rows = name.partition("#")
+        known = plain in catalog.DATASETS and not Path(plain).exists()
+        return f"{catalog.dataset_path(plain, progress=progress)}{mark}{rows}" if known else name
+
+    return data.model_copy(update={"train": [place(name) for name in data.train]})
+
+
+def fetch(name: str, *, progress: Progress | None = None) -> Path:
+    """Where an embedded model or data set lies, fetched and made if need be.
+
+    Raises:
+        WeitiaoError: `unknown_name`; what fetching raises (`no_network`, `wrong_hash`, `disk_full`...).
+    """
+    from weitiao.models import catalog
+
+    if name in catalog.MODELS:
+        return catalog.model_path(name, progress=progress)
+    if name in catalog.DATASETS:
+        return catalog.dataset_path(name, progress=progress)
+    known = [*catalog.MODELS, *catalog.DATASETS]
+    hint = did_you_mean(name, known)
+    raise fault(
+        "unknown_name", shelf="embedded model or data set", name=name, hint=hint, known=", ".join(known)
+    )
+
+
+def texts_of(file: Path, run: Run) -> list[str]:
+    """The texts in a file to predict: every line of a `.txt`, or the text column of a table.
+
+    Raises:
+        WeitiaoError: what reading raises; `missing_column` when there is no text column; `bad_rows`.
+    """
+    from weitiao.data.read import decode, read_file
+
+    if file.suffix == ".txt":
+        if not file.is_file():
+            raise fault("file_missing", path=file)
+        text, _ = decode(file.read_bytes(), file, "auto")
+        return [line for line in text.splitlines() if line.strip()]
+    section = run.recipe.data
+    source = read_file(file, encoding=section.encoding)
+    column = section.columns.get("text", "text")
+    if column not in source.columns:
+        near = formats.guess_column("text", source.columns)
+        hint = f' Did you mean "{near}"?' if near else ""
+        raise fault("missing_column", path=file, column=column, found=", ".join(source.columns), hint=hint)
+    empty = [record for record in source.records if not str(record.values[column] or "").strip()]
+    bad = [*source.bad, *(BadRow(record.file, record.line, "the text is empty") for record in empty)]
+    if bad:
+        raise bad_rows(bad, total=len(source.records) + len(source.bad))
+    return [str(record.values[column]) for record in source.records]

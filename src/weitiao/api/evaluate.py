@@ -1,0 +1,166 @@
+"""Judge a saved model on its locked test rows, and write the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from weitiao.api.data import located
+from weitiao.api.run import Run, load
+from weitiao.api.tell import Tell, silent
+from weitiao.core import registry
+from weitiao.core.contracts import Record
+from weitiao.core.run import read_lines, write_json, write_lines
+from weitiao.data import check as checking
+
+
+def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
+    """Judge the saved model on the locked test rows, beside the untuned one and a baseline; write the report.
+
+    What is judged is the model as it lies in the folder, read back from disk.
+
+    Raises:
+        WeitiaoError: `unfinished_run`, `broken_model`, and what loading raises.
+    """
+    from weitiao.evaluate.metrics import JUDGES
+    from weitiao.evaluate.report import write_report
+    from weitiao.evaluate.verdict import verdict
+    from weitiao.models.store import read_card
+
+    run = run if isinstance(run, Run) else load(run)
+    folder, recipe = run.folder, run.recipe
+    settings, started = recipe.evaluate, time.perf_counter()
+    card = read_card(folder.model)
+    task = run.task
+    records = [_from_line(line) for line in read_lines(folder.path / "data" / "test.jsonl")]
+    if not records:
+        return run  # data.split.test was 0: there is nothing to judge by
+    tell("judging", rows=len(records))
+    examples = list(task.encode(records, run.tuned.processor, limit=run._limit))
+    references = [task.reference(record) for record in records]
+    systems = {"tuned": run._predict(examples, lambda done, all: tell("judged", done=done, all=all))}
+    prompts = _sample_prompts(references, settings.samples) if task.generates else []
+    answers = {"tuned": [_sample_answer(run, prompt) for prompt in prompts]}
+    if settings.untuned:
+        untuned = _untuned(run)
+        systems["untuned"] = untuned._predict(examples, lambda done, all: tell("judged", done=done, all=all))
+        answers["untuned"] = [_sample_answer(untuned, prompt) for prompt in prompts]
+    if settings.baseline == "tfidf" and task.judge == "labels":
+        systems["tfidf"] = _baseline(run, records)
+    labels = getattr(task, "labels", ())
+    judged = JUDGES[task.judge](references, systems, settings=settings, seed=recipe.seed, labels=labels)
+    results = {
+        "task": recipe.task["name"],
+        "model": recipe.model,
+        "method": recipe.method["name"],
+        "primary": task.primary,
+        "higher_is_better": task.higher_is_better,
+        "rows": len(records),
+        **judged,
+        "samples": [
+            {
+                "prompt": "\n".join(turn["content"] for turn in row["prompt"]),
+                "reference": row["reference"],
+                **{name: given[i] for name, given in answers.items()},
+            }
+            for i, row in enumerate(prompts)
+        ],
+        "trainable": {"trained": card["trained"], "total": card["total"]},
+        "seconds": {"train": card["seconds"], "evaluate": time.perf_counter() - started},
+        "usage": usage(run),
+    }
+    results["verdict"] = verdict(results, confidence=settings.confidence)
+    write_json(folder.path / "results.json", results)
+    lines = [
+        {
+            "file": record.file,
+            "line": record.line,
+            **_plain(reference),
+            **{name: rows[i] for name, rows in systems.items()},
+        }
+        for i, (record, reference) in enumerate(zip(records, references, strict=True))
+    ]
+    write_lines(folder.path / "predictions.jsonl", lines)
+    write_report(folder.path)
+    tell("results", results=results, report=run.report)
+    return run
+
+
+def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: "\n".join(turn["content"] for turn in value) if key == "prompt" else value
+        for key, value in reference.items()
+    }
+
+
+def _from_line(line: dict[str, Any]) -> Record:
+    file, number = line.pop("file"), line.pop("line")
+    return Record(file, number, line)
+
+
+def _untuned(run: Run) -> Run:
+    """The same run with the model as it was before: the base, and a head as it was drawn."""
+    from weitiao.models.load import load as load_model
+
+    before = Run(run.folder, device=run.device)
+    before.__dict__["task"] = run.task
+    before.__dict__["tuned"] = load_model(run.recipe.model, run.task, seed=run.recipe.seed, device=run.device)
+    return before
+
+
+def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
+    from weitiao.evaluate.baseline import tfidf
+
+    recipe = run.recipe
+    rows = checking.check(located(recipe.data), registry.build("task", recipe.task), seed=recipe.seed).records
+    training = set(run.folder.json("data/split.json")["train"])
+    kept = [record for record in rows if f"{record.file}:{record.line}" in training]
+    texts, labels = [r.values["text"] for r in kept], [r.values["label"] for r in kept]
+    return [{"label": label} for label in tfidf(texts, labels, [record.values["text"] for record in records])]
+
+
+def _sample_prompts(references: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """The first test rows with a short prompt, so that a reader can take them in."""
+    short = [row for row in references if sum(len(turn["content"]) for turn in row["prompt"]) <= 300]
+    return short[:count]
+
+
+def _sample_answer(run: Run, row: Mapping[str, Any]) -> str:
+    return run.answer(
+        row["prompt"], max_new_tokens=run.recipe.evaluate.max_new_tokens, bf16=bool(run.recipe.train.bf16)
+    )
+
+
+def usage(run: Run) -> list[dict[str, str]]:
+    """How the tuned model is used: on the command line, from Python, and without weitiao."""
+    path, base = run.path, run.tuned.source
+    auto = run.task.auto_class
+    options = run.task.model_options()
+    if run.task.generates:
+        line, call = f"weitiao chat {path}", 'run.answer([{"role": "user", "content": "..."}])'
+    else:
+        line, call = f'weitiao predict {path} "..."', 'run.predict(["..."])'
+    python = f'import weitiao as wt\n\nrun = wt.load("{path}")\nprint({call})'
+    if registry.entry("method", run.recipe.method["name"]).kind.layout == "peft":
+        extra = f", num_labels={options['num_labels']}" if options else ""
+        without = (
+            f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer\n\n"
+            f'base = {auto}.from_pretrained("{base}"{extra})\n'
+            f'model = PeftModel.from_pretrained(base, "{path}/model")\n'
+            f'tokenizer = AutoTokenizer.from_pretrained("{path}/model")'
+        )
+        title = "Without weitiao: PEFT"
+    else:
+        without = (
+            f"from transformers import {auto}, AutoTokenizer\n\n"
+            f'model = {auto}.from_pretrained("{path}/model")\n'
+            f'tokenizer = AutoTokenizer.from_pretrained("{path}/model")'
+        )
+        title = "Without weitiao: Transformers"
+    return [
+        {"title": "Command line", "code": line},
+        {"title": "Python", "code": python},
+        {"title": title, "code": without},
+    ]

@@ -1,0 +1,56 @@
+"""Ready recipes, folders for new runs, and the schema of a recipe."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from weitiao.core import registry
+from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.recipe import Recipe, read_yaml
+
+
+def ready_recipe(name: str) -> dict[str, Any]:
+    """A recipe that comes with weitiao, such as `demo-reviews`.
+
+    Raises:
+        WeitiaoError: `unknown_name`.
+    """
+    folder = resources.files("weitiao").joinpath("recipes")
+    known = sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+    if name not in known:
+        raise fault(
+            "unknown_name", shelf="recipe", name=name, hint=did_you_mean(name, known), known=", ".join(known)
+        )
+    with resources.as_file(folder.joinpath(f"{name}.yaml")) as path:
+        return read_yaml(path)
+
+
+def free_folder(path: str) -> str:
+    """`path`, or `path-2`, `path-3` ... : the first that no run has taken."""
+    number, free = 1, path
+    while Path(free).exists():
+        number += 1
+        free = f"{path}-{number}"
+    return free
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a recipe, with the settings of every method and task on the shelves."""
+    from pydantic import TypeAdapter
+
+    tree = Recipe.model_json_schema()
+    for shelf in registry.SHELVES:
+        choices: list[dict[str, Any]] = [{"type": "string", "enum": registry.names(shelf)}]
+        for name in registry.names(shelf):
+            settings = TypeAdapter(registry.entry(shelf, name).kind).json_schema()
+            properties = {"name": {"const": name}, **settings.get("properties", {})}
+            choices.append(
+                {"type": "object", "properties": properties, "additionalProperties": False, "title": name}
+            )
+        description = tree["properties"][shelf].get("description", "")
+        tree["properties"][shelf] = {"description": description, "anyOf": choices}
+    return tree

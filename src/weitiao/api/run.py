@@ -1,0 +1,159 @@
+"""A run folder and what can be done with it: look, predict, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core import registry
+from weitiao.core.contracts import Example, Record, Task
+from weitiao.core.errors import fault
+from weitiao.core.recipe import Recipe
+from weitiao.core.run import RunFolder, open_run
+
+if TYPE_CHECKING:
+    from weitiao.models.load import Loaded
+
+
+@dataclass
+class Run:
+    """A run folder and what can be done with it."""
+
+    folder: RunFolder
+    device: str = field(default="")
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was asked, every default written out."""
+        return self.folder.recipe
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """`results.json`: metrics with intervals, comparisons and the verdict."""
+        return self.folder.json("results.json")
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @cached_property
+    def task(self) -> Task:
+        """The task with what the data taught it (its labels)."""
+        from weitiao.models.store import read_card
+
+        return registry.build("task", read_card(self.folder.model)["task"])
+
+    @cached_property
+    def tuned(self) -> Loaded:
+        """The tuned model, loaded from the folder once."""
+        from weitiao.models.load import pick_device
+        from weitiao.models.store import load_tuned
+
+        self.device = self.device or pick_device()
+        recipe = self.recipe
+        method = registry.build("method", recipe.method)
+        return load_tuned(
+            self.folder.model, ref=recipe.model, task=self.task, method=method, device=self.device
+        )
+
+    def predict(
+        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> list[dict[str, Any]]:
+        """One prediction a text: {"label", "score", "scores"}.
+
+        Raises:
+            WeitiaoError: `unfinished_run`, `broken_model`; `wrong_usage` for a generative task, which answers instead.
+        """
+        if self.task.generates:
+            way = f'run.answer([{{"role": "user", "content": ...}}]), or weitiao chat {self.path}'
+            raise fault("wrong_usage", why="this model answers, it does not label", way=way)
+        records = [Record("<texts>", i, self.task.record(text)) for i, text in enumerate(texts, start=1)]
+        for record in records:
+            if not isinstance(record.values["text"], str) or not record.values["text"].strip():
+                raise fault(
+                    "wrong_usage", why=f"text {record.line} is empty", way="give text that says something"
+                )
+        return self._predict(
+            list(self.task.encode(records, self.tuned.processor, limit=self._limit)), progress
+        )
+
+    def _predict(
+        self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
+    ) -> list[dict[str, Any]]:
+        from weitiao.evaluate.predict import predict
+
+        train = self.recipe.train
+        return predict(
+            self.tuned,
+            self.task,
+            examples,
+            batch_size=train.per_device_eval_batch_size,
+            device=self.device,
+            bf16=bool(train.bf16),
+            progress=progress,
+        )
+
+    @property
+    def _limit(self) -> int:
+        return min(self.recipe.data.max_length or self.tuned.limit, self.tuned.limit)
+
+    def answer(
+        self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any
+    ) -> str:
+        """The tuned model's next turn (generative tasks), rendered by the template that training used."""
+        from weitiao.evaluate.predict import answer
+
+        return answer(self.tuned, messages, max_new_tokens=max_new_tokens, device=self.device, **options)
+
+
+def load(path: str | Path) -> Run:
+    """The run in a folder.
+
+    Raises:
+        WeitiaoError: `no_run`.
+    """
+    return Run(open_run(path))
+
+
+def runs(folder: str | Path = "runs") -> list[Run]:
+    """Every run directly below a folder, newest first."""
+    found = sorted(Path(folder).glob("*/recipe.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [Run(RunFolder(path.parent)) for path in found]
+
+
+def speaker(ref: str) -> Callable[..., str]:
+    """Something that answers: a run of a generative task, or a base language model.
+
+    Returns:
+        `answer(messages, max_new_tokens=..., sample=..., temperature=..., streamer=...)`.  A `streamer` is made
+        by the function's attribute `stream(write)`.
+
+    Raises:
+        WeitiaoError: `wrong_usage` when the run labels instead of answering; what loading raises.
+    """
+    from functools import partial
+
+    from weitiao.evaluate.predict import answer
+    from weitiao.models.load import fast_bf16, pick_device
+    from weitiao.models.load import load as load_model
+
+    if (Path(ref) / "recipe.yaml").is_file():
+        run = load(ref)
+        if not run.task.generates:
+            way = f'weitiao predict {ref} "a text"'
+            raise fault("wrong_usage", why="this model labels texts, it does not answer", way=way)
+        loaded, device, bf16 = run.tuned, run.device, bool(run.recipe.train.bf16)
+    else:
+        device = pick_device()
+        loaded = load_model(ref, registry.build("task", {"name": "sft"}), device=device)
+        bf16 = fast_bf16(device)
+    return partial(answer, loaded, device=device, bf16=bf16)

@@ -1,0 +1,59 @@
+"""The same words on the command line, and nothing else.
+
+    weitiao train recipe.yaml train.learning_rate=1e-4
+
+Results go to standard output, everything else to standard error, so that pipes carry results alone.  Exit codes:
+0 done, 2 the recipe or the command, 3 the data, 4 the model, 5 the run, 6 the machine, 130 / 143 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from weitiao.core.errors import WeitiaoError
+
+INTERNAL = 70  # EX_SOFTWARE of sysexits.h
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
+    """Run one command; returns its exit code, and shows errors without a traceback unless `--verbose` is given."""
+    from weitiao.cli.verbs import app
+
+    verbose = "--verbose" in words
+    try:
+        code = app(args=words, prog_name="weitiao", standalone_mode=True)
+        return int(code or 0)
+    except SystemExit as leaving:
+        return int(leaving.code or 0) if not isinstance(leaving.code, str) else 2
+    except WeitiaoError as error:
+        if verbose:
+            raise
+        _say(error.text(), {"error": error.code, "message": error.text(), "exit": error.exit_code}, words)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has left (`weitiao runs | head`); do not complain again when Python flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if verbose:
+            raise
+        text = f"[internal] {type(error).__name__}: {error}\nWay out: this is a fault of weitiao; add --verbose to see where."
+        _say(text, {"error": "internal", "message": str(error), "exit": INTERNAL}, words)
+        return INTERNAL
+
+
+def _say(text: str, facts: dict[str, object], words: list[str]) -> None:
+    if "--json" in words:
+        print(json.dumps(facts, ensure_ascii=False), file=sys.stderr)
+    else:
+        print(text, file=sys.stderr)

@@ -1,0 +1,323 @@
+"""How things look in a terminal: progress, tables, a conversation.  Rich draws; nothing is computed here."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from weitiao.api import Run
+    from weitiao.data.check import Checked, Ledger
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+SHOWN = 20
+
+
+@dataclass
+class Show:
+    """Listens to the stages and draws what they say on standard error."""
+
+    quiet: bool = False
+    _progress: Any = field(default=None, init=False)
+    _bars: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __enter__(self) -> Show:
+        if not self.quiet:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=28),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=err,
+                disable=not err.is_terminal,
+            )
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def line(self, text: str) -> None:
+        """One line of what happens."""
+        if not self.quiet:
+            err.print(text)
+
+    def bar(self, name: str, done: float, total: float, note: str = "") -> None:
+        """Draw or move the bar of that name; where there is no terminal, nothing moves."""
+        if self._progress is not None:
+            if name not in self._bars:
+                self._bars[name] = self._progress.add_task(name, total=total, note=note)
+            self._progress.update(self._bars[name], completed=done, total=total, note=note)
+
+    def fetching(self, done: int, total: int) -> None:
+        """Bytes of an embedded model."""
+        self.bar("fetching", done, total, note=f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
+        if done >= total:
+            self._bars.pop("fetching", None)
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """What a stage says."""
+        if event == "data":
+            self.line(
+                "[bold]data[/bold]  " + escape(", ".join(file["path"] for file in facts["ledger"].files))
+            )
+            self.ledger(facts["ledger"])
+        elif event == "loading":
+            self.line(f"[bold]model[/bold] {escape(facts['model'])}")
+        elif event == "encoded":
+            self.encoded(facts["ledger"], trained=facts["trained"], total=facts["total"])
+        elif event == "notice":
+            self.line(f"[yellow]note[/yellow]  {escape(facts['text'])}")
+        elif event == "resumed":
+            self.line(f"[bold]resumed[/bold] from {facts['checkpoint']}")
+        elif event == "training":
+            self.line(
+                f"[bold]train[/bold] {facts['steps']} steps"
+                + (f", from step {facts['start']}" if facts["start"] else "")
+            )
+        elif event == "saved":
+            self.line(
+                f"[bold]saved[/bold] {escape(str(facts['path']))}: step {facts['step']} ({facts['reason']}), {facts['seconds']:.0f} s"
+            )
+        elif event == "judging":
+            self.line(
+                f"[bold]judge[/bold] {facts['rows']} locked test rows, on the model read back from disk"
+            )
+            self._bars.pop("judge", None)
+        elif event == "judged":
+            self.bar("judge", facts["done"], facts["all"])
+
+    def ledger(self, ledger: Ledger) -> None:
+        """One line: what became of the rows."""
+        encodings = sorted({file["encoding"] for file in ledger.files})
+        counts = ", ".join(f"{count:,} {status}" for status, count in ledger.counts().items())
+        self.line(f"      {ledger.total:,} rows read ({', '.join(encodings)}): {counts}")
+
+    def encoded(self, ledger: Ledger, *, trained: int, total: int) -> None:
+        """Splits, lengths, trained parameters."""
+        splits = ", ".join(f"{name} {count:,}" for name, count in ledger.split.items())
+        self.line(f"      {splits}; no text stands on two sides")
+        tokens = ledger.tokens
+        cut = f"; {tokens['truncated_rows']} rows cut" if tokens["truncated_rows"] else ""
+        self.line(
+            f"      tokens a row: median {tokens['median']}, longest {tokens['max']}, limit {tokens['limit']}{cut}"
+        )
+        self.line(f"      {trained:,} of {total:,} parameters train ({trained / total:.2%})")
+
+    def watchers(self) -> list[Any]:
+        """A watcher of the loop that moves the bar; none when quiet."""
+        if self.quiet:
+            return []
+        from weitiao.train.loop import Training, Watcher
+
+        show = self
+
+        class Bar(Watcher):
+            def on_step(self, training: Training) -> None:
+                facts, step = training.facts, training.state.step
+                speed = facts["tokens"] / facts["seconds"]
+                show.bar(
+                    "train", step, training.total, note=f"loss {facts['loss']:.3f}  {speed:,.0f} tokens/s"
+                )
+                if training.metrics:
+                    named = ", ".join(f"{name} {value:.4f}" for name, value in training.metrics.items())
+                    best = "  best so far" if training.state.best_step == step else ""
+                    show.line(f"      epoch {training.epoch:.2f}, step {step}: validation {named}{best}")
+
+        return [Bar()]
+
+    def results(self, run: Run) -> None:
+        """The table of systems by metrics, and the verdict."""
+        results = run.results
+        if not results:
+            out.print(
+                f"The model is in {run.path}/model; no test rows were kept to judge it (data.split.test is 0)."
+            )
+            return
+        out.print(results_table(results))
+        out.print(results["verdict"]["sentence"])
+        for sample in results["samples"]:
+            out.print(f"\n[bold]{escape(sample['prompt'])}[/bold]")
+            for name in ("untuned", "tuned", "reference"):
+                if name in sample:
+                    out.print(f"  [dim]{name:>9}[/dim]  {escape(sample[name])}")
+        out.print(f"\nreport: {run.report.resolve()}")
+
+    def next_steps(self, run: Run) -> None:
+        """Three commands that work when pasted."""
+        if run.task.generates:
+            steps = [("talk to it", f"weitiao chat {run.path}")]
+            steps += [("talk to the model as it was", f"weitiao chat {run.recipe.model}")]
+        else:
+            text = (
+                "一本让人爱不释手的好书"
+                if run.recipe.model == "e5-small"
+                else "A film I will gladly see twice."
+            )
+            steps = [("label a sentence of your own", f'weitiao predict {run.path} "{text}"')]
+            steps += [("chat with the small language model", "weitiao chat smollm2-135m")]
+        steps += [("tune on your own CSV", "weitiao init my.csv -o recipe.yaml && weitiao train recipe.yaml")]
+        out.print("\nThree things to try next:")
+        for what, command in steps:
+            out.print(f"  # {what}\n  {escape(command)}")
+
+
+def results_table(results: Mapping[str, Any]) -> Table:
+    """Metrics with their intervals; tuned first."""
+    table = Table(title=f"{results['rows']:,} locked test rows", title_justify="left", title_style="bold")
+    table.add_column("")
+    names = list(results["metrics"]["tuned"])
+    for name in names:
+        table.add_column(name, justify="right")
+    for system, metrics in results["metrics"].items():
+        cells = [
+            f"{metrics[n]['value']:.3f} [dim]{metrics[n]['low']:.3f}-{metrics[n]['high']:.3f}[/dim]"
+            for n in names
+        ]
+        table.add_row(f"[bold]{system}[/bold]" if system == "tuned" else system, *cells)
+    return table
+
+
+def checked(found: Checked) -> None:
+    """What `weitiao data check` found."""
+    ledger = found.ledger
+    for file in ledger.files:
+        out.print(
+            f"[bold]{escape(file['path'])}[/bold]  {file['rows']:,} rows, {file['format']}, {file['encoding']}"
+        )
+    for status, count in ledger.counts().items():
+        out.print(f"  {count:>8,}  {status}")
+    strata = [found.task.stratum(record) for record in found.records]
+    if any(strata):
+        table = Table("label", "rows", "share")
+        for label in sorted(set(strata)):
+            count = strata.count(label)
+            table.add_row(escape(label), f"{count:,}", f"{count / len(strata):.1%}")
+        out.print(table)
+    for row in ledger.rows[:SHOWN]:
+        out.print(f"  {escape(row['file'])} line {row['line']}: {row['status']}: {escape(row['reason'])}")
+    if len(ledger.rows) > SHOWN:
+        out.print(f"  ... {len(ledger.rows) - SHOWN:,} more; --json lists all")
+
+
+def predictions(texts: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:
+    """One line a text: label, probability, text."""
+    for text, answer in zip(texts, answers, strict=True):
+        out.print(f"[bold]{escape(answer['label'])}[/bold]\t{answer['score']:.3f}\t{escape(text)}")
+
+
+def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:
+    """Embedded models or data sets."""
+    from dataclasses import asdict
+
+    if json:
+        print(json_module.dumps([asdict(entry) for entry in entries.values()], ensure_ascii=False, indent=1))
+        return
+    for name, entry in entries.items():
+        size = f"{entry.parameters / 1e6:.0f} M parameters" if hasattr(entry, "parameters") else f"{entry.rows:,} rows"
+        out.print(f"[bold]{name}[/bold]  {', '.join(entry.languages)}; {size}; {entry.download_mb:.0f} MB to fetch")
+        out.print(f"    good for: {escape(entry.good_for)}")
+        out.print(f"    licence:  {escape(entry.licence)}")
+        out.print(f"    origin:   {escape(entry.origin)} ({entry.source.package} {entry.source.version})")
+
+
+def shelf(name: str, *, json: bool) -> None:
+    """The methods or the tasks, with their settings and defaults."""
+    from dataclasses import MISSING, fields
+
+    from weitiao.core import registry
+
+    rows = []
+    for entry_name in registry.names(name):
+        entry = registry.entry(name, entry_name)
+        settings = {
+            f.name: entry.preset.get(f.name, None if f.default is MISSING else f.default)
+            for f in fields(entry.kind)
+        }
+        facts = {"name": entry_name, "summary": entry.kind.summary, "settings": settings}
+        if name == "method":
+            facts |= {"learning_rate": entry.kind.learning_rate, "source": entry.kind.source}
+        else:
+            facts |= {"formats": entry.kind.formats, "columns": entry.kind.columns}
+        rows.append(facts)
+    if json:
+        print(json_module.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    table = Table("name", "what", "settings", *(("source",) if name == "method" else ("row formats",)))
+    for facts in rows:
+        settings = ", ".join(f"{key}={value}" for key, value in facts["settings"].items()) or "-"
+        last = facts["source"] if name == "method" else ", ".join(facts["formats"])
+        table.add_row(
+            f"[bold]{facts['name']}[/bold]", escape(facts["summary"]), escape(settings), escape(last)
+        )
+    Console(highlight=False).print(table)
+
+
+def run_table(runs: Sequence[Run], *, json: bool) -> None:
+    """Run folders with their scores."""
+    rows = []
+    for run in runs:
+        recipe, results = run.recipe, run.results
+        rows.append(
+            {
+                "run": str(run.path),
+                "state": run.folder.state,
+                "model": recipe.model,
+                "task": recipe.task["name"],
+                "method": recipe.method["name"],
+                **(
+                    {results["primary"]: results["metrics"]["tuned"][results["primary"]]["value"]}
+                    if results
+                    else {}
+                ),
+            }
+        )
+    if json:
+        print(json_module.dumps(rows, ensure_ascii=False, indent=1))
+    elif not rows:
+        out.print("no runs here yet; `weitiao demo` makes one")
+    else:
+        table = Table("run", "state", "model", "task", "method", "score")
+        for row in rows:
+            *words, score = [*row.values()] if len(row) == 6 else [*row.values(), None]
+            shown = f"{list(row)[-1]} {score:.3f}" if score is not None else "-"
+            table.add_row(*(escape(str(word)) for word in words), shown)
+        Console(highlight=False).print(table)
+
+
+def conversation(
+    answer: Callable[..., str], *, system: str, max_new_tokens: int, sample: bool, temperature: float
+) -> None:
+    """Read a line, stream the answer, keep the turns; an empty line or the end of the input stops."""
+    from transformers import TextStreamer
+
+    turns = [{"role": "system", "content": system}] if system else []
+    asks = sys.stdin.isatty()
+    if asks:
+        err.print("[dim]an empty line or Ctrl-D ends the conversation[/dim]")
+    while True:
+        try:
+            said = input("you: ") if asks else next(iter(sys.stdin.readline, ""), "")
+        except EOFError:
+            break
+        if not said.strip():
+            break
+        turns.append({"role": "user", "content": said.strip()})
+        processor = answer.args[0].processor  # type: ignore[attr-defined]
+        streamer = TextStreamer(processor, skip_prompt=True, skip_special_tokens=True)
+        options = {"max_new_tokens": max_new_tokens, "sample": sample, "temperature": temperature}
+        turns.append({"role": "assistant", "content": answer(turns, streamer=streamer, **options)})

@@ -1,0 +1,328 @@
+"""The verbs.  Each parses words, calls `weitiao.api`, and shows what comes back; heavy rooms are imported inside."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from weitiao.core.errors import fault
+
+app = typer.Typer(
+    name="weitiao",
+    help="Fine-tune pretrained models the whole way: check, split, tune, judge, report (微调).",
+    epilog="Start with: weitiao demo | weitiao init my.csv > recipe.yaml; weitiao train recipe.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Look at data before training.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show a traceback when something fails.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="key=value words, such as train.learning_rate=1e-4.")
+]
+
+
+def emit(value: Any) -> None:
+    """JSON to standard output."""
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
+
+
+@app.command(epilog="Example: weitiao init reviews.csv > recipe.yaml")
+def init(
+    file: Annotated[str, typer.Argument(help="A CSV, TSV, JSON or JSONL file, or an embedded data set.")],
+    model: Annotated[
+        str, typer.Option(help="Base model; guessed from the language and task by default.")
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of printing.")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write a commented recipe for a file, its columns and task guessed."""
+    from weitiao import api
+
+    text = api.init(file, model=model)
+    if output is None:
+        print(text, end="")
+    elif output.exists():
+        raise fault(
+            "wrong_usage", why=f"{output} exists already", way="choose another --output; nothing was changed"
+        )
+    else:
+        from weitiao.core.run import write_text
+
+        write_text(output, text)
+        print(f"wrote {output}; now: weitiao train {output}", file=sys.stderr)
+
+
+@app.command(epilog="Example: weitiao train recipe.yaml method.r=8 output_dir=runs/second")
+def train(
+    recipe: Annotated[str, typer.Argument(help="A YAML recipe (weitiao init writes one).")],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest sound checkpoint.")] = False,
+    strict_resume: Annotated[
+        bool, typer.Option("--strict-resume", help="Refuse if the newest one is broken.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check, split, tune, judge and report: the whole way into output_dir."""
+    from weitiao.cli.show import Show
+
+    _train(
+        recipe,
+        overrides or [],
+        Show(quiet=quiet or json),
+        json=json,
+        resume=resume,
+        strict_resume=strict_resume,
+    )
+
+
+def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **options: Any) -> Any:
+    from weitiao import api
+
+    with show:
+        run = api.train(
+            recipe,
+            overrides=overrides,
+            tell=show.tell,
+            progress=show.fetching,
+            watchers=show.watchers(),
+            **options,
+        )
+    if json:
+        emit({"run": str(run.path), **run.results})
+    else:
+        show.results(run)
+    return run
+
+
+@app.command(epilog="Example: weitiao evaluate runs/reviews-lora --json")
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    quiet: Quiet = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Judge a run's model again on its locked test rows, and write the report."""
+    from weitiao import api
+    from weitiao.cli.show import Show
+
+    show = Show(quiet=quiet or json)
+    with show:
+        found = api.evaluate(run, tell=show.tell)
+    if json:
+        emit({"run": str(found.path), **found.results})
+    else:
+        show.results(found)
+
+
+@app.command(
+    epilog='Examples: weitiao predict runs/demo "A wonderful film." | weitiao predict runs/demo --file new.csv --json'
+)
+def predict(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts; without any, lines of standard input.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A table with a text column, or a .txt file.")
+    ] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Label texts: given as words, in a file, or on standard input, one a line."""
+    from weitiao import api
+    from weitiao.cli.show import predictions
+
+    found = api.load(run)
+    lines = texts or (
+        api.texts_of(file, found) if file else [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    )
+    if not lines:
+        raise fault(
+            "wrong_usage", why="there is no text", way=f'weitiao predict {run} "a text", or --file, or a pipe'
+        )
+    answers = found.predict(lines)
+    if json:
+        for text, answer in zip(lines, answers, strict=True):
+            print(_line({"text": text, **answer}))
+    else:
+        predictions(lines, answers)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+@app.command(epilog="Examples: weitiao chat runs/demo-chat | weitiao chat smollm2-135m")
+def chat(
+    model: Annotated[
+        str, typer.Argument(help="A run folder, or a base model (embedded name, folder, hub id).")
+    ],
+    system: Annotated[str, typer.Option(help="A system message.")] = "",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 200,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Draw words instead of taking the likeliest.")
+    ] = False,
+    temperature: Annotated[float, typer.Option(min=0.01, help="With --sample: lower is more certain.")] = 0.7,
+    verbose: Verbose = False,
+) -> None:
+    """Talk to a tuned or an embedded language model; an empty line or Ctrl-D ends it."""
+    from weitiao import api
+    from weitiao.cli.show import conversation
+
+    conversation(
+        api.speaker(model),
+        system=system,
+        max_new_tokens=max_new_tokens,
+        sample=sample,
+        temperature=temperature,
+    )
+
+
+@app.command(epilog="Examples: weitiao demo | weitiao demo zh | weitiao demo chat")
+def demo(
+    which: Annotated[
+        str, typer.Argument(help="reviews (English), zh (Chinese reviews) or chat.")
+    ] = "reviews",
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """The main job on an embedded model and real data, in a few minutes on two cores."""
+    from weitiao import api
+    from weitiao.cli.show import Show
+
+    path = api.ready_recipe(f"demo-{which}")
+    folder = api.free_folder(f"runs/demo-{which}")
+    show = Show(quiet=quiet or json)
+    run = _train(path, [f"output_dir={folder}", *(overrides or [])], show, json=json)
+    if not json:
+        show.next_steps(run)
+
+
+@app.command(epilog="Example: weitiao fetch minilm-l6 film-reviews")
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Embedded models and data sets, by name.")],
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Fetch embedded models and data now, to work without a network later; prints where they lie."""
+    from weitiao import api
+    from weitiao.cli.show import Show
+
+    show = Show(quiet=quiet)
+    with show:
+        for name in names:
+            path = api.fetch(name, progress=show.fetching)
+            print(path)
+
+
+@app.command(epilog="Example: weitiao models --json")
+def models(json: Json = False, verbose: Verbose = False) -> None:
+    """List the embedded models: what they are good for, size, licence, origin."""
+    from weitiao.cli.show import catalogue
+    from weitiao.models import catalog
+
+    catalogue(catalog.MODELS, json=json)
+
+
+@data_app.command("ls", epilog="Example: weitiao data ls")
+def data_ls(json: Json = False, verbose: Verbose = False) -> None:
+    """List the embedded data sets."""
+    from weitiao.cli.show import catalogue
+    from weitiao.models import catalog
+
+    catalogue(catalog.DATASETS, json=json)
+
+
+@data_app.command("check", epilog="Example: weitiao data check reviews.csv --columns text=review,label=stars")
+def data_check(
+    files: Annotated[list[str], typer.Argument(help="Files, or embedded data sets.")],
+    task: Annotated[str, typer.Option(help="Guessed from the columns by default.")] = "",
+    columns: Annotated[str, typer.Option(help="Ours=theirs, separated by commas.")] = "",
+    encoding: Annotated[str, typer.Option(help="Character encoding.")] = "auto",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say what stands in files: rows, labels, repeats, bad rows by line.  Exit code 3 when rows are bad."""
+    from weitiao import api
+    from weitiao.cli.show import checked
+
+    pairs = [pair.partition("=") for pair in columns.split(",") if pair]
+    if any(not theirs for _, _, theirs in pairs):
+        raise fault("bad_override", word=columns)
+    found = api.check(
+        files, task=task, columns={ours: theirs for ours, _, theirs in pairs}, encoding=encoding
+    )
+    if json:
+        emit(found.ledger.to_dict())
+    else:
+        checked(found)
+    if found.bad:
+        raise typer.Exit(3)
+
+
+@app.command(epilog="Example: weitiao methods")
+def methods(json: Json = False, verbose: Verbose = False) -> None:
+    """List the tuning methods and their settings."""
+    from weitiao.cli.show import shelf
+
+    shelf("method", json=json)
+
+
+@app.command(epilog="Example: weitiao tasks")
+def tasks(json: Json = False, verbose: Verbose = False) -> None:
+    """List the tasks, their row formats and settings."""
+    from weitiao.cli.show import shelf
+
+    shelf("task", json=json)
+
+
+@app.command(epilog="Example: weitiao schema > recipe.schema.json")
+def schema(verbose: Verbose = False) -> None:
+    """Print the JSON schema of a recipe, for editors that complete and check."""
+    from weitiao import api
+
+    emit(api.schema())
+
+
+@app.command(epilog="Example: weitiao doctor --json")
+def doctor(json: Json = False, verbose: Verbose = False) -> None:
+    """Say what is installed and what the machine has; exit code 6 when something is broken."""
+    from weitiao.cli.doctor import examine, show
+
+    findings = examine()
+    if json:
+        emit(findings)
+    else:
+        show(findings)
+    if findings["broken"]:
+        raise typer.Exit(6)
+
+
+@app.command(epilog="Example: weitiao runs --folder runs")
+def runs(
+    folder: Annotated[str, typer.Option(help="Where run folders lie.")] = "runs",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List runs: state, model, method, score."""
+    from weitiao import api
+    from weitiao.cli.show import run_table
+
+    run_table(api.runs(folder), json=json)
