@@ -9,7 +9,7 @@ run = wt.load("runs/reviews-lora")
 
 from weitiao.api.data import check, fetch, guess, init, texts_of
 from weitiao.api.evaluate import evaluate
-from weitiao.api.recipes import free_folder, ready_recipe, schema
+from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.run import Run, load, runs, speaker
 from weitiao.api.train import train
 
@@ -17,6 +17,7 @@ __all__ = [
     "Run",
     "check",
     "evaluate",
+    "example_table",
     "fetch",
     "free_folder",
     "guess",

@@ -44,7 +44,7 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
     prompts = _sample_prompts(references, settings.samples) if task.generates else []
     answers = {"tuned": [_sample_answer(run, prompt) for prompt in prompts]}
     if settings.untuned:
-        untuned = _untuned(run)
+        untuned = run.untuned()
         systems["untuned"] = untuned._predict(examples, lambda done, all: tell("judged", done=done, all=all))
         answers["untuned"] = [_sample_answer(untuned, prompt) for prompt in prompts]
     if settings.baseline == "tfidf" and task.judge == "labels":
@@ -98,16 +98,6 @@ def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
 def _from_line(line: dict[str, Any]) -> Record:
     file, number = line.pop("file"), line.pop("line")
     return Record(file, number, line)
-
-
-def _untuned(run: Run) -> Run:
-    """The same run with the model as it was before: the base, and a head as it was drawn."""
-    from weitiao.models.load import load as load_model
-
-    before = Run(run.folder, device=run.device)
-    before.__dict__["task"] = run.task
-    before.__dict__["tuned"] = load_model(run.recipe.model, run.task, seed=run.recipe.seed, device=run.device)
-    return before
 
 
 def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:

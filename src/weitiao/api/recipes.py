@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.recipe import Recipe, read_yaml
+from weitiao.core.run import write_lines, write_text
+
+if TYPE_CHECKING:
+    from weitiao.api.run import Run
 
 
 def ready_recipe(name: str) -> dict[str, Any]:
@@ -36,6 +41,32 @@ def free_folder(path: str) -> str:
         number += 1
         free = f"{path}-{number}"
     return free
+
+
+def example_table(run: Run, *, rows: int = 400) -> Path:
+    """A small table of the run's own kind of rows beside it, `<run>-mine.csv` or `.jsonl`, to put one's own into.
+
+    One that is there already is left alone.
+    """
+    import csv
+
+    from weitiao.api.data import located
+    from weitiao.data.read import read
+
+    data = located(run.recipe.data)
+    source = read([data.train[0].partition("#")[0] + f"#{rows}"], encoding=data.encoding)[0]
+    path = run.path.with_name(f"{run.path.name}-mine{'.jsonl' if run.task.generates else '.csv'}")
+    if path.exists():
+        return path
+    if run.task.generates:
+        write_lines(path, [record.values for record in source.records])
+    else:
+        text = io.StringIO()
+        table = csv.writer(text)
+        table.writerow(source.columns)
+        table.writerows(record.values.values() for record in source.records)
+        write_text(path, text.getvalue())
+    return path
 
 
 def schema() -> dict[str, Any]:

@@ -61,9 +61,19 @@ class Run:
         self.device = self.device or pick_device()
         recipe = self.recipe
         method = registry.build("method", recipe.method)
-        return load_tuned(
+        loaded = load_tuned(
             self.folder.model, ref=recipe.model, task=self.task, method=method, device=self.device
         )
+        return _for_use(loaded, bf16=bool(recipe.train.bf16))
+
+    def untuned(self) -> Run:
+        """The same run with the model as it was before: the base, and a head as it was drawn."""
+        from weitiao.models.load import load as load_model
+
+        before, recipe = Run(self.folder, self.device), self.recipe
+        base = load_model(recipe.model, self.task, seed=recipe.seed, device=self.device)
+        before.__dict__ |= {"task": self.task, "tuned": _for_use(base, bf16=bool(recipe.train.bf16))}
+        return before
 
     def predict(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
@@ -154,6 +164,16 @@ def speaker(ref: str) -> Callable[..., str]:
         loaded, device, bf16 = run.tuned, run.device, bool(run.recipe.train.bf16)
     else:
         device = pick_device()
-        loaded = load_model(ref, registry.build("task", {"name": "sft"}), device=device)
         bf16 = fast_bf16(device)
+        loaded = _for_use(load_model(ref, registry.build("task", {"name": "sft"}), device=device), bf16=bf16)
     return partial(answer, loaded, device=device, bf16=bf16)
+
+
+def _for_use(loaded: Loaded, *, bf16: bool) -> Loaded:
+    """Nothing trains any more, and in bfloat16 the weights are cast once."""
+    from weitiao.models.anatomy import cast_frozen
+
+    loaded.model.requires_grad_(False)
+    if bf16:
+        cast_frozen(loaded.model)
+    return loaded

@@ -196,7 +196,7 @@ def _tune(
 
     bf16 = bool(settings.bf16)
     if bf16 and method.layout == "peft":
-        loop.cast_frozen(loaded.model)
+        anatomy.cast_frozen(loaded.model)
     batches = Batches(
         examples["train"],
         lambda rows, indices: task.collate(rows, indices, loaded.processor),

@@ -159,21 +159,45 @@ class Show:
 
     def next_steps(self, run: Run) -> None:
         """Three commands that work when pasted."""
+        from weitiao import api
+
+        me, path = program(), run.path
         if run.task.generates:
-            steps = [("talk to it", f"weitiao chat {run.path}")]
-            steps += [("talk to the model as it was", f"weitiao chat {run.recipe.model}")]
+            steps = [
+                ("talk to it", f"{me} chat {path}"),
+                ("talk to the model as it was", f"{me} chat {run.recipe.model}"),
+            ]
         else:
             text = (
                 "一本让人爱不释手的好书"
                 if run.recipe.model == "e5-small"
                 else "A film I will gladly see twice."
             )
-            steps = [("label a sentence of your own", f'weitiao predict {run.path} "{text}"')]
-            steps += [("chat with the small language model", "weitiao chat smollm2-135m")]
-        steps += [("tune on your own CSV", "weitiao init my.csv -o recipe.yaml && weitiao train recipe.yaml")]
+            steps = [("label a sentence of your own", f'{me} predict {path} "{text}"')]
+            steps += [("chat with the small language model", f"{me} chat smollm2-135m")]
+        table = api.example_table(run)
+        recipe = table.with_suffix(".yaml")
+        steps += [
+            (
+                f"tune on your own table: put your rows into {table}, or name your own file",
+                f"{me} init {table} -o {recipe} && {me} train {recipe}",
+            )
+        ]
         out.print("\nThree things to try next:")
         for what, command in steps:
-            out.print(f"  # {what}\n  {escape(command)}")
+            out.print(f"  # {escape(what)}\n  {escape(command)}")
+
+
+def program() -> str:
+    """What to type for this program: its name where the shell finds it, else its path."""
+    import shutil
+    from pathlib import Path
+
+    called = Path(sys.argv[0])
+    found = shutil.which("weitiao")
+    if called.name != "weitiao" or (found and Path(found).resolve() == called.resolve()):
+        return "weitiao"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
 def results_table(results: Mapping[str, Any]) -> Table:
@@ -228,8 +252,14 @@ def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:
         print(json_module.dumps([asdict(entry) for entry in entries.values()], ensure_ascii=False, indent=1))
         return
     for name, entry in entries.items():
-        size = f"{entry.parameters / 1e6:.0f} M parameters" if hasattr(entry, "parameters") else f"{entry.rows:,} rows"
-        out.print(f"[bold]{name}[/bold]  {', '.join(entry.languages)}; {size}; {entry.download_mb:.0f} MB to fetch")
+        size = (
+            f"{entry.parameters / 1e6:.0f} M parameters"
+            if hasattr(entry, "parameters")
+            else f"{entry.rows:,} rows"
+        )
+        out.print(
+            f"[bold]{name}[/bold]  {', '.join(entry.languages)}; {size}; {entry.download_mb:.0f} MB to fetch"
+        )
         out.print(f"    good for: {escape(entry.good_for)}")
         out.print(f"    licence:  {escape(entry.licence)}")
         out.print(f"    origin:   {escape(entry.origin)} ({entry.source.package} {entry.source.version})")

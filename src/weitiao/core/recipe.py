@@ -239,7 +239,9 @@ def _commented(section: Section, *, indent: str) -> list[str]:
         if isinstance(value, Section):
             lines += [f"{indent}{name}:", *_commented(value, indent=indent + "  ")]
         else:
-            flow = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, sort_keys=False, width=1000)
+            flow = yaml.safe_dump(
+                value, allow_unicode=True, default_flow_style=True, sort_keys=False, width=1000
+            )
             lines.append(f"{indent}{name}: {flow.removesuffix('...' + chr(10)).strip()}")
     return lines
 

@@ -6,6 +6,7 @@ linears(model)  name -> nn.Linear, of everything below that layer
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 
@@ -46,12 +47,21 @@ def head_modules(model: nn.Module, head: frozenset[str]) -> list[str]:
     return sorted(inside | {name.partition(".")[0] for name in head if not name.startswith(body)})
 
 
-def embedding_weights(model: nn.Module) -> set[int]:
-    """Ids of weights that an embedding holds (and a tied output layer may share)."""
-    return {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-
-
 def parameter_counts(model: nn.Module) -> tuple[int, int]:
     """(trained, all) numbers of parameters; a shared weight counts once."""
     weights = list(model.parameters())
     return sum(w.numel() for w in weights if w.requires_grad), sum(w.numel() for w in weights)
+
+
+def cast_frozen(model: nn.Module) -> None:
+    """Store frozen linear weights in bfloat16, once, instead of casting them in every call under autocast.
+
+    The products are the same bit for bit.  A weight that an embedding shares is copied, because autocast would not
+    have cast the embedding.  Not for models whose base is saved from memory afterwards.
+    """
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and not module.weight.requires_grad:
+            if id(module.weight) in embeddings:
+                module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)
+            module.to(torch.bfloat16)

@@ -23,7 +23,6 @@ from weitiao.core.contracts import Batch, Method, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
-from weitiao.models.anatomy import embedding_weights
 from weitiao.train.optim import rate
 
 
@@ -185,19 +184,3 @@ def _refuse_nonfinite(training: Training, batches: Sequence[Batch], *, loss: flo
         rows=training.places(rows),
         tensor=f" First bad gradient: {bad}." if bad else "",
     )
-
-
-def cast_frozen(model: nn.Module) -> None:
-    """Store frozen linear weights in bfloat16, once, instead of casting them in every step of autocast.
-
-    The products are the same bit for bit.  Weights that an embedding shares stay in float32, because autocast
-    would not have cast those.  Only for models whose base is not saved from memory afterwards.
-    """
-    shared = embedding_weights(model)
-    for module in model.modules():
-        if (
-            isinstance(module, nn.Linear)
-            and not module.weight.requires_grad
-            and id(module.weight) not in shared
-        ):
-            module.to(torch.bfloat16)

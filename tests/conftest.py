@@ -1,0 +1,210 @@
+"""Toy models and tables made by hand, so that the fast tests need no download."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["WEITIAO_LANG"] = "en"
+
+GOOD = ("great", "wonderful", "lovely", "brilliant", "charming")
+BAD = ("awful", "boring", "terrible", "dull", "dreadful")
+FILL = ("film", "plot", "actor", "scene", "music", "story", "ending", "the", "was", "and", "very", "quite")
+# The prompt that a ChatML model is asked with; as in many small instruction-tuned models.
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
+    "+ '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def reviews(rows: int, *, seed: int = 0) -> list[dict[str, str]]:
+    """Separable reviews, every text once."""
+    rng = random.Random(seed)
+    made: dict[str, str] = {}
+    while len(made) < rows:
+        label = ("bad", "good")[len(made) % 2]
+        words = [rng.choice(FILL) for _ in range(rng.randint(3, 14))]
+        words.insert(rng.randrange(len(words)), rng.choice(GOOD if label == "good" else BAD))
+        made.setdefault(" ".join(words), label)
+    return [{"text": text, "label": label} for text, label in made.items()]
+
+
+def dialogues(rows: int, *, seed: int = 0) -> list[dict[str, str]]:
+    """Questions with answers of different length."""
+    rng = random.Random(seed)
+    made: dict[str, str] = {}
+    while len(made) < rows:
+        words = rng.sample(FILL, rng.randint(2, 5))
+        made.setdefault(" ".join(words), " ".join(words[: rng.randint(1, len(words))]))
+    return [{"prompt": prompt, "completion": completion} for prompt, completion in made.items()]
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
+    """Rows as a CSV file."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    return path
+
+
+def write_jsonl(path: Path, rows: list[dict]) -> Path:
+    """Rows as a JSONL file."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def _tokenizer(specials: dict[str, str], folder: Path, template: str | None = None) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    marks = ["<|im_start|>", "<|im_end|>"] if template else []
+    words = [*specials.values(), *marks, *GOOD, *BAD, *FILL, "user", "assistant", "system", "\n", "好", "坏"]
+    vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    inner = Tokenizer(models.WordLevel(vocab, unk_token=specials["unk_token"]))
+    inner.pre_tokenizer = (
+        pre_tokenizers.Split(" ", "removed")
+        if not template
+        else pre_tokenizers.Sequence(
+            [pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Split(" ", "removed")]
+        )
+    )
+    if not template:
+        cls, sep = specials["cls_token"], specials["sep_token"]
+        inner.post_processor = processors.TemplateProcessing(
+            single=f"{cls} $A {sep}", special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])]
+        )
+    made = PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=64, **specials)
+    if template:
+        made.add_special_tokens({"additional_special_tokens": marks})
+        made.chat_template = template
+    made.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory) -> str:
+    """A BERT of two layers with a pooler and a tokenizer of forty words."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("bert")
+    specials = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
+    _tokenizer(specials, folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=64,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        pad_token_id=3,
+    )
+    BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory) -> str:
+    """A Llama of two layers with a ChatML template."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("llama")
+    _tokenizer({"unk_token": "<unk>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}, folder, CHATML)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def review_file(tmp_path) -> Path:
+    """Two hundred reviews as a CSV."""
+    return write_csv(tmp_path / "reviews.csv", reviews(200))
+
+
+@pytest.fixture
+def dialogue_file(tmp_path) -> Path:
+    """Eighty dialogues as JSONL."""
+    return write_jsonl(tmp_path / "dialogues.jsonl", dialogues(80))
+
+
+@pytest.fixture
+def classify(bert, review_file, tmp_path):
+    """A recipe of a small quick run: `classify(method=..., **train keys)`."""
+
+    def recipe(**words) -> dict:
+        train = {
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": 8,
+            "bf16": False,
+            "eval_strategy": "steps",
+            "eval_steps": 5,
+            "save_strategy": "steps",
+            "save_steps": 4,
+            "early_stopping_patience": None,
+        }
+        top = {key: words.pop(key) for key in ("method", "seed", "output_dir", "task") if key in words}
+        data = {"train": str(review_file), **words.pop("data", {})}
+        evaluate = {"resamples": 100, **words.pop("evaluate", {})}
+        defaults = {"task": "text_classification", "output_dir": str(tmp_path / "run")}
+        return {
+            "model": bert,
+            "data": data,
+            "evaluate": evaluate,
+            **defaults,
+            **top,
+            "train": {**train, **words},
+        }
+
+    return recipe
+
+
+@pytest.fixture
+def converse(llama, dialogue_file, tmp_path):
+    """The same for a language model."""
+
+    def recipe(**words) -> dict:
+        train = {
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": 4,
+            "bf16": False,
+            "eval_strategy": "steps",
+            "eval_steps": 5,
+            "save_strategy": "steps",
+            "save_steps": 4,
+            "early_stopping_patience": None,
+        }
+        top = {key: words.pop(key) for key in ("method", "seed", "output_dir", "task") if key in words}
+        data = {"train": str(dialogue_file), **words.pop("data", {})}
+        evaluate = {"resamples": 100, "samples": 1, "max_new_tokens": 4, **words.pop("evaluate", {})}
+        defaults = {"task": "sft", "output_dir": str(tmp_path / "run")}
+        return {
+            "model": llama,
+            "data": data,
+            "evaluate": evaluate,
+            **defaults,
+            **top,
+            "train": {**train, **words},
+        }
+
+    return recipe
