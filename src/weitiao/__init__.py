@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from weitiao.api import Run, check, evaluate, init, load, runs, train
     from weitiao.core.errors import WeitiaoError
     from weitiao.core.recipe import Recipe
+else:
+    # Two words are also rooms.  Python sets a room as our attribute when it is first imported, which would put the
+    # module in the word's place after the first use; so that happens here (both are a docstring), and is undone.
+    from weitiao import evaluate, train
+
+    del evaluate, train
 
 __version__ = "0.1.0"
 _HOMES = {

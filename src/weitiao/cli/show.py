@@ -271,14 +271,14 @@ def shelf(name: str, *, json: bool) -> None:
 
     from weitiao.core import registry
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry_name in registry.names(name):
         entry = registry.entry(name, entry_name)
         settings = {
             f.name: entry.preset.get(f.name, None if f.default is MISSING else f.default)
             for f in fields(entry.kind)
         }
-        facts = {"name": entry_name, "summary": entry.kind.summary, "settings": settings}
+        facts: dict[str, Any] = {"name": entry_name, "summary": entry.kind.summary, "settings": settings}
         if name == "method":
             facts |= {"learning_rate": entry.kind.learning_rate, "source": entry.kind.source}
         else:
@@ -289,10 +289,10 @@ def shelf(name: str, *, json: bool) -> None:
         return
     table = Table("name", "what", "settings", *(("source",) if name == "method" else ("row formats",)))
     for facts in rows:
-        settings = ", ".join(f"{key}={value}" for key, value in facts["settings"].items()) or "-"
+        shown = ", ".join(f"{key}={value}" for key, value in facts["settings"].items()) or "-"
         last = facts["source"] if name == "method" else ", ".join(facts["formats"])
         table.add_row(
-            f"[bold]{facts['name']}[/bold]", escape(facts["summary"]), escape(settings), escape(last)
+            f"[bold]{facts['name']}[/bold]", escape(facts["summary"]), escape(shown), escape(last)
         )
     Console(highlight=False).print(table)
 

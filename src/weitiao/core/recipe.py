@@ -9,7 +9,8 @@ and of the task live with them (`methods/`, `tasks/`) and are checked by the reg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,6 +70,11 @@ class Section(BaseModel):
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _no(value: Any) -> Any:
+    # YAML reads a bare `no` as false, and everybody writes `eval_strategy: no`.
+    return "no" if value is False else value
 
 
 def _named(value: Any) -> Any:
@@ -146,19 +152,22 @@ class Train(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's decay of weight matrices; biases and norms have none."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """AdamW's memory of the gradient."""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """AdamW's memory of the squared gradient."""
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """Added to the root of the squared gradient, against division by zero."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 leaves them."""
     bf16: bool | Literal["auto"] = "auto"
     """bfloat16 arithmetic with float32 trained weights; `auto`: where the processor multiplies bfloat16 itself."""
     train_sampling_strategy: Literal["group_by_length", "random"] = "group_by_length"
     """Rows of like length together (hardly any padding), or plainly shuffled."""
-    eval_strategy: Literal["epoch", "steps", "no"] = "epoch"
+    eval_strategy: Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_no)] = "epoch"
     """When the validation rows are looked at."""
     eval_steps: Annotated[int, Field(ge=1)] = 100
     """Steps between two evaluations when `eval_strategy` is `steps`."""
-    save_strategy: Literal["epoch", "steps", "best", "no"] = "epoch"
+    save_strategy: Annotated[Literal["epoch", "steps", "best", "no"], BeforeValidator(_no)] = "epoch"
     """When a checkpoint is written; the best one is always written when `load_best_model_at_end` asks for it."""
     save_steps: Annotated[int, Field(ge=1)] = 100
     """Steps between two checkpoints when `save_strategy` is `steps`."""
@@ -253,6 +262,10 @@ class _UniqueKeys(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):  # such as `output_dir: {{name}}`
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key} cannot be a key; put quotes around braces", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f'"{key}" stands twice', key_node.start_mark
@@ -265,17 +278,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        WeitiaoError: `file_missing`, or `bad_yaml` with the line.
+        WeitiaoError: `file_missing`, `no_permission`, or `bad_yaml` with the line.
     """
     if not path.is_file():
         raise fault("file_missing", path=path)
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
+        raw = path.read_bytes()
+    except PermissionError:
+        raise fault("no_permission", action="read", path=path) from None
+    try:
+        tree = yaml.load(raw.decode("utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise fault("bad_yaml", path=path, line=line, why=error.problem) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise fault("bad_yaml", path=path, line=0, why=error) from None
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise fault("bad_yaml", path=path, line=line, why="it is not UTF-8") from None
+    except yaml.reader.ReaderError as error:
+        line = raw.decode("utf-8-sig").count("\n", 0, error.position) + 1
+        raise fault("bad_yaml", path=path, line=line, why=f"the character {error.character:#x}") from None
     if not isinstance(tree, dict):
         raise fault("bad_yaml", path=path, line=1, why="a recipe is a list of `key: value` lines")
     return tree
@@ -309,10 +330,9 @@ def known_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
 
 
 def _explain(error: ValidationError) -> Exception:
-    first = error.errors()[0]
-    place = ".".join(
-        str(part) for part in first["loc"] if not str(part).startswith(("function-", "constrained"))
-    )
+    # A mistyped key is told before the key that is missing because of it.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    place = ".".join(map(str, first["loc"]))
     last = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         section = place.rpartition(".")[0]
@@ -326,4 +346,20 @@ def _explain(error: ValidationError) -> Exception:
         return fault("unknown_key", key=place, hint=hint, known=", ".join(siblings))
     if first["type"] == "missing":
         return fault("missing_key", key=place)
-    return fault("wrong_value", key=place or "recipe", value=first["input"], why=first["msg"])
+    return wrong_value(error)
+
+
+def wrong_value(error: ValidationError, *, prefix: str = "") -> Exception:
+    """The coded error for the first value that does not fit; `prefix` stands before its key."""
+    first = error.errors()[0]
+    place = _place(first["loc"])
+    whys = dict.fromkeys(found["msg"] for found in error.errors() if _place(found["loc"]) == place)
+    why = "; or ".join(whys).replace("Value error, ", "")
+    key = ".".join(filter(None, (prefix, place))) or "recipe"
+    return fault("wrong_value", key=key, value=first["input"], why=why)
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    # Behind a key that takes one of several types, pydantic names the type it tried: `train.bf16.bool`.
+    tried = bool(loc) and re.fullmatch(r"bool|int|float|str|.*[\[(].*", str(loc[-1]))
+    return ".".join(map(str, loc[:-1] if tried else loc))

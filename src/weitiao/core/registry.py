@@ -30,7 +30,7 @@ class Entry:
     """One name on a shelf: its class and the settings that the name presets (QLoRA is LoRA with `base_bits=4`)."""
 
     name: str
-    kind: type
+    kind: Any
     preset: Mapping[str, Any]
 
 
@@ -92,8 +92,7 @@ def build(shelf: str, settings: Mapping[str, Any]) -> Any:
             known = ", ".join(fields) or "-"
             raise fault("unknown_key", key=f"{shelf}.{key}", hint=did_you_mean(key, fields), known=known)
     try:
-        adapter = TypeAdapter(found.kind)
-        return adapter.validate_python({**found.preset, **given})
+        return TypeAdapter[Any](found.kind).validate_python({**found.preset, **given})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([shelf, *map(str, first["loc"])])

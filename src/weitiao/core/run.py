@@ -53,11 +53,14 @@ def write_text(path: Path, text: str) -> None:
     with disk(path, needed_bytes=len(text)):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -187,7 +190,8 @@ def claim(recipe: Recipe, *, resume: bool) -> Iterator[RunFolder]:
 def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool) -> None:
     before = folder.path / "recipe.yaml"
     if not before.exists():
-        strangers = [p.name for p in folder.path.iterdir() if p.name not in (".lock", ".holder")]
+        # Rows given in memory lie in `data` before the run begins.
+        strangers = [p.name for p in folder.path.iterdir() if not p.name.startswith(".") and p.name != "data"]
         if strangers:
             raise fault("folder_not_empty", path=folder.path, files=", ".join(sorted(strangers)[:5]))
         return

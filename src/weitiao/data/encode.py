@@ -27,11 +27,11 @@ def encode(
     """
     kept: list[Record] = []
     examples: list[Example] = []
-    overlong = [0, "", 0]
+    overlong: list[tuple[str, int]] = []
     for record, example in zip(records, task.encode(records, processor, limit=limit), strict=True):
         lost = example.tokens_lost
         if lost and data.overlong == "fail":
-            overlong = [overlong[0] + 1, overlong[1] or record.place, overlong[2] or len(example) + lost]
+            overlong.append((record.place, len(example) + lost))
         elif lost and (data.overlong == "drop" or not example.trained):
             why = f"{len(example) + lost} tokens, {limit} fit"
             why += "" if example.trained else ", and nothing to train on would be left"
@@ -42,8 +42,9 @@ def encode(
                 ledger.note(record.file, record.line, "truncated", why)
             kept.append(record)
             examples.append(example)
-    if overlong[0]:
-        raise fault("overlong_rows", count=overlong[0], limit=limit, place=overlong[1], length=overlong[2])
+    if overlong:
+        place, length = overlong[0]
+        raise fault("overlong_rows", count=len(overlong), limit=limit, place=place, length=length)
     return kept, examples
 
 

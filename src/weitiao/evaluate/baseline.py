@@ -19,7 +19,9 @@ def tfidf(texts: Sequence[str], labels: Sequence[str], unseen: Sequence[str]) ->
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    features = {"analyzer": "char", "ngram_range": (1, 3)} if without_spaces(texts) else {"ngram_range": (1, 2)}
+    features = (
+        {"analyzer": "char", "ngram_range": (1, 3)} if without_spaces(texts) else {"ngram_range": (1, 2)}
+    )
     # A feature that occurs once says nothing about other rows; in a small table there are few others.
     vectorizer = TfidfVectorizer(min_df=2 if len(texts) >= 1000 else 1, sublinear_tf=True, **features)
     model = LogisticRegression(C=10, max_iter=1000)

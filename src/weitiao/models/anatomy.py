@@ -16,7 +16,7 @@ def head(model: nn.Module) -> frozenset[str]:
     A language model's output layer is pretrained (and often tied to the embeddings), so it is no head.
     """
     body = f"{getattr(model, 'base_model_prefix', '')}."
-    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    output = _output_layer(model)
     pretrained = {id(weight) for weight in output.parameters()} if output is not None else set()
     names = (
         n for n, weight in model.named_parameters() if not n.startswith(body) and id(weight) not in pretrained
@@ -32,12 +32,17 @@ def linears(model: nn.Module, head: frozenset[str]) -> dict[str, nn.Linear]:
         head: names of parameters that are new, whose layers are left out.
     """
     new = {name.rpartition(".")[0] for name in head}
-    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    output = _output_layer(model)
     return {
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and module is not output and name not in new
     }
+
+
+def _output_layer(model: nn.Module) -> nn.Module | None:
+    # Only language models have one; other Transformers models answer None, plain torch modules have no such method.
+    return getattr(model, "get_output_embeddings", lambda: None)()
 
 
 def head_modules(model: nn.Module, head: frozenset[str]) -> list[str]:

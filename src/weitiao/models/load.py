@@ -22,8 +22,6 @@ from weitiao.core.run import sha256
 from weitiao.models import anatomy, catalog
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from weitiao.models.fetch import Progress
 
 UNLIMITED = 10**6  # tokenizers without a limit carry 1e30 as model_max_length
@@ -33,8 +31,10 @@ UNLIMITED = 10**6  # tokenizers without a limit carry 1e30 as model_max_length
 class Loaded:
     """A model, its processor, and what is known of them."""
 
-    model: nn.Module
+    model: Any
+    """A Transformers model; any `nn.Module` to those who only train it."""
     processor: Any
+    """Its tokenizer."""
     head: frozenset[str]
     """Names of the parameters of the task's new output layer."""
     source: str

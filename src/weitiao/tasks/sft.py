@@ -73,7 +73,11 @@ class SupervisedFineTuning(Task):
         """The rows end to end: ids (1, T), positions (1, T); targets (N,) and where they are predicted from (N,)."""
         import torch
 
-        ids, positions, keep, targets, owner = [], [], [], [], []
+        ids: list[int] = []
+        positions: list[int] = []
+        keep: list[int] = []
+        targets: list[int] = []
+        owner: list[int] = []
         for number, example in enumerate(examples):
             start = len(ids)
             ids += example.inputs["input_ids"]

@@ -111,7 +111,7 @@ def newest(run: RunFolder, *, strict: bool = False) -> tuple[Path | None, list[s
     Raises:
         WeitiaoError: `no_sound_checkpoint` when `strict` and the newest is not sound.
     """
-    passed = []
+    passed: list[str] = []
     for folder in run.checkpoints():
         why = fault_of(folder)
         if not why:

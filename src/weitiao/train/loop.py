@@ -175,12 +175,15 @@ def _refuse_nonfinite(training: Training, batches: Sequence[Batch], *, loss: flo
     if math.isfinite(loss) and math.isfinite(norm):
         return
     rows = [row for batch in batches for row in batch.rows]
-    named = ((n, w.grad) for n, w in training.model.named_parameters() if w.grad is not None)
-    bad = next((name for name, grad in named if not grad.isfinite().all()), "")
+    weights = dict(training.model.named_parameters())
+    bad = next((f"weight: {n}" for n, w in weights.items() if not w.isfinite().all()), "")
+    bad = bad or next(
+        (f"gradient: {n}" for n, w in weights.items() if w.grad is not None and not w.grad.isfinite().all()), ""
+    )
     raise fault(
         "not_finite",
         step=training.state.step + 1,
         what="the gradient" if math.isfinite(loss) else f"the loss ({loss})",
         rows=training.places(rows),
-        tensor=f" First bad gradient: {bad}." if bad else "",
+        tensor=f" First bad {bad}." if bad else "",
     )

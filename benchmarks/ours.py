@@ -1,0 +1,87 @@
+"""weitiao's side, through its own front door: `wt.train` with its defaults on all of the rows.
+
+Nothing is split off, evaluated or checkpointed, as on the other side; the tuned adapter is saved.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.jobs import JOBS, SEED
+from benchmarks.worker import Clock, Trained
+
+
+def reviews(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+    """Text classification."""
+    return _train("reviews", "text_classification", dealt, folder=folder, clock=clock)
+
+
+def chat(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+    """Answers to instructions."""
+    return _train("chat", "sft", dealt, folder=folder, clock=clock)
+
+
+def _train(name: str, task: str, dealt: dict[str, Any], *, folder: Path, clock: Clock) -> Trained:
+    import weitiao as wt
+    from weitiao.train.loop import Training, Watcher
+
+    job = JOBS[name]
+
+    class Ticks(Watcher):
+        """Hands the clock to the loop and keeps what each step did."""
+
+        facts: list[dict[str, Any]] = []
+
+        def around(self, training: Training) -> AbstractContextManager[Any] | None:
+            clock.tick()
+            return None
+
+        def on_step(self, training: Training) -> None:
+            clock.tick()
+            self.facts.append(dict(training.facts))
+
+    ticks = Ticks()
+    run = wt.train(
+        model=dealt["model"],
+        task=task,
+        method={"name": "lora", "r": job.r, "lora_alpha": job.lora_alpha, "target_modules": "all-linear"},
+        data={
+            "train": dealt["train"],
+            "max_length": job.max_length,
+            "overlong": "fail",
+            "duplicates": "keep",
+            "split": {"validation": 0, "test": 0},
+        },
+        train={
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": job.batch_size,
+            "learning_rate": job.learning_rate,
+            "warmup_steps": job.warmup_steps,
+            "weight_decay": job.weight_decay,
+            "eval_strategy": "no",
+            "save_strategy": "no",
+            "load_best_model_at_end": False,
+            "early_stopping_patience": None,
+        },
+        seed=SEED,
+        output_dir=str(folder / "run"),
+        watchers=[ticks],
+    )
+    (folder / "run" / "model").rename(folder / "adapter")
+    facts = ticks.facts
+    assert all(row["rows"] for row in facts)
+    return Trained(
+        steps=len(facts),
+        tokens=sum(row["tokens"] for row in facts),
+        targets=sum(row["trained"] for row in facts),
+        parameters=_trained_parameters(run, folder),
+        loss=sum(row["loss"] for row in facts) / len(facts),
+    )
+
+
+def _trained_parameters(run: Any, folder: Path) -> int:
+    import json
+
+    return json.loads((folder / "adapter" / "weitiao.json").read_text(encoding="utf-8"))["trained"]

@@ -1,0 +1,145 @@
+"""The other side: HF Trainer with PEFT on reviews, TRL's SFTTrainer on chat; defaults, or the best settings found.
+
+Told to them is what `jobs.py` tells everybody; bars, uploads, checkpoints and evaluation are off, as with ours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.jobs import JOBS, SEED, Job
+from benchmarks.worker import Clock, Trained
+
+
+def reviews(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+    """HF Trainer; defaults are float32, rows in random order, batches padded to their longest row."""
+    from datasets import Dataset, disable_progress_bars
+    from peft import LoraConfig, get_peft_model
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
+
+    disable_progress_bars()
+    job = JOBS["reviews"]
+    labels = sorted({row["label"] for row in dealt["train"]})
+    tokenizer = AutoTokenizer.from_pretrained(dealt["model"])
+    set_seed(SEED)  # the head is drawn here
+    base = AutoModelForSequenceClassification.from_pretrained(dealt["model"], num_labels=len(labels))
+    model = get_peft_model(base, LoraConfig(task_type="SEQ_CLS", **_lora(job)))
+    rows = Dataset.from_list(dealt["train"]).map(
+        lambda batch: {
+            **tokenizer(batch["text"], truncation=True, max_length=job.max_length),
+            "labels": [labels.index(label) for label in batch["label"]],
+        },
+        batched=True,
+        remove_columns=["text", "label"],
+    )
+    faster = {"train_sampling_strategy": "group_by_length", "bf16": True} if best else {}
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(**_arguments(job, folder), **faster),
+        train_dataset=rows,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        processing_class=tokenizer,
+        callbacks=[_ticks(clock)],
+    )
+    loss = trainer.train().training_loss
+    trainer.save_model(str(folder / "adapter"))
+    return Trained(
+        steps=trainer.state.global_step,
+        tokens=sum(map(len, rows["input_ids"])),
+        targets=len(rows),
+        parameters=_trained_parameters(trainer.model),
+        loss=loss,
+    )
+
+
+def chat(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+    """TRL's SFTTrainer; defaults are bf16 autocast, recomputed activations, batches padded to their longest row."""
+    from datasets import Dataset, disable_progress_bars
+    from peft import LoraConfig
+    from transformers import AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    disable_progress_bars()
+    job = JOBS["chat"]
+    tokenizer = AutoTokenizer.from_pretrained(dealt["model"])
+    # As text: from messages TRL would also train the line feed behind the end token, which ours does not.
+    rows = [
+        {
+            "prompt": tokenizer.apply_chat_template(
+                row["messages"][:-1], tokenize=False, add_generation_prompt=True
+            ),
+            "completion": row["messages"][-1]["content"] + tokenizer.eos_token,
+        }
+        for row in dealt["train"]
+    ]
+    faster: dict[str, Any] = {"padding_free": True, "max_length": None, "gradient_checkpointing": False}
+    trainer = SFTTrainer(
+        model=dealt["model"],
+        args=SFTConfig(
+            **_arguments(job, folder),
+            completion_only_loss=True,
+            **(faster if best else {"max_length": job.max_length}),
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(task_type="CAUSAL_LM", **_lora(job)),
+        callbacks=[_ticks(clock)],
+    )
+    loss = trainer.train().training_loss
+    trainer.save_model(str(folder / "adapter"))
+    encoded = trainer.train_dataset
+    return Trained(
+        steps=trainer.state.global_step,
+        tokens=sum(map(len, encoded["input_ids"])),
+        targets=sum(label != -100 for labels in encoded["labels"] for label in labels[1:]),
+        parameters=_trained_parameters(trainer.model),
+        loss=loss,
+    )
+
+
+def _lora(job: Job) -> dict[str, Any]:
+    return {"r": job.r, "lora_alpha": job.lora_alpha, "lora_dropout": 0.0, "target_modules": "all-linear"}
+
+
+def _arguments(job: Job, folder: Path) -> dict[str, Any]:
+    return {
+        "output_dir": str(folder / "trainer"),
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": job.batch_size,
+        "learning_rate": job.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": job.warmup_steps,
+        "weight_decay": job.weight_decay,
+        "max_grad_norm": 1.0,
+        "seed": SEED,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+
+
+def _ticks(clock: Clock) -> Any:
+    from transformers import TrainerCallback
+
+    class Ticks(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            clock.tick()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            clock.tick()
+
+    return Ticks()
+
+
+def _trained_parameters(model: Any) -> int:
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

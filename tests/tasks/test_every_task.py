@@ -1,0 +1,220 @@
+"""The promises that every task keeps, and what each one alone must do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.conftest import dialogues, reviews
+from weitiao.core import registry
+from weitiao.core.contracts import Record
+from weitiao.core.errors import WeitiaoError
+from weitiao.core.recipe import Data
+from weitiao.data.check import check
+from weitiao.evaluate.predict import predict
+from weitiao.models import load
+
+MODELS = {"text_classification": "bert", "sft": "llama"}
+
+
+def chat_records(rows):
+    turns = [
+        [{"role": "user", "content": d["prompt"]}, {"role": "assistant", "content": d["completion"]}]
+        for d in rows
+    ]
+    return [Record("toy", i, {"messages": m}) for i, m in enumerate(turns, start=1)]
+
+
+def toy_records(name):
+    if name == "sft":
+        return chat_records(dialogues(10))
+    return [Record("toy", i, row) for i, row in enumerate(reviews(10), start=1)]
+
+
+@pytest.fixture(params=registry.names("task"))
+def toy(request):
+    rows = toy_records(request.param)
+    task = registry.build("task", {"name": request.param}).learn(rows)
+    loaded = load.load(request.getfixturevalue(MODELS[request.param]), task)
+    loaded.model.eval()
+    return task, loaded, rows, list(task.encode(rows, loaded.processor, limit=64))
+
+
+def one_by_one(task, loaded, examples):
+    return [task.collate([example], [i], loaded.processor) for i, example in enumerate(examples)]
+
+
+def test_settings_go_to_a_file_and_back():
+    for name in registry.names("task"):
+        task = registry.build("task", {"name": name})
+        assert registry.build("task", registry.settings_of(name, task)) == task
+
+
+@pytest.mark.parametrize("name", registry.names("task"))
+def test_missing_columns_are_refused_by_name(name, tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("colour,size\nred,3\nblue,4\n", encoding="utf-8")
+    with pytest.raises(WeitiaoError) as caught:
+        check(Data(train=[str(file)]), registry.build("task", {"name": name}))
+    assert caught.value.code in ("missing_column", "unknown_row_format")
+    assert "colour" in str(caught.value)
+
+
+def test_the_loss_of_a_batch_is_the_sum_of_its_rows(toy):
+    task, loaded, _, examples = toy
+    whole = task.collate(examples, list(range(len(examples))), loaded.processor)
+    with torch.no_grad():
+        together = task.loss(loaded.model, whole)
+        apart = sum(task.loss(loaded.model, batch) for batch in one_by_one(task, loaded, examples))
+    assert whole.trained == sum(example.trained for example in examples)
+    torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-5)
+
+
+def test_the_gradient_of_a_batch_is_the_sum_of_its_rows(toy):
+    task, loaded, _, examples = toy
+    task.loss(loaded.model, task.collate(examples, list(range(len(examples))), loaded.processor)).backward()
+    together = {n: w.grad.clone() for n, w in loaded.model.named_parameters() if w.grad is not None}
+    loaded.model.zero_grad()
+    for batch in one_by_one(task, loaded, examples):
+        task.loss(loaded.model, batch).backward()
+    for name, weight in loaded.model.named_parameters():
+        if name in together:
+            torch.testing.assert_close(weight.grad, together[name], rtol=1e-4, atol=1e-5)
+
+
+def test_metrics_equal_the_loss_and_predictions_keep_the_order(toy):
+    task, loaded, _, examples = toy
+    found = predict(loaded, task, examples, batch_size=3)
+    alone = [task.predict(loaded.model, batch)[0] for batch in one_by_one(task, loaded, examples)]
+    for a, b in zip(found, alone, strict=True):
+        for key, value in a.items():
+            assert value == (pytest.approx(b[key], rel=1e-4) if not isinstance(value, str) else b[key])
+    with torch.no_grad():
+        total = sum(task.loss(loaded.model, batch).item() for batch in one_by_one(task, loaded, examples))
+    measured = task.measure(found, examples)
+    assert measured["loss"] == pytest.approx(total / sum(example.trained for example in examples), rel=1e-5)
+
+
+def test_rows_longer_than_the_limit_are_cut_and_counted(toy):
+    task, loaded, rows, examples = toy
+    cut = list(task.encode(rows, loaded.processor, limit=5))
+    for whole, short in zip(examples, cut, strict=True):
+        assert len(short) == min(5, len(whole))
+        assert short.tokens_lost == len(whole) - len(short)
+
+
+# ------------------------------------------------------------------ classification
+
+
+def classifier(labels):
+    rows = [
+        Record("t.csv", i, {"text": f"row {i}", "label": label}) for i, label in enumerate(labels, start=2)
+    ]
+    return registry.build("task", {"name": "text_classification"}).learn(rows)
+
+
+def test_labels_are_sorted_numbers_as_numbers():
+    assert classifier(["10", "2", "1", "2"]).labels == ("1", "2", "10")
+    assert classifier(["差评", "好评"]).labels == tuple(sorted(("好评", "差评")))
+
+
+def test_numbers_beside_words_are_refused_with_the_place_of_the_rarer_kind():
+    with pytest.raises(WeitiaoError, match="mixed_labels") as caught:
+        classifier(["1", "0", "1", "yes", "0"])
+    assert "t.csv line 5" in str(caught.value)
+
+
+def test_given_labels_fix_the_order_and_refuse_others():
+    task = registry.build("task", {"name": "text_classification", "labels": ["pos", "neg"]})
+    rows = [
+        Record("t.csv", 2, {"text": "a", "label": "neg"}),
+        Record("t.csv", 3, {"text": "b", "label": "negg"}),
+    ]
+    assert task.learn(rows[:1]).labels == ("pos", "neg")
+    with pytest.raises(WeitiaoError, match='line 3: label "negg".*Did you mean "neg"'):
+        task.learn(rows)
+
+
+def test_classification_equals_transformers_own_loss(bert):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    rows = toy_records("text_classification")
+    task = registry.build("task", {"name": "text_classification"}).learn(rows)
+    loaded = load.load(bert, task, seed=3)
+    again = load.load(bert, task, seed=3)
+    other = load.load(bert, task, seed=4)
+    assert torch.equal(loaded.model.classifier.weight, again.model.classifier.weight)
+    assert not torch.equal(loaded.model.classifier.weight, other.model.classifier.weight)
+    theirs = AutoModelForSequenceClassification.from_pretrained(bert, num_labels=2)
+    theirs.load_state_dict(loaded.model.state_dict())
+    encoded = AutoTokenizer.from_pretrained(bert)(
+        [r.values["text"] for r in rows], padding=True, return_tensors="pt"
+    )
+    target = torch.tensor([task.labels.index(r.values["label"]) for r in rows])
+    examples = list(task.encode(rows, loaded.processor, limit=64))
+    batch = task.collate(examples, list(range(10)), loaded.processor)
+    with torch.no_grad():
+        expected = theirs.eval()(**encoded, labels=target).loss * len(rows)
+        torch.testing.assert_close(task.loss(loaded.model.eval(), batch), expected)
+
+
+# ------------------------------------------------------------------ supervised fine-tuning
+
+
+def test_packed_rows_equal_padded_rows_of_transformers(llama):
+    """Rows end to end with positions that start again, against one padded row at a time and HF's own labels."""
+    rows = chat_records(dialogues(6))
+    task = registry.build("task", {"name": "sft"})
+    loaded = load.load(llama, task)
+    loaded.model.eval()
+    examples = list(task.encode(rows, loaded.processor, limit=64))
+    longest = max(map(len, examples))
+    ids = torch.tensor([[*e.inputs["input_ids"], *[1] * (longest - len(e))] for e in examples])
+    mask = torch.tensor([[1] * len(e) + [0] * (longest - len(e)) for e in examples])
+    labels = torch.tensor([[*e.inputs["labels"], *[-100] * (longest - len(e))] for e in examples])
+    with torch.no_grad():
+        logits = loaded.model(input_ids=ids, attention_mask=mask).logits
+        expected = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+        packed = task.loss(loaded.model, task.collate(examples, list(range(6)), loaded.processor))
+    torch.testing.assert_close(packed, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_rows_of_one_sequence_do_not_see_each_other(llama):
+    rows = chat_records(dialogues(2))
+    task = registry.build("task", {"name": "sft"})
+    loaded = load.load(llama, task)
+    loaded.model.eval()
+    first, second = task.encode(rows, loaded.processor, limit=64)
+    changed = chat_records([{**dialogues(1)[0], "prompt": "boring boring"}])
+    (other,) = task.encode(changed, loaded.processor, limit=64)
+    before = task.predict(loaded.model, task.collate([first, second], [0, 1], loaded.processor))[1]
+    after = task.predict(loaded.model, task.collate([other, second], [0, 1], loaded.processor))[1]
+    assert before["loss"] == pytest.approx(after["loss"], rel=1e-5)
+
+
+def test_the_mask_covers_the_answer_and_its_end_alone(llama):
+    rows = chat_records([{"prompt": "the film", "completion": "great plot"}])
+    task = registry.build("task", {"name": "sft"})
+    loaded = load.load(llama, task)
+    (example,) = task.encode(rows, loaded.processor, limit=64)
+    trained = [i for i in example.inputs["labels"] if i != -100]
+    assert loaded.processor.convert_ids_to_tokens(trained) == ["great", "plot", "<|im_end|>"]
+    assert example.trained == 3
+
+
+def test_perplexity_is_the_exponential_of_the_mean_loss():
+    task = registry.build("task", {"name": "sft"})
+    measured = task.measure([{"loss": 6.0, "tokens": 2}, {"loss": 2.0, "tokens": 2}], [])
+    assert measured == {"loss": 2.0, "perplexity": pytest.approx(math.e**2)}
+
+
+def test_rows_that_ask_the_same_count_as_one_group_but_not_as_one_row():
+    task = registry.build("task", {"name": "sft"})
+    a, b = chat_records(
+        [{"prompt": "the film", "completion": "great"}, {"prompt": "the film", "completion": "dull"}]
+    )
+    assert task.group(a) == task.group(b)
+    assert task.key(a) != task.key(b)
