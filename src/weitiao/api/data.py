@@ -111,19 +111,22 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
     )
 
 
+def lines_of(text: str) -> list[str]:
+    """Lines that say something; cut at line feeds alone, since texts may hold other separators (U+2028)."""
+    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+
+
 def texts_of(file: Path, run: Run) -> list[str]:
     """The texts in a file to predict: every line of a `.txt`, or the text column of a table.
 
     Raises:
         WeitiaoError: what reading raises; `missing_column` when there is no text column; `bad_rows`.
     """
-    from weitiao.data.read import decode, read_file
+    from weitiao.data.read import decode, read_bytes, read_file
 
     if file.suffix == ".txt":
-        if not file.is_file():
-            raise fault("file_missing", path=file)
-        text, _ = decode(file.read_bytes(), file, "auto")
-        return [line for line in text.splitlines() if line.strip()]
+        text, _ = decode(read_bytes(file), file, "auto")
+        return lines_of(text)
     section = run.recipe.data
     source = read_file(file, encoding=section.encoding)
     column = section.columns.get("text", "text")

@@ -3,7 +3,8 @@
     weitiao train recipe.yaml train.learning_rate=1e-4
 
 Results go to standard output, everything else to standard error, so that pipes carry results alone.  Exit codes:
-0 done, 2 the recipe or the command, 3 the data, 4 the model, 5 the run, 6 the machine, 130 / 143 interrupted.
+0 done, 2 the recipe or the command, 3 the data, 4 the model, 5 the run, 6 the machine, 130 / 143 interrupted,
+70 a fault of weitiao itself (EX_SOFTWARE of sysexits.h).
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 
-from weitiao.core.errors import WeitiaoError
-
-INTERNAL = 70  # EX_SOFTWARE of sysexits.h
+from weitiao.core.errors import WeitiaoError, fault
 
 
 def main() -> None:
@@ -34,26 +34,21 @@ def run(words: list[str]) -> int:
         return int(leaving.code or 0) if not isinstance(leaving.code, str) else 2
     except WeitiaoError as error:
         if verbose:
-            raise
-        _say(error.text(), {"error": error.code, "message": error.text(), "exit": error.exit_code}, words)
-        return error.exit_code
+            traceback.print_exc()
+        return _say(error, words)
     except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return 130
+        return _say(fault("stopped"), words)
     except BrokenPipeError:
         # The reader of a pipe has left (`weitiao runs | head`); do not complain again when Python flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if verbose:
-            raise
-        text = f"[internal] {type(error).__name__}: {error}\nWay out: this is a fault of weitiao; add --verbose to see where."
-        _say(text, {"error": "internal", "message": str(error), "exit": INTERNAL}, words)
-        return INTERNAL
+            traceback.print_exc()
+        return _say(fault("internal", kind=type(error).__name__, why=error), words)
 
 
-def _say(text: str, facts: dict[str, object], words: list[str]) -> None:
-    if "--json" in words:
-        print(json.dumps(facts, ensure_ascii=False), file=sys.stderr)
-    else:
-        print(text, file=sys.stderr)
+def _say(error: WeitiaoError, words: list[str]) -> int:
+    facts = {"error": error.code, "message": error.text(), "exit": error.exit_code}
+    print(json.dumps(facts, ensure_ascii=False) if "--json" in words else error.text(), file=sys.stderr)
+    return error.exit_code

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from weitiao.api import Run
     from weitiao.data.check import Checked, Ledger
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# No emoji codes: a text with ":smile:" in it is shown as it is.
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 SHOWN = 20
 
 

@@ -148,9 +148,7 @@ def predict(
     from weitiao.cli.show import predictions
 
     found = api.load(run)
-    lines = texts or (
-        api.texts_of(file, found) if file else [line.rstrip("\n") for line in sys.stdin if line.strip()]
-    )
+    lines = texts or (api.texts_of(file, found) if file else _piped())
     if not lines:
         raise fault(
             "wrong_usage", why="there is no text", way=f'weitiao predict {run} "a text", or --file, or a pipe'
@@ -161,6 +159,14 @@ def predict(
             print(_line({"text": text, **answer}))
     else:
         predictions(lines, answers)
+
+
+def _piped() -> list[str]:
+    from weitiao import api
+    from weitiao.data.read import decode
+
+    text, _ = decode(sys.stdin.buffer.read(), Path("standard input"), "auto")
+    return api.lines_of(text)
 
 
 def _line(value: Any) -> str:

@@ -84,19 +84,21 @@ def build(shelf: str, settings: Mapping[str, Any]) -> Any:
     """
     from pydantic import TypeAdapter, ValidationError
 
+    from weitiao.core.recipe import RENAMED, wrong_value
+
     found = entry(shelf, str(settings.get("name", "")))
     given = {key: value for key, value in settings.items() if key != "name"}
     fields = [field.name for field in dataclasses.fields(found.kind) if field.init]
     for key in given:
         if key not in fields:
-            known = ", ".join(fields) or "-"
-            raise fault("unknown_key", key=f"{shelf}.{key}", hint=did_you_mean(key, fields), known=known)
+            known, ours = ", ".join(fields) or "-", RENAMED.get(key, "")
+            renamed = ours.startswith(f"{shelf}.") and ours.partition(".")[2] in fields
+            hint = f" -> {ours}" if renamed else did_you_mean(key, fields)
+            raise fault("unknown_key", key=f"{shelf}.{key}", hint=hint, known=known)
     try:
         return TypeAdapter[Any](found.kind).validate_python({**found.preset, **given})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join([shelf, *map(str, first["loc"])])
-        raise fault("wrong_value", key=key, value=first["input"], why=first["msg"]) from None
+        raise wrong_value(error, prefix=shelf) from None
 
 
 def settings_of(name: str, thing: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.errors import fault
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.recipe import Recipe, read_yaml
 
 PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
@@ -46,6 +47,13 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise fault("not_a_folder", path=path) from error
         raise
+    except Exception as error:
+        # safetensors is written in Rust, whose "no space" is no OSError: "I/O error: ... (os error 28)".
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None or isinstance(error, WeitiaoError):
+            raise
+        with disk(path, needed_bytes=needed_bytes):
+            raise OSError(int(number[1]), str(error)) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -78,10 +86,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     values = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in path.read_bytes().split(b"\n"):
         try:
             values.append(json.loads(line))
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or half a character
             break
     return values
 
@@ -129,6 +137,11 @@ class RunFolder:
         return sorted(found, key=lambda p: int(p.name.rpartition("-")[2]), reverse=True)
 
     @property
+    def begun(self) -> bool:
+        """Has a step been taken?"""
+        return self.finished or bool(self.checkpoints()) or bool(read_lines(self.path / "log.jsonl"))
+
+    @property
     def finished(self) -> bool:
         """Has the run been trained to its end?"""
         return (self.model / "weitiao.json").exists()
@@ -162,7 +175,7 @@ def claim(recipe: Recipe, *, resume: bool) -> Iterator[RunFolder]:
     """The run folder of `recipe`, held by this process alone.
 
     Raises:
-        WeitiaoError: `run_busy` (another process), `run_exists` (finished, or begun and `resume` not asked),
+        WeitiaoError: `run_busy` (another process), `run_exists` (a step was taken and `resume` not asked),
             `other_recipe` (begun from another recipe, with the keys that differ), `disk_full`, `no_permission`.
     """
     from filelock import FileLock, Timeout
@@ -189,17 +202,27 @@ def claim(recipe: Recipe, *, resume: bool) -> Iterator[RunFolder]:
 
 def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool) -> None:
     before = folder.path / "recipe.yaml"
-    if not before.exists():
-        # Rows given in memory lie in `data` before the run begins.
-        strangers = [p.name for p in folder.path.iterdir() if not p.name.startswith(".") and p.name != "data"]
+    if not folder.begun:
+        # Rows given in memory lie in `data` before the run begins.  What a run left that stopped before its first
+        # step, over bad rows for instance, binds nobody; but a recipe.yaml written by a person is not a run's.
+        ours = {"data", "recipe.yaml", "facts.json", "log.jsonl"} if _written_by_us(before) else {"data"}
+        strangers = [p.name for p in folder.path.iterdir() if not p.name.startswith(".") and p.name not in ours]
         if strangers:
             raise fault("folder_not_empty", path=folder.path, files=", ".join(sorted(strangers)[:5]))
+        (folder.path / "facts.json").unlink(missing_ok=True)
         return
     if not resume:
         raise fault("run_exists", path=folder.path, state=folder.state)
     changed = list(differences(read_yaml(before), recipe.model_dump(mode="json")))
     if changed:
         raise fault("other_recipe", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
+
+
+def _written_by_us(path: Path) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == Recipe.read(path).to_yaml()
+    except (WeitiaoError, OSError, UnicodeDecodeError):
+        return False
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

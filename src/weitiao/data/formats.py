@@ -110,9 +110,13 @@ FORMATS = {
 
 
 def as_label(value: Any) -> str | None:
-    """A label as text: 1 and 1.0 are "1"; a missing or blank one is None."""
+    """A label as text: 1 and 1.0 are "1"; a missing or blank one (or NaN) is None."""
+    if isinstance(value, list | Mapping):
+        raise Unusable(f"`label` is {_kind(value)}, not one label")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if value != value:
+        value = None
     return None if value is None or str(value).strip() == "" else str(value).strip()
 
 

@@ -13,6 +13,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
 
 SAMPLE = re.compile(r"^(?P<path>.+)#(?P<rows>\d+)$")
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 ENDINGS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}
 
 
@@ -78,15 +80,10 @@ def read(paths: Iterable[str], *, encoding: str = "auto", seed: int = 0) -> list
 
 def read_file(path: Path, *, encoding: str = "auto") -> Source:
     """Read one whole file; see `read`."""
-    if not path.is_file():
-        raise fault("file_missing", path=path)
     ending = path.suffix.lower()
-    if ending not in ENDINGS:
+    if ending not in ENDINGS and os.path.isfile(path):
         raise fault("unknown_format", path=path, ending=ending or path.name)
-    try:
-        raw = path.read_bytes()
-    except PermissionError:
-        raise fault("no_permission", action="read", path=path) from None
+    raw = read_bytes(path)
     text, found = decode(raw, path, encoding)
     if not text.strip():
         raise fault("empty_file", path=path, why="the file is empty")
@@ -94,10 +91,27 @@ def read_file(path: Path, *, encoding: str = "auto") -> Source:
     if ending in (".csv", ".tsv"):
         _table(source, text, delimiter="\t" if ending == ".tsv" else _delimiter(text))
     else:
-        _objects(source, _json_list(text, path) if ending == ".json" else _json_lines(source, text))
+        rows = _json_list(text, path) if ending == ".json" else _json_lines(source, text)
+        _objects(source, rows, escaped=bool(SURROGATE.search(text)))
     if not source.records and not source.bad:
         raise fault("empty_file", path=path, why="there is a header and nothing below it")
     return source
+
+
+def read_bytes(path: Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+        WeitiaoError: `file_missing`, `no_permission`.
+    """
+    try:
+        return path.read_bytes()
+    except PermissionError:
+        raise fault("no_permission", action="read", path=path) from None
+    except IsADirectoryError:
+        raise fault("unknown_format", path=path, ending="/") from None
+    except (OSError, ValueError):  # among them a name that is too long, or no name at all
+        raise fault("file_missing", path=path) from None
 
 
 def decode(raw: bytes, path: Path, encoding: str) -> tuple[str, str]:
@@ -108,22 +122,23 @@ def decode(raw: bytes, path: Path, encoding: str) -> tuple[str, str]:
     """
     if encoding != "auto":
         try:
-            codecs.lookup(encoding)
-        except LookupError:
+            b"".decode(encoding)  # there are codecs, such as hex, that give no text
+        except (LookupError, ValueError):
             raise fault("unknown_encoding", encoding=encoding) from None
         candidates = [encoding]
     elif raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         candidates = ["utf-16"]
     else:
         candidates = ["utf-8-sig" if raw.startswith(codecs.BOM_UTF8) else "utf-8", "gb18030"]
-    first: UnicodeDecodeError | None = None
-    for name in candidates:
+    # UTF-16 without a byte order mark is valid UTF-8, full of zero bytes; so is a table program's own file.
+    zero = raw.find(b"\0") if encoding == "auto" and candidates != ["utf-16"] else -1
+    first = None if zero < 0 else zero
+    for name in candidates if zero < 0 else ():
         try:
-            return raw.decode(name), name
-        except UnicodeDecodeError as error:
-            first = first or error
-    assert first is not None
-    line = raw.count(b"\n", 0, first.start) + 1
+            return raw.decode(name).removeprefix("\ufeff"), name
+        except UnicodeError as error:
+            first = getattr(error, "start", 0) if first is None else first
+    line = raw.count(b"\n", 0, first) + 1
     raise fault("bad_encoding", path=path, line=line, encoding=" or ".join(candidates))
 
 
@@ -141,7 +156,7 @@ def _table(source: Source, text: str, *, delimiter: str) -> None:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     started = 1
     try:
-        header = [name.strip() for name in next(rows)]
+        header = [name.strip() for name in next(row for row in rows if row)]
         _check_header(source.path, header)
         source.columns = header
         started = rows.line_num + 1
@@ -174,8 +189,8 @@ def _json_list(text: str, path: Path) -> Iterator[tuple[int, Any]]:
         raise fault(
             "bad_json", path=path, why=f"line {error.lineno}, column {error.colno}: {error.msg}"
         ) from None
-    except RecursionError:
-        raise fault("bad_json", path=path, why="nested too deeply") from None
+    except (RecursionError, ValueError) as error:
+        raise fault("bad_json", path=path, why=_why_not(error)) from None
     if not isinstance(rows, list):
         raise fault("bad_json", path=path, why="a list of objects is needed, this is not a list")
     yield from enumerate(rows, start=1)
@@ -187,20 +202,35 @@ def _json_lines(source: Source, text: str) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-                source.bad.append(BadRow(source.path, number, f"not JSON: {why}"))
+            except (ValueError, RecursionError) as error:
+                source.bad.append(BadRow(source.path, number, f"not JSON: {_why_not(error)}"))
 
 
-def _objects(source: Source, rows: Iterable[tuple[int, Any]]) -> None:
+def _why_not(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "a number of thousands of digits" if isinstance(error, ValueError) else "nested too deeply"
+
+
+def _objects(source: Source, rows: Iterable[tuple[int, Any]], *, escaped: bool) -> None:
     columns: dict[str, None] = {}
     for line, row in rows:
-        if isinstance(row, dict):
+        if not isinstance(row, dict):
+            source.bad.append(BadRow(source.path, line, f"a {type(row).__name__} where an object is needed"))
+        elif escaped and not _is_text(row):
+            source.bad.append(BadRow(source.path, line, "it holds half a character (a lone surrogate)"))
+        else:
             columns |= dict.fromkeys(row)
             source.records.append(Record(source.path, line, row))
-        else:
-            source.bad.append(BadRow(source.path, line, f"a {type(row).__name__} where an object is needed"))
     source.columns = list(columns)
+
+
+def _is_text(row: dict[str, Any]) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _sample(source: Source, rows: int, *, seed: int) -> None:

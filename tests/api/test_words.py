@@ -1,0 +1,245 @@
+"""The Python words, whole runs on toys, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from sklearn import metrics
+
+import weitiao as wt
+from tests.conftest import reviews, write_csv
+from weitiao.core.errors import WeitiaoError
+from weitiao.core.run import read_lines
+
+
+def no_weitiao(code: str, *words: str) -> str:
+    """Run code in a process of its own in which weitiao cannot be imported."""
+    blocked = "import sys; sys.modules['weitiao'] = None\n" + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", blocked, *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_run_holds_everything_and_speaks_python(classify, tmp_path):
+    run = wt.train(classify(num_train_epochs=4, learning_rate=5e-3, method="full"))
+    names = {path.name for path in run.path.iterdir()}
+    assert {
+        "recipe.yaml",
+        "facts.json",
+        "log.jsonl",
+        "data",
+        "model",
+        "results.json",
+        "predictions.jsonl",
+    } <= names
+    assert run.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert run.results["metrics"]["tuned"]["accuracy"]["value"] > 0.9
+    assert run.results["verdict"]["learned"] is True
+    again = wt.load(run.path)
+    answers = again.predict(["a brilliant film", "a dreadful plot"])
+    assert [answer["label"] for answer in answers] == ["good", "bad"]
+    assert sum(answers[0]["scores"].values()) == pytest.approx(1)
+    assert [str(found.path) for found in wt.runs(tmp_path)] == [str(run.path)]
+
+
+def test_results_are_those_of_scikit_learn_on_the_predictions(classify):
+    run = wt.train(classify(max_steps=8))
+    lines = read_lines(run.path / "predictions.jsonl")
+    truth, guess = [line["label"] for line in lines], [line["tuned"]["label"] for line in lines]
+    found = run.results["metrics"]["tuned"]
+    assert found["accuracy"]["value"] == metrics.accuracy_score(truth, guess)
+    assert found["f1"]["value"] == pytest.approx(metrics.f1_score(truth, guess, average="macro"))
+    for metric in found.values():
+        assert metric["low"] <= metric["value"] <= metric["high"]
+    assert run.results["confusion"]["matrix"] == metrics.confusion_matrix(truth, guess).tolist()
+    assert run.results["rows"] == len(lines) == 30
+
+
+def test_the_test_rows_are_those_of_the_split_and_were_not_trained(classify):
+    run = wt.train(classify(max_steps=1))
+    split = json.loads((run.path / "data" / "split.json").read_text())
+    judged = {f"{line['file']}:{line['line']}" for line in read_lines(run.path / "predictions.jsonl")}
+    assert judged == set(split["test"])
+    assert not judged & {*split["train"], *split["validation"]}
+    assert sum(map(len, split.values())) == 200
+
+
+def test_recipe_words_and_rows_in_memory_give_the_same_run_as_a_file(classify, tmp_path, review_file):
+    pandas = pytest.importorskip("pandas")
+    recipe = classify(max_steps=3)
+    by_file = wt.train(recipe)
+    words = {**recipe, "output_dir": str(tmp_path / "table")}
+    table = pandas.read_csv(review_file)
+    by_table = wt.train(**{**words, "data": table})
+    by_list = wt.train(**{**words, "output_dir": str(tmp_path / "list"), "data": {"train": reviews(200)}})
+    assert by_file.results["metrics"] == by_table.results["metrics"] == by_list.results["metrics"]
+
+
+def test_evaluating_again_gives_the_same_numbers(classify):
+    run = wt.train(classify(max_steps=4))
+    before = run.results
+    assert wt.evaluate(run.path).results["metrics"] == before["metrics"]
+
+
+def test_the_written_recipe_gives_the_same_run_again(classify, tmp_path):
+    run = wt.train(classify(max_steps=4))
+    again = wt.train(run.path / "recipe.yaml", overrides=[f"output_dir={tmp_path / 'again'}"])
+    assert again.results["metrics"] == run.results["metrics"]
+
+
+def test_a_generative_run_answers_and_does_not_label(converse):
+    run = wt.train(converse(max_steps=4))
+    assert set(run.results["metrics"]["tuned"]) == {"loss", "perplexity"}
+    assert run.results["samples"][0]["tuned"] is not None
+    assert isinstance(run.answer([{"role": "user", "content": "the film"}], max_new_tokens=3), str)
+    with pytest.raises(WeitiaoError, match="wrong_usage"):
+        run.predict(["x"])
+
+
+PEFT = """
+    import json, sys, torch
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    base, folder, text = sys.argv[1:]
+    plain = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
+    model = PeftModel.from_pretrained(plain, folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        print(json.dumps(model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0].tolist()))
+"""
+PEFT_LM = """
+    import json, sys, torch
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoTokenizer
+    base, folder, text = sys.argv[1:]
+    model = AutoPeftModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    out = model.generate(**ids, max_new_tokens=4, do_sample=False)
+    print(json.dumps(tokenizer.decode(out[0, ids["input_ids"].shape[1]:], skip_special_tokens=True).strip()))
+"""
+WHOLE = """
+    import json, sys, torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    base, folder, text = sys.argv[1:]
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        scores = model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0].tolist()
+    print(json.dumps({model.config.id2label[i]: score for i, score in enumerate(scores)}))
+"""
+
+
+def test_a_saved_lora_opens_in_peft_without_weitiao(classify, bert):
+    pytest.importorskip("peft")
+    run = wt.train(classify(max_steps=8, learning_rate=1e-2))
+    theirs = json.loads(no_weitiao(PEFT, bert, str(run.folder.model), "a lovely story"))
+    (ours,) = run.predict(["a lovely story"])
+    assert theirs == pytest.approx(list(ours["scores"].values()), abs=1e-6)
+
+
+def test_a_saved_chat_lora_opens_in_peft_without_weitiao(converse, llama):
+    pytest.importorskip("peft")
+    run = wt.train(converse(max_steps=8, learning_rate=1e-2))
+    theirs = json.loads(no_weitiao(PEFT_LM, llama, str(run.folder.model), "the film"))
+    assert theirs == run.answer([{"role": "user", "content": "the film"}], max_new_tokens=4)
+
+
+@pytest.mark.parametrize("method", ["full", "head"])
+def test_a_saved_whole_model_opens_in_transformers_without_weitiao(classify, bert, method):
+    run = wt.train(classify(method=method, max_steps=8, learning_rate=1e-2))
+    theirs = json.loads(no_weitiao(WHOLE, bert, str(run.folder.model), "a lovely story"))
+    (ours,) = run.predict(["a lovely story"])
+    assert theirs == pytest.approx(ours["scores"], abs=1e-6)
+
+
+def test_a_tuned_model_is_a_base_for_the_next_run(classify, tmp_path, review_file):
+    first = wt.train(classify(method="full", max_steps=8, learning_rate=1e-2))
+    recipe = {**classify(max_steps=1, output_dir=str(tmp_path / "next")), "model": str(first.folder.model)}
+    second = wt.train(recipe)
+    before = second.results["metrics"]["untuned"]["accuracy"]["value"]
+    assert before == pytest.approx(first.results["metrics"]["tuned"]["accuracy"]["value"], abs=0.05)
+
+
+def test_a_changed_base_or_a_changed_weight_is_refused(classify, bert, tmp_path):
+    import shutil
+
+    base = tmp_path / "base"
+    shutil.copytree(bert, base)
+    run = wt.train({**classify(max_steps=2), "model": str(base)})
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 0.5}))
+    with pytest.raises(WeitiaoError, match="wrong_base"):
+        wt.load(run.path).predict(["a film"])
+    weights = run.folder.model / "adapter_model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    with pytest.raises(WeitiaoError, match=r"broken_model.*adapter_model.safetensors is changed"):
+        wt.load(run.path).predict(["a film"])
+
+
+def test_rows_that_are_cut_or_dropped_stand_in_the_ledger(classify, tmp_path, review_file):
+    run = wt.train(classify(max_steps=1, data={"max_length": 8}))
+    ledger = json.loads((run.path / "data" / "ledger.json").read_text())
+    assert ledger["counts"]["truncated"] > 0
+    assert sum(ledger["counts"].values()) == ledger["total"] == 200
+    dropped = wt.train(
+        classify(max_steps=1, data={"max_length": 8, "overlong": "drop"}, output_dir=str(tmp_path / "d"))
+    )
+    counts = json.loads((dropped.path / "data" / "ledger.json").read_text())["counts"]
+    assert counts["dropped"] == ledger["counts"]["truncated"]
+
+
+def test_a_run_with_no_test_rows_says_so_instead_of_judging(classify):
+    run = wt.train(classify(max_steps=2, data={"split": {"test": 0}}))
+    assert run.results == {}
+    assert run.predict(["a film"])[0]["label"] in ("good", "bad")
+
+
+def test_importing_weitiao_and_the_core_brings_no_heavy_package():
+    code = (
+        "import sys, weitiao, weitiao.core.contracts, weitiao.core.recipe, weitiao.core.registry, weitiao.core.run;"
+        "print([m for m in ('torch', 'transformers', 'numpy', 'peft', 'sklearn') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.whole
+def test_a_wheel_carries_recipes_messages_and_the_page(tmp_path):
+    """The built wheel, unpacked outside the repository, runs and finds what it needs."""
+    import zipfile
+
+    root = Path(__file__).parents[2]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(tmp_path),
+        str(root),
+    ]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("weitiao-*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    table = write_csv(tmp_path / "mine.csv", reviews(20))
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); import weitiao; assert 'site' in weitiao.__file__;"
+        "from weitiao import api; from weitiao.cli import run; from importlib import resources;"
+        "assert api.ready_recipe('demo-reviews')['model'] == 'minilm-l6';"
+        "assert resources.files('weitiao.evaluate.report').joinpath('page.html.j2').is_file();"
+        f"sys.exit(run(['data', 'check', {str(table)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "20  kept" in done.stdout
