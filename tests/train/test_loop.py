@@ -329,3 +329,12 @@ def test_log_lines_are_json_with_what_a_step_did(classify, tmp_path):
     assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
     assert sum(line["rows"] for line in lines) == 140
     assert {"loss", "learning_rate", "grad_norm", "tokens", "trained", "padding", "seconds"} <= set(lines[0])
+
+
+def test_a_run_that_failed_before_its_first_step_starts_afresh(classify, tmp_path, review_file):
+    good = review_file.read_text()
+    review_file.write_text(good + "no label here,\n")
+    with pytest.raises(WeitiaoError, match=r"bad_rows[\s\S]*line 202: the label is missing"):
+        wt.train(classify())
+    review_file.write_text(good)
+    assert wt.train(classify(max_steps=2, method="head")).results

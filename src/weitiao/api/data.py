@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.recipe import Data, Recipe
+from weitiao.core.run import write_lines
 from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.check import bad_rows
-from weitiao.data.read import BadRow
+from weitiao.data.read import BadRow, table_rows
 
 if TYPE_CHECKING:
     from weitiao.api.run import Run
@@ -139,3 +142,23 @@ def texts_of(file: Path, run: Run) -> list[str]:
     if bad:
         raise bad_rows(bad, total=len(source.records) + len(source.bad))
     return [str(record.values[column]) for record in source.records]
+
+
+def rows_to_file(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows given in memory become a file of the run, so that a table is read, checked and resumed like any other."""
+    data = words.get("data")
+    rows = data.get("train") if isinstance(data, Mapping) else data
+    if (
+        rows is None
+        or isinstance(rows, str)
+        or (isinstance(rows, list) and all(isinstance(r, str) for r in rows))
+    ):
+        return {**words, "data": {"train": rows}} if isinstance(data, str | list) else dict(words)
+    if "output_dir" not in words:
+        raise fault("missing_key", key="output_dir")
+    lines = table_rows(rows)
+    name = hashlib.sha256(json.dumps(lines, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    path = Path(words["output_dir"]) / "data" / f"rows-{name}.jsonl"
+    write_lines(path, lines)
+    rest = dict(data) if isinstance(data, Mapping) else {}
+    return {**words, "data": {**rest, "train": str(path)}}

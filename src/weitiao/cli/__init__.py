@@ -19,33 +19,32 @@ from weitiao.core.errors import WeitiaoError, fault
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe has left (`weitiao runs | head`); do not complain again when Python flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def run(words: list[str]) -> int:
     """Run one command; returns its exit code, and shows errors without a traceback unless `--verbose` is given."""
     from weitiao.cli.verbs import app
 
-    verbose = "--verbose" in words
     try:
-        code = app(args=words, prog_name="weitiao", standalone_mode=True)
-        return int(code or 0)
+        app(args=words, prog_name="weitiao", standalone_mode=True)
     except SystemExit as leaving:
-        return int(leaving.code or 0) if not isinstance(leaving.code, str) else 2
-    except WeitiaoError as error:
-        if verbose:
-            traceback.print_exc()
-        return _say(error, words)
-    except KeyboardInterrupt:
-        return _say(fault("stopped"), words)
-    except BrokenPipeError:
-        # The reader of a pipe has left (`weitiao runs | head`); do not complain again when Python flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if leaving.code == 130:  # typer has caught Ctrl-C
+            return _say(fault("stopped"), words)
+        # 1 is typer's code for a pipe whose reader has left; no verb uses it.
+        return 0 if leaving.code in (None, 1) else int(leaving.code)
     except Exception as error:
-        if verbose:
+        if "--verbose" in words:
             traceback.print_exc()
-        return _say(fault("internal", kind=type(error).__name__, why=error), words)
+        coded = isinstance(error, WeitiaoError)
+        return _say(error if coded else fault("internal", kind=type(error).__name__, why=error), words)
+    return 0
 
 
 def _say(error: WeitiaoError, words: list[str]) -> int:

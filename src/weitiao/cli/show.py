@@ -292,9 +292,7 @@ def shelf(name: str, *, json: bool) -> None:
     for facts in rows:
         shown = ", ".join(f"{key}={value}" for key, value in facts["settings"].items()) or "-"
         last = facts["source"] if name == "method" else ", ".join(facts["formats"])
-        table.add_row(
-            f"[bold]{facts['name']}[/bold]", escape(facts["summary"]), escape(shown), escape(last)
-        )
+        table.add_row(f"[bold]{facts['name']}[/bold]", escape(facts["summary"]), escape(shown), escape(last))
     Console(highlight=False).print(table)
 
 

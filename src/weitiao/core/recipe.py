@@ -64,7 +64,11 @@ class Section(BaseModel):
     """A part of the recipe: frozen, no unknown keys, each key's meaning under it."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
 
 
@@ -310,13 +314,16 @@ def _override(tree: dict[str, Any], word: str) -> dict[str, Any]:
         value = yaml.safe_load(text) if text else ""
     except yaml.YAMLError:
         value = text  # such as `a: b: c`, which is a plain sentence to whoever typed it
-    first, *rest = key.split(".")
-    if not rest:
-        return {**tree, first: _named(value) if first in ("task", "method") else value}
-    inner = tree.get(first)
-    if inner is not None and not isinstance(inner, dict):
-        raise fault("bad_override", word=word)
-    return {**tree, first: _override(inner or {}, f"{'.'.join(rest)}={text}")}
+    *sections, last = key.split(".")
+    changed = node = dict(tree)
+    for name in sections:
+        inner = node.get(name)
+        if inner is not None and not isinstance(inner, Mapping):
+            raise fault("bad_override", word=word)
+        node[name] = dict(inner or {})
+        node = node[name]
+    node[last] = _named(value) if key in ("task", "method") else value
+    return changed
 
 
 def known_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:

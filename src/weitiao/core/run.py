@@ -142,6 +142,11 @@ class RunFolder:
         return self.finished or bool(self.checkpoints()) or bool(read_lines(self.path / "log.jsonl"))
 
     @property
+    def begun(self) -> bool:
+        """Has a step been taken?"""
+        return (self.path / "log.jsonl").exists() or self.finished or bool(self.checkpoints())
+
+    @property
     def finished(self) -> bool:
         """Has the run been trained to its end?"""
         return (self.model / "weitiao.json").exists()
@@ -206,9 +211,15 @@ def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool) -> None:
         # Rows given in memory lie in `data` before the run begins.  What a run left that stopped before its first
         # step, over bad rows for instance, binds nobody; but a recipe.yaml written by a person is not a run's.
         ours = {"data", "recipe.yaml", "facts.json", "log.jsonl"} if _written_by_us(before) else {"data"}
-        strangers = [p.name for p in folder.path.iterdir() if not p.name.startswith(".") and p.name not in ours]
+        strangers = [
+            p.name for p in folder.path.iterdir() if not p.name.startswith(".") and p.name not in ours
+        ]
         if strangers:
             raise fault("folder_not_empty", path=folder.path, files=", ".join(sorted(strangers)[:5]))
+        (folder.path / "facts.json").unlink(missing_ok=True)
+        return
+    if not folder.begun:
+        # A run that failed at its data or its model has left nothing to keep: the next one starts afresh.
         (folder.path / "facts.json").unlink(missing_ok=True)
         return
     if not resume:

@@ -178,7 +178,8 @@ def _refuse_nonfinite(training: Training, batches: Sequence[Batch], *, loss: flo
     weights = dict(training.model.named_parameters())
     bad = next((f"weight: {n}" for n, w in weights.items() if not w.isfinite().all()), "")
     bad = bad or next(
-        (f"gradient: {n}" for n, w in weights.items() if w.grad is not None and not w.grad.isfinite().all()), ""
+        (f"gradient: {n}" for n, w in weights.items() if w.grad is not None and not w.grad.isfinite().all()),
+        "",
     )
     raise fault(
         "not_finite",
