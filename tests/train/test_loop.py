@@ -338,3 +338,17 @@ def test_a_run_that_failed_before_its_first_step_starts_afresh(classify, tmp_pat
         wt.train(classify())
     review_file.write_text(good)
     assert wt.train(classify(max_steps=2, method="head")).results
+
+
+def test_a_disk_that_fills_inside_safetensors_is_said_as_such(classify, tmp_path, monkeypatch):
+    from safetensors import SafetensorError, torch as tensors
+
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(tensors, "save_file", full)
+    with pytest.raises(WeitiaoError, match="disk_full"):
+        wt.train(classify(max_steps=2))
+    assert not RunFolder(tmp_path / "run").checkpoints()
+    monkeypatch.undo()
+    assert wt.train(classify(max_steps=2), resume=True).results

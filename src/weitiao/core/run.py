@@ -37,23 +37,27 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except WeitiaoError:
+        raise
+    except Exception as error:
+        number = _errno(error)
+        if number in (errno.ENOSPC, errno.EDQUOT):
             parent = next((p for p in (path, *path.parents) if p.exists()), Path("."))
             free = shutil.disk_usage(parent).free
             raise fault("disk_full", path=path, needed_mb=needed_bytes / 1e6, free_mb=free / 1e6) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise fault("no_permission", action="write", path=path) from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        if number in (errno.ENOTDIR, errno.EEXIST):
             raise fault("not_a_folder", path=path) from error
         raise
-    except Exception as error:
-        # safetensors is written in Rust, whose "no space" is no OSError: "I/O error: ... (os error 28)".
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if number is None or isinstance(error, WeitiaoError):
-            raise
-        with disk(path, needed_bytes=needed_bytes):
-            raise OSError(int(number[1]), str(error)) from error
+
+
+def _errno(error: Exception) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    # safetensors writes in Rust, whose error is no OSError: "I/O error: No space left on device (os error 28)".
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return int(number[1]) if number else None
 
 
 def write_text(path: Path, text: str) -> None:

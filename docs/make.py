@@ -1,0 +1,260 @@
+"""The pages that are made from the code, so that they cannot drift from it.
+
+    Recipe, registry, formats  ->  python docs/make.py  ->  docs/recipe.md  docs/methods.md  docs/tasks.md
+
+`tests/test_readme.py` fails when a page is not what this script writes.  The other pages are written by hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from weitiao.core import registry
+from weitiao.core.recipe import RENAMED, Recipe
+from weitiao.data.formats import FORMATS
+
+HERE = Path(__file__).parent
+MADE = "<!-- Made by `python docs/make.py`; do not edit by hand. -->"
+# A row as it comes, for every row format; a test converts each of them.
+ROWS: dict[str, dict[str, Any]] = {
+    "table": {"text": "A film to see twice.", "label": "positive"},
+    "messages": {
+        "messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "Four."}]
+    },
+    "prompt_completion": {"prompt": "2 + 2?", "completion": "Four."},
+    "alpaca": {"instruction": "Add the numbers.", "input": "2, 2", "output": "Four."},
+}
+TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "null": "null",
+    "object": "mapping",
+}
+BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+}
+
+
+def pages() -> dict[str, str]:
+    """File name -> its text."""
+    return {"recipe.md": recipe_page(), "methods.md": methods_page(), "tasks.md": tasks_page()}
+
+
+def recipe_page() -> str:
+    """Every key of the recipe, section by section."""
+    tree = Recipe.model_json_schema()
+    top: list[dict[str, str]] = []
+    sections: list[str] = []
+    for name, field in tree["properties"].items():
+        if "$ref" in field:
+            sections += _section(name, field["$ref"], tree["$defs"])
+        else:
+            top.append(_row(name, field, required=name in tree["required"]))
+    # A method and a task are written as a name alone, or as a mapping with their settings.
+    for row in top:
+        if row["key"] in ("`task`", "`method`"):
+            row["type"] = "name, or mapping with `name`"
+            row["default"] = row["default"].replace('{"name": "lora"}', "lora")
+    spellings = [{"elsewhere": f"`{theirs}`", "here": ours} for theirs, ours in RENAMED.items()]
+    return _page(
+        "# The recipe, key by key",
+        "One YAML file says what is asked of one run. `weitiao init FILE` writes one with all of these keys, the "
+        "defaults filled in and the meaning above each; `weitiao train RECIPE key=value` changes single keys from "
+        "the command line, with dots between the levels (`train.learning_rate=1e-4`). A key that is not listed "
+        "here is an error that names the nearest one. Whatever was not written is filled in, and the whole of it "
+        "lies in the run folder as `recipe.yaml`.",
+        "## At the top",
+        _table(top),
+        *sections,
+        "## `method` and `task`",
+        "Their settings lie beside the name: `method: {name: lora, r: 8}`. They are listed in "
+        "[methods.md](methods.md) and [tasks.md](tasks.md).",
+        "## Spellings from elsewhere",
+        "These are not accepted, but the error says what the key is called here.",
+        _table(spellings),
+    )
+
+
+def _section(name: str, ref: str, known: Mapping[str, Any]) -> list[str]:
+    section = known[ref.rpartition("/")[2]]
+    rows, below = [], []
+    for key, field in section["properties"].items():
+        if "$ref" in field:
+            below += _section(f"{name}.{key}", field["$ref"], known)
+        else:
+            rows.append(_row(key, field, required=key in section.get("required", ())))
+    return [f"## `{name}`", section["description"], _table(rows), *below]
+
+
+def methods_page() -> str:
+    """The shelf of methods."""
+    parts = []
+    for name in registry.names("method"):
+        entry = registry.entry("method", name)
+        kind = entry.kind
+        saved = {"pretrained": "the whole model (`from_pretrained`)", "peft": "PEFT's adapter files"}
+        parts += [
+            f"## `{name}`",
+            f"{inspect.getdoc(kind)}",
+            _formula(kind),
+            _table(
+                [
+                    {"": "what trains", " ": kind.summary},
+                    {"": "source", " ": kind.source},
+                    {"": "learning rate, when the recipe gives none", " ": f"{kind.learning_rate:g}"},
+                    {"": "can be folded into the base weights", " ": _yes(kind.foldable)},
+                    {
+                        "": "gives the base model's output before the first step",
+                        " ": _yes(kind.starts_as_base),
+                    },
+                    {"": "saved as", " ": saved[kind.layout]},
+                    {"": "file", " ": _file(kind)},
+                ]
+            ),
+            _settings(entry),
+        ]
+    return _page(
+        "# Methods: which parameters train, and how",
+        "`method: NAME`, or `method: {name: NAME, ...}` with settings. `weitiao methods` prints the same list.",
+        *parts,
+    )
+
+
+def tasks_page() -> str:
+    """The shelf of tasks, and the row formats that they read."""
+    parts = []
+    for name in registry.names("task"):
+        entry = registry.entry("task", name)
+        kind = entry.kind
+        better = "higher" if kind.higher_is_better else "lower"
+        formats = [
+            {
+                "format": f"`{shape}`",
+                "columns": ", ".join(f"`{column}`" for column in FORMATS[shape].needs),
+                "may have": ", ".join(f"`{column}`" for column in FORMATS[shape].may_have) or "-",
+                "for example": f"`{json.dumps(ROWS[shape], ensure_ascii=False)}`" if shape in ROWS else "-",
+            }
+            for shape in kind.formats
+        ]
+        parts += [
+            f"## `{name}`",
+            f"{inspect.getdoc(kind)}",
+            _table(
+                [
+                    {"": "good for", " ": kind.summary},
+                    {"": "looked at first", " ": f"{kind.primary} ({better} is better)"},
+                    {"": "Transformers class", " ": f"`{kind.auto_class}`"},
+                    {"": "used by", " ": "`weitiao chat`" if kind.generates else "`weitiao predict`"},
+                    {"": "file", " ": _file(kind)},
+                ]
+            ),
+            "Rows:",
+            _table(formats),
+            _settings(entry),
+        ]
+    return _page(
+        "# Tasks: what is learnt, from which columns",
+        "`task: NAME`, or `task: {name: NAME, ...}` with settings. `weitiao tasks` prints the same list. A file "
+        "whose columns are called otherwise is read with `data.columns: {ours: theirs}`; CSV, TSV, JSON and JSONL "
+        "files are read.",
+        *parts,
+    )
+
+
+def _settings(entry: registry.Entry) -> str:
+    schema = TypeAdapter(entry.kind).json_schema()
+    meanings = docstrings(entry.kind)
+    rows = []
+    for key, field in schema["properties"].items():
+        field = {**field, "description": meanings.get(key, "")}
+        if key in entry.preset:
+            field["default"] = entry.preset[key]
+        rows.append(_row(key, field, required=key in schema.get("required", ())))
+    return _table(rows) if rows else "It has no settings."
+
+
+def docstrings(kind: type) -> dict[str, str]:
+    """Field -> the docstring under it, which Python itself does not keep."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
+    return {
+        field.target.id: inspect.cleandoc(below.value.value)
+        for field, below in zip(body, body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+    }
+
+
+def _formula(kind: type) -> str:
+    """What the module says below its first line, as it stands."""
+    _, _, rest = (inspect.getdoc(inspect.getmodule(kind)) or "").partition("\n")
+    return f"```text\n{rest.strip()}\n```" if rest.strip() else ""
+
+
+def _row(key: str, field: Mapping[str, Any], *, required: bool) -> dict[str, str]:
+    default = "required" if required else f"`{_plain(field['default'])}`" if "default" in field else "-"
+    return {
+        "key": f"`{key}`",
+        "type": _type(field),
+        "default": default,
+        "meaning": field.get("description", "") or "-",
+    }
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    if "anyOf" in field:
+        return ", or ".join(_type(choice) for choice in field["anyOf"])
+    if "enum" in field:
+        return " / ".join(f"`{value}`" for value in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    if field.get("type") == "array":
+        return f"list of {TYPES[field['items']['type']]}s"
+    bounds = [words.format(_plain(field[bound])) for bound, words in BOUNDS.items() if bound in field]
+    return ", ".join([TYPES[field["type"]], *bounds])
+
+
+def _table(rows: Iterable[Mapping[str, str]]) -> str:
+    rows = list(rows)
+    names = list(rows[0])
+    lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _file(kind: type) -> str:
+    module = kind.__module__.split(".")
+    path = "/".join(["src", *module]) + ".py"
+    return f"[{path}](../{path})" if module[0] == "weitiao" else f"`{kind.__module__}`"
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else "no"
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([title, MADE, *(part for part in parts if part)]) + "\n"
+
+
+if __name__ == "__main__":
+    for file, text in pages().items():
+        (HERE / file).write_text(text, encoding="utf-8")
+        print(f"wrote docs/{file}", file=sys.stderr)
