@@ -120,26 +120,34 @@ def decode(raw: bytes, path: Path, encoding: str) -> tuple[str, str]:
     Raises:
         WeitiaoError: `unknown_encoding`, or `bad_encoding` with the line of the first bad byte.
     """
+    bad = -1
     if encoding != "auto":
-        try:
-            b"".decode(encoding)  # there are codecs, such as hex, that give no text
-        except (LookupError, ValueError):
-            raise fault("unknown_encoding", encoding=encoding) from None
         candidates = [encoding]
     elif raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         candidates = ["utf-16"]
     else:
         candidates = ["utf-8-sig" if raw.startswith(codecs.BOM_UTF8) else "utf-8", "gb18030"]
-    # UTF-16 without a byte order mark is valid UTF-8, full of zero bytes; so is a table program's own file.
-    zero = raw.find(b"\0") if encoding == "auto" and candidates != ["utf-16"] else -1
-    first = None if zero < 0 else zero
-    for name in candidates if zero < 0 else ():
+        # UTF-16 without a byte order mark is valid UTF-8, full of zero bytes; and whatever holds some is no text.
+        bad = raw.find(b"\0")
+    for name in candidates if bad < 0 else ():
         try:
-            return raw.decode(name).removeprefix("\ufeff"), name
-        except UnicodeError as error:
-            first = getattr(error, "start", 0) if first is None else first
-    line = raw.count(b"\n", 0, first) + 1
+            text = raw.decode(name)
+        except UnicodeDecodeError as error:
+            bad = error.start if bad < 0 else bad
+        except (LookupError, ValueError):  # there are codecs, such as hex, that give no text
+            raise fault("unknown_encoding", encoding=encoding) from None
+        else:
+            if encoding != "auto" or name != "gb18030" or _chinese(raw):
+                return text.removeprefix("\ufeff"), name
+    line = raw.count(b"\n", 0, bad) + 1
     raise fault("bad_encoding", path=path, line=line, encoding=" or ".join(candidates))
+
+
+def _chinese(raw: bytes) -> bool:
+    # "na\xefve" is valid GB18030: an accented letter of latin-1 takes the letter behind it along.  Characters in use
+    # seldom have an ASCII letter as their second byte (in GB 2312 none has), there nearly all do.
+    pairs = re.findall(rb"[\x81-\xfe]([\x30-\xfe])", raw)
+    return sum(second < b"\x7f" for second in pairs) < 0.9 * len(pairs)
 
 
 def _delimiter(text: str) -> str:
