@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.jobs import JOBS, SYSTEMS
 
-ROUNDS = {"reviews": 3, "chat": 2}
+ROUNDS = {"reviews": 2, "chat": 2}
 SAME = ("steps", "targets", "parameters")
 """What must be equal for every system, or the comparison means nothing."""
 MEASURED = ("train_cpu_s", "start_cpu_s", "whole_cpu_s", "wall_s", "peak_rss_mb")
@@ -32,7 +32,9 @@ MEASURED = ("train_cpu_s", "start_cpu_s", "whole_cpu_s", "wall_s", "peak_rss_mb"
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one round of each job")
-    parser.add_argument("--tiny", action="store_true", help="one round on a handful of rows, to try the bench")
+    parser.add_argument(
+        "--tiny", action="store_true", help="one round on a handful of rows, to try the bench"
+    )
     parser.add_argument("--rounds", type=int, help=f"rounds of each job (default: {ROUNDS})")
     parser.add_argument("--threads", type=int, default=1, help="threads of every system (default: 1)")
     parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=list(JOBS))
@@ -40,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="weitiao-bench-") as temporary:
         folder = Path(temporary)
-        start = _Starter(_environment(asked.threads, folder))
+        start = _Starter(folder, threads=asked.threads)
         rows = folder / "rows.json"
         start("benchmarks.rows", rows, *["--tiny"] * asked.tiny)
         facts = machine(threads=asked.threads)
@@ -59,13 +61,14 @@ def main(words: Sequence[str] | None = None) -> None:
 class _Starter:
     """Starts a module as a process, waits, and says how long it took."""
 
-    def __init__(self, environment: dict[str, str]):
-        self.environment = environment
+    def __init__(self, folder: Path, *, threads: int):
+        self.folder, self.threads = folder, threads
 
-    def __call__(self, module: str, *words: Any) -> float:
-        started = time.perf_counter()
+    def __call__(self, module: str, *words: Any, threads: int = 0) -> float:
         command = [sys.executable, "-m", module, *map(str, words)]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        environment = _environment(threads or self.threads, self.folder)
+        started = time.perf_counter()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} gave {done.returncode}:\n{done.stderr[-3000:]}")
         return time.perf_counter() - started
@@ -96,12 +99,16 @@ def measure(job: str, rows: Path, folder: Path, *, rounds: int, start: _Starter)
             facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
             runs[system].append({**facts, "wall_s": wall_s})
             where[system] = str(place / "adapter")
-            print(f"  {job} round {turn + 1}/{rounds} {system}: {facts['train_cpu_s']:.1f} CPU s", file=sys.stderr)
+            print(
+                f"  {job} round {turn + 1}/{rounds} {system}: {facts['train_cpu_s']:.1f} CPU s",
+                file=sys.stderr,
+            )
     for name in SAME:
         seen = {system: runs[system][0][name] for system in runs}
         if len(set(seen.values())) > 1:
             raise SystemExit(f"{job}: not the same job, {name} differ: {seen}")
-    start("benchmarks.judge", job, rows, folder / f"{job}.json", *where.values())
+    # Nothing is timed any more, so the judge may have all cores.
+    start("benchmarks.judge", job, rows, folder / f"{job}.json", *where.values(), threads=cores())
     scores = json.loads((folder / f"{job}.json").read_text(encoding="utf-8"))
     ours = runs["weitiao"]
     systems = {
@@ -154,18 +161,27 @@ def table(job: str, result: dict[str, Any]) -> str:
     return "\n".join([title, *text])
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine(*, threads: int) -> dict[str, Any]:
     """What the figures depend on."""
     model = platform.processor()
     if (cpuinfo := Path("/proc/cpuinfo")).is_file():
-        known = dict(line.split(":", 1) for line in cpuinfo.read_text().split("\n\n")[0].splitlines() if ":" in line)
+        known = dict(
+            line.split(":", 1) for line in cpuinfo.read_text().split("\n\n")[0].splitlines() if ":" in line
+        )
         known = {key.strip(): value.strip() for key, value in known.items()}
-        flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in known.get("flags", "")]
+        flags = [
+            flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in known.get("flags", "")
+        ]
         model = f"{known.get('model name', model)} ({' '.join(flags)})"
     packages = ("weitiao", "torch", "transformers", "peft", "accelerate", "trl", "tokenizers", "datasets")
     return {
         "processor": model,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "threads": threads,
         "load_before": os.getloadavg()[0],
         "system": platform.platform(),

@@ -36,7 +36,7 @@ class Job:
 
 JOBS = {
     "reviews": Job("minilm-l6", "film-reviews", 32, 5e-4, 256, 1_500, 2_000, "accuracy"),
-    "chat": Job("smollm2-135m", "alpaca-en", 4, 2e-4, 512, 48, 32, "loss"),
+    "chat": Job("smollm2-135m", "alpaca-en", 4, 2e-4, 512, 48, 16, "loss"),
 }
 TINY = {"reviews": (96, 100), "chat": (8, 4)}
 """Rows (train, held out) to try the bench itself."""

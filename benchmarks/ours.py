@@ -5,6 +5,7 @@ Nothing is split off, evaluated or checkpointed, as on the other side; the tuned
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ def _train(name: str, task: str, dealt: dict[str, Any], *, folder: Path, clock: 
     class Ticks(Watcher):
         """Hands the clock to the loop and keeps what each step did."""
 
-        facts: list[dict[str, Any]] = []
+        def __init__(self) -> None:
+            self.facts: list[dict[str, Any]] = []
 
         def around(self, training: Training) -> AbstractContextManager[Any] | None:
             clock.tick()
@@ -43,7 +45,7 @@ def _train(name: str, task: str, dealt: dict[str, Any], *, folder: Path, clock: 
             self.facts.append(dict(training.facts))
 
     ticks = Ticks()
-    run = wt.train(
+    wt.train(
         model=dealt["model"],
         task=task,
         method={"name": "lora", "r": job.r, "lora_alpha": job.lora_alpha, "target_modules": "all-linear"},
@@ -71,17 +73,14 @@ def _train(name: str, task: str, dealt: dict[str, Any], *, folder: Path, clock: 
     )
     (folder / "run" / "model").rename(folder / "adapter")
     facts = ticks.facts
-    assert all(row["rows"] for row in facts)
     return Trained(
         steps=len(facts),
         tokens=sum(row["tokens"] for row in facts),
         targets=sum(row["trained"] for row in facts),
-        parameters=_trained_parameters(run, folder),
+        parameters=_trained_parameters(folder),
         loss=sum(row["loss"] for row in facts) / len(facts),
     )
 
 
-def _trained_parameters(run: Any, folder: Path) -> int:
-    import json
-
+def _trained_parameters(folder: Path) -> int:
     return json.loads((folder / "adapter" / "weitiao.json").read_text(encoding="utf-8"))["trained"]

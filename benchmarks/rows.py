@@ -75,7 +75,9 @@ def _first(rows: list[dict[str, Any]], count: int, *, fits: Callable[..., bool])
         if fits(row):
             found.append(row)
     if len(found) < count:
-        raise SystemExit(f"{len(found)} rows fit, {count} are asked for: lower the numbers in benchmarks/jobs.py")
+        raise SystemExit(
+            f"{len(found)} rows fit, {count} are asked for: lower the numbers in benchmarks/jobs.py"
+        )
     return found
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Toys are too small to share between cores, and two threads on a busy machine wait for each other at every layer.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WEITIAO_LANG"] = "en"
 
 GOOD = ("great", "wonderful", "lovely", "brilliant", "charming")

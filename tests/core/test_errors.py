@@ -105,7 +105,14 @@ def test_values_are_not_read_as_placeholders():
 
 @pytest.mark.parametrize(
     ("asked", "lang"),
-    [("zh", "zh"), ("zh_CN.UTF-8", "zh"), ("ZH-TW", "zh"), ("Chinese (Simplified)", "zh"), ("en", "en"), ("de", "en")],
+    [
+        ("zh", "zh"),
+        ("zh_CN.UTF-8", "zh"),
+        ("ZH-TW", "zh"),
+        ("Chinese (Simplified)", "zh"),
+        ("en", "en"),
+        ("de", "en"),
+    ],
 )
 def test_the_variable_switches_the_language(asked, lang, monkeypatch):
     monkeypatch.setenv("WEITIAO_LANG", asked)
@@ -149,5 +156,5 @@ def test_the_nearest_word_is_found_whatever_its_case():
 
 def test_a_package_that_is_absent_is_named_with_its_extra():
     assert need("json", extra="x").__name__ == "json"
-    with pytest.raises(WeitiaoError, match=r'(?s)^\[missing_extra\].*nowhere_to_be_found.*weitiao\[export\]'):
+    with pytest.raises(WeitiaoError, match=r"(?s)^\[missing_extra\].*nowhere_to_be_found.*weitiao\[export\]"):
         need("nowhere_to_be_found", extra="export")

@@ -34,9 +34,13 @@ def sections(model: type[Section] = Recipe, path: str = "") -> dict[str, type[Se
 @pytest.mark.parametrize("write", [Recipe.to_yaml, Recipe.to_commented_yaml])
 def test_file_and_overrides_come_back_from_yaml_unchanged(write, tmp_path):
     path = tmp_path / "recipe.yaml"
-    path.write_text("model: 模型\ntask: sft\noutput_dir: 'a: b # c'\ndata: {train: a.csv, columns: {text: 评论}}\n")
+    path.write_text(
+        "model: 模型\ntask: sft\noutput_dir: 'a: b # c'\ndata: {train: a.csv, columns: {text: 评论}}\n"
+    )
     words = ["train.learning_rate=1e-4", "method.r=8", "train.early_stopping_patience=null", "seed=3"]
-    asked = Recipe.read(path, [*words, "train.eval_strategy=no", "data.split.test=0.25", "data.train=[x.csv, y.csv]"])
+    asked = Recipe.read(
+        path, [*words, "train.eval_strategy=no", "data.split.test=0.25", "data.train=[x.csv, y.csv]"]
+    )
     again = tmp_path / "again.yaml"
     again.write_text(write(asked), encoding="utf-8")
     assert Recipe.read(again) == asked
@@ -289,7 +293,9 @@ def test_every_choice_of_a_literal_is_accepted():
 def shelf(monkeypatch):
     """The method shelf, put back as it was at the end."""
     registry.names("method")
-    monkeypatch.setattr(registry, "_entries", {name: dict(kinds) for name, kinds in registry._entries.items()})
+    monkeypatch.setattr(
+        registry, "_entries", {name: dict(kinds) for name, kinds in registry._entries.items()}
+    )
     yield
     registry._fill.cache_clear()
 

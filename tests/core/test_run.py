@@ -128,8 +128,14 @@ def test_forgetting_drops_later_steps_and_the_end(tmp_path):
         (OSError(errno.EROFS, "Read-only file system"), "no_permission"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory"), "not_a_folder"),
         # What safetensors raises is no OSError.
-        (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk_full"),
-        (RuntimeError("Error while serializing: I/O error: Permission denied (os error 13)"), "no_permission"),
+        (
+            RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+            "disk_full",
+        ),
+        (
+            RuntimeError("Error while serializing: I/O error: Permission denied (os error 13)"),
+            "no_permission",
+        ),
     ],
 )
 def test_what_the_disk_says_becomes_a_coded_error(error, code, tmp_path):
@@ -313,7 +319,11 @@ def test_opening_needs_a_run(tmp_path):
 def test_checkpoints_are_ordered_by_number(tmp_path):
     for name in ("checkpoint-2", "checkpoint-10", "checkpoint-9", "checkpoint-x", ".checkpoint-11.tmp"):
         (tmp_path / name).mkdir()
-    assert [p.name for p in RunFolder(tmp_path).checkpoints()] == ["checkpoint-10", "checkpoint-9", "checkpoint-2"]
+    assert [p.name for p in RunFolder(tmp_path).checkpoints()] == [
+        "checkpoint-10",
+        "checkpoint-9",
+        "checkpoint-2",
+    ]
 
 
 def test_a_run_says_how_far_it_is(tmp_path):

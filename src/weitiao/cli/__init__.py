@@ -42,8 +42,9 @@ def run(words: list[str]) -> int:
     except Exception as error:
         if "--verbose" in words:
             traceback.print_exc()
-        coded = isinstance(error, WeitiaoError)
-        return _say(error if coded else fault("internal", kind=type(error).__name__, why=error), words)
+        if not isinstance(error, WeitiaoError):
+            error = fault("internal", kind=type(error).__name__, why=error)
+        return _say(error, words)
     return 0
 
 

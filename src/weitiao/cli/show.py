@@ -240,9 +240,9 @@ def checked(found: Checked) -> None:
 
 
 def predictions(texts: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:
-    """One line a text: label, probability, text."""
+    """One line a text: label, probability, text, set apart by tabs (which Rich would turn into spaces)."""
     for text, answer in zip(texts, answers, strict=True):
-        out.print(f"[bold]{escape(answer['label'])}[/bold]\t{answer['score']:.3f}\t{escape(text)}")
+        print(answer["label"], f"{answer['score']:.3f}", text, sep="\t")
 
 
 def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:

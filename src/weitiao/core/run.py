@@ -146,11 +146,6 @@ class RunFolder:
         return self.finished or bool(self.checkpoints()) or bool(read_lines(self.path / "log.jsonl"))
 
     @property
-    def begun(self) -> bool:
-        """Has a step been taken?"""
-        return (self.path / "log.jsonl").exists() or self.finished or bool(self.checkpoints())
-
-    @property
     def finished(self) -> bool:
         """Has the run been trained to its end?"""
         return (self.model / "weitiao.json").exists()
@@ -220,10 +215,6 @@ def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool) -> None:
         ]
         if strangers:
             raise fault("folder_not_empty", path=folder.path, files=", ".join(sorted(strangers)[:5]))
-        (folder.path / "facts.json").unlink(missing_ok=True)
-        return
-    if not folder.begun:
-        # A run that failed at its data or its model has left nothing to keep: the next one starts afresh.
         (folder.path / "facts.json").unlink(missing_ok=True)
         return
     if not resume:

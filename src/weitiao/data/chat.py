@@ -20,7 +20,7 @@ Span = tuple[int, int]
 
 
 def render(record: Record, processor: Any) -> tuple[str, list[Span]]:
-    """The conversation as the model sees it, and the character spans of the assistant's answers.
+    """The conversation as the model sees it, and the character spans of the assistant's answers to something.
 
     Raises:
         WeitiaoError: `chat_template` when the tokenizer has none, refuses the turns, or rewrites earlier ones.
@@ -29,7 +29,8 @@ def render(record: Record, processor: Any) -> tuple[str, list[Span]]:
     spans: list[Span] = []
     whole = _render(record, processor, messages, prompt=False)
     for number, turn in enumerate(messages):
-        if turn["role"] != "assistant":
+        # An opening turn answers nothing, and templates render no prompt before it.
+        if turn["role"] != "assistant" or not number:
             continue
         before = _render(record, processor, messages[:number], prompt=True)
         upto = _render(record, processor, messages[: number + 1], prompt=False)

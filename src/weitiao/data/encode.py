@@ -36,6 +36,8 @@ def encode(
             why = f"{len(example) + lost} tokens, {limit} fit"
             why += "" if example.trained else ", and nothing to train on would be left"
             ledger.note(record.file, record.line, "dropped", why)
+        elif not example.trained:
+            ledger.note(record.file, record.line, "dropped", "there is nothing to train on")
         else:
             if lost:
                 why = f"{lost} tokens lost, {example.trained_lost} of them trained on"

@@ -1,0 +1,515 @@
+"""Whatever is wrong with what comes in: one coded message with the way out, an exit code, and nothing broken."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import dialogues, reviews, write_csv, write_jsonl
+from weitiao.cli import run
+from weitiao.core.errors import messages
+from weitiao.core.recipe import Recipe
+from weitiao.core.run import claim, read_lines
+
+RECIPE = """\
+model: {model}
+task: text_classification
+method: head
+output_dir: run
+data: {{train: reviews.csv}}
+train: {{max_steps: 2, bf16: false, per_device_train_batch_size: 8, save_strategy: steps, save_steps: 1}}
+evaluate: {{resamples: 100, untuned: false, baseline: none}}
+"""
+
+
+@dataclass
+class Said:
+    """What a command left behind."""
+
+    exit: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def weitiao(bert, tmp_path, monkeypatch, capsys) -> Callable[..., Said]:
+    """`weitiao("train", "recipe.yaml")` in a folder with a good recipe and a good table."""
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "reviews.csv", reviews(60))
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(model=bert))
+
+    def call(*words: str) -> Said:
+        code = run(list(words))
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return call
+
+
+def refused(said: Said, code: str, *words: str) -> None:
+    """Exactly one coded message, with what it must name, the way out, the exit code, and no traceback."""
+    assert re.findall(r"^\[(\w+)\]", said.err, re.MULTILINE) == [code], said.err
+    assert said.exit == messages()[code]["exit"] != 0
+    assert said.err.count("\nWay out: ") == 1
+    assert "Traceback" not in said.err
+    assert said.out == "", "results alone go to standard output"
+    message = said.err[said.err.index(f"[{code}]") :]
+    for word in words:
+        assert word in message, (word, message)
+
+
+def listing(path: Path) -> dict[str, bytes]:
+    return {
+        str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name != ".lock"
+    }
+
+
+def usable(path: str = "run") -> None:
+    """A refused run leaves its folder to the next one."""
+    with claim(Recipe.read("recipe.yaml", [f"output_dir={path}"]), resume=False):
+        pass
+
+
+# --- files of data: (name, content, code, what is named)
+
+DATA = {
+    "missing": (None, "file_missing", "reviews.csv does not exist"),
+    "empty": ("", "empty_file", "reviews.csv", "the file is empty"),
+    "header only": ("text,label\n", "empty_file", "reviews.csv", "header and nothing below"),
+    "one row": ("text,label\na,b\n", "too_few_labels", "(b) in 1 rows"),
+    "two rows": ("text,label\na,b\nc,d\n", "too_few_rows", "2 rows", "validation, test"),
+    "one class": ("text,label\n" + "".join(f"t {i},b\n" for i in range(30)), "too_few_labels", "(b) in 30 rows"),
+    "unknown column": ("review,label\na,b\n", "missing_column", '"text"', 'Did you mean "review"?', "data.columns.text="),
+    "no known column": ("x,y\na,b\n", "missing_column", "x, y"),
+    "column twice": ("text,text\na,b\n", "bad_header", "line 1", "twice"),
+    "latin-1": ("text,label\nfine,1\ncafé,0\n".encode("latin-1"), "bad_encoding", "reviews.csv line 3", "utf-8 or gb18030"),
+    "binary": (b"PK\x03\x04\0\0\xff\xfe", "bad_encoding", "reviews.csv line 1"),
+    "mixed labels": ("text,label\na,pos\nb,neg\nc,1\nd,pos\n", "mixed_labels", "(1)", "(pos, neg)", "line 4"),
+    "extra comma": ("text,label\na,1\nb, c,0\nd,1\n", "bad_rows", "1 of 3", "line 3: 3 cells", "data.bad_rows=skip"),
+    "missing label": ("text,label\na,1\nb,\nc,0\n", "bad_rows", "line 3: the label is missing"),
+    "empty text": ("text,label\na,1\n ,1\nc,0\n", "bad_rows", "line 3: the text is empty"),
+    "two labels for a text": ("text,label\na,1\nA,0\n", "bad_rows", "line 2", 'labelled "1" here and "0"'),
+    "open quote": ('text,label\na,1\n"b,0\nc,1\n', "open_quote", "reviews.csv line 3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_a_table_that_cannot_be_learnt_from(case, weitiao):
+    content, code, *words = DATA[case]
+    Path("reviews.csv").unlink()
+    if content is not None:
+        Path("reviews.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    refused(weitiao("train", "recipe.yaml"), code, *words)
+    assert set(listing(Path("run"))) <= {"recipe.yaml"}
+    usable()
+
+
+JSONL = {
+    "corrupt line": ('{"prompt": "a", "completion": "b"}\n{"prompt"\n', "bad_rows", "line 2: not JSON"),
+    "cut line": ('{"prompt": "a", "completion": "b"}\n{"prompt": "a", "comp', "bad_rows", "line 2: not JSON"),
+    "content null": ('{"messages": [{"role": "assistant", "content": null}]}', "bad_rows", "turn 1 is missing, not text"),
+    "no answer": ('{"messages": [{"role": "user", "content": "hi"}]}', "bad_rows", "no assistant turn"),
+    "no known column": ('{"q": "a", "a": "b"}', "unknown_row_format", "q, a"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", JSONL)
+def test_conversations_that_cannot_be_learnt_from(case, weitiao, llama):
+    content, code, *words = JSONL[case]
+    Path("talk.jsonl").write_text(content)
+    said = weitiao(
+        "train", "recipe.yaml", f"model={llama}", "task=sft", "method=lora", "data.train=talk.jsonl"
+    )
+    refused(said, code, *words)
+    usable()
+
+
+def test_correcting_the_table_is_all_that_is_needed(weitiao):
+    """The way out of `bad_rows`, pasted: the same folder, another recipe."""
+    with Path("reviews.csv").open("a") as file:
+        file.write("one, comma too many,good\n")
+    refused(weitiao("train", "recipe.yaml"), "bad_rows", "1 of 61", "line 62", "data.bad_rows=skip")
+    said = weitiao("train", "recipe.yaml", "data.bad_rows=skip", "--json")
+    assert said.exit == 0
+    assert json.loads(said.out)["run"] == "run"
+
+
+# --- the recipe and its words
+
+WORDS = {
+    "unknown key": (["train.learning_rat=1"], "unknown_key", '"train.learning_rat"', 'Did you mean "learning_rate"?'),
+    "another tool's key": (["train.lr=1"], "unknown_key", "-> train.learning_rate"),
+    "wrong type": (["train.max_steps=many"], "wrong_value", "train.max_steps: 'many'"),
+    "no such method": (["method=loar"], "unknown_name", 'Did you mean "lora"?'),
+    "no such task": (["task=classify"], "unknown_name", "text_classification"),
+    "no such setting": (["method={name: lora, rank: 4}"], "unknown_key", '"method.rank"', "-> method.r"),
+    "wrong setting": (["method={name: lora, r: 0}"], "wrong_value", "method.r: 0"),
+    "no such module": (["method={name: lora, target_modules: [qury]}"], "no_such_modules", 'Did you mean "query"?'),
+    "no key": (["seed"], "bad_override", '"seed"'),
+    "a pair that makes no sense": (["task=sft"], "no_such_pair", "head", "sft"),
+    "nothing to choose by": (["data.split.validation=0"], "needs_validation", "early_stopping_patience"),
+    "no data": (["data.train=[]"], "missing_key", '"data.train"'),
+    "no such encoding": (["data.encoding=utf8000"], "unknown_encoding", "utf8000"),
+    "longer than the model": (["data.max_length=100"], "wrong_value", "data.max_length: 100", "64 positions"),
+    "too long rows": (["data.overlong=fail", "data.max_length=6"], "overlong_rows", "longer than 6 tokens", "reviews.csv line"),
+    "no such format": (["data.format=messages"], "wrong_usage", "data.format=messages"),
+    "no such column": (["data.columns.text=txt"], "missing_column", '"txt"', 'Did you mean "text"?'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_a_recipe_that_cannot_be_followed(case, weitiao):
+    words, code, *named = WORDS[case]
+    refused(weitiao("train", "recipe.yaml", *words), code, *named)
+    usable()
+
+
+def test_a_metric_that_the_validation_does_not_have(weitiao):
+    said = weitiao("train", "recipe.yaml", "train.metric_for_best_model=f2")
+    refused(said, "wrong_metric", '"f2"', "loss, accuracy")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (None, "file_missing", ["recipe.yaml does not exist"]),
+        ("", "bad_yaml", ["line 1"]),
+        ("model: [1\n", "bad_yaml", ["recipe.yaml line 2"]),
+        ("model: a\nmodel: b\n", "bad_yaml", ["line 2", '"model" stands twice']),
+        ("task: sft\noutput_dir: x\n", "missing_key", ['"model"']),
+        ("modle: a\ntask: sft\noutput_dir: x\n", "unknown_key", ['Did you mean "model"?']),
+    ],
+)
+def test_a_recipe_file_that_is_none(text, code, words, weitiao):
+    Path("recipe.yaml").unlink()
+    if text is not None:
+        Path("recipe.yaml").write_text(text)
+    refused(weitiao("train", "recipe.yaml"), code, *words)
+    assert not Path("run").exists()
+
+
+# --- the model
+
+
+def model_folder(source: str, **config) -> Path:
+    """A copy of the toy under `model/`, with other words in its config."""
+    shutil.copytree(source, "model")
+    path = Path("model/config.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    return path.parent
+
+
+def test_models_that_are_not_there(weitiao):
+    refused(
+        weitiao("train", "recipe.yaml", "model=minilm"),
+        "no_such_model",
+        '"minilm"',
+        'Did you mean "minilm-l6"?',
+    )
+    refused(weitiao("train", "recipe.yaml", "model=./nowhere"), "no_such_model", "./nowhere")
+    refused(
+        weitiao("train", "recipe.yaml", "model=some-one/some-model"), "hub_unreachable", "some-one/some-model"
+    )
+    Path("model").mkdir()
+    refused(weitiao("train", "recipe.yaml", "model=model"), "no_such_model", "no config.json")
+    usable()
+
+
+def test_pickled_weights_are_not_opened(weitiao, bert):
+    import torch
+
+    folder = model_folder(bert)
+    (folder / "model.safetensors").unlink()
+    torch.save(Bomb(), folder / "pytorch_model.bin")
+    refused(weitiao("train", "recipe.yaml", "model=model"), "unreadable_model", "model")
+    assert not Path("ran").exists()
+    usable()
+
+
+class Bomb:
+    """Unpickling it leaves a trace."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("ran",))
+
+
+CODE = "import os\nos.mkdir('ran')\nfrom transformers import BertConfig as C, BertForSequenceClassification as M\n"
+
+
+@pytest.mark.parametrize("model_type", ["bert", "their-own"])
+def test_code_in_a_model_folder_is_not_run_nor_asked_about(model_type, weitiao, bert, monkeypatch):
+    auto_map = {"AutoConfig": "code.C", "AutoModelForSequenceClassification": "code.M"}
+    folder = model_folder(bert, model_type=model_type, auto_map=auto_map)
+    (folder / "code.py").write_text(CODE)
+
+    def asked(*args):
+        raise AssertionError("it asked")
+
+    monkeypatch.setattr("builtins.input", asked)
+    said = weitiao("train", "recipe.yaml", "model=model")
+    if model_type == "bert":  # the model that Transformers has itself
+        assert said.exit == 0
+    else:
+        refused(said, "unreadable_model", "model")
+        usable()
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("harm", ["cut", "garbage", "empty"])
+def test_corrupted_weights_are_refused(harm, weitiao, bert):
+    weights = model_folder(bert) / "model.safetensors"
+    raw = weights.read_bytes()
+    weights.write_bytes({"cut": raw[: len(raw) // 2], "garbage": b"\xff" * 1000, "empty": b""}[harm])
+    refused(weitiao("train", "recipe.yaml", "model=model"), "unreadable_model", "model")
+    usable()
+
+
+def test_a_model_of_another_kind_is_refused(weitiao, bert):
+    write_jsonl(Path("talk.jsonl"), dialogues(40))
+    words = ["task=sft", "method=lora", "data.train=talk.jsonl"]
+    refused(weitiao("train", "recipe.yaml", *words), "unsuitable_model", "AutoModelForCausalLM")
+    usable()
+
+
+# --- the run folder
+
+
+def trained(weitiao) -> Path:
+    assert weitiao("train", "recipe.yaml").exit == 0
+    return Path("run")
+
+
+def test_an_output_folder_that_is_taken(weitiao):
+    folder = trained(weitiao)
+    before = listing(folder)
+    refused(weitiao("train", "recipe.yaml"), "run_exists", "run", "judged", "--resume")
+    refused(weitiao("train", "recipe.yaml", "seed=1", "--resume"), "other_recipe", "seed: 0 -> 1")
+    lock = claim(Recipe.read(folder / "recipe.yaml"), resume=True)
+    with lock:
+        held = listing(folder)
+        refused(weitiao("train", "recipe.yaml", "--resume"), "run_busy", f"process {os.getpid()}")
+        assert listing(folder) == held
+    assert listing(folder) == before
+    assert weitiao("train", "recipe.yaml", "--resume").exit == 0, "it is done: nothing is left to do"
+    assert listing(folder) == before
+
+
+def test_an_output_folder_with_strangers(weitiao):
+    Path("run").mkdir()
+    Path("run/thesis.txt").write_text("dear")
+    for words in ([], ["--resume"]):
+        refused(weitiao("train", "recipe.yaml", *words), "folder_not_empty", "thesis.txt")
+    assert listing(Path("run")) == {"thesis.txt": b"dear"}
+
+
+def test_an_output_folder_that_is_a_file(weitiao):
+    Path("run").write_text("dear")
+    refused(weitiao("train", "recipe.yaml"), "not_a_folder", "run")
+    refused(weitiao("train", "recipe.yaml", "output_dir=run/deeper"), "not_a_folder", "run/deeper")
+    assert Path("run").read_text() == "dear"
+
+
+def test_runs_that_are_none(weitiao):
+    for words in (["predict", "nowhere", "text"], ["evaluate", "nowhere"]):
+        refused(weitiao(*words), "no_run", "nowhere")
+    with claim(Recipe.read("recipe.yaml"), resume=False):
+        pass
+    for words in (["predict", "run", "text"], ["evaluate", "run"]):
+        refused(weitiao(*words), "unfinished_run", "run/recipe.yaml --resume")
+
+
+def test_a_saved_model_that_was_changed(weitiao):
+    weights = trained(weitiao) / "model" / "model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    for words in (["predict", "run", "text"], ["evaluate", "run"]):
+        refused(weitiao(*words), "broken_model", "model.safetensors is changed")
+    weights.unlink()
+    refused(weitiao("predict", "run", "text"), "broken_model", "model.safetensors is missing")
+
+
+# --- the machine
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("write", [0, 3, 5, 6, 8, 10])
+def test_a_full_disk_or_a_closed_door_at_any_write_leaves_a_run_that_goes_on(
+    number, write, weitiao, monkeypatch
+):
+    """Every file of a run comes into being by one rename; the n-th fails."""
+    replace, renames = os.replace, []
+
+    def failing(source, target):
+        renames.append(target)
+        if len(renames) > write:
+            raise OSError(number, os.strerror(number), str(target))
+        return replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing)
+        said = weitiao("train", "recipe.yaml")
+    code = {errno.ENOSPC: "disk_full", errno.EACCES: "no_permission"}[number]
+    refused(said, code, str(renames[write]).rpartition("/")[2].removesuffix(".tmp").lstrip("."))
+    assert not list(Path("run").rglob("*.tmp")), "nothing half-written stays"
+    assert weitiao("train", "recipe.yaml", "--resume").exit == 0
+    assert [line["step"] for line in read_lines(Path("run/log.jsonl")) if line["event"] == "step"] == [1, 2]
+    assert weitiao("predict", "run", "great film").exit == 0
+
+
+def test_a_table_that_may_not_be_read(weitiao, monkeypatch):
+    if os.geteuid():
+        Path("reviews.csv").chmod(0)
+    else:  # to root every door is open
+        read_bytes = Path.read_bytes
+
+        def denied(self):
+            if self.name == "reviews.csv":
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return read_bytes(self)
+
+        monkeypatch.setattr(Path, "read_bytes", denied)
+    refused(weitiao("train", "recipe.yaml"), "no_permission", "read", "reviews.csv")
+    usable()
+
+
+def test_a_fault_of_ours_is_said_as_such(weitiao, monkeypatch):
+    from weitiao import api
+
+    def broken():
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(api, "schema", broken)
+    refused(weitiao("schema"), "internal", "ZeroDivisionError: by zero", "--verbose")
+
+
+# --- interruptions
+
+
+def test_ctrl_c_outside_training(weitiao, monkeypatch):
+    from weitiao import api
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "schema", interrupted)
+    said = weitiao("schema")
+    refused(said, "stopped", "Ctrl-C")
+    assert said.exit == 130
+
+
+def test_ctrl_c_during_training_saves_and_resumes(weitiao):
+    words = [
+        "train",
+        "recipe.yaml",
+        "train.max_steps=150",
+        "train.num_train_epochs=100",
+        "train.save_strategy=no",
+    ]
+    words += ["train.load_best_model_at_end=false", "train.early_stopping_patience=null"]
+    command = [sys.executable, "-m", "weitiao", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        log, patience_s = Path("run/log.jsonl"), time.monotonic() + 60
+        while len(read_lines(log)) < 3 and child.poll() is None and time.monotonic() < patience_s:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    said = Said(child.returncode, out, err)
+    refused(said, "interrupted", "SIGINT", "weitiao train run/recipe.yaml --resume")
+    assert said.exit == 130
+    step = int(re.search(r"stopped at step (\d+)", err)[1])
+    assert 0 < step < 150
+    assert [path.name for path in Path("run").glob("checkpoint-*")] == [f"checkpoint-{step}"]
+    assert not (Path("run") / "model").exists()
+    # The way out, pasted.
+    assert weitiao("train", "run/recipe.yaml", "--resume").exit == 0
+    assert [line["step"] for line in read_lines(log) if line["event"] == "step"] == list(range(1, 151))
+    assert (Path("run") / "report.html").exists()
+
+
+# --- other verbs
+
+
+def test_predict_needs_texts(weitiao, monkeypatch):
+    trained(weitiao)
+    stdin = io.TextIOWrapper(io.BytesIO(b"\n \n"))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    refused(weitiao("predict", "run"), "wrong_usage", "there is no text")
+    refused(weitiao("predict", "run", " "), "wrong_usage", "text 1 is empty")
+    refused(weitiao("predict", "run", "--file", "nowhere.csv"), "file_missing", "nowhere.csv")
+    refused(weitiao("predict", "run", "--file", "nowhere.txt"), "file_missing", "nowhere.txt")
+    Path("new.csv").write_text("review\nfine\n")
+    refused(weitiao("predict", "run", "--file", "new.csv"), "missing_column", 'Did you mean "review"?')
+    Path("new.csv").write_text("text\nfine\n \n")
+    refused(weitiao("predict", "run", "--file", "new.csv"), "bad_rows", "line 3: the text is empty")
+    Path("new.txt").write_bytes(b"fine\ncaf\xe9\n")
+    refused(weitiao("predict", "run", "--file", "new.txt"), "bad_encoding", "new.txt line 2")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"fine\ncaf\xe9\n")))
+    refused(weitiao("predict", "run"), "bad_encoding", "standard input line 2")
+    refused(weitiao("chat", "run"), "wrong_usage", "weitiao predict run")
+
+
+def test_init_and_data_check(weitiao):
+    for verb in (["init"], ["data", "check"]):
+        refused(weitiao(*verb, "nowhere.csv"), "file_missing", "nowhere.csv")
+        Path("odd.csv").write_text("x,y\n1,2\n")
+        refused(weitiao(*verb, "odd.csv"), "unknown_row_format", "x, y")
+        Path("odd.xlsx").write_text("x,y\n1,2\n")
+        refused(weitiao(*verb, "odd.xlsx"), "unknown_format", ".xlsx")
+    refused(weitiao("init", "reviews.csv", "-o", "recipe.yaml"), "wrong_usage", "recipe.yaml exists already")
+    refused(weitiao("data", "check", "reviews.csv", "--columns", "text"), "bad_override", '"text"')
+    refused(
+        weitiao("data", "check", "reviews.csv", "--task", "classify"), "unknown_name", "text_classification"
+    )
+
+
+def test_names_of_nothing(weitiao):
+    refused(weitiao("fetch", "minilm"), "unknown_name", 'Did you mean "minilm-l6"?')
+    refused(weitiao("demo", "reveiws"), "unknown_name", 'Did you mean "demo-reviews"?')
+    refused(weitiao("chat", "smollm2"), "no_such_model", 'Did you mean "smollm2-135m"?')
+
+
+# --- how it is said
+
+
+def test_verbose_shows_the_traceback_and_the_message(weitiao):
+    said = weitiao("train", "recipe.yaml", "train.lr=1", "--verbose")
+    assert said.exit == 2
+    assert "Traceback (most recent call last)" in said.err
+    assert "[unknown_key]" in said.err.splitlines()[-2]
+    assert said.out == ""
+
+
+def test_json_errors_are_for_scripts(weitiao):
+    said = weitiao("train", "recipe.yaml", "train.lr=1", "--json")
+    facts = json.loads(said.err)
+    assert (facts["error"], facts["exit"], said.exit, said.out) == ("unknown_key", 2, 2, "")
+    assert "train.learning_rate" in facts["message"]
+
+
+def test_the_reader_s_language(weitiao, monkeypatch):
+    monkeypatch.setenv("WEITIAO_LANG", "zh")
+    said = weitiao("train", "nowhere.yaml")
+    assert "[file_missing] nowhere.yaml 不存在。\n解决办法: " in said.err
+
+
+def test_words_that_are_no_command(weitiao):
+    for words in (["trian"], ["train"], ["train", "recipe.yaml", "--resmue"], ["runs", "--folder"]):
+        said = weitiao(*words)
+        assert said.exit == 2
+        assert "Error: " in said.err
+        assert "Traceback" not in said.err
+        assert said.out == ""

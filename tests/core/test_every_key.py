@@ -1,0 +1,298 @@
+"""No key of the recipe is ignored: for each one, a small run that ends otherwise when the key is changed.
+
+    base run, the same run with one key changed  ->  look(run)  ->  two things that differ
+
+A new key needs a line in `ROWS` (or a test of its own, named with `@own`); until it has one, a test here fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import dialogues, reviews, write_csv, write_jsonl
+from weitiao import api
+from weitiao.core.errors import WeitiaoError
+from weitiao.core.recipe import known_keys
+from weitiao.core.run import read_lines
+
+LEAVES = [key for key in known_keys() if not any(other.startswith(f"{key}.") for other in known_keys())]
+STEPS = 4
+
+
+@dataclass
+class Lab:
+    """Runs of a few steps on toy models; the same words give the same run, made once."""
+
+    folder: Path
+    models: dict[str, str]
+    files: dict[str, str]
+    made: dict[tuple, api.Run] = field(default_factory=dict)
+
+    def run(self, *overrides: str, kind: str = "words") -> api.Run:
+        key = (kind, *overrides)
+        if key not in self.made:
+            tree = {
+                "model": self.models[kind],
+                "task": {"words": "text_classification", "chat": "sft"}[kind],
+                "method": {"words": "full", "chat": "lora"}[kind],
+                "output_dir": str(self.folder / f"run-{len(self.made)}"),
+                "data": {"train": self.files[kind]},
+                "train": {
+                    "num_train_epochs": 2,
+                    "max_steps": STEPS,
+                    "per_device_train_batch_size": 8,
+                    "bf16": False,
+                    "eval_strategy": "steps",
+                    "eval_steps": 2,
+                    "save_strategy": "steps",
+                    "save_steps": 2,
+                    "load_best_model_at_end": False,
+                    "early_stopping_patience": None,
+                },
+                "evaluate": {
+                    "untuned": False,
+                    "baseline": "none",
+                    "resamples": 100,
+                    "samples": 1,
+                    "max_new_tokens": 2,
+                },
+            }
+            self.made[key] = api.train(tree, overrides=[word.format(**self.files) for word in overrides])
+        return self.made[key]
+
+
+@pytest.fixture(scope="module")
+def lab(bert, llama, tmp_path_factory) -> Lab:
+    folder = tmp_path_factory.mktemp("lab")
+    rows, talk = reviews(80), dialogues(40)
+    files = {
+        "words": write_csv(folder / "words.csv", rows),
+        "chat": write_jsonl(folder / "chat.jsonl", talk),
+        "other_words": write_csv(folder / "other.csv", reviews(80, seed=1)),
+        "two_texts": write_csv(
+            folder / "two.csv", [{**row, "review": f"very {row['text']}"} for row in rows]
+        ),
+        "two_formats": write_jsonl(
+            folder / "both.jsonl",
+            [{"instruction": f"the {row['prompt']}", "output": "great", **row} for row in talk],
+        ),
+        "repeated": write_csv(folder / "repeated.csv", rows + rows[:10]),
+        "blank": write_csv(folder / "blank.csv", [*rows, {"text": " ", "label": "good"}]),
+        "gbk": folder / "gbk.csv",
+        "other_model": _other(bert, folder / "bert"),
+    }
+    chinese = "".join(f"{row['text']} 好坏,{row['label']}\n" for row in rows)
+    files["gbk"].write_bytes(f"text,label\n{chinese}".encode("gbk"))
+    return Lab(folder, {"words": bert, "chat": llama}, {name: str(path) for name, path in files.items()})
+
+
+def _other(bert: str, folder: Path) -> Path:
+    """The same model with other weights."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(1)
+    BertModel(BertConfig.from_pretrained(bert)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(bert).save_pretrained(folder)
+    return folder
+
+
+# --- where to look
+
+
+def log(run: api.Run, event: str, name: str) -> list[Any]:
+    return [line[name] for line in read_lines(run.path / "log.jsonl") if line["event"] == event]
+
+
+def losses(run: api.Run) -> list[float]:
+    return log(run, "step", "loss")
+
+
+def rates(run: api.Run) -> list[float]:
+    return log(run, "step", "learning_rate")
+
+
+def steps(event: str) -> Callable[[api.Run], list[int]]:
+    return lambda run: log(run, event, "step")
+
+
+def ledger(name: str) -> Callable[[api.Run], Any]:
+    return lambda run: run.folder.json("data/ledger.json")[name]
+
+
+def test_rows(run: api.Run) -> list[Any]:
+    return [line.get("text") or line["messages"] for line in read_lines(run.path / "data" / "test.jsonl")]
+
+
+test_rows.__test__ = False  # a place to look, no test
+
+
+def kept(run: api.Run) -> list[str]:
+    return [folder.name for folder in run.folder.checkpoints()]
+
+
+def best(run: api.Run) -> float:
+    return json.loads((run.folder.checkpoints()[0] / "state.json").read_text())["best"]
+
+
+def intervals(run: api.Run) -> list[float]:
+    return [metric[end] for metric in run.results["metrics"]["tuned"].values() for end in ("low", "high")]
+
+
+def systems(run: api.Run) -> set[str]:
+    return set(run.results["metrics"])
+
+
+@dataclass
+class Row:
+    """A changed value, where to look, and what must stand there; `also` holds for both runs."""
+
+    value: str
+    look: Callable[[api.Run], Any]
+    before: Any = ...
+    after: Any = ...
+    also: tuple[str, ...] = ()
+    kind: str = "words"
+
+
+FAST = ("train.learning_rate=0.01", "train.warmup_steps=0")
+WILD = ("train.learning_rate=1", "train.eval_steps=1", "train.max_steps=6")
+ROWS = {
+    "model": Row("{other_model}", losses),
+    "task": Row(
+        "{{name: text_classification, labels: [good, bad]}}",
+        lambda run: run.results["confusion"]["labels"],
+        ["bad", "good"],
+        ["good", "bad"],
+    ),
+    "method": Row("head", lambda run: run.results["trainable"]["trained"]),
+    "data.train": Row("{other_words}", test_rows),
+    "data.columns": Row("{{text: review}}", test_rows, also=("data.train={two_texts}",)),
+    "data.format": Row("alpaca", test_rows, also=("data.train={two_formats}",), kind="chat"),
+    "data.encoding": Row("latin-1", test_rows, also=("data.train={gbk}",)),
+    "data.duplicates": Row(
+        "keep", ledger("counts"), {"kept": 80, "duplicate": 10}, {"kept": 90}, also=("data.train={repeated}",)
+    ),
+    "data.max_length": Row("8", lambda run: run.folder.json("data/ledger.json")["tokens"]["max"], after=8),
+    "data.overlong": Row("drop", lambda run: set(ledger("counts")(run)), {"kept", "truncated"}, {"kept", "dropped"}, ("data.max_length=8",)),
+    "data.split.validation": Row("0.3", lambda run: ledger("split")(run)["validation"], 12, 24),
+    "data.split.test": Row("0.3", lambda run: ledger("split")(run)["test"], 12, 24),
+    "data.split.stratify": Row("false", ledger("labels"), also=("seed=3",)),
+    "train.num_train_epochs": Row("1", lambda run: len(losses(run)), 14, 7, ("train.max_steps=null",)),
+    "train.max_steps": Row("2", lambda run: len(losses(run)), STEPS, 2),
+    "train.per_device_train_batch_size": Row("4", lambda run: log(run, "step", "rows")[0], 8, 4),
+    "train.gradient_accumulation_steps": Row("2", lambda run: log(run, "step", "rows")[0], 8, 16),
+    "train.learning_rate": Row("0.5", lambda run: max(rates(run)), after=0.5),
+    "train.lr_scheduler_type": Row("constant", rates),
+    "train.warmup_steps": Row("3", lambda run: rates(run)[:2], also=("train.learning_rate=0.3",), after=[0.0, pytest.approx(0.1)]),
+    "train.weight_decay": Row("0.9", losses, also=FAST),
+    "train.adam_beta1": Row("0.5", losses, also=FAST),
+    "train.adam_beta2": Row("0.5", losses, also=FAST),
+    "train.adam_epsilon": Row("1", losses, also=FAST),
+    "train.max_grad_norm": Row("1e-9", losses, also=FAST),
+    "train.bf16": Row("true", losses),
+    "train.train_sampling_strategy": Row("random", lambda run: log(run, "step", "padding")),
+    "train.eval_strategy": Row("epoch", steps("evaluate"), [2, 4, 6, 8], [7, 8], ("train.max_steps=8",)),
+    "train.eval_steps": Row("3", steps("evaluate"), [2, 4], [3, 4]),
+    "train.save_strategy": Row("epoch", steps("save"), [2, 4, 6, 8], [7, 8], ("train.max_steps=8",)),
+    "train.save_steps": Row("3", steps("save"), [2, 4], [3, 4]),
+    "train.save_total_limit": Row("1", kept, ["checkpoint-4", "checkpoint-2"], ["checkpoint-4"]),
+    "train.load_best_model_at_end": Row("true", lambda run: run.folder.json("model/weitiao.json")["step"], before=6, also=WILD),
+    "train.metric_for_best_model": Row("accuracy", best),
+    "train.early_stopping_patience": Row("1", lambda run: log(run, "end", "reason"), ["done"], ["early_stop"], WILD),
+    "evaluate.untuned": Row("true", systems, {"tuned"}, {"tuned", "untuned"}),
+    "evaluate.baseline": Row("tfidf", systems, {"tuned"}, {"tuned", "tfidf"}),
+    "evaluate.confidence": Row("0.5", intervals),
+    "evaluate.resamples": Row("500", lambda run: intervals(run)[2:], kind="chat"),
+    "evaluate.samples": Row("2", lambda run: len(run.results["samples"]), 1, 2, kind="chat"),
+    "seed": Row("1", lambda run: (losses(run), test_rows(run))),
+}  # fmt: skip
+OWN: dict[str, Callable] = {}
+
+
+def own(key: str) -> Callable[[Callable], Callable]:
+    def put(test: Callable) -> Callable:
+        OWN[key] = test
+        return test
+
+    return put
+
+
+@pytest.mark.parametrize("key", ROWS)
+def test_the_key_is_heeded(key, lab):
+    row = ROWS[key]
+    before = row.look(lab.run(*row.also, kind=row.kind))
+    after = row.look(lab.run(*row.also, f"{key}={row.value}", kind=row.kind))
+    assert before != after
+    assert row.before in (..., before)
+    assert row.after in (..., after)
+
+
+def test_the_seed_decides_order_split_and_start(lab):
+    one, other = lab.run(), lab.run("seed=1")
+    assert test_rows(one) != test_rows(other)
+    assert losses(one)[0] != losses(other)[0]
+
+
+def test_no_run_is_told_apart_by_chance(lab):
+    """What these tests rest on: with nothing changed, nothing differs."""
+    assert losses(lab.run()) == losses(lab.run("train.max_steps=4"))
+    assert test_rows(lab.run()) == test_rows(lab.run("train.max_steps=4"))
+
+
+@own("data.bad_rows")
+def test_bad_rows(lab):
+    with pytest.raises(WeitiaoError, match="bad_rows"):
+        lab.run("data.train={blank}")
+    run = lab.run("data.train={blank}", "data.bad_rows=skip")
+    assert ledger("counts")(run) == {"kept": 80, "dropped": 1}
+
+
+@own("train.per_device_eval_batch_size")
+def test_the_evaluation_batch(lab, monkeypatch):
+    from weitiao.evaluate import predict
+
+    sizes, in_order = set(), predict.in_order
+
+    def spy(*args, batch_size):
+        sizes.add(batch_size)
+        return in_order(*args, batch_size=batch_size)
+
+    monkeypatch.setattr(predict, "in_order", spy)
+    lab.run("train.per_device_eval_batch_size=5")
+    assert sizes == {5}, "in validation and in the judgement"
+
+
+@own("evaluate.max_new_tokens")
+def test_the_longest_sample_answer(lab, monkeypatch):
+    from transformers import LlamaForCausalLM
+
+    asked, generate = set(), LlamaForCausalLM.generate
+
+    def spy(self, *args, **options):
+        asked.add(options["max_new_tokens"])
+        return generate(self, *args, **options)
+
+    monkeypatch.setattr(LlamaForCausalLM, "generate", spy)
+    lab.run("evaluate.max_new_tokens=3", kind="chat")
+    assert asked == {3}
+
+
+@own("output_dir")
+def test_the_run_folder(lab, tmp_path):
+    run = lab.run(f"output_dir={tmp_path}/deep/er")
+    assert run.path == tmp_path / "deep" / "er"
+    assert (run.path / "model" / "weitiao.json").exists()
+    assert run.report.exists()
+
+
+def test_every_key_is_in_the_table():
+    assert sorted({*ROWS, *OWN}) == sorted(LEAVES)
+    assert not set(ROWS) & set(OWN)
+    assert len(LEAVES) == len(set(LEAVES)) > 40
