@@ -6,6 +6,7 @@ import io
 import json
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -248,6 +249,16 @@ def test_runs_are_listed_with_their_scores(weitiao, tuned):
     assert "no runs here" in weitiao("runs").out
 
 
+def test_one_unreadable_run_does_not_hide_the_others(weitiao, tuned):
+    shutil.copytree(tuned, "runs/good")
+    for name, text in (("newer", "model: m\ntask: sft\noutput_dir: o\nunheard_of: 1\n"), ("cut", "model: [")):
+        Path(f"runs/{name}").mkdir()
+        Path(f"runs/{name}/recipe.yaml").write_text(text)
+    states = {entry["run"]: entry["state"] for entry in json.loads(weitiao("runs", "--json").out)}
+    assert states == {"runs/good": "judged", "runs/newer": "unreadable", "runs/cut": "unreadable"}
+    assert "unreadable" in weitiao("runs").out
+
+
 # --- init
 
 
@@ -322,6 +333,13 @@ def test_data_check_counts_and_leaves_3_when_rows_are_bad(weitiao):
     assert "a.csv line 4: dropped: the text is empty" in said.out
     write_csv(Path("good.csv"), reviews(10))
     assert weitiao("data", "check", "good.csv").exit == 0
+
+
+def test_labels_are_shown_as_they_are(weitiao):
+    labels = [":smile:", "[bold]", "好"]
+    write_csv(Path("a.csv"), [{"text": f"{i}", "label": label} for i, label in enumerate(labels)])
+    said = weitiao("data", "check", "a.csv")
+    assert all(label in said.out for label in labels)
 
 
 def test_data_check_takes_other_columns(weitiao):

@@ -79,10 +79,12 @@ def _resolved(recipe: Recipe, task: Task, method: Method) -> Recipe:
     from weitiao.models.load import fast_bf16, pick_device
 
     train = recipe.train
-    fixed = {
+    fixed: dict[str, Any] = {
         "learning_rate": train.learning_rate or method.learning_rate,
         "bf16": fast_bf16(pick_device()) if train.bf16 == "auto" else train.bf16,
     }
+    if train.train_sampling_strategy == "auto":
+        fixed["train_sampling_strategy"] = "random" if task.packs else "group_by_length"
     choosing = []
     if not recipe.data.split.validation:
         choosing += ["train.eval_strategy"] * (train.eval_strategy != "no")
@@ -175,7 +177,7 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
         settings.per_device_train_batch_size,
         settings.gradient_accumulation_steps,
         recipe.seed,
-        settings.train_sampling_strategy,
+        "random" if settings.train_sampling_strategy == "random" else "group_by_length",
     )
     return loop.Training(
         model=loaded.model,

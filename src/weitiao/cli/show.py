@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from weitiao.core.errors import WeitiaoError
+
 if TYPE_CHECKING:
     from weitiao.api import Run
     from weitiao.data.check import Checked, Ledger
@@ -300,7 +302,13 @@ def run_table(runs: Sequence[Run], *, json: bool) -> None:
     """Run folders with their scores."""
     rows = []
     for run in runs:
-        recipe, results = run.recipe, run.results
+        try:
+            recipe, results = run.recipe, run.results
+        except (WeitiaoError, ValueError):  # of another version, or cut short: it must not hide the others
+            rows.append(
+                {"run": str(run.path), "state": "unreadable", "model": "-", "task": "-", "method": "-"}
+            )
+            continue
         rows.append(
             {
                 "run": str(run.path),

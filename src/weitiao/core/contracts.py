@@ -190,6 +190,8 @@ class Task(ABC):
     """Which judge of `evaluate` turns predictions into results."""
     needs_base: ClassVar[bool] = False
     """Does `look` ask the model as it was (the reference of DPO)?  Then copies of the base weights are kept."""
+    packs: ClassVar[bool] = False
+    """Do its batches hold rows end to end, so that rows of unlike length cost no padding?"""
     generates: ClassVar[bool] = False
     """Can it answer in words (`weitiao chat`)?"""
 

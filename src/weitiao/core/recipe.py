@@ -165,8 +165,9 @@ class Train(Section):
     """Gradients are scaled down to this norm; 0 leaves them."""
     bf16: bool | Literal["auto"] = "auto"
     """bfloat16 arithmetic with float32 trained weights; `auto`: where the processor multiplies bfloat16 itself."""
-    train_sampling_strategy: Literal["group_by_length", "random"] = "group_by_length"
-    """Rows of like length together (hardly any padding), or plainly shuffled."""
+    train_sampling_strategy: Literal["auto", "group_by_length", "random"] = "auto"
+    """Rows of like length together (hardly any padding), or plainly shuffled; `auto`: by length where rows are
+    padded, random where they are packed."""
     eval_strategy: Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_no)] = "epoch"
     """When the validation rows are looked at."""
     eval_steps: Annotated[int, Field(ge=1)] = 100

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault, nearest
 from weitiao.core.run import sha256
-from weitiao.models import anatomy, catalog
+from weitiao.models import anatomy, attention, catalog
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -95,6 +95,7 @@ def load(
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=False,
+            **({"attn_implementation": attention.register()} if task.packs and device == "cpu" else {}),
             **task.model_options(),
         )
     lacking = set(report["missing_keys"])

@@ -3,7 +3,8 @@
     {"messages": [user, assistant]}  ->  {"loss": 12.3, "tokens": 9}
 
 Rows lie end to end in one sequence without padding; positions that start again at 0 keep attention inside each
-row (Transformers derives the mask from them), and logits are computed at the answers' positions only.
+row (`models.attention`; Transformers' own attention derives a mask from them), and logits are computed at the
+answers' positions only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weitiao.core.contracts import Batch, Example, Record, Task
@@ -34,6 +36,7 @@ class SupervisedFineTuning(Task):
     judge: ClassVar[str] = "likelihood"
     primary: ClassVar[str] = "perplexity"
     higher_is_better: ClassVar[bool] = False
+    packs: ClassVar[bool] = True
     generates: ClassVar[bool] = True
 
     def key(self, record: Record) -> str:
@@ -87,7 +90,10 @@ class SupervisedFineTuning(Task):
                     keep.append(start + offset - 1)
                     targets.append(label)
                     owner.append(number)
+        bounds = list(accumulate(map(len, examples), initial=0))
         inputs = {
+            # The names under which Transformers hands bounds of packed rows on to attention.
+            "cu_seq_lens_q": torch.tensor(bounds),
             "input_ids": torch.tensor([ids]),
             "position_ids": torch.tensor([positions]),
             "logits_to_keep": torch.tensor(keep),
