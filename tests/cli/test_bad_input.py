@@ -478,7 +478,12 @@ def test_init_and_data_check(weitiao):
 
 def test_names_of_nothing(weitiao):
     refused(weitiao("fetch", "minilm"), "unknown_name", 'Did you mean "minilm-l6"?')
-    refused(weitiao("demo", "reveiws"), "unknown_name", 'Did you mean "demo-reviews"?')
+    refused(
+        weitiao("demo", "reveiws"),
+        "unknown_name",
+        'there is no demo called "reveiws"',
+        'Did you mean "reviews"?',
+    )
     refused(weitiao("chat", "smollm2"), "no_such_model", 'Did you mean "smollm2-135m"?')
 
 

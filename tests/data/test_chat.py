@@ -178,6 +178,9 @@ def test_a_generation_prompt_that_training_never_sees_is_found_out(tokenizer):
         ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
         ("{{ messages[0]['content'] + 1 }}", "concatenate"),
         ("{% for %}", "Expected an expression"),
+        ("{{ 1 // 0 }}", "zero"),
+        ("{% for i in range(10 ** 9) %}x{% endfor %}", "Range too big"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
     ],
 )

@@ -78,7 +78,10 @@ def init(file: str | Path, *, model: str = "") -> str:
     if not model:
         model = "smollm2-135m" if task.generates else "e5-small" if without_spaces(texts) else "minilm-l6"
     recipe = Recipe(
-        model=model, task={"name": found["task"]}, data=section, output_dir=f"runs/{Path(file).stem}"
+        model=model,
+        task={"name": found["task"]},
+        data=section,
+        output_dir=f"runs/{Path(str(file).partition('#')[0]).stem}",
     )
     return recipe.to_commented_yaml()
 

@@ -119,7 +119,7 @@ class Show:
         self.line(
             f"      tokens a row: median {tokens['median']}, longest {tokens['max']}, limit {tokens['limit']}{cut}"
         )
-        self.line(f"      {trained:,} of {total:,} parameters train ({trained / total:.2%})")
+        self.line(f"      {trained:,} of {total:,} parameters train ({100 * trained / total:.3g} %)")
 
     def watchers(self) -> list[Any]:
         """A watcher of the loop that moves the bar; none when quiet."""

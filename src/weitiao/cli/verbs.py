@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from weitiao.core.errors import fault
+from weitiao.core.errors import did_you_mean, fault
+
+DEMOS = ("reviews", "zh", "chat")
 
 app = typer.Typer(
     name="weitiao",
@@ -23,6 +25,24 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Look at data before training.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from weitiao import __version__
+
+        print(f"weitiao {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    pass
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
@@ -213,6 +233,9 @@ def demo(
     from weitiao import api
     from weitiao.cli.show import Show
 
+    if which not in DEMOS:
+        hint, known = did_you_mean(which, DEMOS), ", ".join(DEMOS)
+        raise fault("unknown_name", shelf="demo", name=which, hint=hint, known=known)
     path = api.ready_recipe(f"demo-{which}")
     folder = api.free_folder(f"runs/demo-{which}")
     show = Show(quiet=quiet or json)

@@ -225,7 +225,7 @@ class Recipe(Section):
         """The recipe in a YAML file or a mapping, with `key=value` words on top.
 
         Raises:
-            WeitiaoError: `file_missing`, `bad_yaml`, `unknown_key`, `missing_key`, `wrong_value` or `bad_override`.
+            WeitiaoError: `recipe_missing`, `bad_yaml`, `unknown_key`, `missing_key`, `wrong_value` or `bad_override`.
         """
         tree = dict(source) if isinstance(source, Mapping) else read_yaml(Path(source))
         tree = {key: _named(value) if key in ("task", "method") else value for key, value in tree.items()}
@@ -283,10 +283,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        WeitiaoError: `file_missing`, `no_permission`, or `bad_yaml` with the line.
+        WeitiaoError: `recipe_missing`, `no_permission`, or `bad_yaml` with the line.
     """
     if not path.is_file():
-        raise fault("file_missing", path=path)
+        raise fault("recipe_missing", path=path)
     try:
         raw = path.read_bytes()
     except PermissionError:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 class Head(Method):
     """Only the task's new output layer trains: cheap, and a fair measure of what the body knows already."""
 
-    summary: ClassVar[str] = "the task head only (linear probe); far below 1 %"
+    summary: ClassVar[str] = "the task head only (linear probe); below 0.1 %"
     source: ClassVar[str] = "-"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True
     layout: ClassVar[Literal["pretrained", "peft"]] = "pretrained"
-    learning_rate: ClassVar[float] = 5e-3
+    learning_rate: ClassVar[float] = 1e-2
 
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
         """The head's parameters."""

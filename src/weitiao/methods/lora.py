@@ -64,7 +64,7 @@ class Lora(Method):
     target_modules: str | list[str] = "all-linear"
     """`all-linear`, a list of name endings (`[query, value]`), or one regular expression, as in PEFT."""
 
-    summary: ClassVar[str] = "low-rank matrices beside linear layers, and the head; about 1 %"
+    summary: ClassVar[str] = "low-rank matrices beside linear layers, and the head; 1 to 4 %"
     source: ClassVar[str] = "Hu et al. 2021, arXiv 2106.09685"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True
