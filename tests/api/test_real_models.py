@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+
 import weitiao as wt
 from weitiao.models import catalog
 
@@ -60,4 +61,6 @@ def test_a_real_language_model_learns_answers(tmp_path):
     run = wt.train(rows)
     metrics = run.results["metrics"]
     assert metrics["tuned"]["loss"]["value"] < metrics["untuned"]["loss"]["value"] - 0.02
-    assert "Paris" in run.answer([{"role": "user", "content": "What is the capital of France?"}], max_new_tokens=20)
+    assert "Paris" in run.answer(
+        [{"role": "user", "content": "What is the capital of France?"}], max_new_tokens=20
+    )

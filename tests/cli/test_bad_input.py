@@ -185,7 +185,7 @@ def test_a_metric_that_the_validation_does_not_have(weitiao):
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        (None, "file_missing", ["recipe.yaml does not exist"]),
+        (None, "recipe_missing", ["recipe.yaml", "weitiao init"]),
         ("", "bad_yaml", ["line 1"]),
         ("model: [1\n", "bad_yaml", ["recipe.yaml line 2"]),
         ("model: a\nmodel: b\n", "bad_yaml", ["line 2", '"model" stands twice']),
@@ -508,7 +508,7 @@ def test_json_errors_are_for_scripts(weitiao):
 def test_the_reader_s_language(weitiao, monkeypatch):
     monkeypatch.setenv("WEITIAO_LANG", "zh")
     said = weitiao("train", "nowhere.yaml")
-    assert "[file_missing] nowhere.yaml 不存在。\n解决办法: " in said.err
+    assert "[recipe_missing] 没有配方文件 nowhere.yaml。\n解决办法: " in said.err
 
 
 def test_words_that_are_no_command(weitiao):

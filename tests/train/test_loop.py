@@ -341,7 +341,8 @@ def test_a_run_that_failed_before_its_first_step_starts_afresh(classify, tmp_pat
 
 
 def test_a_disk_that_fills_inside_safetensors_is_said_as_such(classify, tmp_path, monkeypatch):
-    from safetensors import SafetensorError, torch as tensors
+    from safetensors import SafetensorError
+    from safetensors import torch as tensors
 
     def full(*_):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
