@@ -198,6 +198,21 @@ def test_rows_that_are_cut_or_dropped_stand_in_the_ledger(classify, tmp_path, re
     assert counts["dropped"] == ledger["counts"]["truncated"]
 
 
+def test_test_rows_that_went_missing_are_noticed(classify):
+    run = wt.train(classify(max_steps=1))
+    file = run.path / "data" / "test.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[:15]), encoding="utf-8")
+    with pytest.raises(WeitiaoError, match=r"broken_test_rows.*15 rows are there, 30"):
+        wt.evaluate(run)
+
+
+def test_a_metric_that_nobody_measures_is_refused_before_the_first_step(classify, tmp_path):
+    with pytest.raises(WeitiaoError, match=r'wrong_metric.*"f2"[\s\S]*loss, accuracy'):
+        wt.train(classify(metric_for_best_model="f2"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_with_no_test_rows_says_so_instead_of_judging(classify):
     run = wt.train(classify(max_steps=2, data={"split": {"test": 0}}))
     assert run.results == {}

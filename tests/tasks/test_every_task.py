@@ -95,6 +95,7 @@ def test_metrics_equal_the_loss_and_predictions_keep_the_order(toy):
     with torch.no_grad():
         total = sum(task.loss(loaded.model, batch).item() for batch in one_by_one(task, loaded, examples))
     measured = task.measure(found, examples)
+    assert tuple(measured) == task.measures
     assert measured["loss"] == pytest.approx(total / sum(example.trained for example in examples), rel=1e-5)
 
 

@@ -12,6 +12,7 @@ from weitiao.api.run import Run, load
 from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
 from weitiao.core.contracts import Record
+from weitiao.core.errors import fault
 from weitiao.core.run import read_lines, write_json, write_lines
 from weitiao.data import check as checking
 
@@ -35,6 +36,11 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
     card = read_card(folder.model)
     task = run.task
     records = [_from_line(line) for line in read_lines(folder.path / "data" / "test.jsonl")]
+    dealt = folder.json("data/split.json").get("test", [])
+    if [f"{record.file}:{record.line}" for record in records] != dealt:
+        raise fault(
+            "broken_test_rows", path=folder.path / "data" / "test.jsonl", found=len(records), dealt=len(dealt)
+        )
     if not records:
         return run  # data.split.test was 0: there is nothing to judge by
     tell("judging", rows=len(records))

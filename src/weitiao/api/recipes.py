@@ -43,7 +43,7 @@ def free_folder(path: str) -> str:
     return free
 
 
-def example_table(run: Run, *, rows: int = 400) -> Path:
+def example_table(run: Run) -> Path:
     """A small table of the run's own kind of rows beside it, `<run>-mine.csv` or `.jsonl`, to put one's own into.
 
     One that is there already is left alone.
@@ -54,6 +54,8 @@ def example_table(run: Run, *, rows: int = 400) -> Path:
     from weitiao.data.read import read
 
     data = located(run.recipe.data)
+    # Enough for a gain that can be proven, few enough for a minute or two on two cores.
+    rows = 200 if run.task.generates else 1000
     source = read([data.train[0].partition("#")[0] + f"#{rows}"], encoding=data.encoding)[0]
     path = run.path.with_name(f"{run.path.name}-mine{'.jsonl' if run.task.generates else '.csv'}")
     if path.exists():

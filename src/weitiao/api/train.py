@@ -85,6 +85,8 @@ def _resolved(recipe: Recipe, task: Task, method: Method) -> Recipe:
     }
     if train.train_sampling_strategy == "auto":
         fixed["train_sampling_strategy"] = "random" if task.packs else "group_by_length"
+    if train.metric_for_best_model not in task.measures:
+        raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(task.measures))
     choosing = []
     if not recipe.data.split.validation:
         choosing += ["train.eval_strategy"] * (train.eval_strategy != "no")

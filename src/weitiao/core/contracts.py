@@ -182,6 +182,8 @@ class Task(ABC):
     """Which Transformers Auto class is loaded."""
     peft_task_type: ClassVar[str]
     """PEFT's name of this kind of model."""
+    measures: ClassVar[tuple[str, ...]]
+    """What `measure` gives, `loss` among it."""
     primary: ClassVar[str]
     """The metric that a reader looks at first."""
     higher_is_better: ClassVar[bool]

@@ -36,6 +36,7 @@ class TextClassification(Task):
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     peft_task_type: ClassVar[str] = "SEQ_CLS"
     judge: ClassVar[str] = "labels"
+    measures: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
     primary: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
 

@@ -34,6 +34,7 @@ class SupervisedFineTuning(Task):
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     peft_task_type: ClassVar[str] = "CAUSAL_LM"
     judge: ClassVar[str] = "likelihood"
+    measures: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
     primary: ClassVar[str] = "perplexity"
     higher_is_better: ClassVar[bool] = False
     packs: ClassVar[bool] = True

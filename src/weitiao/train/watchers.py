@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Literal
 
-from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder
 from weitiao.train import checkpoint
 from weitiao.train.loop import Training, Watcher
@@ -56,8 +55,6 @@ class Validate(Watcher):
             return
         training.metrics = self.measure()
         training.model.train()
-        if self.metric not in training.metrics:
-            raise fault("wrong_metric", metric=self.metric, known=", ".join(training.metrics))
         state, value = training.state, training.metrics[self.metric]
         gain = state.best is None or (value > state.best if self.higher_is_better else value < state.best)
         if gain:
