@@ -103,6 +103,15 @@ def test_a_generative_run_answers_and_does_not_label(converse):
         run.predict(["x"])
 
 
+def test_a_run_in_bf16_answers_and_labels_from_its_folder(classify, converse, tmp_path):
+    talks = wt.train(converse(max_steps=2, bf16=True, output_dir=str(tmp_path / "talks")))
+    assert isinstance(
+        wt.load(talks.path).answer([{"role": "user", "content": "the film"}], max_new_tokens=2), str
+    )
+    labels = wt.train(classify(max_steps=2, bf16=True, output_dir=str(tmp_path / "labels")))
+    assert wt.load(labels.path).predict(["the film"])[0]["label"] in ("good", "bad")
+
+
 PEFT = """
     import json, sys, torch
     from peft import PeftModel

@@ -124,9 +124,7 @@ def _sample_prompts(references: Sequence[dict[str, Any]], count: int) -> list[di
 
 
 def _sample_answer(run: Run, row: Mapping[str, Any]) -> str:
-    return run.answer(
-        row["prompt"], max_new_tokens=run.recipe.evaluate.max_new_tokens, bf16=bool(run.recipe.train.bf16)
-    )
+    return run.answer(row["prompt"], max_new_tokens=run.recipe.evaluate.max_new_tokens)
 
 
 def usage(run: Run) -> list[dict[str, str]]:

@@ -91,7 +91,7 @@ def prepare(
             raise fault("too_few_rows", rows=len(rows), why=f"every {name} row is too long", needed=1)
     checked.ledger.split = {name: len(rows) for name, rows in splits.items()}
     checked.ledger.labels = checking.label_table(splits, checked.task)
-    checked.ledger.tokens = encode.token_table(examples["train"], limit=limit)
+    checked.ledger.tokens = encode.token_table([e for rows in examples.values() for e in rows], limit=limit)
     _write(folder, checked.ledger, splits)
     tell("encoded", ledger=checked.ledger, trained=trained, total=total)
     return Prepared(checked.task, loaded, splits, examples, device, trained, total)

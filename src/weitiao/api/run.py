@@ -122,7 +122,10 @@ class Run:
         """The tuned model's next turn (generative tasks), rendered by the template that training used."""
         from weitiao.evaluate.predict import answer
 
-        return answer(self.tuned, messages, max_new_tokens=max_new_tokens, device=self.device, **options)
+        loaded, bf16 = self.tuned, bool(self.recipe.train.bf16)
+        return answer(
+            loaded, messages, max_new_tokens=max_new_tokens, device=self.device, bf16=bf16, **options
+        )
 
 
 def load(path: str | Path) -> Run:
