@@ -267,3 +267,26 @@ def test_a_wheel_carries_recipes_messages_and_the_page(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "20  kept" in done.stdout
+
+
+def test_a_run_is_judged_again_where_its_rows_are_gone(classify, review_file, tmp_path, monkeypatch):
+    run = wt.train(classify(max_steps=2))
+    before = run.results["metrics"]
+    review_file.unlink()
+    monkeypatch.chdir(tmp_path)
+    assert wt.evaluate("run").results["metrics"] == before
+
+
+def test_one_text_is_one_text_and_a_path_is_a_file(classify, review_file):
+    recipe = classify(max_steps=1)
+    del recipe["data"]
+    run = wt.train(**recipe, data=review_file)
+    assert len(run.predict("a lovely film")) == 1
+
+
+def test_going_on_with_nothing_is_said(classify):
+    notices = []
+    wt.train(
+        classify(max_steps=1), resume=True, tell=lambda event, **facts: notices.append(facts.get("text", ""))
+    )
+    assert any("no checkpoint to go on from" in text for text in notices)

@@ -176,7 +176,7 @@ def test_a_claimed_folder_holds_the_recipe_and_is_released(tmp_path):
         assert folder.recipe == asked
         assert (folder.path / ".holder").read_text() == str(os.getpid())
         assert not folder.begun
-        assert folder.state == "unfinished"
+        assert folder.state == "not begun"
     assert not (folder.path / ".holder").exists()
     with claim(asked, resume=False):
         pass

@@ -109,7 +109,7 @@ def test_messages_that_are_none_are_bad_rows(turns, why):
         (1.5, "1.5"),
         ("1", "1"),
         (" good ", "good"),
-        (True, "True"),
+        (True, "true"),
         (0, "0"),
         (None, None),
         ("", None),

@@ -217,6 +217,8 @@ def test_a_harmed_checkpoint_is_passed_over_by_name(killed, tmp_path, name, harm
     )
     assert len(notices) == 1
     assert "checkpoint-8" in notices[0]["text"]
+    # Out of the way: it neither fills a place of `save_total_limit` nor comes up at the next resume.
+    assert (tmp_path / "killed" / "broken-checkpoint-8").is_dir()
     assert steps(tmp_path / "killed") == steps(tmp_path / "whole")
     assert same(tmp_path / "killed", tmp_path / "whole")
 

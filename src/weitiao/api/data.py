@@ -38,7 +38,10 @@ def check(files: str | Path | Sequence[str | Path], *, task: str = "", **words: 
         {"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}}
     ).data
     data = located(section)
-    return checking.inspect(data, registry.build("task", {"name": task or guess(data)["task"]}))
+    if not task:
+        found = guess(data)
+        task, data = found["task"], data.model_copy(update={"columns": {**found["columns"], **data.columns}})
+    return checking.inspect(data, registry.build("task", {"name": task}))
 
 
 def guess(data: Data) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def guess(data: Data) -> dict[str, Any]:
     raise fault("unknown_row_format", path=source.path, found=", ".join(source.columns))
 
 
-def init(file: str | Path, *, model: str = "") -> str:
+def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None = None) -> str:
     """A commented recipe for a file, with its columns and task guessed.
 
     Raises:
@@ -69,9 +72,9 @@ def init(file: str | Path, *, model: str = "") -> str:
     """
     from weitiao.evaluate.baseline import without_spaces
 
-    section = Data(train=[str(file)])
+    section = Data(train=[str(file)], columns=dict(columns or {}))
     found = guess(located(section))
-    section = Data(train=[str(file)], columns=found["columns"])
+    section = section.model_copy(update={"columns": {**found["columns"], **section.columns}})
     task = registry.build("task", {"name": found["task"]})
     records = checking.inspect(located(section), task).records
     texts = [task.key(record) for record in records]
@@ -150,6 +153,8 @@ def texts_of(file: Path, run: Run) -> list[str]:
 def rows_to_file(words: Mapping[str, Any]) -> dict[str, Any]:
     """Rows given in memory become a file of the run, so that a table is read, checked and resumed like any other."""
     data = words.get("data")
+    if isinstance(data, Path):
+        data = str(data)
     rows = data.get("train") if isinstance(data, Mapping) else data
     if (
         rows is None

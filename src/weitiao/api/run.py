@@ -76,13 +76,14 @@ class Run:
         return before
 
     def predict(
-        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+        self, texts: str | Sequence[str], *, progress: Callable[[int, int], None] | None = None
     ) -> list[dict[str, Any]]:
         """One prediction a text: {"label", "score", "scores"}.
 
         Raises:
             WeitiaoError: `unfinished_run`, `broken_model`; `wrong_usage` for a generative task, which answers instead.
         """
+        texts = [texts] if isinstance(texts, str) else texts
         if self.task.generates:
             way = f'run.answer([{{"role": "user", "content": ...}}]), or weitiao chat {self.path}'
             raise fault("wrong_usage", why="this model answers, it does not label", way=way)

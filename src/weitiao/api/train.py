@@ -69,7 +69,16 @@ def train(
     with claim(resolved, resume=resume or strict_resume) as folder:
         if not folder.finished:
             prepared = prepare(folder, resolved, task, method, tell=tell, progress=progress)
-            _tune(folder, resolved, prepared, method, strict=strict_resume, watchers=watchers, tell=tell)
+            _tune(
+                folder,
+                resolved,
+                prepared,
+                method,
+                resume=resume or strict_resume,
+                strict=strict_resume,
+                watchers=watchers,
+                tell=tell,
+            )
         run = Run(folder)
         return evaluate(run, tell=tell) if folder.state != "judged" else run
 
@@ -110,6 +119,7 @@ def _tune(
     prepared: Prepared,
     method: Method,
     *,
+    resume: bool,
     strict: bool,
     watchers: Iterable[Watcher],
     tell: Tell,
@@ -123,6 +133,9 @@ def _tune(
     found, passed = checkpoint.newest(folder, strict=strict)
     for line in passed:
         tell("notice", text=line)
+    checkpoint.set_aside(folder, newer_than=found)
+    if resume and found is None:
+        tell("notice", text=f"{folder.path} has no checkpoint to go on from: this run starts at step 0")
     if found is not None:
         checkpoint.load(found, training)
         tell("resumed", step=training.state.step, checkpoint=found.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,6 +58,13 @@ def emit(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
 
 
+def _pairs(columns: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in columns.split(",") if pair]
+    if any(not theirs for _, _, theirs in pairs):
+        raise fault("bad_override", word=columns)
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
 @app.command(epilog="Example: weitiao init reviews.csv > recipe.yaml")
 def init(
     file: Annotated[str, typer.Argument(help="A CSV, TSV, JSON or JSONL file, or an embedded data set.")],
@@ -66,12 +74,15 @@ def init(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write here instead of printing.")
     ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Ours=theirs, separated by commas: text=review,label=stars.")
+    ] = "",
     verbose: Verbose = False,
 ) -> None:
     """Write a commented recipe for a file, its columns and task guessed."""
     from weitiao import api
 
-    text = api.init(file, model=model)
+    text = api.init(file, model=model, columns=_pairs(columns))
     if output is None:
         print(text, end="")
     elif output.exists():
@@ -82,7 +93,7 @@ def init(
         from weitiao.core.run import write_text
 
         write_text(output, text)
-        print(f"wrote {output}; now: weitiao train {output}", file=sys.stderr)
+        print(f"wrote {output}; now: weitiao train {shlex.quote(str(output))}", file=sys.stderr)
 
 
 @app.command(epilog="Example: weitiao train recipe.yaml method.r=8 output_dir=runs/second")
@@ -167,6 +178,8 @@ def predict(
     from weitiao import api
     from weitiao.cli.show import predictions
 
+    if texts and file:
+        raise fault("wrong_usage", why="texts and a --file are given", way="give one or the other")
     found = api.load(run)
     lines = texts or (api.texts_of(file, found) if file else _piped())
     if not lines:
@@ -292,12 +305,7 @@ def data_check(
     from weitiao import api
     from weitiao.cli.show import checked
 
-    pairs = [pair.partition("=") for pair in columns.split(",") if pair]
-    if any(not theirs for _, _, theirs in pairs):
-        raise fault("bad_override", word=columns)
-    found = api.check(
-        files, task=task, columns={ours: theirs for ours, _, theirs in pairs}, encoding=encoding
-    )
+    found = api.check(files, task=task, columns=_pairs(columns), encoding=encoding)
     if json:
         emit(found.ledger.to_dict())
     else:

@@ -152,14 +152,10 @@ class RunFolder:
 
     @property
     def state(self) -> str:
-        """`judged`, `trained` or `unfinished`, for `weitiao runs`."""
-        return (
-            "judged"
-            if (self.path / "results.json").exists()
-            else "trained"
-            if self.finished
-            else "unfinished"
-        )
+        """`judged`, `trained`, `unfinished` or `not begun`, for `weitiao runs`."""
+        if (self.path / "results.json").exists():
+            return "judged"
+        return "trained" if self.finished else "unfinished" if self.begun else "not begun"
 
 
 def open_run(path: str | Path) -> RunFolder:

@@ -117,6 +117,8 @@ def as_label(value: Any) -> str | None:
         value = int(value)
     if value != value:
         value = None
+    if isinstance(value, bool):
+        value = "true" if value else "false"  # as JSON and YAML spell them
     return None if value is None or str(value).strip() == "" else str(value).strip()
 
 

@@ -60,7 +60,7 @@ def _label_metrics(
     from scipy import stats
     from sklearn import metrics
 
-    options = {"labels": list(range(classes)), "average": "macro", "zero_division": 0}
+    options = {"average": "macro", "zero_division": 0}
     right = int((truth == guess).sum())
     wilson = stats.binomtest(right, len(truth)).proportion_ci(settings.confidence, method="wilson")
     low, high = _bootstrap(
@@ -78,12 +78,15 @@ def _label_metrics(
 
 
 def macro_scores(truth: Any, guess: Any, classes: int) -> Any:
-    """Macro precision, recall and F1 as scikit-learn gives them (0 for 0/0), fast enough for a bootstrap: (3,)."""
+    """Macro precision, recall and F1 as scikit-learn gives them, fast enough for a bootstrap: (3,).
+
+    The mean is over the classes that occur, in truth or prediction; 0 stands for 0/0 in them.
+    """
     counts = np.bincount(truth * classes + guess, minlength=classes * classes).reshape(classes, classes)
     hit, said, true = counts.diagonal(), counts.sum(0), counts.sum(1)
     with np.errstate(invalid="ignore"):
         scores = np.stack([hit / said, hit / true, 2 * hit / (said + true)])
-    return np.nan_to_num(scores).mean(1)
+    return np.nan_to_num(scores)[:, said + true > 0].mean(1)
 
 
 def _bootstrap(statistic: Callable[[Any], Any], rows: int, settings: Evaluate, seed: int) -> tuple[Any, Any]:

@@ -122,6 +122,16 @@ def newest(run: RunFolder, *, strict: bool = False) -> tuple[Path | None, list[s
     return None, passed
 
 
+def set_aside(run: RunFolder, *, newer_than: Path | None) -> None:
+    """Rename the broken checkpoints that `newest` passed over, so that they neither fill a place nor come up again."""
+    for folder in run.checkpoints():
+        if folder == newer_than:
+            break
+        aside = folder.with_name(f"broken-{folder.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+
+
 def load_weights(folder: Path, training: Training) -> None:
     """The trained weights of a checkpoint, into the model."""
     from safetensors.torch import load_file
