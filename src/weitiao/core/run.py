@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.core.recipe import Recipe, read_yaml
 
 PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
@@ -30,26 +30,39 @@ PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "nu
 
 @contextmanager
 def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
-    """Turn "no space" and "no permission" into coded errors that name `path`.
+    """Turn "no space" and "no permission" into coded errors that name `path`; too little space is said beforehand.
 
     Raises:
-        WeitiaoError: `disk_full` or `no_permission`.
+        WeitiaoError: `disk_full`, `no_permission` or `not_a_folder`; any other error passes through.
     """
+
+    def full() -> WeitiaoError:
+        return fault("disk_full", path=path, needed_mb=needed_bytes / 1e6, free_mb=free_bytes(path) / 1e6)
+
     try:
+        if needed_bytes > free_bytes(path):
+            raise full()
         yield
     except WeitiaoError:
         raise
     except Exception as error:
         number = _errno(error)
         if number in (errno.ENOSPC, errno.EDQUOT):
-            parent = next((p for p in (path, *path.parents) if p.exists()), Path("."))
-            free = shutil.disk_usage(parent).free
-            raise fault("disk_full", path=path, needed_mb=needed_bytes / 1e6, free_mb=free / 1e6) from error
+            raise full() from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise fault("no_permission", action="write", path=path) from error
+            place = getattr(error, "filename", None) or path
+            raise fault(
+                "no_permission", action="write" if language() == "en" else "写入", path=place
+            ) from error
         if number in (errno.ENOTDIR, errno.EEXIST):
             raise fault("not_a_folder", path=path) from error
         raise
+
+
+def free_bytes(path: Path) -> int:
+    """Free space on the disk of `path`, which need not exist yet."""
+    near = next((folder for folder in (path, *path.parents) if folder.exists()), Path("."))
+    return shutil.disk_usage(near).free
 
 
 def _errno(error: Exception) -> int | None:

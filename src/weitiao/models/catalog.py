@@ -20,8 +20,9 @@ from typing import Any
 from filelock import FileLock
 
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.run import disk
 from weitiao.models import datasets
-from weitiao.models.fetch import Progress, Source, cache_dir, disk_faults, fetch
+from weitiao.models.fetch import Progress, Source, cache_dir, fetch
 
 MANIFEST = "weitiao.json"
 
@@ -275,7 +276,7 @@ def _made(
     if _whole(folder, stamp):  # before the lock, so that a cache on a read-only disk works too
         return folder
     packed = fetch(entry.source, progress=progress)
-    with disk_faults(folder, needed_mb=entry.made_mb):
+    with disk(folder, needed_bytes=int(entry.made_mb * 1e6)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
             if _whole(folder, stamp):  # another process made it while we waited

@@ -9,13 +9,10 @@ file put by hand into `<cache>/downloads` is as good as a fetched one.
 from __future__ import annotations
 
 import base64
-import errno
-import hashlib
 import http.client
 import json
 import os
 import re
-import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -28,7 +25,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from weitiao.core.errors import fault, language
+from weitiao.core.errors import fault
+from weitiao.core.run import disk, sha256
 
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all."""
@@ -82,7 +80,7 @@ def fetch(source: Source, *, progress: Progress | None = None) -> Path:
             return place
     part = folder / f"{source.filename}.part"
     here_bytes = part.stat().st_size if part.exists() else 0
-    with disk_faults(folder, needed_mb=(source.size_bytes - here_bytes) / 1e6):
+    with disk(folder, needed_bytes=source.size_bytes - here_bytes):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{source.filename}.lock"):
             if _sound(target, source):  # another process fetched it while we waited
@@ -93,42 +91,9 @@ def fetch(source: Source, *, progress: Progress | None = None) -> Path:
     return target
 
 
-@contextmanager
-def disk_faults(path: Path, *, needed_mb: float) -> Iterator[None]:
-    """Turn too full a disk or missing rights, while writing under `path`, into `disk_full` or `no_permission`.
-
-    Raises:
-        WeitiaoError: one of the two; any other error passes through.
-    """
-
-    def free_mb() -> float:
-        near = next(folder for folder in (path, *path.parents) if folder.exists())
-        return shutil.disk_usage(near).free / 1e6
-
-    try:
-        if (
-            free_mb() < needed_mb
-        ):  # said before minutes are spent; safetensors' own error on a full disk is no OSError
-            raise fault("disk_full", path=path, needed_mb=needed_mb, free_mb=free_mb())
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise fault("disk_full", path=path, needed_mb=needed_mb, free_mb=free_mb()) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            action = "write" if language() == "en" else "写入"
-            raise fault("no_permission", action=action, path=error.filename or path) from error
-        raise
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _sound(path: Path, source: Source) -> bool:
     try:
-        return path.stat().st_size == source.size_bytes and sha256_of(path) == source.sha256
+        return path.stat().st_size == source.size_bytes and sha256(path) == source.sha256
     except OSError:
         return False
 
@@ -170,7 +135,7 @@ def _download(source: Source, part: Path, progress: Progress) -> None:
         # Try again as long as a try brings something; that needs no count and no waiting.
         if done <= before:
             raise _no_network(source, url, reason or "the transfer ended early")
-    if (got := sha256_of(part)) != source.sha256:
+    if (got := sha256(part)) != source.sha256:
         part.unlink()
         raise fault("wrong_hash", file=source.filename, url=_shown(url), expected=source.sha256, got=got)
 

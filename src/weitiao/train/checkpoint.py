@@ -43,13 +43,6 @@ def save(run: RunFolder, training: Training) -> Path:
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         with disk(target, needed_bytes=needed):
-            if shutil.disk_usage(run.path).free < needed:
-                raise fault(
-                    "disk_full",
-                    path=target,
-                    needed_mb=needed / 1e6,
-                    free_mb=shutil.disk_usage(run.path).free / 1e6,
-                )
             temporary.mkdir()
             save_file(weights, temporary / "weights.safetensors")
             save_file(moments, temporary / "optimizer.safetensors")
