@@ -121,12 +121,13 @@ class Run:
         self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any
     ) -> str:
         """The tuned model's next turn (generative tasks), rendered by the template that training used."""
-        from weitiao.evaluate.predict import answer
+        return self.speaker.answer(messages, max_new_tokens=max_new_tokens, **options)
 
-        loaded, bf16 = self.tuned, bool(self.recipe.train.bf16)
-        return answer(
-            loaded, messages, max_new_tokens=max_new_tokens, device=self.device, bf16=bf16, **options
-        )
+    @property
+    def speaker(self) -> Speaker:
+        """The tuned model as one that answers."""
+        loaded = self.tuned  # loading it decides the device
+        return Speaker(loaded, self.device, bool(self.recipe.train.bf16))
 
 
 def load(path: str | Path) -> Run:
@@ -144,19 +145,30 @@ def runs(folder: str | Path = "runs") -> list[Run]:
     return [Run(RunFolder(path.parent)) for path in found]
 
 
-def speaker(ref: str) -> Callable[..., str]:
-    """Something that answers: a run of a generative task, or a base language model.
+@dataclass(frozen=True)
+class Speaker:
+    """A language model that answers, tuned or not, on its device and in its precision."""
 
-    Returns:
-        `answer(messages, max_new_tokens=..., sample=..., temperature=..., streamer=...)`.  A `streamer` is made
-        by the function's attribute `stream(write)`.
+    loaded: Loaded
+    device: str
+    bf16: bool
+
+    def answer(
+        self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any
+    ) -> str:
+        """The next turn; `options` are those of `evaluate.predict.answer` (sample, temperature, streamer)."""
+        from weitiao.evaluate.predict import answer
+
+        options |= {"max_new_tokens": max_new_tokens, "device": self.device, "bf16": self.bf16}
+        return answer(self.loaded, messages, **options)
+
+
+def speaker(ref: str) -> Speaker:
+    """A run of a generative task, or a base language model, ready to answer.
 
     Raises:
         WeitiaoError: `wrong_usage` when the run labels instead of answering; what loading raises.
     """
-    from functools import partial
-
-    from weitiao.evaluate.predict import answer
     from weitiao.models.load import fast_bf16, pick_device
     from weitiao.models.load import load as load_model
 
@@ -165,12 +177,11 @@ def speaker(ref: str) -> Callable[..., str]:
         if not run.task.generates:
             way = f'weitiao predict {ref} "a text"'
             raise fault("wrong_usage", why="this model labels texts, it does not answer", way=way)
-        loaded, device, bf16 = run.tuned, run.device, bool(run.recipe.train.bf16)
-    else:
-        device = pick_device()
-        bf16 = fast_bf16(device)
-        loaded = _for_use(load_model(ref, registry.build("task", {"name": "sft"}), device=device), bf16=bf16)
-    return partial(answer, loaded, device=device, bf16=bf16)
+        return run.speaker
+    device = pick_device()
+    bf16 = fast_bf16(device)
+    base = load_model(ref, registry.build("task", {"name": "sft"}), device=device)
+    return Speaker(_for_use(base, bf16=bf16), device, bf16)
 
 
 def _for_use(loaded: Loaded, *, bf16: bool) -> Loaded:

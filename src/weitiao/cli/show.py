@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from weitiao.core.errors import WeitiaoError
 
 if TYPE_CHECKING:
     from weitiao.api import Run
+    from weitiao.api.run import Speaker
     from weitiao.data.check import Checked, Ledger
 
 # No emoji codes: a text with ":smile:" in it is shown as it is.
@@ -337,7 +338,7 @@ def run_table(runs: Sequence[Run], *, json: bool) -> None:
 
 
 def conversation(
-    answer: Callable[..., str], *, system: str, max_new_tokens: int, sample: bool, temperature: float
+    speaker: Speaker, *, system: str, max_new_tokens: int, sample: bool, temperature: float
 ) -> None:
     """Read a line, stream the answer, keep the turns; an empty line or the end of the input stops."""
     from transformers import TextStreamer
@@ -354,7 +355,10 @@ def conversation(
         if not said.strip():
             break
         turns.append({"role": "user", "content": said.strip()})
-        processor = answer.args[0].processor  # type: ignore[attr-defined]
-        streamer = TextStreamer(processor, skip_prompt=True, skip_special_tokens=True)
-        options = {"max_new_tokens": max_new_tokens, "sample": sample, "temperature": temperature}
-        turns.append({"role": "assistant", "content": answer(turns, streamer=streamer, **options)})
+        streamer = TextStreamer(speaker.loaded.processor, skip_prompt=True, skip_special_tokens=True)
+        options: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens,
+            "sample": sample,
+            "temperature": temperature,
+        }
+        turns.append({"role": "assistant", "content": speaker.answer(turns, streamer=streamer, **options)})
