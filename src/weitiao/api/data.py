@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
+from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import write_lines
 from weitiao.data import check as checking
 from weitiao.data import formats
-from weitiao.data.check import bad_rows
-from weitiao.data.read import BadRow, table_rows
+from weitiao.data.ledger import named_rows
+from weitiao.data.read import BadRow, read, read_file, table_rows
 
 if TYPE_CHECKING:
     from weitiao.api.run import Run
@@ -38,30 +39,40 @@ def check(files: str | Path | Sequence[str | Path], *, task: str = "", **words: 
         {"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}}
     ).data
     data = located(section)
-    if not task:
-        found = guess(data)
-        task, data = found["task"], data.model_copy(update={"columns": {**found["columns"], **data.columns}})
-    return checking.inspect(data, registry.build("task", {"name": task}))
+    shape = registry.build("task", {"name": task}).shape if task else None
+    if shape is None:
+        shape, _, columns = guess(data)
+        data = data.model_copy(update={"columns": columns})
+    return checking.inspect(data, shape)
 
 
-def guess(data: Data) -> dict[str, Any]:
-    """The task and the columns that a file's header suggests: {"task": name, "columns": {ours: theirs}}.
+def guess(data: Data) -> tuple[Shape, str, dict[str, str]]:
+    """What the first file's columns suggest: the shape of its rows, their format, and `data.columns`.
 
     Raises:
-        WeitiaoError: `unknown_row_format` when no task on the shelf can read such columns.
+        WeitiaoError: `unknown_row_format` when they say nothing.
     """
-    from weitiao.data.read import read
+    source = read(data.train[:1], encoding=data.encoding, format=data.format)[0]
+    first = next((item for item in source.rows() if isinstance(item, Record)), None)
+    row = first.values if first else None
+    found = formats.guess(source.columns, columns=data.columns, asked=data.format, row=row)
+    if found is None:
+        raise fault("unknown_row_format", path=source.path, found=", ".join(source.columns))
+    return found
 
-    source = read(data.train[:1], encoding=data.encoding)[0]
-    for name in registry.names("task"):
-        for shape in registry.entry("task", name).kind.formats:
-            needs = formats.FORMATS[shape].needs
-            columns = {
-                ours: data.columns.get(ours) or formats.guess_column(ours, source.columns) for ours in needs
-            }
-            if all(columns.values()) and len(set(columns.values())) == len(columns):
-                return {"task": name, "columns": {a: b for a, b in columns.items() if a != b}}
-    raise fault("unknown_row_format", path=source.path, found=", ".join(source.columns))
+
+def task_of(shape: Shape) -> str:
+    """The task that learns from rows of this shape.
+
+    Raises:
+        WeitiaoError: `no_task` when none on the shelf does.
+    """
+    known = registry.names("task")
+    # A table is for classification, whatever else might read its text.
+    found = [name for name in known if registry.build("task", {"name": name}).shape == shape]
+    if not found:
+        raise fault("no_task", shape=shape.name, known=", ".join(known))
+    return found[0]
 
 
 def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None = None) -> str:
@@ -73,16 +84,20 @@ def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None
     from weitiao.evaluate.baseline import without_spaces
 
     section = Data(train=[str(file)], columns=dict(columns or {}))
-    found = guess(located(section))
-    section = section.model_copy(update={"columns": {**found["columns"], **section.columns}})
-    task = registry.build("task", {"name": found["task"]})
-    records = checking.inspect(located(section), task).records
-    texts = [task.key(record) for record in records]
+    shape, _, named = guess(located(section))
+    section = section.model_copy(update={"columns": named})
+    name = task_of(shape)
+    generates = registry.entry("task", name).kind.generates
     if not model:
-        model = "smollm2-135m" if task.generates else "e5-small" if without_spaces(texts) else "minilm-l6"
+        checked = checking.inspect(located(section).model_copy(update={"near_duplicates": "keep"}), shape)
+        texts = [
+            shape.key(checked.rows[row].values)
+            for row in range(0, len(checked.rows), max(1, len(checked.rows) // 200))
+        ]
+        model = "smollm2-135m" if generates else "e5-small" if without_spaces(texts) else "minilm-l6"
     recipe = Recipe(
         model=model,
-        task={"name": found["task"]},
+        task={"name": name},
         data=section,
         output_dir=f"runs/{Path(str(file).partition('#')[0]).stem}",
     )
@@ -98,7 +113,8 @@ def located(data: Data, *, progress: Progress | None = None) -> Data:
         known = plain in catalog.DATASETS and not Path(plain).exists()
         return f"{catalog.dataset_path(plain, progress=progress)}{mark}{rows}" if known else name
 
-    return data.model_copy(update={"train": [place(name) for name in data.train]})
+    named = {side: [place(name) for name in getattr(data, side)] for side in checking.SIDES}
+    return data.model_copy(update=named)
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Path:
@@ -131,7 +147,7 @@ def texts_of(file: Path, run: Run) -> list[str]:
     Raises:
         WeitiaoError: what reading raises; `missing_column` when there is no text column; `bad_rows`.
     """
-    from weitiao.data.read import decode, read_bytes, read_file
+    from weitiao.data.read import decode, read_bytes
 
     if file.suffix == ".txt":
         text, _ = decode(read_bytes(file), file, "auto")
@@ -140,14 +156,22 @@ def texts_of(file: Path, run: Run) -> list[str]:
     source = read_file(file, encoding=section.encoding)
     column = section.columns.get("text", "text")
     if column not in source.columns:
-        near = formats.guess_column("text", source.columns)
-        hint = f' Did you mean "{near}"?' if near else ""
-        raise fault("missing_column", path=file, column=column, found=", ".join(source.columns), hint=hint)
-    empty = [record for record in source.records if not str(record.values[column] or "").strip()]
-    bad = [*source.bad, *(BadRow(record.file, record.line, "the text is empty") for record in empty)]
+        hint, found = formats.hint("text", source.columns), ", ".join(source.columns)
+        raise fault("missing_column", path=file, column=column, found=found, hint=hint)
+    texts: list[str] = []
+    total = 0
+    bad: list[dict[str, Any]] = []
+    for item in source.rows():
+        total += 1
+        reason = item.reason if isinstance(item, BadRow) else ""
+        if isinstance(item, Record):
+            texts.append(str(item.values[column] or ""))
+            reason = "" if texts[-1].strip() else "the text is empty"
+        if reason:
+            bad.append({"file": item.file, "line": item.line, "reason": reason})
     if bad:
-        raise bad_rows(bad, total=len(source.records) + len(source.bad))
-    return [str(record.values[column]) for record in source.records]
+        raise fault("bad_rows", count=len(bad), total=total, rows=named_rows(bad))
+    return texts
 
 
 def rows_to_file(words: Mapping[str, Any]) -> dict[str, Any]:

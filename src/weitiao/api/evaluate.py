@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.api.data import located
+from weitiao.api.prepare import record_id
 from weitiao.api.run import Run, load
 from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
@@ -37,7 +38,7 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
     task = run.task
     records = [_from_line(line) for line in read_lines(folder.path / "data" / "test.jsonl")]
     dealt = folder.json("data/split.json").get("test", [])
-    if [f"{record.file}:{record.line}" for record in records] != dealt:
+    if [record_id(record) for record in records] != dealt:
         raise fault(
             "broken_test_rows", path=folder.path / "data" / "test.jsonl", found=len(records), dealt=len(dealt)
         )
@@ -114,11 +115,12 @@ def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
     if len(before) == len(records):
         return before
     recipe = run.recipe
-    rows = checking.check(located(recipe.data), registry.build("task", recipe.task), seed=recipe.seed).records
+    shape = run.task.shape
+    data = located(recipe.data).model_copy(update={"near_duplicates": "keep"})  # the split is known already
     training = set(run.folder.json("data/split.json")["train"])
-    kept = [record for record in rows if f"{record.file}:{record.line}" in training]
-    texts, labels = [r.values["text"] for r in kept], [r.values["label"] for r in kept]
-    return [{"label": label} for label in tfidf(texts, labels, [record.values["text"] for record in records])]
+    rows = [row for row in checking.inspect(data, shape, seed=recipe.seed).rows if record_id(row) in training]
+    texts, labels = [shape.group(row.values) for row in rows], [row.values["label"] for row in rows]
+    return [{"label": label} for label in tfidf(texts, labels, [shape.group(row.values) for row in records])]
 
 
 def _sample_prompts(references: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:

@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from weitiao.api.data import located
 from weitiao.api.tell import Tell
-from weitiao.core.contracts import Example, Method, Record, Task
+from weitiao.core.contracts import Method, Record, Task
 from weitiao.core.errors import fault
-from weitiao.core.recipe import Recipe
+from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import RunFolder, facts, write_json, write_lines
 from weitiao.data import check as checking
-from weitiao.data import encode
 from weitiao.data import split as splitting
-from weitiao.data.check import Ledger
+from weitiao.data.encode import Encoded, Encoder, token_table
+from weitiao.data.ledger import Ledger
+from weitiao.data.rows import Rows
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -34,9 +37,12 @@ class Prepared:
     task: Task
     """The task with what the data taught it."""
     loaded: Loaded
-    splits: dict[str, list[Record]]
-    examples: dict[str, list[Example]]
-    """The encoded rows of each split, beside its records."""
+    splits: dict[str, Rows]
+    """Training and validation rows.  The test rows are not among them: whatever chooses cannot reach them."""
+    examples: dict[str, Encoded]
+    """The same, encoded; a long row may have become several."""
+    weights: list[float] | None
+    """How often each training example comes in an epoch; None for once."""
     device: str
     trained: int
     """Parameters that train."""
@@ -45,7 +51,8 @@ class Prepared:
 
     def places(self, rows: Sequence[int]) -> str:
         """Where training rows stand in their files."""
-        named = ", ".join(self.splits["train"][row].place for row in rows[:NAMED])
+        train, of = self.splits["train"], self.examples["train"].rows
+        named = ", ".join(train[int(of[row])].place for row in rows[:NAMED])
         return named + (" ..." if len(rows) > NAMED else "")
 
 
@@ -65,36 +72,55 @@ def prepare(
             with was begun on other rows or another base.
     """
     from weitiao.models import anatomy, load, store
+    from weitiao.models.fetch import cache_dir
 
     if not recipe.data.train:
         raise fault("missing_key", key="data.train")
-    checked = checking.check(located(recipe.data, progress=progress), task, seed=recipe.seed)
-    splits = splitting.split(checked.records, checked.task, recipe.data.split, seed=recipe.seed)
-    tell("data", ledger=checked.ledger, splits={name: len(rows) for name, rows in splits.items()})
+    data = located(recipe.data, progress=progress)
+    checked = checking.check(data, task.shape, seed=recipe.seed)
+    ledger = checked.ledger
+    task = task.learn(checked.rows)
+    sides = splitting.split(checked, data, seed=recipe.seed)
+    splits = {name: checked.rows.take(rows) for name, rows in sides.items()}
+    tell("data", ledger=ledger, splits={name: len(rows) for name, rows in splits.items()})
 
     tell("loading", model=recipe.model)
     device = load.pick_device()
-    loaded = load.load(recipe.model, checked.task, seed=recipe.seed, device=device, progress=progress)
-    _refuse_others(
-        folder, checked.ledger, base=load.fingerprint(loaded.source), seed=recipe.seed, device=device
-    )
+    loaded = load.load(recipe.model, task, seed=recipe.seed, device=device, progress=progress)
+    _refuse_others(folder, ledger, base=load.fingerprint(loaded.source), seed=recipe.seed, device=device)
     store.prepare(loaded, method, seed=recipe.seed)
     trained, total = anatomy.parameter_counts(loaded.model)
 
     limit = _row_limit(recipe, loaded)
-    examples: dict[str, list[Example]] = {}
+    encode = Encoder(task, loaded.processor, data, limit, cache_dir() / "encoded" if data.cache else None)
+    examples: dict[str, Encoded] = {}
     for name, rows in splits.items():
-        splits[name], examples[name] = encode.encode(
-            rows, checked.task, loaded.processor, data=recipe.data, limit=limit, ledger=checked.ledger
-        )
-        if rows and not examples[name]:
-            raise fault("too_few_rows", rows=len(rows), why=f"every {name} row is too long", needed=1)
-    checked.ledger.split = {name: len(rows) for name, rows in splits.items()}
-    checked.ledger.labels = checking.label_table(splits, checked.task)
-    checked.ledger.tokens = encode.token_table([e for rows in examples.values() for e in rows], limit=limit)
-    _write(folder, checked.ledger, splits)
-    tell("encoded", ledger=checked.ledger, trained=trained, total=total)
-    return Prepared(checked.task, loaded, splits, examples, device, trained, total)
+        examples[name] = encode(rows, ledger, side=name)
+        if len(rows) and not len(examples[name]):
+            raise fault("too_few_rows", rows=len(rows), why=f"no {name} row can be encoded", needed=1)
+    ledger.refuse_losses(data.max_dropped_fraction)
+    # Rows that could be encoded; one that went on in further examples is among them once.
+    stay = {name: splits[name].take(np.unique(found.rows)) for name, found in examples.items()}
+    ledger.split = {name: len(rows) for name, rows in stay.items()}
+    ledger.labels = checking.label_table(stay, task.shape)
+    ledger.tokens = token_table(list(examples.values()), limit=limit)
+    _write(folder, ledger, stay)
+    tell("encoded", ledger=ledger, trained=trained, total=total)
+    weights = _weights(data, checked.marks.source[sides["train"]], examples["train"])
+    # From here on there are no test rows: nothing that chooses may see them.
+    kept = {name: splits[name] for name in ("train", "validation")}
+    return Prepared(
+        task, loaded, kept, {name: examples[name] for name in kept}, weights, device, trained, total
+    )
+
+
+def _weights(data: Data, source: np.ndarray, examples: Encoded) -> list[float] | None:
+    if data.weights is None:
+        return None
+    if len(data.weights) != len(data.train):
+        why = f"{len(data.weights)} weights for {len(data.train)} files of data.train"
+        raise fault("wrong_value", key="data.weights", value=data.weights, why=why)
+    return [data.weights[source[row]] for row in examples.rows]
 
 
 def _row_limit(recipe: Recipe, loaded: Loaded) -> int:
@@ -115,10 +141,15 @@ def _refuse_others(folder: RunFolder, ledger: Ledger, *, base: str, seed: int, d
     write_json(folder.path / "facts.json", facts(seed=seed, device=device, fingerprints=prints))
 
 
-def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, list[Record]]) -> None:
+def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows]) -> None:
     data = folder.path / "data"
     write_json(data / "ledger.json", ledger.to_dict())
-    ids = {name: [f"{record.file}:{record.line}" for record in rows] for name, rows in splits.items()}
-    write_json(data / "split.json", ids)
-    lines = [{"file": record.file, "line": record.line, **record.values} for record in splits["test"]]
-    write_lines(data / "test.jsonl", lines)
+    write_json(data / "split.json", {name: [record_id(row) for row in rows] for name, rows in splits.items()})
+    write_lines(data / "test.jsonl", ({"file": r.file, "line": r.line, **r.values} for r in splits["test"]))
+    if quarantine := ledger.quarantine():
+        write_lines(data / "quarantine.jsonl", quarantine)
+
+
+def record_id(record: Record) -> str:
+    """A row as `split.json` names it."""
+    return f"{record.file}:{record.line}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
+from weitiao.core.contracts import Record
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.recipe import Recipe, read_yaml
 from weitiao.core.run import write_lines, write_text
@@ -61,12 +62,12 @@ def example_table(run: Run) -> Path:
     if path.exists():
         return path
     if run.task.generates:
-        write_lines(path, [record.values for record in source.records])
+        write_lines(path, (row.values for row in source.rows() if isinstance(row, Record)))
     else:
         text = io.StringIO()
         table = csv.writer(text)
         table.writerow(source.columns)
-        table.writerows(record.values.values() for record in source.records)
+        table.writerows(row.values.values() for row in source.rows() if isinstance(row, Record))
         write_text(path, text.getvalue())
     return path
 

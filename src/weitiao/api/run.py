@@ -127,7 +127,7 @@ class Run:
     def speaker(self) -> Speaker:
         """The tuned model as one that answers."""
         loaded = self.tuned  # loading it decides the device
-        return Speaker(loaded, self.device, bool(self.recipe.train.bf16))
+        return Speaker(loaded, self.task, self.device, bool(self.recipe.train.bf16))
 
 
 def load(path: str | Path) -> Run:
@@ -150,6 +150,7 @@ class Speaker:
     """A language model that answers, tuned or not, on its device and in its precision."""
 
     loaded: Loaded
+    task: Task
     device: str
     bf16: bool
 
@@ -160,7 +161,7 @@ class Speaker:
         from weitiao.evaluate.predict import answer
 
         options |= {"max_new_tokens": max_new_tokens, "device": self.device, "bf16": self.bf16}
-        return answer(self.loaded, messages, **options)
+        return answer(self.loaded, self.task.opening(messages, self.loaded.processor), **options)
 
 
 def speaker(ref: str) -> Speaker:
@@ -180,8 +181,9 @@ def speaker(ref: str) -> Speaker:
         return run.speaker
     device = pick_device()
     bf16 = fast_bf16(device)
-    base = load_model(ref, registry.build("task", {"name": "sft"}), device=device)
-    return Speaker(_for_use(base, bf16=bf16), device, bf16)
+    task = registry.build("task", {"name": "sft"})
+    base = load_model(ref, task, device=device)
+    return Speaker(_for_use(base, bf16=bf16), task, device, bf16)
 
 
 def _for_use(loaded: Loaded, *, bf16: bool) -> Loaded:

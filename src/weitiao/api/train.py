@@ -96,10 +96,14 @@ def _resolved(recipe: Recipe, task: Task, method: Method) -> Recipe:
         fixed["train_sampling_strategy"] = "random" if task.packs else "group_by_length"
     if train.metric_for_best_model not in task.measures:
         raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(task.measures))
-    choosing = []
-    if not recipe.data.split.validation:
+    if recipe.data.overlong == "split" and not task.splits:
+        way = "take truncate, drop or fail"
+        raise fault("wrong_usage", why="data.overlong=split does not suit this task", way=way)
+    choosing, given = [], recipe.data
+    chooses = bool(given.validation or given.split.validation or given.split.folds or given.split.column)
+    if not chooses:
         choosing += ["train.eval_strategy"] * (train.eval_strategy != "no")
-    if not recipe.data.split.validation or train.eval_strategy == "no":
+    if not chooses or train.eval_strategy == "no":
         choosing += ["train.load_best_model_at_end"] * train.load_best_model_at_end
         choosing += ["train.early_stopping_patience"] * (train.early_stopping_patience is not None)
     if choosing:
@@ -193,6 +197,9 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
         settings.gradient_accumulation_steps,
         recipe.seed,
         "random" if settings.train_sampling_strategy == "random" else "group_by_length",
+        max_tokens=settings.max_batch_tokens,
+        padded=not task.packs,
+        weights=prepared.weights,
     )
     return loop.Training(
         model=loaded.model,
@@ -216,7 +223,7 @@ def _watchers(folder: RunFolder, recipe: Recipe, prepared: Prepared, interrupt: 
     settings = recipe.train
     keep_best = settings.load_best_model_at_end
     ours: list[Watcher] = [around.Log(folder)]
-    if prepared.examples["validation"]:
+    if len(prepared.examples["validation"]):
         metric, task = settings.metric_for_best_model, prepared.task
         higher = task.higher_is_better if metric == task.primary else metric != "loss"
         measure = partial(_measure, recipe, prepared)

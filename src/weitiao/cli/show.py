@@ -17,7 +17,8 @@ from weitiao.core.errors import WeitiaoError
 if TYPE_CHECKING:
     from weitiao.api import Run
     from weitiao.api.run import Speaker
-    from weitiao.data.check import Checked, Ledger
+    from weitiao.data.check import Checked
+    from weitiao.data.ledger import Ledger
 
 # No emoji codes: a text with ":smile:" in it is shown as it is.
 out = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -222,6 +223,8 @@ def results_table(results: Mapping[str, Any]) -> Table:
 
 def checked(found: Checked) -> None:
     """What `weitiao data check` found."""
+    from weitiao.data.check import label_table
+
     ledger = found.ledger
     for file in ledger.files:
         out.print(
@@ -229,12 +232,11 @@ def checked(found: Checked) -> None:
         )
     for status, count in ledger.counts().items():
         out.print(f"  {count:>8,}  {status}")
-    strata = [found.task.stratum(record) for record in found.records]
-    if any(strata):
+    counts = label_table({"": found.rows}, found.shape).get("", {})
+    if counts:
         table = Table("label", "rows", "share")
-        for label in sorted(set(strata)):
-            count = strata.count(label)
-            table.add_row(escape(label), f"{count:,}", f"{count / len(strata):.1%}")
+        for label, count in counts.items():
+            table.add_row(escape(label), f"{count:,}", f"{count / len(found.rows):.1%}")
         out.print(table)
     for row in ledger.rows[:SHOWN]:
         out.print(f"  {escape(row['file'])} line {row['line']}: {row['status']}: {escape(row['reason'])}")
@@ -286,7 +288,7 @@ def shelf(name: str, *, json: bool) -> None:
         if name == "method":
             facts |= {"learning_rate": entry.kind.learning_rate, "source": entry.kind.source}
         else:
-            facts |= {"formats": entry.kind.formats, "columns": entry.kind.columns}
+            facts |= {"formats": entry.kind.shape.formats, "columns": entry.kind.shape.columns}
         rows.append(facts)
     if json:
         print(json_module.dumps(rows, ensure_ascii=False, indent=1))

@@ -39,8 +39,8 @@ class Record:
 class Example:
     """One encoded record."""
 
-    inputs: Mapping[str, Sequence[int]]
-    """Sequences of one length, by the model's argument name, such as `input_ids`."""
+    inputs: Mapping[str, Any]
+    """Sequences of whole numbers of one length, by the model's argument name, such as `input_ids`."""
     target: Any = None
     """What the row should give, where it is not a sequence (a class index)."""
     trained: int = 1
@@ -49,9 +49,11 @@ class Example:
     """Tokens that `max_length` cut off."""
     trained_lost: int = 0
     """How many of the lost tokens would have been trained."""
+    refused: str = ""
+    """Why the row cannot be encoded at all (its turns do not fit the chat template); it then holds nothing."""
 
     def __len__(self) -> int:
-        return len(self.inputs["input_ids"])
+        return len(self.inputs["input_ids"]) if self.inputs else 0
 
 
 @dataclass(slots=True)
@@ -78,6 +80,49 @@ class Batch:
         self.inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
         self.target = self.target if self.target is None else self.target.to(device)
         return self
+
+
+class Shape(ABC):
+    """What a converted row holds, and how rows are told apart.  `data.shapes` has them all."""
+
+    name: ClassVar[str]
+    columns: ClassVar[Mapping[str, str]]
+    """Column of a converted row -> what it holds."""
+    formats: ClassVar[tuple[str, ...]]
+    """Row formats (`data.formats`) that give it, the one that is written first."""
+
+    @abstractmethod
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """Why a row cannot be used; empty when it can."""
+
+    @abstractmethod
+    def key(self, values: Mapping[str, Any]) -> str:
+        """The text by which two rows count as the same row."""
+
+    def group(self, values: Mapping[str, Any]) -> str:
+        """The text whose rows stay together on one side of the split."""
+        return self.key(values)
+
+    def stratum(self, values: Mapping[str, Any]) -> str:
+        """The label whose share is kept equal over the splits; empty when there is none."""
+        return ""
+
+    @abstractmethod
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Everything that a person wrote, by its address in the row, such as `messages.0.content`."""
+
+    def with_texts(self, values: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
+        """A copy of the row with the texts at some addresses replaced."""
+        changed = dict(values)
+        for address, text in texts.items():
+            *path, last = address.split(".")
+            node: Any = changed
+            for step in path:
+                place = int(step) if step.isdigit() else step
+                node[place] = node[place].copy()
+                node = node[place]
+            node[int(last) if last.isdigit() else last] = text
+        return changed
 
 
 class Processor(Protocol):
@@ -174,10 +219,8 @@ class Task(ABC):
 
     summary: ClassVar[str]
     """One line for `weitiao tasks`."""
-    formats: ClassVar[tuple[str, ...]]
-    """Row formats of `data.formats` that it understands."""
-    columns: ClassVar[Mapping[str, str]]
-    """Columns of a converted record -> what they hold; the first one is its `key`."""
+    shape: ClassVar[Shape]
+    """What its rows hold."""
     auto_class: ClassVar[str]
     """Which Transformers Auto class is loaded."""
     peft_task_type: ClassVar[str]
@@ -194,24 +237,10 @@ class Task(ABC):
     """Does `look` ask the model as it was (the reference of DPO)?  Then copies of the base weights are kept."""
     packs: ClassVar[bool] = False
     """Do its batches hold rows end to end, so that rows of unlike length cost no padding?"""
+    splits: ClassVar[bool] = False
+    """Can a row that is too long go on in further rows (`data.overlong: split`)?"""
     generates: ClassVar[bool] = False
     """Can it answer in words (`weitiao chat`)?"""
-
-    def key(self, record: Record) -> str:
-        """The text by which two rows count as the same row."""
-        return str(record.values[next(iter(self.columns))])
-
-    def group(self, record: Record) -> str:
-        """The text whose rows stay together on one side of the split; the key, unless a row has several parts."""
-        return self.key(record)
-
-    def stratum(self, record: Record) -> str:
-        """The label whose share is kept equal over the splits; empty when there is none."""
-        return ""
-
-    @abstractmethod
-    def faults(self, record: Record) -> str:
-        """Why a converted record cannot be used; empty when it can."""
 
     def learn(self, records: Sequence[Record]) -> Task:
         """This task with what only the data can tell (the label set).
@@ -228,6 +257,10 @@ class Task(ABC):
     @abstractmethod
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """One example a record, in order, each at most `limit` tokens long."""
+
+    def windows(self, record: Record, processor: Any, *, limit: int) -> list[Example]:
+        """A row that is too long as several examples that lose nothing; only when `splits`."""
+        raise NotImplementedError(f"{type(self).__name__} says that it does not split")
 
     @abstractmethod
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
@@ -254,6 +287,10 @@ class Task(ABC):
     @abstractmethod
     def reference(self, record: Record) -> dict[str, Any]:
         """What a reader of `predictions.jsonl` compares a prediction with; the judge reads it too."""
+
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> str:
+        """Turns as the text that the model goes on from, as in training; only when `generates`."""
+        raise NotImplementedError(f"{type(self).__name__} does not generate")
 
     def record(self, text: str) -> dict[str, Any]:
         """The columns of a text of which nothing else is known (`weitiao predict`)."""

@@ -57,6 +57,13 @@ RENAMED = {
     "lora_target": "method.target_modules",
     "lora_target_modules": "method.target_modules",
     "random_state": "seed",
+    "skip_bad_rows": "data.max_dropped_fraction",
+    "streaming": "nothing (files larger than memory are read as any other)",
+    "packing": "nothing (sft always packs rows end to end)",
+    "dataset_text_field": "data.columns.text",
+    "group_by": "data.split.group_by",
+    "interleave_probs": "data.weights",
+    "mask_history": "data.columns, or `weight: 0` on the turns that are not to be learnt",
 }
 
 
@@ -96,7 +103,7 @@ def _named_method(value: Any) -> Any:
 
 
 class Split(Section):
-    """How rows are dealt into train, validation and test; equal texts always go to the same side."""
+    """How rows are dealt into train, validation and test; equal and nearly equal texts go to the same side."""
 
     validation: Share = 0.15
     """Share of the rows that choose (early stopping, best checkpoint)."""
@@ -104,11 +111,28 @@ class Split(Section):
     """Share of the rows that judge at the end and are seen by nothing before."""
     stratify: bool = True
     """Keep every label's share the same in all three."""
+    group_by: str | None = None
+    """A column of the file whose equal values stay on one side, such as a user or a conversation."""
+    time: str | None = None
+    """A column with a date or a number: the latest rows are the test rows, those before them the validation rows."""
+    column: str | None = None
+    """A column that says train, validation or test for every row; shares are then not looked at."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Deal the rows that are not test rows into so many folds, one of which validates; `validation` is then not
+    looked at."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which of the `folds` validates, counted from 0."""
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Split:
         if self.validation + self.test >= 1:
             raise ValueError("validation + test must stay below 1")
+        if self.fold >= (self.folds or 1):
+            raise ValueError(f"fold {self.fold} of {self.folds or 1}: they are counted from 0")
+        if self.column and (self.time or self.group_by or self.folds):
+            raise ValueError("with `column` every row has its side: leave out time, group_by and folds")
+        if self.time and self.folds:
+            raise ValueError("rows in order of time are not dealt into folds: leave out time or folds")
         return self
 
 
@@ -116,21 +140,62 @@ class Data(Section):
     """Which rows, and what becomes of the odd ones."""
 
     train: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
-    """One file or several (CSV, TSV, JSON, JSONL), or the name of an embedded data set; `#500` takes a sample."""
+    """One file or several, a folder of images, the name of an embedded data set, or a Hugging Face data set as
+    `hf:owner/name`; `#500` takes a sample."""
+    weights: list[Annotated[float, Field(gt=0)]] | None = None
+    """How often the rows of each file of `train` come in one epoch: 2 is twice, 0.5 every other one, drawn anew
+    each epoch; default: once."""
+    validation: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    """Files that choose, where they are given apart; `split.validation` is then not looked at."""
+    test: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    """Files that judge, where they are given apart; `split.test` is then not looked at."""
     columns: dict[str, str] = {}
     """Our column name -> the file's, such as `{text: review, label: stars}`."""
-    format: Literal["auto", "table", "alpaca", "messages", "prompt_completion"] = "auto"
+    format: Literal[
+        "auto",
+        "table",
+        "multi_label",
+        "regression",
+        "messages",
+        "sharegpt",
+        "alpaca",
+        "prompt_completion",
+        "text",
+        "preference",
+        "kto",
+        "kto_messages",
+        "tags",
+        "conll",
+        "source_target",
+        "image",
+    ] = "auto"
     """How the columns are to be understood; `auto` goes by their names."""
     encoding: str = "auto"
-    """Character encoding of the files; `auto` takes UTF-8 (with or without BOM), else GB18030, and says which."""
-    bad_rows: Literal["fail", "skip"] = "fail"
-    """What to do when rows cannot be used: stop and name them, or leave them out, counted in the ledger."""
+    """Character encoding of text files; `auto` takes UTF-8 if it is that, else the likeliest of GB18030, Big5 and
+    Latin-1, and says which."""
+    bad_rows: Literal["quarantine", "drop"] = "quarantine"
+    """Where rows go that cannot be used: into `data/quarantine.jsonl` of the run, to be mended, or only into the
+    ledger.  How many may be lost says `max_dropped_fraction`."""
+    max_dropped_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The run refuses to start when a larger share of the rows than this would be lost (quarantined or dropped)."""
     duplicates: Literal["drop", "keep"] = "drop"
     """Rows that repeat an earlier one: leave out, counted, or keep (always on one side of the split)."""
+    near_duplicates: Literal["group", "drop", "keep"] = "group"
+    """Rows nearly like another: keep them together on one side of the split, leave them out, or do not look."""
+    near_duplicate_threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """From which Jaccard similarity of their character sequences two texts count as nearly the same."""
+    clean: list[Literal["control", "whitespace", "unicode", "html", "mojibake", "personal"]] = []
+    """Repairs made on every text, each counted in the ledger (`weitiao data check` says which would help)."""
+    relabel: dict[str, str] = {}
+    """Labels to be read as others, such as `{postive: positive, 是: "yes"}`; each change is counted."""
     max_length: Annotated[int, Field(ge=2)] | None = None
     """Longest row in tokens; default: as many positions as the model has."""
-    overlong: Literal["truncate", "drop", "fail"] = "truncate"
-    """What to do with longer rows; each is counted, with the tokens lost."""
+    overlong: Literal["truncate", "split", "drop", "fail"] = "truncate"
+    """What to do with longer rows: cut the end off, go on in further rows, leave out, or stop; each is counted."""
+    augment: list[Named] = []
+    """Rows made from the training rows, such as `[{name: synonyms, copies: 1}, balance]` (docs/augmentation.md)."""
+    cache: bool = True
+    """Keep encoded rows in the user's cache folder, so that the same rows are not encoded twice."""
     split: Split = Split()
 
 
@@ -165,6 +230,9 @@ class Train(Section):
     """Gradients are scaled down to this norm; 0 leaves them."""
     bf16: bool | Literal["auto"] = "auto"
     """bfloat16 arithmetic with float32 trained weights; `auto`: where the processor multiplies bfloat16 itself."""
+    max_batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    """A forward pass of training holds at most so many tokens, padding included, besides being at most
+    `per_device_train_batch_size` rows; a longer single row has one of its own."""
     train_sampling_strategy: Literal["auto", "group_by_length", "random"] = "auto"
     """Rows of like length together (hardly any padding), or plainly shuffled; `auto`: by length where rows are
     padded, random where they are packed."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.core.recipe import Recipe, read_yaml
@@ -73,19 +73,26 @@ def _errno(error: Exception) -> int | None:
     return int(number[1]) if number else None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all: temporary file, fsync, rename."""
-    with disk(path, needed_bytes=len(text)):
+@contextmanager
+def whole_file(path: Path, *, needed_bytes: int = 0) -> Iterator[IO[str]]:
+    """A text file that is there whole or not at all: temporary file, fsync, rename."""
+    with disk(path, needed_bytes=needed_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         try:
             with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    with whole_file(path, needed_bytes=len(text)) as file:
+        file.write(text)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -94,8 +101,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_lines(path: Path, values: Iterable[Any]) -> None:
-    """`write_text` of one JSON value a line."""
-    write_text(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
+    """One JSON value a line, as they come; like `write_text`, whole or not at all."""
+    with whole_file(path) as file:
+        for value in values:
+            file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

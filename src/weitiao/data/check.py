@@ -1,161 +1,364 @@
-"""The ledger: every row ends as kept, duplicate, dropped or truncated, with the reason.
+"""Read, convert, repair and compare rows: what can be learnt from, and what became of the rest.
 
-    Data, Task  ->  check(data, task)  ->  Checked(records, ledger)
+    Data, Shape  ->  check(data, shape)  ->  Checked(rows on disk, what is known of each, the ledger)
 
 Nothing here needs torch: it is what `weitiao data check` runs, and what `train` runs before the model is loaded.
+In memory stay some thirty bytes a row; the rows themselves lie on disk (`data.rows`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from weitiao.core.contracts import Record, Task
-from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.contracts import Record, Shape
+from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.data import formats
+from weitiao.data.ledger import Ledger
 from weitiao.data.read import BadRow, Source, read
+from weitiao.data.rows import Rows
 
-SHOWN = 8  # bad rows named in an error; the ledger has them all
+if TYPE_CHECKING:
+    import numpy as np
+
+SIDES = ("train", "validation", "test")
+# How people write the sides in a column of their own.
+SIDE_NAMES = {
+    "training": "train",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "testing": "test",
+    "训练": "train",
+    "验证": "validation",
+    "测试": "test",
+}
+DEALT = -1  # a row whose side is for `split` to decide
 
 
 @dataclass
-class Ledger:
-    """What became of every row; `rows` lists all that were not kept as they were."""
+class Marks:
+    """What is known of every row beside its content; arrays in the rows' order."""
 
-    files: list[dict[str, Any]]
-    total: int
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    split: dict[str, int] = field(default_factory=dict)
-    labels: dict[str, dict[str, int]] = field(default_factory=dict)
-    tokens: dict[str, Any] = field(default_factory=dict)
+    key: np.ndarray
+    """Equal for rows that are the same row (uint64)."""
+    group: np.ndarray
+    """Equal for rows that ask the same (uint64)."""
+    stratum: np.ndarray
+    """Place of the row's label in `strata`."""
+    side: np.ndarray
+    """Place in `SIDES` of a side that was given, or DEALT."""
+    source: np.ndarray
+    """Which file of `data.train` (0 for the others')."""
+    by: np.ndarray
+    """Equal for rows of one value of `split.group_by` (uint64), 0 where there is none."""
+    time: np.ndarray
+    """Seconds, or whatever `split.time` counts."""
+    near: np.ndarray
+    """Equal for rows that are nearly the same; place of the group's first row."""
+    strata: list[str] = field(default_factory=list)
 
-    def note(self, file: str, line: int, status: str, reason: str) -> None:
-        """A row was not kept as it was."""
-        self.rows.append({"file": file, "line": line, "status": status, "reason": reason})
-
-    def counts(self) -> dict[str, int]:
-        """Rows by what became of them; they add up to the input."""
-        others = Counter(row["status"] for row in self.rows)
-        return {"kept": self.total - sum(others.values()), **others}
-
-    def to_dict(self) -> dict[str, Any]:
-        """The ledger as it is written to `data/ledger.json`."""
-        return {
-            "files": self.files,
-            "total": self.total,
-            "counts": self.counts(),
-            "split": self.split,
-            "labels": self.labels,
-            "tokens": self.tokens,
-            "rows": self.rows,
-        }
+    def take(self, indices: Sequence[int] | np.ndarray) -> Marks:
+        """Those of some rows."""
+        arrays = {name: value[indices] for name, value in vars(self).items() if name != "strata"}
+        return Marks(**arrays, strata=self.strata)
 
 
 @dataclass
 class Checked:
-    """Converted records that can be used, the ledger, and the task with what the data told it."""
+    """Rows that can be used, what is known of them, and the ledger of all."""
 
-    records: list[Record]
+    rows: Rows
+    marks: Marks
+    shape: Shape
     ledger: Ledger
-    task: Task
-    bad: list[BadRow]
+
+    @property
+    def bad(self) -> list[dict[str, Any]]:
+        """The rows that cannot be used, as the ledger has them."""
+        return self.ledger.lost()
 
 
-def check(data: Data, task: Task, *, seed: int = 0) -> Checked:
-    """Read, convert and check rows, and find the repeated ones.
+def check(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
+    """`inspect`, and refuse when more rows would be lost than `data.max_dropped_fraction`.
 
     Raises:
-        WeitiaoError: what `read` and `recognise` raise; `bad_rows` when rows cannot be used and
-            `data.bad_rows` is `fail`; what the task's `learn` raises (`too_few_labels`, `mixed_labels`...).
+        WeitiaoError: what `read` and `recognise` raise; `lost_rows`.
     """
-    checked = inspect(data, task, seed=seed)
-    if checked.bad and data.bad_rows == "fail":
-        raise bad_rows(checked.bad, total=checked.ledger.total)
-    checked.task = task.learn(checked.records)
+    checked = inspect(data, shape, seed=seed)
+    checked.ledger.refuse_losses(data.max_dropped_fraction)
+    if not len(checked.rows):
+        raise fault("empty_file", path=", ".join(data.train), why="no usable row is left")
     return checked
 
 
-def bad_rows(bad: Sequence[BadRow], *, total: int) -> WeitiaoError:
-    """The error that names the first of them."""
-    named = "\n".join(f"  {row.file} line {row.line}: {row.reason}" for row in bad[:SHOWN])
-    if len(bad) > SHOWN:
-        named += f"\n  ... and {len(bad) - SHOWN} more (`weitiao data check` lists them)"
-    return fault("bad_rows", count=len(bad), total=total, rows=named)
-
-
-def inspect(data: Data, task: Task, *, seed: int = 0) -> Checked:
-    """`check`, but bad rows are only listed."""
-    sources = read(data.train, encoding=data.encoding, seed=seed)
-    total = sum(len(source.records) + len(source.bad) for source in sources)
-    ledger = Ledger(files=[source.facts() for source in sources], total=total)
-    bad = [row for source in sources for row in source.bad]
-    usable: list[Record] = []
-    for source in sources:
-        good, unusable = _convert(source, data, task)
-        usable += good
-        bad += unusable
-    records, contradictions = _distinct(usable, task, ledger, keep=data.duplicates == "keep")
-    bad += contradictions
-    for row in bad:
-        ledger.note(row.file, row.line, "dropped", row.reason)
-    if not records and not bad:
+def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
+    """Read, convert and compare; rows that cannot be used are only noted in the ledger."""
+    given = {"train": data.train, "validation": data.validation, "test": data.test}
+    taker = _Taker(data, shape)
+    for side, names in given.items():
+        for number, source in enumerate(read(names, encoding=data.encoding, seed=seed, format=data.format)):
+            own = side == "train"
+            taker.take(source, side=None if own else side, number=number if own else 0)
+    rows, marks, ledger = taker.rows, taker.marks(), taker.ledger
+    if not ledger.total:
         raise fault("empty_file", path=", ".join(data.train), why="no rows are left")
-    return Checked(records, ledger, task, bad)
+    if data.near_duplicates != "keep" and len(rows):
+        marks.near = _near(rows, shape, data)
+    kept = _distinct(rows, marks, shape, ledger, data)
+    return Checked(rows.take(kept), _renumbered(marks, kept), shape, ledger)
 
 
-def _convert(source: Source, data: Data, task: Task) -> tuple[list[Record], list[BadRow]]:
-    if not source.records:
-        return [], []
-    name = formats.recognise(
-        source.path, source.columns, known=task.formats, asked=data.format, columns=data.columns
-    )
-    good, bad = [], []
-    for record in source.records:
-        try:
-            converted = formats.convert(record, format=name, columns=data.columns)
-            reason = task.faults(converted)
-        except formats.Unusable as error:
-            reason = str(error)
-        if reason:
-            bad.append(BadRow(record.file, record.line, reason))
-        else:
-            good.append(converted)
-    return good, bad
+class _Taker:
+    """Takes the rows of one file after another."""
+
+    def __init__(self, data: Data, shape: Shape):
+        self.data, self.shape = data, shape
+        self.rows, self.ledger = Rows(), Ledger()
+        self.strata: dict[str, int] = {}
+        self.columns: dict[str, array[Any]] = {
+            "key": array("Q"),
+            "group": array("Q"),
+            "stratum": array("i"),
+            "side": array("b"),
+            "source": array("h"),
+            "by": array("Q"),
+            "time": array("d"),
+        }
+
+    def marks(self) -> Marks:
+        import numpy as np
+
+        arrays = {name: np.array(values) for name, values in self.columns.items()}
+        return Marks(**arrays, near=np.arange(len(self.rows)), strata=list(self.strata))
+
+    def take(self, source: Source, *, side: str | None, number: int) -> None:
+        """Note every row of a file as usable, or as not."""
+        convert: Callable[[Record, list[str]], Record] | None = None
+        count = 0
+        for item in source.rows():
+            count += 1
+            if isinstance(item, BadRow):
+                self._reject(item.file, item.line, item.reason, raw=item.raw)
+                continue
+            convert = convert or self._converter(source)
+            repairs: list[str] = []
+            try:
+                record = convert(item, repairs)
+                reason = self.shape.faults(record.values)
+                where = self._where(item, side) if not reason else {}
+            except formats.Unusable as error:
+                reason = str(error)
+            if reason:
+                self._reject(item.file, item.line, reason, raw=item.values)
+                continue
+            if repairs:
+                self.ledger.note(item.file, item.line, "repaired", "; ".join(repairs))
+            self._add(record, number, where)
+        self.ledger.files.append({**source.facts(), "rows": count})
+        self.ledger.total += count
+
+    def _converter(self, source: Source) -> Callable[[Record, list[str]], Record]:
+        data, shape = self.data, self.shape
+        name = formats.recognise(
+            source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
+        )
+        for column in (data.split.group_by, data.split.time, data.split.column):
+            if column is not None and column not in source.columns:
+                hint, found = formats.hint(column, source.columns), ", ".join(source.columns)
+                raise fault("missing_column", path=source.path, column=column, found=found, hint=hint)
+
+        def convert(record: Record, repairs: list[str]) -> Record:
+            record = formats.convert(record, format=name, columns=data.columns, repairs=repairs)
+            values: Mapping[str, Any] = record.values
+            if data.relabel:
+                values = _relabelled(values, data.relabel, repairs)
+            if data.clean:
+                from weitiao.data.clean import clean
+
+                values, done = clean(values, shape, data.clean)
+                repairs += done
+            return Record(record.file, record.line, values)
+
+        return convert
+
+    def _where(self, record: Record, side: str | None) -> dict[str, Any]:
+        """Side, group and time of a row, from its own columns."""
+        split, values = self.data.split, record.values
+        by = values.get(split.group_by) if split.group_by else None
+        return {
+            "side": SIDES.index(side) if side else _side(values, split.column),
+            "by": digest(str(by)) if by not in (None, "") else 0,
+            "time": _time(values, split.time) if split.time else 0.0,
+        }
+
+    def _add(self, record: Record, number: int, where: Mapping[str, Any]) -> None:
+        shape, values, columns = self.shape, record.values, self.columns
+        key, group = shape.key(values), shape.group(values)
+        columns["key"].append(digest(normalised(key)))
+        columns["group"].append(columns["key"][-1] if group == key else digest(normalised(group)))
+        columns["stratum"].append(self.strata.setdefault(shape.stratum(values), len(self.strata)))
+        columns["source"].append(number)
+        for name, value in where.items():
+            columns[name].append(value)
+        self.rows.append(record)
+
+    def _reject(self, file: str, line: int, reason: str, *, raw: Any) -> None:
+        status = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
+        self.ledger.note(file, line, status, reason, raw=raw)
+
+
+def _relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: list[str]) -> dict[str, Any]:
+    label = values.get("label")
+    if isinstance(label, str) and label in mapping:
+        repairs.append(f'label "{label}" read as "{mapping[label]}"')
+        return {**values, "label": mapping[label]}
+    if isinstance(label, list) and (found := [name for name in label if name in mapping]):
+        repairs += [f'label "{name}" read as "{mapping[name]}"' for name in found]
+        return {**values, "label": list(dict.fromkeys(mapping.get(name, name) for name in label))}
+    return dict(values)
+
+
+def _side(values: Mapping[str, Any], column: str | None) -> int:
+    if column is None:
+        return DEALT
+    word = str(values.get(column) or "").strip().lower()
+    word = SIDE_NAMES.get(word, word)
+    if word not in SIDES:
+        raise formats.Unusable(f'`{column}` is "{word}", none of {", ".join(SIDES)}')
+    return SIDES.index(word)
+
+
+def _time(values: Mapping[str, Any], column: str) -> float:
+    value = values.get(column)
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        pass
+    try:
+        return datetime.fromisoformat(str(value).strip().replace("/", "-")).timestamp()
+    except ValueError:
+        raise formats.Unusable(
+            f'`{column}` is "{value}", neither a number nor a date such as 2026-05-01'
+        ) from None
 
 
 def normalised(text: str) -> str:
     """The text by which rows count as equal: width, case and white space do not tell rows apart."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    text = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
 
 
-def _distinct(
-    records: Sequence[Record], task: Task, ledger: Ledger, *, keep: bool
-) -> tuple[list[Record], list[BadRow]]:
-    """Rows less the repeated ones; texts that carry two different labels are contradictions, all of them bad."""
-    first: dict[str, Record] = {}
-    strata: dict[str, dict[str, Record]] = {}
-    for record in records:
-        strata.setdefault(normalised(task.key(record)), {}).setdefault(task.stratum(record), record)
-    distinct, contradictions = [], []
-    for record in records:
-        key = normalised(task.key(record))
-        if len(strata[key]) > 1:
-            other = next(r for label, r in strata[key].items() if label != task.stratum(record))
-            reason = f'the same text is labelled "{task.stratum(record)}" here and "{task.stratum(other)}" in {other.place}'
-            contradictions.append(BadRow(record.file, record.line, reason))
-        elif key in first and not keep:
-            ledger.note(record.file, record.line, "duplicate", f"of {first[key].place}")
-        else:
-            first.setdefault(key, record)
-            distinct.append(record)
-    return distinct, contradictions
+def digest(text: str) -> int:
+    """64 bits that stand for a text; never 0."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()) or 1
 
 
-def label_table(splits: Mapping[str, Sequence[Record]], task: Task) -> dict[str, dict[str, int]]:
-    """Rows per label in every split; empty for tasks without labels."""
-    table = {name: Counter(filter(None, map(task.stratum, rows))) for name, rows in splits.items()}
-    return {name: dict(sorted(counts.items())) for name, counts in table.items() if counts}
+def _near(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
+    from weitiao.data.near import near_groups
+
+    # What must stay on one side is what asks the same; what may be left out is only what says the same.
+    said = shape.key if data.near_duplicates == "drop" else shape.group
+    return near_groups(rows, lambda record: said(record.values), threshold=data.near_duplicate_threshold)
+
+
+def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data) -> np.ndarray:
+    """Which rows go on: less the contradictions, the repeated ones, and those whose like stands in given test rows."""
+    import numpy as np
+
+    gone = np.zeros(len(rows), dtype=bool)
+    for members in repeated(marks.key):
+        if len(set(marks.stratum[members].tolist())) > 1:
+            for row in members:
+                other = next(o for o in members if marks.stratum[o] != marks.stratum[row])
+                here, there = (marks.strata[marks.stratum[i]] for i in (row, other))
+                why = f'the same text is labelled "{here}" here and "{there}" in {rows[int(other)].place}'
+                record = rows[int(row)]
+                status = "quarantined" if data.bad_rows == "quarantine" else "dropped"
+                ledger.note(record.file, record.line, status, why, raw=dict(record.values))
+            gone[members] = True
+    _leave_out(
+        rows, marks, marks.key, gone, ledger, word="of", all_of_them=data.duplicates == "drop", said=shape.key
+    )
+    if data.near_duplicates != "keep":
+        drop = data.near_duplicates == "drop"
+        _leave_out(rows, marks, marks.near, gone, ledger, word="nearly of", all_of_them=drop)
+    return np.flatnonzero(~gone)
+
+
+def _leave_out(
+    rows: Rows,
+    marks: Marks,
+    like: np.ndarray,
+    gone: np.ndarray,
+    ledger: Ledger,
+    *,
+    word: str,
+    all_of_them: bool,
+    said: Callable[[Mapping[str, Any]], str] | None = None,
+) -> None:
+    """Mark rows that repeat another.  Where sides are given, the copy on the judging side stays; a copy on another
+    side goes in any case, since nothing that is tested may be trained on.
+    """
+    for found in repeated(like):
+        members = [row for row in found if not gone[row]]
+        # Test before validation before training, and in the order of the files.
+        members.sort(key=lambda row: (-int(marks.side[row]), row))
+        for place, row in enumerate(members[1:], start=1):
+            first = members[0] if said is None else _same(rows, members[:place], row, said)
+            if first is None or not (all_of_them or marks.side[row] != marks.side[first]):
+                continue
+            gone[row] = True
+            record = rows[int(row)]
+            where = rows[int(first)].place
+            if marks.side[row] != marks.side[first]:
+                where += f", a {SIDES[marks.side[first]]} row"
+                ledger.leaks["removed"] = ledger.leaks.get("removed", 0) + 1
+            ledger.note(record.file, record.line, "duplicate", f"{word} {where}")
+
+
+def _same(
+    rows: Rows, earlier: Sequence[int], row: int, said: Callable[[Mapping[str, Any]], str]
+) -> int | None:
+    """The first of the earlier rows that says the same; 64 equal bits are a strong hint and no proof."""
+    mine = normalised(said(rows[int(row)].values))
+    # Nearly always the first one; a collision of prints would cost a row otherwise.
+    return next((other for other in earlier[:4] if normalised(said(rows[int(other)].values)) == mine), None)
+
+
+def repeated(values: np.ndarray) -> Iterator[np.ndarray]:
+    """The places of every value that occurs more than once, in order."""
+    import numpy as np
+
+    order = np.argsort(values, kind="stable")
+    bounds = np.concatenate([[0], np.flatnonzero(np.diff(values[order])) + 1, [len(order)]])
+    for group in np.flatnonzero(np.diff(bounds) > 1):
+        yield order[bounds[group] : bounds[group + 1]]
+
+
+def _renumbered(marks: Marks, kept: np.ndarray) -> Marks:
+    """The marks of the rows that go on; near groups are named by their first row among them."""
+    import numpy as np
+
+    taken = marks.take(kept)
+    _, first, inverse = np.unique(taken.near, return_index=True, return_inverse=True)
+    taken.near = first[inverse]
+    return taken
+
+
+def label_table(sides: Mapping[str, Rows], shape: Shape) -> dict[str, dict[str, int]]:
+    """Rows per label in every split; empty for shapes without labels."""
+    table = {}
+    for name, rows in sides.items():
+        counts = Counter(found for record in rows if (found := shape.stratum(record.values)))
+        if counts:
+            table[name] = dict(sorted(counts.items()))
+    return table

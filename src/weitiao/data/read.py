@@ -35,6 +35,7 @@ class BadRow:
     file: str
     line: int
     reason: str
+    raw: str = ""
 
 
 @dataclass
@@ -49,6 +50,11 @@ class Source:
     records: list[Record]
     bad: list[BadRow] = field(default_factory=list)
 
+    def rows(self) -> Iterator[Record | BadRow]:
+        """All of them, by line."""
+        found: list[Any] = [*self.records, *self.bad]
+        return iter(sorted(found, key=lambda row: row.line))
+
     def facts(self) -> dict[str, Any]:
         """The file's line in the ledger."""
         return {
@@ -60,7 +66,9 @@ class Source:
         }
 
 
-def read(paths: Iterable[str], *, encoding: str = "auto", seed: int = 0) -> list[Source]:
+def read(
+    paths: Iterable[str], *, encoding: str = "auto", seed: int = 0, format: str = "auto"
+) -> list[Source]:
     """Read files; `path#500` takes a sample of 500 rows that depends on `seed` and the rows, not on their order.
 
     Raises:

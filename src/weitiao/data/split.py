@@ -1,74 +1,147 @@
 """Train, validation and test without a text on two sides.
 
-    list[Record]  ->  split(records, task, settings, seed=0)  ->  {"train": ..., "validation": ..., "test": ...}
+    Checked, settings  ->  split(checked, settings, seed=0)  ->  {"train": indices, "validation": ..., "test": ...}
 
-Where a row goes depends on its text and the seed, not on its place in the file: rows with equal text (after
-`normalised`) form a group, groups are ordered by a hash, and each label's groups are dealt by the shares.
+Rows that must stay together form a group: those that ask the same (after `normalised`), those nearly alike, those of
+one user.  Where a group goes depends on what is in it and on the seed, not on places in the file: each label's groups
+are ordered by a hash and dealt by the shares.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from weitiao.core.contracts import Record, Task
 from weitiao.core.errors import fault
-from weitiao.core.recipe import Split
-from weitiao.data.check import normalised
+from weitiao.core.recipe import Data
+from weitiao.data.check import DEALT, SIDES, Checked, Marks
 
-SPLITS = ("train", "validation", "test")
+if TYPE_CHECKING:
+    import numpy as np
+
+TRAIN, VALIDATION, TEST = range(3)
 
 
-def split(records: Sequence[Record], task: Task, settings: Split, *, seed: int) -> dict[str, list[Record]]:
-    """Deal records into the three splits, each in file order.
+def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
+    """Deal the rows that have no side of their own; indices of each side's rows, in file order.
 
     Raises:
-        WeitiaoError: `too_few_rows` when a split that was asked for would stay empty, or a label would be
+        WeitiaoError: `too_few_rows` when a side that was asked for would stay empty, or a label would be
             missing from the training rows.
     """
-    groups: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        groups[normalised(task.group(record))].append(record)
-    strata: dict[str, list[str]] = defaultdict(list)
-    for key, members in groups.items():
-        strata[task.stratum(members[0]) if settings.stratify else ""].append(key)
-    side: dict[str, str] = {}
-    for keys in strata.values():
-        side |= _deal(keys, {key: len(groups[key]) for key in keys}, settings, seed=seed)
-    dealt: dict[str, list[Record]] = {name: [] for name in SPLITS}
-    for record in records:
-        dealt[side[normalised(task.group(record))]].append(record)
-    _refuse_empty(dealt, task, settings, rows=len(records))
-    return dealt
+    import numpy as np
+
+    marks = checked.marks
+    group = _groups(marks)
+    side = marks.side.copy()
+    free = np.flatnonzero(side == DEALT)
+    if len(free):
+        side[free] = _deal(marks.take(free), group[free], data, seed=seed)
+    sides = {name: np.flatnonzero(side == number) for number, name in enumerate(SIDES)}
+    _refuse_empty(sides, marks, data)
+    sizes = np.bincount(group)
+    checked.ledger.leaks["groups"] = int((sizes > 1).sum())
+    checked.ledger.leaks["rows_in_groups"] = int(sizes[sizes > 1].sum())
+    return sides
 
 
-def _deal(keys: Sequence[str], sizes: dict[str, int], settings: Split, *, seed: int) -> dict[str, str]:
-    ordered = sorted(keys, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
-    rows = sum(sizes.values())
-    upto = {"test": round(settings.test * rows)}
-    upto["validation"] = upto["test"] + round(settings.validation * rows)
-    side, dealt = {}, 0
-    for key in ordered:
-        side[key] = next((name for name in ("test", "validation") if dealt < upto[name]), "train")
-        dealt += sizes[key]
-    return side
+def _groups(marks: Marks) -> np.ndarray:
+    """A number for every row, equal for rows that must stay on one side, through whatever chain of likeness."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows = len(marks.key)
+    joined = [np.unique(marks.group, return_inverse=True)[1], np.unique(marks.near, return_inverse=True)[1]]
+    if marks.by.any():
+        # A row without a value of its own belongs to nobody.
+        alone = np.where(marks.by == 0, marks.key, marks.by)
+        joined.append(np.unique(alone, return_inverse=True)[1])
+    # Every row is tied to a node for each of its likenesses; rows reached over ties are one group.
+    offsets = np.cumsum([rows, *(int(codes.max()) + 1 for codes in joined[:-1])])
+    ends = np.concatenate([codes + offset for codes, offset in zip(joined, offsets, strict=True)])
+    starts = np.tile(np.arange(rows), len(joined))
+    nodes = int(ends.max()) + 1
+    ties = coo_array((np.ones(len(starts), dtype=np.int8), (starts, ends)), shape=(nodes, nodes))
+    return np.unique(connected_components(ties, directed=False)[1][:rows], return_inverse=True)[1]
 
 
-def _refuse_empty(dealt: dict[str, list[Record]], task: Task, settings: Split, *, rows: int) -> None:
-    asked = {"validation": settings.validation, "test": settings.test}
-    empty = [name for name, share in asked.items() if share and not dealt[name]]
-    if not dealt["train"]:
-        empty.append("train")
+def _deal(marks: Marks, group: np.ndarray, data: Data, *, seed: int) -> np.ndarray:
+    """A side for every row; the rows of a group get the same."""
+    import numpy as np
+
+    _, group = np.unique(group, return_inverse=True)
+    # A group is known by the smallest print in it, whichever row of it stands first in the file.
+    by_key = np.argsort(marks.key, kind="stable")
+    first = np.full(int(group.max()) + 1, -1)
+    first[group[by_key[::-1]]] = by_key[::-1]
+    sizes = np.bincount(group)
+    settings = data.split
+    shares = (0.0 if data.test else settings.test, 0.0 if data.validation else settings.validation)
+    side = np.full(len(sizes), TRAIN, dtype=marks.side.dtype)
+    if settings.time:
+        # By its latest row: were an early one to decide, training could see what came after a test row.
+        latest = np.full(len(sizes), -math.inf)
+        np.maximum.at(latest, group, marks.time)
+        order = np.lexsort((marks.key[first], -latest))
+        side[order] = _by_shares(sizes[order], shares)
+        return side[group]
+    chance = np.array([_chance(int(key), seed) for key in marks.key[first]])
+    strata = marks.stratum[first] if settings.stratify else np.zeros(len(sizes), dtype=int)
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        order = members[np.argsort(chance[members], kind="stable")]
+        if settings.folds and not data.validation:
+            side[order] = _by_folds(sizes[order], shares[0], settings.folds, settings.fold)
+        else:
+            side[order] = _by_shares(sizes[order], shares)
+    return side[group]
+
+
+def _chance(key: int, seed: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=7).digest())
+
+
+def _by_shares(sizes: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
+    """Sides of groups in their order: test until its share is reached, then validation, then train."""
+    import numpy as np
+
+    dealt = np.cumsum(sizes) - sizes  # rows before each group
+    rows = int(sizes.sum())
+    test = round(shares[0] * rows)
+    chosen = test + round(shares[1] * rows)
+    return np.where(dealt < test, TEST, np.where(dealt < chosen, VALIDATION, TRAIN))
+
+
+def _by_folds(sizes: np.ndarray, test: float, folds: int, fold: int) -> np.ndarray:
+    """The same test rows whatever the fold; of the others, one part in `folds` validates."""
+    import numpy as np
+
+    dealt = np.cumsum(sizes) - sizes
+    rows = int(sizes.sum())
+    held = round(test * rows)
+    place = (dealt - held) * folds // max(1, rows - held)
+    return np.where(dealt < held, TEST, np.where(place == fold, VALIDATION, TRAIN))
+
+
+def _refuse_empty(sides: dict[str, np.ndarray], marks: Marks, data: Data) -> None:
+    rows, settings = len(marks.key), data.split
+    asked = {
+        "validation": bool(settings.validation or settings.folds or data.validation),
+        "test": bool(settings.test or data.test),
+    }
+    if settings.column:
+        asked = {}  # whoever names the sides may leave one out
+    empty = [name for name, wanted in asked.items() if wanted and not len(sides[name])]
+    empty += [] if len(sides["train"]) else ["train"]
     if empty:
-        smallest = min((share for share in asked.values() if share), default=1.0)
+        smallest = min((share for share in (settings.validation, settings.test) if share), default=1.0)
         needed = max(rows + 1, math.ceil(1 / smallest) * 2)
-        raise fault(
-            "too_few_rows", rows=rows, why=f"none would be left for {', '.join(empty)}", needed=needed
-        )
-    everywhere = {task.stratum(record) for name in SPLITS for record in dealt[name]}
-    missing = sorted(everywhere - {task.stratum(record) for record in dealt["train"]})
+        why = f"none would be left for {', '.join(empty)}"
+        raise fault("too_few_rows", rows=rows, why=why, needed=needed)
+    trained = set(marks.stratum[sides["train"]].tolist())
+    missing = sorted(marks.strata[code] for code in set(marks.stratum.tolist()) - trained)
     if missing:
         why = f'the label "{missing[0]}" would have no training row'
         raise fault("too_few_rows", rows=rows, why=why, needed=rows + 1)

@@ -1,16 +1,15 @@
 """A model's predictions on encoded rows, and its answers to prompts.
 
 predict(loaded, task, examples)  ->  one dict a row, in the rows' order
-answer(loaded, messages)         ->  the words that follow
+answer(loaded, text)             ->  the words that follow
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Example, Task
-from weitiao.data.chat import prompt_text
 from weitiao.data.pack import in_order
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def predict(
 
 def answer(
     loaded: Loaded,
-    messages: Sequence[Mapping[str, str]],
+    text: str,
     *,
     max_new_tokens: int,
     device: str = "cpu",
@@ -56,10 +55,9 @@ def answer(
     sample: bool = False,
     temperature: float = 0.7,
 ) -> str:
-    """The model's next turn; greedy unless `sample`.  The prompt is rendered as in training."""
+    """What the model says after `text` (`Task.opening`); greedy unless `sample`."""
     import torch
 
-    text = prompt_text(messages, loaded.processor)
     inputs = loaded.processor(text, add_special_tokens=False, return_tensors="pt").to(device)
     choice = (
         {"do_sample": True, "temperature": temperature} if sample else {"do_sample": False, **NO_SAMPLING}

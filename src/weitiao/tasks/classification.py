@@ -1,4 +1,4 @@
-"""Text classification: one label a text.
+"""Text classification: one label a text, or a pair of texts.
 
 {"text": "Great film.", "label": "positive"}  ->  {"label": "positive", "score": 0.98, "scores": {...}}
 """
@@ -9,12 +9,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from weitiao.core.contracts import Batch, Example, Record, Task
+import numpy as np
+
+from weitiao.core.contracts import Batch, Example, Record, Shape, Task
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.registry import register
 from weitiao.data.pack import pad
+from weitiao.data.shapes import LABELLED
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,27 +35,14 @@ class TextClassification(Task):
     """The labels, in the order of the model's outputs; default: those in the data, sorted."""
 
     summary: ClassVar[str] = "one label a text (sentiment, topic, intent)"
-    formats: ClassVar[tuple[str, ...]] = ("table",)
-    columns: ClassVar[Mapping[str, str]] = {"text": "the text", "label": "its label"}
+    shape: ClassVar[Shape] = LABELLED
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     peft_task_type: ClassVar[str] = "SEQ_CLS"
     judge: ClassVar[str] = "labels"
     measures: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
     primary: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
-
-    def faults(self, record: Record) -> str:
-        """A text and a label are needed."""
-        text, label = record.values["text"], record.values["label"]
-        if not isinstance(text, str):
-            return f"the text is {'missing' if text is None else f'a {type(text).__name__}'}"
-        if not text.strip():
-            return "the text is empty"
-        return "the label is missing" if label is None else ""
-
-    def stratum(self, record: Record) -> str:
-        """The label."""
-        return record.values["label"]
+    splits: ClassVar[bool] = True
 
     def learn(self, records: Sequence[Record]) -> TextClassification:
         """The label set of the data, or a check against the one that was given.
@@ -94,38 +85,72 @@ class TextClassification(Task):
         return {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
-        """Token ids with the model's special tokens; the end of a long text is cut."""
+        """Token ids with the model's special tokens; the end of a long text (of the longer, in a pair) is cut."""
         index = {label: i for i, label in enumerate(self.labels)}
-        records = list(records)
-        for start in range(0, len(records), SAMPLE):
-            part = records[start : start + SAMPLE]
-            texts = [record.values["text"] for record in part]
-            encoded = processor(texts, truncation=False, verbose=False)["input_ids"]
-            for record, ids in zip(part, encoded, strict=True):
+        records, paired = iter(records), None
+        while part := list(islice(records, SAMPLE)):
+            for record, inputs in zip(part, _encoded(part, processor), strict=True):
+                paired = paired if paired is not None else "text_pair" in record.values
+                if paired != ("text_pair" in record.values):
+                    yield Example(
+                        {},
+                        refused=f"the first row holds {'a pair of texts' if paired else 'one text'}, this one not",
+                    )
+                    continue
                 label = record.values.get("label")
                 target = None if label is None else index[label]
-                lost = max(0, len(ids) - limit)
+                lost = max(0, len(inputs["input_ids"]) - limit)
                 if lost:  # the tokenizer knows which special tokens must stay
-                    ids = processor(record.values["text"], truncation=True, max_length=limit)["input_ids"]
-                yield Example({"input_ids": ids}, target=target, tokens_lost=lost)
+                    cut = processor(*_texts(record), truncation=True, max_length=limit)
+                    inputs = {name: cut[name] for name in inputs}
+                yield Example(inputs, target=target, tokens_lost=lost)
+
+    def windows(self, record: Record, processor: Any, *, limit: int) -> list[Example]:
+        """The text in consecutive pieces, each with the label; of a pair it is the second that goes on, beside the
+        whole of the first.  Empty when the first leaves no room.
+        """
+        texts = _texts(record)
+        cut = "longest_first" if len(texts) == 1 else "only_second"
+        room = limit - processor.num_special_tokens_to_add(pair=len(texts) == 2)
+        if (
+            len(texts) == 2
+            and len(processor(texts[0], add_special_tokens=False, verbose=False)["input_ids"]) >= room
+        ):
+            return []
+        found = processor(*texts, truncation=cut, max_length=limit, return_overflowing_tokens=True)
+        names = (
+            ["input_ids", "token_type_ids"]
+            if len(texts) == 2 and "token_type_ids" in found
+            else ["input_ids"]
+        )
+        target = self.labels.index(record.values["label"])
+        return [
+            Example(dict(zip(names, piece, strict=True)), target=target)
+            for piece in zip(*(found[name] for name in names), strict=True)
+        ]
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """Right-padded ids (B, T), attention mask (B, T), class indices (B,)."""
         import torch
 
-        sequences = [example.inputs["input_ids"] for example in examples]
-        ids_BT = pad(sequences, processor.pad_token_id or 0)
-        mask_BT = pad([[1] * len(sequence) for sequence in sequences], 0)
+        inputs = {
+            name: pad(
+                [example.inputs[name] for example in examples],
+                (processor.pad_token_id or 0) if name == "input_ids" else 0,
+            )
+            for name in examples[0].inputs
+        }
+        inputs["attention_mask"] = pad([np.ones(len(example), dtype=np.int64) for example in examples], 0)
         known = all(example.target is not None for example in examples)
         target_B = torch.tensor([example.target for example in examples]) if known else None
-        tokens = sum(map(len, sequences))
+        tokens = sum(map(len, examples))
         return Batch(
-            {"input_ids": ids_BT, "attention_mask": mask_BT},
+            inputs,
             target_B,
             trained=len(examples),
             rows=list(rows),
             tokens=tokens,
-            padding=ids_BT.numel() - tokens,
+            padding=inputs["input_ids"].numel() - tokens,
         )
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -158,12 +183,30 @@ class TextClassification(Task):
         }
 
     def reference(self, record: Record) -> dict[str, Any]:
-        """Text and true label."""
-        return {"text": record.values["text"], "label": record.values["label"]}
+        """Text, or both, and true label."""
+        return {**self.shape.texts(record.values), "label": record.values["label"]}
 
     def record(self, text: str) -> dict[str, Any]:
         """The columns of an unlabelled text."""
         return {"text": text, "label": None}
+
+
+def _encoded(records: Sequence[Record], processor: Any) -> list[dict[str, list[int]]]:
+    """Whatever the tokenizer gives for texts of any length, at once; token types only where there are two."""
+    texts = [_texts(record) for record in records]
+    paired = all(len(text) == 2 for text in texts)
+    if not paired and any(len(text) == 2 for text in texts):
+        return [found for record in records for found in _encoded([record], processor)]
+    options = {"truncation": False, "verbose": False, "return_attention_mask": False}
+    if not paired:
+        return [{"input_ids": ids} for ids in processor([text for (text,) in texts], **options)["input_ids"]]
+    found = processor([list(text) for text in texts], **options)
+    return [{name: found[name][place] for name in found} for place in range(len(texts))]
+
+
+def _texts(record: Record) -> tuple[str, ...]:
+    texts = record.values
+    return (texts["text"], texts["text_pair"]) if "text_pair" in texts else (texts["text"],)
 
 
 def _is_number(label: str) -> bool:

@@ -1,0 +1,215 @@
+"""The shapes rows come in  ->  the columns a task reads.
+
+{"instruction": ..., "input": ..., "output": ...}  ->  {"messages": [user, assistant]}
+{"评论": ..., "标签": 1} with columns {text: 评论, label: 标签}  ->  {"text": ..., "label": "1"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weitiao.core.contracts import Record, Shape
+from weitiao.core.errors import did_you_mean, fault, nearest
+from weitiao.data.formats import convert as rows
+from weitiao.data.formats.convert import ROLES, Unusable, as_label
+from weitiao.data.shapes import SHAPES
+
+__all__ = [
+    "FORMATS",
+    "KNOWN_AS",
+    "ROLES",
+    "Format",
+    "Unusable",
+    "as_label",
+    "convert",
+    "guess",
+    "guess_column",
+]
+
+# What people call our columns; used for guesses and hints, never in silence.
+KNOWN_AS = {
+    "text": (
+        "sentence",
+        "sentence1",
+        "premise",
+        "review",
+        "content",
+        "comment",
+        "tweet",
+        "title",
+        "文本",
+        "评论",
+        "内容",
+        "句子",
+        "正文",
+    ),
+    "text_pair": ("sentence2", "hypothesis", "text2", "句子2"),
+    "label": (
+        "labels",
+        "sentiment",
+        "category",
+        "class",
+        "target",
+        "stars",
+        "rating",
+        "score",
+        "标签",
+        "类别",
+        "情感",
+        "分类",
+    ),
+    "labels": ("tags", "categories", "topics", "标签"),
+    "prompt": ("question", "query", "问题", "提问"),
+    "completion": ("answer", "response", "回答", "答案"),
+    "messages": ("conversation", "dialogue", "对话"),
+    "conversations": (),
+    "instruction": ("指令",),
+    "output": ("输出",),
+    "chosen": ("preferred", "accepted"),
+    "rejected": ("dispreferred",),
+    "tokens": ("words",),
+    "tags": ("ner_tags", "pos_tags"),
+    "source": ("src", "document", "article", "原文"),
+    "target": ("tgt", "summary", "translation", "译文", "摘要"),
+    "image": ("path", "file", "file_name", "picture", "图片"),
+}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A row format: the columns it needs, those it may have, and the way to its shape's columns."""
+
+    needs: tuple[str, ...]
+    may_have: tuple[str, ...]
+    convert: Callable[[Mapping[str, Any], list[str]], dict[str, Any]]
+
+
+FORMATS = {
+    "messages": Format(("messages",), ("tools",), rows.messages),
+    "sharegpt": Format(("conversations",), ("system", "tools"), rows.sharegpt),
+    "alpaca": Format(("instruction", "output"), ("input", "system", "history"), rows.alpaca),
+    "prompt_completion": Format(("prompt", "completion"), ("tools",), rows.prompt_completion),
+    "preference": Format(
+        ("chosen", "rejected"),
+        ("prompt", "conversations", "instruction", "input", "system", "history"),
+        rows.preference,
+    ),
+    "kto": Format(("prompt", "completion", "label"), (), rows.kto),
+    "kto_messages": Format(("messages", "label"), (), rows.kto_messages),
+    "tags": Format(("tokens", "tags"), (), rows.tags),
+    "source_target": Format(("source", "target"), (), rows.source_target),
+    "image": Format(("image", "label"), ("sha256",), rows.image),
+    "table": Format(("text", "label"), ("text_pair",), rows.table),
+    "multi_label": Format(("text", "labels"), ("text_pair",), rows.multi_label),
+    "regression": Format(("text", "label"), ("text_pair",), rows.regression),
+    "text": Format(("text",), (), rows.text),
+}
+READ_AS = {"conll": "tags"}  # ways to read a file whose rows then have a format of another name
+
+
+def recognise(
+    path: str, found: Sequence[str], *, known: Sequence[str], asked: str, columns: Mapping[str, str]
+) -> str:
+    """The name of the format whose columns are there, among those `known` to the shape.
+
+    Args:
+        path: the file, for errors.
+        found: its columns.
+        asked: `data.format`; `auto` takes the first that fits.
+        columns: `data.columns`, ours -> the file's.
+
+    Raises:
+        WeitiaoError: `missing_column` (with the nearest name), `unknown_row_format`, `unknown_key`, `wrong_usage`.
+    """
+    _refuse_wrong_names(path, found, known=known, columns=columns)
+    asked = READ_AS.get(asked, asked)
+    if asked != "auto" and asked not in known:
+        way = f"take one of: auto, {', '.join(known)}"
+        raise fault("wrong_usage", why=f"data.format={asked} does not suit this task", way=way)
+    have = set(found) | set(columns)
+    candidates = known if asked == "auto" else [asked]
+    for name in candidates:
+        if have >= set(FORMATS[name].needs):
+            return name
+    if len(candidates) > 1:
+        raise fault("unknown_row_format", path=path, found=", ".join(found))
+    missing = next(column for column in FORMATS[candidates[0]].needs if column not in have)
+    raise fault(
+        "missing_column", path=path, column=missing, found=", ".join(found), hint=hint(missing, found)
+    )
+
+
+def _refuse_wrong_names(
+    path: str, found: Sequence[str], *, known: Sequence[str], columns: Mapping[str, str]
+) -> None:
+    for ours, theirs in columns.items():
+        if theirs not in found:
+            near = did_you_mean(theirs, found)
+            raise fault("missing_column", path=path, column=theirs, found=", ".join(found), hint=near)
+        if not any(ours in FORMATS[name].needs + FORMATS[name].may_have for name in known):
+            names = sorted({c for name in known for c in FORMATS[name].needs + FORMATS[name].may_have})
+            near = did_you_mean(ours, names)
+            raise fault("unknown_key", key=f"data.columns.{ours}", hint=near, known=", ".join(names))
+
+
+def guess(
+    found: Sequence[str],
+    *,
+    columns: Mapping[str, str],
+    asked: str = "auto",
+    row: Mapping[str, Any] | None = None,
+) -> tuple[Shape, str, dict[str, str]] | None:
+    """What a file's columns suggest: its shape, its format, and `data.columns`; None when they say nothing.
+
+    Columns that bear our names count before those that people call otherwise, and a format that explains more
+    columns before one that explains fewer; a label that is a list in the first `row` means several labels.
+    """
+    asked = READ_AS.get(asked, asked)
+    shapes = {name: shape for shape in SHAPES for name in shape.formats}
+    names = sorted(FORMATS, key=lambda name: -len(FORMATS[name].needs))
+    names = [name for name in names if asked in ("auto", name) and (name != "regression" or asked == name)]
+    have = {*found, *columns}
+    for name in names:
+        if have >= set(FORMATS[name].needs):
+            label = (row or {}).get(columns.get("label", "label"))
+            if name == "table" and isinstance(label, list):
+                return (
+                    shapes["multi_label"],
+                    "multi_label",
+                    {**columns, "labels": columns.get("label", "label")},
+                )
+            return shapes[name], name, dict(columns)
+    for name in names:
+        mapped = {ours: columns.get(ours) or guess_column(ours, found) for ours in FORMATS[name].needs}
+        if all(mapped.values()) and len(set(mapped.values())) == len(mapped):
+            named = {ours: theirs for ours, theirs in mapped.items() if ours != theirs}
+            return shapes[name], name, {**columns, **named}
+    return None
+
+
+def guess_column(ours: str, found: Sequence[str]) -> str:
+    """The column of a file that probably is our `ours`; empty when none looks like it."""
+    lower = {name.lower(): name for name in found}
+    for name in (ours, *KNOWN_AS.get(ours, ())):
+        if name in lower:
+            return lower[name]
+    return nearest(ours, found, cutoff=0.7)
+
+
+def hint(column: str, found: Sequence[str]) -> str:
+    """` Did you mean "x"?` for a column that is not there, by what people call it, or nothing."""
+    near = guess_column(column, found)
+    return f' Did you mean "{near}"?' if near else ""
+
+
+def convert(record: Record, *, format: str, columns: Mapping[str, str], repairs: list[str]) -> Record:
+    """The record in its shape's columns; `repairs` hears what was put right.
+
+    Raises:
+        Unusable: when the row does not hold what the format needs.
+    """
+    shape = FORMATS[format]
+    row = {ours: record.values.get(columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
+    return Record(record.file, record.line, shape.convert(row, repairs))

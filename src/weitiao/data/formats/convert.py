@@ -1,0 +1,312 @@
+"""One function a row format: a row as it stands in the file  ->  the columns of its shape.
+
+    alpaca({"instruction": ..., "input": ..., "output": ...}, [])  ->  {"messages": [user, assistant]}
+
+Each takes the row by our column names and a list that hears what was repaired on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from weitiao.core.errors import did_you_mean
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+# ShareGPT's names, and those of tools that export it.
+ROLE_NAMES = {
+    "human": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "bing": "assistant",
+    "observation": "tool",
+    "function_response": "tool",
+    "function": "tool",
+}
+KEPT = (
+    "name",
+    "tool_calls",
+    "tool_call_id",
+    "reasoning_content",
+    "thinking",
+)  # what templates read of a turn
+WEIGHTS = ("weight", "loss", "train")  # how OpenAI, and others, say whether an answer is learnt
+
+Row = Mapping[str, Any]
+Repairs = list[str]
+
+
+class Unusable(ValueError):
+    """A row that does not hold what its format promises; the text says why."""
+
+
+def kind(value: Any) -> str:
+    """What a value is, in an error about it."""
+    return "missing" if value is None else f"a {type(value).__name__}"
+
+
+def as_label(value: Any) -> str | None:
+    """A label as text: 1 and 1.0 are "1"; a missing or blank one (or NaN) is None."""
+    if isinstance(value, list | Mapping):
+        raise Unusable(f"`label` is {kind(value)}, not one label")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value != value:
+        value = None
+    if isinstance(value, bool):
+        value = "true" if value else "false"  # as JSON and YAML spell them
+    return None if value is None or str(value).strip() == "" else str(value).strip()
+
+
+def table(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """A text, perhaps a second one, and one label."""
+    label = as_label(row["label"])
+    if isinstance(row["label"], str) and label is not None and label != row["label"]:
+        repairs.append("white space around the label")
+    return {**_texts(row), "label": label}
+
+
+def multi_label(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """A text and any number of labels: a list, or one cell with them set apart by `|`, `;` or `,`."""
+    labels = row["labels"]
+    if isinstance(labels, str):
+        mark = next((mark for mark in "|;,；，、" if mark in labels), None)
+        labels = [part for part in labels.split(mark) if part.strip()]
+    if not isinstance(labels, Sequence):
+        raise Unusable(f"`labels` is {kind(labels)}, not a list")
+    named = [as_label(label) for label in labels]
+    if None in named:
+        raise Unusable("one of the labels is empty")
+    if len(set(named)) < len(named):
+        repairs.append("a label that stood twice")
+    return {**_texts(row), "label": list(dict.fromkeys(named))}
+
+
+def regression(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """A text and a number."""
+    value = row["label"]
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return {**_texts(row), "label": None}
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise Unusable(f"the label {str(value)[:40]!r} is not a finite number")
+    return {**_texts(row), "label": number}
+
+
+def _texts(row: Row) -> dict[str, Any]:
+    pair = {"text_pair": row["text_pair"]} if row.get("text_pair") is not None else {}
+    return {"text": row["text"], **pair}
+
+
+def messages(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """OpenAI's turns, with tools if any."""
+    return {"messages": as_turns(row["messages"], "messages"), **_tools(row)}
+
+
+def sharegpt(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """ShareGPT's `from` and `value`, with a system message beside them if any."""
+    turns = as_turns(row["conversations"], "conversations")
+    return {"messages": [*_system(row), *turns], **_tools(row)}
+
+
+def prompt_completion(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """TRL's pair, as texts or as turns."""
+    turns = [*_turns_or_text(row, "prompt", "user"), *_turns_or_text(row, "completion", "assistant")]
+    return {"messages": turns, **_tools(row)}
+
+
+def alpaca(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """Stanford Alpaca's instruction with an input, and LLaMA-Factory's `system` and `history`."""
+    turns = [*_system(row), *_history(row), _turn("user", _instruction(row))]
+    return {"messages": [*turns, _turn("assistant", _text(row, "output"))]}
+
+
+def text(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """A text alone."""
+    return {"text": row["text"]}
+
+
+def preference(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """TRL's `chosen` and `rejected` behind a `prompt`, a conversation, or a beginning that they share."""
+    chosen, rejected = (_turns_or_text(row, name, "assistant") for name in ("chosen", "rejected"))
+    if row.get("prompt") is not None:
+        prompt = _turns_or_text(row, "prompt", "user")
+    elif row.get("conversations") is not None:
+        prompt = as_turns(row["conversations"], "conversations")
+    elif row.get("instruction") is not None:
+        prompt = [*_history(row), _turn("user", _instruction(row))]
+    else:
+        shared = 0
+        while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:
+            shared += 1
+        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+    return {"prompt": [*_system(row), *prompt], "chosen": chosen, "rejected": rejected}
+
+
+def kto(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """TRL's unpaired preference: an answer and whether it was liked."""
+    answer = _turns_or_text(row, "completion", "assistant")
+    return {"prompt": _turns_or_text(row, "prompt", "user"), "completion": answer, "label": _liked(row)}
+
+
+def kto_messages(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """The same as a conversation whose last turn is the answer."""
+    turns = as_turns(row["messages"], "messages")
+    return {"prompt": turns[:-1], "completion": turns[-1:], "label": _liked(row)}
+
+
+def tags(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """Words and a tag for each."""
+    found = {}
+    for column in ("tokens", "tags"):
+        value = row[column]
+        if isinstance(value, str):  # a table's cell
+            value = value.split()
+        if not isinstance(value, list) or any(isinstance(item, list | Mapping | None) for item in value):
+            raise Unusable(f"`{column}` is not a list of words")
+        found[column] = [str(item) for item in value]
+    return found
+
+
+def source_target(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """A text and what it should become."""
+    return {"source": row["source"], "target": row["target"]}
+
+
+def image(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """A picture's path and its label."""
+    digest = {"sha256": row["sha256"]} if row.get("sha256") else {}
+    return {"image": row["image"], **digest, "label": as_label(row["label"])}
+
+
+def as_turns(turns: Any, column: str) -> list[dict[str, Any]]:
+    """Turns in OpenAI's spelling, from theirs or from ShareGPT's.
+
+    Raises:
+        Unusable: naming the turn.
+    """
+    if isinstance(turns, str) and turns.lstrip().startswith("["):  # a table's cell
+        try:
+            turns = json.loads(turns)
+        except ValueError:
+            raise Unusable(f"`{column}` is text that is not a list of turns") from None
+    if not isinstance(turns, list) or not turns:
+        raise Unusable(f"`{column}` is not a list of turns")
+    return [_as_turn(turn, number) for number, turn in enumerate(turns, start=1)]
+
+
+def _as_turn(turn: Any, number: int) -> dict[str, Any]:
+    if not isinstance(turn, Mapping):
+        raise Unusable(f"turn {number} is {kind(turn)}, not an object")
+    named, worded = ("from", "value") if "from" in turn and "role" not in turn else ("role", "content")
+    role, content = turn.get(named), turn.get(worded)
+    if role is None or (worded not in turn and not turn.get("tool_calls")):
+        raise Unusable(f"turn {number} lacks `{named}` or `{worded}`")
+    kept = {name: turn[name] for name in KEPT if turn.get(name) is not None}
+    if role == "function_call":
+        role, content, kept = "assistant", None, {**kept, "tool_calls": _calls(content, number)}
+    role = ROLE_NAMES.get(role, role) if isinstance(role, str) else role
+    if role not in ROLES:
+        hint = did_you_mean(str(role), ROLES)
+        raise Unusable(f'turn {number} has the role "{role}", not one of {", ".join(ROLES)}.{hint}')
+    if isinstance(content, list):
+        content = _parts(content, number)
+    if not isinstance(content, str) and not (content is None and kept.get("tool_calls")):
+        raise Unusable(f"the content of turn {number} is {kind(content)}, not text")
+    return {"role": role, "content": content, **kept, **_weight(turn, number)}
+
+
+def _weight(turn: Row, number: int) -> dict[str, int]:
+    for name in WEIGHTS:
+        if turn.get(name) is not None:
+            if turn[name] not in (0, 1):  # False and True among them
+                raise Unusable(f"`{name}` of turn {number} is {turn[name]!r}, neither 0 nor 1")
+            return {"weight": int(turn[name])}
+    return {}
+
+
+def _parts(parts: Sequence[Any], number: int) -> str:
+    texts = []
+    for part in parts:
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if not isinstance(text, str):
+            raise Unusable(f"turn {number} holds parts that are not text")
+        texts.append(text)
+    return "".join(texts)
+
+
+def _calls(content: Any, number: int) -> list[dict[str, Any]]:
+    try:
+        called = json.loads(content) if isinstance(content, str) else content
+    except ValueError:
+        called = None
+    calls = called if isinstance(called, list) else [called]
+    if not calls or not all(isinstance(call, Mapping) and "name" in call for call in calls):
+        raise Unusable(f"the function call of turn {number} is not an object with a `name`")
+    return [{"type": "function", "function": dict(call)} for call in calls]
+
+
+def _tools(row: Row) -> dict[str, Any]:
+    tools = row.get("tools")
+    if tools is None or tools == "":
+        return {}
+    if isinstance(tools, str):
+        try:
+            tools = json.loads(tools)
+        except ValueError:
+            raise Unusable("`tools` is text that is not JSON") from None
+    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise Unusable("`tools` is not a list of objects")
+    return {"tools": tools} if tools else {}
+
+
+def _turns_or_text(row: Row, column: str, role: str) -> list[dict[str, Any]]:
+    value = row.get(column)
+    if isinstance(value, Mapping):  # LLaMA-Factory's single turn
+        value = [value]
+    return as_turns(value, column) if isinstance(value, list) else [_turn(role, _text(row, column))]
+
+
+def _system(row: Row) -> list[dict[str, Any]]:
+    return [_turn("system", _text(row, "system"))] if row.get("system") else []
+
+
+def _history(row: Row) -> list[dict[str, Any]]:
+    turns = []
+    for pair in row.get("history") or ():
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise Unusable("`history` is not a list of [question, answer]")
+        turns += [_turn("user", pair[0]), _turn("assistant", pair[1])]
+    return turns
+
+
+def _instruction(row: Row) -> str:
+    extra = "\n\n" + _text(row, "input") if row.get("input") else ""
+    return _text(row, "instruction") + extra
+
+
+def _liked(row: Row) -> bool:
+    value = row["label"]
+    word = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip().lower()
+    if not re.fullmatch("true|false|1|0|yes|no", word):
+        raise Unusable(f"the label {str(value)[:40]!r} is neither true nor false")
+    return word in ("true", "1", "yes")
+
+
+def _turn(role: str, content: str) -> dict[str, Any]:
+    return {"role": role, "content": content}
+
+
+def _text(row: Row, column: str) -> str:
+    value = row.get(column)
+    if not isinstance(value, str):
+        raise Unusable(f"`{column}` is {kind(value)}, not text")
+    return value

@@ -1,0 +1,117 @@
+"""The ledger: every row that came in ends as exactly one of seven things, and the counts add up.
+
+ledger.note(file, line, "truncated", "12 tokens lost")  ->  ledger.counts()  ->  {"kept": 998, "truncated": 1, ...}
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from weitiao.core.errors import fault
+
+# What a row can end as, from the least to the most that happened to it; "kept" as it was is none of them.
+STATUSES = ("repaired", "truncated", "duplicate", "dropped", "quarantined")
+LOST = ("dropped", "quarantined")
+SHOWN = 8  # rows named in an error; the ledger has them all
+
+
+@dataclass
+class Ledger:
+    """What became of every row; only rows that were not kept as they were have a line of their own."""
+
+    files: list[dict[str, Any]] = field(default_factory=list)
+    total: int = 0
+    split: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    tokens: dict[str, Any] = field(default_factory=dict)
+    leaks: dict[str, int] = field(default_factory=dict)
+    """Groups of equal or nearly equal rows that the split kept together, and rows it took out of training."""
+    made: dict[str, Any] = field(default_factory=dict)
+    """Rows that augmentation added; they are no input and stand outside the counts."""
+    _fates: dict[tuple[str, int], tuple[str, list[str]]] = field(default_factory=dict, repr=False)
+    _raw: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
+
+    def note(self, file: str, line: int, status: str, reason: str, *, raw: Any = None) -> None:
+        """Something happened to a row; the gravest thing is what it ends as, and every reason stays.
+
+        Args:
+            raw: the row itself, for the quarantine.
+        """
+        before, reasons = self._fates.get((file, line), (STATUSES[0], []))
+        self._fates[file, line] = (max(before, status, key=STATUSES.index), [*reasons, reason])
+        if status == "quarantined":
+            self._raw[file, line] = raw
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A line for every row that was not kept as it was, file by file."""
+        order = {file["path"]: number for number, file in enumerate(self.files)}
+        placed = sorted(self._fates.items(), key=lambda fate: (order.get(fate[0][0], -1), fate[0]))
+        return [
+            {"file": file, "line": line, "status": status, "reason": "; ".join(reasons)}
+            for (file, line), (status, reasons) in placed
+        ]
+
+    def counts(self) -> dict[str, int]:
+        """Rows by what became of them; they add up to the input."""
+        ended = Counter(status for status, _ in self._fates.values())
+        return {
+            "kept": self.total - sum(ended.values()),
+            **{name: ended[name] for name in STATUSES if ended[name]},
+        }
+
+    def lost(self) -> list[dict[str, Any]]:
+        """The rows that nothing will learn from."""
+        return [row for row in self.rows if row["status"] in LOST]
+
+    def quarantine(self) -> list[dict[str, Any]]:
+        """The rows set aside, as they came, with the reason: to be mended and brought back."""
+        return [
+            {**row, "row": self._raw[row["file"], row["line"]]}
+            for row in self.rows
+            if row["status"] == "quarantined"
+        ]
+
+    def refuse_losses(self, fraction: float) -> None:
+        """Stop when more rows were lost than the recipe accepts.
+
+        Raises:
+            WeitiaoError: `lost_rows`, naming the first of them and the setting that accepts the loss.
+        """
+        lost = self.lost()
+        if len(lost) > fraction * self.total:
+            accepts = math.ceil(1e4 * len(lost) / self.total) / 1e4
+            raise fault(
+                "lost_rows",
+                count=len(lost),
+                total=self.total,
+                rows=named_rows(lost),
+                fraction=f"{fraction:g}",
+                accepts=f"{accepts:g}",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ledger as it is written to `data/ledger.json`."""
+        return {
+            "files": self.files,
+            "total": self.total,
+            "counts": self.counts(),
+            "split": self.split,
+            "labels": self.labels,
+            "tokens": self.tokens,
+            "leaks": self.leaks,
+            "made": self.made,
+            "rows": self.rows,
+        }
+
+
+def named_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The first of them, a line each, as errors say it."""
+    named = "\n".join(f"  {row['file']} line {row['line']}: {row['reason']}" for row in rows[:SHOWN])
+    return named + (
+        f"\n  ... and {len(rows) - SHOWN} more (`weitiao data check` lists them)" if len(rows) > SHOWN else ""
+    )

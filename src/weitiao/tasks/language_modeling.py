@@ -1,0 +1,92 @@
+"""Language modelling: every word of a text is learnt (continued pretraining on one's own texts).
+
+{"text": "Once upon a time ..."}  ->  {"loss": 212.4, "tokens": 61}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from weitiao.core.contracts import Batch, Example, Record, Shape, Task
+from weitiao.core.registry import register
+from weitiao.data.chat import IGNORE
+from weitiao.data.shapes import PLAIN
+from weitiao.tasks import packed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SAMPLE = 512  # texts tokenised at once
+
+
+@register("task", "language_modeling")
+@dataclass(frozen=True)
+class LanguageModeling(Task):
+    """Go on as the texts do."""
+
+    summary: ClassVar[str] = "every word of plain texts (continued pretraining)"
+    shape: ClassVar[Shape] = PLAIN
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    peft_task_type: ClassVar[str] = "CAUSAL_LM"
+    judge: ClassVar[str] = "likelihood"
+    measures: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
+    primary: ClassVar[str] = "perplexity"
+    higher_is_better: ClassVar[bool] = False
+    packs: ClassVar[bool] = True
+    splits: ClassVar[bool] = True
+    generates: ClassVar[bool] = True
+
+    def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
+        """Ids of the text and an end token; the first token has nothing before it to be predicted from."""
+        records = iter(records)
+        while part := list(islice(records, SAMPLE)):
+            for ids in _ids([record.values["text"] for record in part], processor):
+                trained, lost = min(len(ids), limit) - 1, max(0, len(ids) - limit)
+                labels = [IGNORE, *ids[1:limit]]
+                yield Example(
+                    {"input_ids": ids[:limit], "labels": labels},
+                    trained=max(0, trained),
+                    tokens_lost=lost,
+                    trained_lost=lost,
+                )
+
+    def windows(self, record: Record, processor: Any, *, limit: int) -> list[Example]:
+        """The text in consecutive pieces."""
+        (ids,) = _ids([record.values["text"]], processor)
+        return packed.windows(ids, [IGNORE, *ids[1:]], limit=limit)
+
+    def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
+        """The rows end to end (`packed.collate`)."""
+        return packed.collate(examples, rows)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy, summed over the tokens."""
+        return packed.token_losses(model, batch).sum()
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
+        """Summed loss and number of predicted tokens of each row."""
+        return packed.row_losses(model, batch)
+
+    def measure(
+        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
+    ) -> dict[str, float]:
+        """Loss per token and its exponential."""
+        return packed.likelihood(predictions)
+
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> str:
+        """The words alone: there are no turns in what was learnt."""
+        return "\n".join(turn["content"] for turn in turns)
+
+    def reference(self, record: Record) -> dict[str, Any]:
+        """The text's beginning as a prompt, and the rest."""
+        text = record.values["text"]
+        return {"prompt": [{"role": "user", "content": text[:80]}], "reference": text[80:]}
+
+
+def _ids(texts: Sequence[str], processor: Any) -> list[list[int]]:
+    ends = [] if processor.eos_token_id is None else [processor.eos_token_id]
+    options = {"add_special_tokens": False, "verbose": False, "return_attention_mask": False}
+    return [ids + ends for ids in processor(list(texts), **options)["input_ids"]]

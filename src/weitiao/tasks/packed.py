@@ -1,0 +1,97 @@
+"""Rows of tokens end to end in one sequence, and the loss of those that are learnt: what language tasks share.
+
+    [Example(input_ids, labels)]  ->  collate  ->  Batch(ids (1, T), positions (1, T), targets (N,))  ->  token_losses (N,)
+
+Positions that start again at 0 keep attention inside each row (`models.attention`; Transformers' own attention
+derives a mask from them), and logits are computed at the learnt positions only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weitiao.core.contracts import Batch, Example
+from weitiao.data.chat import IGNORE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def cut(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> Example:
+    """The first `limit` tokens of a row, and what is lost with the others."""
+    lost = labels[limit:]
+    return Example(
+        {"input_ids": ids[:limit], "labels": labels[:limit]},
+        trained=sum(label != IGNORE for label in labels[:limit]),
+        tokens_lost=len(lost),
+        trained_lost=sum(label != IGNORE for label in lost),
+    )
+
+
+def windows(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> list[Example]:
+    """All tokens of a row in examples of at most `limit`; each goes on where the one before it ended.
+
+    The last token of a window opens the next one, as what its first learnt token is predicted from: so every learnt
+    token is learnt exactly once.  Windows in which nothing is learnt are left out.
+    """
+    found = []
+    for start in range(0, max(1, len(ids) - 1), limit - 1):
+        part = [IGNORE, *labels[start + 1 : start + limit]] if start else list(labels[:limit])
+        example = cut(ids[start : start + limit], part, limit=limit)
+        found += [example] if example.trained else []
+    return found
+
+
+def collate(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+    """The rows end to end: ids (1, T), positions (1, T); targets (N,) and where they are predicted from (N,)."""
+    import torch
+
+    sizes = np.array([len(example) for example in examples])
+    ids, labels = (
+        np.concatenate([np.asarray(example.inputs[name], dtype=np.int64) for example in examples])
+        for name in ("input_ids", "labels")
+    )
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    learnt = np.flatnonzero(labels != IGNORE)
+    inputs = {
+        # The names under which Transformers hands bounds of packed rows on to attention.
+        "cu_seq_lens_q": torch.from_numpy(bounds),
+        "input_ids": torch.from_numpy(ids)[None],
+        "position_ids": torch.from_numpy(np.arange(len(ids)) - np.repeat(bounds[:-1], sizes))[None],
+        "logits_to_keep": torch.from_numpy(learnt - 1),
+    }
+    owner = torch.from_numpy(np.repeat(np.arange(len(examples)), sizes)[learnt])
+    extra = {"owner": owner, "rows": len(examples)}
+    targets = torch.from_numpy(labels[learnt])
+    return Batch(inputs, targets, len(learnt), list(rows), tokens=len(ids), padding=0, extra=extra)
+
+
+def token_losses(model: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy of every learnt token (N,)."""
+    from torch.nn import functional as F
+
+    # No cache: it would make Transformers skip the packed mask, and nothing is generated here.
+    logits_NV = model(**batch.inputs, use_cache=False).logits[0].float()
+    return F.cross_entropy(logits_NV, batch.target, reduction="none")
+
+
+def row_losses(model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
+    """Summed loss and number of learnt tokens of each row."""
+    import torch
+
+    losses_N = token_losses(model, batch).double()
+    owner_N = batch.extra["owner"].to(losses_N.device)
+    sums_B = torch.zeros(batch.extra["rows"], dtype=torch.float64, device=losses_N.device)
+    sums_B.index_add_(0, owner_N, losses_N)
+    counts_B = torch.bincount(owner_N, minlength=batch.extra["rows"])
+    return [{"loss": a, "tokens": b} for a, b in zip(sums_B.tolist(), counts_B.tolist(), strict=True)]
+
+
+def likelihood(predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Loss per learnt token and its exponential."""
+    loss = sum(p["loss"] for p in predictions) / sum(p["tokens"] for p in predictions)
+    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}  # exp(710) overflows
