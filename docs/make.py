@@ -1,6 +1,6 @@
 """The pages that are made from the code, so that they cannot drift from it.
 
-    Recipe, registry, formats  ->  python docs/make.py  ->  docs/recipe.md  docs/methods.md  docs/tasks.md
+    Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,methods,tasks,formats}.md
 
 `tests/test_readme.py` fails when a page is not what this script writes.  The other pages are written by hand.
 """
@@ -19,8 +19,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from weitiao.core import registry
+from weitiao.core.contracts import Shape
 from weitiao.core.recipe import RENAMED, Recipe
 from weitiao.data.formats import FORMATS
+from weitiao.data.shapes import SHAPES
 
 HERE = Path(__file__).parent
 MADE = "<!-- Made by `python docs/make.py`; do not edit by hand. -->"
@@ -32,6 +34,19 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "prompt_completion": {"prompt": "2 + 2?", "completion": "Four."},
     "alpaca": {"instruction": "Add the numbers.", "input": "2, 2", "output": "Four."},
+    "sharegpt": {"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "Four."}]},
+    "multi_label": {"text": "A sad and funny film.", "labels": ["comedy", "drama"]},
+    "regression": {"text": "A film to see twice.", "label": 4.5},
+    "text": {"text": "Once upon a time there was a film."},
+    "preference": {"prompt": "2 + 2?", "chosen": "Four.", "rejected": "Five."},
+    "kto": {"prompt": "2 + 2?", "completion": "Four.", "label": True},
+    "kto_messages": {
+        "messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "Five."}],
+        "label": False,
+    },
+    "tags": {"tokens": ["Ada", "lived", "in", "London"], "tags": ["B-PER", "O", "O", "B-LOC"]},
+    "source_target": {"source": "Good morning.", "target": "Guten Morgen."},
+    "image": {"image": "photos/17.png", "label": "cat"},
 }
 TYPES = {
     "string": "text",
@@ -51,7 +66,12 @@ BOUNDS = {
 
 def pages() -> dict[str, str]:
     """File name -> its text."""
-    return {"recipe.md": recipe_page(), "methods.md": methods_page(), "tasks.md": tasks_page()}
+    return {
+        "recipe.md": recipe_page(),
+        "methods.md": methods_page(),
+        "tasks.md": tasks_page(),
+        "formats.md": formats_page(),
+    }
 
 
 def recipe_page() -> str:
@@ -141,15 +161,6 @@ def tasks_page() -> str:
         entry = registry.entry("task", name)
         kind = entry.kind
         better = "higher" if kind.higher_is_better else "lower"
-        formats = [
-            {
-                "format": f"`{shape}`",
-                "columns": ", ".join(f"`{column}`" for column in FORMATS[shape].needs),
-                "may have": ", ".join(f"`{column}`" for column in FORMATS[shape].may_have) or "-",
-                "for example": f"`{json.dumps(ROWS[shape], ensure_ascii=False)}`" if shape in ROWS else "-",
-            }
-            for shape in kind.formats
-        ]
         parts += [
             f"## `{name}`",
             f"{inspect.getdoc(kind)}",
@@ -163,7 +174,7 @@ def tasks_page() -> str:
                 ]
             ),
             "Rows:",
-            _table(formats),
+            _formats(kind.shape),
             _settings(entry),
         ]
     return _page(
@@ -172,6 +183,45 @@ def tasks_page() -> str:
         "whose columns are called otherwise is read with `data.columns: {ours: theirs}`; CSV, TSV, JSON and JSONL "
         "files are read.",
         *parts,
+    )
+
+
+def formats_page() -> str:
+    """The row formats, by the shape that they give."""
+    parts = []
+    for shape in SHAPES:
+        holds = [{"column": f"`{column}`", "holds": what} for column, what in shape.columns.items()]
+        many = {"many": ", with several labels", "number": ", with a number"}.get(
+            getattr(shape, "label", ""), ""
+        )
+        learns = [
+            name for name in registry.names("task") if registry.build("task", {"name": name}).shape == shape
+        ]
+        used = (
+            f"Learnt by the task {' and '.join(f'`{name}`' for name in learns)}." if learns else ONLY_CHECKED
+        )
+        parts += [f"## {shape.name}{many}", f"{inspect.getdoc(shape)}", used, _formats(shape), _table(holds)]
+    return _page(
+        "# Row formats: what a row may look like",
+        "A file's format is recognised by the names of its columns, or named with `data.format`. Columns that are "
+        "called otherwise are mapped with `data.columns: {ours: theirs}`; when a name is close, the error says "
+        "which column was probably meant. Each format gives one shape, and a task learns from one shape.",
+        *parts,
+    )
+
+
+ONLY_CHECKED = "No task learns from these rows yet; `weitiao data check` reads and checks them."
+
+
+def _formats(shape: Shape) -> str:
+    return _table(
+        {
+            "format": f"`{name}`",
+            "columns": ", ".join(f"`{column}`" for column in FORMATS[name].needs),
+            "may have": ", ".join(f"`{column}`" for column in FORMATS[name].may_have) or "-",
+            "for example": f"`{json.dumps(ROWS[name], ensure_ascii=False)}`",
+        }
+        for name in shape.formats
     )
 
 
@@ -228,7 +278,8 @@ def _type(field: Mapping[str, Any]) -> str:
     if "const" in field:
         return f"`{field['const']}`"
     if field.get("type") == "array":
-        return f"list of {TYPES[field['items']['type']]}s"
+        items = field["items"]
+        return f"list of {_type(items)}" if "enum" in items else f"list of {TYPES[items['type']]}s"
     bounds = [words.format(_plain(field[bound])) for bound, words in BOUNDS.items() if bound in field]
     return ", ".join([TYPES[field["type"]], *bounds])
 

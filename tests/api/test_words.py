@@ -201,7 +201,11 @@ def test_rows_that_are_cut_or_dropped_stand_in_the_ledger(classify, tmp_path, re
     assert ledger["counts"]["truncated"] > 0
     assert sum(ledger["counts"].values()) == ledger["total"] == 200
     dropped = wt.train(
-        classify(max_steps=1, data={"max_length": 8, "overlong": "drop"}, output_dir=str(tmp_path / "d"))
+        classify(
+            max_steps=1,
+            data={"max_length": 8, "overlong": "drop", "max_dropped_fraction": 0.9},
+            output_dir=str(tmp_path / "d"),
+        )
     )
     counts = json.loads((dropped.path / "data" / "ledger.json").read_text())["counts"]
     assert counts["dropped"] == ledger["counts"]["truncated"]

@@ -98,10 +98,10 @@ DATA = {
     "latin-1": ("text,label\nfine,1\ncafé,0\n".encode("latin-1"), "bad_encoding", "reviews.csv line 3", "utf-8 or gb18030"),
     "binary": (b"PK\x03\x04\0\0\xff\xfe", "bad_encoding", "reviews.csv line 1"),
     "mixed labels": ("text,label\na,pos\nb,neg\nc,1\nd,pos\n", "mixed_labels", "(1)", "(pos, neg)", "line 4"),
-    "extra comma": ("text,label\na,1\nb, c,0\nd,1\n", "bad_rows", "1 of 3", "line 3: 3 cells", "data.bad_rows=skip"),
-    "missing label": ("text,label\na,1\nb,\nc,0\n", "bad_rows", "line 3: the label is missing"),
-    "empty text": ("text,label\na,1\n ,1\nc,0\n", "bad_rows", "line 3: the text is empty"),
-    "two labels for a text": ("text,label\na,1\nA,0\n", "bad_rows", "line 2", 'labelled "1" here and "0"'),
+    "extra comma": ("text,label\na,1\nb, c,0\nd,1\n", "lost_rows", "1 of 3", "line 3: 3 cells", "data.max_dropped_fraction=0.3334"),
+    "missing label": ("text,label\na,1\nb,\nc,0\n", "lost_rows", "line 3: the label is missing"),
+    "empty text": ("text,label\na,1\n ,1\nc,0\n", "lost_rows", "line 3: the text is empty"),
+    "two labels for a text": ("text,label\na,1\nA,0\nb,0\n", "lost_rows", "line 2", 'labelled "1" here and "0"'),
     "open quote": ('text,label\na,1\n"b,0\nc,1\n', "open_quote", "reviews.csv line 3"),
 }  # fmt: skip
 
@@ -118,8 +118,8 @@ def test_a_table_that_cannot_be_learnt_from(case, weitiao):
 
 
 JSONL = {
-    "corrupt line": ('{"prompt": "a", "completion": "b"}\n{"prompt"\n', "bad_rows", "line 2: not JSON"),
-    "cut line": ('{"prompt": "a", "completion": "b"}\n{"prompt": "a", "comp', "bad_rows", "line 2: not JSON"),
+    "corrupt line": ('{"prompt": "a", "completion": "b"}\n{"prompt"\n', "lost_rows", "line 2: not JSON"),
+    "cut line": ('{"prompt": "a", "completion": "b"}\n{"prompt": "a", "comp', "lost_rows", "line 2: not JSON"),
     "content null": ('{"messages": [{"role": "assistant", "content": null}]}', "bad_rows", "turn 1 is missing, not text"),
     "no answer": ('{"messages": [{"role": "user", "content": "hi"}]}', "bad_rows", "no assistant turn"),
     "no known column": ('{"q": "a", "a": "b"}', "unknown_row_format", "q, a"),
@@ -138,11 +138,13 @@ def test_conversations_that_cannot_be_learnt_from(case, weitiao, llama):
 
 
 def test_correcting_the_table_is_all_that_is_needed(weitiao):
-    """The way out of `bad_rows`, pasted: the same folder, another recipe."""
+    """The way out of `lost_rows`, pasted: the same folder, another recipe."""
     with Path("reviews.csv").open("a") as file:
         file.write("one, comma too many,good\n")
-    refused(weitiao("train", "recipe.yaml"), "bad_rows", "1 of 61", "line 62", "data.bad_rows=skip")
-    said = weitiao("train", "recipe.yaml", "data.bad_rows=skip", "--json")
+    refused(
+        weitiao("train", "recipe.yaml"), "lost_rows", "1 of 61", "line 62", "data.max_dropped_fraction=0.0164"
+    )
+    said = weitiao("train", "recipe.yaml", "data.max_dropped_fraction=0.0164", "--json")
     assert said.exit == 0
     assert json.loads(said.out)["run"] == "run"
 
@@ -454,7 +456,7 @@ def test_predict_needs_texts(weitiao, monkeypatch):
     Path("new.csv").write_text("review\nfine\n")
     refused(weitiao("predict", "run", "--file", "new.csv"), "missing_column", 'Did you mean "review"?')
     Path("new.csv").write_text("text\nfine\n \n")
-    refused(weitiao("predict", "run", "--file", "new.csv"), "bad_rows", "line 3: the text is empty")
+    refused(weitiao("predict", "run", "--file", "new.csv"), "lost_rows", "line 3: the text is empty")
     Path("new.txt").write_bytes(b"fine\ncaf\xe9\n")
     refused(weitiao("predict", "run", "--file", "new.txt"), "bad_encoding", "new.txt line 2")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"fine\ncaf\xe9\n")))

@@ -204,7 +204,7 @@ def test_methods_and_tasks_are_listed_with_their_settings(weitiao):
     assert methods["lora"]["settings"]["r"] == 16
     assert all(entry["summary"] and entry["learning_rate"] > 0 for entry in methods.values())
     tasks = {entry["name"]: entry for entry in json.loads(weitiao("tasks", "--json").out)}
-    assert tasks["sft"]["formats"] == ["messages", "prompt_completion", "alpaca"]
+    assert tasks["sft"]["formats"] == ["messages", "sharegpt", "alpaca", "prompt_completion"]
 
 
 def test_models_say_licence_size_and_use(weitiao):
@@ -326,8 +326,8 @@ def test_data_check_counts_and_leaves_3_when_rows_are_bad(weitiao):
     said = weitiao("data", "check", "a.csv", "--json")
     found = json.loads(said.out)
     assert said.exit == 3
-    assert found["counts"] == {"kept": 2, "duplicate": 1, "dropped": 1}
-    assert [(row["line"], row["status"]) for row in found["rows"]] == [(3, "duplicate"), (4, "dropped")]
+    assert found["counts"] == {"kept": 2, "duplicate": 1, "quarantined": 1}
+    assert [(row["line"], row["status"]) for row in found["rows"]] == [(3, "duplicate"), (4, "quarantined")]
     said = weitiao("data", "check", "a.csv")
     assert said.exit == 3
     assert "a.csv line 4: dropped: the text is empty" in said.out

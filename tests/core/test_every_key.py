@@ -8,6 +8,7 @@ A new key needs a line in `ROWS` (or a test of its own, named with `@own`); unti
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,35 @@ def lab(bert, llama, tmp_path_factory) -> Lab:
         "two_formats": write_jsonl(
             folder / "both.jsonl",
             [{"instruction": f"the {row['prompt']}", "output": "great", **row} for row in talk],
+        ),
+        "near": write_csv(
+            folder / "near.csv",
+            rows
+            + [
+                {"text": f"{row['text']} quite", "label": row["label"]}
+                for row in rows
+                if len(row["text"]) > 40
+            ],
+        ),
+        "few_words": write_csv(folder / "few.csv", reviews(20, seed=5)),
+        "marked": write_csv(
+            folder / "marked.csv",
+            [
+                {
+                    **row,
+                    "user": f"u{i // 8}",
+                    "day": f"2026-{1 + i % 9:02d}-01",
+                    "part": ("train", "train", "val", "test")[i % 4],
+                }
+                for i, row in enumerate(rows)
+            ],
+        ),
+        "spaced": write_csv(
+            folder / "spaced.csv", [{**row, "text": f"{row['text']}  {row['text']}"} for row in rows]
+        ),
+        "misspelt": write_csv(
+            folder / "misspelt.csv",
+            [{**row, "label": "godo" if i == 1 else row["label"]} for i, row in enumerate(rows)],
         ),
         "repeated": write_csv(folder / "repeated.csv", rows + rows[:10]),
         "blank": write_csv(folder / "blank.csv", [*rows, {"text": " ", "label": "good"}]),
@@ -171,13 +201,27 @@ ROWS = {
     "method": Row("head", lambda run: run.results["trainable"]["trained"]),
     "data.train": Row("{other_words}", locked_rows),
     "data.columns": Row("{{text: review}}", locked_rows, also=("data.train={two_texts}",)),
-    "data.format": Row("alpaca", locked_rows, also=("data.train={two_formats}",), kind="chat"),
+    "data.format": Row("prompt_completion", locked_rows, also=("data.train={two_formats}",), kind="chat"),
     "data.encoding": Row("latin-1", locked_rows, also=("data.train={gbk}",)),
     "data.duplicates": Row(
         "keep", ledger("counts"), {"kept": 80, "duplicate": 10}, {"kept": 90}, also=("data.train={repeated}",)
     ),
+    "data.validation": Row("{few_words}", lambda run: ledger("split")(run)["validation"], 12, 20),
+    "data.test": Row("{few_words}", lambda run: ledger("split")(run)["test"], 12, 20),
+    "data.weights": Row("[2, 0.5]", lambda run: len(losses(run)), 18, 23, ("data.train=[{words}, {other_words}]", "train.num_train_epochs=1", "train.max_steps=null", "data.split={{validation: 0.1, test: 0.0}}", "data.near_duplicates=keep")),
+    "data.bad_rows": Row("drop", lambda run: set(ledger("counts")(run)), {"kept", "quarantined"}, {"kept", "dropped"}, ("data.train={blank}", "data.max_dropped_fraction=0.1")),
+    "data.near_duplicates": Row("drop", lambda run: set(ledger("counts")(run)), {"kept"}, {"kept", "duplicate"}, ("data.train={near}",)),
+    "data.near_duplicate_threshold": Row("1.0", lambda run: ledger("leaks")(run)["groups"], also=("data.train={near}",), after=0),
+    "data.clean": Row("[whitespace]", ledger("counts"), {"kept": 80}, {"kept": 0, "repaired": 80}, ("data.train={spaced}",)),
+    "data.relabel": Row("{{godo: good}}", lambda run: len(ledger("labels")(run)["train"]), 3, 2, ("data.train={misspelt}", "data.split={{test: 0, validation: 0, stratify: false}}", "train.eval_strategy=no")),
+    "data.split.group_by": Row("user", locked_rows, also=("data.train={marked}",)),
+    "data.split.time": Row("day", lambda run: sorted(locked_rows(run)), also=("data.train={marked}",)),
+    "data.split.column": Row("part", ledger("split"), {"train": 56, "validation": 12, "test": 12}, {"train": 40, "validation": 20, "test": 20}, ("data.train={marked}",)),
+    "data.split.folds": Row("5", lambda run: ledger("split")(run)["validation"], 12, 14),
+    "data.split.fold": Row("1", lambda run: run.folder.json("data/split.json")["validation"], also=("data.split.folds=4",)),
+    "train.max_batch_tokens": Row("40", lambda run: max(a + b for a, b in zip(log(run, "step", "tokens"), log(run, "step", "padding"), strict=True)) <= 40, False, True),
     "data.max_length": Row("8", lambda run: run.folder.json("data/ledger.json")["tokens"]["max"], after=8),
-    "data.overlong": Row("drop", lambda run: set(ledger("counts")(run)), {"kept", "truncated"}, {"kept", "dropped"}, ("data.max_length=8",)),
+    "data.overlong": Row("drop", lambda run: set(ledger("counts")(run)), {"kept", "truncated"}, {"kept", "dropped"}, ("data.max_length=8", "data.max_dropped_fraction=1")),
     "data.split.validation": Row("0.3", lambda run: ledger("split")(run)["validation"], 12, 24),
     "data.split.test": Row("0.3", lambda run: ledger("split")(run)["test"], 12, 24),
     "data.split.stratify": Row("false", ledger("labels"), also=("seed=3",)),
@@ -242,12 +286,24 @@ def test_no_run_is_told_apart_by_chance(lab):
     assert locked_rows(lab.run()) == locked_rows(lab.run("train.max_steps=4"))
 
 
-@own("data.bad_rows")
-def test_bad_rows(lab):
-    with pytest.raises(WeitiaoError, match="bad_rows"):
+@own("data.max_dropped_fraction")
+def test_how_many_rows_may_be_lost(lab):
+    with pytest.raises(WeitiaoError, match="lost_rows") as caught:
         lab.run("data.train={blank}")
-    run = lab.run("data.train={blank}", "data.bad_rows=skip")
-    assert ledger("counts")(run) == {"kept": 80, "dropped": 1}
+    (accepts,) = re.findall(r"data.max_dropped_fraction=([0-9.]+)", caught.value.text("en"))
+    run = lab.run("data.train={blank}", f"data.max_dropped_fraction={accepts}")
+    assert ledger("counts")(run) == {"kept": 80, "quarantined": 1}
+    (row,) = read_lines(run.path / "data" / "quarantine.jsonl")
+    assert (row["line"], row["row"]["text"], row["reason"]) == (82, " ", "the text is empty")
+
+
+@own("data.cache")
+def test_the_cache_of_encoded_rows(lab, monkeypatch, tmp_path):
+    monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path))
+    lab.run("data.cache=false")
+    assert not (tmp_path / "encoded").exists()
+    lab.run("data.cache=true")
+    assert len(list((tmp_path / "encoded").iterdir())) == 3
 
 
 @own("train.per_device_eval_batch_size")

@@ -280,8 +280,8 @@ def test_a_run_that_took_no_step_binds_nobody(tmp_path):
         write_json(path / "facts.json", {"fingerprints": {"data": "old"}})
         write_lines(path / "data" / "rows.jsonl", [{"a": 1}])
     for resume in (False, True):
-        with claim(recipe(path, data={"bad_rows": "skip"}), resume=resume) as folder:
-            assert folder.recipe.data.bad_rows == "skip"
+        with claim(recipe(path, data={"bad_rows": "drop"}), resume=resume) as folder:
+            assert folder.recipe.data.bad_rows == "drop"
             assert folder.json("facts.json") == {}
 
 

@@ -17,7 +17,7 @@ from weitiao.data.check import check
 from weitiao.evaluate.predict import predict
 from weitiao.models import load
 
-MODELS = {"text_classification": "bert", "sft": "llama"}
+MODELS = {"text_classification": "bert", "sft": "llama", "language_modeling": "llama"}
 
 
 def chat_records(rows):
@@ -31,7 +31,8 @@ def chat_records(rows):
 def toy_records(name):
     if name == "sft":
         return chat_records(dialogues(10))
-    return [Record("toy", i, row) for i, row in enumerate(reviews(10), start=1)]
+    rows = [{"text": row["text"]} for row in reviews(10)] if name == "language_modeling" else reviews(10)
+    return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
 
 
 @pytest.fixture(params=registry.names("task"))
@@ -58,7 +59,7 @@ def test_missing_columns_are_refused_by_name(name, tmp_path):
     file = tmp_path / "rows.csv"
     file.write_text("colour,size\nred,3\nblue,4\n", encoding="utf-8")
     with pytest.raises(WeitiaoError) as caught:
-        check(Data(train=[str(file)]), registry.build("task", {"name": name}))
+        check(Data(train=[str(file)]), registry.build("task", {"name": name}).shape)
     assert caught.value.code in ("missing_column", "unknown_row_format")
     assert "colour" in str(caught.value)
 
@@ -217,5 +218,5 @@ def test_rows_that_ask_the_same_count_as_one_group_but_not_as_one_row():
     a, b = chat_records(
         [{"prompt": "the film", "completion": "great"}, {"prompt": "the film", "completion": "dull"}]
     )
-    assert task.group(a) == task.group(b)
-    assert task.key(a) != task.key(b)
+    assert task.shape.group(a.values) == task.shape.group(b.values)
+    assert task.shape.key(a.values) != task.shape.key(b.values)

@@ -60,8 +60,7 @@ RENAMED = {
     "skip_bad_rows": "data.max_dropped_fraction",
     "streaming": "nothing (files larger than memory are read as any other)",
     "packing": "nothing (sft always packs rows end to end)",
-    "dataset_text_field": "data.columns.text",
-    "group_by": "data.split.group_by",
+    "dataset_text_field": "data.columns: {text: NAME}",
     "interleave_probs": "data.weights",
     "mask_history": "data.columns, or `weight: 0` on the turns that are not to be learnt",
 }

@@ -80,9 +80,12 @@ class Ledger:
         """Stop when more rows were lost than the recipe accepts.
 
         Raises:
-            WeitiaoError: `lost_rows`, naming the first of them and the setting that accepts the loss.
+            WeitiaoError: `lost_rows`, naming the first of them and the setting that accepts the loss; `bad_rows`
+                when no row at all would be left.
         """
         lost = self.lost()
+        if lost and len(lost) == self.total:
+            raise fault("bad_rows", count=len(lost), total=self.total, rows=named_rows(lost))
         if len(lost) > fraction * self.total:
             accepts = math.ceil(1e4 * len(lost) / self.total) / 1e4
             raise fault(

@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from weitiao.core.contracts import Record
 
@@ -27,36 +28,27 @@ class Rows(Sequence[Record]):
     """Records in order, written once and read at will."""
 
     def __init__(self, records: Iterable[Record] = ()):
-        self._file: IO[bytes] = tempfile.TemporaryFile(buffering=BUFFERED)  # noqa: SIM115
-        self._bounds = array("q", [0])
-        self._names: dict[str, int] = {}
+        self._store = _Store()
         self._picked: np.ndarray | None = None
-        self._flushed = 0
         for record in records:
             self.append(record)
 
     def append(self, record: Record) -> None:
         """Add a record at the end; a view made by `take` takes none."""
         assert self._picked is None
-        name = self._names.setdefault(record.file, len(self._names))
-        line = json.dumps([name, record.line, record.values], ensure_ascii=False).encode(
-            "utf-8", "surrogatepass"
-        )
-        self._file.write(line)
-        self._bounds.append(self._bounds[-1] + len(line))
+        self._store.append(record)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Rows:
         """Some of the rows, in the order asked for."""
         import numpy as np
 
-        view = object.__new__(Rows)
-        view.__dict__ = {**self.__dict__}
         wanted = np.asarray(indices, dtype=np.int64)
-        view._picked = wanted if self._picked is None else self._picked[wanted]
+        view = Rows.__new__(Rows)
+        view._store, view._picked = self._store, wanted if self._picked is None else self._picked[wanted]
         return view
 
     def __len__(self) -> int:
-        return len(self._bounds) - 1 if self._picked is None else len(self._picked)
+        return len(self._store.bounds) - 1 if self._picked is None else len(self._picked)
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
@@ -67,32 +59,51 @@ class Rows(Sequence[Record]):
             return self.take(range(*index.indices(len(self))))
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        name, line, values = json.loads(self._raw(index % len(self)))
-        return Record(list(self._names)[name], line, values)
+        return self._store.record(self._raw(index % len(self)))
 
     def __iter__(self) -> Iterator[Record]:
-        names = list(self._names)
-        for index in range(len(self)):
-            name, line, values = json.loads(self._raw(index))
-            yield Record(names[name], line, values)
+        return (self._store.record(self._raw(index)) for index in range(len(self)))
 
     def _raw(self, index: int) -> bytes:
-        place = index if self._picked is None else int(self._picked[index])
-        start, end = self._bounds[place], self._bounds[place + 1]
-        if end > self._flushed:
-            self._file.flush()
-            self._flushed = self._bounds[-1]
-        return os.pread(self._file.fileno(), end - start, start)
+        return self._store.raw(index if self._picked is None else int(self._picked[index]))
 
     def sha256(self) -> str:
         """A print of the rows' values, in order, wherever they were read from."""
         found = hashlib.sha256()
         for index in range(len(self)):
             raw = self._raw(index)
-            found.update(raw[raw.index(b"{") :] if b"{" in raw else raw)
+            found.update(raw[raw.index(b"{") :])
         return found.hexdigest()
 
 
-def as_rows(records: Iterable[Record] | Rows) -> Rows:
-    """The same records on disk."""
-    return records if isinstance(records, Rows) else Rows(records)
+class _Store:
+    """One JSON text a record, end to end in a file, and where each begins."""
+
+    def __init__(self) -> None:
+        # Closed by the finalizer below, when the last view of it is gone.
+        self.file = tempfile.TemporaryFile(buffering=BUFFERED)  # noqa: SIM115
+        weakref.finalize(self, self.file.close)
+        self.bounds = array("q", [0])
+        self.written = 0
+        self.names: list[str] = []
+        self.numbers: dict[str, int] = {}
+
+    def append(self, record: Record) -> None:
+        if record.file not in self.numbers:
+            self.numbers[record.file] = len(self.names)
+            self.names.append(record.file)
+        content: list[Any] = [self.numbers[record.file], record.line, record.values]
+        line = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        self.file.write(line)
+        self.bounds.append(self.bounds[-1] + len(line))
+
+    def raw(self, index: int) -> bytes:
+        start, end = self.bounds[index], self.bounds[index + 1]
+        if end > self.written:
+            self.file.flush()
+            self.written = self.bounds[-1]
+        return os.pread(self.file.fileno(), end - start, start)
+
+    def record(self, raw: bytes) -> Record:
+        number, line, values = json.loads(raw.decode("utf-8", "surrogatepass"))
+        return Record(self.names[number], line, values)

@@ -19,6 +19,7 @@ from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.registry import register
 from weitiao.data.pack import pad
 from weitiao.data.shapes import LABELLED
+from weitiao.data.tokens import Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -87,9 +88,9 @@ class TextClassification(Task):
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Token ids with the model's special tokens; the end of a long text (of the longer, in a pair) is cut."""
         index = {label: i for i, label in enumerate(self.labels)}
-        records, paired = iter(records), None
+        records, paired, tokens = iter(records), None, Tokens(processor)
         while part := list(islice(records, SAMPLE)):
-            for record, inputs in zip(part, _encoded(part, processor), strict=True):
+            for record, inputs in zip(part, _encoded(part, processor, tokens), strict=True):
                 paired = paired if paired is not None else "text_pair" in record.values
                 if paired != ("text_pair" in record.values):
                     yield Example(
@@ -191,15 +192,16 @@ class TextClassification(Task):
         return {"text": text, "label": None}
 
 
-def _encoded(records: Sequence[Record], processor: Any) -> list[dict[str, list[int]]]:
+def _encoded(records: Sequence[Record], processor: Any, tokens: Tokens) -> list[dict[str, list[int]]]:
     """Whatever the tokenizer gives for texts of any length, at once; token types only where there are two."""
     texts = [_texts(record) for record in records]
     paired = all(len(text) == 2 for text in texts)
     if not paired and any(len(text) == 2 for text in texts):
-        return [found for record in records for found in _encoded([record], processor)]
-    options = {"truncation": False, "verbose": False, "return_attention_mask": False}
+        return [found for record in records for found in _encoded([record], processor, tokens)]
     if not paired:
-        return [{"input_ids": ids} for ids in processor([text for (text,) in texts], **options)["input_ids"]]
+        before, behind = tokens.around()
+        return [{"input_ids": before + ids + behind} for ids in tokens([text for (text,) in texts])]
+    options = {"truncation": False, "verbose": False, "return_attention_mask": False}
     found = processor([list(text) for text in texts], **options)
     return [{name: found[name][place] for name in found} for place in range(len(texts))]
 

@@ -14,6 +14,7 @@ from weitiao.core.contracts import Batch, Example, Record, Shape, Task
 from weitiao.core.registry import register
 from weitiao.data.chat import IGNORE
 from weitiao.data.shapes import PLAIN
+from weitiao.data.tokens import Tokens
 from weitiao.tasks import packed
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ class LanguageModeling(Task):
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Ids of the text and an end token; the first token has nothing before it to be predicted from."""
-        records = iter(records)
+        records, tokens = iter(records), Tokens(processor)
         while part := list(islice(records, SAMPLE)):
-            for ids in _ids([record.values["text"] for record in part], processor):
+            for ids in _ids([record.values["text"] for record in part], processor, tokens):
                 trained, lost = min(len(ids), limit) - 1, max(0, len(ids) - limit)
                 labels = [IGNORE, *ids[1:limit]]
                 yield Example(
@@ -55,7 +56,7 @@ class LanguageModeling(Task):
 
     def windows(self, record: Record, processor: Any, *, limit: int) -> list[Example]:
         """The text in consecutive pieces."""
-        (ids,) = _ids([record.values["text"]], processor)
+        (ids,) = _ids([record.values["text"]], processor, Tokens(processor))
         return packed.windows(ids, [IGNORE, *ids[1:]], limit=limit)
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
@@ -86,7 +87,6 @@ class LanguageModeling(Task):
         return {"prompt": [{"role": "user", "content": text[:80]}], "reference": text[80:]}
 
 
-def _ids(texts: Sequence[str], processor: Any) -> list[list[int]]:
+def _ids(texts: Sequence[str], processor: Any, tokens: Tokens) -> list[list[int]]:
     ends = [] if processor.eos_token_id is None else [processor.eos_token_id]
-    options = {"add_special_tokens": False, "verbose": False, "return_attention_mask": False}
-    return [ids + ends for ids in processor(list(texts), **options)["input_ids"]]
+    return [ids + ends for ids in tokens(texts)]

@@ -1,0 +1,131 @@
+"""Token ids of many texts, each piece between spaces encoded once.
+
+    Tokens(tokenizer)(["the film was the best", ...])  ->  [[464, 2646, ...], ...]
+
+A tokenizer's own work is mostly taking texts apart and looking up words that it has met before.  Most tokenizers never
+put a space behind other characters of one token, so a text's tokens are those of its pieces, cut before each single
+space; the pieces are kept.  Where that does not hold (`_cuts_at_spaces`), the tokenizer gets the whole text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+KEPT = 200_000  # pieces; about 50 MB
+LONGEST = 40  # characters of a piece worth keeping; Chinese has hardly any spaces
+CUT = re.compile(r"(?<=\S)(?= \S)")
+RUN = re.compile(r"\s\s")
+# Pre-tokenizers that end a piece before every single space between two other characters, whatever they are.
+CUTTING = {
+    "BertPreTokenizer",
+    "ByteLevel",
+    "Digits",
+    "Metaspace",
+    "Punctuation",
+    "Whitespace",
+    "WhitespaceSplit",
+}
+
+
+class Tokens:
+    """Encodes texts without special tokens, as `tokenizer(text, add_special_tokens=False)` does."""
+
+    def __init__(self, tokenizer: Any):
+        self._tokenizer = tokenizer
+        self._fast: Any = None
+        self._kept: dict[str, list[int]] = {}
+        if getattr(tokenizer, "is_fast", False):
+            tree = json.loads(tokenizer.backend_tokenizer.to_str())
+            if _cuts_at_spaces(tree):
+                # A copy: what others ask of the tokenizer (to truncate, to pad) stays out of here.
+                self._fast = type(tokenizer.backend_tokenizer).from_str(
+                    json.dumps({**tree, "truncation": None, "padding": None})
+                )
+            marks = [re.escape(token["content"]) for token in tree["added_tokens"]]
+            self._marks = re.compile("|".join(marks) or "(?!)")
+
+    def around(self) -> tuple[list[int], list[int]]:
+        """The special tokens that stand before and behind a single text."""
+        with_them = self._tokenizer("a")["input_ids"]
+        bare = self._tokenizer("a", add_special_tokens=False)["input_ids"]
+        start = next(i for i in range(len(with_them)) if with_them[i : i + len(bare)] == bare)
+        return with_them[:start], with_them[start + len(bare) :]
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of every text."""
+        if self._fast is None:
+            options = {"add_special_tokens": False, "verbose": False, "return_attention_mask": False}
+            return self._tokenizer(list(texts), **options)["input_ids"] if texts else []
+        pieces = [self._pieces(text) for text in texts]
+        kept = self._kept
+        new = list(set(chain.from_iterable(pieces)).difference(kept))
+        found = {
+            piece: encoded.ids
+            for piece, encoded in zip(
+                new, self._fast.encode_batch_fast(new, add_special_tokens=False), strict=True
+            )
+        }
+        if len(kept) + len(found) > KEPT:
+            kept.clear()
+            return self._whole(texts)
+        kept |= found
+        ids = [list(chain.from_iterable(map(kept.__getitem__, parts))) for parts in pieces]
+        for piece in found:
+            if len(piece) > LONGEST:
+                del kept[piece]
+        return ids
+
+    def _whole(self, texts: Sequence[str]) -> list[list[int]]:
+        return [found.ids for found in self._fast.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def _pieces(self, text: str) -> list[str]:
+        # An added token may hold spaces or take those beside it.
+        if self._marks.search(text):
+            return [text]
+        if RUN.search(text):
+            return CUT.split(text)
+        first, *others = text.split(" ")
+        return [first, *[" " + other for other in others]]
+
+
+def _cuts_at_spaces(tree: dict[str, Any]) -> bool:
+    """Does this tokenizer's file say that nothing reaches over a single space?"""
+    steps = tree["pre_tokenizer"] or {"type": None}
+    steps = steps.get("pretokenizers", [steps])
+    # ByteLevel without its pattern cuts nothing by itself.
+    cutting = [
+        s for s in steps if s.get("type") in CUTTING and s.get("use_regex", True) and s.get("split", True)
+    ]
+    # A mark that is looked for in normalised text may be missed in the text as it stands.
+    reaching = [
+        t
+        for t in tree["added_tokens"]
+        if t["normalized"] and (t["lstrip"] or t["rstrip"] or " " in t["content"])
+    ]
+    return len(cutting) == len(steps) and not reaching and _each_for_itself(tree["normalizer"])
+
+
+def _each_for_itself(normalizer: dict[str, Any] | None) -> bool:
+    """Does it change a text piece by piece?  Replacing a pattern may look over spaces, so only certain ones do."""
+    if normalizer is None:
+        return True
+    if normalizer["type"] == "Sequence":
+        return all(map(_each_for_itself, normalizer["normalizers"]))
+    if normalizer["type"] == "Replace":
+        pattern = normalizer["pattern"].get("Regex") or normalizer["pattern"]["String"]
+        # One character, or one out of a class, for another.
+        return len(pattern) == 1 or bool(re.fullmatch(r"\[[^\[\]^]*\]", pattern))
+    return normalizer["type"] in (
+        "BertNormalizer",
+        "Lowercase",
+        "NFC",
+        "NFD",
+        "NFKC",
+        "NFKD",
+        "Nmt",
+        "StripAccents",
+    )
