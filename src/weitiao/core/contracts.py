@@ -80,6 +80,49 @@ class Batch:
         return self
 
 
+class Shape(ABC):
+    """What a converted row holds, and how rows are told apart.  `data.shapes` has them all."""
+
+    name: ClassVar[str]
+    columns: ClassVar[Mapping[str, str]]
+    """Column of a converted row -> what it holds."""
+    formats: ClassVar[tuple[str, ...]]
+    """Row formats (`data.formats`) that give it, the one that is written first."""
+
+    @abstractmethod
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """Why a row cannot be used; empty when it can."""
+
+    @abstractmethod
+    def key(self, values: Mapping[str, Any]) -> str:
+        """The text by which two rows count as the same row."""
+
+    def group(self, values: Mapping[str, Any]) -> str:
+        """The text whose rows stay together on one side of the split."""
+        return self.key(values)
+
+    def stratum(self, values: Mapping[str, Any]) -> str:
+        """The label whose share is kept equal over the splits; empty when there is none."""
+        return ""
+
+    @abstractmethod
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Everything that a person wrote, by its address in the row, such as `messages.0.content`."""
+
+    def with_texts(self, values: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
+        """A copy of the row with the texts at some addresses replaced."""
+        changed = dict(values)
+        for address, text in texts.items():
+            *path, last = address.split(".")
+            node: Any = changed
+            for step in path:
+                place = int(step) if step.isdigit() else step
+                node[place] = node[place].copy()
+                node = node[place]
+            node[int(last) if last.isdigit() else last] = text
+        return changed
+
+
 class Processor(Protocol):
     """A tokenizer as Transformers has it; only what the rooms use."""
 

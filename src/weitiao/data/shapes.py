@@ -1,0 +1,314 @@
+"""What rows hold once they are converted: one class a shape, whatever file or format they came from.
+
+    {"text": "Great film.", "label": "positive"}  ->  LABELLED.key(...), .faults(...), .stratum(...), .texts(...)
+
+A task names the shape that it learns from; the check, the split and the doctor know rows by their shape alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from weitiao.core.contracts import Shape
+
+
+def _text_fault(values: Mapping[str, Any], column: str) -> str:
+    value = values.get(column)
+    if not isinstance(value, str):
+        return f"the {column} is {'missing' if value is None else f'a {type(value).__name__}'}"
+    return "" if value.strip() else f"the {column} is empty"
+
+
+def _turns_fault(turns: Sequence[Mapping[str, Any]], *, column: str = "") -> str:
+    where = f" of `{column}`" if column else ""
+    for number, turn in enumerate(turns, start=1):
+        if not (turn.get("content") or "").strip() and not turn.get("tool_calls"):
+            return f"turn {number}{where} ({turn['role']}) is empty"
+    return ""
+
+
+def _turns_texts(turns: Sequence[Mapping[str, Any]], *, column: str) -> dict[str, str]:
+    return {f"{column}.{i}.content": turn["content"] for i, turn in enumerate(turns) if turn.get("content")}
+
+
+def _turns_key(turns: Sequence[Mapping[str, Any]]) -> str:
+    called = [f" {json.dumps(turn['tool_calls'])}" if turn.get("tool_calls") else "" for turn in turns]
+    return "\n".join(f"{t['role']}: {t.get('content') or ''}{c}" for t, c in zip(turns, called, strict=True))
+
+
+def first_question(turns: Sequence[Mapping[str, Any]]) -> str:
+    """What the user asks first; all turns when the user asks nothing."""
+    return next((turn["content"] for turn in turns if turn["role"] == "user"), _turns_key(turns))
+
+
+@dataclass(frozen=True)
+class Labelled(Shape):
+    """A text, or two, and what it is: one label, several, or a number."""
+
+    label: Literal["one", "many", "number"] = "one"
+
+    name: ClassVar[str] = "labelled"
+    columns: ClassVar[Mapping[str, str]] = {
+        "text": "the text",
+        "text_pair": "a second text, if any",
+        "label": "its label",
+    }
+
+    @property
+    def formats(self) -> tuple[str, ...]:  # type: ignore[override]
+        """One format for each kind of label."""
+        return ({"one": "table", "many": "multi_label", "number": "regression"}[self.label],)
+
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """A text and a label are needed."""
+        found = _text_fault(values, "text")
+        if not found and "text_pair" in values:
+            found = _text_fault(values, "text_pair")
+        label = values.get("label")
+        if found or label is not None:
+            number = not found and self.label == "number"
+            return "the label is not a finite number" if number and not math.isfinite(label) else found
+        return "the label is missing"
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """The text, or both."""
+        return "\n".join(self.texts(values).values())
+
+    def stratum(self, values: Mapping[str, Any]) -> str:
+        """The label; several as one word, a number as none."""
+        label = values.get("label")
+        if label is None or self.label == "number":
+            return ""
+        return " + ".join(sorted(label)) if self.label == "many" else str(label)
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """`text`, and `text_pair` if there is one."""
+        return {name: values[name] for name in ("text", "text_pair") if isinstance(values.get(name), str)}
+
+
+@dataclass(frozen=True)
+class Conversation(Shape):
+    """Turns of system, user, assistant and tools; the assistant's are learnt."""
+
+    name: ClassVar[str] = "conversation"
+    columns: ClassVar[Mapping[str, str]] = {
+        "messages": "the turns of a conversation",
+        "tools": "JSON schemas of the tools that may be called, if any",
+    }
+    formats: ClassVar[tuple[str, ...]] = ("messages", "sharegpt", "alpaca", "prompt_completion")
+
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """There must be an answer, and no turn may be empty."""
+        turns = values["messages"]
+        if not any(turn["role"] == "assistant" for turn in turns):
+            return "there is no assistant turn to learn from"
+        return _turns_fault(turns)
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """All turns: rows that ask alike and answer otherwise are different rows."""
+        return _turns_key(values["messages"])
+
+    def group(self, values: Mapping[str, Any]) -> str:
+        """What is asked first."""
+        return first_question(values["messages"])
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """The content of every turn."""
+        return _turns_texts(values["messages"], column="messages")
+
+
+@dataclass(frozen=True)
+class Plain(Shape):
+    """A text to go on with, all of it learnt."""
+
+    name: ClassVar[str] = "plain"
+    columns: ClassVar[Mapping[str, str]] = {"text": "the text"}
+    formats: ClassVar[tuple[str, ...]] = ("text",)
+
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """A text is needed."""
+        return _text_fault(values, "text")
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """The text."""
+        return str(values["text"])
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """`text`."""
+        return {"text": values["text"]}
+
+
+@dataclass(frozen=True)
+class Preference(Shape):
+    """A prompt with an answer that was preferred and one that was not (DPO and its kin, reward models)."""
+
+    name: ClassVar[str] = "preference"
+    columns: ClassVar[Mapping[str, str]] = {
+        "prompt": "the turns before the answer",
+        "chosen": "the turns that were preferred",
+        "rejected": "the turns that were not",
+    }
+    formats: ClassVar[tuple[str, ...]] = ("preference", "preference_sharegpt")
+
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """No turn may be empty, and the two answers must differ."""
+        for column in ("prompt", "chosen", "rejected"):
+            if not values[column]:
+                return f"`{column}` holds no turn"
+            if found := _turns_fault(values[column], column=column):
+                return found
+        same = _turns_key(values["chosen"]) == _turns_key(values["rejected"])
+        return "chosen and rejected are the same" if same else ""
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """All three."""
+        return "\n".join(_turns_key(values[column]) for column in ("prompt", "chosen", "rejected"))
+
+    def group(self, values: Mapping[str, Any]) -> str:
+        """What is asked first."""
+        return first_question(values["prompt"])
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """The content of every turn."""
+        found: dict[str, str] = {}
+        for column in ("prompt", "chosen", "rejected"):
+            found |= _turns_texts(values[column], column=column)
+        return found
+
+
+@dataclass(frozen=True)
+class Unpaired(Shape):
+    """A prompt, an answer, and whether it was liked (KTO)."""
+
+    name: ClassVar[str] = "unpaired"
+    columns: ClassVar[Mapping[str, str]] = {
+        "prompt": "the turns before the answer",
+        "completion": "the turns of the answer",
+        "label": "true when it was liked",
+    }
+    formats: ClassVar[tuple[str, ...]] = ("kto", "kto_messages")
+
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """Prompt, answer and a yes or no are needed."""
+        for column in ("prompt", "completion"):
+            if not values[column]:
+                return f"`{column}` holds no turn"
+            if found := _turns_fault(values[column], column=column):
+                return found
+        return ""
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """Prompt and answer."""
+        return _turns_key([*values["prompt"], *values["completion"]])
+
+    def group(self, values: Mapping[str, Any]) -> str:
+        """What is asked first."""
+        return first_question(values["prompt"])
+
+    def stratum(self, values: Mapping[str, Any]) -> str:
+        """Liked or not."""
+        return "true" if values["label"] else "false"
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """The content of every turn."""
+        return _turns_texts(values["prompt"], column="prompt") | _turns_texts(
+            values["completion"], column="completion"
+        )
+
+
+@dataclass(frozen=True)
+class Tagged(Shape):
+    """Words with a tag each (named entities, parts of speech)."""
+
+    name: ClassVar[str] = "tagged"
+    columns: ClassVar[Mapping[str, str]] = {"tokens": "the words", "tags": "a tag for each of them"}
+    formats: ClassVar[tuple[str, ...]] = ("tags",)
+
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """As many tags as words, and no word empty."""
+        tokens, tags = values["tokens"], values["tags"]
+        if not tokens:
+            return "there are no tokens"
+        if len(tokens) != len(tags):
+            return f"{len(tokens)} tokens and {len(tags)} tags"
+        empty = [i for i, token in enumerate(tokens, start=1) if not token.strip()]
+        return f"token {empty[0]} is empty" if empty else ""
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """The words."""
+        return " ".join(values["tokens"])
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Every word."""
+        return {f"tokens.{i}": token for i, token in enumerate(values["tokens"])}
+
+
+@dataclass(frozen=True)
+class Translation(Shape):
+    """A text and what it should become (translation, summary)."""
+
+    name: ClassVar[str] = "translation"
+    columns: ClassVar[Mapping[str, str]] = {"source": "the text", "target": "what it should become"}
+    formats: ClassVar[tuple[str, ...]] = ("source_target",)
+
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """Both texts are needed."""
+        return _text_fault(values, "source") or _text_fault(values, "target")
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """Both."""
+        return f"{values['source']}\n{values['target']}"
+
+    def group(self, values: Mapping[str, Any]) -> str:
+        """The source."""
+        return str(values["source"])
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Both."""
+        return {"source": values["source"], "target": values["target"]}
+
+
+@dataclass(frozen=True)
+class Pictured(Shape):
+    """A picture and its label."""
+
+    name: ClassVar[str] = "pictured"
+    columns: ClassVar[Mapping[str, str]] = {"image": "the path of a picture", "label": "its label"}
+    formats: ClassVar[tuple[str, ...]] = ("image",)
+
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """A path and a label are needed."""
+        return _text_fault(values, "image") or ("the label is missing" if values["label"] is None else "")
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """The content of the file, as its hash: copies under other names are the same picture."""
+        return str(values.get("sha256") or values["image"])
+
+    def stratum(self, values: Mapping[str, Any]) -> str:
+        """The label."""
+        return str(values["label"])
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """None: a path is no text."""
+        return {}
+
+
+LABELLED, MULTI_LABELLED, NUMBERED = Labelled("one"), Labelled("many"), Labelled("number")
+CONVERSATION, PLAIN, PREFERENCE, UNPAIRED = Conversation(), Plain(), Preference(), Unpaired()
+TAGGED, TRANSLATION, PICTURED = Tagged(), Translation(), Pictured()
+SHAPES = (
+    CONVERSATION,
+    PREFERENCE,
+    UNPAIRED,
+    TAGGED,
+    TRANSLATION,
+    PICTURED,
+    MULTI_LABELLED,
+    NUMBERED,
+    LABELLED,
+    PLAIN,
+)
