@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from weitiao.core.errors import did_you_mean, fault
 
-SHELVES = {"method": "weitiao.methods", "task": "weitiao.tasks"}
+SHELVES = {"method": "weitiao.methods", "task": "weitiao.tasks", "augmentation": "weitiao.data.augment"}
 Kind = TypeVar("Kind", bound=type)
 
 
