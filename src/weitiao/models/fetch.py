@@ -2,7 +2,7 @@
 
     Source  ->  fetch(source, progress=...)  ->  Path of the file, its SHA-256 checked
 
-The index is `PIP_INDEX_URL`, else pypi.org (for a package of npm: `npm_config_registry`, else npm's own);
+The index is `PIP_INDEX_URL`, else pypi.org (for a package of npm: `NPM_CONFIG_REGISTRY`, else npm's own);
 `PIP_FIND_LINKS` may name a folder that has the file already, and a file put by hand into `<cache>/downloads` is as
 good as a fetched one.
 """
@@ -190,7 +190,7 @@ def _request(url: str, *, start: int) -> urllib.request.Request:
 def _find(source: Source) -> str:
     """The file's address, from the index's page on the package; npm's addresses need no page."""
     if source.registry == "npm":
-        npm = (os.environ.get("npm_config_registry") or DEFAULT_NPM).rstrip("/")
+        npm = (os.environ.get("NPM_CONFIG_REGISTRY") or DEFAULT_NPM).rstrip("/")
         return f"{npm}/{source.package}/-/{source.filename}"
     index = (os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX).rstrip("/")
     page = f"{index}/{re.sub(r'[-_.]+', '-', source.package).lower()}/"  # the PEP 503 form of a name

@@ -85,7 +85,7 @@ def load(
 
     source = resolve(ref, progress=progress)
     auto = getattr(transformers, task.auto_class)
-    with opened(ref), quiet(), torch.random.fork_rng():
+    with _opened(ref), quiet(), torch.random.fork_rng():
         torch.manual_seed(seed)
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         model, report = auto.from_pretrained(
@@ -124,7 +124,7 @@ def fingerprint(source: str) -> str:
 
 
 @contextmanager
-def opened(ref: str) -> Iterator[None]:
+def _opened(ref: str) -> Iterator[None]:
     """Name the model in whatever goes wrong while it is opened."""
     from safetensors import SafetensorError
 
