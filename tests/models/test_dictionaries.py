@@ -139,7 +139,6 @@ def test_the_real_dictionary_has_the_words_it_says(name):
     assert not set(found) & dictionaries.LEFT_OUT
 
 
-# `masked` has no test on a real model: no embedded model has a masked-word head.
 @pytest.mark.whole
 @pytest.mark.parametrize(("name", "dictionary"), [("film-reviews", "wordnet"), ("reviews-zh", "cilin")])
 def test_real_reviews_are_changed_by_the_real_dictionary(name, dictionary):

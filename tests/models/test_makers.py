@@ -14,7 +14,7 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.data import shapes
 from weitiao.data.augment import Helpers, masked, steps
 from weitiao.data.augment.make import Made, augment
-from weitiao.models import makers
+from weitiao.models import catalog, makers
 
 SPECIALS = {
     "unk_token": "[UNK]",
@@ -164,6 +164,14 @@ def test_a_model_without_a_masked_head_is_refused(bert, llama, tmp_path):
         with pytest.raises(WeitiaoError, match="no_masked_head") as caught:
             makers.masked_model(ref)
         assert caught.value.exit_code == 4
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("name", catalog.MODELS)
+def test_no_embedded_model_fills_in_words(name):
+    # So `masked` has no test on a real model: none that is embedded has a masked-word head.
+    with pytest.raises(WeitiaoError, match="no_masked_head"):
+        makers.masked_model(name)
 
 
 # --- translation

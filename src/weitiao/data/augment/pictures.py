@@ -31,12 +31,15 @@ def opened(record: Record) -> Image:
     Raises:
         WeitiaoError: `missing_extra`; `unreadable_picture` with the row.
     """
-    pillow, turn = need("PIL.Image", extra="images"), need("PIL.ImageOps", extra="images")
+    need("PIL", extra="images")
+    from PIL import Image as pillow
+    from PIL import ImageOps
+
     path = record.values["image"]
     try:
         with pillow.open(path) as picture:
             # Cameras write how they were held beside the pixels; a changed copy must not be turned twice.
-            upright = turn.exif_transpose(picture)
+            upright = ImageOps.exif_transpose(picture)
             mode = upright.mode if upright.mode in KEPT_MODES else "RGB"
             return upright.convert("RGBA" if "transparency" in upright.info else mode)  # type: ignore[no-any-return]
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
