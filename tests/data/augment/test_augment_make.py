@@ -154,6 +154,46 @@ def test_every_augmentation_says_what_it_is_and_goes_to_a_recipe_and_back(name):
     assert registry.build("augmentation", registry.settings_of(name, step)) == step
 
 
+TALK = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "why is the film dull"}]
+ANSWER = [{"role": "assistant", "content": "the film is dull because films are dull"}]
+ASKED = {
+    shapes.CONVERSATION: {"messages": [*TALK, *ANSWER], "tools": [{"name": "film"}]},
+    shapes.PREFERENCE: {
+        "prompt": TALK,
+        "chosen": ANSWER,
+        "rejected": [{"role": "assistant", "content": "the film"}],
+    },
+    shapes.UNPAIRED: {"prompt": TALK, "completion": ANSWER, "label": True},
+    shapes.TRANSLATION: {"source": "the film is dull", "target": "der film ist dull"},
+    shapes.LABELLED: {"text": "the film is dull", "text_pair": "dull film here", "label": "dull film"},
+    shapes.NUMBERED: {"text": "the film is dull", "label": 1.5},
+    shapes.MULTI_LABELLED: {"text": "the film is dull", "label": ["dull", "film"]},
+    shapes.PLAIN: {"text": "the film is dull"},
+}
+
+
+def unasked(values) -> list:
+    """All of a row but what was asked: answers, labels, roles, and turns that the user did not write."""
+    turns = [turn for turn in values.get("messages", values.get("prompt", [])) if turn["role"] != "user"]
+    rest = {k: v for k, v in values.items() if k not in ("messages", "prompt", "text", "text_pair", "source")}
+    return [turns, rest]
+
+
+@pytest.mark.parametrize("shape", ASKED, ids=lambda shape: f"{shape.name}-{getattr(shape, 'label', '')}")
+@pytest.mark.parametrize("name", ["synonyms", "insert", "swap", "delete", "char_noise", "keyboard"])
+def test_answers_and_labels_are_never_changed(name, shape, tmp_path):
+    (tmp_path / "d.tsv").write_text("film\tmovie\ndull\tboring\nwhy\twherefore\n", encoding="utf-8")
+    setting = {"name": name, "copies": 8} | ({"p": 0.4} if name == "delete" else {"share": 0.4})
+    setting |= {"dictionary": str(tmp_path / "d.tsv")} if name in ("synonyms", "insert") else {}
+    before = ASKED[shape]
+    made_rows, _ = run(records([before]), [setting], shape=shape)
+    assert made_rows
+    for row in made_rows:
+        assert unasked(row.record.values) == unasked(before)
+        assert row.record.values != before
+        assert not shape.faults(row.record.values)
+
+
 # --- balance
 
 LABELS = ["a"] * 23 + ["b"] * 7 + ["c"] * 2

@@ -100,17 +100,29 @@ def test_insert_only_adds_synonyms_of_words_that_are_there(words_file, text, see
     assert added.total() == max(1, round(share * len(before)))
 
 
+def test_what_is_put_in_is_written_as_in_the_middle_of_a_sentence(tmp_path):
+    (tmp_path / "d.tsv").write_text("agency\tNASA\ndull\tboring\n", encoding="utf-8")
+    made = {
+        changed("insert", text, seed=s, dictionary=str(tmp_path / "d.tsv"))["text"]
+        for text in ("Agency", "Dull.")
+        for s in range(3)
+    }
+    assert made == {"Agency NASA", "Dull boring."}
+
+
 @quick
 @given(sentences, seeds, st.sampled_from([0.1, 0.5]))
 def test_swap_keeps_the_words(text, seed, share):
     made = changed("swap", text, seed=seed, share=share)
     before = text.split()
-    if made is None:  # one word, equal words, or swapped there and back
-        assert len(set(before)) < len(before) or len(before) == 1
+    swaps = max(1, round(share * len(before)))
+    if made is None:
+        # One word, equal words, or swapped there and back: an odd number of swaps never is.
+        assert len(set(before)) < len(before) or len(before) == 1 or swaps % 2 == 0
         return
     assert Counter(made["text"].split()) == Counter(before)
     moved = sum(a != b for a, b in zip(before, made["text"].split(), strict=True))
-    assert 2 <= moved <= 2 * max(1, round(share * len(before)))
+    assert 2 <= moved <= 2 * swaps
 
 
 def test_one_swap_of_two_unlike_words_always_shows():
@@ -160,6 +172,7 @@ def test_tags_stay_with_their_words(name, words_file):
             continue
         assert not shapes.TAGGED.faults(row)
         assert entities(row) == entities(TAGGED)
+        assert not any(" " in token for token in row["tokens"])
         places = [i for i, tag in enumerate(row["tags"]) if tag == "I-LOC"]
         assert [row["tags"][i - 1] for i in places] == ["B-LOC"]  # nothing came between New and York
         seen.add(len(row["tokens"]))

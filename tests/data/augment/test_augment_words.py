@@ -30,6 +30,8 @@ def test_a_text_is_its_words_and_gaps(text):
         ("好film很3D", ["好", "film", "很", "3D"]),
         ("a_b  c", ["a", "b", "c"]),
         ("... !", []),
+        ("हिन्दी फ़िल्म।", ["हिन्दी", "फ़िल्म"]),
+        ("cafe\u0301 U.S.", ["cafe\u0301", "U", "S"]),
     ],
 )
 def test_words_are_runs_of_letters_and_chinese_characters(text, words):

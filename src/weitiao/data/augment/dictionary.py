@@ -83,8 +83,9 @@ def _spaced(word: str) -> str:
 class Lookup:
     """The dictionary that a setting names; `auto` asks WordNet for English words and Cilin for Chinese ones."""
 
-    def __init__(self, name: str, helpers: Helpers):
+    def __init__(self, name: str, helpers: Helpers, *, single: bool = False):
         self.name, self.helpers = name, helpers
+        self.single = single  # leave out what is several words: a tag belongs to one
         self.opened: dict[str, Dictionary] = {}
         if name != "auto":
             self._open(name)
@@ -92,7 +93,8 @@ class Lookup:
     def others(self, word: str) -> tuple[str, ...]:
         """What may stand for `word`."""
         name = self.name if self.name != "auto" else "cilin" if is_han(word) else "wordnet"
-        return self._open(name).others(word)
+        others = self._open(name).others(word)
+        return tuple(other for other in others if " " not in other) if self.single else others
 
     def _open(self, name: str) -> Dictionary:
         if name not in self.opened:

@@ -13,7 +13,7 @@ from weitiao.core.contracts import Shape
 from weitiao.core.registry import register
 from weitiao.data.augment import Change, Changes, Helpers, Kind, Share
 from weitiao.data.augment.dictionary import Lookup, Named, needs_dictionary
-from weitiao.data.augment.words import Segment, Words, by_words
+from weitiao.data.augment.words import Segment, Words, by_words, tagged
 
 
 @register("augmentation", "insert")
@@ -38,14 +38,15 @@ class Insert(Changes):
 
     def ready(self, shape: Shape, helpers: Helpers) -> Change:
         """A new word stands behind a free word, so that it never parts the words of an entity."""
-        lookup = Lookup(self.dictionary, helpers)
+        lookup = Lookup(self.dictionary, helpers, single=tagged(shape))
 
         def edit(words: list[str], free: list[int], rng: Random) -> Words:
             listed = [place for place in free if lookup.others(words[place])]
             put: dict[int, list[str]] = {}
             for _ in range(max(1, round(self.share * len(words))) if listed else 0):
-                synonym = rng.choice(lookup.others(words[rng.choice(listed)]))
-                put.setdefault(rng.choice(free), []).append(synonym.lower())
+                # In lower case it is looked up as a word in the middle of a sentence.
+                synonym = rng.choice(lookup.others(words[rng.choice(listed)].lower()))
+                put.setdefault(rng.choice(free), []).append(synonym)
             edited: Words = []
             for place, word in enumerate(words):
                 edited.append((place, word))

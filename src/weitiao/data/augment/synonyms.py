@@ -13,7 +13,7 @@ from weitiao.core.contracts import Shape
 from weitiao.core.registry import register
 from weitiao.data.augment import Change, Changes, Helpers, Kind, Share
 from weitiao.data.augment.dictionary import Lookup, Named, needs_dictionary
-from weitiao.data.augment.words import Segment, Words, by_words, some
+from weitiao.data.augment.words import Segment, Words, by_words, some, tagged
 
 
 @register("augmentation", "synonyms")
@@ -38,7 +38,7 @@ class Synonyms(Changes):
 
     def ready(self, shape: Shape, helpers: Helpers) -> Change:
         """Only words in the very form that the dictionary lists are replaced; a capital stays one."""
-        lookup = Lookup(self.dictionary, helpers)
+        lookup = Lookup(self.dictionary, helpers, single=tagged(shape))
 
         def edit(words: list[str], free: list[int], rng: Random) -> Words:
             listed = [place for place in free if lookup.others(words[place])]

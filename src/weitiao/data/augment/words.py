@@ -28,7 +28,14 @@ Rewrite: TypeAlias = Callable[[list[str], Random], list[str]]
 """Pieces of text -> as many pieces."""
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-RUN = re.compile(rf"[{HAN}]+|[^\W{HAN}_]+(?:['\u2019-][^\W{HAN}_]+)*")
+# Vowel signs and accents that are written as characters of their own: `\w` leaves them out, and Hindi, Arabic or
+# Thai words would fall apart at them.
+MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8"
+    "\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e\u0eb1-\u0ece\u1000-\u1049\u1780-\u17d3\u200c\u200d\u3099\u309a"
+)
+LETTER = rf"(?:[^\W{HAN}_]|[{MARKS}])"
+RUN = re.compile(rf"[{HAN}]+|{LETTER}+(?:['\u2019-]{LETTER}+)*")
 ANSWERS = ("completion", "chosen", "rejected", "target")
 OUTSIDE = "O"
 
