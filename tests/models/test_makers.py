@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -159,11 +161,28 @@ def test_masked_rows_are_the_same_whatever_their_order(bert_mlm):
     assert len(made(records)) > 20
 
 
-def test_a_model_without_a_masked_head_is_refused(bert, llama, tmp_path):
-    for ref in (bert, llama):  # no head in the weights; no such head at all
-        with pytest.raises(WeitiaoError, match="no_masked_head") as caught:
+def test_a_model_without_a_masked_head_is_refused(bert_mlm, bert, llama, tmp_path):
+    from transformers import BertForMaskedLM
+
+    body = BertForMaskedLM.from_pretrained(bert_mlm).bert
+    body.save_pretrained(tmp_path)
+    tokenizer(tmp_path)
+    for ref, why in (
+        (str(tmp_path), "its weights lack cls.predictions"),
+        (llama, "llama models have no such head"),
+        (bert, "its weights lack"),
+    ):
+        with pytest.raises(WeitiaoError, match=f"no_masked_head.*{why}") as caught:
             makers.masked_model(ref)
         assert caught.value.exit_code == 4
+
+
+def test_a_tokenizer_without_a_mask_is_refused(bert_mlm, bert, tmp_path):
+    shutil.copytree(bert_mlm, tmp_path / "model")
+    for file in Path(bert).glob("tokenizer*"):
+        shutil.copy(file, tmp_path / "model")
+    with pytest.raises(WeitiaoError, match="no_masked_head.*no mask token"):
+        makers.masked_model(str(tmp_path / "model"))
 
 
 @pytest.mark.whole

@@ -80,6 +80,11 @@ def test_one_seed_gives_one_set_of_rows_whatever_their_order():
     first = plain(run(rows, ON_TEXTS)[0])
     assert first == plain(run(rows, ON_TEXTS)[0])
     assert first == plain(run(rows[::-1], ON_TEXTS)[0])
+    turned = records(reviews(60)[::-1], file="other.csv")  # other lines of another file
+    texts = [
+        Counter(row.record.values["text"] for row in run(given, ON_TEXTS)[0]) for given in (rows, turned)
+    ]
+    assert texts[0] == texts[1]
     assert first != plain(run(rows, ON_TEXTS, seed=1)[0])
 
 
@@ -216,6 +221,12 @@ def test_balance_makes_as_many_copies_as_the_formula_says(share):
         times = [copied[row.line] for row in rows if row.values["label"] == label]
         assert max(times) - min(times) <= 1
     assert made.to_dict()["made"] == ({"balance": {"copied": len(made_rows)}} if made_rows else {})
+
+
+def test_balance_does_not_round_up_what_floats_add():
+    assert 0.07 * 100 > 7
+    step = registry.build("augmentation", {"name": "balance", "share": 0.07})
+    assert step.wanted({"a": 100, "b": 1}) == {"a": 0, "b": 6}
 
 
 def test_balance_does_not_look_at_the_order():

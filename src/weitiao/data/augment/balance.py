@@ -31,6 +31,6 @@ class Balance(Repeats):
 
     def wanted(self, counts: Mapping[str, int]) -> dict[str, int]:
         """Copies by class; a combination of labels counts as a class of its own."""
-        # The product is rounded first: 0.7 * 10 is a little above 7, and would ask for 8 rows.
+        # The product is rounded first: 0.07 * 100 is a little above 7, and would ask for 8 rows.
         target = math.ceil(round(self.share * max(counts.values()), 9))
         return {label: max(0, target - rows) for label, rows in counts.items()}
