@@ -1,6 +1,6 @@
 """The pages that are made from the code, so that they cannot drift from it.
 
-    Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,methods,tasks,formats}.md
+    Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,methods,tasks,formats,augmentation}.md
 
 `tests/test_readme.py` fails when a page is not what this script writes.  The other pages are written by hand.
 """
@@ -21,7 +21,9 @@ from pydantic import TypeAdapter
 from weitiao.core import registry
 from weitiao.core.contracts import Shape
 from weitiao.core.recipe import RENAMED, Recipe
+from weitiao.data.augment import Changes
 from weitiao.data.formats import FORMATS
+from weitiao.models.catalog import DICTIONARIES
 from weitiao.data.shapes import SHAPES
 
 HERE = Path(__file__).parent
@@ -71,6 +73,7 @@ def pages() -> dict[str, str]:
         "methods.md": methods_page(),
         "tasks.md": tasks_page(),
         "formats.md": formats_page(),
+        "augmentation.md": augmentation_page(),
     }
 
 
@@ -210,6 +213,95 @@ def formats_page() -> str:
     )
 
 
+AUGMENTATION = """\
+`data.augment` lists augmentations; each makes changed copies of training rows, and the rows themselves stay. A name
+alone takes the defaults:
+
+```yaml
+data:
+  augment:
+    - {name: synonyms, share: 0.2}
+    - {name: delete, p: 0.1, copies: 2}
+    - balance
+```
+
+**Training rows only.** Rows are split first. Rows that have not been split are refused, and so are training rows
+that stand in validation or test too (`augment_before_split`); a made row that reads like a validation or test row
+is thrown away and counted.
+
+**The same rows every time.** What becomes of a row is decided by the seed, the augmentation's name and the row's
+own content, so neither the order of the rows nor the other rows matter; only which of two equal made rows stays
+does depend on the order. A made row that is equal to another row (case, width and spaces apart) is not added.
+
+**In order.** Each augmentation copies the training rows, not what earlier ones made. `balance` is the exception: its
+plain copies are changed by whatever comes after it. Last in the list it evens out what the others made.
+
+**What is changed.** In conversations and preferences the user's turns, never an answer; of a translation the source;
+of tagged words only those tagged `O`, and tags stay with their words; labels never. Words are runs of letters and
+digits; Chinese is cut by jieba (extra `zh`), or character by character with `segment: characters`.
+
+**Counted.** The ledger says for each augmentation how many rows were `made`, `unchanged` (nothing in the row could be
+changed), `repeated` (an equal row was there), `held_out` (it read like a validation or test row), `unusable`, or
+`copied` (plain copies of `balance`), and from which lines of which files.
+
+**Dictionaries** are fetched when they are first needed. A file of your own serves as well, one word a line: the word,
+a tab, what may stand for it, separated by commas (`_` stands for a space); the lines of Cilin (`Aa01A01= 人 士 人物`)
+are read too. Only words in the very form that is listed are replaced; a capital stays one."""
+
+AUGMENTATION_LIMITS = """\
+Whether copies help is for the test rows to say: train once with and once without. No translation model comes along,
+and no embedded model has a masked-word head: `back_translation` and `masked` are tested on toy models made for the
+purpose, and `masked` refuses the embedded ones. `keyboard` knows QWERTY alone. `synonyms` does not inflect: "films"
+is not "movies"."""
+
+
+def augmentation_page() -> str:
+    """The shelf of augmentations, and the dictionaries they ask."""
+    parts = []
+    common = TypeAdapter(Changes).json_schema()["properties"]
+    for name in registry.names("augmentation"):
+        entry = registry.entry("augmentation", name)
+        kind = entry.kind
+        facts = [
+            {"": "makes", " ": kind.summary},
+            {"": "works on", " ": kind.works_on},
+            {"": "source", " ": kind.source},
+            {"": "file", " ": _file(kind)},
+        ]
+        parts += [
+            f"## `{name}`",
+            f"{inspect.getdoc(kind)}",
+            _formula(kind),
+            _table(facts),
+            _settings(entry, less=common),
+        ]
+    dictionaries = [
+        {
+            "name": f"`{entry.name}`",
+            "good for": entry.good_for,
+            "from": entry.origin,
+            "words": f"{entry.words:,}",
+            "download": f"{entry.download_mb:.1f} MB ({entry.source.package} {entry.source.version}, "
+            f"{entry.source.registry})",
+            "licence": entry.licence,
+        }
+        for entry in DICTIONARIES.values()
+    ]
+    meanings = docstrings(Changes)
+    rows = [
+        _row(key, {**field, "description": meanings[key]}, required=False) for key, field in common.items()
+    ]
+    return _page(
+        "# Augmentation: changed copies of training rows",
+        AUGMENTATION,
+        _table(dictionaries),
+        AUGMENTATION_LIMITS,
+        "## Settings that all have but `balance`",
+        _table(rows),
+        *parts,
+    )
+
+
 ONLY_CHECKED = "No task learns from these rows yet; `weitiao data check` reads and checks them."
 
 
@@ -225,16 +317,18 @@ def _formats(shape: Shape) -> str:
     )
 
 
-def _settings(entry: registry.Entry) -> str:
+def _settings(entry: registry.Entry, *, less: Iterable[str] = ()) -> str:
     schema = TypeAdapter(entry.kind).json_schema()
     meanings = docstrings(entry.kind)
     rows = []
     for key, field in schema["properties"].items():
+        if key in less:
+            continue
         field = {**field, "description": meanings.get(key, "")}
         if key in entry.preset:
             field["default"] = entry.preset[key]
         rows.append(_row(key, field, required=key in schema.get("required", ())))
-    return _table(rows) if rows else "It has no settings."
+    return _table(rows) if rows else "It has no settings of its own." if less else "It has no settings."
 
 
 def docstrings(kind: type) -> dict[str, str]:

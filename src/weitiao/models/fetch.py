@@ -1,9 +1,10 @@
-"""Fetch one pinned file from the package index, going on where an earlier try stopped.
+"""Fetch one pinned file from a package index, going on where an earlier try stopped.
 
     Source  ->  fetch(source, progress=...)  ->  Path of the file, its SHA-256 checked
 
-The index is `PIP_INDEX_URL`, else pypi.org; `PIP_FIND_LINKS` may name a folder that has the file already, and a
-file put by hand into `<cache>/downloads` is as good as a fetched one.
+The index is `PIP_INDEX_URL`, else pypi.org (for a package of npm: `NPM_CONFIG_REGISTRY`, else npm's own);
+`PIP_FIND_LINKS` may name a folder that has the file already, and a file put by hand into `<cache>/downloads` is as
+good as a fetched one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock
 
@@ -32,6 +33,7 @@ Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all."""
 
 DEFAULT_INDEX = "https://pypi.org/simple"
+DEFAULT_NPM = "https://registry.npmjs.org"
 TIMEOUT_S = 30.0
 CHUNK_BYTES = 1 << 20
 # PEP 691: ask for JSON, take HTML (PEP 503) from an index that has nothing better.
@@ -50,6 +52,8 @@ class Source:
     """The wheel or sdist."""
     sha256: str
     size_bytes: int
+    registry: Literal["pypi", "npm"] = "pypi"
+    """Where the package is published."""
 
 
 def cache_dir() -> Path:
@@ -184,7 +188,10 @@ def _request(url: str, *, start: int) -> urllib.request.Request:
 
 
 def _find(source: Source) -> str:
-    """The file's address, from the index's page on the package."""
+    """The file's address, from the index's page on the package; npm's addresses need no page."""
+    if source.registry == "npm":
+        npm = (os.environ.get("NPM_CONFIG_REGISTRY") or DEFAULT_NPM).rstrip("/")
+        return f"{npm}/{source.package}/-/{source.filename}"
     index = (os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX).rstrip("/")
     page = f"{index}/{re.sub(r'[-_.]+', '-', source.package).lower()}/"  # the PEP 503 form of a name
     if page.startswith("file:"):

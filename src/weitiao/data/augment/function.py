@@ -1,0 +1,98 @@
+"""A function of your own makes the copies.
+
+def shout(values, rng): return {**values, "text": values["text"].upper()}     # or a list of rows, or None
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from weitiao.core.contracts import Record, Shape
+from weitiao.core.errors import fault
+from weitiao.core.registry import register
+from weitiao.data.augment import Change, Changes, Helpers, Values
+
+
+@register("augmentation", "function")
+@dataclass(frozen=True, kw_only=True)
+class Function(Changes):
+    """What a Python function returns: called with a row (a dict it may change) and a seeded `random.Random`.
+
+    The file named in the recipe is run as it stands, with your rights: name only files that you trust.
+    """
+
+    function: Annotated[str, Field(pattern=r"^.+:[^:]+$")]
+    """`path/to/file.py:name`, or `package.module:name`."""
+
+    summary: ClassVar[str] = "what your own function makes"
+    source: ClassVar[str] = "-"
+
+    def ready(self, shape: Shape, helpers: Helpers) -> Change:
+        """A row that comes back must be one that the task could have read; one with an unknown label is not taken."""
+        function = _opened(self.function)
+
+        def change(records: Sequence[Record], rngs: Sequence[Random]) -> list[list[Values]]:
+            return [self._asked(function, r, shape, rng) for r, rng in zip(records, rngs, strict=True)]
+
+        return change
+
+    def _asked(self, function: Callable[..., Any], record: Record, shape: Shape, rng: Random) -> list[Values]:
+        try:
+            made = function(copy.deepcopy(dict(record.values)), rng)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise fault("function_failed", function=self.function, place=record.place, why=why) from error
+        rows = [] if made is None else made if isinstance(made, list) else [made]
+        for row in rows:
+            if why := _fault(row, record, shape):
+                raise fault("function_bad_row", function=self.function, place=record.place, why=why)
+        return rows
+
+
+def _fault(row: Any, record: Record, shape: Shape) -> str:
+    if not isinstance(row, dict):
+        return f"it is a {type(row).__name__}, not a dict"
+    if strange := sorted(map(str, set(row) - set(shape.columns) - set(record.values))):
+        return f'"{strange[0]}" is no column of {shape.name} rows'
+    if type(row.get("label")) is not type(record.values.get("label")):
+        return f"its label is {row.get('label')!r}, where the row has {record.values.get('label')!r}"
+    try:
+        why = shape.faults(row)
+        shape.key(row)
+        shape.group(row)
+        shape.stratum(row)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        return f"{type(error).__name__}: {error}"
+    return why
+
+
+def _opened(named: str) -> Callable[..., Any]:
+    place, _, name = named.rpartition(":")
+    try:
+        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise fault("no_such_function", function=named, why=why) from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        why = f'there is no function "{name}" in {place}'
+        raise fault("no_such_function", function=named, why=why)
+    return found  # type: ignore[no-any-return]
+
+
+def _from_file(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
