@@ -23,8 +23,8 @@ from weitiao.core.contracts import Shape
 from weitiao.core.recipe import RENAMED, Recipe
 from weitiao.data.augment import Changes
 from weitiao.data.formats import FORMATS
-from weitiao.models.catalog import DICTIONARIES
 from weitiao.data.shapes import SHAPES
+from weitiao.models.catalog import DICTIONARIES
 
 HERE = Path(__file__).parent
 MADE = "<!-- Made by `python docs/make.py`; do not edit by hand. -->"

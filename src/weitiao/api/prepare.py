@@ -92,15 +92,20 @@ def prepare(
     trained, total = anatomy.parameter_counts(loaded.model)
 
     limit = _row_limit(recipe, loaded)
+    made = _augment(folder, recipe, task, splits, ledger, device=device)
     encode = Encoder(task, loaded.processor, data, limit, cache_dir() / "encoded" if data.cache else None)
     examples: dict[str, Encoded] = {}
     for name, rows in splits.items():
-        examples[name] = encode(rows, ledger, side=name)
+        examples[name] = encode(rows, ledger, side=name, made=made if name == "train" else 0)
         if len(rows) and not len(examples[name]):
             raise fault("too_few_rows", rows=len(rows), why=f"no {name} row can be encoded", needed=1)
     ledger.refuse_losses(data.max_dropped_fraction)
     # Rows that could be encoded; one that went on in further examples is among them once.
-    stay = {name: splits[name].take(np.unique(found.rows)) for name, found in examples.items()}
+    read = {name: len(rows) - (made if name == "train" else 0) for name, rows in splits.items()}
+    stay = {
+        name: splits[name].take([row for row in np.unique(found.rows) if row < read[name]])
+        for name, found in examples.items()
+    }
     ledger.split = {name: len(rows) for name, rows in stay.items()}
     ledger.labels = checking.label_table(stay, task.shape)
     ledger.tokens = token_table(list(examples.values()), limit=limit)
@@ -114,13 +119,40 @@ def prepare(
     )
 
 
+def _augment(
+    folder: RunFolder, recipe: Recipe, task: Task, splits: dict[str, Rows], ledger: Ledger, *, device: str
+) -> int:
+    """Put made rows behind the training rows; returns their number."""
+    from weitiao.data.augment import Helpers, steps
+    from weitiao.data.augment.make import Made, augment
+    from weitiao.models import catalog, makers
+
+    built = steps(recipe.data.augment)
+    if not built:
+        return 0
+    counted = Made()
+    helpers = Helpers(
+        dictionary=catalog.dictionary_path,
+        masked_model=lambda: makers.masked_model(recipe.model, device=device),
+        translator=lambda ref: makers.translator(ref, device=device),
+        folder=folder.path / "data" / "augmented",
+    )
+    rows = Rows(splits["train"])
+    for row in augment(splits, task.shape, built, seed=recipe.seed, made=counted, helpers=helpers):
+        rows.append(row.record)
+    splits["train"] = rows
+    ledger.made = counted.to_dict()  # `made` and `made_from`
+    return counted.total
+
+
 def _weights(data: Data, source: np.ndarray, examples: Encoded) -> list[float] | None:
     if data.weights is None:
         return None
     if len(data.weights) != len(data.train):
         why = f"{len(data.weights)} weights for {len(data.train)} files of data.train"
         raise fault("wrong_value", key="data.weights", value=data.weights, why=why)
-    return [data.weights[source[row]] for row in examples.rows]
+    # A made row comes as often as any other of a file of weight 1.
+    return [data.weights[source[row]] if row < len(source) else 1.0 for row in examples.rows]
 
 
 def _row_limit(recipe: Recipe, loaded: Loaded) -> int:

@@ -78,6 +78,7 @@ def schema() -> dict[str, Any]:
     for shelf in ("method", "task"):
         description = tree["properties"][shelf].get("description", "")
         tree["properties"][shelf] = {"description": description, "anyOf": _choices(shelf)}
+    tree["$defs"]["Data"]["properties"]["augment"]["items"] = {"anyOf": _choices("augmentation")}
     return tree
 
 

@@ -18,6 +18,7 @@ from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines
+from weitiao.data.augment import steps as augmentation_steps
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -65,6 +66,7 @@ def train(
     if why:
         way = "take another method (`weitiao methods`)"
         raise fault("no_such_pair", method=asked.method["name"], task=asked.task["name"], why=why, way=way)
+    augmentation_steps(asked.data.augment)  # a mistyped setting is told before anything is read
     resolved = _resolved(asked, task, method)
     with claim(resolved, resume=resume or strict_resume) as folder:
         if not folder.finished:

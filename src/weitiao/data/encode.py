@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import time
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -51,10 +52,11 @@ class Encoder:
     cache: Path | None = None
     """The folder of the cache; None encodes anew every time."""
 
-    def __call__(self, rows: Rows, ledger: Ledger, *, side: str) -> Encoded:
+    def __call__(self, rows: Rows, ledger: Ledger, *, side: str, made: int = 0) -> Encoded:
         """Encode rows and deal with those longer than `limit` as `data.overlong` says.
 
-        Only training rows are split: a row that judges stays one row, and is cut.
+        Only training rows are split: a row that judges stays one row, and is cut.  The last `made` rows came from
+        augmentation: they are no input, and what becomes of them is only counted.
 
         Raises:
             WeitiaoError: `overlong_rows` when some are too long and `data.overlong` is `fail`; what the task raises.
@@ -66,6 +68,9 @@ class Encoder:
         else:
             found = self._encode(rows, side, place)
         for row, status, reason in found.notes:
+            if row >= len(rows) - made:
+                ledger.made["encoded"] = Counter(ledger.made.get("encoded", {})) + Counter([status])
+                continue
             record = rows[row]
             raw = dict(record.values) if status == "quarantined" else None
             ledger.note(record.file, record.line, status, reason, raw=raw)

@@ -31,7 +31,8 @@ class Ledger:
     leaks: dict[str, int] = field(default_factory=dict)
     """Groups of equal or nearly equal rows that the split kept together, and rows it took out of training."""
     made: dict[str, Any] = field(default_factory=dict)
-    """Rows that augmentation added; they are no input and stand outside the counts."""
+    """Rows that augmentation added (`made`, `made_from`, and what became of them when `encoded`); they are no input
+    and stand outside the counts."""
     _fates: dict[tuple[str, int], tuple[str, list[str]]] = field(default_factory=dict, repr=False)
     _raw: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
 
@@ -107,7 +108,8 @@ class Ledger:
             "labels": self.labels,
             "tokens": self.tokens,
             "leaks": self.leaks,
-            "made": self.made,
+            "made": {},
+            **self.made,
             "rows": self.rows,
         }
 
