@@ -1,6 +1,6 @@
 """What reading gives: a source, which yields records and bad rows as often as it is asked.
 
-    Source(path="reviews.csv", columns=["text", "label"], ...).rows()  ->  Record, Record, BadRow, Record ...
+Source(path="reviews.csv", columns=["text", "label"], ...).rows()  ->  Record, Record, BadRow, Record ...
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def read_table(text: Text, *, format: str) -> Source:
     def pieces() -> Iterator[tuple[int, list[str] | str, str]]:
         return taken_apart(text.lines(newline=""), delimiter=delimiter)
 
-    line, header, raw = next((line, cells, raw) for line, cells, raw in pieces() if cells)
+    line, header, raw = next((line, cells, raw) for line, cells, raw in pieces() if raw.strip())
     if isinstance(header, str):
         raise fault("open_quote", path=path, line=line, why=header)
     if text.spoilt(raw):
@@ -46,7 +46,7 @@ def read_table(text: Text, *, format: str) -> Source:
 
     def rows() -> Iterator[Record | BadRow]:
         for number, cells, raw in pieces():
-            if number == line or not cells:  # the header; an empty line is no row
+            if number <= line or not cells:  # the header; an empty line is no row
                 continue
             if isinstance(cells, str):
                 yield BadRow(path, number, cells, shown(raw))
@@ -137,10 +137,10 @@ def taken_apart(lines: Iterator[str], *, delimiter: str) -> Iterator[tuple[int, 
             cells = _said(error)
         finally:
             csv.field_size_limit(before)
-        raw = "".join(feed.row) if len(feed.row) < 50 else "".join(feed.row[:50])
+        raw = "".join(feed.row)
         # csv lets a mark stand inside a plain cell, as in 5" disk.  Over several lines that means that an open quote
         # was closed by the opening one of another row, which would swallow that row.
-        if isinstance(cells, list) and len(feed.row) > 1 and not well_quoted.fullmatch("".join(feed.row)):
+        if isinstance(cells, list) and len(feed.row) > 1 and not well_quoted.fullmatch(raw):
             cells = _said(csv.Error("a quotation mark that is never closed"))
         if isinstance(cells, str):
             feed.put_back()

@@ -50,18 +50,20 @@ class Text:
 
     def lines(self, *, newline: str = "\n") -> Iterator[str]:
         """Its lines with their ends; `newline=""` also ends one at a carriage return, as tables need it."""
-        with opened(self.path) as file, io.TextIOWrapper(
-            file, self.encoding, errors=_errors(self.encoding), newline=newline
-        ) as text:
+        with (
+            opened(self.path) as file,
+            io.TextIOWrapper(file, self.encoding, errors=_errors(self.encoding), newline=newline) as text,
+        ):
             # A mark may stand there even where the encoding was named without it.
             yield from (line.removeprefix("\ufeff") for line in [text.readline()] if line)
             yield from text
 
     def blocks(self) -> Iterator[str]:
         """Its characters, some hundred thousand at a time."""
-        with opened(self.path) as file, io.TextIOWrapper(
-            file, self.encoding, errors=_errors(self.encoding), newline=""
-        ) as text:
+        with (
+            opened(self.path) as file,
+            io.TextIOWrapper(file, self.encoding, errors=_errors(self.encoding), newline="") as text,
+        ):
             yield text.read(CHUNK).removeprefix("\ufeff")
             while block := text.read(CHUNK):
                 yield block
@@ -93,6 +95,11 @@ class Scan:
         French and German, fewer than 0.2 characters do so for each byte that does not.
         """
         return self.broken == 0 or self.good > 4 * self.broken
+
+    @property
+    def rare(self) -> bool:
+        """Is there damage in one line of a thousand at most?  Then a name or a mark is believed."""
+        return self.broken * 1000 <= self.lines
 
 
 def open_text(path: Path, encoding: str = "auto") -> Text:
@@ -129,7 +136,7 @@ def find_encoding(chunks: Callable[[], Iterable[bytes]], path: Path, encoding: s
     if encoding != "auto":
         _known(encoding)
         scan = _scan(chunks(), encoding)
-        if scan.clear or scan.broken * 1000 <= scan.lines:
+        if scan.clear or scan.rare:
             return encoding, scan
         raise fault("bad_encoding", path=path, line=scan.broken_line, encoding=encoding)
     passing = iter(chunks())
@@ -138,7 +145,7 @@ def find_encoding(chunks: Callable[[], Iterable[bytes]], path: Path, encoding: s
     scan = _scan((chunk for part in ([head], passing) for chunk in part), mark)
     # UTF-16 without a byte order mark is valid UTF-8, full of zero bytes; and whatever holds some is no text.
     zeros = scan.zero_line if mark.startswith("utf-8") else 0
-    if scan.clear and not zeros:
+    if (scan.clear or mark != "utf-8" and scan.rare) and not zeros:
         return mark, scan
     name = _likely(scan.evidence) if mark == "utf-8" and not zeros else ""
     other = _scan(chunks(), name) if name else scan
@@ -244,7 +251,9 @@ def _scan(chunks: Iterable[bytes], encoding: str) -> Scan:
                 scan.evidence += lines[:EVIDENCE] + b"\n"
             look(chunk)
         look(b"", final=True)
-    except UnicodeError as error:  # bytes that neither error handler can carry on: half a code unit, for example
+    except (
+        UnicodeError
+    ) as error:  # bytes that neither error handler can carry on: half a code unit, for example
         inside = error.object[: error.start].count(b"\n") if isinstance(error, UnicodeDecodeError) else 0
         scan.broken_line = scan.broken_line or scan.lines + inside + 1
         scan.broken, scan.good = max(scan.broken, 1), 0
@@ -256,7 +265,9 @@ def _scan(chunks: Iterable[bytes], encoding: str) -> Scan:
 GB_FREQUENT = re.compile(rb"[\xb0-\xd7\xa1\xa3][\xa1-\xfe]")
 BIG5_FREQUENT = re.compile(rb"[\xa1\xa3-\xc6].", re.DOTALL)
 STANDS_ALONE = re.compile(rb"[\x80-\xff]|[\xe0-\xff]{2}|\xa0[\xbb\x96\x97]|[\xab\x96\x97]\xa0")
-SIGN = re.compile(rb"(?<=[A-Za-z])[^\x00-\x7f\xc0-\xd6\xd8-\xf6\xf8-\xff\x8c\x92\x96\x97\x9c\xa0\xaa\xad\xb7\xba](?=[A-Za-z])")
+SIGN = re.compile(
+    rb"(?<=[A-Za-z])[^\x00-\x7f\xc0-\xd6\xd8-\xf6\xf8-\xff\x8c\x92\x96\x97\x9c\xa0\xaa\xad\xb7\xba](?=[A-Za-z])"
+)
 CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 
 
