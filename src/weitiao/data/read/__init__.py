@@ -9,19 +9,13 @@ Rows that cannot be read come beside the good ones, with the reason; it is `chec
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
 from weitiao.data.read import hugging
 from weitiao.data.read.excel import read_excel
@@ -30,6 +24,7 @@ from weitiao.data.read.json import read_json, read_json_lines
 from weitiao.data.read.lines import read_conll, read_lines
 from weitiao.data.read.memory import table_rows
 from weitiao.data.read.parquet import read_parquet
+from weitiao.data.read.sample import sampled
 from weitiao.data.read.source import BadRow, Source
 from weitiao.data.read.tables import read_table
 from weitiao.data.read.text import decode, open_text, read_bytes
@@ -68,9 +63,12 @@ def read(
     sources = []
     for name in paths:
         match = SAMPLE.match(name)
-        sampled = match is not None and not os.path.exists(name)
-        source = read_file(match["path"] if match and sampled else name, encoding=encoding, format=format)
-        sources.append(_sampled(source, int(match["rows"]), seed=seed) if match and sampled else source)
+        if match and not os.path.exists(name):
+            source = read_file(match["path"], encoding=encoding, format=format)
+            source = sampled(source, int(match["rows"]), seed=seed)
+        else:
+            source = read_file(name, encoding=encoding, format=format)
+        sources.append(source)
     return sources
 
 
@@ -118,24 +116,3 @@ def _read_one(path: Path, encoding: str, format: str) -> Source:
     if known:
         return known(path, format=name)
     raise fault("file_missing", path=path)
-
-
-def _sampled(source: Source, count: int, *, seed: int) -> Source:
-    """A source of `count` of its rows; those that cannot be read are none of them."""
-
-    def chance(record: Record) -> str:
-        content = json.dumps(record.values, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(f"{seed}:{content}".encode()).hexdigest()
-
-    def records() -> Iterator[tuple[int, Record]]:
-        return enumerate(row for row in source.rows() if isinstance(row, Record))
-
-    @cache
-    def chosen() -> frozenset[int]:
-        drawn = heapq.nsmallest(count, ((chance(record), at) for at, record in records()))
-        return frozenset(at for _, at in drawn)
-
-    def rows() -> Iterator[Record | BadRow]:
-        return (record for at, record in records() if at in chosen())
-
-    return replace(source, path=f"{source.path}#{count}", rows=rows)

@@ -20,6 +20,8 @@ DEEPEST = 100
 """Objects and lists inside each other; Python's own limit depends on who calls."""
 SPACE = re.compile(r"[ \t\r\n]*")
 DECODER = json.JSONDecoder()
+ENDS = re.compile(r"|\.|[eE][+-]?")
+"""What may be left of a number that a file ends in, behind what already is one."""
 WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 
 
@@ -32,7 +34,8 @@ def read_json_lines(text: Text, *, format: str) -> Source:
         for number, line in enumerate(text.lines(), start=1):
             if not line.strip():
                 continue
-            reason, value = text.spoilt(line), None
+            value: Any = None
+            reason = text.spoilt(line)
             if not reason:
                 try:
                     value = json.loads(line)
@@ -162,13 +165,14 @@ class _Walk:
                 if (open_string or error.pos > len(self.window) - 12) and self.more():
                     continue
                 rest = self.window[error.pos :].strip()
-                if open_string or "\\u" in error.msg or any(word.startswith(rest) for word in WORDS):
+                cut = ENDS.fullmatch(rest) or any(word.startswith(rest) for word in WORDS)
+                if open_string or "\\u" in error.msg or cut:
                     raise _End from None
                 raise self.bad(self.said(error.msg, error.pos)) from None
             except (RecursionError, ValueError) as error:
                 raise self.bad(self.said(_why_not(error), self.at)) from None
-            # A number at the end of the window may go on behind it.
-            if end == len(self.window) and self.more():
+            # A number at the end of the window may go on behind it: 1 as 1.5, or as 1e+9.
+            if end >= len(self.window) - 2 and self.more():
                 continue
             raw, self.at = self.window[self.at : end], end
             return value, raw
@@ -193,15 +197,16 @@ class _Walk:
 
     def more(self) -> bool:
         """Let the window slide on, and grow to twice what is left in it; false at the end of the file."""
-        self.line_at(self.at)
-        gone = self.window[: self.at]
-        self.before = len(gone) - gone.rfind("\n") - 1 + (0 if "\n" in gone else self.before)
-        parts = [self.window[self.at :]]
-        wanted = 2 * len(parts[0]) + 1
+        parts, wanted = [], len(self.window) - self.at + 1
         while sum(map(len, parts)) < wanted and (block := next(self.blocks, "")):
             parts.append(block)
-        self.window, self.at, self.counted = "".join(parts), 0, 0
-        return len(parts) > 1
+        if parts:
+            self.line_at(self.at)
+            gone = self.window[: self.at]
+            self.before = len(gone) - gone.rfind("\n") - 1 + (0 if "\n" in gone else self.before)
+            self.window = self.window[self.at :] + "".join(parts)
+            self.at = self.counted = 0
+        return bool(parts)
 
     def line_at(self, position: int) -> int:
         """The line of a character of the window that lies behind those asked for before."""
