@@ -49,6 +49,7 @@ def test_what_is_no_picture_or_a_broken_one_is_a_bad_row(pictures):
     (pictures / ".hidden").write_text("")
     (pictures / ".folder").mkdir()
     (pictures / ".folder/x.png").write_text("")
+    (pictures / "dog/z\udcff.png").write_bytes((pictures / "dog/a.bmp").read_bytes())
     source = read_file(pictures)
     assert [row[1].removeprefix(f"{pictures}/") for row in rows(source)] == ["cat/more/x.gif", "dog/a.bmp"]
     assert [(line, reason.split(" (")[0]) for line, reason in bad(source)] == [
@@ -56,7 +57,8 @@ def test_what_is_no_picture_or_a_broken_one_is_a_bad_row(pictures):
         (2, "cat/2.png: a broken picture"),
         (5, "dog/b.png: a broken picture"),
         (6, "dog/list.txt: no picture"),
-        (7, "loose.png: it lies in no folder that names its label"),
+        (7, "dog/z\\udcff.png: its name is not UTF-8"),
+        (8, "loose.png: it lies in no folder that names its label"),
     ]
     assert source.notes == ("2 hidden files or folders were not looked at",)
 

@@ -158,6 +158,15 @@ def test_a_huge_cell_is_read_and_the_limit_put_back(file):
     assert csv.field_size_limit() == before
 
 
+def test_a_cell_beyond_all_measure_costs_its_row(file, monkeypatch):
+    monkeypatch.setattr(tables, "LONGEST_ROW", 1000)
+    lines = ["a" * 1000, "b" * 1001, '"' + "c" * 600 + "\n" + "c" * 700 + '"', "fine"]
+    source = read_file(file("a.csv", "text\n" + "\n".join(lines)))
+    # What follows the line that was given up is read anew, be it the rest of that cell.
+    assert [record.line for record in records(source)] == [2, 5, 6]
+    assert [line for line, _ in bad(source)] == [3, 4]
+
+
 def test_any_table_that_csv_writes_is_read_as_it_was(file):
     """By brute force: cells of every awkward character, and the line on which each row begins."""
     rng = random.Random(0)

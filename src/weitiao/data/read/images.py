@@ -12,7 +12,7 @@ from pathlib import Path
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault, need
-from weitiao.data.read.source import BadRow, Source
+from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.text import file_sha256
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
@@ -37,10 +37,10 @@ def read_images(folder: Path) -> Source:
     def rows() -> Iterator[Record | BadRow]:
         for number, file in enumerate(files, start=1):
             label, _, rest = file.partition("/")
-            if reason := _fault(folder / file) or (
-                "" if rest else "it lies in no folder that names its label"
-            ):
-                yield BadRow(str(folder), number, f"{file}: {reason}", file)
+            reason = "its name is not UTF-8" if shown(file) != file else _fault(folder / file)
+            if reason or not rest:
+                reason = reason or "it lies in no folder that names its label"
+                yield BadRow(str(folder), number, f"{shown(file)}: {reason}", shown(file))
             else:
                 yield Record(str(folder), number, {"image": str(folder / file), "label": label})
 

@@ -108,12 +108,10 @@ class _Walk:
                     if self.peek() != "{":
                         whole = all(True for _ in rows)
                     elif self.key:
-                        why = (
-                            f'it holds two lists of objects, "{self.key}" and "{key}": give one of them alone'
-                        )
+                        why = f'it holds two lists of objects, "{self.key}" and "{shown(str(key))}": give one of them alone'
                         raise self.bad(why)
                     else:
-                        self.key = str(key)
+                        self.key = shown(str(key))
                         whole = yield from rows
                     if not whole:
                         return False
@@ -197,8 +195,9 @@ class _Walk:
 
     def more(self) -> bool:
         """Let the window slide on, and grow to twice what is left in it; false at the end of the file."""
-        parts, wanted = [], len(self.window) - self.at + 1
-        while sum(map(len, parts)) < wanted and (block := next(self.blocks, "")):
+        parts: list[str] = []
+        wanted = len(self.window) - self.at + 1
+        while sum(len(part) for part in parts) < wanted and (block := next(self.blocks, "")):
             parts.append(block)
         if parts:
             self.line_at(self.at)
