@@ -52,7 +52,7 @@ def guess(data: Data) -> dict[str, Any]:
     """
     from weitiao.data.read import read
 
-    source = read(data.train[:1], encoding=data.encoding, format=data.format)[0]
+    source = read(data.train[:1], encoding=data.encoding)[0]
     for name in registry.names("task"):
         for shape in registry.entry("task", name).kind.formats:
             needs = formats.FORMATS[shape].needs
@@ -137,24 +137,17 @@ def texts_of(file: Path, run: Run) -> list[str]:
         text, _ = decode(read_bytes(file), file, "auto")
         return lines_of(text)
     section = run.recipe.data
-    source = read_file(file, encoding=section.encoding, format=section.format)
+    source = read_file(file, encoding=section.encoding)
     column = section.columns.get("text", "text")
     if column not in source.columns:
         near = formats.guess_column("text", source.columns)
         hint = f' Did you mean "{near}"?' if near else ""
         raise fault("missing_column", path=file, column=column, found=", ".join(source.columns), hint=hint)
-    texts: list[str] = []
-    bad: list[BadRow] = []
-    for row in source.rows():
-        if isinstance(row, BadRow):
-            bad.append(row)
-        elif not str(row.values.get(column) or "").strip():
-            bad.append(BadRow(row.file, row.line, "the text is empty"))
-        else:
-            texts.append(str(row.values[column]))
+    empty = [record for record in source.records if not str(record.values[column] or "").strip()]
+    bad = [*source.bad, *(BadRow(record.file, record.line, "the text is empty") for record in empty)]
     if bad:
-        raise bad_rows(bad, total=len(texts) + len(bad))
-    return texts
+        raise bad_rows(bad, total=len(source.records) + len(source.bad))
+    return [str(record.values[column]) for record in source.records]
 
 
 def rows_to_file(words: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,24 +51,22 @@ def example_table(run: Run) -> Path:
     import csv
 
     from weitiao.api.data import located
-    from weitiao.core.contracts import Record
     from weitiao.data.read import read
 
     data = located(run.recipe.data)
     # Enough for a gain that can be proven, few enough for a minute or two on two cores.
     rows = 200 if run.task.generates else 1000
-    sample = data.train[0].partition("#")[0] + f"#{rows}"
-    source = read([sample], encoding=data.encoding, format=data.format)[0]
+    source = read([data.train[0].partition("#")[0] + f"#{rows}"], encoding=data.encoding)[0]
     path = run.path.with_name(f"{run.path.name}-mine{'.jsonl' if run.task.generates else '.csv'}")
     if path.exists():
         return path
     if run.task.generates:
-        write_lines(path, [row.values for row in source.rows() if isinstance(row, Record)])
+        write_lines(path, [record.values for record in source.records])
     else:
         text = io.StringIO()
         table = csv.writer(text)
         table.writerow(source.columns)
-        table.writerows(row.values.values() for row in source.rows() if isinstance(row, Record))
+        table.writerows(record.values.values() for record in source.records)
         write_text(path, text.getvalue())
     return path
 
