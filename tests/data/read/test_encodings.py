@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import encodings.aliases
 import random
 from pathlib import Path
 
@@ -166,6 +168,19 @@ def test_utf_16_without_a_mark_is_read_when_named(file):
 def test_an_encoding_that_is_none_is_refused(name, file):
     with refused("unknown_encoding", f'"{name}"'):
         read_file(file("a.csv", "text,label\none,1\n"), encoding=name)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_any_codec_may_be_named(file):
+    """All of Python's: text of their own comes back, or a coded error is raised."""
+    path, misread = file("a.csv", "text\nplain\n很好\n"), []
+    for name in sorted(set(encodings.aliases.aliases.values())):
+        with contextlib.suppress(WeitiaoError):
+            assert list(read_file(path, encoding=name).rows())
+        with contextlib.suppress(LookupError):  # those that give no text, and Windows' own
+            own = file("b.csv", "text\nplain\n".encode(name))
+            misread += [] if rows(read_file(own, encoding=name)) == [(2, "plain")] else [name]
+    assert misread == []
 
 
 def test_a_named_encoding_that_does_not_fit_is_refused(file):

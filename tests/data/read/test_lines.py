@@ -42,7 +42,15 @@ rejects VBZ B-VP O
 
 
 @pytest.mark.parametrize(
-    ("name", "format"), [("a.conll", "auto"), ("a.bio", "auto"), ("a.iob", "auto"), ("a.txt", "conll")]
+    ("name", "format"),
+    [
+        ("a.conll", "auto"),
+        ("a.bio", "auto"),
+        ("a.iob", "auto"),
+        ("a.txt", "conll"),
+        ("a.tsv", "conll"),
+        ("a", "conll"),
+    ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_sentences_of_tokens_and_tags(name, format, end, file):

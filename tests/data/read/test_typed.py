@@ -197,6 +197,14 @@ def test_a_saved_data_set_has_names_for_its_classes(saved):
     assert len(records(read([f"hf:{saved / 'one'}#2"])[0])) == 2
 
 
+def test_tags_of_sentences_have_names_too(tmp_path):
+    tags = datasets.Sequence(datasets.ClassLabel(names=["O", "B-LOC"]))
+    features = datasets.Features({"tokens": datasets.Sequence(datasets.Value("string")), "ner_tags": tags})
+    found = {"tokens": [["in", "Rome"], []], "ner_tags": [[0, 1], []]}
+    datasets.Dataset.from_dict(found, features=features).save_to_disk(tmp_path / "tags")
+    assert rows(read_file(tmp_path / "tags")) == [(1, ["in", "Rome"], ["O", "B-LOC"]), (2, [], [])]
+
+
 def test_a_split_is_taken_by_name_or_train(saved):
     source = read_file(str(saved / "two"))
     assert rows(source) == NAMED

@@ -78,7 +78,8 @@ def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto")
     Args:
         path: what to read; its ending tells how.
         encoding: of text files; `auto` finds UTF-8, UTF-16/32 with a mark, GB 18030, Big5 and cp1252 (latin-1).
-        format: the recipe's `data.format`; `conll` and `text` make a text file of any ending one of these.
+        format: the recipe's `data.format`; `conll` makes a `.txt`, a table or a file of unknown ending one of
+            tokens and tags, `text` a file of unknown ending one of lines.
 
     Raises:
         WeitiaoError: `file_missing`, `no_permission`, `unknown_format`, `empty_file`, `bad_file`, `bad_encoding`,
@@ -102,7 +103,7 @@ def _read_one(path: Path, encoding: str, format: str) -> Source:
     ending = Path(path.stem if packed else path.name).suffix.lower()
     name = ending.removeprefix(".") + (".gz" if packed else "")
     reader = TEXTS.get(ending)
-    if format == "conll" and reader in (None, read_lines):
+    if format == "conll" and ending not in OTHERS and reader in (None, read_lines, read_table):
         reader = read_conll
     elif format == "text" and reader is None and ending not in OTHERS:
         reader = read_lines

@@ -9,7 +9,7 @@ A hub id is fetched by `datasets` into its own cache; a folder is one that `load
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ PREFIX = "hf:"
 
 def is_saved(folder: Path) -> bool:
     """Did `save_to_disk` write this folder?"""
-    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+    one = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
+    return one or (folder / "dataset_dict.json").is_file()
 
 
 def read_dataset(name: str) -> Source:
@@ -38,8 +39,8 @@ def read_dataset(name: str) -> Source:
         WeitiaoError: `missing_extra`; `no_dataset` when it cannot be loaded, or has no such split.
     """
     place, split = name.removeprefix(PREFIX), ""
-    if not Path(place).exists() and not Path(place.rpartition(":")[2]).is_absolute():
-        place, _, split = place.partition(":")
+    if ":" in place and not Path(place).exists():
+        place, _, split = place.rpartition(":")
     with _quiet(need("datasets", extra="data")) as datasets:
         try:
             found = datasets.load_from_disk(place) if is_saved(Path(place)) else datasets.load_dataset(place)
@@ -77,12 +78,18 @@ def values_of(dataset: Any) -> Iterator[dict[str, Any]]:
     for name, feature in features.items():
         if type(feature).__name__ in ("Image", "Audio", "Video"):
             dataset = dataset.cast_column(name, type(feature)(decode=False))
-    named = {name: feature.names for name, feature in features.items() if hasattr(feature, "names")}
+    named = {name: namer for name, feature in features.items() if (namer := _namer(feature))}
     for row in dataset.with_format(None):
-        for name, names in named.items():
-            # Hidden labels of a test split are -1.
-            row[name] = names[row[name]] if row[name] is not None and row[name] >= 0 else None
-        yield row
+        yield row | {name: namer(row[name]) for name, namer in named.items()}
+
+
+def _namer(feature: Any) -> Callable[[Any], Any] | None:
+    """What makes names of class numbers, one or a list of them (the tags of a sentence); nothing where there are none."""
+    if type(feature).__name__ == "ClassLabel":
+        # Hidden labels of a test split are -1.
+        return lambda number: None if number is None or number < 0 else feature.names[number]
+    inner = _namer(feature.feature) if type(feature).__name__ in ("List", "LargeList") else None
+    return inner and (lambda numbers: numbers and [inner(number) for number in numbers])
 
 
 def _sha256(dataset: Any) -> str:

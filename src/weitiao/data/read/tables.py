@@ -20,6 +20,8 @@ from weitiao.data.read.text import Text
 LONGEST_ROW = 1 << 24
 """Characters; a quoted cell that has not ended by then was never meant to."""
 
+NEVER_CLOSED = "a quotation mark that is never closed"
+
 
 def read_table(text: Text, *, format: str) -> Source:
     """Open a table; its header tells how columns are set apart (CSV), or a tab does (TSV).
@@ -102,7 +104,7 @@ class _Feed:
             self.ahead += len(line)
         self.row.append(line)
         if self.ahead > min(self.credit, LONGEST_ROW):
-            raise csv.Error("a quotation mark that is never closed")
+            raise csv.Error(NEVER_CLOSED)
         return line
 
     def begin(self) -> None:
@@ -141,7 +143,7 @@ def taken_apart(lines: Iterator[str], *, delimiter: str) -> Iterator[tuple[int, 
         # csv lets a mark stand inside a plain cell, as in 5" disk.  Over several lines that means that an open quote
         # was closed by the opening one of another row, which would swallow that row.
         if isinstance(cells, list) and len(feed.row) > 1 and not well_quoted.fullmatch(raw):
-            cells = _said(csv.Error("a quotation mark that is never closed"))
+            cells = _said(csv.Error(NEVER_CLOSED))
         if isinstance(cells, str):
             feed.put_back()
             raw = feed.row[0]
@@ -150,4 +152,5 @@ def taken_apart(lines: Iterator[str], *, delimiter: str) -> Iterator[tuple[int, 
 
 
 def _said(error: csv.Error) -> str:
-    return f"this row cannot be taken apart: {error}"
+    why = NEVER_CLOSED if str(error) == "unexpected end of data" else error
+    return f"this row cannot be taken apart: {why}"
