@@ -183,9 +183,9 @@ def big(ending: str, count: int, path: Path) -> Path:
         from pyarrow import parquet
 
         with parquet.ParquetWriter(path, pa.schema({"text": pa.string(), "n": pa.int64()})) as writer:
-            for start in range(0, count, 4000):
-                texts = [f"row {n} " + "word " * 9 for n in range(start, start + 4000)]
-                writer.write_table(pa.table({"text": texts, "n": range(start, start + 4000)}))
+            for start in range(0, count, 3000):
+                texts = [f"row {n} " + "word " * 9 for n in range(start, start + 3000)]
+                writer.write_table(pa.table({"text": texts, "n": range(start, start + 3000)}))
         return path
     rows = ({"text": f"row {n} " + "word " * 9, "n": n} for n in range(count))
     with path.open("w") as file:
@@ -215,8 +215,8 @@ def test_memory_is_flat_in_the_size_of_the_file(ending, tmp_path):
         assert drawn == 50
         return used, path.stat().st_size
 
-    (small, _), (large, size) = peak(4000), peak(80_000)
-    assert size > 4 << 20 or ending == "parquet"
+    (small, _), (large, size) = peak(3000), peak(60_000)
+    assert size > 3 << 20 or ending == "parquet"
     # A window of 1 MiB is read at a time; the small file is not even one.
     assert large < small + (6 << 20)
     assert large < 1.5 * size or ending == "parquet"

@@ -109,7 +109,7 @@ def _scan(chunks: Iterable[bytes], encoding: str) -> Scan:
         text = decoder.decode(chunk, final)
         if not text.isascii():
             beyond = len(text) - len(text.encode("ascii", "ignore"))
-            broken = len(HALF.findall(text)) if not _whole(text) else 0
+            broken = len(text) - len(text.encode("utf-8", "ignore").decode("utf-8"))
             if broken and not scan.broken:
                 scan.broken_line = scan.lines + text.count("\n", 0, HALF.search(text).start()) + 1  # type: ignore[union-attr]
             scan.broken += broken
@@ -131,15 +131,6 @@ def _scan(chunks: Iterable[bytes], encoding: str) -> Scan:
         scan.broken_line = scan.broken_line or scan.lines + inside + 1
         scan.broken, scan.good = scan.lines + 1, 0
     return scan
-
-
-def _whole(text: str) -> bool:
-    # Many times faster than looking for half characters.
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 # GB 2312 and Big5 both put the characters in daily use first: there some 99 % of a text are.

@@ -51,7 +51,7 @@ def read_table(text: Text, *, format: str) -> Source:
             if number <= line or not cells:  # the header; an empty line is no row
                 continue
             if isinstance(cells, str):
-                yield BadRow(path, number, cells, shown(raw))
+                yield BadRow(path, number, f"this row cannot be taken apart: {cells}", shown(raw))
             elif reason := text.spoilt(raw):
                 yield BadRow(path, number, reason, shown(raw))
             elif len(cells) != len(columns):
@@ -143,7 +143,7 @@ def taken_apart(lines: Iterator[str], *, delimiter: str) -> Iterator[tuple[int, 
         # csv lets a mark stand inside a plain cell, as in 5" disk.  Over several lines that means that an open quote
         # was closed by the opening one of another row, which would swallow that row.
         if isinstance(cells, list) and len(feed.row) > 1 and not well_quoted.fullmatch(raw):
-            cells = _said(csv.Error(NEVER_CLOSED))
+            cells = NEVER_CLOSED
         if isinstance(cells, str):
             feed.put_back()
             raw = feed.row[0]
@@ -152,5 +152,4 @@ def taken_apart(lines: Iterator[str], *, delimiter: str) -> Iterator[tuple[int, 
 
 
 def _said(error: csv.Error) -> str:
-    why = NEVER_CLOSED if str(error) == "unexpected end of data" else error
-    return f"this row cannot be taken apart: {why}"
+    return NEVER_CLOSED if str(error) == "unexpected end of data" else str(error)
