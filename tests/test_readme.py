@@ -165,8 +165,8 @@ def real_reviews(page: Path, file: Path) -> None:
     """The table behind the outputs on the page: a sample of an embedded data set, Chinese labels as 1 and 0."""
     sample = {README: "film-reviews#1000", CHINESE: "reviews-zh#2600"}[page]
     name, _, rows = sample.partition("#")
-    records = read([f"{fetch(name)}#{rows}"])[0].records
-    found = [(record.values["text"], record.values["label"]) for record in records]
+    sampled = read([f"{fetch(name)}#{rows}"])[0].rows()
+    found = [(row.values["text"], row.values["label"]) for row in sampled if isinstance(row, Record)]
     if page == CHINESE:  # most texts stand there twice and some with both labels; long ones take long
         labels = {text: {label for other, label in found if other == text} for text, _ in found}
         one = {text: label for text, (label, *more) in labels.items() if not more and len(text) <= 120}

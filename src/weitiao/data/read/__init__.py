@@ -1,0 +1,119 @@
+"""Files in, records out; every record knows its file and line.
+
+    ["reviews.csv", "more.jsonl#500"]  ->  read(paths)  ->  [Source, Source];  source.rows()  ->  Record | BadRow ...
+
+Opening a file goes through it once, for its hash and its encoding; `rows()` reads it again from the beginning,
+lazily, so that a file may be larger than memory.  Text stays text: `NA`, `null` and `None` in a table are words.
+Rows that cannot be read come beside the good ones, with the reason; it is `check` that decides what becomes of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+from weitiao.core.errors import fault
+from weitiao.data.read import hugging
+from weitiao.data.read.excel import read_excel
+from weitiao.data.read.images import read_images
+from weitiao.data.read.json import read_json, read_json_lines
+from weitiao.data.read.lines import read_conll, read_lines
+from weitiao.data.read.memory import table_rows
+from weitiao.data.read.parquet import read_parquet
+from weitiao.data.read.sample import sampled
+from weitiao.data.read.source import BadRow, Source
+from weitiao.data.read.tables import read_table
+from weitiao.data.read.text import decode, open_text, read_bytes
+
+__all__ = ["BadRow", "Source", "decode", "read", "read_bytes", "read_file", "table_rows"]
+
+SAMPLE = re.compile(r"^(?P<path>.+)#(?P<rows>\d+)$")
+TEXTS: dict[str, Callable[..., Source]] = {
+    ".csv": read_table,
+    ".tsv": read_table,
+    ".json": read_json,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".txt": read_lines,
+    ".md": read_lines,
+    ".conll": read_conll,
+    ".bio": read_conll,
+    ".iob": read_conll,
+}
+"""Ending -> reader of text; each may have `.gz` behind it."""
+OTHERS: dict[str, Callable[..., Source]] = {
+    ".parquet": read_parquet,
+    ".xlsx": read_excel,
+    ".xlsm": read_excel,
+}
+
+
+def read(
+    paths: Iterable[str], *, encoding: str = "auto", seed: int = 0, format: str = "auto"
+) -> list[Source]:
+    """Open files; `path#500` takes a sample of 500 rows that depends on `seed` and the rows, not on their order.
+
+    Raises:
+        WeitiaoError: as `read_file`.
+    """
+    sources = []
+    for name in paths:
+        match = SAMPLE.match(name)
+        if match and not os.path.exists(name):
+            source = read_file(match["path"], encoding=encoding, format=format)
+            source = sampled(source, int(match["rows"]), seed=seed)
+        else:
+            source = read_file(name, encoding=encoding, format=format)
+        sources.append(source)
+    return sources
+
+
+def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto") -> Source:
+    """Open one file, a folder, or a data set of Hugging Face (`hf:owner/name`).
+
+    Args:
+        path: what to read; its ending tells how.
+        encoding: of text files; `auto` finds UTF-8, UTF-16/32 with a mark, GB 18030, Big5 and cp1252 (latin-1).
+        format: the recipe's `data.format`; `conll` makes a `.txt`, a table or a file of unknown ending one of
+            tokens and tags, `text` a file of unknown ending one of lines.
+
+    Raises:
+        WeitiaoError: `file_missing`, `no_permission`, `unknown_format`, `empty_file`, `bad_file`, `bad_encoding`,
+            `unknown_encoding`, `bad_header`, `open_quote`, `bad_json`, `missing_extra`, `no_dataset`.
+    """
+    if str(path).startswith(hugging.PREFIX):
+        source = hugging.read_dataset(str(path))
+    elif str(path) and os.path.isdir(path):
+        source = hugging.read_dataset(str(path)) if hugging.is_saved(Path(path)) else read_images(Path(path))
+    else:
+        source = _read_one(Path(str(path) or "\0"), encoding, format)
+    with closing(cast(Any, source.rows())) as rows:
+        if next(rows, None) is None:
+            why = "there is a header and nothing below it" if source.columns else "it holds no rows"
+            raise fault("empty_file", path=path, why=why)
+    return source
+
+
+def _read_one(path: Path, encoding: str, format: str) -> Source:
+    packed = path.suffix.lower() == ".gz"
+    ending = Path(path.stem if packed else path.name).suffix.lower()
+    name = ending.removeprefix(".") + (".gz" if packed else "")
+    reader = TEXTS.get(ending)
+    if format == "conll" and ending not in OTHERS and reader in (None, read_lines, read_table):
+        reader = read_conll
+    elif format == "text" and reader is None and ending not in OTHERS:
+        reader = read_lines
+    known = reader or (OTHERS.get(ending) if not packed else None)
+    # A pipe cannot be gone through twice, and opening one would wait for ever.
+    odd = os.path.exists(path) and not os.path.isfile(path)
+    if odd or (known is None and os.path.isfile(path)):
+        raise fault("unknown_format", path=path, ending=path.suffix or path.name)
+    if reader:
+        return reader(open_text(path, encoding), format=name)
+    if known:
+        return known(path, format=name)
+    raise fault("file_missing", path=path)

@@ -1,0 +1,83 @@
+"""An Excel sheet in, one record a row out; typed cells become plain values, text stays text."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.contracts import Record
+from weitiao.core.errors import WeitiaoError, fault, need
+from weitiao.data.read.memory import plain
+from weitiao.data.read.source import BadRow, Source, shown
+from weitiao.data.read.tables import checked_header
+from weitiao.data.read.text import file_sha256
+
+
+def read_excel(path: Path, *, format: str) -> Source:
+    """Open the first sheet of a workbook; its first row that is not empty names the columns.
+
+    Raises:
+        WeitiaoError: `missing_extra`, `bad_file`, `bad_header`, `empty_file`; what opening a file raises.
+    """
+    name, sha256 = str(path), file_sha256(path)
+    with _opened(path) as book:
+        sheets = [sheet.title for sheet in book.worksheets]
+        start, header = next(_filled(book), (0, []))
+    if not start:
+        raise fault("empty_file", path=path, why="the first sheet is empty")
+    columns = checked_header(name, ["" if cell is None else str(cell).strip() for cell in header])
+
+    def rows() -> Iterator[Record | BadRow]:
+        with _opened(path) as book:
+            for number, cells in _filled(book):
+                if number <= start:
+                    continue
+                if len(cells) > len(columns):
+                    reason = f"{len(cells)} cells where the header has {len(columns)}"
+                    yield BadRow(name, number, reason, shown(json.dumps(cells, ensure_ascii=False)))
+                else:
+                    cells += [None] * (len(columns) - len(cells))
+                    yield Record(name, number, dict(zip(columns, cells, strict=True)))
+
+    others = ", ".join(f'"{title}"' for title in sheets[1:])
+    notes = (f'the sheet "{sheets[0]}" was read, others were not: {others}',) if others else ()
+    return Source(name, format, "", sha256, columns, rows, notes)
+
+
+def _filled(book: Any) -> Iterator[tuple[int, list[Any]]]:
+    """The number and the cells of every row in which something stands; empty cells at its end are none."""
+    if not book.worksheets:
+        return
+    sheet = book.worksheets[0]
+    # The size that a file gives for its sheet may be wrong, and rows beyond it would be lost.
+    sheet.reset_dimensions()
+    for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        cells = [plain(cell) for cell in row]
+        while cells and cells[-1] in (None, ""):
+            cells.pop()
+        if cells:
+            yield number, cells
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    openpyxl = need("openpyxl", extra="data")
+    try:
+        with warnings.catch_warnings():  # of styles and charts, which are nothing to us
+            warnings.simplefilter("ignore")
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        try:
+            yield book
+        finally:
+            book.close()
+    except WeitiaoError:
+        raise
+    except (
+        Exception
+    ) as error:  # a broken workbook makes zipfile, expat and openpyxl raise whatever they meet first
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise fault("bad_file", path=path, format="Excel", why=why) from None

@@ -1,0 +1,258 @@
+"""JSON and JSON Lines in, one record an object out, a piece of the file at a time.
+
+[{"text": "a"},      ->  Record(line=1, {"text": "a"})
+ {"text": "b"}]          Record(line=2, {"text": "b"})
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from weitiao.core.contracts import Record
+from weitiao.core.errors import WeitiaoError, fault
+from weitiao.data.read.source import BadRow, Source, seen_columns, shown
+from weitiao.data.read.text import Text
+
+DEEPEST = 100
+"""Objects and lists inside each other; Python's own limit depends on who calls."""
+SPACE = re.compile(r"[ \t\r\n]*")
+DECODER = json.JSONDecoder()
+ENDS = re.compile(r"|\.|[eE][+-]?")
+"""What may be left of a number that a file ends in, behind what already is one."""
+WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+
+
+def read_json_lines(text: Text, *, format: str) -> Source:
+    """Open a file of one object a line; lines that hold none are bad rows."""
+    path = str(text.path)
+
+    def rows() -> Iterator[Record | BadRow]:
+        # Lines end at line feeds alone: JSON strings may hold other separators (U+2028).
+        for number, line in enumerate(text.lines(), start=1):
+            if not line.strip():
+                continue
+            value: Any = None
+            reason = text.spoilt(line)
+            if not reason:
+                try:
+                    value = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    reason = f"not JSON: {_why_not(error)}"
+                else:
+                    reason = _unusable(value, line)
+            yield BadRow(path, number, reason, shown(line)) if reason else Record(path, number, value)
+
+    return Source(path, format, text.encoding, text.sha256, seen_columns(rows()), rows)
+
+
+def read_json(text: Text, *, format: str) -> Source:
+    """Open a file that holds a list of objects, or an object with one such list in it.
+
+    Raises:
+        WeitiaoError: `bad_json`, also later by `rows()`, with line and column; `empty_file`.
+    """
+    path = str(text.path)
+
+    walk = _Walk(text)
+    columns = seen_columns(walk.rows())
+    notes = (f'the rows are the list "{walk.key}"',) if walk.key else ()
+    return Source(path, format, text.encoding, text.sha256, columns, lambda: _Walk(text).rows(), notes)
+
+
+class _End(Exception):
+    """The file ends before the value does."""
+
+
+class _Walk:
+    """One way through a JSON file: a window on its characters, which slides on."""
+
+    def __init__(self, text: Text):
+        self.text, self.path, self.blocks = text, str(text.path), text.blocks()
+        self.window, self.at = "", 0
+        # The line on which the character at `counted` stands, and how long that line was before the window began.
+        self.line, self.counted, self.before = 1, 0, 0
+        self.key = ""
+        """The name of the list, when it stands in an object."""
+
+    def rows(self) -> Iterator[Record | BadRow]:
+        """Every element of the list."""
+        mark = self.peek()
+        if not mark:
+            raise fault("empty_file", path=self.path, why="the file is empty")
+        self.at += 1
+        if mark == "[":
+            whole = yield from self.elements()
+        elif mark == "{":
+            whole = yield from self.members()
+        else:
+            raise self.bad("a list of objects is needed, this is not a list")
+        if whole and self.peek():
+            raise self.bad(self.said("Extra data", self.at))
+        if mark == "{" and not self.key:
+            raise self.bad("a list of objects is needed, this is not a list")
+
+    def members(self) -> Generator[Record | BadRow, None, bool]:
+        """The elements of the one list of objects among an object's members; what else is there is passed over."""
+        try:
+            while self.peek() != "}":
+                key, _ = self.value()
+                self.expect(":")
+                if self.peek() != "[":
+                    self.value()
+                else:
+                    self.at += 1
+                    rows = self.elements()
+                    if self.peek() != "{":
+                        whole = all(True for _ in rows)
+                    elif self.key:
+                        why = f'it holds two lists of objects, "{self.key}" and "{shown(str(key))}": give one of them alone'
+                        raise self.bad(why)
+                    else:
+                        self.key = shown(str(key))
+                        whole = yield from rows
+                    if not whole:
+                        return False
+                if self.peek() != "}":
+                    self.expect(",")
+        except _End:
+            if self.key:
+                yield BadRow(self.path, self.line_at(self.at), "the file ends before its object does")
+            return False
+        self.at += 1
+        return True
+
+    def elements(self) -> Generator[Record | BadRow, None, bool]:
+        """The elements of the list whose bracket was just passed; true when it is closed."""
+        if self.peek() == "]":
+            self.at += 1
+            return True
+        while True:
+            self.peek()
+            line = self.line_at(self.at)
+            try:
+                value, raw = self.value()
+                reason = self.text.spoilt(raw) or _unusable(value, raw)
+                yield (
+                    BadRow(self.path, line, reason, shown(raw)) if reason else Record(self.path, line, value)
+                )
+                if self.peek() == "]":
+                    self.at += 1
+                    return True
+                line = self.line_at(self.at)
+                self.expect(",")
+            except _End:
+                raw, self.at = self.window[self.at :], len(self.window)
+                reason = (
+                    "the file ends in the middle of this row" if raw else "the file ends before its list does"
+                )
+                yield BadRow(self.path, line, reason, shown(raw))
+                return False
+
+    def value(self) -> tuple[Any, str]:
+        """The next value, and how it is written; `_End` when the file ends in it."""
+        self.peek()
+        while True:
+            try:
+                value, end = DECODER.raw_decode(self.window, self.at)
+            except json.JSONDecodeError as error:
+                # A window that ends inside the value looks like a fault near its end; a real fault stays one.
+                open_string = error.msg.startswith("Unterminated string")
+                if (open_string or error.pos > len(self.window) - 12) and self.more():
+                    continue
+                rest = self.window[error.pos :].strip()
+                cut = ENDS.fullmatch(rest) or any(word.startswith(rest) for word in WORDS)
+                if open_string or "\\u" in error.msg or cut:
+                    raise _End from None
+                raise self.bad(self.said(error.msg, error.pos)) from None
+            except (RecursionError, ValueError) as error:
+                raise self.bad(self.said(_why_not(error), self.at)) from None
+            # A number at the end of the window may go on behind it: 1 as 1.5, or as 1e+9.
+            if end >= len(self.window) - 2 and self.more():
+                continue
+            raw, self.at = self.window[self.at : end], end
+            return value, raw
+
+    def peek(self) -> str:
+        """The next character that is no space; empty at the end of the file."""
+        while True:
+            self.at = SPACE.match(self.window, self.at).end()  # type: ignore[union-attr]  # it matches nothing, too
+            if self.at < len(self.window):
+                return self.window[self.at]
+            if not self.more():
+                return ""
+
+    def expect(self, mark: str) -> None:
+        """Pass a character that must come now."""
+        found = self.peek()
+        if not found:
+            raise _End
+        if found != mark:
+            raise self.bad(self.said(f"Expecting '{mark}' delimiter", self.at))
+        self.at += 1
+
+    def more(self) -> bool:
+        """Let the window slide on, and grow to twice what is left in it; false at the end of the file."""
+        parts: list[str] = []
+        wanted = len(self.window) - self.at + 1
+        while sum(len(part) for part in parts) < wanted and (block := next(self.blocks, "")):
+            parts.append(block)
+        if parts:
+            self.line_at(self.at)
+            gone = self.window[: self.at]
+            self.before = len(gone) - gone.rfind("\n") - 1 + (0 if "\n" in gone else self.before)
+            self.window = self.window[self.at :] + "".join(parts)
+            self.at = self.counted = 0
+        return bool(parts)
+
+    def line_at(self, position: int) -> int:
+        """The line of a character of the window that lies behind those asked for before."""
+        self.line += self.window.count("\n", self.counted, position)
+        self.counted = position
+        return self.line
+
+    def said(self, why: str, position: int) -> str:
+        """A fault with its place."""
+        line = self.line_at(max(position, self.counted))
+        start = self.window.rfind("\n", 0, position)
+        column = position - start if start >= 0 else self.before + position + 1
+        return f"line {line}, column {column}: {why}"
+
+    def bad(self, why: str) -> WeitiaoError:
+        """The error for a file that cannot be gone on with."""
+        return fault("bad_json", path=self.path, why=why)
+
+
+def _why_not(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "a number of thousands of digits" if isinstance(error, ValueError) else "nested too deeply"
+
+
+def _unusable(value: Any, raw: str) -> str:
+    """Why a value makes no record; empty when it does."""
+    if not isinstance(value, dict):
+        return f"a {type(value).__name__} where an object is needed"
+    if raw.count("[") + raw.count("{") > DEEPEST and _depth(value) > DEEPEST:
+        return "nested too deeply"
+    if "\\u" in raw:  # only an escape can write half a character
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return "it holds half a character (a lone surrogate)"
+    return ""
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [
+            child
+            for thing in level
+            if isinstance(thing, dict | list)
+            for child in (thing.values() if isinstance(thing, dict) else thing)
+        ]
+    return depth

@@ -1,0 +1,75 @@
+"""Plain text and CoNLL in, a record a line or a sentence out.
+
+Good film.      ->  Record(line=1, {"text": "Good film."})
+
+Ann B-PER       ->  Record(line=1, {"tokens": ["Ann", "sings"], "tags": ["B-PER", "O"]})
+sings O
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from weitiao.core.contracts import Record
+from weitiao.data.read.source import BadRow, Source, shown
+from weitiao.data.read.text import Text
+
+# Universal Dependencies write facts of a sentence above it: `# sent_id = 3`.
+FACT = re.compile(r"#\s*\w+\s*=")
+
+
+def read_lines(text: Text, *, format: str) -> Source:
+    """Open plain text: every line that says something is a row."""
+    path = str(text.path)
+
+    def rows() -> Iterator[Record | BadRow]:
+        for number, line in enumerate(text.lines(), start=1):
+            if reason := text.spoilt(line):
+                yield BadRow(path, number, reason, shown(line))
+            elif line.strip():
+                yield Record(path, number, {"text": line.rstrip("\r\n")})
+
+    return Source(path, format, text.encoding, text.sha256, ["text"], rows)
+
+
+def read_conll(text: Text, *, format: str) -> Source:
+    """Open a file of one token a line, the token first and the tag last, with an empty line after every sentence."""
+    path = str(text.path)
+
+    def rows() -> Iterator[Record | BadRow]:
+        sentence: list[str] = []
+        number = 0
+        for number, line in enumerate(text.lines(), start=1):
+            if line.strip():
+                sentence.append(line)
+            elif sentence:
+                yield from _sentence(text, number - len(sentence), sentence)
+                sentence = []
+        if sentence:
+            yield from _sentence(text, number + 1 - len(sentence), sentence)
+
+    return Source(path, format, text.encoding, text.sha256, ["tokens", "tags"], rows)
+
+
+def _sentence(text: Text, first: int, lines: list[str]) -> Iterator[Record | BadRow]:
+    """The record of some lines, the first of which has the number `first`; nothing when they hold no tokens."""
+    path, raw = str(text.path), "".join(lines)
+    if reason := text.spoilt(raw):
+        yield BadRow(path, first, reason, shown(raw))
+        return
+    tokens, tags, start = [], [], 0
+    for number, line in enumerate(lines, start=first):
+        # With tabs a token may hold spaces, or be one.
+        cells = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
+        if cells[0] == "-DOCSTART-" or FACT.match(line):
+            continue
+        start = start or number
+        if len(cells) < 2 or not cells[0] or not cells[-1].strip():
+            reason = f"line {number} holds no {'tag' if cells[0] else 'token'}"
+            yield BadRow(path, start, reason, shown(raw))
+            return
+        tokens.append(cells[0])
+        tags.append(cells[-1].strip())
+    if tokens:
+        yield Record(path, start, {"tokens": tokens, "tags": tags})

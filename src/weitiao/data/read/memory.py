@@ -1,0 +1,84 @@
+"""Tables in memory in, plain JSON values out.
+
+    pandas.DataFrame({"text": ["a"], "label": [nan]})  ->  [{"text": "a", "label": None}]
+
+Parquet, Excel and Hugging Face data sets hold typed values too, and use the same `plain`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Mapping
+from typing import Any
+
+from weitiao.core.errors import fault
+
+WAY = "give a path, a pandas table, a datasets.Dataset, a pyarrow.Table, or a list of dicts"
+
+
+def table_rows(table: Any) -> list[Mapping[str, Any]]:
+    """The rows of a pandas table, a `datasets.Dataset`, a pyarrow Table, or a list of dicts.
+
+    Raises:
+        WeitiaoError: `wrong_usage` when it is none of these, or holds bytes that are no text.
+    """
+    rows: Any
+    match type(table).__module__.partition(".")[0], type(table).__name__:
+        case "pandas", "DataFrame":
+            rows = table.to_dict("records")
+        case "pyarrow", "Table":
+            rows = table.to_pylist()
+        case "datasets", "Dataset":
+            from weitiao.data.read.hugging import values_of
+
+            rows = list(values_of(table))
+        case _:
+            rows = table
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise fault("wrong_usage", why=f"rows of type {type(table).__name__} are not read", way=WAY)
+    try:
+        return [plain(row) for row in rows]
+    except ValueError as error:
+        raise fault("wrong_usage", why=f"a row cannot be read: {error}", way=WAY) from None
+
+
+def plain(value: Any) -> Any:
+    """A JSON value: NumPy scalars become Python's, a missing cell (NaN, NaT) becomes None, a date its ISO form.
+
+    Raises:
+        ValueError: for bytes that are no UTF-8 text.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        # Subclasses of these, such as numpy.str_, are no plain values to every writer.
+        return value if type(value) in (str, bool, int, type(None)) else _base(value)
+    if isinstance(value, float):
+        return float(value) if value == value else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return _text(value)
+    if isinstance(value, decimal.Decimal):
+        return None if value.is_nan() else int(value) if value == value.to_integral_value() else float(value)
+    match type(value).__module__.partition(".")[0], type(value).__name__:
+        case "numpy", _:
+            # tolist gives Python's own numbers and lists; a scalar's NaN is still to be looked at.
+            return plain(value.tolist())
+        case "pandas", "NAType" | "NaTType":
+            return None
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return str(value) if isinstance(value, datetime.timedelta) else value
+
+
+def _base(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else int(value)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{len(value)} bytes that are no text") from None

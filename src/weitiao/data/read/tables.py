@@ -1,0 +1,155 @@
+"""CSV and TSV in, one record a row out; text stays text.
+
+    text,label          ->  Record(line=2, {"text": "good, very", "label": "1"})
+    "good, very",1
+
+Rows go through Python's `csv`.  What it cannot take apart costs the physical line it began on, and nothing behind it.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+
+from weitiao.core.contracts import Record
+from weitiao.core.errors import fault
+from weitiao.data.read.source import BadRow, Source, shown
+from weitiao.data.read.text import Text
+
+LONGEST_ROW = 1 << 24
+"""Characters; a quoted cell that has not ended by then was never meant to."""
+
+NEVER_CLOSED = "a quotation mark that is never closed"
+
+
+def read_table(text: Text, *, format: str) -> Source:
+    """Open a table; its header tells how columns are set apart (CSV), or a tab does (TSV).
+
+    Raises:
+        WeitiaoError: `empty_file`, `bad_header`, `open_quote` when the header itself cannot be taken apart.
+    """
+    path = str(text.path)
+    lines = text.lines(newline="")
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        raise fault("empty_file", path=path, why="the file is empty")
+    delimiter = "\t" if format.startswith("tsv") else _delimiter(first)
+
+    def pieces() -> Iterator[tuple[int, list[str] | str, str]]:
+        return taken_apart(text.lines(newline=""), delimiter=delimiter)
+
+    line, header, raw = next((line, cells, raw) for line, cells, raw in pieces() if raw.strip())
+    if isinstance(header, str):
+        raise fault("open_quote", path=path, line=line, why=header)
+    if text.spoilt(raw):
+        raise fault("bad_header", path=path, why=text.spoilt(raw))
+    columns = checked_header(path, [name.strip() for name in header])
+
+    def rows() -> Iterator[Record | BadRow]:
+        for number, cells, raw in pieces():
+            if number <= line or not cells:  # the header; an empty line is no row
+                continue
+            if isinstance(cells, str):
+                yield BadRow(path, number, f"this row cannot be taken apart: {cells}", shown(raw))
+            elif reason := text.spoilt(raw):
+                yield BadRow(path, number, reason, shown(raw))
+            elif len(cells) != len(columns):
+                reason = f"{len(cells)} cells where the header has {len(columns)}"
+                yield BadRow(path, number, reason, shown(raw))
+            else:
+                yield Record(path, number, dict(zip(columns, cells, strict=True)))
+
+    return Source(path, format, text.encoding, text.sha256, columns, rows)
+
+
+def checked_header(path: str, header: list[str]) -> list[str]:
+    """The names of the columns, each of which must be there once.
+
+    Raises:
+        WeitiaoError: `bad_header`.
+    """
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if "" in header:
+        raise fault("bad_header", path=path, why=f"column {header.index('') + 1} has no name")
+    if twice:
+        raise fault("bad_header", path=path, why=f'the column "{twice[0]}" stands twice')
+    return header
+
+
+def _delimiter(header: str) -> str:
+    # Only the header is asked: commas inside texts say nothing about how columns are set apart.
+    if "," in header or not any(mark in header for mark in ";\t|"):
+        return ","
+    return max(";\t|", key=header.count)
+
+
+class _Feed:
+    """Physical lines for `csv`, of which those of a broken row are put back."""
+
+    def __init__(self, lines: Iterator[str]):
+        self.lines, self.back = lines, list[str]()
+        self.row: list[str] = []
+        """Lines of the row at hand."""
+        # A row may reach as far ahead as lines before it have earned.  So many open quotes, each of which would be
+        # followed to the end of the file, cost a time that is linear in the file's size.
+        self.credit, self.ahead = 2 * LONGEST_ROW, 0
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        line = self.back.pop() if self.back else next(self.lines)
+        if self.row:
+            self.ahead += len(line)
+        self.row.append(line)
+        if self.ahead > min(self.credit, LONGEST_ROW):
+            raise csv.Error(NEVER_CLOSED)
+        return line
+
+    def begin(self) -> None:
+        """The row at hand is done."""
+        self.credit = min(2 * LONGEST_ROW, self.credit + 4 * sum(map(len, self.row)))
+        self.row, self.ahead = [], 0
+
+    def put_back(self) -> None:
+        """Only the first line of the row at hand is done."""
+        self.credit -= self.ahead
+        self.back += reversed(self.row[1:])
+        del self.row[1:]
+
+
+def taken_apart(lines: Iterator[str], *, delimiter: str) -> Iterator[tuple[int, list[str] | str, str]]:
+    """(line, cells, raw) of every row, or (line, why not, raw) for a line that begins none."""
+    feed, number = _Feed(lines), 1
+    rows = csv.reader(feed, delimiter=delimiter, strict=True)
+    mark = re.escape(delimiter)
+    cell = rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{mark}\r\n]*+)'
+    well_quoted = re.compile(rf"{cell}(?:{mark}{cell})*+(?:\r\n|\r|\n)?")
+    while True:
+        feed.begin()
+        cells: list[str] | str
+        # csv's own limit of 131,072 characters a field is a setting of the whole process: put it back at once.
+        before = csv.field_size_limit(LONGEST_ROW)
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            cells = _said(error)
+        finally:
+            csv.field_size_limit(before)
+        raw = "".join(feed.row)
+        # csv lets a mark stand inside a plain cell, as in 5" disk.  Over several lines that means that an open quote
+        # was closed by the opening one of another row, which would swallow that row.
+        if isinstance(cells, list) and len(feed.row) > 1 and not well_quoted.fullmatch(raw):
+            cells = NEVER_CLOSED
+        if isinstance(cells, str):
+            feed.put_back()
+            raw = feed.row[0]
+        yield number, cells, raw
+        number += len(feed.row)
+
+
+def _said(error: csv.Error) -> str:
+    return NEVER_CLOSED if str(error) == "unexpected end of data" else str(error)

@@ -1,0 +1,27 @@
+"""Tables in memory become plain rows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.data.read.conftest import refused
+from weitiao.data.read import table_rows
+
+
+def test_a_table_in_memory_becomes_plain_rows():
+    import pandas as pd
+
+    table = pd.DataFrame({"text": ["a", None], "label": [1.0, float("nan")], 3: [True, False]})
+    found = table_rows(table)
+    assert found == [{"text": "a", "label": 1.0, "3": True}, {"text": None, "label": None, "3": False}]
+    assert all(type(v) in (str, float, bool, type(None)) for row in found for v in row.values())
+    assert table_rows([{"a": 1}]) == [{"a": 1}]
+    json.dumps(table_rows(pd.DataFrame({"n": [1, 2]})))
+
+
+@pytest.mark.parametrize("thing", ["a.csv", 3, [1], ["a", {}], {"a": 1}])
+def test_what_is_no_table_is_refused(thing):
+    with refused("wrong_usage", "list of dicts"):
+        table_rows(thing)
