@@ -339,6 +339,4 @@ def _random(stream: int, count: int) -> Array:
     # Not numpy's generator: its streams may change between versions, and groups should not.
     import numpy as np
 
-    return _mix(
-        np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + _mix(np.uint64([stream]))
-    )
+    return _mix(_mix(np.full(count, stream, np.uint64)) + np.arange(count, dtype=np.uint64))

@@ -13,7 +13,29 @@ from weitiao.data.clean import CLEANERS, DEFAULT, TAG
 from weitiao.data.doctor.finding import FIX, Case, Diagnosis, Finding, Marked, Part, Row, Severity, finding
 
 URL = re.compile(r"https?://\S+|www\.\S+")
-NOTHING = frozenset(["na", "n/a", "null", "none", "nil", "nan", "undefined", "-", "--", ".", "?", "tbd", "todo", "无", "無", "空", "暂无", "没有", "未知"])
+NOTHING = frozenset(
+    [
+        "na",
+        "n/a",
+        "null",
+        "none",
+        "nil",
+        "nan",
+        "undefined",
+        "-",
+        "--",
+        ".",
+        "?",
+        "tbd",
+        "todo",
+        "无",
+        "無",
+        "空",
+        "暂无",
+        "没有",
+        "未知",
+    ]
+)
 KINDS: dict[str, tuple[Severity, str]] = {
     "placeholders": ("warning", ""),
     "broken_characters": ("warning", f"{FIX} --fix-with mojibake"),

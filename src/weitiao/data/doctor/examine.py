@@ -72,7 +72,7 @@ def examine(
         seed: Of the folds and of samples.
     """
     case = Case(rows, shape, ledger, splits or {}, groups, lengths, limit, seed)
-    kinds = [*PARTS, *([WrongLabels] if labels else []), Suits]
+    kinds: list[type[Part]] = [*PARTS, *([WrongLabels] if labels else []), Suits]
     parts = [kind(case) for kind in kinds if not kind.shapes or shape.name in kind.shapes]
     for index, record in enumerate(rows):
         row = Row(index, record, shape.texts(record.values), shape.stratum(record.values))

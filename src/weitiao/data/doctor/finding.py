@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import language
@@ -57,7 +57,8 @@ class Diagnosis:
         return asdict(self)
 
 
-class Row(NamedTuple):
+@dataclass(slots=True)
+class Row:
     """A row on its way past the parts; its texts are taken out once."""
 
     index: int

@@ -217,7 +217,7 @@ def _new(path: Path) -> Iterator[IO[str]]:
         raise fault("wrong_usage", why=f"{path} exists already", way="rename it or take it away first")
     part = path.with_name(path.name + ".part")
     try:
-        file = part.open("w", encoding="utf-8", newline="", errors="surrogatepass")
+        file = part.open("w", encoding="utf-8", newline="", errors="backslashreplace")
     except OSError:
         raise fault("no_permission", action="write", path=path) from None
     try:

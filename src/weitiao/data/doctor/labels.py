@@ -91,16 +91,20 @@ class Labels(Part):
             return
         yield from self._written(diagnosis)
         yield from self._only_in()
+        merged: Counter[str] = Counter()
+        for label, count in self.counts.items():
+            merged[diagnosis.mapping.get(label, label)] += count
+        (most, top), (least, few) = merged.most_common()[0], merged.most_common()[-1]
         if top / total > MAJORITY or top / few > RATIO:
-            share = percent(top, total)
-            values = {
-                "most": most,
-                "share": share,
-                "least": least,
-                "few": f"{few:,}",
-                "ratio": f"{top / few:.0f}",
-            }
-            yield finding("imbalance", "warning", **values)
+            yield finding(
+                "imbalance",
+                "warning",
+                most=most,
+                share=percent(top, total),
+                least=least,
+                few=f"{few:,}",
+                ratio=f"{top / few:.0f}",
+            )
         rare = [
             label
             for label, count in self.counts.items()

@@ -77,9 +77,9 @@ class Suits(Part):
         blind = judged is not None and judged["accuracy"] < judged["majority"] + GAIN
         if against >= UNCLEAR * total or (blind and against >= 0.03 * total):
             yield finding("unsuited_unclear", "warning", count=against, share=percent(against, total))
-        elif blind:
-            values = {"accuracy": percent(judged["accuracy"]), "majority": percent(judged["majority"])}
-            yield finding("unsuited_blind", "warning", **values)
+        elif judged and blind:
+            right, most = percent(judged["accuracy"]), percent(judged["majority"])
+            yield finding("unsuited_blind", "warning", accuracy=right, majority=most)
 
 
 def nearest(prompts: Sequence[str]) -> float:
