@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def page(diagnosis: Diagnosis) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"number": number, "percent": percent}
+    templates.filters |= {"number": number, "percent": percent, "lines": lines}
     return templates.get_template("doctor.html.j2").render(view(diagnosis))
 
 
@@ -119,6 +120,15 @@ def columns(histogram: dict[str, Any] | None, tokens: dict[str, Any] | None) -> 
             for i, count in enumerate(counts)
         ],
     }
+
+
+def lines(places: Sequence[str]) -> list[str]:
+    """`a.csv line 3`, `a.csv line 9` as `a.csv line 3, 9`: one entry a file."""
+    found: dict[str, list[str]] = {}
+    for place in places:
+        file, _, line = place.rpartition(" line ")
+        found.setdefault(file, []).append(line)
+    return [words()["lines"].format(file, ", ".join(numbers)) for file, numbers in found.items()]
 
 
 def number(value: float) -> str:
