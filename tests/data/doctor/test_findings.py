@@ -20,10 +20,41 @@ from weitiao.data.doctor.synonyms import distance, propose
 from weitiao.data.near import Texts, near_groups
 from weitiao.data.shapes import CONVERSATION, LABELLED, NUMBERED, PLAIN, PREFERENCE, TAGGED, UNPAIRED
 
-SUBJECTS = ["film", "movie", "plot", "ending", "actress", "director", "soundtrack", "camera", "dialogue", "script", "costume", "stunt"]
-WORDS = (
-    ["the", "a", "and", "was", "with", "for", "in", "that", "very", "quite", "rather", "never", "always", "almost", "once", "more", "than", "any", "other"]
-)
+SUBJECTS = [
+    "film",
+    "movie",
+    "plot",
+    "ending",
+    "actress",
+    "director",
+    "soundtrack",
+    "camera",
+    "dialogue",
+    "script",
+    "costume",
+    "stunt",
+]
+WORDS = [
+    "the",
+    "a",
+    "and",
+    "was",
+    "with",
+    "for",
+    "in",
+    "that",
+    "very",
+    "quite",
+    "rather",
+    "never",
+    "always",
+    "almost",
+    "once",
+    "more",
+    "than",
+    "any",
+    "other",
+]
 CHEER = ["great", "lovely", "charming", "brilliant", "delightful"]
 GLOOM = ["dull", "awful", "boring", "dreadful", "tedious"]
 
@@ -407,3 +438,18 @@ def test_no_torch_is_needed():
     code = "import sys, weitiao.data.doctor, weitiao.data.doctor.page, weitiao.data.doctor.fix; print('torch' in sys.modules, 'sklearn' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_every_finding_has_words_and_every_word_is_said():
+    import ast
+    from pathlib import Path
+
+    from weitiao.data import doctor
+
+    said: set[str] = set()
+    for path in Path(doctor.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                said.add(node.value)
+    # Put together from a part: chosen_longer and chosen_shorter.
+    assert set(table()["findings"]) - said == {"chosen_longer", "chosen_shorter"}
