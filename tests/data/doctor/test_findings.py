@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.data.doctor import Diagnosis, examine
 from weitiao.data.doctor.finding import table
+from weitiao.data.doctor.page import page
 from weitiao.data.doctor.synonyms import distance, propose
 from weitiao.data.near import Texts, near_groups
 from weitiao.data.shapes import CONVERSATION, LABELLED, NUMBERED, PLAIN, PREFERENCE, TAGGED, UNPAIRED
@@ -137,10 +140,35 @@ def test_a_planted_text_is_found_where_it_stands(text, code):
     assert found(seen(reviews(300)), code) is None
 
 
-def test_personal_data_itself_is_not_in_the_diagnosis():
+def test_the_way_out_names_the_file():
     rows = reviews(300)
     rows[3]["text"] += " li.wei@example.org"
-    assert "li.wei" not in json.dumps(seen(rows).to_dict())
+    ledger = {"total": 300, "rows": [], "files": [{"path": "my rows.csv"}]}
+    assert (
+        found(seen(rows, ledger=ledger), "personal").fix
+        == "weitiao data check 'my rows.csv' --fix --fix-with personal"
+    )
+
+
+def test_personal_data_itself_is_not_in_the_diagnosis():
+    rows = reviews(300)
+    for row in rows[3], rows[5]:
+        row["text"] = "the one and only film, write to li.wei@example.org"
+    rows[7] = {
+        "text": rows[9]["text"] + " li.wei@example.org",
+        "label": "bad" if rows[9]["label"] == "good" else "good",
+    }
+    groups = near_groups([row["text"] for row in rows])
+    diagnosis = seen(rows, groups=groups, labels=True)
+    assert diagnosis.tables["near"]["groups"] > 0
+    assert "[EMAIL]" in json.dumps(diagnosis.to_dict())
+    assert "li.wei" not in json.dumps(diagnosis.to_dict())
+    spoken = talks(40)
+    for row in spoken[:9]:
+        row["messages"][1]["content"] = "write to li.wei@example.org"
+    diagnosis = seen(spoken, CONVERSATION)
+    assert "[EMAIL]" in found(diagnosis, "same_answer").text
+    assert "li.wei" not in json.dumps(diagnosis.to_dict())
 
 
 # --- the ledger
@@ -453,3 +481,23 @@ def test_every_finding_has_words_and_every_word_is_said():
                 said.add(node.value)
     # Put together from a part: chosen_longer and chosen_shorter.
     assert set(table()["findings"]) - said == {"chosen_longer", "chosen_shorter"}
+
+
+TEXT = st.one_of(
+    st.text(max_size=30), st.sampled_from(["", " ", "N/A", "a@b.cn", "http://x", "12 34", "Ã©", "<b><i>"])
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    texts=st.lists(TEXT, max_size=60), answers=st.lists(TEXT, min_size=1, max_size=5), labels=st.booleans()
+)
+def test_no_rows_break_the_doctor(texts, answers, labels):
+    labelled = [{"text": text, "label": answers[i % len(answers)]} for i, text in enumerate(texts)]
+    spoken = [talk(text, answers[i % len(answers)]) for i, text in enumerate(texts)]
+    for rows, shape in ((labelled, LABELLED), (spoken, CONVERSATION)):
+        groups = near_groups([shape.key(row) for row in rows])
+        diagnosis = seen(rows, shape, groups=groups, labels=labels, lengths=[len(t) for t in texts], limit=9)
+        json.dumps(diagnosis.to_dict(), allow_nan=False)
+        assert all(one.count <= len(texts) for one in diagnosis.findings)
+        assert "<html" in page(diagnosis)

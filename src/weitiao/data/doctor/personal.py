@@ -14,7 +14,7 @@ from weitiao.data.doctor.finding import FIX, Case, Diagnosis, Finding, Marked, P
 
 
 class Personal(Part):
-    """Counts of each kind; never the data itself, which has no place in a report."""
+    """Counts of each kind, never the data itself; examples elsewhere in a diagnosis are masked."""
 
     def __init__(self, case: Case):
         super().__init__(case)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weitiao.data.doctor.finding import Case, Diagnosis, Finding, Part, Row, finding, percent
+from weitiao.data.personal import mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +84,7 @@ class Similar(Part):
             "examples": [
                 {
                     "place": row.place,
-                    "text": " ⏎ ".join(self.case.shape.texts(row.values).values())[:CLIP],
+                    "text": mask(" ⏎ ".join(self.case.shape.texts(row.values).values()))[0][:CLIP],
                     "label": self.case.shape.stratum(row.values),
                 }
                 for row in rows

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weitiao.data.doctor.finding import Case, Diagnosis, Finding, Part, Row, finding, percent
+from weitiao.data.personal import mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class WrongLabels(Part):
             "suspects": [
                 {
                     "place": self.case.rows[row].place,
-                    "text": texts[index][:200],
+                    "text": mask(texts[index])[0][:200],
                     "label": str(names[given[index]]),
                     "rather": str(names[other]),
                     "probability": round(float(probabilities_NL[index, other]), 3),
