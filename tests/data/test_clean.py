@@ -193,6 +193,10 @@ def test_labels_are_rewritten():
     mapping = {"postive": "positive", "1": "yes"}
     assert relabel("postive", mapping) == "positive"
     assert relabel(["postive", "other"], mapping) == ["positive", "other"]
+    assert relabel(["postive", "positive", "other"], mapping) == ["positive", "other"]
+    assert relabel(["other", "other"], mapping) == ["other", "other"]
     assert relabel(1, mapping) == "yes"
+    assert relabel(" 1", mapping) == "yes"
+    assert relabel(0.5, mapping) == 0.5
     assert relabel(True, mapping) is True
     assert relabel("neutral", mapping) == "neutral"

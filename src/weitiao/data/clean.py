@@ -164,12 +164,14 @@ def say_masked(masked: Mapping[str, int]) -> list[str]:
 
 
 def relabel(value: Any, mapping: Mapping[str, str]) -> Any:
-    """A label, or a list of labels or tags, with some written otherwise; numbers and true or false as they are."""
+    """A label, or a list of labels, with some written otherwise; true, false and fractions as they are."""
     if isinstance(value, str):
-        return mapping.get(value, value)
+        return mapping.get(value.strip(), value)
     if isinstance(value, list):
-        # Two spellings of one label in a list of several become one; tags stand one a word and stay as many.
-        return [relabel(one, mapping) for one in value]
+        after = [relabel(one, mapping) for one in value]
+        return (
+            value if after == value else list(dict.fromkeys(after))
+        )  # two spellings of one label become one
     if isinstance(value, int) and not isinstance(value, bool):
         return mapping.get(str(value), value)
     return value

@@ -220,6 +220,9 @@ def test_spellings_are_found_and_mapped_to_the_frequent_one():
         ({"class1": 100, "class2": 1}, {}),
         ({"sports": 100, "sprots": 2, "ports": 90}, {"sprots": "sports"}),
         ({"cat": 100, "car": 2}, {}),
+        ({"-1": 90, "0": 80, "1": 100}, {}),
+        ({"+": 90, "-": 80}, {}),
+        ({"１": 3, "1": 100, "2": 50}, {"１": "1"}),
         ({"science-fiction": 80, "Science Fiction": 9, "sciense-fiction": 1}, None),
     ],
 )
@@ -310,6 +313,14 @@ def test_near_rows_are_counted_and_suspected():
     assert diagnosis.tables["near"]["biggest"][0]["examples"][0]["text"] == rows[10]["text"]
     inside = seen(rows, groups=groups, splits={"train": range(250), "test": range(250, 300)})
     assert found(inside, "near_across") is None
+
+
+def test_two_spellings_of_one_label_are_no_contradiction():
+    rows = reviews(300)
+    rows[200] = {"text": rows[10]["text"] + "!", "label": rows[10]["label"].upper()}
+    diagnosis = seen(rows, groups=near_groups([row["text"] for row in rows]))
+    assert found(diagnosis, "near_duplicates").count == 1
+    assert found(diagnosis, "near_other_label") is None
 
 
 def test_rows_over_the_limit_are_counted_with_what_is_lost():

@@ -81,7 +81,7 @@ def repaired_copy(
         shape: What they hold once converted.
         convert: Record as read -> converted record; raises `formats.Unusable`.
         texts: The file's own columns that hold texts.
-        label: The file's own column that holds the label, or the tags.
+        label: The file's own column that holds the label or the list of labels.
         mapping: Label -> how it should be written.
         cleaners: Names of `clean.CLEANERS`; `personal` only when somebody asks for it.
         unread: (file, line, reason) of rows that could not be read at all.

@@ -61,7 +61,11 @@ class Similar(Part):
             groups=f"{int((sizes > 1).sum()):,}",
         )
         if len(self.names) > 1:
-            mixed = _differ(group, np.asarray(self.labels), len(sizes))
+            # Two spellings of one label are no contradiction.
+            same = np.array(
+                [self.names.get(diagnosis.mapping.get(name, name), i) for name, i in self.names.items()]
+            )
+            mixed = _differ(group, same[self.labels], len(sizes))
             diagnosis.tables["near"]["suspects"] = int(mixed[group].sum())
             yield from self._suspects("near_other_label", np.flatnonzero(mixed[group]))
         side = np.full(len(group), -1)

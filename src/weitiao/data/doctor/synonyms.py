@@ -47,7 +47,13 @@ def _end(label: str, found: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _by_spelling(labels: list[str]) -> dict[str, str]:
-    return {label: normalised(label).replace("_", " ").replace("-", " ").strip(" .。!！") for label in labels}
+    # A sign before a number is no spelling: -1 is not 1.
+    keys = {label: normalised(label) for label in labels}
+    loose = str.maketrans("_-", "  ")
+    return {
+        label: key if any(map(str.isdigit, key)) else key.translate(loose).strip(" .。!！")
+        for label, key in keys.items()
+    }
 
 
 def _by_meaning(labels: list[str]) -> dict[str, str]:
