@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.api.data import located
-from weitiao.api.prepare import record_id
 from weitiao.api.run import Run, load
 from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
@@ -38,7 +37,7 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
     task = run.task
     records = [_from_line(line) for line in read_lines(folder.path / "data" / "test.jsonl")]
     dealt = folder.json("data/split.json").get("test", [])
-    if [record_id(record) for record in records] != dealt:
+    if [record.id for record in records] != dealt:
         raise fault(
             "broken_test_rows", path=folder.path / "data" / "test.jsonl", found=len(records), dealt=len(dealt)
         )
@@ -103,8 +102,8 @@ def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_line(line: dict[str, Any]) -> Record:
-    file, number = line.pop("file"), line.pop("line")
-    return Record(file, number, line)
+    file, number, nth = line.pop("file"), line.pop("line"), line.pop("nth", 0)
+    return Record(file, number, line, nth)
 
 
 def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -118,7 +117,7 @@ def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
     shape = run.task.shape
     data = located(recipe.data).model_copy(update={"near_duplicates": "keep"})  # the split is known already
     training = set(run.folder.json("data/split.json")["train"])
-    rows = [row for row in checking.inspect(data, shape, seed=recipe.seed).rows if record_id(row) in training]
+    rows = [row for row in checking.inspect(data, shape, seed=recipe.seed).rows if row.id in training]
     texts, labels = [shape.group(row.values) for row in rows], [row.values["label"] for row in rows]
     return [{"label": label} for label in tfidf(texts, labels, [shape.group(row.values) for row in records])]
 

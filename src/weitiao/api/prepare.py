@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -176,12 +176,12 @@ def _refuse_others(folder: RunFolder, ledger: Ledger, *, base: str, seed: int, d
 def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows]) -> None:
     data = folder.path / "data"
     write_json(data / "ledger.json", ledger.to_dict())
-    write_json(data / "split.json", {name: [record_id(row) for row in rows] for name, rows in splits.items()})
-    write_lines(data / "test.jsonl", ({"file": r.file, "line": r.line, **r.values} for r in splits["test"]))
+    write_json(data / "split.json", {name: [row.id for row in rows] for name, rows in splits.items()})
+    write_lines(data / "test.jsonl", map(_line, splits["test"]))
     if quarantine := ledger.quarantine():
         write_lines(data / "quarantine.jsonl", quarantine)
 
 
-def record_id(record: Record) -> str:
-    """A row as `split.json` names it."""
-    return f"{record.file}:{record.line}"
+def _line(record: Record) -> dict[str, Any]:
+    nth = {"nth": record.nth} if record.nth else {}
+    return {"file": record.file, "line": record.line, **nth, **record.values}

@@ -28,11 +28,23 @@ class Record:
     file: str
     line: int
     values: Mapping[str, Any]
+    nth: int = 0
+    """Which row of its line, counted from 0: a JSON list may stand on one line."""
 
     @property
     def place(self) -> str:
         """`reviews.csv line 218`, as errors say it."""
-        return f"{self.file} line {self.line}"
+        return place(self.file, self.line, self.nth)
+
+    @property
+    def id(self) -> str:
+        """`reviews.csv:218`, which no other row has."""
+        return f"{self.file}:{self.line}" + (f".{self.nth}" if self.nth else "")
+
+
+def place(file: str, line: int, nth: int = 0) -> str:
+    """Where a row stands, as errors say it."""
+    return f"{file} line {line}" + (f" (row {nth + 1} of it)" if nth else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,10 @@ In memory stay some thirty bytes a row; the rows themselves lie on disk (`data.r
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from weitiao.data import formats
 from weitiao.data.ledger import Ledger
 from weitiao.data.read import BadRow, Source, read
 from weitiao.data.rows import Rows
+from weitiao.data.same import digest, normalised, repeated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +146,7 @@ class _Taker:
         for item in source.rows():
             count += 1
             if isinstance(item, BadRow):
-                self._reject(item.file, item.line, item.reason, raw=item.raw)
+                self._reject(item, item.reason, raw=item.raw)
                 continue
             convert = convert or self._converter(source)
             repairs: list[str] = []
@@ -158,10 +157,10 @@ class _Taker:
             except formats.Unusable as error:
                 reason = str(error)
             if reason:
-                self._reject(item.file, item.line, reason, raw=item.values)
+                self._reject(item, reason, raw=item.values)
                 continue
             if repairs:
-                self.ledger.note(item.file, item.line, "repaired", "; ".join(repairs))
+                self.ledger.note(item, "repaired", "; ".join(repairs))
             self._add(record, number, where)
         self.ledger.files.append({**source.facts(), "rows": count})
         self.ledger.total += count
@@ -186,7 +185,7 @@ class _Taker:
 
                 values, done = clean(values, shape, data.clean)
                 repairs += done
-            return Record(record.file, record.line, values)
+            return replace(record, values=values)
 
         return convert
 
@@ -211,9 +210,9 @@ class _Taker:
             columns[name].append(value)
         self.rows.append(record)
 
-    def _reject(self, file: str, line: int, reason: str, *, raw: Any) -> None:
+    def _reject(self, row: Record | BadRow, reason: str, *, raw: Any) -> None:
         status = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
-        self.ledger.note(file, line, status, reason, raw=raw)
+        self.ledger.note(row, status, reason, raw=raw)
 
 
 def _relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: list[str]) -> dict[str, Any]:
@@ -251,23 +250,14 @@ def _time(values: Mapping[str, Any], column: str) -> float:
         ) from None
 
 
-def normalised(text: str) -> str:
-    """The text by which rows count as equal: width, case and white space do not tell rows apart."""
-    text = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    return " ".join(text.casefold().split())
-
-
-def digest(text: str) -> int:
-    """64 bits that stand for a text; never 0."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()) or 1
-
-
 def _near(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
-    from weitiao.data.near import near_groups
+    from weitiao.data.near import Texts, near_groups
 
     # What must stay on one side is what asks the same; what may be left out is only what says the same.
     said = shape.key if data.near_duplicates == "drop" else shape.group
-    return near_groups(rows, lambda record: said(record.values), threshold=data.near_duplicate_threshold)
+    # Numbers count: sums and codes that differ in their digits alone are rows of their own.
+    texts = Texts(rows, lambda record: said(record.values))
+    return near_groups(texts, threshold=data.near_duplicate_threshold, numbers=True)
 
 
 def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data) -> np.ndarray:
@@ -283,7 +273,7 @@ def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data
                 why = f'the same text is labelled "{here}" here and "{there}" in {rows[int(other)].place}'
                 record = rows[int(row)]
                 status = "quarantined" if data.bad_rows == "quarantine" else "dropped"
-                ledger.note(record.file, record.line, status, why, raw=dict(record.values))
+                ledger.note(record, status, why, raw=dict(record.values))
             gone[members] = True
     _leave_out(
         rows, marks, marks.key, gone, ledger, word="of", all_of_them=data.duplicates == "drop", said=shape.key
@@ -322,7 +312,7 @@ def _leave_out(
             if marks.side[row] != marks.side[first]:
                 where += f", a {SIDES[marks.side[first]]} row"
                 ledger.leaks["removed"] = ledger.leaks.get("removed", 0) + 1
-            ledger.note(record.file, record.line, "duplicate", f"{word} {where}")
+            ledger.note(record, "duplicate", f"{word} {where}")
 
 
 def _same(
@@ -332,16 +322,6 @@ def _same(
     mine = normalised(said(rows[int(row)].values))
     # Nearly always the first one; a collision of prints would cost a row otherwise.
     return next((other for other in earlier[:4] if normalised(said(rows[int(other)].values)) == mine), None)
-
-
-def repeated(values: np.ndarray) -> Iterator[np.ndarray]:
-    """The places of every value that occurs more than once, in order."""
-    import numpy as np
-
-    order = np.argsort(values, kind="stable")
-    bounds = np.concatenate([[0], np.flatnonzero(np.diff(values[order])) + 1, [len(order)]])
-    for group in np.flatnonzero(np.diff(bounds) > 1):
-        yield order[bounds[group] : bounds[group + 1]]
 
 
 def _renumbered(marks: Marks, kept: np.ndarray) -> Marks:

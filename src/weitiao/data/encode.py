@@ -73,7 +73,7 @@ class Encoder:
                 continue
             record = rows[row]
             raw = dict(record.values) if status == "quarantined" else None
-            ledger.note(record.file, record.line, status, reason, raw=raw)
+            ledger.note(record, status, reason, raw=raw)
         return found
 
     def _encode(self, rows: Rows, side: str, place: Path | None) -> Encoded:

@@ -9,14 +9,34 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
+from weitiao.core.contracts import place
 from weitiao.core.errors import fault
 
 # What a row can end as, from the least to the most that happened to it; "kept" as it was is none of them.
 STATUSES = ("repaired", "truncated", "duplicate", "dropped", "quarantined")
 LOST = ("dropped", "quarantined")
 SHOWN = 8  # rows named in an error; the ledger has them all
+
+
+Place: TypeAlias = tuple[str, int, int]
+
+
+class Placed(Protocol):
+    """A row, good or bad, that knows where it stands."""
+
+    @property
+    def file(self) -> str:
+        """Its file."""
+
+    @property
+    def line(self) -> int:
+        """Its line."""
+
+    @property
+    def nth(self) -> int:
+        """Which row of its line."""
 
 
 @dataclass
@@ -33,29 +53,35 @@ class Ledger:
     made: dict[str, Any] = field(default_factory=dict)
     """Rows that augmentation added (`made`, `made_from`, and what became of them when `encoded`); they are no input
     and stand outside the counts."""
-    _fates: dict[tuple[str, int], tuple[str, list[str]]] = field(default_factory=dict, repr=False)
-    _raw: dict[tuple[str, int], Any] = field(default_factory=dict, repr=False)
+    _fates: dict[Place, tuple[str, list[str]]] = field(default_factory=dict, repr=False)
+    _raw: dict[Place, Any] = field(default_factory=dict, repr=False)
 
-    def note(self, file: str, line: int, status: str, reason: str, *, raw: Any = None) -> None:
+    def note(self, row: Placed, status: str, reason: str, *, raw: Any = None) -> None:
         """Something happened to a row; the gravest thing is what it ends as, and every reason stays.
 
         Args:
             raw: the row itself, for the quarantine.
         """
-        before, reasons = self._fates.get((file, line), (STATUSES[0], []))
-        self._fates[file, line] = (max(before, status, key=STATUSES.index), [*reasons, reason])
+        where = row.file, row.line, row.nth
+        before, reasons = self._fates.get(where, (STATUSES[0], []))
+        self._fates[where] = (max(before, status, key=STATUSES.index), [*reasons, reason])
         if status == "quarantined":
-            self._raw[file, line] = raw
+            self._raw[where] = raw
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """A line for every row that was not kept as it was, file by file."""
-        order = {file["path"]: number for number, file in enumerate(self.files)}
-        placed = sorted(self._fates.items(), key=lambda fate: (order.get(fate[0][0], -1), fate[0]))
-        return [
-            {"file": file, "line": line, "status": status, "reason": "; ".join(reasons)}
-            for (file, line), (status, reasons) in placed
-        ]
+        return [self._line(where) for where in self._placed()]
+
+    def _placed(self) -> list[Place]:
+        order = {file["path"].partition("#")[0]: number for number, file in enumerate(self.files)}
+        return sorted(self._fates, key=lambda where: (order.get(where[0], -1), where))
+
+    def _line(self, where: Place) -> dict[str, Any]:
+        file, line, nth = where
+        status, reasons = self._fates[where]
+        found = {"file": file, "line": line, **({"nth": nth} if nth else {})}
+        return {**found, "status": status, "reason": "; ".join(reasons)}
 
     def counts(self) -> dict[str, int]:
         """Rows by what became of them; they add up to the input."""
@@ -72,9 +98,7 @@ class Ledger:
     def quarantine(self) -> list[dict[str, Any]]:
         """The rows set aside, as they came, with the reason: to be mended and brought back."""
         return [
-            {**row, "row": self._raw[row["file"], row["line"]]}
-            for row in self.rows
-            if row["status"] == "quarantined"
+            {**self._line(where), "row": self._raw[where]} for where in self._placed() if where in self._raw
         ]
 
     def refuse_losses(self, fraction: float) -> None:
@@ -116,7 +140,9 @@ class Ledger:
 
 def named_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """The first of them, a line each, as errors say it."""
-    named = "\n".join(f"  {row['file']} line {row['line']}: {row['reason']}" for row in rows[:SHOWN])
+    named = "\n".join(
+        f"  {place(row['file'], row['line'], row.get('nth', 0))}: {row['reason']}" for row in rows[:SHOWN]
+    )
     return named + (
         f"\n  ... and {len(rows) - SHOWN} more (`weitiao data check` lists them)" if len(rows) > SHOWN else ""
     )

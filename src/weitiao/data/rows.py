@@ -92,7 +92,7 @@ class _Store:
         if record.file not in self.numbers:
             self.numbers[record.file] = len(self.names)
             self.names.append(record.file)
-        content: list[Any] = [self.numbers[record.file], record.line, record.values]
+        content: list[Any] = [self.numbers[record.file], record.line, record.nth, record.values]
         line = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
         self.file.write(line)
         self.bounds.append(self.bounds[-1] + len(line))
@@ -105,5 +105,5 @@ class _Store:
         return os.pread(self.file.fileno(), end - start, start)
 
     def record(self, raw: bytes) -> Record:
-        number, line, values = json.loads(raw.decode("utf-8", "surrogatepass"))
-        return Record(self.names[number], line, values)
+        number, line, nth, values = json.loads(raw.decode("utf-8", "surrogatepass"))
+        return Record(self.names[number], line, values, nth)

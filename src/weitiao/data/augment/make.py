@@ -13,7 +13,7 @@ import hashlib
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from random import Random
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.data.augment import Augmentation, Change, Changes, Helpers, Repeats, misfit
-from weitiao.data.check import normalised
+from weitiao.data.same import normalised
 
 BATCH_ROWS = 32  # rows that a model changes at once
 
@@ -198,7 +198,7 @@ class _Maker:
 
     def _take(self, name: str, record: Record, values: dict[str, Any]) -> MadeRow | None:
         """The made row, unless it is no row, or one that is there already."""
-        fresh = Record(record.file, record.line, values)
+        fresh = replace(record, values=values)
         what = "made"
         if self.shape.faults(values) or self.shape.stratum(values) not in self.labels:
             what = "unusable"

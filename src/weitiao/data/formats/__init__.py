@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from weitiao.core.contracts import Record, Shape
@@ -212,4 +212,4 @@ def convert(record: Record, *, format: str, columns: Mapping[str, str], repairs:
     """
     shape = FORMATS[format]
     row = {ours: record.values.get(columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
-    return Record(record.file, record.line, shape.convert(row, repairs))
+    return replace(record, values=shape.convert(row, repairs))

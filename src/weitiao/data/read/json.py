@@ -13,7 +13,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault
-from weitiao.data.read.source import BadRow, Source, seen_columns, shown
+from weitiao.data.read.source import BadRow, Source, numbered, seen_columns, shown
 from weitiao.data.read.text import Text
 
 DEEPEST = 100
@@ -59,7 +59,9 @@ def read_json(text: Text, *, format: str) -> Source:
     walk = _Walk(text)
     columns = seen_columns(walk.rows())
     notes = (f'the rows are the list "{walk.key}"',) if walk.key else ()
-    return Source(path, format, text.encoding, text.sha256, columns, lambda: _Walk(text).rows(), notes)
+    return Source(
+        path, format, text.encoding, text.sha256, columns, lambda: numbered(_Walk(text).rows()), notes
+    )
 
 
 class _End(Exception):

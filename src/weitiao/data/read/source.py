@@ -6,11 +6,11 @@ Source(path="reviews.csv", columns=["text", "label"], ...).rows()  ->  Record, R
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from weitiao.core.contracts import Record
+from weitiao.core.contracts import Record, place
 
 LONGEST_RAW = 2000
 """Characters of a bad row that are kept for the quarantine."""
@@ -27,6 +27,13 @@ class BadRow:
     reason: str
     raw: str = ""
     """The row as it stands in the file, at most `LONGEST_RAW` characters of it."""
+    nth: int = 0
+    """Which row of its line, as in a `Record`."""
+
+    @property
+    def place(self) -> str:
+        """`reviews.csv line 218`, as errors say it."""
+        return place(self.file, self.line, self.nth)
 
 
 @dataclass
@@ -53,6 +60,15 @@ class Source:
             "sha256": self.sha256,
         }
         return facts | ({"notes": list(self.notes)} if self.notes else {})
+
+
+def numbered(rows: Iterable[Record | BadRow]) -> Iterator[Record | BadRow]:
+    """The same rows; those that share a line with the one before them know which they are."""
+    line = nth = 0
+    for row in rows:
+        nth = nth + 1 if row.line == line else 0
+        line = row.line
+        yield replace(row, nth=nth) if nth else row
 
 
 def seen_columns(rows: Iterable[Record | BadRow]) -> list[str]:

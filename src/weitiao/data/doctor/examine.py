@@ -1,0 +1,93 @@
+"""The examination: rows pass the parts once, then each part tells.
+
+rows, LABELLED, ledger  ->  examine(rows, shape, ledger=...)  ->  Diagnosis
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core.contracts import Record, Shape
+from weitiao.data.doctor.amount import Amount
+from weitiao.data.doctor.contents import Contents
+from weitiao.data.doctor.conversations import Conversations
+from weitiao.data.doctor.finding import SEVERITIES, Case, Diagnosis, Part, Row
+from weitiao.data.doctor.labels import Labels
+from weitiao.data.doctor.leak import Leak
+from weitiao.data.doctor.ledger import Unused
+from weitiao.data.doctor.lengths import Lengths
+from weitiao.data.doctor.personal import Personal
+from weitiao.data.doctor.preferences import Preferences
+from weitiao.data.doctor.scripts import Scripts
+from weitiao.data.doctor.similar import Similar
+from weitiao.data.doctor.suits import Suits
+from weitiao.data.doctor.tags import Tags
+from weitiao.data.doctor.wrong_labels import WrongLabels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LONGEST_COMMAND = 120  # characters of file names in a way out
+# Suits comes last: it reads the tables of the others.
+PARTS: tuple[type[Part], ...] = (
+    Unused,
+    Labels,
+    Similar,
+    Lengths,
+    Leak,
+    Conversations,
+    Tags,
+    Preferences,
+    Contents,
+    Scripts,
+    Personal,
+    Amount,
+)
+
+
+def examine(
+    rows: Sequence[Record],
+    shape: Shape,
+    *,
+    ledger: Mapping[str, Any],
+    splits: Mapping[str, Sequence[int]] | None = None,
+    groups: NDArray[Any] | None = None,
+    lengths: Sequence[int] | None = None,
+    limit: int | None = None,
+    labels: bool = False,
+    seed: int = 0,
+) -> Diagnosis:
+    """Examine converted rows; bad and repeated ones are known from the ledger already.
+
+    Args:
+        rows: Read once in order, and a few again by their place.
+        shape: What they hold.
+        ledger: As `Ledger.to_dict()` gives it.
+        splits: Indices of the rows of `train`, `validation`, `test`.
+        groups: What `near_groups` gives for the rows.
+        lengths: Tokens of each row.
+        limit: How many tokens the model reads.
+        labels: Look for wrong labels too; this trains (TF-IDF and logistic regression, five folds) and holds all
+            texts at once.
+        seed: Of the folds and of samples.
+    """
+    case = Case(rows, shape, ledger, splits or {}, groups, lengths, limit, seed)
+    kinds: list[type[Part]] = [*PARTS, *([WrongLabels] if labels else []), Suits]
+    parts = [kind(case) for kind in kinds if not kind.shapes or shape.name in kind.shapes]
+    for index, record in enumerate(rows):
+        row = Row(index, record, shape.texts(record.values), shape.stratum(record.values))
+        for part in parts:
+            part.see(row)
+    diagnosis = Diagnosis(shape.name, len(rows))
+    for part in parts:
+        diagnosis.findings += part.tell(diagnosis)
+    files = " ".join(shlex.quote(str(file["path"])) for file in ledger.get("files", ()))
+    if files and len(files) < LONGEST_COMMAND:
+        diagnosis.findings = [replace(one, fix=one.fix.replace("FILE", files)) for one in diagnosis.findings]
+    diagnosis.findings.sort(
+        key=lambda found: SEVERITIES.index(found.severity)
+    )  # stable: parts keep their order
+    return diagnosis

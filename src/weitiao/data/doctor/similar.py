@@ -1,0 +1,106 @@
+"""Near duplicates: how many, the biggest groups, and those that carry different labels or stand in two splits.
+
+groups from `near_groups`  ->  share of near rows, groups with examples, suspects
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from weitiao.data.doctor.finding import Case, Diagnosis, Finding, Part, Row, finding, percent
+from weitiao.data.personal import mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GROUPS, EXAMPLES, CLIP = 5, 4, 160
+
+
+class Similar(Part):
+    """What the groups of near duplicates mean."""
+
+    shapes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, case: Case):
+        super().__init__(case)
+        self.names: dict[str, int] = {}
+        self.labels: list[int] = []
+
+    def see(self, row: Row) -> None:
+        """Its label, as a number."""
+        if self.case.groups is not None:
+            self.labels.append(self.names.setdefault(row.label, len(self.names)))
+
+    def tell(self, diagnosis: Diagnosis) -> Iterator[Finding]:
+        """Near rows, suspects, and groups on two sides of the split."""
+        import numpy as np
+
+        groups = self.case.groups
+        if groups is None or not len(groups):
+            return
+        _, first, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+        near = sizes[group] > 1
+        extra = int((sizes - 1).sum())
+        biggest = np.argsort(-sizes, kind="stable")[:GROUPS]
+        diagnosis.tables["near"] = {
+            "groups": int((sizes > 1).sum()),
+            "rows": int(near.sum()),
+            "extra": extra,
+            "biggest": [self._shown(np.flatnonzero(group == one)) for one in biggest if sizes[one] > 1],
+        }
+        if not extra:
+            return
+        later = np.flatnonzero(near & (first[group] != np.arange(len(group))))
+        yield finding(
+            "near_duplicates",
+            "warning",
+            count=extra,
+            places=self.case.places(later.tolist()),
+            share=percent(extra, len(groups)),
+            groups=f"{int((sizes > 1).sum()):,}",
+        )
+        if len(self.names) > 1:
+            # Two spellings of one label are no contradiction.
+            same = np.array(
+                [self.names.get(diagnosis.mapping.get(name, name), i) for name, i in self.names.items()]
+            )
+            mixed = _differ(group, same[self.labels], len(sizes))
+            diagnosis.tables["near"]["suspects"] = int(mixed[group].sum())
+            yield from self._suspects("near_other_label", np.flatnonzero(mixed[group]))
+        side = np.full(len(group), -1)
+        for number, indices in enumerate(self.case.splits.values()):
+            side[np.asarray(indices, dtype=int)] = number
+        dealt = side >= 0
+        if dealt.any():
+            across = _differ(group[dealt], side[dealt], len(sizes))
+            yield from self._suspects("near_across", np.flatnonzero(across[group] & dealt))
+
+    def _suspects(self, code: str, indices: NDArray[Any]) -> Iterator[Finding]:
+        if len(indices):
+            severity: Any = "fault" if code == "near_across" else "warning"
+            yield finding(code, severity, count=len(indices), places=self.case.places(indices.tolist()))
+
+    def _shown(self, indices: NDArray[Any]) -> dict[str, Any]:
+        rows = [self.case.rows[int(index)] for index in indices[:EXAMPLES]]
+        return {
+            "rows": len(indices),
+            "examples": [
+                {
+                    "place": row.place,
+                    "text": mask(" ⏎ ".join(self.case.shape.texts(row.values).values()))[0][:CLIP],
+                    "label": self.case.shape.stratum(row.values),
+                }
+                for row in rows
+            ],
+        }
+
+
+def _differ(group: NDArray[Any], values: NDArray[Any], groups: int) -> NDArray[Any]:
+    """For each group: do its members differ in `values`?"""
+    import numpy as np
+
+    low, high = np.full(groups, np.iinfo(np.int64).max), np.full(groups, -1)
+    np.minimum.at(low, group, values)
+    np.maximum.at(high, group, values)
+    return high > low
