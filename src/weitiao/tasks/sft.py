@@ -13,11 +13,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from weitiao.core.contracts import Batch, Example, Record, Task
 from weitiao.core.registry import register
-from weitiao.data.chat import IGNORE, render, token_labels
+from weitiao.data import chat
+from weitiao.data.chat import IGNORE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class SupervisedFineTuning(Task):
     """Answer as the examples do."""
+
+    answers: Literal["all", "last"] = "all"
+    """Train on every answer of a conversation, or on the last one alone (for templates that rewrite earlier turns)."""
 
     summary: ClassVar[str] = "answer as the examples do (chat, instructions)"
     formats: ClassVar[tuple[str, ...]] = ("messages", "prompt_completion", "alpaca")
@@ -60,18 +64,23 @@ class SupervisedFineTuning(Task):
         return ""
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
-        """Ids and labels of the rendered conversation; the end of a long one is cut."""
-        for record in records:
-            text, spans = render(record, processor)
-            ids, labels = token_labels(processor, text, spans)
+        """Ids and labels of the rendered conversation; the end of a long one is cut.
+
+        The iterator raises `Unusable` in the place of a row that cannot be used, and can be asked on after that.
+        """
+
+        def example(row: tuple[list[int], list[int]]) -> Example:
+            ids, labels = row
             lost = labels[limit:]
             ids, labels = ids[:limit], labels[:limit]
-            yield Example(
+            return Example(
                 {"input_ids": ids, "labels": labels},
                 trained=sum(label != IGNORE for label in labels),
                 tokens_lost=len(lost),
                 trained_lost=sum(label != IGNORE for label in lost),
             )
+
+        return map(example, chat.encode(records, processor, last_only=self.answers == "last"))
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """The rows end to end: ids (1, T), positions (1, T); targets (N,) and where they are predicted from (N,)."""
