@@ -1,6 +1,6 @@
 """Conversations by the hundred: rendered in the helper process, tokenised together, labelled.
 
-    encode(records, processor)  ->  (ids, labels), (ids, labels), ...
+encode(records, processor)  ->  (ids, labels), (ids, labels), ...
 """
 
 from __future__ import annotations
@@ -153,8 +153,10 @@ def notices(processor: Any) -> list[str]:
             "the chat template writes no end token after an answer, so the tuned model will not learn to stop"
         )
     elif eos not in ending:
-        found.append(f"answers end with {max(ending, key=len)}, but the tokenizer's end token is {eos}: "
-                     "generation must stop at both")
+        found.append(
+            f"answers end with {max(ending, key=len)}, but the tokenizer's end token is {eos}: "
+            "generation must stop at both"
+        )
     # Ids, not text: only the tokenizer knows what it puts first when nobody says otherwise.
     if bos and not text.startswith(bos) and processor("0")["input_ids"][:1] == [processor.bos_token_id]:
         found.append(f"the chat template leaves out {bos}, which this tokenizer puts before any other text")

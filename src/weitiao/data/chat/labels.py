@@ -64,6 +64,7 @@ class Labels:
         for start, end in spans:
             # Offsets never go back, and a token of no width (a trimmed space) counts where it stands.
             first = bisect_right(offsets, start, key=_RIGHT)
+            first -= self._reaches_in(ids, offsets, first, start)
             last = bisect_left(offsets, end, key=_LEFT)
             while first < last and offsets[first][0] < start and ids[first] in self._specials:
                 first += 1
@@ -77,10 +78,24 @@ class Labels:
             return Unusable("there is nothing to train on: no token holds a part of an answer")
         return ids, labels
 
+    def _reaches_in(self, ids: list[int], offsets: Sequence[Span], first: int, start: int) -> bool:
+        """Does the token before `first` hold spaces of the answer, which its offsets leave out?
+
+        Byte-level tokenizers with `trim_offsets` do that; it matters only where the answer's first characters
+        belong to no token.
+        """
+        if not 0 < first < len(ids) or offsets[first][0] <= start or ids[first - 1] in self._specials:
+            return False
+        left, right = offsets[first - 1]
+        word = self.processor.convert_ids_to_tokens(ids[first - 1])
+        return left < right and right + len(word) - len(word.rstrip("Ġ")) > start
+
 
 def special_tokens(processor: Any) -> dict[str, int]:
     """The special tokens of a tokenizer: text -> id."""
     added = getattr(processor, "added_tokens_decoder", {})
     found = {token.content: index for index, token in added.items() if token.special}
-    named = zip(getattr(processor, "all_special_tokens", ()), getattr(processor, "all_special_ids", ()), strict=True)
+    named = zip(
+        getattr(processor, "all_special_tokens", ()), getattr(processor, "all_special_ids", ()), strict=True
+    )
     return {text: index for text, index in {**found, **dict(named)}.items() if text and index is not None}

@@ -129,7 +129,9 @@ def _wanted(turn: Mapping[str, Any], number: int) -> bool:
         if value not in (0, 1):  # True and False are 1 and 0
             raise Unusable(f"turn {number + 1}: `{name}` is {value!r}, not 0 or 1")
     if len(set(map(bool, said.values()))) > 1:
-        raise Unusable(f"turn {number + 1}: {' and '.join(f'`{name}`' for name in said)} contradict each other")
+        raise Unusable(
+            f"turn {number + 1}: {' and '.join(f'`{name}`' for name in said)} contradict each other"
+        )
     return all(said.values())
 
 

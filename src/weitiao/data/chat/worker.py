@@ -41,7 +41,9 @@ class _Broken(Exception):
     """The template fails whatever the row is."""
 
 
-def _answer(kind: str, messages: Turns, tools: Any, request: Mapping[str, Any], render: Any) -> dict[str, Any]:
+def _answer(
+    kind: str, messages: Turns, tools: Any, request: Mapping[str, Any], render: Any
+) -> dict[str, Any]:
     def draw(turns: Turns, *, prompt: bool) -> str:
         return _draw(turns, tools, request, render, prompt=prompt)
 
