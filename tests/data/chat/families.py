@@ -6,7 +6,6 @@ test expects is not computed from them: `Family.answer` and `Family.asked` spell
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -97,7 +96,6 @@ FAMILIES = {
 @cache
 def _trained(kind: str):
     from tokenizers import (
-        AddedToken,
         Regex,
         Tokenizer,
         decoders,

@@ -125,7 +125,7 @@ class Helper:
                 reply = process.stdout.readline()
                 if not reply.endswith(b"\n"):
                     process.wait()
-                    why = f"it takes longer than {seconds:.0f} seconds" if late.is_set() else _ended(process)
+                    why = f"it takes longer than {seconds:g} seconds" if late.is_set() else _ended(process)
                     return [*replies, {"fault": why}]
                 replies.append(json.loads(reply))
         finally:

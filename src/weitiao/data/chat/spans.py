@@ -95,8 +95,9 @@ def prompt(
     """
     before = draw(turns, prompt=True)
     if answer is not None and upto is not None:
-        said = str(answer.get("content") or "").lstrip()
-        if said and upto.startswith(before) and upto[len(before) :].lstrip(" ").startswith(said[:8]):
+        said = str(answer.get("content") or "").strip()
+        # Only an answer that repeats the header itself could look so and have a header before it.
+        if said and upto.startswith(before) and upto[len(before) :].lstrip(" ").startswith(said):
             return before
     if draw(turns, prompt=False) != before:
         return before

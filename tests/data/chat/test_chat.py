@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import CHATML, FILL, GOOD
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
-from weitiao.data.chat import IGNORE, prompt_text, render, token_labels
+from weitiao.data.chat import IGNORE, encode, notices, prompt_text, render, token_labels
+from weitiao.data.formats import Unusable
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 END = "<|im_end|>"
@@ -88,7 +89,8 @@ def test_two_answers_in_a_row(tokenizer):
 def test_an_opening_turn_answers_nothing_and_is_not_trained(tokenizer):
     _, trained = labelled(tokenizer, conversation((ASSISTANT, "film"), (USER, "plot"), (ASSISTANT, "story")))
     assert [word for word in trained if word] == ["story", END]
-    assert render(conversation((ASSISTANT, "film")), tokenizer)[1] == []
+    with pytest.raises(Unusable, match="no assistant turn to learn from"):
+        render(conversation((ASSISTANT, "film")), tokenizer)
 
 
 def test_an_answer_that_looks_like_a_question_is_still_an_answer(tokenizer):
@@ -101,17 +103,6 @@ def test_the_first_token_is_never_trained(tokenizer):
     text = "film plot"
     ids, labels = token_labels(tokenizer, text, [(0, len(text))])
     assert labels == [IGNORE, ids[1]]
-
-
-def test_a_token_that_is_only_partly_an_answer_is_not_trained():
-    """And neither is one of no width, such as a mark that a tokenizer puts in."""
-
-    def processor(text, **options):
-        return {"input_ids": [5, 6, 7, 8, 9], "offset_mapping": [(0, 2), (2, 4), (4, 4), (4, 5), (5, 7)]}
-
-    ids, labels = token_labels(processor, "abcdefg", [(1, 6)])
-    assert labels == [IGNORE, 6, IGNORE, 8, IGNORE]
-    assert ids == [5, 6, 7, 8, 9]
 
 
 # --- over many
@@ -139,37 +130,129 @@ def test_the_prompt_in_use_is_the_one_that_training_saw(tokenizer):
     assert prompt_text(record.values["messages"][:2], tokenizer) == text[: spans[0][0]]
 
 
+# --- which answers
+
+
+def turn(role: str, content: str | None, **more) -> dict:
+    return {"role": role, "content": content, **more}
+
+
+def row(*turns: dict, line: int = 7, **columns) -> Record:
+    return Record("talk.jsonl", line, {"messages": list(turns), **columns})
+
+
+@pytest.mark.parametrize("choice", [{"weight": 0}, {"loss": False}, {"train": False}, {"weight": 0.0}])
+def test_a_turn_of_no_weight_is_seen_and_not_trained(choice, tokenizer):
+    asked = row(
+        turn(USER, "the"),
+        turn(ASSISTANT, "film", **choice),
+        turn(USER, "a"),
+        turn(ASSISTANT, "plot", weight=1),
+    )
+    words, trained = labelled(tokenizer, asked)
+    assert "film" in words
+    assert [word for word in trained if word] == ["plot", END]
+
+
+def test_what_stands_after_the_last_trained_answer_is_left_out(tokenizer):
+    asked = row(
+        turn(USER, "the"), turn(ASSISTANT, "film"), turn(USER, "very"), turn(ASSISTANT, "plot", weight=0)
+    )
+    words, trained = labelled(tokenizer, asked)
+    assert "very" not in words
+    assert [word for word in trained if word] == ["film", END]
+
+
+def test_the_last_answer_alone(tokenizer):
+    asked = row(turn(USER, "the"), turn(ASSISTANT, "film"), turn(USER, "very"), turn(ASSISTANT, "plot"))
+    text, spans = render(asked, tokenizer, last_only=True)
+    assert [text[a:b] for a, b in spans] == ["plot" + END]
+    ((ids, labels),) = encode([asked], tokenizer, last_only=True)
+    assert tokenizer.decode([label for label in labels if label != IGNORE]).split() == ["plot", END]
+
+
+@pytest.mark.parametrize(
+    ("turns", "why"),
+    [
+        ([turn(USER, "a"), turn(ASSISTANT, "b", weight=0)], "every assistant turn has weight 0"),
+        ([turn(USER, "a"), turn(USER, "b")], "no assistant turn"),
+        ([turn(USER, "a"), turn(ASSISTANT, "b", weight=0.5)], "turn 2: `weight` is 0.5, not 0 or 1"),
+        ([turn(USER, "a"), turn(ASSISTANT, "b", loss="no")], "turn 2: `loss` is 'no', not 0 or 1"),
+        ([turn(USER, "a"), turn(ASSISTANT, "b", weight=1, train=False)], "`weight` and `train` contradict"),
+    ],
+)
+def test_a_row_that_trains_nothing_says_why(turns, why, tokenizer):
+    with pytest.raises(Unusable, match=why):
+        render(row(*turns), tokenizer)
+
+
+# --- many rows
+
+
+def test_a_row_at_fault_leaves_the_others(tokenizer):
+    good = [row(turn(USER, "the"), turn(ASSISTANT, "film"), line=line) for line in range(200)]
+    bad = row(turn(USER, "a"), line=999)
+    rows = [*good[:70], bad, *good[70:130], bad, *good[130:]]
+    found, faults = [], []
+    encoded = encode(rows, tokenizer)
+    for index in range(len(rows)):
+        try:
+            found.append(next(encoded))
+        except Unusable:
+            faults.append(index)
+    assert next(encoded, None) is None
+    assert faults == [70, 131]
+    assert found == list(encode(good, tokenizer))
+
+
+def test_rows_one_by_one_and_together_are_the_same(tokenizer):
+    rng = random.Random(1)
+    rows = []
+    for line in range(150):
+        turns = [
+            turn((USER, ASSISTANT)[i % 2], " ".join(rng.choices(FILL, k=3)))
+            for i in range(2 * rng.randint(1, 3))
+        ]
+        rows.append(row(*turns, line=line))
+    together = list(encode(rows, tokenizer))
+    assert together == [token_labels(tokenizer, *render(one, tokenizer)) for one in rows]
+
+
 # --- refusals
 
 
 def test_a_tokenizer_without_a_template_is_refused(tokenizer):
     tokenizer.chat_template = None
-    with refused("chat_template", "talk.jsonl line 7", "has no chat template"):
+    with refused("chat_template", "talk.jsonl line 7", "has none"):
         render(conversation((USER, "film"), (ASSISTANT, "plot")), tokenizer)
     with refused("chat_template", "the prompt"):
         prompt_text([{"role": USER, "content": "film"}], tokenizer)
 
 
-LAST_ANSWER_ONLY = (
-    "{% for m in messages %}{% if m['role'] == 'user' or loop.last %}"
-    "{{ m['role'] + ': ' + m['content'] + '\n' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
-)
-NO_GENERATION_PROMPT = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
-OTHER_GENERATION_PROMPT = NO_GENERATION_PROMPT + "{% if add_generation_prompt %}{{ 'bot: ' }}{% endif %}"
+def test_several_templates_without_a_default_are_refused(tokenizer):
+    tokenizer.chat_template = {"one": CHATML, "two": CHATML}
+    with refused("chat_template", "talk.jsonl line 7", "no default"):
+        render(conversation((USER, "film"), (ASSISTANT, "plot")), tokenizer)
 
 
-def test_a_template_that_rewrites_earlier_turns_is_found_out(tokenizer):
-    tokenizer.chat_template = LAST_ANSWER_ONLY
-    render(conversation((USER, "film"), (ASSISTANT, "plot")), tokenizer)  # one answer: nothing is rewritten
-    with refused("chat_template", "line 7", "rewrites what stands before turn"):
-        render(conversation((USER, "a"), (ASSISTANT, "b"), (USER, "c"), (ASSISTANT, "d")), tokenizer)
+def test_rows_with_tools_take_the_template_for_tools(tokenizer):
+    tokenizer.chat_template = {"default": CHATML, "tool_use": "{{ tools[0].name }} " + CHATML}
+    plain = conversation((USER, "film"), (ASSISTANT, "plot"))
+    tools = Record("talk.jsonl", 8, {**plain.values, "tools": [{"name": "very"}]})
+    rows = [plain, tools, tools, plain]
+    words = [tokenizer.convert_ids_to_tokens(ids)[0] for ids, _ in encode(rows, tokenizer)]
+    assert words == ["<|im_start|>", "very", "very", "<|im_start|>"]
 
 
-def test_a_generation_prompt_that_training_never_sees_is_found_out(tokenizer):
-    tokenizer.chat_template = OTHER_GENERATION_PROMPT
-    with refused("chat_template", "line 7", "turn 2"):
-        render(conversation((USER, "a"), (ASSISTANT, "b")), tokenizer)
+def test_a_slow_tokenizer_is_refused(tokenizer):
+    class Slow:
+        bos_token_id = None
+
+        def __call__(self, texts, **options):
+            raise NotImplementedError("return_offset_mapping is not available when using Python tokenizers")
+
+    with refused("slow_tokenizer", "Slow"):
+        token_labels(Slow(), "film", [(0, 4)])
 
 
 @pytest.mark.parametrize(
@@ -177,17 +260,36 @@ def test_a_generation_prompt_that_training_never_sees_is_found_out(tokenizer):
     [
         ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
         ("{{ messages[0]['content'] + 1 }}", "concatenate"),
-        ("{% for %}", "Expected an expression"),
         ("{{ 1 // 0 }}", "zero"),
-        ("{% for i in range(10 ** 9) %}x{% endfor %}", "Range too big"),
-        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion"),
-        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
+        ("{{ messages[0].nothing.at_all }}", "has no attribute 'nothing'"),
     ],
 )
-def test_a_template_that_fails_names_the_row(template, why, tokenizer):
+def test_a_template_that_refuses_the_turns_is_the_rows_fault(template, why, tokenizer):
     tokenizer.chat_template = template
-    with refused("chat_template", "talk.jsonl line 7", why):
+    with pytest.raises(Unusable, match=f"the chat template refuses the turns: .*{why}"):
         render(conversation((USER, "film"), (ASSISTANT, "plot")), tokenizer)
+    with refused("chat_template", "the prompt", why):
+        prompt_text([{"role": USER, "content": "film"}], tokenizer)
+
+
+# --- oddities that are said once
+
+
+def test_a_sound_template_gives_no_notice(tokenizer):
+    assert notices(tokenizer) == []
+
+
+def test_a_template_without_an_end_token_is_noticed(tokenizer):
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
+    (notice,) = notices(tokenizer)
+    assert "no end token" in notice
+
+
+def test_another_end_token_than_the_tokenizers_is_noticed(tokenizer):
+    tokenizer.eos_token = "<unk>"
+    (notice,) = notices(tokenizer)
+    assert END in notice
+    assert "<unk>" in notice
 
 
 def test_the_toy_template_is_chatml():
