@@ -223,6 +223,16 @@ def test_values_that_json_has_not_are_harmless(tokenizer):
 
 
 def test_half_a_character_goes_there_and_back(tokenizer):
-    with pytest.raises((Unusable, WeitiaoError)):
-        tokenizer.chat_template = "{{ raise_exception(messages[0].content) }}"
+    tokenizer.chat_template = "{{ raise_exception(messages[0].content) }}"
+    with pytest.raises(Unusable, match="half \ud83d"):
         render(row("half \ud83d"), tokenizer)
+
+
+def test_long_work_is_not_taken_for_a_bomb(tokenizer, monkeypatch):
+    """The clock is a row's, not a request's: sixty rows of a twentieth second each are no fault."""
+    monkeypatch.setattr(sandbox, "SECONDS", 0.4)
+    slow = "{% for i in range(500) %}{% for j in range(1000) %}{% endfor %}{% endfor %}"
+    tokenizer.chat_template = slow + CHATML
+    started = time.monotonic()
+    assert len(list(encode([row(line=line) for line in range(60)], tokenizer))) == 60
+    assert time.monotonic() - started > 2 * 0.4

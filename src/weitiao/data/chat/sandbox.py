@@ -56,6 +56,19 @@ class Helper:
 
     def ask(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `sandbox.ask`."""
+        jobs = request["jobs"]
+        replies = self._exchange(request)
+        if "ended" not in replies[-1] or len(jobs) == 1:
+            return replies
+        # Replies come in bundles, and the last ones were lost: asked alone, the job shows itself.
+        before = replies[:-1]
+        for job in jobs[len(before) :]:
+            before += self._exchange({**request, "jobs": [job]})
+            if "ended" in before[-1]:
+                break
+        return before
+
+    def _exchange(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         line = json.dumps(request, default=lambda value: f"<{type(value).__name__}>").encode() + b"\n"
         with self._lock:
             if self._process is None or self._process.poll() is not None:
@@ -126,7 +139,7 @@ class Helper:
                 if not reply.endswith(b"\n"):
                     process.wait()
                     why = f"it takes longer than {seconds:g} seconds" if late.is_set() else _ended(process)
-                    return [*replies, {"fault": why}]
+                    return [*replies, {"fault": why, "ended": True}]
                 replies.append(json.loads(reply))
         finally:
             done.set()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,7 @@ from weitiao.data.formats import Unusable
 
 MEMORY_BYTES = 2 << 30  # of address space: the interpreter with Transformers' renderer takes 0.2 GB of it
 CPU_S = 60  # for one request; the asker's clock is stricter, this one holds when the asker is gone
+SILENCE_S = 0.1  # replies leave together, but the asker must hear that there is progress
 LONGEST = 1 << 24  # characters of one rendering
 
 
@@ -30,11 +32,17 @@ def serve() -> None:
 
     _limit_memory()
     _say({"ready": True})
+    sys.stdout.buffer.flush()
     for line in sys.stdin.buffer:
         _limit_time()
         request = json.loads(line)
+        said = time.monotonic()
         for kind, messages, tools in request["jobs"]:
             _say(_answer(kind, messages, tools, request, render_jinja_template))
+            if time.monotonic() - said > SILENCE_S:
+                sys.stdout.buffer.flush()
+                said = time.monotonic()
+        sys.stdout.buffer.flush()
 
 
 class _Broken(Exception):
@@ -88,7 +96,6 @@ def _draw(turns: Turns, tools: Any, request: Mapping[str, Any], render: Any, *, 
 
 def _say(reply: Mapping[str, Any]) -> None:
     sys.stdout.buffer.write(json.dumps(reply).encode() + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def _limit_memory() -> None:
