@@ -7,7 +7,7 @@ run.predict(["A wonderful film."])
 run = wt.load("runs/reviews-lora")
 """
 
-from weitiao.api.data import check, fetch, guess, init, lines_of, texts_of
+from weitiao.api.data import check, fetch, guess, init, lines_of, show, texts_of
 from weitiao.api.evaluate import evaluate
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.run import Run, load, runs, speaker
@@ -27,6 +27,7 @@ __all__ = [
     "ready_recipe",
     "runs",
     "schema",
+    "show",
     "speaker",
     "texts_of",
     "train",

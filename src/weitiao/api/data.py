@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import write_lines
 from weitiao.data import check as checking
 from weitiao.data import formats
+from weitiao.data import view as viewing
 from weitiao.data.check import bad_rows
 from weitiao.data.read import BadRow, table_rows
 
@@ -64,24 +66,99 @@ def guess(data: Data) -> dict[str, Any]:
     raise fault("unknown_row_format", path=source.path, found=", ".join(source.columns))
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Some rows as a model sees them."""
+
+    model: str
+    limit: int
+    """Longest row in tokens."""
+    rows: list[viewing.View]
+    notices: list[str]
+    """What is odd about the model's chat template."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        rows = [row.to_dict() for row in self.rows]
+        return {"model": self.model, "limit": self.limit, "notices": self.notices, "rows": rows}
+
+    def page(self) -> str:
+        """A self-contained HTML page."""
+        return viewing.page(self.rows, model=self.model, notices=self.notices)
+
+
+def show(
+    source: str | Path,
+    *,
+    model: str = "",
+    task: str = "",
+    rows: int = 3,
+    line: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Shown:
+    """Rows as the model sees them: its tokens, and which of them are trained.  Loads no weights.
+
+    Args:
+        source: a recipe (`.yaml`), or a file of rows or the name of an embedded data set.
+        model: whose tokenizer; default: the recipe's, or one that suits the rows.
+        task: for a file of rows; guessed from its columns by default.
+        rows: how many, from the first.
+        line: show the row at this line of the file instead, also one that cannot be used.
+        columns: ours -> the file's, for a file of rows.
+        overrides: `key=value` words on top of a recipe.
+        progress: hears about a model that is being fetched.
+
+    Raises:
+        WeitiaoError: what reading, converting and loading the tokenizer raise; `no_such_row`.
+    """
+    from weitiao.data import chat
+    from weitiao.models import load
+
+    if str(source).endswith((".yaml", ".yml")):
+        recipe = Recipe.read(source, overrides)
+        section, name, model = recipe.data, recipe.task, model or recipe.model
+    else:
+        section, name = Data(train=[str(source)], columns=dict(columns or {})), {"name": task}
+        if not task:
+            found = guess(located(section, progress=progress))
+            name = {"name": found["task"]}
+            section = section.model_copy(update={"columns": {**found["columns"], **section.columns}})
+    built = registry.build("task", name)
+    checked = checking.inspect(located(section, progress=progress), built)
+    chosen = [row for row in checked.records if line is None or row.line == line][:rows]
+    unusable = [viewing.View(row.file, row.line, why=row.reason) for row in checked.bad if row.line == line]
+    if not chosen and not unusable:
+        raise fault("no_such_row", path=", ".join(section.train), line=line or 1)
+    model = model or _suiting(built, [built.key(record) for record in checked.records])
+    processor, limit = load.processor(model, progress=progress)
+    limit = min(section.max_length or limit, limit)
+    views = [viewing.view(record, built, processor, limit=limit) for record in chosen]
+    notices = chat.notices(processor) if built.generates and chosen else []
+    return Shown(model, limit, [*views, *unusable], notices)
+
+
+def _suiting(task: Any, texts: Sequence[str]) -> str:
+    """The embedded model that suits rows of this kind and language."""
+    from weitiao.evaluate.baseline import without_spaces
+
+    return "smollm2-135m" if task.generates else "e5-small" if without_spaces(texts) else "minilm-l6"
+
+
 def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None = None) -> str:
     """A commented recipe for a file, with its columns and task guessed.
 
     Raises:
         WeitiaoError: when the file cannot be read or its columns say nothing.
     """
-    from weitiao.evaluate.baseline import without_spaces
-
     section = Data(train=[str(file)], columns=dict(columns or {}))
     found = guess(located(section))
     section = section.model_copy(update={"columns": {**found["columns"], **section.columns}})
     task = registry.build("task", {"name": found["task"]})
     records = checking.inspect(located(section), task).records
-    texts = [task.key(record) for record in records]
-    if not model:
-        model = "smollm2-135m" if task.generates else "e5-small" if without_spaces(texts) else "minilm-l6"
     recipe = Recipe(
-        model=model,
+        model=model or _suiting(task, [task.key(record) for record in records]),
         task={"name": found["task"]},
         data=section,
         output_dir=f"runs/{Path(str(file).partition('#')[0]).stem}",
