@@ -314,9 +314,7 @@ def data_check(
         raise typer.Exit(3)
 
 
-@data_app.command(
-    "show", epilog="Examples: weitiao data show recipe.yaml | weitiao data show talks.jsonl --line 7"
-)
+@data_app.command("show", epilog="Example: weitiao data show recipe.yaml --html rows.html")
 def data_show(
     source: Annotated[str, typer.Argument(help="A recipe, a file of rows, or an embedded data set.")],
     overrides: Overrides = None,

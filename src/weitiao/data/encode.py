@@ -12,6 +12,7 @@ from weitiao.core.contracts import Example, Record, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.data.check import Ledger
+from weitiao.data.formats import Unusable
 
 
 def encode(
@@ -28,7 +29,13 @@ def encode(
     kept: list[Record] = []
     examples: list[Example] = []
     overlong: list[tuple[str, int]] = []
-    for record, example in zip(records, task.encode(records, processor, limit=limit), strict=True):
+    encoded = task.encode(records, processor, limit=limit)
+    for record in records:
+        try:
+            example = next(encoded)
+        except Unusable as error:  # the row's own fault; the iterator goes on with the next
+            ledger.note(record.file, record.line, "dropped", str(error))
+            continue
         lost = example.tokens_lost
         if lost and data.overlong == "fail":
             overlong.append((record.place, len(example) + lost))
