@@ -292,5 +292,11 @@ def test_another_end_token_than_the_tokenizers_is_noticed(tokenizer):
     assert "<unk>" in notice
 
 
+def test_a_template_that_writes_the_date_is_noticed(tokenizer):
+    tokenizer.chat_template = "{{ strftime_now('%Y') }} " + CHATML
+    (notice,) = notices(tokenizer)
+    assert "date" in notice
+
+
 def test_the_toy_template_is_chatml():
     assert CHATML.count("<|im_start|>") == 2

@@ -228,11 +228,17 @@ def test_half_a_character_goes_there_and_back(tokenizer):
         render(row("half \ud83d"), tokenizer)
 
 
+SLOW = "{% for i in range(500) %}{% for j in range(1000) %}{% endfor %}{% endfor %}" + CHATML
+
+
 def test_long_work_is_not_taken_for_a_bomb(tokenizer, monkeypatch):
-    """The clock is a row's, not a request's: sixty rows of a twentieth second each are no fault."""
+    """The clock is a rendering's, not a row's or a request's."""
     monkeypatch.setattr(sandbox, "SECONDS", 0.4)
-    slow = "{% for i in range(500) %}{% for j in range(1000) %}{% endfor %}{% endfor %}"
-    tokenizer.chat_template = slow + CHATML
+    tokenizer.chat_template = SLOW
     started = time.monotonic()
-    assert len(list(encode([row(line=line) for line in range(60)], tokenizer))) == 60
+    assert len(list(encode([row(line=line) for line in range(50)], tokenizer))) == 50
+    assert time.monotonic() - started > 2 * 0.4
+    started = time.monotonic()
+    turns = [turn for _ in range(50) for turn in row().values["messages"]]
+    assert len(render(Record("talk.jsonl", 7, {"messages": turns}), tokenizer)[1]) == 50
     assert time.monotonic() - started > 2 * 0.4

@@ -157,6 +157,10 @@ def notices(processor: Any) -> list[str]:
             f"answers end with {max(ending, key=len)}, but the tokenizer's end token is {eos}: "
             "generation must stop at both"
         )
+    if "strftime_now" in (processor.get_chat_template() or ""):
+        found.append(
+            "the chat template writes today's date into every conversation: rows encoded on another day differ"
+        )
     # Ids, not text: only the tokenizer knows what it puts first when nobody says otherwise.
     if bos and not text.startswith(bos) and processor("0")["input_ids"][:1] == [processor.bos_token_id]:
         found.append(f"the chat template leaves out {bos}, which this tokenizer puts before any other text")

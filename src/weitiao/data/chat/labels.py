@@ -49,6 +49,7 @@ class Labels:
                 return_offsets_mapping=True,
                 return_attention_mask=False,
                 return_token_type_ids=False,
+                verbose=False,  # a text longer than the model's limit is cut later, and counted
             )
         except NotImplementedError:
             raise fault("slow_tokenizer", kind=type(self.processor).__name__) from None

@@ -4,8 +4,8 @@
 
 A thread cannot be stopped while one instruction runs, a signal reaches the main thread only, and a limit on memory
 holds for a whole process; so a template is rendered in one of its own (`worker`).  It starts with the first
-conversation (half a second), serves every later one, and ends with this process.  A rendering that does not come
-within `SECONDS` ends it, on every system; memory is limited where the system can do that (Linux).
+conversation (half a second), serves every later one, and ends with this process.  A rendering that takes longer
+than `SECONDS` ends it, on every system; memory is limited where the system can do that (Linux).
 """
 
 from __future__ import annotations
@@ -119,14 +119,16 @@ class Helper:
         replies: list[dict[str, Any]] = []
         done, late = threading.Event(), threading.Event()
 
+        heard = [0]  # lines, signs of progress among them
+
         def watch() -> None:
             before = -1
             while not done.wait(seconds):
-                if before == len(replies):
+                if before == heard[0]:
                     late.set()
                     process.kill()
                     return
-                before = len(replies)
+                before = heard[0]
 
         clock = threading.Thread(target=watch, daemon=True)
         clock.start()
@@ -140,7 +142,9 @@ class Helper:
                     process.wait()
                     why = f"it takes longer than {seconds:g} seconds" if late.is_set() else _ended(process)
                     return [*replies, {"fault": why, "ended": True}]
-                replies.append(json.loads(reply))
+                heard[0] += 1
+                if reply != b"null\n":
+                    replies.append(json.loads(reply))
         finally:
             done.set()
             clock.join()

@@ -1,7 +1,8 @@
 """The helper process: requests on standard input, one answer a line on standard output, until the input ends.
 
     {"template": ..., "tokens": {...}, "marks": [...], "jobs": [[kind, messages, tools], ...]}
-        ->  {"text": ..., "spans": [[a, b]]} | {"unusable": why} | {"fault": why}, one line a job
+        ->  {"text": ..., "spans": [[a, b]]} | {"unusable": why} | {"fault": why}, one line a job,
+            and null now and then while work goes on
 
 Templates are programs that came with a model.  Transformers' sandbox keeps them from the file system and from
 Python's insides; here the operating system keeps them from time and memory, which no sandbox can: `"a" * 10**10`
@@ -21,9 +22,9 @@ from weitiao.data.chat.spans import Turns, locate, plain, prompt
 from weitiao.data.formats import Unusable
 
 MEMORY_BYTES = 2 << 30  # of address space: the interpreter with Transformers' renderer takes 0.2 GB of it
-CPU_S = 60  # for one request; the asker's clock is stricter, this one holds when the asker is gone
-SILENCE_S = 0.1  # replies leave together, but the asker must hear that there is progress
-LONGEST = 1 << 24  # characters of one rendering
+CPU_S = 60  # for one rendering; the asker's clock is stricter, this one holds when the asker is gone
+SILENCE_S = 0.1
+LONGEST = 1 << 22  # characters of one rendering: about a million tokens
 
 
 def serve() -> None:
@@ -31,18 +32,33 @@ def serve() -> None:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     _limit_memory()
-    _say({"ready": True})
-    sys.stdout.buffer.flush()
+    voice = _Voice()
+    voice.say({"ready": True}, now=True)
     for line in sys.stdin.buffer:
         _limit_time()
         request = json.loads(line)
-        said = time.monotonic()
-        for kind, messages, tools in request["jobs"]:
-            _say(_answer(kind, messages, tools, request, render_jinja_template))
-            if time.monotonic() - said > SILENCE_S:
-                sys.stdout.buffer.flush()
-                said = time.monotonic()
-        sys.stdout.buffer.flush()
+        for number, (kind, messages, tools) in enumerate(request["jobs"], start=1):
+            reply = _answer(kind, messages, tools, request, render_jinja_template, voice)
+            voice.say(reply, now=number == len(request["jobs"]))
+
+
+class _Voice:
+    """Replies leave together, since each one alone would wake the asker; but never is it left without a sign."""
+
+    def __init__(self) -> None:
+        self._out, self._heard = sys.stdout.buffer, 0.0
+
+    def say(self, reply: Mapping[str, Any] | None, *, now: bool) -> None:
+        self._out.write(json.dumps(reply).encode() + b"\n")
+        if now:
+            self._out.flush()
+            self._heard = time.monotonic()
+
+    def sign(self) -> None:
+        """Say that there is progress, if nothing was heard for a while."""
+        if time.monotonic() - self._heard > SILENCE_S:
+            self.say(None, now=True)
+            _limit_time()
 
 
 class _Broken(Exception):
@@ -50,10 +66,12 @@ class _Broken(Exception):
 
 
 def _answer(
-    kind: str, messages: Turns, tools: Any, request: Mapping[str, Any], render: Any
+    kind: str, messages: Turns, tools: Any, request: Mapping[str, Any], render: Any, voice: _Voice
 ) -> dict[str, Any]:
     def draw(turns: Turns, *, prompt: bool) -> str:
-        return _draw(turns, tools, request, render, prompt=prompt)
+        text = _draw(turns, tools, request, render, prompt=prompt)
+        voice.sign()
+        return text
 
     try:
         if kind == "prompt":
@@ -92,10 +110,6 @@ def _draw(turns: Turns, tools: Any, request: Mapping[str, Any], render: Any, *, 
     if len(text) > LONGEST:
         raise _Broken(f"it writes {len(text):,} characters for one conversation")
     return text
-
-
-def _say(reply: Mapping[str, Any]) -> None:
-    sys.stdout.buffer.write(json.dumps(reply).encode() + b"\n")
 
 
 def _limit_memory() -> None:
