@@ -242,3 +242,23 @@ def test_long_work_is_not_taken_for_a_bomb(tokenizer, monkeypatch):
     turns = [turn for _ in range(50) for turn in row().values["messages"]]
     assert len(render(Record("talk.jsonl", 7, {"messages": turns}), tokenizer)[1]) == 50
     assert time.monotonic() - started > 2 * 0.4
+
+
+def _ask_often(tokenizer, number: int, results) -> None:
+    results.put((number, [render(row(f"film {number}"), tokenizer)[0] for _ in range(30)]))
+
+
+def test_a_forked_process_does_not_talk_through_its_parents_pipe(tokenizer):
+    import multiprocessing
+
+    expected = {number: [render(row(f"film {number}"), tokenizer)[0]] * 30 for number in range(3)}
+    forks = multiprocessing.get_context("fork")
+    results = forks.SimpleQueue()
+    others = [forks.Process(target=_ask_often, args=(tokenizer, number, results)) for number in (1, 2)]
+    for other in others:
+        other.start()
+    found = {0: [render(row("film 0"), tokenizer)[0] for _ in range(30)]}
+    found |= dict(results.get() for _ in others)
+    for other in others:
+        other.join()
+    assert found == expected
