@@ -126,7 +126,7 @@ def test_a_row_with_nothing_to_learn_is_left_out(llama):
     task, record = registry.build("task", {"name": "sft"}), Record("a", 1, {"messages": turns})
     kept, _ = encode([record], task, processor, data=Data(), limit=64, ledger=ledger)
     assert kept == []
-    assert ledger.rows[0]["reason"] == "there is nothing to train on"
+    assert ledger.rows[0]["reason"] == "there is no assistant turn to learn from"
 
 
 def test_the_special_tokens_of_an_encoder_stay(bert):

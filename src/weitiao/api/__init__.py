@@ -7,10 +7,12 @@ run.predict(["A wonderful film."])
 run = wt.load("runs/reviews-lora")
 """
 
-from weitiao.api.data import check, fetch, guess, init, lines_of, texts_of
+from weitiao.api.check import check
+from weitiao.api.data import fetch, guess, init, lines_of, texts_of
 from weitiao.api.evaluate import evaluate
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.run import Run, load, runs, speaker
+from weitiao.api.show import show
 from weitiao.api.train import train
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "ready_recipe",
     "runs",
     "schema",
+    "show",
     "speaker",
     "texts_of",
     "train",

@@ -1,4 +1,4 @@
-"""Words about data: check it, guess what it is, write a recipe for it."""
+"""Words about data: guess what it is, write a recipe for it, find it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
-from weitiao.core.contracts import Record, Shape
+from weitiao.core.contracts import Record, Shape, Task
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import write_lines
@@ -21,29 +21,6 @@ from weitiao.data.read import BadRow, read, read_file, table_rows
 if TYPE_CHECKING:
     from weitiao.api.run import Run
     from weitiao.models.fetch import Progress
-
-
-def check(files: str | Path | Sequence[str | Path], *, task: str = "", **words: Any) -> checking.Checked:
-    """What stands in some files, without loading a model: the ledger, bad rows and labels.
-
-    Args:
-        files: paths, or names of embedded data sets.
-        task: guessed from the columns when empty.
-        **words: keys of the recipe's `data` section.
-
-    Raises:
-        WeitiaoError: when a file as a whole cannot be read; bad rows are listed, not raised.
-    """
-    named = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
-    section = Recipe.read(
-        {"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}}
-    ).data
-    data = located(section)
-    shape = registry.build("task", {"name": task}).shape if task else None
-    if shape is None:
-        shape, _, columns = guess(data)
-        data = data.model_copy(update={"columns": columns})
-    return checking.inspect(data, shape)
 
 
 def guess(data: Data) -> tuple[Shape, str, dict[str, str]]:
@@ -81,20 +58,12 @@ def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None
     Raises:
         WeitiaoError: when the file cannot be read or its columns say nothing.
     """
-    from weitiao.evaluate.baseline import without_spaces
-
     section = Data(train=[str(file)], columns=dict(columns or {}))
     shape, _, named = guess(located(section))
     section = section.model_copy(update={"columns": named})
     name = task_of(shape)
-    generates = registry.entry("task", name).kind.generates
     if not model:
-        checked = checking.inspect(located(section).model_copy(update={"near_duplicates": "keep"}), shape)
-        texts = [
-            shape.key(checked.rows[row].values)
-            for row in range(0, len(checked.rows), max(1, len(checked.rows) // 200))
-        ]
-        model = "smollm2-135m" if generates else "e5-small" if without_spaces(texts) else "minilm-l6"
+        model = suiting(registry.build("task", {"name": name}), checking.inspect(located(section), shape))
     recipe = Recipe(
         model=model,
         task={"name": name},
@@ -102,6 +71,17 @@ def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None
         output_dir=f"runs/{Path(str(file).partition('#')[0]).stem}",
     )
     return recipe.to_commented_yaml()
+
+
+def suiting(task: Task, checked: checking.Checked) -> str:
+    """The embedded model that suits rows of this kind and language."""
+    from weitiao.data.features import without_spaces
+
+    if task.auto_class == "AutoModelForCausalLM":
+        return "smollm2-135m"
+    rows, shape = checked.rows, checked.shape
+    texts = [shape.key(rows[row].values) for row in range(0, len(rows), max(1, len(rows) // 200))]
+    return "e5-small" if without_spaces(texts) else "minilm-l6"
 
 
 def located(data: Data, *, progress: Progress | None = None) -> Data:

@@ -17,6 +17,7 @@ from weitiao.core.contracts import Method, Record, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import RunFolder, facts, write_json, write_lines
+from weitiao.data import chat
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoded, Encoder, token_table
@@ -92,6 +93,9 @@ def prepare(
     trained, total = anatomy.parameter_counts(loaded.model)
 
     limit = _row_limit(recipe, loaded)
+    if task.shape.name == "conversation":
+        for notice in chat.notices(loaded.processor):
+            tell("notice", text=notice)
     made = _augment(folder, recipe, task, splits, ledger, device=device)
     encode = Encoder(task, loaded.processor, data, limit, cache_dir() / "encoded" if data.cache else None)
     examples: dict[str, Encoded] = {}

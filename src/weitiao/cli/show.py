@@ -16,6 +16,7 @@ from weitiao.core.errors import WeitiaoError
 
 if TYPE_CHECKING:
     from weitiao.api import Run
+    from weitiao.api.data import Shown
     from weitiao.api.run import Speaker
     from weitiao.data.check import Checked
     from weitiao.data.ledger import Ledger
@@ -242,6 +243,34 @@ def checked(found: Checked) -> None:
         out.print(f"  {escape(row['file'])} line {row['line']}: {row['status']}: {escape(row['reason'])}")
     if len(ledger.rows) > SHOWN:
         out.print(f"  ... {len(ledger.rows) - SHOWN:,} more; --json lists all")
+
+
+def views(found: Shown) -> None:
+    """Rows token by token: trained ones in two greens, the others dim, special ones underlined."""
+    from rich.text import Text
+
+    from weitiao.data.view import visible
+
+    for row in found.rows:
+        out.print(f"[bold]{escape(row.file)}[/bold] line {row.line}", end="")
+        if row.why:
+            out.print(f": [red]cannot be used[/red]: {escape(row.why)}")
+            continue
+        trained = f", {row.trained} trained" if row.trained else ""
+        lost = f"; {row.lost} more were cut off ({row.trained_lost} trained)" if row.lost else ""
+        label = f"; label [green]{escape(row.label)}[/green]" if row.label is not None else ""
+        out.print(f": {row.tokens} tokens{trained}{lost}{label}")
+        text = Text()
+        for number, piece in enumerate(row.pieces):
+            style = "dim" if piece.state == "seen" else "bold green" if number % 2 else "green"
+            style += " underline" if piece.special else ""
+            text.append(visible(piece).replace("\n", "⏎\n"), style=style)
+        out.print(text, end="\n\n")
+    for notice in found.notices:
+        out.print(f"[yellow]note[/yellow]  {escape(notice)}")
+    out.print(
+        f"[green]trained[/green], [dim]only seen[/dim], [underline]special token[/underline]; {escape(found.model)}, {found.limit:,} tokens fit"
+    )
 
 
 def predictions(texts: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:

@@ -314,6 +314,46 @@ def data_check(
         raise typer.Exit(3)
 
 
+@data_app.command("show", epilog="Example: weitiao data show recipe.yaml --html rows.html")
+def data_show(
+    source: Annotated[str, typer.Argument(help="A recipe, a file of rows, or an embedded data set.")],
+    overrides: Overrides = None,
+    model: Annotated[str, typer.Option(help="Whose tokenizer; the recipe's by default.")] = "",
+    task: Annotated[str, typer.Option(help="Guessed from a file's columns by default.")] = "",
+    columns: Annotated[str, typer.Option(help="Ours=theirs, separated by commas.")] = "",
+    rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 3,
+    line: Annotated[int | None, typer.Option(min=1, help="The row at this line of the file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to look at instead.")] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show rows as the model sees them: its tokens, those that are trained in green."""
+    from weitiao import api
+    from weitiao.cli.show import Show, views
+
+    show = Show(quiet=json)
+    with show:
+        found = api.show(
+            source,
+            model=model,
+            task=task,
+            rows=rows,
+            line=line,
+            columns=_pairs(columns),
+            overrides=overrides or [],
+            progress=show.fetching,
+        )
+    if html is not None:
+        from weitiao.core.run import write_text
+
+        write_text(html, found.page())
+        print(html)
+    elif json:
+        emit(found.to_dict())
+    else:
+        views(found)
+
+
 @app.command(epilog="Example: weitiao methods")
 def methods(json: Json = False, verbose: Verbose = False) -> None:
     """List the tuning methods and their settings."""

@@ -110,7 +110,7 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
     rows, marks, ledger = taker.rows, taker.marks(), taker.ledger
     if not ledger.total:
         raise fault("empty_file", path=", ".join(data.train), why="no rows are left")
-    if data.near_duplicates != "keep" and len(rows):
+    if data.near_duplicates != "keep" and len(rows) and shape.texts(rows[0].values):
         marks.near = _near(rows, shape, data)
     kept = _distinct(rows, marks, shape, ledger, data)
     return Checked(rows.take(kept), _renumbered(marks, kept), shape, ledger)

@@ -43,12 +43,32 @@ class Loaded:
     @property
     def limit(self) -> int:
         """Longest row in tokens that the model has positions for."""
-        positions = getattr(self.model.config, "max_position_embeddings", None) or UNLIMITED
-        # RoBERTa's positions start behind the padding index, so two of them are never used.
-        offset = getattr(self.model.config, "pad_token_id", None) or 0
-        if self.model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
-            positions -= offset + 1
-        return int(min(positions, self.processor.model_max_length, UNLIMITED))
+        return row_limit(self.model.config, self.processor)
+
+
+def row_limit(config: Any, processor: Any) -> int:
+    """Longest row in tokens that a model of this configuration has positions for."""
+    positions = getattr(config, "max_position_embeddings", None) or UNLIMITED
+    # RoBERTa's positions start behind the padding index, so two of them are never used.
+    offset = getattr(config, "pad_token_id", None) or 0
+    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        positions -= offset + 1
+    return int(min(positions, processor.model_max_length, UNLIMITED))
+
+
+def processor(ref: str, *, progress: Progress | None = None) -> tuple[Any, int]:
+    """The tokenizer of a model and the longest row that fits, without its weights.
+
+    Raises:
+        WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, and `resolve`'s.
+    """
+    import transformers
+
+    source = resolve(ref, progress=progress)
+    with _opened(ref), quiet():
+        found = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    return found, row_limit(config, found)
 
 
 def resolve(ref: str, *, progress: Progress | None = None) -> str:

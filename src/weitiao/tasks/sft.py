@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from weitiao.core.contracts import Batch, Example, Record, Shape, Task
 from weitiao.core.registry import register
-from weitiao.data.chat import prompt_text, render, token_labels
+from weitiao.data import chat
 from weitiao.data.formats import Unusable
 from weitiao.data.shapes import CONVERSATION
 from weitiao.tasks import packed
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class SupervisedFineTuning(Task):
     """Answer as the examples do."""
+
+    answers: Literal["all", "last"] = "all"
+    """Train on every answer of a conversation, or on the last one alone (for templates that rewrite earlier turns)."""
 
     summary: ClassVar[str] = "answer as the examples do (chat, instructions)"
     shape: ClassVar[Shape] = CONVERSATION
@@ -39,15 +42,19 @@ class SupervisedFineTuning(Task):
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Ids and labels of the rendered conversation; the end of a long one is cut."""
-        for record in records:
+        rendered = chat.encode(records, processor, last_only=self.answers == "last")
+        while True:
             try:
-                yield packed.cut(*_rendered(record, processor), limit=limit)
-            except Unusable as error:
+                yield packed.cut(*next(rendered), limit=limit)
+            except StopIteration:
+                return
+            except Unusable as error:  # this row; the next ones can still be asked for
                 yield Example({}, refused=str(error))
 
     def windows(self, record: Record, processor: Any, *, limit: int) -> list[Example]:
         """The conversation in consecutive pieces."""
-        return packed.windows(*_rendered(record, processor), limit=limit)
+        (rendered,) = chat.encode([record], processor, last_only=self.answers == "last")
+        return packed.windows(*rendered, limit=limit)
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """The rows end to end (`packed.collate`)."""
@@ -69,7 +76,7 @@ class SupervisedFineTuning(Task):
 
     def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> str:
         """By the chat template, up to where the answer begins."""
-        return prompt_text(turns, processor)
+        return chat.prompt_text(turns, processor)
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The turns before the last answer, and that answer."""
@@ -77,7 +84,3 @@ class SupervisedFineTuning(Task):
         last = max(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
         return {"prompt": turns[:last], "reference": turns[last]["content"]}
 
-
-def _rendered(record: Record, processor: Any) -> tuple[list[int], list[int]]:
-    text, spans = render(record, processor)
-    return token_labels(processor, text, spans)

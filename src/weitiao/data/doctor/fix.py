@@ -84,7 +84,7 @@ def repaired_copy(
         label: The file's own column that holds the label or the list of labels.
         mapping: Label -> how it should be written.
         cleaners: Names of `clean.CLEANERS`; `personal` only when somebody asks for it.
-        unread: (file, line, reason) of rows that could not be read at all.
+        unread: (file, line, reason) of rows that could not be read at all; asked for when `records` has ended.
         seen: Rows met so far, to be handed on when several files belong together.
 
     Raises:
@@ -100,9 +100,6 @@ def repaired_copy(
         change = stack.enter_context(_new(changes))
         reject = stack.enter_context(_new(rejected))
         put = _table(rows) if to.suffix == ".csv" else _lines(rows)
-        for file, line, reason in unread:
-            counts["rejected"] += 1
-            _line(reject, {"file": file, "line": line, "reason": reason})
         for record in records:
             after, said = _row(record.values, order, texts=texts, label=label, mapping=mapping or {})
             candidate = replace(record, values=after)
@@ -126,6 +123,9 @@ def repaired_copy(
                     _line(change, {"file": record.file, "line": record.line, **one})
                     if len(fixed.first) < SHOWN:
                         fixed.first.append(f"{record.place}: {', '.join(one['what'])} in {one['column']}")
+        for file, line, reason in unread:
+            counts["rejected"] += 1
+            _line(reject, {"file": file, "line": line, "reason": reason})
     fixed.counts, fixed.done = dict(counts), dict(done)
     # An empty list of changes would only be one more file to look into.
     for name, empty in (("changes", not (done or counts["duplicate"])), ("rejected", not counts["rejected"])):

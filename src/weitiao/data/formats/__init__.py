@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import Record, Shape
@@ -100,7 +101,7 @@ FORMATS = {
     "kto_messages": Format(("messages", "label"), (), rows.kto_messages),
     "tags": Format(("tokens", "tags"), (), rows.tags),
     "source_target": Format(("source", "target"), (), rows.source_target),
-    "image": Format(("image", "label"), ("sha256",), rows.image),
+    "image": Format(("image", "label"), (), rows.image),
     "table": Format(("text", "label"), ("text_pair",), rows.table),
     "multi_label": Format(("text", "labels"), ("text_pair",), rows.multi_label),
     "regression": Format(("text", "label"), ("text_pair",), rows.regression),
@@ -212,4 +213,7 @@ def convert(record: Record, *, format: str, columns: Mapping[str, str], repairs:
     """
     shape = FORMATS[format]
     row = {ours: record.values.get(columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
+    if isinstance(row.get("image"), str):  # a table names its pictures from where it lies
+        beside = Path(record.file).parent / row["image"]
+        row["image"] = str(beside) if beside.is_file() else row["image"]
     return replace(record, values=shape.convert(row, repairs))

@@ -7,6 +7,7 @@ Each takes the row by our column names and a list that hears what was repaired o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -182,9 +183,14 @@ def source_target(row: Row, repairs: Repairs) -> dict[str, Any]:
 
 
 def image(row: Row, repairs: Repairs) -> dict[str, Any]:
-    """A picture's path and its label."""
-    digest = {"sha256": row["sha256"]} if row.get("sha256") else {}
-    return {"image": row["image"], **digest, "label": as_label(row["label"])}
+    """A picture's path, its label, and the print by which copies of it are found."""
+    path = _text(row, "image")
+    try:
+        with open(path, "rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except (OSError, ValueError):
+        raise Unusable(f"the picture {path[:200]} cannot be opened") from None
+    return {"image": path, "sha256": digest, "label": as_label(row["label"])}
 
 
 def as_turns(turns: Any, column: str) -> list[dict[str, Any]]:

@@ -1,0 +1,170 @@
+"""Look at data before training: what is there, what is wrong with it, and a repaired copy.
+
+check("reviews.csv")  ->  Examined(checked, diagnosis);  examined.fix()  ->  reviews.fixed.csv and what was changed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.api.data import guess, located, task_of
+from weitiao.core import registry
+from weitiao.core.contracts import Record, Shape
+from weitiao.core.recipe import Data, Recipe
+from weitiao.data import check as checking
+from weitiao.data import formats
+from weitiao.data.doctor import Diagnosis, examine
+from weitiao.data.ledger import Ledger
+from weitiao.data.read import BadRow, read
+
+if TYPE_CHECKING:
+    from weitiao.data.doctor.fix import Fixed
+    from weitiao.models.fetch import Progress
+
+
+@dataclass
+class Examined:
+    """What stands in some files, and what the doctor says of it."""
+
+    data: Data
+    shape: Shape
+    checked: checking.Checked
+    diagnosis: Diagnosis
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of every row."""
+        return self.checked.ledger
+
+    @property
+    def bad(self) -> list[dict[str, Any]]:
+        """The rows that cannot be used."""
+        return self.checked.bad
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ledger and diagnosis, for JSON."""
+        return {**self.ledger.to_dict(), "diagnosis": self.diagnosis.to_dict()}
+
+    def write_page(self, path: Path) -> Path:
+        """The diagnosis as a page."""
+        from weitiao.data.doctor.page import write_page
+
+        return write_page(self.diagnosis, path)
+
+    def fix(self, extra: Sequence[str] = ()) -> list[Fixed]:
+        """Write a repaired copy beside every file; `extra` repairs (`html`, `mojibake`, `personal`) on request.
+
+        Raises:
+            WeitiaoError: `wrong_usage` when a copy is there already, or a repair is unknown; `no_permission`.
+        """
+        from weitiao.data.clean import DEFAULT
+        from weitiao.data.doctor.fix import repaired_copy
+
+        data, shape, seen, made = self.data, self.shape, set[bytes](), []
+        for source in read(
+            [*data.train, *data.validation, *data.test], encoding=data.encoding, format=data.format
+        ):
+            name = formats.recognise(
+                source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
+            )
+            own = formats.FORMATS[name].needs + formats.FORMATS[name].may_have
+            texts = [data.columns.get(column, column) for column in own if column not in ("label", "labels", "image")]
+            label = next((data.columns.get(c, c) for c in ("label", "labels") if c in own), "")
+
+            def convert(record: Record, name: str = name) -> Record:
+                return formats.convert(record, format=name, columns=data.columns, repairs=[])
+
+            unread: list[tuple[str, int, str]] = []
+
+            def records(rows: Iterator[Record | BadRow], unread: list[Any] = unread) -> Iterator[Record]:
+                for row in rows:
+                    if isinstance(row, BadRow):
+                        unread.append((row.file, row.line, row.reason))
+                    else:
+                        yield row
+
+            made.append(
+                repaired_copy(
+                    records(source.rows()),
+                    Path(source.path.partition("#")[0]),
+                    shape=shape,
+                    convert=convert,
+                    texts=texts,
+                    label=label,
+                    mapping={**self.diagnosis.mapping, **data.relabel},
+                    cleaners=[*DEFAULT, *extra],
+                    unread=unread,
+                    seen=seen,
+                )
+            )
+        return made
+
+
+def check(
+    files: str | Path | Sequence[str | Path],
+    *,
+    task: str = "",
+    model: str = "",
+    labels: bool = False,
+    progress: Progress | None = None,
+    **words: Any,
+) -> Examined:
+    """What stands in some files, and what the doctor says of it; loads no model.
+
+    Args:
+        files: paths, or names of embedded data sets.
+        task: guessed from the columns when empty.
+        model: whose tokenizer counts the lengths, if any.
+        labels: look for likely wrong labels, too (confident learning; trains a small classifier).
+        progress: hears about what is being fetched.
+        **words: keys of the recipe's `data` section.
+
+    Raises:
+        WeitiaoError: when a file as a whole cannot be read; bad rows are listed, not raised.
+    """
+    named = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
+    asked = Recipe.read({"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}})
+    data = located(asked.data, progress=progress)
+    if task:
+        shape = registry.build("task", {"name": task}).shape
+    else:
+        shape, _, columns = guess(data)
+        data = data.model_copy(update={"columns": columns})
+    checked = checking.inspect(data, shape)
+    lengths, limit = _lengths(checked, model, progress) if model else (None, None)
+    sides = {
+        name: (checked.marks.side == number).nonzero()[0].tolist()
+        for number, name in enumerate(checking.SIDES)
+        if (checked.marks.side == number).any()
+    }
+    if sides:  # rows of `data.train` have no side yet
+        sides["train"] = (checked.marks.side == checking.DEALT).nonzero()[0].tolist()
+    diagnosis = examine(
+        checked.rows,
+        shape,
+        ledger=checked.ledger.to_dict(),
+        splits=sides or None,
+        groups=checked.marks.near if data.near_duplicates != "keep" else None,
+        lengths=lengths,
+        limit=limit,
+        labels=labels,
+    )
+    return Examined(data, shape, checked, diagnosis)
+
+
+def _lengths(checked: checking.Checked, model: str, progress: Progress | None) -> tuple[list[int], int]:
+    """Tokens of every row as its task encodes it, and how many the model reads."""
+    from weitiao.models import load
+
+    processor, limit = load.processor(model, progress=progress)
+    task = registry.build("task", {"name": task_of(checked.shape)})
+    # Without labels: lengths can be counted before the label set is known.
+    bare = (
+        Record(row.file, row.line, {name: value for name, value in row.values.items() if name != "label"})
+        for row in checked.rows
+    )
+    endless = 1 << 40
+    return [len(example) for example in task.encode(bare, processor, limit=endless)], limit

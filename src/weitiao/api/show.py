@@ -1,0 +1,101 @@
+"""Rows as the model sees them: its tokens, and which of them are learnt.
+
+show("talk.jsonl", model="smollm2-135m")  ->  Shown(rows, notices)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.api.data import guess, located, suiting, task_of
+from weitiao.core import registry
+from weitiao.core.errors import fault
+from weitiao.core.recipe import Data, Recipe
+from weitiao.data import check as checking
+from weitiao.data import view as viewing
+
+if TYPE_CHECKING:
+    from weitiao.models.fetch import Progress
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Some rows as a model sees them."""
+
+    model: str
+    limit: int
+    """Longest row in tokens."""
+    rows: list[viewing.View]
+    notices: list[str]
+    """What is odd about the model's chat template."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        rows = [row.to_dict() for row in self.rows]
+        return {"model": self.model, "limit": self.limit, "notices": self.notices, "rows": rows}
+
+    def page(self) -> str:
+        """A self-contained HTML page."""
+        return viewing.page(self.rows, model=self.model, notices=self.notices)
+
+
+def show(
+    source: str | Path,
+    *,
+    model: str = "",
+    task: str = "",
+    rows: int = 3,
+    line: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Shown:
+    """Rows as the model sees them: its tokens, and which of them are trained.  Loads no weights.
+
+    Args:
+        source: a recipe (`.yaml`), or a file of rows or the name of an embedded data set.
+        model: whose tokenizer; default: the recipe's, or one that suits the rows.
+        task: for a file of rows; guessed from its columns by default.
+        rows: how many, from the first.
+        line: show the row at this line of the file instead, also one that cannot be used.
+        columns: ours -> the file's, for a file of rows.
+        overrides: `key=value` words on top of a recipe.
+        progress: hears about a model that is being fetched.
+
+    Raises:
+        WeitiaoError: what reading, converting and loading the tokenizer raise; `no_such_row`.
+    """
+    from weitiao.data import chat
+    from weitiao.models import load
+
+    if str(source).endswith((".yaml", ".yml")):
+        recipe = Recipe.read(source, overrides)
+        data, name, model = recipe.data, recipe.task, model or recipe.model
+    else:
+        data, name = Data(train=[str(source)], columns=dict(columns or {})), {"name": task}
+        if not task:
+            shape, _, named = guess(located(data, progress=progress))
+            data, name = data.model_copy(update={"columns": named}), {"name": task_of(shape)}
+    built = registry.build("task", name)
+    # Rows that are like others are shown all the same.
+    data = located(data, progress=progress).model_copy(
+        update={"near_duplicates": "keep", "duplicates": "keep"}
+    )
+    checked = checking.inspect(data, built.shape)
+    chosen = [row for row in checked.rows if row.line == line] if line is not None else checked.rows[:rows]
+    unusable = [
+        viewing.View(row["file"], row["line"], why=row["reason"])
+        for row in checked.bad
+        if row["line"] == line
+    ]
+    if not len(chosen) and not unusable:
+        raise fault("no_such_row", path=", ".join(data.train), line=line or 1)
+    model = model or suiting(built, checked)
+    processor, limit = load.processor(model, progress=progress)
+    limit = min(data.max_length or limit, limit)
+    views = [viewing.view(record, built, processor, limit=limit) for record in list(chosen)[:rows]]
+    notices = chat.notices(processor) if built.shape.name == "conversation" and views else []
+    return Shown(model, limit, [*views, *unusable], notices)

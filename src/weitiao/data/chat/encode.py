@@ -1,0 +1,167 @@
+"""Conversations by the hundred: rendered in the helper process, tokenised together, labelled.
+
+encode(records, processor)  ->  (ids, labels), (ids, labels), ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from typing import Any
+
+from weitiao.core.contracts import Record
+from weitiao.core.errors import fault
+from weitiao.data.chat import sandbox
+from weitiao.data.chat.labels import Labels, special_tokens
+from weitiao.data.chat.spans import Span, Turns
+from weitiao.data.formats import Unusable
+
+ROWS = 64  # rendered and tokenised at a time: enough to share the way there, little to hold
+
+
+class Conversations:
+    """A tokenizer with its template, ready for rows."""
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+        self._specials = tuple(special_tokens(processor))
+        self._templates: dict[bool, tuple[str, list[str]]] = {}
+
+    def render(self, jobs: Sequence[tuple[str, Turns, Any]], *, places: Sequence[str]) -> list[Any]:
+        """What `worker` answers to (kind, messages, tools), in order: its reply, or `Unusable` for a row at fault.
+
+        Raises:
+            WeitiaoError: `chat_template` when there is none, or it fails whatever the row is; `no_helper`.
+        """
+        found: list[Any] = []
+        for tools, together in groupby(jobs, key=lambda job: bool(job[2])):
+            template, marks = self._template(tools=tools, place=places[len(found)])
+            tokens = dict(self.processor.special_tokens_map)
+            batch = [(kind, messages, given or None) for kind, messages, given in together]
+            request = {"template": template, "tokens": tokens, "marks": marks, "jobs": batch}
+            for reply in sandbox.ask(request):
+                if "fault" in reply:
+                    raise fault("chat_template", place=places[len(found)], why=reply["fault"])
+                found.append(Unusable(reply["unusable"]) if "unusable" in reply else reply)
+        return found
+
+    def _template(self, *, tools: bool, place: str) -> tuple[str, list[str]]:
+        """The template for rows with or without tools, and the special tokens that may close an answer in it."""
+        if tools not in self._templates:
+            if not self.processor.chat_template:
+                raise fault("chat_template", place=place, why="this tokenizer has none")
+            try:
+                template = self.processor.get_chat_template(tools=[{}] if tools else None)
+            except ValueError as error:  # several templates, and none of them the default
+                raise fault("chat_template", place=place, why=error) from None
+            marks = [mark for mark in self._specials if mark in template]
+            eos = getattr(self.processor, "eos_token", None)
+            self._templates[tools] = template, list(dict.fromkeys([*marks, *([eos] if eos else [])]))
+        return self._templates[tools]
+
+
+def encode(
+    records: Iterable[Record], processor: Any, *, last_only: bool = False
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Token ids of each conversation and, beside each id, itself where it is trained and IGNORE where not.
+
+    The iterator raises `Unusable` in the place of a row that cannot be used, and can be asked on after that.
+
+    Args:
+        records: rows with `messages`, and `tools` if there are any.
+        processor: a fast tokenizer with a chat template.
+        last_only: train on the last answer of each conversation alone.
+
+    Raises:
+        Unusable: by the iterator, for a row's own fault.
+        WeitiaoError: by the iterator, `chat_template`, `slow_tokenizer` or `no_helper` when no row can be encoded.
+    """
+    return map(_given, _encoded(records, processor, kind="last" if last_only else "all"))
+
+
+def _encoded(records: Iterable[Record], processor: Any, *, kind: str) -> Iterator[Any]:
+    conversations, labels = Conversations(processor), Labels(processor)
+    waiting = iter(records)
+    while batch := list(islice(waiting, ROWS)):
+        replies = _rendered(batch, conversations, kind=kind)
+        good = [reply for reply in replies if not isinstance(reply, Unusable)]
+        rows = iter(labels([r["text"] for r in good], [r["spans"] for r in good]) if good else ())
+        for reply in replies:
+            yield reply if isinstance(reply, Unusable) else next(rows)
+
+
+def _rendered(records: Sequence[Record], conversations: Conversations, *, kind: str) -> list[Any]:
+    jobs = [(kind, record.values["messages"], record.values.get("tools")) for record in records]
+    return conversations.render(jobs, places=[record.place for record in records])
+
+
+def _given(row: Any) -> Any:
+    if isinstance(row, Unusable):
+        raise row
+    return row
+
+
+def render(record: Record, processor: Any, *, last_only: bool = False) -> tuple[str, list[Span]]:
+    """The conversation as the model sees it, and the character spans of the answers that are trained.
+
+    For many rows use `encode`, which asks the helper process for many at once.
+
+    Raises:
+        Unusable: for the row's own fault; see `spans.locate`.
+        WeitiaoError: `chat_template` when no row can be rendered.
+    """
+    (reply,) = _rendered([record], Conversations(processor), kind="last" if last_only else "all")
+    reply = _given(reply)
+    return reply["text"], [(start, end) for start, end in reply["spans"]]
+
+
+def token_labels(processor: Any, text: str, spans: Sequence[Span]) -> tuple[list[int], list[int]]:
+    """Token ids of a rendered text and, beside each, itself where it is trained and IGNORE where not.
+
+    Raises:
+        Unusable: what `labels` finds wrong with the row.
+    """
+    return _given(Labels(processor)([text], [spans])[0])
+
+
+def prompt_text(
+    messages: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None, place: str = "the prompt"
+) -> str:
+    """Turns up to a question, rendered so that the model answers next; as in training, so in use.
+
+    Raises:
+        WeitiaoError: `chat_template` when there is none, or it refuses the turns.
+    """
+    (reply,) = Conversations(processor).render([("prompt", messages, tools)], places=[place])
+    if isinstance(reply, Unusable):
+        raise fault("chat_template", place=place, why=reply)
+    return reply["text"]
+
+
+def notices(processor: Any) -> list[str]:
+    """What is odd about a tokenizer's template, to be said once before training; empty when nothing is."""
+    turns = [{"role": "user", "content": "0"}, {"role": "assistant", "content": "1"}]
+    (reply,) = Conversations(processor).render([("all", turns, None)], places=["a first look"])
+    if isinstance(reply, Unusable):
+        return []
+    text, (start, end) = reply["text"], reply["spans"][-1]
+    found = []
+    eos, bos = getattr(processor, "eos_token", None), getattr(processor, "bos_token", None)
+    ending = [mark for mark in special_tokens(processor) if text.endswith(mark, start, end)]
+    if not ending:
+        found.append(
+            "the chat template writes no end token after an answer, so the tuned model will not learn to stop"
+        )
+    elif eos not in ending:
+        found.append(
+            f"answers end with {max(ending, key=len)}, but the tokenizer's end token is {eos}: "
+            "generation must stop at both"
+        )
+    if "strftime_now" in (processor.get_chat_template() or ""):
+        found.append(
+            "the chat template writes today's date into every conversation: rows encoded on another day differ"
+        )
+    # Ids, not text: only the tokenizer knows what it puts first when nobody says otherwise.
+    if bos and not text.startswith(bos) and processor("0")["input_ids"][:1] == [processor.bos_token_id]:
+        found.append(f"the chat template leaves out {bos}, which this tokenizer puts before any other text")
+    return found

@@ -1,0 +1,164 @@
+"""Rows as the model sees them: every token, what it is trained on, and what it only reads.
+
+    view(record, task, processor, limit=...)  ->  View(pieces, tokens, trained, ...)
+    page(views, ...)                          ->  a self-contained HTML page
+
+A piece is one token, or several where one character is made of several (a Chinese character of three byte tokens).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from weitiao.core.contracts import Example, Record, Task
+from weitiao.core.errors import language
+from weitiao.data.chat import IGNORE
+from weitiao.data.chat.labels import special_tokens
+
+BYTES = 4  # of the longest UTF-8 character
+UNFINISHED = "\ufffd"  # what a part of a character decodes to
+
+WORDS = {
+    "en": {
+        "title": "Rows as the model sees them",
+        "trained": "trained",
+        "seen": "seen",
+        "special": "special token",
+        "legend_trained": "the loss is on these tokens",
+        "legend_seen": "read, not trained",
+        "legend_special": "a mark of the model, not text",
+        "shades": "Two shades set neighbouring tokens apart; ⏎ is a line feed, · a space that is a token of its own.",
+        "tokens": "{tokens} tokens, {trained} trained",
+        "tokens_seen": "{tokens} tokens",
+        "lost": "{lost} more were cut off ({trained_lost} of them trained)",
+        "label": "label",
+        "unusable": "cannot be used",
+    },
+    "zh": {
+        "title": "模型眼中的数据行",
+        "trained": "训练",
+        "seen": "仅阅读",
+        "special": "特殊词元",
+        "legend_trained": "损失只计算这些词元",
+        "legend_seen": "读入，不训练",
+        "legend_special": "模型的标记，不是文字",
+        "shades": "相邻词元以深浅区分；⏎ 为换行，· 为单独成词元的空格。",
+        "tokens": "{tokens} 个词元，其中训练 {trained} 个",
+        "tokens_seen": "{tokens} 个词元",
+        "lost": "另有 {lost} 个被截去（其中训练 {trained_lost} 个）",
+        "label": "标签",
+        "unusable": "无法使用",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One token, or the few that make one character."""
+
+    text: str
+    state: Literal["trained", "seen"]
+    special: bool
+    """Is it a mark of the model, such as an end token?"""
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """One row."""
+
+    file: str
+    line: int
+    pieces: tuple[Piece, ...] = ()
+    tokens: int = 0
+    trained: int = 0
+    """Tokens that the loss counts; 0 where the row is learnt as a whole (a label)."""
+    lost: int = 0
+    """Tokens beyond the limit."""
+    trained_lost: int = 0
+    label: str | None = None
+    why: str = ""
+    """Why the row cannot be used; empty when it can."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def view(record: Record, task: Task, processor: Any, *, limit: int) -> View:
+    """A converted record, encoded by its task.
+
+    Raises:
+        WeitiaoError: what `task.encode` raises when no row can be encoded.
+    """
+    values = {name: value for name, value in record.values.items() if name != "label"}
+    label = record.values.get("label")
+    # Without its label: a row can be looked at before the label set is known.
+    (example,) = task.encode([Record(record.file, record.line, values)], processor, limit=limit)
+    if example.refused:
+        return View(record.file, record.line, why=example.refused)
+    labels = example.inputs.get("labels", ())
+    return View(
+        record.file,
+        record.line,
+        tuple(pieces(example, processor)),
+        tokens=len(example),
+        trained=sum(label != IGNORE for label in labels),
+        lost=example.tokens_lost,
+        trained_lost=example.trained_lost,
+        label=None if label is None else str(label),
+    )
+
+
+def pieces(example: Example, processor: Any) -> Iterator[Piece]:
+    """The tokens of an example in order; their texts, put together, are what the tokenizer decodes."""
+    ids = list(example.inputs["input_ids"])
+    labels = example.inputs.get("labels") or [IGNORE] * len(ids)
+    specials = set(special_tokens(processor).values())
+
+    def said(first: int, last: int) -> str:
+        return processor.decode(
+            ids[first:last], skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+
+    # Decoded with the piece before it, since the first token of a text may lose its space.
+    before, start = 0, 0
+    for end in range(1, len(ids) + 1):
+        text = said(before, end)[len(said(before, start)) :]
+        if text.endswith(UNFINISHED) and end < len(ids) and end - start < BYTES and ids[end] not in specials:
+            continue
+        trained = any(label != IGNORE for label in labels[start:end])
+        yield Piece(text, "trained" if trained else "seen", ids[start] in specials, tuple(ids[start:end]))
+        before, start = start, end
+
+
+def page(views: Sequence[View], *, model: str, notices: Sequence[str] = ()) -> str:
+    """An HTML page that needs nothing beside it, in the reader's language."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    words: Mapping[str, str] = WORDS[language()]
+    text = templates.get_template("view.html.j2").render(
+        rows=views, model=model, notices=notices, w=words, lang=language(), parts=parts, visible=visible
+    )
+    # Half a surrogate pair in a row cannot be UTF-8; a reference to it is shown as the usual �.
+    return text.encode("utf-8", "xmlcharrefreplace").decode("utf-8")
+
+
+def visible(piece: Piece) -> str:
+    """The piece's text; a token of spaces alone as `·`, one that decodes to nothing as `∅`."""
+    return piece.text if piece.text.strip(" ") else "·" * len(piece.text) or "∅"
+
+
+def parts(piece: Piece) -> list[str]:
+    """The visible text cut at its line feeds."""
+    return visible(piece).split("\n")
