@@ -71,7 +71,11 @@ class Examined:
                 source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
             )
             own = formats.FORMATS[name].needs + formats.FORMATS[name].may_have
-            texts = [data.columns.get(column, column) for column in own if column not in ("label", "labels", "image")]
+            texts = [
+                data.columns.get(column, column)
+                for column in own
+                if column not in ("label", "labels", "image")
+            ]
             label = next((data.columns.get(c, c) for c in ("label", "labels") if c in own), "")
 
             def convert(record: Record, name: str = name) -> Record:

@@ -297,20 +297,56 @@ def data_check(
     files: Annotated[list[str], typer.Argument(help="Files, or embedded data sets.")],
     task: Annotated[str, typer.Option(help="Guessed from the columns by default.")] = "",
     columns: Annotated[str, typer.Option(help="Ours=theirs, separated by commas.")] = "",
+    format: Annotated[
+        str, typer.Option(help="Row format, such as alpaca or conll; guessed by default.")
+    ] = "auto",
     encoding: Annotated[str, typer.Option(help="Character encoding.")] = "auto",
+    validation: Annotated[list[str] | None, typer.Option(help="A file that chooses, given apart.")] = None,
+    test: Annotated[list[str] | None, typer.Option(help="A file that judges, given apart.")] = None,
+    model: Annotated[str, typer.Option(help="Count lengths in this model's tokens.")] = "",
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Look for likely wrong labels, too; trains a small classifier.")
+    ] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Write a repaired copy beside each file.")] = False,
+    fix_with: Annotated[
+        str, typer.Option(help="More repairs, separated by commas: html, mojibake, personal.")
+    ] = "",
+    html: Annotated[Path | None, typer.Option(help="Write the diagnosis as a page, too.")] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say what stands in files: rows, labels, repeats, bad rows by line.  Exit code 3 when rows are bad."""
-    from weitiao import api
-    from weitiao.cli.show import checked
+    """Examine files: bad rows by line, repeats, labels, lengths, languages, personal data ...
 
-    found = api.check(files, task=task, columns=_pairs(columns), encoding=encoding)
+    Exit code 3 when rows cannot be used.  Nothing is changed; --fix writes copies.
+    """
+    from weitiao import api
+    from weitiao.cli.show import Show, examined, fixed
+
+    show = Show(quiet=json)
+    with show:
+        found = api.check(
+            files,
+            task=task,
+            columns=_pairs(columns),
+            format=format,
+            encoding=encoding,
+            validation=validation or [],
+            test=test or [],
+            model=model,
+            labels=labels,
+            progress=show.fetching,
+        )
     if json:
-        emit(found.ledger.to_dict())
+        emit(found.to_dict())
     else:
-        checked(found)
-    if found.bad:
+        examined(found)
+    if html is not None:
+        print(found.write_page(html), file=sys.stderr)
+    if fix or fix_with:
+        copies = found.fix([name for name in fix_with.split(",") if name])
+        if not json:
+            fixed(copies)
+    elif found.bad:
         raise typer.Exit(3)
 
 

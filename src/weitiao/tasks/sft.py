@@ -83,4 +83,3 @@ class SupervisedFineTuning(Task):
         turns = list(record.values["messages"])
         last = max(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
         return {"prompt": turns[:last], "reference": turns[last]["content"]}
-

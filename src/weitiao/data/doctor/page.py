@@ -6,10 +6,10 @@ Diagnosis  ->  write_page(diagnosis, "reviews.check.html")
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import weitiao
 from weitiao.core.errors import language
 from weitiao.core.run import write_text
 from weitiao.data.doctor.finding import SEVERITIES, Diagnosis, percent, table
@@ -67,7 +67,7 @@ def view(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "lang": language(),
         "w": words(),
-        "version": weitiao.__version__,
+        "version": version("weitiao"),
         "diagnosis": diagnosis,
         "headline": headline(diagnosis),
         "files": tables.get("files", []),

@@ -213,7 +213,8 @@ def convert(record: Record, *, format: str, columns: Mapping[str, str], repairs:
     """
     shape = FORMATS[format]
     row = {ours: record.values.get(columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
-    if isinstance(row.get("image"), str):  # a table names its pictures from where it lies
-        beside = Path(record.file).parent / row["image"]
-        row["image"] = str(beside) if beside.is_file() else row["image"]
+    picture = row.get("image")
+    if isinstance(picture, str):  # a table names its pictures from where it lies
+        beside = Path(record.file).parent / picture
+        row["image"] = str(beside) if beside.is_file() else picture
     return replace(record, values=shape.convert(row, repairs))
