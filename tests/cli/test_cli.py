@@ -330,7 +330,7 @@ def test_data_check_counts_and_leaves_3_when_rows_are_bad(weitiao):
     assert [(row["line"], row["status"]) for row in found["rows"]] == [(3, "duplicate"), (4, "quarantined")]
     said = weitiao("data", "check", "a.csv")
     assert said.exit == 3
-    assert "a.csv line 4: dropped: the text is empty" in said.out
+    assert "a.csv line 4: quarantined: the text is empty" in said.out
     write_csv(Path("good.csv"), reviews(10))
     assert weitiao("data", "check", "good.csv").exit == 0
 

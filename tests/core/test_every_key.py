@@ -214,6 +214,7 @@ ROWS = {
     "data.near_duplicate_threshold": Row("1.0", lambda run: ledger("leaks")(run)["groups"], also=("data.train={near}",), after=0),
     "data.clean": Row("[whitespace]", ledger("counts"), {"kept": 80}, {"kept": 0, "repaired": 80}, ("data.train={spaced}",)),
     "data.relabel": Row("{{godo: good}}", lambda run: len(ledger("labels")(run)["train"]), 3, 2, ("data.train={misspelt}", "data.split={{test: 0, validation: 0, stratify: false}}", "train.eval_strategy=no")),
+    "data.augment": Row("[delete]", lambda run: ledger("made")(run).get("delete", {}).get("made", 0) > 0, False, True),
     "data.split.group_by": Row("user", locked_rows, also=("data.train={marked}",)),
     "data.split.time": Row("day", lambda run: sorted(locked_rows(run)), also=("data.train={marked}",)),
     "data.split.column": Row("part", ledger("split"), {"train": 56, "validation": 12, "test": 12}, {"train": 40, "validation": 20, "test": 20}, ("data.train={marked}",)),

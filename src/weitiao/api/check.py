@@ -79,7 +79,7 @@ class Examined:
             label = next((data.columns.get(c, c) for c in ("label", "labels") if c in own), "")
 
             def convert(record: Record, name: str = name) -> Record:
-                return formats.convert(record, format=name, columns=data.columns, repairs=[])
+                return formats.convert(record, format=name, columns=data.columns)
 
             unread: list[tuple[str, int, str]] = []
 

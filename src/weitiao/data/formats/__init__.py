@@ -205,7 +205,9 @@ def hint(column: str, found: Sequence[str]) -> str:
     return f' Did you mean "{near}"?' if near else ""
 
 
-def convert(record: Record, *, format: str, columns: Mapping[str, str], repairs: list[str]) -> Record:
+def convert(
+    record: Record, *, format: str, columns: Mapping[str, str], repairs: list[str] | None = None
+) -> Record:
     """The record in its shape's columns; `repairs` hears what was put right.
 
     Raises:
@@ -217,4 +219,4 @@ def convert(record: Record, *, format: str, columns: Mapping[str, str], repairs:
     if isinstance(picture, str):  # a table names its pictures from where it lies
         beside = Path(record.file).parent / picture
         row["image"] = str(beside) if beside.is_file() else picture
-    return replace(record, values=shape.convert(row, repairs))
+    return replace(record, values=shape.convert(row, [] if repairs is None else repairs))
