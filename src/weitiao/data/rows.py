@@ -23,11 +23,22 @@ if TYPE_CHECKING:
 BUFFERED = 1 << 20  # bytes
 
 
+class _Closing:
+    """Closes a file when the last of those that share it goes."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+
+    def __del__(self) -> None:
+        self._file.close()
+
+
 class Rows(Sequence[Record]):
     """Records in order, written once and read at will."""
 
     def __init__(self, records: Iterable[Record] = ()):
         self._file: IO[bytes] = tempfile.TemporaryFile(buffering=BUFFERED)  # noqa: SIM115
+        self._closing = _Closing(self._file)
         self._bounds = array("q", [0])
         self._names: dict[str, int] = {}
         self._picked: np.ndarray | None = None
