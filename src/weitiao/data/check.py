@@ -9,12 +9,13 @@ In memory stay some thirty bytes a row; the rows themselves lie on disk (`data.r
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Record, Shape
@@ -101,11 +102,21 @@ def check(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
 
 
 def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
-    """Read, convert and compare; rows that cannot be used are only noted in the ledger."""
+    """Read, convert and compare; rows that cannot be used are only noted in the ledger.
+
+    Raises:
+        WeitiaoError: what `read` and `recognise` raise; `wrong_value` when a file is named twice.
+    """
     given = {"train": data.train, "validation": data.validation, "test": data.test}
     taker = _Taker(data, shape)
+    named: dict[str, str] = {}
     for side, names in given.items():
         for number, source in enumerate(read(names, encoding=data.encoding, seed=seed, format=data.format)):
+            if source.path in named:
+                # Its rows would have one place twice in the ledger, and no side of their own.
+                why = f"{source.path} is in data.{named[source.path]} already; data.weights repeats rows"
+                raise fault("wrong_value", key=f"data.{side}", value=names, why=why)
+            named[source.path] = side
             own = side == "train"
             taker.take(source, side=None if own else side, number=number if own else 0)
     rows, marks, ledger = taker.rows, taker.marks(), taker.ledger
@@ -240,15 +251,18 @@ def _side(values: Mapping[str, Any], column: str | None) -> int:
 def _time(values: Mapping[str, Any], column: str) -> float:
     value = values.get(column)
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        pass
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if math.isfinite(number):
+        return number
     try:
-        return datetime.fromisoformat(str(value).strip().replace("/", "-")).timestamp()
+        date = datetime.fromisoformat(str(value).strip().replace("/", "-"))
     except ValueError:
-        raise formats.Unusable(
-            f'`{column}` is "{value}", neither a number nor a date such as 2026-05-01'
-        ) from None
+        why = f'`{column}` is "{value}", neither a number nor a date such as 2026-05-01'
+        raise formats.Unusable(why) from None
+    # Without a zone of its own it is read as UTC: the machine's would deal the rows otherwise elsewhere.
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def normalised(text: str) -> str:
@@ -288,6 +302,13 @@ def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data
     _leave_out(
         rows, marks, marks.key, gone, ledger, word="of", all_of_them=data.duplicates == "drop", said=shape.key
     )
+    # What `split` keeps on one side must not stand on two because sides were given.
+    _leave_out(rows, marks, marks.group, gone, ledger, word="asks the same as", all_of_them=False)
+    if marks.by.any():
+        alone = np.arange(len(rows), dtype=np.uint64)  # a row without a value of its own belongs to nobody
+        by = np.where(marks.by == 0, alone, marks.by)
+        word = f"has the `{data.split.group_by}` of"
+        _leave_out(rows, marks, by, gone, ledger, word=word, all_of_them=False, status="dropped")
     if data.near_duplicates != "keep":
         drop = data.near_duplicates == "drop"
         _leave_out(rows, marks, marks.near, gone, ledger, word="nearly of", all_of_them=drop)
@@ -304,6 +325,7 @@ def _leave_out(
     word: str,
     all_of_them: bool,
     said: Callable[[Mapping[str, Any]], str] | None = None,
+    status: str = "duplicate",
 ) -> None:
     """Mark rows that repeat another.  Where sides are given, the copy on the judging side stays; a copy on another
     side goes in any case, since nothing that is tested may be trained on.
@@ -322,7 +344,7 @@ def _leave_out(
             if marks.side[row] != marks.side[first]:
                 where += f", a {SIDES[marks.side[first]]} row"
                 ledger.leaks["removed"] = ledger.leaks.get("removed", 0) + 1
-            ledger.note(record.file, record.line, "duplicate", f"{word} {where}")
+            ledger.note(record.file, record.line, status, f"{word} {where}")
 
 
 def _same(

@@ -69,7 +69,11 @@ class Ledger:
         return [row for row in self.rows if row["status"] in LOST]
 
     def quarantine(self) -> list[dict[str, Any]]:
-        """The rows set aside, as they came, with the reason: to be mended and brought back."""
+        """The rows set aside with the reason, to be mended and brought back.
+
+        A row that could not be converted is as it came; one that was refused later, as it contradicts another or
+        does not fit the chat template, is in the columns of its shape.
+        """
         return [
             {**row, "row": self._raw[row["file"], row["line"]]}
             for row in self.rows
@@ -83,7 +87,8 @@ class Ledger:
             WeitiaoError: `lost_rows`, naming the first of them and the setting that accepts the loss.
         """
         lost = self.lost()
-        if len(lost) > fraction * self.total:
+        # As a quotient, like the share that is offered: 0.29 * 100 is a little less than 29.
+        if lost and len(lost) / self.total > fraction:
             accepts = math.ceil(1e4 * len(lost) / self.total) / 1e4
             raise fault(
                 "lost_rows",

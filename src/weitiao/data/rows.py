@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, overload
@@ -23,14 +24,8 @@ if TYPE_CHECKING:
 BUFFERED = 1 << 20  # bytes
 
 
-class _Closing:
-    """Closes a file when the last of those that share it goes."""
-
-    def __init__(self, file: IO[bytes]):
-        self._file = file
-
-    def __del__(self) -> None:
-        self._file.close()
+class _Shared:
+    """What rows and their views hold in common; the file is closed when it goes."""
 
 
 class Rows(Sequence[Record]):
@@ -38,7 +33,9 @@ class Rows(Sequence[Record]):
 
     def __init__(self, records: Iterable[Record] = ()):
         self._file: IO[bytes] = tempfile.TemporaryFile(buffering=BUFFERED)  # noqa: SIM115
-        self._closing = _Closing(self._file)
+        self._shared = _Shared()
+        # A destructor could come after the file's own, in a ring of references: then Python warns of an open file.
+        weakref.finalize(self._shared, self._file.close)
         self._bounds = array("q", [0])
         self._names: dict[str, int] = {}
         self._picked: np.ndarray | None = None
