@@ -439,6 +439,15 @@ def test_a_column_that_is_not_there_is_named(setting, tmp_path):
         check(odd(tmp_path, [{"user": "train"}], **{setting: "usr"}), LABELLED)
 
 
+def test_given_files_need_no_column_by_which_only_others_are_dealt(tmp_path):
+    write_csv(tmp_path / "train.csv", [{"text": f"t {i}", "label": "x", "day": str(i)} for i in range(3)])
+    write_csv(tmp_path / "test.csv", [{"text": "u", "label": "x"}])
+    files = {side: [str(tmp_path / f"{side}.csv")] for side in ("train", "test")}
+    assert check(Data(**files, split={"time": "day"}), LABELLED).ledger.counts() == {"kept": 4}
+    with refused("missing_column", "test.csv", '"day"'):
+        check(Data(**files, split={"group_by": "day"}), LABELLED)
+
+
 # --- the property
 
 
@@ -523,7 +532,7 @@ class Lazy:
 
 def test_memory_does_not_hold_the_texts(monkeypatch):
     def peak(rows: int, words: int) -> int:
-        monkeypatch.setattr(checking, "read", lambda names, **_: [Lazy(rows, words)] if names else [])
+        monkeypatch.setattr(checking, "read", lambda names, **_: [Lazy(rows, words)])
         tracemalloc.start()
         checked = check(Data(train=["x"], near_duplicates="keep"), PLAIN)
         used = tracemalloc.get_traced_memory()[1]

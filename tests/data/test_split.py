@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 
 import numpy as np
@@ -211,6 +212,17 @@ def test_a_label_of_one_row_is_trained_on():
     assert abs(len(sides["test"]) - 0.15 * 100) <= 1.5, "nor do the common ones make up for it"
 
 
+def test_very_many_labels_cost_no_more_than_their_rows():
+    def cost(labels: int) -> float:
+        checked = marked(prints(12_000), label=[f"label {i % labels}" for i in range(12_000)])
+        start = time.process_time()
+        dealt(checked)
+        return time.process_time() - start
+
+    # Looking through all rows for each label would be six thousand passes.
+    assert min(cost(6000) for _ in range(2)) < 20 * min(cost(2) for _ in range(2))
+
+
 # --- chance
 
 
@@ -258,10 +270,10 @@ def test_the_seed_deals_anew_and_one_seed_always_alike():
 def test_what_is_trained_on_came_before_what_judges():
     rng = random.Random(4)
     for seed in range(10):
-        time = [float(rng.randint(0, 200)) for _ in range(150)]
-        sides = dealt(marked(prints(150, seed=seed), time=time), time="day", seed=seed)
+        times = [float(rng.randint(0, 200)) for _ in range(150)]
+        sides = dealt(marked(prints(150, seed=seed), time=times), time="day", seed=seed)
         latest, earliest = (
-            {n: pick(time[i] for i in rows) for n, rows in sides.items()} for pick in (max, min)
+            {n: pick(times[i] for i in rows) for n, rows in sides.items()} for pick in (max, min)
         )
         assert latest["train"] <= earliest["validation"]
         assert latest["validation"] <= earliest["test"]
@@ -272,12 +284,12 @@ def test_a_group_goes_by_its_latest_row():
     """So no training row is later than the latest row of any group that judges."""
     rng = random.Random(4)
     for seed in range(10):
-        time = [float(rng.randint(0, 500)) for _ in range(150)]
-        by = [rng.randint(1, 40) for _ in time]
-        sides = dealt(marked(prints(150, seed=seed), time=time, by=by), time="day", group_by="user")
-        last = {user: max(t for t, u in zip(time, by, strict=True) if u == user) for user in by}
+        times = [float(rng.randint(0, 500)) for _ in range(150)]
+        by = [rng.randint(1, 40) for _ in times]
+        sides = dealt(marked(prints(150, seed=seed), time=times, by=by), time="day", group_by="user")
+        last = {user: max(t for t, u in zip(times, by, strict=True) if u == user) for user in by}
         judged = [last[by[i]] for name in ("validation", "test") for i in sides[name]]
-        assert max(time[i] for i in sides["train"]) <= min(judged)
+        assert max(times[i] for i in sides["train"]) <= min(judged)
 
 
 # --- folds

@@ -276,7 +276,7 @@ class _Writer:
         for file in self._files.values():
             file.flush()
         prints = {file.name: _sha256(file) for file in sorted(self._folder.glob("*.bin"))}
-        meta = {
+        meta: dict[str, Any] = {
             "inputs": self._inputs or [],
             "width": self._width,
             "arrays": self._codes,

@@ -94,9 +94,9 @@ def _deal(marks: Marks, group: np.ndarray, data: Data, *, seed: int) -> np.ndarr
     # What rounding gave one label too much or too little is made good by the next, or many labels of few rows would
     # leave a side empty; never more than half a row, so that no label pays for others.
     owed, turn = np.zeros(2), 0
-    for stratum in sorted(np.unique(strata), key=marks.strata.__getitem__):
-        members = np.flatnonzero(strata == stratum)
-        order = members[np.argsort(chance[members], kind="stable")]
+    by_stratum = np.lexsort((chance, strata))
+    parts = np.split(by_stratum, np.flatnonzero(np.diff(strata[by_stratum])) + 1)
+    for order in sorted(parts, key=lambda part: marks.strata[strata[part[0]]]):
         wanted = shares * sizes[order].sum() + owed
         if folds:
             side[order] = _by_folds(sizes[order], wanted[0], folds, (settings.fold - turn) % folds)
