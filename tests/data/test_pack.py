@@ -154,6 +154,10 @@ def test_rows_come_as_often_as_their_weight_says(strategy, budget):
         assert sum(times[0.1]) == 1, "a small file does not vanish"
         assert seen.total() == found.rows_per_epoch
         assert len(found.plan(epoch)) == len(found.plan(0))
+        for rows in found.plan(epoch) if budget else ():
+            sizes = [len(found.examples[row]) for row in rows]
+            held = sum(sizes) if "padded" in budget else max(sizes) * len(sizes)
+            assert held <= budget["max_tokens"], "whoever was drawn"
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
