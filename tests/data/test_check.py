@@ -424,6 +424,15 @@ def test_a_row_without_a_time_cannot_be_used(cell, tmp_path):
     assert found.ledger.quarantine()[0]["row"]["day"] == cell
 
 
+@pytest.mark.parametrize(("first", "other"), [("2026-05-01", "2026"), (7, "2026-05-01")])
+def test_numbers_and_dates_have_no_common_order(first, other, tmp_path):
+    cells = [first, first, other, first]
+    found = inspect(odd(tmp_path, [{"day": cell} for cell in cells], time="day"), LABELLED)
+    ((line, reason),) = noted(found.ledger, "quarantined")
+    assert line == 3
+    assert "where earlier rows have" in reason
+
+
 def test_rows_of_one_user_bear_one_mark_and_those_of_nobody_none(tmp_path):
     users = ["u", "v", "u", None, "", 7, "7"]
     by = check(odd(tmp_path, [{"user": user} for user in users], group_by="user"), LABELLED).marks.by.tolist()

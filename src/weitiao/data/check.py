@@ -138,6 +138,7 @@ class _Taker:
         self.data, self.shape = data, shape
         self.rows, self.ledger = Rows(), Ledger()
         self.strata: dict[str, int] = {}
+        self.dated: bool | None = None
         self.columns: dict[str, array[Any]] = {
             "key": array("Q"),
             "group": array("Q"),
@@ -213,8 +214,17 @@ class _Taker:
         return {
             "side": SIDES.index(side) if side else _side(values, split.column),
             "by": digest(str(by)) if by not in (None, "") else 0,
-            "time": _time(values, split.time) if split.time and side is None else 0.0,
+            "time": self._time(values, split.time) if split.time and side is None else 0.0,
         }
+
+    def _time(self, values: Mapping[str, Any], column: str) -> float:
+        dated, time = _time(values, column)
+        self.dated = dated if self.dated is None else self.dated
+        if dated != self.dated:  # 2026 beside 2026-05-01 would count as half an hour past 1970
+            kinds = ("a number", "a date")
+            why = f'`{column}` is "{values[column]}", {kinds[dated]} where earlier rows have {kinds[self.dated]}'
+            raise formats.Unusable(why)
+        return time
 
     def _add(self, record: Record, number: int, where: Mapping[str, Any]) -> None:
         shape, values, columns = self.shape, record.values, self.columns
@@ -253,21 +263,22 @@ def _side(values: Mapping[str, Any], column: str | None) -> int:
     return SIDES.index(word)
 
 
-def _time(values: Mapping[str, Any], column: str) -> float:
+def _time(values: Mapping[str, Any], column: str) -> tuple[bool, float]:
+    """Whether it is a date, and its seconds; or the number."""
     value = values.get(column)
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if math.isfinite(number):
-        return number
+        return False, number
     try:
         date = datetime.fromisoformat(str(value).strip().replace("/", "-"))
     except ValueError:
         why = f'`{column}` is "{value}", neither a number nor a date such as 2026-05-01'
         raise formats.Unusable(why) from None
     # Without a zone of its own it is read as UTC: the machine's would deal the rows otherwise elsewhere.
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    return True, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def normalised(text: str) -> str:
