@@ -27,8 +27,8 @@ from weitiao.api import fetch
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.data import formats
-from weitiao.data.shapes import SHAPES
 from weitiao.data.read import read
+from weitiao.data.shapes import SHAPES
 
 ROOT = Path(__file__).parents[1]
 README, CHINESE, CONTRIBUTING = (ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md"))

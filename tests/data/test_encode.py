@@ -1,164 +1,210 @@
-"""Rows that are too long are cut, left out or refused, as asked; and what is lost is counted."""
+"""Rows that are too long are cut, split, left out or refused, as asked; what is lost is counted; the cache never lies."""
 
 from __future__ import annotations
 
-import pytest
+import gc
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
 
-from tests.conftest import dialogues, reviews
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import FILL, dialogues, reviews
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
 from weitiao.data.chat import IGNORE
-from weitiao.data.check import Ledger
-from weitiao.data.encode import encode, token_table
+from weitiao.data.encode import FORGOTTEN_S, META, Encoded, Encoder, token_table
+from weitiao.data.ledger import Ledger
+from weitiao.data.rows import Rows
+
+TASKS = ("text_classification", "sft", "language_modeling")
+ROWS = 40
 
 
-@pytest.fixture(params=["text_classification", "sft"])
-def kind(request, bert, llama):
-    """(task, records, processor) of a task; rows of 5 to 20 tokens."""
+def chat(asked: str, answer: str) -> dict:
+    return {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]}
+
+
+def table(values: list[dict]) -> Rows:
+    return Rows(Record("a.csv", i, row) for i, row in enumerate(values, start=2))
+
+
+def processor_of(folder):
     from transformers import AutoTokenizer
 
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(params=TASKS)
+def kind(request, bert, llama):
+    """(task, rows, processor) of a task; rows of 5 to 20 tokens."""
     if request.param == "sft":
-        rows = [
-            {
-                "messages": [
-                    {"role": "user", "content": d["prompt"]},
-                    {"role": "assistant", "content": d["completion"]},
-                ]
-            }
-            for d in dialogues(40)
-        ]
+        rows = [chat(d["prompt"], d["completion"]) for d in dialogues(ROWS)]
     else:
-        rows = reviews(40)
-    records = [Record("a.csv", i, row) for i, row in enumerate(rows, start=2)]
-    task = registry.build("task", {"name": request.param}).learn(records)
-    return task, records, AutoTokenizer.from_pretrained(llama if request.param == "sft" else bert)
+        rows = reviews(ROWS)
+    made = table(rows)
+    task = registry.build("task", {"name": request.param}).learn(made)
+    return task, made, processor_of(bert if request.param == "text_classification" else llama)
 
 
-def encoded(kind, *, limit: int, overlong: str = "truncate"):
-    task, records, processor = kind
-    ledger = Ledger(files=[], total=len(records))
-    kept, examples = encode(
-        records, task, processor, data=Data(overlong=overlong), limit=limit, ledger=ledger
-    )
-    return kept, examples, ledger
+def encoded(kind, *, limit: int, side: str = "train", cache=None, **data) -> tuple[Encoded, Ledger]:
+    task, rows, processor = kind
+    ledger = Ledger(files=[{"path": "a.csv"}], total=len(rows))
+    return Encoder(task, processor, Data(**data), limit, cache)(rows, ledger, side=side), ledger
 
 
-def lengths(kind) -> dict[int, Example]:
-    kept, examples, _ = encoded(kind, limit=1000)
-    return {record.line: example for record, example in zip(kept, examples, strict=True)}
+def plain(example: Example) -> dict:
+    inputs = {name: np.asarray(values).tolist() for name, values in example.inputs.items()}
+    return {**inputs, "target": example.target, "trained": example.trained, "lost": example.tokens_lost}
+
+
+def content(found: Encoded) -> list:
+    return [plain(example) for example in found] + [found.notes, found.rows.tolist()]
+
+
+def whole(kind) -> dict[int, Example]:
+    """Every row as the task gives it, by its line, with nothing cut."""
+    task, rows, processor = kind
+    return {r.line: e for r, e in zip(rows, task.encode(rows, processor, limit=1000), strict=True)}
 
 
 @pytest.fixture
 def limit(kind) -> int:
     """Some rows are longer, some are not."""
-    sizes = sorted(map(len, lengths(kind).values()))
+    sizes = sorted(map(len, whole(kind).values()))
     assert sizes[0] < sizes[20] < sizes[-1]
     return sizes[20]
 
 
-def test_short_rows_pass_as_they_are(kind):
-    kept, examples, ledger = encoded(kind, limit=1000)
-    assert kept == kind[1]
-    assert len(examples) == len(kept)
+# --- as they are
+
+
+def test_what_is_read_back_is_what_the_task_gave(kind):
+    found, ledger = encoded(kind, limit=1000)
+    assert [plain(example) for example in found] == [plain(example) for example in whole(kind).values()]
+    assert found.rows.tolist() == list(range(ROWS))
+    assert found.lengths.tolist() == [len(example) for example in found]
+    assert found.counts("trained").tolist() == [example.trained for example in found]
+    assert plain(found[-1]) == plain(found[ROWS - 1])
+    assert [plain(example) for example in found[5:9]] == [plain(found[i]) for i in range(5, 9)]
+    for beyond in (ROWS, -ROWS - 1):
+        with pytest.raises(IndexError):
+            found[beyond]
     assert ledger.rows == []
-    assert all(example.tokens_lost == example.trained_lost == 0 for example in examples)
 
 
-def test_long_rows_are_cut_to_the_limit_and_counted(kind, limit):
-    whole = lengths(kind)
-    kept, examples, ledger = encoded(kind, limit=limit)
-    cut = {line for line, example in whole.items() if len(example) > limit}
-    assert 0 < len(cut) < 40
-    for record, example in zip(kept, examples, strict=True):
-        before = whole[record.line]
-        assert len(example) == min(len(before), limit)
+class Odd:
+    """A task whose examples are given to it."""
+
+    def __init__(self, examples):
+        self.examples = examples
+
+    def encode(self, records, processor, *, limit):
+        return iter(self.examples)
+
+
+@pytest.mark.parametrize("target", [0, 3, 0.5, [1, 0, 1], [0.5, 2.0], None])
+def test_targets_of_every_kind_are_read_back(target):
+    rows = table([{"text": "t"}] * 3)
+    examples = [Example({"input_ids": [1] * n}, target=target) for n in (1, 2, 3)]
+    found, _ = encoded((Odd(examples), rows, None), limit=10)
+    assert [example.target for example in found] == [target] * 3
+    assert type(found[0].target) is type(target)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_task_that_loses_rows_is_found_out(count):
+    examples = [Example({"input_ids": [1]})] * count
+    with pytest.raises(ValueError, match="zip"):
+        encoded((Odd(examples), table([{"text": "t"}] * 2), None), limit=10)
+
+
+# --- too long
+
+
+@pytest.mark.parametrize(
+    ("side", "overlong"), [("train", "truncate"), ("validation", "truncate"), ("test", "split")]
+)
+def test_long_rows_are_cut_to_the_limit_and_counted(side, overlong, kind, limit):
+    before = whole(kind)
+    found, ledger = encoded(kind, limit=limit, side=side, overlong=overlong)
+    long = {line for line, example in before.items() if len(example) > limit}
+    assert 0 < len(long) < ROWS
+    lines = [kind[1][row].line for row in found.rows.tolist()]
+    assert len(set(lines)) == len(lines), "a row that judges stays one row"
+    status = {row["line"]: (row["status"], row["reason"]) for row in ledger.rows}
+    for line, example in zip(lines, found, strict=True):
+        lost = max(0, len(before[line]) - limit)
+        assert len(example) == min(len(before[line]), limit)
         assert all(len(values) == len(example) for values in example.inputs.values())
-        assert example.tokens_lost == len(before) - len(example)
-        assert example.trained + example.trained_lost == before.trained
-    gone = {row["line"] for row in ledger.rows if row["status"] == "dropped"}
-    assert {row["line"] for row in ledger.rows} == cut
-    assert {record.line for record in kept} == set(whole) - gone
-    assert ledger.counts()["kept"] + ledger.counts().get("truncated", 0) == len(kept)
-    assert sum(ledger.counts().values()) == 40
-
-
-def test_the_ledger_says_how_much_was_lost(kind, limit):
-    kept, examples, ledger = encoded(kind, limit=limit)
-    by_line = {record.line: example for record, example in zip(kept, examples, strict=True)}
-    for row in ledger.rows:
-        if row["status"] == "truncated":
-            example = by_line[row["line"]]
-            assert (
-                row["reason"]
-                == f"{example.tokens_lost} tokens lost, {example.trained_lost} of them trained on"
+        assert example.tokens_lost == lost
+        assert example.trained + example.trained_lost == before[line].trained
+        if lost:
+            assert status[line] == (
+                "truncated",
+                f"{lost} tokens lost, {example.trained_lost} of them trained on",
             )
+    gone = {line for line, (ended, _) in status.items() if ended == "dropped"}
+    assert all("nothing to train on would be left" in status[line][1] for line in gone)
+    assert set(status) == long
+    assert set(lines) == set(before) - gone
+    counts = ledger.counts()
+    assert sum(counts.values()) == ROWS
+    assert counts["kept"] + counts.get("truncated", 0) == len(found)
+
+
+def test_long_training_rows_go_on_in_further_rows(kind, limit):
+    before = whole(kind)
+    found, ledger = encoded(kind, limit=limit, overlong="split")
+    parts: dict[int, list[Example]] = {}
+    for row, example in zip(found.rows.tolist(), found, strict=True):
+        parts.setdefault(kind[1][row].line, []).append(example)
+    assert found.rows.tolist() == sorted(found.rows.tolist())
+    assert set(parts) == set(before), "no row is lost"
+    for line, pieces in parts.items():
+        assert all(len(piece) <= limit and piece.tokens_lost == 0 for piece in pieces)
+        if len(before[line]) <= limit:
+            assert [plain(piece) for piece in pieces] == [plain(before[line])]
+        elif "labels" in before[line].inputs:
+            learnt = [int(x) for piece in pieces for x in piece.inputs["labels"] if x != IGNORE]
+            assert learnt == [x for x in before[line].inputs["labels"] if x != IGNORE], "each once, in order"
         else:
-            assert "nothing to train on would be left" in row["reason"]
-
-
-def test_a_row_whose_answer_is_cut_off_is_no_row(llama):
-    """What would be left is a question alone: its loss would be 0 / 0."""
-    from transformers import AutoTokenizer
-
-    processor = AutoTokenizer.from_pretrained(llama)
-    task = registry.build("task", {"name": "sft"})
-    turns = [{"role": "user", "content": "film " * 10}, {"role": "assistant", "content": "plot"}]
-    short = [{"role": "user", "content": "film"}, {"role": "assistant", "content": "plot story"}]
-    records = [Record("a", 1, {"messages": turns}), Record("a", 2, {"messages": short})]
-    ledger = Ledger(files=[], total=2)
-    kept, examples = encode(records, task, processor, data=Data(), limit=10, ledger=ledger)
-    assert [record.line for record in kept] == [2]
-    assert ledger.rows[0]["line"] == 1
-    assert "21 tokens, 10 fit, and nothing to train on" in ledger.rows[0]["reason"]
-    # By hand: <start> user \n film <end> \n <start> assistant \n plot | story <end> \n
-    assert examples[0].inputs["labels"][:-1] == [IGNORE] * 9
-    assert (examples[0].trained, examples[0].trained_lost, examples[0].tokens_lost) == (1, 2, 3)
-
-
-def test_a_row_with_nothing_to_learn_is_left_out(llama):
-    from transformers import AutoTokenizer
-
-    processor = AutoTokenizer.from_pretrained(llama)
-    turns = [{"role": "assistant", "content": "plot"}, {"role": "user", "content": "film"}]
-    ledger = Ledger(files=[], total=1)
-    task, record = registry.build("task", {"name": "sft"}), Record("a", 1, {"messages": turns})
-    kept, _ = encode([record], task, processor, data=Data(), limit=64, ledger=ledger)
-    assert kept == []
-    assert ledger.rows[0]["reason"] == "there is no assistant turn to learn from"
-
-
-def test_the_special_tokens_of_an_encoder_stay(bert):
-    from transformers import AutoTokenizer
-
-    processor = AutoTokenizer.from_pretrained(bert)
-    task = registry.build("task", {"name": "text_classification", "labels": ["a", "b"]})
-    records = [Record("a", 1, {"text": "film " * 20, "label": "b"})]
-    ledger = Ledger(files=[], total=1)
-    _, (example,) = encode(records, task, processor, data=Data(), limit=6, ledger=ledger)
-    words = processor.convert_ids_to_tokens(example.inputs["input_ids"])
-    assert words == ["[CLS]", "film", "film", "film", "film", "[SEP]"]
-    assert (example.tokens_lost, example.target) == (16, 1)
+            assert {piece.target for piece in pieces} == {before[line].target}
+            words = [int(x) for piece in pieces for x in piece.inputs["input_ids"][1:-1]]
+            assert words == list(before[line].inputs["input_ids"][1:-1])
+    long = {line: len(example) for line, example in before.items() if len(example) > limit}
+    assert {row["line"]: (row["status"], row["reason"]) for row in ledger.rows} == {
+        line: ("repaired", f"{length} tokens, gone on in {len(parts[line])} rows")
+        for line, length in long.items()
+    }
 
 
 def test_long_rows_are_left_out_when_asked(kind, limit):
-    whole = lengths(kind)
-    kept, examples, ledger = encoded(kind, limit=limit, overlong="drop")
-    fit = [line for line, example in whole.items() if len(example) <= limit]
-    assert [record.line for record in kept] == fit
-    assert [example.inputs for example in examples] == [whole[line].inputs for line in fit]
+    before = whole(kind)
+    found, ledger = encoded(kind, limit=limit, overlong="drop")
+    fit = [line for line, example in before.items() if len(example) <= limit]
+    assert [plain(example) for example in found] == [plain(before[line]) for line in fit]
     assert {row["line"]: row["reason"].partition(", and")[0] for row in ledger.rows} == {
-        line: f"{len(example)} tokens, {limit} fit" for line, example in whole.items() if line not in fit
+        line: f"{len(example)} tokens, {limit} fit" for line, example in before.items() if line not in fit
     }
-    assert ledger.counts() == {"kept": len(fit), "dropped": 40 - len(fit)}
+    assert ledger.counts() == {"kept": len(fit), "dropped": ROWS - len(fit)}
 
 
-def test_long_rows_are_refused_when_asked(kind, limit):
-    over = {line: len(example) for line, example in lengths(kind).items() if len(example) > limit}
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_long_rows_are_refused_when_asked(side, kind, limit, tmp_path):
+    over = {line: len(example) for line, example in whole(kind).items() if len(example) > limit}
     first = min(over)
     with pytest.raises(WeitiaoError) as caught:
-        encoded(kind, limit=limit, overlong="fail")
+        encoded(kind, limit=limit, overlong="fail", side=side, cache=tmp_path)
     assert caught.value.code == "overlong_rows"
     assert caught.value.values == {
         "count": len(over),
@@ -166,17 +212,395 @@ def test_long_rows_are_refused_when_asked(kind, limit):
         "place": f"a.csv line {first}",
         "length": over[first],
     }
-    kept, _, ledger = encoded(kind, limit=max(over.values()), overlong="fail")
-    assert (len(kept), ledger.rows) == (40, [])
+    assert list(tmp_path.iterdir()) == [], "and nothing half done stays"
+    found, ledger = encoded(kind, limit=max(over.values()), overlong="fail")
+    assert (len(found), ledger.rows) == (ROWS, [])
+
+
+@pytest.mark.parametrize("overlong", ["truncate", "split", "drop"])
+def test_every_row_is_an_example_or_a_line_of_the_ledger(overlong, kind):
+    for limit in (3, 5, 8, 12):
+        found, ledger = encoded(kind, limit=limit, overlong=overlong)
+        counts = ledger.counts()
+        assert sum(counts.values()) == ROWS
+        assert len(set(found.rows.tolist())) == ROWS - len(ledger.lost())
+        assert counts.get("dropped", 0) == len(ledger.lost())
+        assert all(0 < len(example) <= limit and example.trained for example in found)
+
+
+# --- nothing to learn
+
+
+def conversation(llama, rows: list[dict]):
+    return registry.build("task", {"name": "sft"}), table(rows), processor_of(llama)
+
+
+def test_a_row_whose_answer_is_cut_off_is_no_row(llama):
+    """What would be left is a question alone: its loss would be 0 / 0."""
+    kind = conversation(llama, [chat("film " * 10, "plot"), chat("film", "plot story")])
+    found, ledger = encoded(kind, limit=10)
+    assert found.rows.tolist() == [1]
+    assert ledger.rows[0]["line"] == 2
+    assert "21 tokens, 10 fit, and nothing to train on" in ledger.rows[0]["reason"]
+    # By hand: <start> user \n film <end> \n <start> assistant \n plot | story <end> \n
+    assert found[0].inputs["labels"][:-1].tolist() == [IGNORE] * 9
+    assert (found[0].trained, found[0].trained_lost, found[0].tokens_lost) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(("bad_rows", "status"), [("quarantine", "quarantined"), ("drop", "dropped")])
+def test_a_row_with_nothing_to_learn_is_left_out(bad_rows, status, llama):
+    turns = [{"role": "assistant", "content": "plot"}, {"role": "user", "content": "film"}]
+    kind = conversation(llama, [{"messages": turns}])
+    found, ledger = encoded(kind, limit=64, bad_rows=bad_rows)
+    assert len(found) == 0
+    assert [(row["status"], row["reason"]) for row in ledger.rows] == [
+        (status, "there is nothing to train on")
+    ]
+    assert [row["row"] for row in ledger.quarantine()] == [{"messages": turns}] * (bad_rows == "quarantine")
+
+
+def test_a_row_that_the_task_refuses_is_set_aside_with_its_reason():
+    examples = [Example({"input_ids": [1]}), Example({}, refused="it rhymes")]
+    _, ledger = encoded((Odd(examples), table([{"text": "a"}, {"text": "b"}]), None), limit=4)
+    assert [(row["line"], row["reason"], row["row"]) for row in ledger.quarantine()] == [
+        (3, "it rhymes", {"text": "b"})
+    ]
+
+
+# --- classification
+
+
+@pytest.fixture(scope="module")
+def paired(bert):
+    """The toy tokenizer, which also knows how two texts stand together."""
+    from tokenizers import processors
+
+    made = processor_of(bert)
+    marks = [(word, made.convert_tokens_to_ids(word)) for word in ("[CLS]", "[SEP]")]
+    made.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=marks
+    )
+    made.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    return made
+
+
+LABELS = registry.build("task", {"name": "text_classification", "labels": ["a", "b"]})
+
+
+def test_the_special_tokens_of_an_encoder_stay(bert):
+    processor = processor_of(bert)
+    kind = LABELS, table([{"text": "film " * 20, "label": "b"}]), processor
+    (example,), _ = encoded(kind, limit=6)
+    words = processor.convert_ids_to_tokens(example.inputs["input_ids"].tolist())
+    assert words == ["[CLS]", "film", "film", "film", "film", "[SEP]"]
+    assert (example.tokens_lost, example.target) == (16, 1)
+
+
+WORDS = st.lists(st.sampled_from(FILL), min_size=1, max_size=25)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@given(words=WORDS, limit=st.integers(3, 30))
+def test_windows_of_a_text_hold_every_token_once(paired, words, limit):
+    record = Record("a", 1, {"text": " ".join(words), "label": "b"})
+    windows = LABELS.windows(record, paired, limit=limit)
+    pieces = [paired.convert_ids_to_tokens(window.inputs["input_ids"]) for window in windows]
+    assert [word for piece in pieces for word in piece[1:-1]] == words
+    assert all(piece[0] == "[CLS]" and piece[-1] == "[SEP]" and len(piece) <= limit for piece in pieces)
+    assert all(window.target == 1 and not window.tokens_lost for window in windows)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@given(first=WORDS, second=WORDS, limit=st.integers(4, 40))
+def test_windows_of_a_pair_go_on_in_the_second_beside_the_whole_first(paired, first, second, limit):
+    record = Record("a", 1, {"text": " ".join(first), "text_pair": " ".join(second), "label": "a"})
+    windows = LABELS.windows(record, paired, limit=limit)
+    if len(first) + 4 > limit:  # three marks, and one word of the second
+        assert windows == []
+        return
+    heard = []
+    for window in windows:
+        assert len(window) <= limit
+        words = paired.convert_ids_to_tokens(window.inputs["input_ids"])
+        assert words[: len(first) + 2] == ["[CLS]", *first, "[SEP]"]
+        assert words[-1] == "[SEP]"
+        heard += words[len(first) + 2 : -1]
+        assert window.inputs["token_type_ids"] == [0] * (len(first) + 2) + [1] * (len(words) - len(first) - 2)
+    assert heard == second
+
+
+def test_a_pair_without_room_is_lost_and_said(paired):
+    rows = table([{"text": "film " * 10, "text_pair": "plot", "label": "a"}])
+    found, ledger = encoded((LABELS, rows, paired), limit=8, overlong="split")
+    assert len(found) == 0
+    assert [(row["status"], row["reason"]) for row in ledger.rows] == [
+        ("dropped", "14 tokens, no room to split")
+    ]
+
+
+@pytest.mark.parametrize("first_is_pair", [True, False])
+def test_pairs_and_single_texts_do_not_mix(first_is_pair, paired):
+    one, two = {"text": "film", "label": "a"}, {"text": "film", "text_pair": "plot", "label": "b"}
+    rows = table([two, one, two] if first_is_pair else [one, two, one])
+    found, ledger = encoded((LABELS, rows, paired), limit=20)
+    assert found.rows.tolist() == [0, 2]
+    assert [(row["line"], row["status"]) for row in ledger.rows] == [(3, "quarantined")]
+    assert "this one not" in ledger.rows[0]["reason"]
+
+
+# --- the cache
+
+
+class Counted:
+    """How often a task was asked to encode."""
+
+    def __init__(self, monkeypatch, task):
+        self.times = 0
+        inner = type(task).encode
+
+        def encode(task, *args, **words):
+            self.times += 1
+            return inner(task, *args, **words)
+
+        monkeypatch.setattr(type(task), "encode", encode)
+
+
+@pytest.fixture
+def cached(kind, limit, tmp_path):
+    """The kind, and what was encoded into a cache once."""
+    found, ledger = encoded(kind, limit=limit, cache=tmp_path)
+    (folder,) = tmp_path.iterdir()
+    return content(found), ledger.to_dict(), folder
+
+
+def test_without_a_change_nothing_is_encoded_and_the_ledger_is_the_same(
+    kind, limit, cached, tmp_path, monkeypatch
+):
+    def fail(*args, **words):
+        raise AssertionError("encoded again")
+
+    task, rows, processor = kind
+    monkeypatch.setattr(type(task), "encode", fail)
+    monkeypatch.setattr(type(task), "windows", fail)
+    found, ledger = encoded(kind, limit=limit, cache=tmp_path)
+    assert content(found) == cached[0]
+    assert ledger.to_dict() == cached[1]
+    assert cached[1]["rows"], "some rows were cut, and that is said again"
+    # Neither where the rows stand nor what the tokenizer was last asked for is a change.
+    moved = Rows(Record("moved.csv", record.line + 100, record.values) for record in rows)
+    processor("film plot", truncation=True, max_length=3, padding="max_length")
+    found, ledger = encoded((task, moved, processor), limit=limit, cache=tmp_path)
+    assert content(found) == cached[0]
+    assert {row["file"] for row in ledger.rows} == {"moved.csv"}
+    assert [row["line"] - 100 for row in ledger.rows] == [row["line"] for row in cached[1]["rows"]]
+
+
+def test_the_same_processor_from_another_folder_is_no_change(kind, limit, cached, tmp_path, monkeypatch):
+    task, rows, processor = kind
+    counted = Counted(monkeypatch, task)
+    with tempfile.TemporaryDirectory() as folder:
+        # Loaded anew: Transformers writes down what the last call asked for, and reads it as settings.
+        processor_of(processor.name_or_path).save_pretrained(folder)
+        found, _ = encoded((task, rows, processor_of(folder)), limit=limit, cache=tmp_path)
+    assert counted.times == 0
+    assert content(found) == cached[0]
+
+
+def changed_rows(kind):
+    task, rows, processor = kind
+    records = list(rows)
+    first = {**records[0].values, "more": 1}
+    yield "a row less", (task, rows[1:], processor)
+    yield "another order", (task, rows[::-1], processor)
+    yield "another value", (task, Rows([Record("a.csv", 2, first), *records[1:]]), processor)
+
+
+def changed_processors(kind):
+    task, rows, processor = kind
+
+    def another(change):
+        with tempfile.TemporaryDirectory() as folder:
+            processor.save_pretrained(folder)
+            made = processor_of(folder)
+        change(made)
+        return task, rows, made
+
+    def swapped(made):
+        tree = json.loads(made.backend_tokenizer.to_str())
+        vocab = tree["model"]["vocab"]
+        vocab["film"], vocab["plot"] = vocab["plot"], vocab["film"]
+        made._tokenizer = type(made.backend_tokenizer).from_str(json.dumps(tree))
+
+    yield "a new word", another(lambda made: made.add_tokens(["unheard"]))
+    yield "another vocabulary", another(swapped)
+    yield "another end token", another(lambda made: setattr(made, "eos_token", "actor"))
+    yield (
+        "another template",
+        another(lambda made: setattr(made, "chat_template", f"{made.chat_template or ''}{{# #}}")),
+    )
+
+
+@pytest.mark.parametrize("changed", [changed_rows, changed_processors])
+def test_any_other_row_or_processor_misses(changed, kind, limit, cached, tmp_path, monkeypatch):
+    counted = Counted(monkeypatch, kind[0])
+    for number, (what, other) in enumerate(changed(kind), start=1):
+        encoded(other, limit=limit, cache=tmp_path)
+        assert counted.times == number, what
+    encoded(kind, limit=limit, cache=tmp_path)
+    assert counted.times == number, "and the first is still there"
+
+
+def test_any_other_setting_misses(kind, limit, cached, tmp_path, monkeypatch):
+    counted = Counted(monkeypatch, kind[0])
+    changes = [{"overlong": "drop"}, {"overlong": "split"}, {"bad_rows": "drop"}, {"side": "test"}]
+    for number, words in enumerate(changes, start=1):
+        encoded(kind, limit=limit, cache=tmp_path, **words)
+        assert counted.times == number, words
+    encoded(kind, limit=limit + 1, cache=tmp_path)
+    assert counted.times == len(changes) + 1
+
+
+def test_other_settings_of_the_task_miss(bert, tmp_path, monkeypatch):
+    task = registry.build("task", {"name": "text_classification", "labels": ["bad", "good"]})
+    rows, processor = table(reviews(6)), processor_of(bert)
+    one, _ = encoded((task, rows, processor), limit=64, cache=tmp_path)
+    other, _ = encoded((replace(task, labels=("good", "bad")), rows, processor), limit=64, cache=tmp_path)
+    assert [1 - example.target for example in one] == [example.target for example in other]
+
+
+@pytest.mark.parametrize(
+    "module", ["data/chat.py", "data/encode.py", "data/formats/convert.py", "tasks/", "packed.py"]
+)
+def test_other_code_misses(module, kind, limit, cached, tmp_path, monkeypatch):
+    task = kind[0]
+    read, file = (
+        Path.read_bytes,
+        f"tasks/{type(task).__module__.rpartition('.')[2]}.py" if module == "tasks/" else module,
+    )
+    counted = Counted(monkeypatch, task)
+    touched = []
+
+    def edited(path: Path) -> bytes:
+        if path.as_posix().endswith(file):
+            touched.append(path)
+            return read(path) + b"\n"
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", edited)
+    # `Counted` put a function of this file in; the class is still found where it was written.
+    encoded(kind, limit=limit, cache=tmp_path)
+    assert touched
+    assert counted.times == 1
+
+
+def damage_cut(folder: Path):
+    for file in sorted(folder.iterdir()):
+        if file.stat().st_size:
+            yield f"{file.name} cut", lambda file=file: os.truncate(file, file.stat().st_size - 1)
+
+
+def damage_bits(folder: Path):
+    for file in sorted(folder.iterdir()):
+        size = file.stat().st_size
+        for place in {0, size // 3, size // 2, size - 1} if size else ():
+
+            def flip(file=file, place=place) -> None:
+                raw = bytearray(file.read_bytes())
+                raw[place] ^= 1
+                file.write_bytes(raw)
+
+            yield f"{file.name} bit at {place}", flip
+
+
+def damage_missing(folder: Path):
+    for file in sorted(folder.iterdir()):
+        yield f"{file.name} missing", file.unlink
+    yield "no files", lambda: [file.unlink() for file in folder.iterdir()]
+    for text in ("", "[]", "{}", "null", '{"sha256": [], "self": ""}', '{"sha256": {}}'):
+        yield f"meta {text}", lambda text=text: (folder / META).write_text(text)
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_bits, damage_missing])
+def test_a_broken_cache_is_encoded_anew(damage, kind, limit, cached, tmp_path, monkeypatch):
+    counted = Counted(monkeypatch, kind[0])
+    wanted, _, folder = cached
+    aside = tmp_path.parent / f"{tmp_path.name}-aside"
+    shutil.copytree(folder, aside)
+    for number, (what, harm) in enumerate(damage(folder), start=1):
+        harm()
+        found, _ = encoded(kind, limit=limit, cache=tmp_path)
+        assert counted.times == number, what
+        assert content(found) == wanted, what
+    again, _ = encoded(kind, limit=limit, cache=tmp_path)
+    assert counted.times == number, "and it is whole again"
+    assert content(again) == wanted
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in aside.iterdir())
+
+
+def test_every_bit_of_the_notes_is_watched_over(kind, limit, cached, tmp_path):
+    """A flipped bit that leaves JSON behind would be believed otherwise."""
+    _, _, folder = cached
+    meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    meta["notes"][0][2] = meta["notes"][0][2].replace("tokens", "uokens")
+    (folder / META).write_text(json.dumps(meta), encoding="utf-8")
+    _, ledger = encoded(kind, limit=limit, cache=tmp_path)
+    assert ledger.to_dict() == cached[1]
+
+
+def test_what_nobody_reads_for_long_is_deleted_and_what_is_read_stays(kind, limit, cached, tmp_path):
+    _, _, folder = cached
+    old = time.time() - FORGOTTEN_S - 60
+    os.utime(folder, (old, old))
+    encoded(kind, limit=limit, cache=tmp_path)  # a hit: it is read
+    encoded(kind, limit=limit + 1, cache=tmp_path)
+    assert folder.is_dir()
+    os.utime(folder, (old, old))
+    encoded(kind, limit=limit + 2, cache=tmp_path)
+    assert not folder.exists()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_without_a_cache_nothing_stays(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found, _ = encoded(kind, limit=1000)
+    before = content(found)
+    assert len(list(tmp_path.glob(".encoding-*"))) == 1
+    assert content(found) == before
+    del found
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("in_cache", [True, False])
+def test_a_task_that_fails_leaves_nothing_half_done(in_cache, tmp_path, monkeypatch):
+    def examples():
+        yield Example({"input_ids": [1]})
+        raise KeyboardInterrupt
+
+    class Kind(Odd):
+        def encode(self, records, processor, *, limit):
+            return examples()
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Encoder, "key", lambda *_: "key")
+    with pytest.raises(KeyboardInterrupt):
+        encoded((Kind([]), table([{"text": "a"}]), None), limit=4, cache=tmp_path if in_cache else None)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the token table
 
 
 def test_the_token_table_counts(kind, limit):
-    _, examples, _ = encoded(kind, limit=limit)
-    table = token_table(examples, limit=limit)
+    train, _ = encoded(kind, limit=limit)
+    test, _ = encoded((kind[0], kind[1][:7], kind[2]), limit=limit, side="test")
+    examples = [*train, *test]
+    found = token_table([train, test], limit=limit)
     sizes = sorted(map(len, examples))
-    assert table["limit"] == table["max"] == limit
-    assert sizes[len(sizes) // 2 - 1] <= table["median"] <= sizes[len(sizes) // 2]
-    assert table["median"] <= table["p95"] <= limit
-    assert table["truncated_rows"] == sum(example.tokens_lost > 0 for example in examples) > 0
-    assert table["truncated_tokens"] == sum(example.tokens_lost for example in examples)
-    assert table["truncated_trained_tokens"] == sum(example.trained_lost for example in examples)
+    assert found["limit"] == found["max"] == limit
+    assert sizes[(len(sizes) - 1) // 2] <= found["median"] <= sizes[len(sizes) // 2]
+    assert found["median"] <= found["p95"] <= limit
+    assert found["truncated_rows"] == sum(example.tokens_lost > 0 for example in examples) > 0
+    assert found["truncated_tokens"] == sum(example.tokens_lost for example in examples)
+    assert found["truncated_trained_tokens"] == sum(example.trained_lost for example in examples)

@@ -14,7 +14,7 @@ import pytest
 
 from weitiao.core.contracts import Record
 from weitiao.data import near
-from weitiao.data.check import normalised
+from weitiao.data.same import normalised
 from weitiao.data.near import Texts, minhash, near_groups
 
 WORDS = ["".join(random.Random(i).choices("abcdefghijklmnopqrstuvwxyz", k=2 + i % 7)) for i in range(800)]

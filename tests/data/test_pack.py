@@ -125,6 +125,111 @@ def test_in_order_gives_every_row_once_with_little_padding():
     assert sum(batch.padding for batch in found) < 0.05 * sum(batch.tokens for batch in found)
 
 
+# --- weights
+
+
+def counted(found: Batches, epoch: int) -> Counter:
+    return Counter(row for rows in found.plan(epoch) for row in rows)
+
+
+WEIGHTED = [2.0] * 20 + [0.5] * 31 + [1.0] * 10 + [1.25] * 40 + [0.1] * 3
+BUDGETS = ({}, {"max_tokens": 200}, {"max_tokens": 200, "padded": False})
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_rows_come_as_often_as_their_weight_says(strategy, budget):
+    found = batches(len(WEIGHTED), weights=WEIGHTED, strategy=strategy, **budget)
+    for epoch in range(6):
+        seen = counted(found, epoch)
+        times = {
+            weight: [seen[row] for row, w in enumerate(WEIGHTED) if w == weight] for weight in set(WEIGHTED)
+        }
+        assert set(times[2.0]) == {2}
+        assert set(times[1.0]) == {1}
+        assert set(times[0.5]) == {0, 1}
+        assert sum(times[0.5]) in (15, 16)
+        assert set(times[1.25]) == {1, 2}
+        assert sum(times[1.25]) == 50
+        assert sum(times[0.1]) == 1, "a small file does not vanish"
+        assert seen.total() == found.rows_per_epoch
+        assert len(found.plan(epoch)) == len(found.plan(0))
+        for rows in found.plan(epoch) if budget else ():
+            sizes = [len(found.examples[row]) for row in rows]
+            held = sum(sizes) if "padded" in budget else max(sizes) * len(sizes)
+            assert held <= budget["max_tokens"], "whoever was drawn"
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_which_rows_make_up_a_fraction_is_drawn_anew_each_epoch(strategy, budget):
+    found = batches(200, weights=[0.5] * 200, strategy=strategy, **budget)
+    drawn = [frozenset(counted(found, epoch)) for epoch in range(30)]
+    assert all(len(rows) == 100 for rows in drawn)
+    assert len(set(drawn)) == 30
+    often = Counter(row for rows in drawn for row in rows)
+    assert len(often) == 200, "none is left out for good"
+    assert max(often.values()) < 28, "nor always in"
+    again = batches(200, weights=[0.5] * 200, strategy=strategy, **budget)
+    assert again.plan(17) == found.plan(17), "a function of seed and epoch alone"
+    assert again.plan(3) == found.plan(3)
+    other = batches(200, weights=[0.5] * 200, strategy=strategy, seed=1, **budget)
+    assert frozenset(counted(other, 0)) != drawn[0]
+
+
+def test_weights_of_one_change_nothing():
+    assert counted(batches(50, weights=[1.0] * 50), 2) == Counter(range(50))
+
+
+# --- a budget of tokens
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("budget", "size"), [(64, 8), (300, 8), (300, 1000), (10, 8), (10_000, 8), (1, 8)])
+def test_no_batch_holds_more_tokens_than_allowed(strategy, budget, size, padded):
+    found = batches(150, strategy=strategy, max_tokens=budget, padded=padded, batch_size=size, accumulation=2)
+    long = 0
+    for epoch in range(4):
+        steps = epoch_rows(found, epoch)
+        assert len(steps) == found.steps_per_epoch
+        assert all(len(step) == 2 for step in steps[:-1])
+        flat = [rows for step in steps for rows in step]
+        assert sorted(row for rows in flat for row in rows) == list(range(150))
+        for rows in flat:
+            sizes = [len(found.examples[row]) for row in rows]
+            held = max(sizes) * len(sizes) if padded else sum(sizes)
+            assert len(rows) <= size
+            assert held <= budget or len(rows) == 1
+            long += held > budget
+        assert len(flat) == len(found.plan(0)), "the same number of batches, and so of steps, in every epoch"
+    assert (long > 0) == (budget < 60)
+
+
+def test_a_budget_fills_batches_and_mixes_their_order():
+    found = batches(400, max_tokens=240, padded=False, batch_size=1000, strategy="random")
+    sizes = [sum(len(found.examples[row]) for row in rows) for rows in found.plan(0)]
+    assert sum(sizes) / len(sizes) > 240 - 60, "no batch could have taken the row after it"
+    assert found.plan(0) != found.plan(1) != found.plan(2)
+    assert batches(400, max_tokens=240, padded=False, batch_size=1000, strategy="random").plan(
+        2
+    ) == found.plan(2)
+
+
+# --- padding
+
+
+@pytest.mark.parametrize(
+    "words", [{}, {"max_tokens": 100}, {"strategy": "random"}, {"weights": [0.5, 2.0] * 50}]
+)
+def test_the_share_of_padding_is_that_of_the_batches(words):
+    found = batches(100, **words)
+    made = [batch for i in range(found.steps_per_epoch) for batch in found.step(i)]
+    held = sum(batch.tokens + batch.padding for batch in made)
+    assert found.padding() == pytest.approx(sum(batch.padding for batch in made) / held)
+    assert batches(100, padded=False, **words).padding() == 0
+
+
 def test_chunks_and_pad():
     assert chunks([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
     assert chunks([], 2) == []

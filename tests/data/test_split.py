@@ -1,167 +1,407 @@
-"""No text on two sides; each label's share on every side; the place in the file does not matter."""
+"""No text, question or user on two sides; each label's share on every side; the place in the file does not matter."""
 
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from weitiao.core import registry
-from weitiao.core.contracts import Record
+from tests.conftest import write_csv, write_jsonl
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.recipe import Split
-from weitiao.data.check import normalised
-from weitiao.data.split import SPLITS, split
+from weitiao.core.recipe import Data, Split
+from weitiao.data.check import DEALT, SIDES, Checked, Marks, check
+from weitiao.data.ledger import Ledger
+from weitiao.data.rows import Rows
+from weitiao.data.shapes import CONVERSATION, LABELLED
+from weitiao.data.split import split
 
 
 def refused(code: str, *words: str):
     return pytest.raises(WeitiaoError, match=rf"(?s)^\[{code}\].*" + ".*".join(words))
 
 
-LABELS = registry.build("task", {"name": "text_classification"})
-CHAT = registry.build("task", {"name": "sft"})
+def marked(keys, *, group=None, label=None, side=None, by=None, time=None, near=None) -> Checked:
+    """Rows of which only the marks are known: all that the split looks at."""
+    rows = len(keys)
+    labels = list(dict.fromkeys(label)) if label is not None else [""]
+    marks = Marks(
+        key=np.array(keys, dtype=np.uint64),
+        group=np.array(keys if group is None else group, dtype=np.uint64),
+        stratum=np.array(
+            [labels.index(one) for one in label] if label is not None else [0] * rows, dtype=np.int32
+        ),
+        side=np.array([DEALT] * rows if side is None else side, dtype=np.int8),
+        source=np.zeros(rows, dtype=np.int16),
+        by=np.array([0] * rows if by is None else by, dtype=np.uint64),
+        time=np.array([0.0] * rows if time is None else time),
+        near=np.array(range(rows) if near is None else near),
+        strata=labels,
+    )
+    return Checked(Rows(), marks, LABELLED, Ledger(total=rows))
 
 
-def records(pairs) -> list[Record]:
-    return [Record("a.csv", i, {"text": t, "label": label}) for i, (t, label) in enumerate(pairs, start=2)]
+def prints(count: int, *, seed: int = 0) -> list[int]:
+    return random.Random(f"prints {seed}").sample(range(2**40, 2**62), count)
 
 
-def many(count: int, *, labels: int = 3, seed: int = 0) -> list[Record]:
-    rng = random.Random(seed)
-    return records([(f"text {i}", str(min(rng.randrange(10), labels - 1))) for i in range(count)])
+def dealt(checked: Checked, *, seed: int = 0, data: Data | None = None, **settings) -> dict[str, list[int]]:
+    sides = split(checked, data or Data(split=Split(**settings)), seed=seed)
+    return {name: rows.tolist() for name, rows in sides.items()}
 
 
-def texts(dealt) -> dict[str, list[str]]:
-    return {name: [record.values["text"] for record in rows] for name, rows in dealt.items()}
+def components(*likenesses) -> list[int]:
+    """For every row the first row it hangs together with: union-find, from scratch."""
+    rows = len(likenesses[0])
+    parent = list(range(rows))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            row = parent[row]
+        return row
+
+    for likeness in likenesses:
+        first: dict = {}
+        for row, value in enumerate(likeness):
+            if value is not None:
+                a, b = root(first.setdefault(value, row)), root(row)
+                parent[max(a, b)] = min(a, b)
+    return [root(row) for row in range(rows)]
+
+
+# --- every row on one side, and nothing on two
 
 
 def test_every_row_goes_to_exactly_one_side_in_file_order():
-    rows = many(400)
-    dealt = split(rows, LABELS, Split(), seed=0)
-    assert tuple(dealt) == SPLITS
-    assert sorted((r for side in dealt.values() for r in side), key=lambda r: r.line) == rows
-    for side in dealt.values():
-        assert [record.line for record in side] == sorted(record.line for record in side)
+    sides = dealt(marked(prints(400)))
+    assert tuple(sides) == SIDES
+    assert sorted(row for rows in sides.values() for row in rows) == list(range(400))
+    assert all(rows == sorted(rows) for rows in sides.values())
+
+
+@pytest.mark.parametrize("asked", [{}, {"stratify": False}, {"time": "t"}, {"folds": 3, "fold": 1}])
+def test_what_hangs_together_stays_together(asked):
+    """Over random likenesses of three kinds, in chains, against a union-find written here."""
+    refusals = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        count, spread = rng.randint(40, 80), rng.choice([20, 60, 200])
+        key = prints(count, seed=seed)
+        group = [key[i] if rng.random() < 0.6 else rng.randint(1, spread) for i in range(count)]
+        by = [rng.choice([0, 0, rng.randint(1, spread)]) for _ in range(count)]
+        near = list(range(count))
+        for _ in range(rng.randint(0, 10)):
+            a, b = rng.sample(range(count), 2)
+            near[max(a, b)] = near[min(a, b)]
+        checked = marked(key, group=group, by=by, near=near, time=[rng.random() for _ in key])
+        truth = components(group, near, [value or None for value in by])
+        sizes = Counter(truth)
+        largest = max(sizes.values())
+        try:
+            sides = dealt(checked, seed=seed, **asked)
+        except WeitiaoError:
+            refusals += 1
+            assert largest > count / 4, "nothing to deal when one chain holds nearly everything"
+            continue
+        assert sorted(row for rows in sides.values() for row in rows) == list(range(count))
+        seen: dict[int, str] = {}
+        for name, rows in sides.items():
+            for row in rows:
+                assert seen.setdefault(truth[row], name) == name
+        joined = [size for size in sizes.values() if size > 1]
+        assert checked.ledger.leaks == {"groups": len(joined), "rows_in_groups": sum(joined)}
+        assert 0 <= len(sides["test"]) - round(0.15 * count) < largest, "within one group of what was asked"
+        if "folds" not in asked:
+            assert 0 <= len(sides["validation"]) - round(0.15 * count) < largest
+    assert refusals < 30
+
+
+def test_a_row_of_nobody_belongs_to_nobody():
+    sides = dealt(marked(prints(200), by=[0] * 150 + [7] * 50))
+    assert all(sides.values())
+    assert len(sides["train"]) == 140
+
+
+def test_no_normalised_text_stands_on_two_sides(tmp_path):
+    """Tables in which most texts occur several times, in other case, width and spacing, read from a file."""
+    rng = random.Random(3)
+    forms = [str, str.upper, lambda t: f"  {t} ", lambda t: t.replace(" ", "\u3000"), str.title]
+    for seed in range(8):
+        label = {f"text no {i}": str(i % 3) for i in range(60)}
+        rows = [{"text": rng.choice(forms)(t), "label": label[t]} for t in rng.choices(list(label), k=250)]
+        data = Data(train=[str(write_csv(tmp_path / f"{seed}.csv", rows))], duplicates="keep")
+        checked = check(data, LABELLED)
+        assert len(checked.rows) == 250
+        sides = {
+            name: {" ".join(checked.rows[i].values["text"].lower().split()) for i in rows}
+            for name, rows in dealt(checked, seed=seed, data=data).items()
+        }
+        assert sum(map(len, sides.values())) == len(set().union(*sides.values()))
+        assert all(sides.values())
+
+
+def test_rows_that_ask_the_same_stay_together(tmp_path):
+    rows = [{"prompt": f"question {i % 40}", "completion": f"answer {i}"} for i in range(160)]
+    data = Data(train=[str(write_jsonl(tmp_path / "a.jsonl", rows))])
+    checked = check(data, CONVERSATION)
+    sides = dealt(checked, data=data).values()
+    asked = [{checked.rows[i].values["messages"][0]["content"] for i in rows} for rows in sides]
+    assert sum(map(len, asked)) == 40
+
+
+# --- shares
 
 
 @pytest.mark.parametrize(
-    ("validation", "test"), [(0.15, 0.15), (0.1, 0.3), (0.0, 0.2), (0.25, 0.0), (0.0, 0.0)]
+    ("validation", "test"), [(0.15, 0.15), (0.1, 0.3), (0.0, 0.2), (0.25, 0.0), (0.0, 0.0), (0.01, 0.01)]
 )
 def test_sizes_are_the_shares_asked_for(validation, test):
-    rows = records([(f"text {i}", str(i % 2)) for i in range(200)])
-    dealt = split(rows, LABELS, Split(validation=validation, test=test), seed=0)
-    sizes = {name: len(side) for name, side in dealt.items()}
-    assert sizes == {
+    sides = dealt(marked(prints(200), label=["0", "1"] * 100), validation=validation, test=test)
+    assert {name: len(rows) for name, rows in sides.items()} == {
         "validation": round(200 * validation),
         "test": round(200 * test),
         "train": 200 - round(200 * validation) - round(200 * test),
     }
 
 
+def many(count: int, *, labels: int) -> list[str]:
+    rng = random.Random(0)
+    return [str(min(rng.randrange(10), labels - 1)) for _ in range(count)]
+
+
 def test_each_label_keeps_its_share_on_every_side():
-    rows = many(1000, labels=4)
-    everywhere = Counter(r.values["label"] for r in rows)
+    label = many(1000, labels=4)
+    everywhere = Counter(label)
     for seed in range(5):
-        dealt = split(rows, LABELS, Split(), seed=seed)
+        sides = dealt(marked(prints(1000), label=label), seed=seed)
         for name, share in (("test", 0.15), ("validation", 0.15), ("train", 0.7)):
-            counts = Counter(record.values["label"] for record in dealt[name])
-            for label, count in everywhere.items():
-                assert abs(counts[label] - share * count) <= 1, (name, label)
+            counts = Counter(label[row] for row in sides[name])
+            for one, count in everywhere.items():
+                assert abs(counts[one] - share * count) <= 1.5, (name, one)
 
 
 def test_without_stratifying_shares_are_left_to_chance():
-    rows = many(1000, labels=4)
-    everywhere = Counter(r.values["label"] for r in rows)
+    label = many(1000, labels=4)
+    everywhere = Counter(label)
     off = 0
     for seed in range(5):
-        counts = Counter(
-            record.values["label"] for record in split(rows, LABELS, Split(stratify=False), seed=seed)["test"]
-        )
+        sides = dealt(marked(prints(1000), label=label), seed=seed, stratify=False)
+        counts = Counter(label[row] for row in sides["test"])
         assert sum(counts.values()) == 150
-        off += any(abs(counts[label] - 0.15 * count) > 1 for label, count in everywhere.items())
+        off += any(abs(counts[one] - 0.15 * count) > 1.5 for one, count in everywhere.items())
     assert off
 
 
-def test_no_normalised_text_stands_on_two_sides():
-    """Random tables in which most texts occur several times, in other case, width and spacing."""
-    rng = random.Random(3)
-    forms = [str, str.upper, lambda t: f"  {t} ", lambda t: t.replace(" ", "\u3000"), str.title]
-    for seed in range(25):
-        label = {f"text no {i}": str(i % 3) for i in range(60)}
-        pairs = [(rng.choice(forms)(text), label[text]) for text in rng.choices(list(label), k=250)]
-        dealt = split(records(pairs), LABELS, Split(), seed=seed)
-        sides = [{normalised(text) for text in side} for side in texts(dealt).values()]
-        assert sum(map(len, sides)) == len(set().union(*sides))
-        assert all(sides)
+@pytest.mark.parametrize("each", [2, 3, 4, 5, 10])
+def test_many_labels_of_few_rows_still_give_every_side_its_share(each):
+    """Rounding label by label would leave the test side empty, or twice as large as asked for."""
+    label = [f"label {i % 100}" for i in range(100 * each)]
+    for seed in range(3):
+        sides = dealt(marked(prints(100 * each), label=label), seed=seed)
+        for name, share in (("test", 0.15), ("validation", 0.15), ("train", 0.7)):
+            assert abs(len(sides[name]) - share * 100 * each) <= 1.5, (name, len(sides[name]))
+        assert {label[row] for row in sides["train"]} == set(label)
 
 
-def test_rows_that_ask_the_same_stay_together():
-    asked = [f"question {i % 40}" for i in range(160)]
-    rows = [
-        Record(
-            "a", i, {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": f"a {i}"}]}
-        )
-        for i, q in enumerate(asked, start=1)
-    ]
-    dealt = split(rows, CHAT, Split(), seed=0)
-    sides = [{r.values["messages"][0]["content"] for r in side} for side in dealt.values()]
-    assert sum(map(len, sides)) == 40
+def test_a_label_of_one_row_is_trained_on():
+    for common in ("a common one", "the common one"):  # before and after the rare ones by name
+        label = [common] * 100 + [f"rare {i}" for i in range(30)]
+        sides = dealt(marked(prints(130), label=label))
+        assert set(range(100, 130)) <= set(sides["train"])
+        assert abs(len(sides["test"]) - 0.15 * 100) <= 1.5, "nor do the common ones make up for it"
+
+
+def test_very_many_labels_cost_no_more_than_their_rows():
+    def cost(labels: int) -> float:
+        checked = marked(prints(12_000), label=[f"label {i % labels}" for i in range(12_000)])
+        start = time.process_time()
+        dealt(checked)
+        return time.process_time() - start
+
+    # Looking through all rows for each label would be six thousand passes.
+    assert min(cost(6000) for _ in range(2)) < 20 * min(cost(2) for _ in range(2))
+
+
+# --- chance
 
 
 def test_where_a_row_goes_does_not_hang_on_its_place():
-    rows = many(300)
-    shuffled = rows[:]
-    random.Random(1).shuffle(shuffled)
-    one, other = split(rows, LABELS, Split(), seed=5), split(shuffled, LABELS, Split(), seed=5)
-    assert {name: set(side) for name, side in texts(one).items()} == {
-        name: set(side) for name, side in texts(other).items()
+    rng = random.Random(1)
+    keys = prints(300)
+    marks = {
+        "group": [key if rng.random() < 0.7 else rng.randint(1, 40) for key in keys],
+        "by": [rng.choice([0, rng.randint(1, 90)]) for _ in keys],
+        "label": [rng.choice("abc") for _ in keys],
+        "time": [float(rng.randint(0, 50)) for _ in keys],
     }
+    near = [i if rng.random() < 0.8 else rng.choice(range(300)) for i in range(300)]
+    for asked in ({}, {"stratify": False}, {"time": "t"}, {"folds": 4, "fold": 2}):
+        seen = set()
+        for trial in range(4):
+            order = list(range(300))
+            random.Random(trial).shuffle(order)
+            shuffled = {name: [values[i] for i in order] for name, values in marks.items()}
+            checked = marked([keys[i] for i in order], near=[near[i] for i in order], **shuffled)
+            sides = dealt(checked, seed=5, **asked)
+            seen.add(tuple(frozenset(keys[order[i]] for i in sides[name]) for name in SIDES))
+        assert len(seen) == 1, asked
 
 
 def test_few_rows_change_sides_when_rows_are_added():
-    before = split(many(1000), LABELS, Split(), seed=5)
-    after = split(many(1010), LABELS, Split(), seed=5)
-    side = {text: name for name, side in texts(after).items() for text in side}
-    moved = sum(side[text] != name for name, texts_ in texts(before).items() for text in texts_)
-    assert moved < 40
+    keys = prints(1010)
+    before, after = dealt(marked(keys[:1000])), dealt(marked(keys))
+    side = {row: name for name, rows in after.items() for row in rows}
+    assert sum(side[row] != name for name, rows in before.items() for row in rows) < 40
 
 
 def test_the_seed_deals_anew_and_one_seed_always_alike():
-    rows = many(300)
-    assert split(rows, LABELS, Split(), seed=1) == split(rows, LABELS, Split(), seed=1)
-    one, other = (set(texts(split(rows, LABELS, Split(), seed=seed))["test"]) for seed in (1, 2))
-    assert len(one & other) < len(one) / 2
+    checked = marked(prints(300))
+    assert dealt(checked, seed=1) == dealt(checked, seed=1)
+    tests = [set(dealt(checked, seed=seed)["test"]) for seed in range(4)]
+    for i in range(4):
+        for j in range(i):
+            assert len(tests[i] & tests[j]) < 45 / 2
+
+
+# --- time
+
+
+def test_what_is_trained_on_came_before_what_judges():
+    rng = random.Random(4)
+    for seed in range(10):
+        times = [float(rng.randint(0, 200)) for _ in range(150)]
+        sides = dealt(marked(prints(150, seed=seed), time=times), time="day", seed=seed)
+        latest, earliest = (
+            {n: pick(times[i] for i in rows) for n, rows in sides.items()} for pick in (max, min)
+        )
+        assert latest["train"] <= earliest["validation"]
+        assert latest["validation"] <= earliest["test"]
+        assert [len(sides[name]) for name in ("test", "validation")] == [22, 22]
+
+
+def test_a_group_goes_by_its_latest_row():
+    """So no training row is later than the latest row of any group that judges."""
+    rng = random.Random(4)
+    for seed in range(10):
+        times = [float(rng.randint(0, 500)) for _ in range(150)]
+        by = [rng.randint(1, 40) for _ in times]
+        sides = dealt(marked(prints(150, seed=seed), time=times, by=by), time="day", group_by="user")
+        last = {user: max(t for t, u in zip(times, by, strict=True) if u == user) for user in by}
+        judged = [last[by[i]] for name in ("validation", "test") for i in sides[name]]
+        assert max(times[i] for i in sides["train"]) <= min(judged)
+
+
+# --- folds
+
+
+def test_folds_share_out_the_rows_that_are_not_test_rows():
+    label = many(203, labels=3)
+    for seed, folds in ((0, 2), (1, 5), (2, 7)):
+        checked = marked(prints(203, seed=seed), label=label)
+        found = [dealt(checked, seed=seed, folds=folds, fold=fold) for fold in range(folds)]
+        assert len({tuple(sides["test"]) for sides in found}) == 1, "whatever the fold"
+        assert len(found[0]["test"]) == pytest.approx(30, abs=2)
+        validated = sorted(row for sides in found for row in sides["validation"])
+        assert validated == sorted(set(range(203)) - set(found[0]["test"]))
+        for sides in found:
+            assert sorted(row for rows in sides.values() for row in rows) == list(range(203))
+            assert len(sides["validation"]) == pytest.approx(173 / folds, abs=4)
+
+
+def test_folds_keep_groups_whole():
+    by = [i % 30 + 1 for i in range(150)]
+    checked = marked(prints(150), by=by)
+    for fold in range(3):
+        sides = dealt(checked, folds=3, fold=fold)
+        users = [{by[i] for i in rows} for rows in sides.values()]
+        assert sum(map(len, users)) == 30
+
+
+def test_folds_of_labels_with_few_rows_are_of_like_size():
+    """Each label alone would give its only row to the first fold."""
+    label = [f"label {i % 60}" for i in range(240)]
+    checked = marked(prints(240), label=label)
+    sizes = [len(dealt(checked, folds=6, fold=fold, test=0.25)["validation"]) for fold in range(6)]
+    assert sum(sizes) == 180
+    assert max(sizes) - min(sizes) <= 6
+
+
+# --- given sides
+
+
+def test_a_column_decides_for_every_row():
+    side = [random.Random(i).randrange(3) for i in range(60)]
+    sides = dealt(marked(prints(60), side=side), column="part")
+    assert sides == {name: [i for i in range(60) if side[i] == n] for n, name in enumerate(SIDES)}
+
+
+def test_a_column_may_leave_sides_out_but_not_training():
+    sides = dealt(marked(prints(3), side=[0, 0, 0]), column="part")
+    assert [len(rows) for rows in sides.values()] == [3, 0, 0]
+    with refused("too_few_rows", "none would be left for train"):
+        dealt(marked(prints(3), side=[1, 2, 2]), column="part")
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [
+        ({"test": ["t"]}, [85, 15, 20]),
+        ({"validation": ["v"]}, [85, 20, 15]),
+        ({"validation": ["v"], "test": ["t"]}, [100, 20, 20]),
+    ],
+)
+def test_given_files_stay_and_only_the_other_sides_are_dealt(given, sizes):
+    number = {"validation": 1, "test": 2}
+    side = [DEALT] * 100 + [number[name] for name in given for _ in range(20)]
+    checked = marked(prints(len(side)), side=side)
+    sides = dealt(checked, data=Data(**given))
+    assert [len(rows) for rows in sides.values()] == sizes
+    for row, known in enumerate(side):
+        assert known == DEALT or row in sides[SIDES[known]]
+
+
+def test_given_validation_rows_leave_no_folds_to_deal():
+    side = [DEALT] * 100 + [1] * 20
+    sides = dealt(marked(prints(120), side=side), data=Data(validation=["v"], split=Split(folds=5)))
+    assert [len(rows) for rows in sides.values()] == [85, 20, 15]
+
+
+# --- too little
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 3])
 def test_too_few_rows_are_refused_with_what_would_do(rows):
     with refused("too_few_rows", f"{rows} rows", "none would be left for", r"at least", "data.split"):
-        split(records([(f"t {i}", str(i % 2)) for i in range(rows)]), LABELS, Split(), seed=0)
+        dealt(marked(prints(rows), label=[str(i % 2) for i in range(rows)]))
 
 
-def test_what_is_said_to_be_enough_is_enough():
-    for share in (0.05, 0.1, 0.15, 0.3):
-        settings = Split(validation=share, test=share)
-        with pytest.raises(WeitiaoError) as caught:
-            split(records([("a", "0"), ("b", "1")]), LABELS, settings, seed=0)
-        enough = caught.value.values["needed"]
-        split(records([(f"t {i}", str(i % 2)) for i in range(enough)]), LABELS, settings, seed=0)
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.15, 0.3])
+def test_what_is_said_to_be_enough_is_enough(share):
+    with pytest.raises(WeitiaoError) as caught:
+        dealt(marked(prints(2), label=["0", "1"]), validation=share, test=share)
+    enough = caught.value.values["needed"]
+    for seed in range(20):
+        checked = marked(prints(enough, seed=seed), label=[str(i % 2) for i in range(enough)])
+        dealt(checked, validation=share, test=share, seed=seed)
 
 
 def test_sides_that_nobody_asked_for_may_be_empty():
-    dealt = split(records([("a", "0"), ("b", "1")]), LABELS, Split(validation=0, test=0), seed=0)
-    assert [len(dealt[name]) for name in SPLITS] == [2, 0, 0]
+    sides = dealt(marked(prints(2), label=["0", "1"]), validation=0, test=0)
+    assert [len(sides[name]) for name in SIDES] == [2, 0, 0]
 
 
 def test_a_label_without_training_rows_is_refused():
-    rows = records([(f"t {i}", "common") for i in range(40)] + [("odd", "rare")])
+    label = ["common"] * 40 + ["rare"]
     refusals = 0
     for seed in range(40):
         try:
-            dealt = split(rows, LABELS, Split(validation=0.3, test=0.3, stratify=False), seed=seed)
+            sides = dealt(
+                marked(prints(41), label=label), seed=seed, validation=0.3, test=0.3, stratify=False
+            )
         except WeitiaoError as error:
             refusals += '"rare" would have no training row' in str(error)
         else:
-            assert "odd" in texts(dealt)["train"]
+            assert 40 in sides["train"]
     assert 10 < refusals < 36

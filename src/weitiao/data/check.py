@@ -8,11 +8,12 @@ In memory stay some thirty bytes a row; the rows themselves lie on disk (`data.r
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Record, Shape
@@ -40,6 +41,7 @@ SIDE_NAMES = {
     "验证": "validation",
     "测试": "test",
 }
+LIKE = 4  # rows of one print that a row is compared with; a fifth text under it will not be met
 DEALT = -1  # a row whose side is for `split` to decide
 
 
@@ -56,7 +58,7 @@ class Marks:
     side: np.ndarray
     """Place in `SIDES` of a side that was given, or DEALT."""
     source: np.ndarray
-    """Which file of `data.train` (0 for the others')."""
+    """Which name of `data.train` (0 for the others')."""
     by: np.ndarray
     """Equal for rows of one value of `split.group_by` (uint64), 0 where there is none."""
     time: np.ndarray
@@ -100,13 +102,25 @@ def check(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
 
 
 def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
-    """Read, convert and compare; rows that cannot be used are only noted in the ledger."""
+    """Read, convert and compare; rows that cannot be used are only noted in the ledger.
+
+    Raises:
+        WeitiaoError: what `read` and `recognise` raise; `wrong_value` when a file is named twice.
+    """
     given = {"train": data.train, "validation": data.validation, "test": data.test}
     taker = _Taker(data, shape)
+    named: dict[str, str] = {}
     for side, names in given.items():
-        for number, source in enumerate(read(names, encoding=data.encoding, seed=seed, format=data.format)):
-            own = side == "train"
-            taker.take(source, side=None if own else side, number=number if own else 0)
+        for number, name in enumerate(names):
+            # Name by name: one of them may stand for several files, and has one of `data.weights`.
+            for source in read([name], encoding=data.encoding, seed=seed, format=data.format):
+                if source.path in named:
+                    # Its rows would have one place twice in the ledger, and no side of their own.
+                    why = f"{source.path} is in data.{named[source.path]} already; data.weights repeats rows"
+                    raise fault("wrong_value", key=f"data.{side}", value=names, why=why)
+                named[source.path] = side
+                own = side == "train"
+                taker.take(source, side=None if own else side, number=number if own else 0)
     rows, marks, ledger = taker.rows, taker.marks(), taker.ledger
     if not ledger.total:
         raise fault("empty_file", path=", ".join(data.train), why="no rows are left")
@@ -123,6 +137,7 @@ class _Taker:
         self.data, self.shape = data, shape
         self.rows, self.ledger = Rows(), Ledger()
         self.strata: dict[str, int] = {}
+        self.dated: bool | None = None
         self.columns: dict[str, array[Any]] = {
             "key": array("Q"),
             "group": array("Q"),
@@ -148,7 +163,7 @@ class _Taker:
             if isinstance(item, BadRow):
                 self._reject(item, item.reason, raw=item.raw)
                 continue
-            convert = convert or self._converter(source)
+            convert = convert or self._converter(source, side)
             repairs: list[str] = []
             try:
                 record = convert(item, repairs)
@@ -165,12 +180,14 @@ class _Taker:
         self.ledger.files.append({**source.facts(), "rows": count})
         self.ledger.total += count
 
-    def _converter(self, source: Source) -> Callable[[Record, list[str]], Record]:
+    def _converter(self, source: Source, side: str | None) -> Callable[[Record, list[str]], Record]:
         data, shape = self.data, self.shape
         name = formats.recognise(
             source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
         )
-        for column in (data.split.group_by, data.split.time, data.split.column):
+        # A file whose side is given is not dealt; only who its rows belong to still matters.
+        deals = (data.split.time, data.split.column) if side is None else ()
+        for column in (data.split.group_by, *deals):
             if column is not None and column not in source.columns:
                 hint, found = formats.hint(column, source.columns), ", ".join(source.columns)
                 raise fault("missing_column", path=source.path, column=column, found=found, hint=hint)
@@ -196,8 +213,17 @@ class _Taker:
         return {
             "side": SIDES.index(side) if side else _side(values, split.column),
             "by": digest(str(by)) if by not in (None, "") else 0,
-            "time": _time(values, split.time) if split.time else 0.0,
+            "time": self._time(values, split.time) if split.time and side is None else 0.0,
         }
+
+    def _time(self, values: Mapping[str, Any], column: str) -> float:
+        dated, time = _time(values, column)
+        self.dated = dated if self.dated is None else self.dated
+        if dated != self.dated:  # 2026 beside 2026-05-01 would count as half an hour past 1970
+            kinds = ("a number", "a date")
+            why = f'`{column}` is "{values[column]}", {kinds[dated]} where earlier rows have {kinds[self.dated]}'
+            raise formats.Unusable(why)
+        return time
 
     def _add(self, record: Record, number: int, where: Mapping[str, Any]) -> None:
         shape, values, columns = self.shape, record.values, self.columns
@@ -236,18 +262,22 @@ def _side(values: Mapping[str, Any], column: str | None) -> int:
     return SIDES.index(word)
 
 
-def _time(values: Mapping[str, Any], column: str) -> float:
+def _time(values: Mapping[str, Any], column: str) -> tuple[bool, float]:
+    """Whether it is a date, and its seconds; or the number."""
     value = values.get(column)
     try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        pass
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if math.isfinite(number):
+        return False, number
     try:
-        return datetime.fromisoformat(str(value).strip().replace("/", "-")).timestamp()
+        date = datetime.fromisoformat(str(value).strip().replace("/", "-"))
     except ValueError:
-        raise formats.Unusable(
-            f'`{column}` is "{value}", neither a number nor a date such as 2026-05-01'
-        ) from None
+        why = f'`{column}` is "{value}", neither a number nor a date such as 2026-05-01'
+        raise formats.Unusable(why) from None
+    # Without a zone of its own it is read as UTC: the machine's would deal the rows otherwise elsewhere.
+    return True, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def _near(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
@@ -267,8 +297,10 @@ def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data
     gone = np.zeros(len(rows), dtype=bool)
     for members in repeated(marks.key):
         if len(set(marks.stratum[members].tolist())) > 1:
+            first = members[0]
+            odd = next(row for row in members if marks.stratum[row] != marks.stratum[first])
             for row in members:
-                other = next(o for o in members if marks.stratum[o] != marks.stratum[row])
+                other = odd if marks.stratum[row] == marks.stratum[first] else first
                 here, there = (marks.strata[marks.stratum[i]] for i in (row, other))
                 why = f'the same text is labelled "{here}" here and "{there}" in {rows[int(other)].place}'
                 record = rows[int(row)]
@@ -278,8 +310,17 @@ def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data
     _leave_out(
         rows, marks, marks.key, gone, ledger, word="of", all_of_them=data.duplicates == "drop", said=shape.key
     )
-    if data.near_duplicates != "keep":
-        drop = data.near_duplicates == "drop"
+    # What `split` keeps on one side must not stand on two because sides were given.
+    given = bool((marks.side != DEALT).any())
+    if given:
+        _leave_out(rows, marks, marks.group, gone, ledger, word="asks the same as", all_of_them=False)
+    if given and marks.by.any():
+        alone = np.arange(len(rows), dtype=np.uint64)  # a row without a value of its own belongs to nobody
+        by = np.where(marks.by == 0, alone, marks.by)
+        word = f"has the `{data.split.group_by}` of"
+        _leave_out(rows, marks, by, gone, ledger, word=word, all_of_them=False, status="dropped")
+    drop = data.near_duplicates == "drop"
+    if drop or (given and data.near_duplicates == "group"):
         _leave_out(rows, marks, marks.near, gone, ledger, word="nearly of", all_of_them=drop)
     return np.flatnonzero(~gone)
 
@@ -294,6 +335,7 @@ def _leave_out(
     word: str,
     all_of_them: bool,
     said: Callable[[Mapping[str, Any]], str] | None = None,
+    status: str = "duplicate",
 ) -> None:
     """Mark rows that repeat another.  Where sides are given, the copy on the judging side stays; a copy on another
     side goes in any case, since nothing that is tested may be trained on.
@@ -303,7 +345,7 @@ def _leave_out(
         # Test before validation before training, and in the order of the files.
         members.sort(key=lambda row: (-int(marks.side[row]), row))
         for place, row in enumerate(members[1:], start=1):
-            first = members[0] if said is None else _same(rows, members[:place], row, said)
+            first = members[0] if said is None else _same(rows, members[: min(place, LIKE)], row, said)
             if first is None or not (all_of_them or marks.side[row] != marks.side[first]):
                 continue
             gone[row] = True
@@ -312,7 +354,7 @@ def _leave_out(
             if marks.side[row] != marks.side[first]:
                 where += f", a {SIDES[marks.side[first]]} row"
                 ledger.leaks["removed"] = ledger.leaks.get("removed", 0) + 1
-            ledger.note(record, "duplicate", f"{word} {where}")
+            ledger.note(record, status, f"{word} {where}")
 
 
 def _same(
@@ -321,7 +363,7 @@ def _same(
     """The first of the earlier rows that says the same; 64 equal bits are a strong hint and no proof."""
     mine = normalised(said(rows[int(row)].values))
     # Nearly always the first one; a collision of prints would cost a row otherwise.
-    return next((other for other in earlier[:4] if normalised(said(rows[int(other)].values)) == mine), None)
+    return next((other for other in earlier if normalised(said(rows[int(other)].values)) == mine), None)
 
 
 def _renumbered(marks: Marks, kept: np.ndarray) -> Marks:

@@ -95,7 +95,8 @@ class Encoder:
         bad = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
         with _Writer(folder) as writer:
             examples = self.task.encode(rows, self.processor, limit=self.limit)
-            for row, example in enumerate(examples):
+            # Strictly: a task that gave fewer examples than rows would lose rows without a word.
+            for row, example in zip(range(len(rows)), examples, strict=True):
                 lost = example.tokens_lost
                 length = len(example) + lost
                 if example.refused:
@@ -280,14 +281,20 @@ class _Writer:
         for file in self._files.values():
             file.flush()
         prints = {file.name: _sha256(file) for file in sorted(self._folder.glob("*.bin"))}
-        meta = {
+        meta: dict[str, Any] = {
             "inputs": self._inputs or [],
             "width": self._width,
             "arrays": self._codes,
             "notes": notes,
             "sha256": prints,
         }
+        meta["self"] = _meta_print(meta)
         (self._folder / META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+
+
+def _meta_print(meta: Mapping[str, Any]) -> str:
+    others = {name: value for name, value in meta.items() if name != "self"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def _listed(target: Any) -> list[Any]:
@@ -303,8 +310,10 @@ def _sound(folder: Path) -> bool:
     """Is everything there as it was written?  A cache that lies is worse than none."""
     try:
         meta: Mapping[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
+        if meta["self"] != _meta_print(meta):
+            return False
         return all(_sha256(folder / name) == print for name, print in meta["sha256"].items())
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 

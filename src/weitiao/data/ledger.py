@@ -1,6 +1,6 @@
 """The ledger: every row that came in ends as exactly one of seven things, and the counts add up.
 
-ledger.note(file, line, "truncated", "12 tokens lost")  ->  ledger.counts()  ->  {"kept": 998, "truncated": 1, ...}
+ledger.note(record, "truncated", "12 tokens lost")  ->  ledger.counts()  ->  {"kept": 998, "truncated": 1, ...}
 """
 
 from __future__ import annotations
@@ -96,7 +96,11 @@ class Ledger:
         return [row for row in self.rows if row["status"] in LOST]
 
     def quarantine(self) -> list[dict[str, Any]]:
-        """The rows set aside, as they came, with the reason: to be mended and brought back."""
+        """The rows set aside with the reason, to be mended and brought back.
+
+        A row that could not be converted is as it came; one that was refused later, as it contradicts another or
+        does not fit the chat template, is in the columns of its shape.
+        """
         return [
             {**self._line(where), "row": self._raw[where]} for where in self._placed() if where in self._raw
         ]
@@ -111,7 +115,8 @@ class Ledger:
         lost = self.lost()
         if lost and len(lost) == self.total:
             raise fault("bad_rows", count=len(lost), total=self.total, rows=named_rows(lost))
-        if len(lost) > fraction * self.total:
+        # As a quotient, like the share that is offered: 0.29 * 100 is a little less than 29.
+        if lost and len(lost) / self.total > fraction:
             accepts = math.ceil(1e4 * len(lost) / self.total) / 1e4
             raise fault(
                 "lost_rows",

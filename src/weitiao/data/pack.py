@@ -42,18 +42,18 @@ class Batches:
     @cached_property
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one pass; the last one may hold fewer micro-batches."""
-        micro = len(self.plan(0)) if self.max_tokens else math.ceil(self.rows_per_epoch / self.batch_size)
+        micro = len(self._budgeted) if self.max_tokens else math.ceil(self.rows_per_epoch / self.batch_size)
         return math.ceil(micro / self.accumulation)
 
     @cached_property
     def rows_per_epoch(self) -> int:
         """Rows in one pass, repeats counted."""
-        return len(self._drawn(0))
+        return len(self._seats[1])
 
     def padding(self) -> float:
         """Share of the first epoch's positions that hold nothing."""
         lengths = self._lengths
-        held = sum(self._size(rows) for rows in self.plan(0))
+        held = sum(self._size(lengths[rows]) for rows in self.plan(0))
         return 1 - sum(int(lengths[rows].sum()) for rows in self.plan(0)) / held
 
     def plan(self, epoch: int) -> list[list[int]]:
@@ -65,60 +65,87 @@ class Batches:
     def _plan(self, epoch: int) -> list[list[int]]:
         import numpy as np
 
-        if self.max_tokens and epoch:
-            # How many batches a budget makes depends on who meets whom; put together once, their number is the
-            # same in every epoch, and only their order changes.
-            batches = self._plan(0) if self._planned[0] else self._planned[1]
-            rng = np.random.default_rng([self.seed, epoch])
-            return [batches[i] for i in rng.permutation(len(batches))]
         rng = np.random.default_rng([self.seed, epoch])
-        order = self._drawn(epoch)[rng.permutation(self.rows_per_epoch)]
+        drawn = self._drawn(epoch)
+        if self.max_tokens:
+            return [drawn[self._budgeted[i]].tolist() for i in rng.permutation(len(self._budgeted))]
+        order = drawn[rng.permutation(len(drawn))].tolist()
         if self.strategy == "random":
-            return self._cut(order.tolist())
-        lengths = self._lengths
-        batches = []
-        for pool in chunks(order.tolist(), self.batch_size * POOL):
-            pool.sort(key=lengths.__getitem__)
-            batches += self._cut(pool)
+            return chunks(order, self.batch_size)
+        batches = [
+            part for pool in self._pools(order, self._lengths) for part in chunks(pool, self.batch_size)
+        ]
         # The short batch of the last pool stays last, so that every other step is full.
-        short = [batches.pop()] if len(batches[-1]) < self.batch_size and not self.max_tokens else []
+        short = [batches.pop()] if len(batches[-1]) < self.batch_size else []
         return [batches[i] for i in rng.permutation(len(batches))] + short
 
-    def _cut(self, rows: list[int]) -> list[list[int]]:
-        if not self.max_tokens:
-            return chunks(rows, self.batch_size)
+    def _pools(self, order: list[int], lengths: np.ndarray) -> Iterator[list[int]]:
+        for pool in chunks(order, self.batch_size * POOL):
+            yield sorted(pool, key=lengths.__getitem__)
+
+    @cached_property
+    def _budgeted(self) -> list[list[int]]:
+        """Seats of every micro-batch of at most `max_tokens`.
+
+        How many batches a budget makes depends on who meets whom; put together once, for the longest row that may
+        take each seat, their number is the same in every epoch, and only their order and the rows drawn change.
+        """
+        import numpy as np
+
+        candidates, starts, sizes = self._seats
+        lengths = self._lengths[candidates[starts + sizes - 1]]
+        order = np.random.default_rng(self.seed).permutation(len(starts)).tolist()
+        pools = [order] if self.strategy == "random" else self._pools(order, lengths)
         batches: list[list[int]] = []
-        for row in rows:
-            fits = batches and len(batches[-1]) < self.batch_size
-            if fits and self._size([*batches[-1], row]) <= self.max_tokens:
-                batches[-1].append(row)
-            else:
-                batches.append([row])
+        for pool in pools:
+            for seat in pool:
+                fits = batches and len(batches[-1]) < self.batch_size
+                if fits and self._size(lengths[[*batches[-1], seat]]) <= (self.max_tokens or 0):
+                    batches[-1].append(seat)
+                else:
+                    batches.append([seat])
         return batches
 
-    def _size(self, rows: list[int]) -> int:
-        lengths = self._lengths[rows]
-        return int(lengths.max()) * len(rows) if self.padded else int(lengths.sum())
+    def _size(self, lengths: np.ndarray) -> int:
+        return int(lengths.max()) * len(lengths) if self.padded else int(lengths.sum())
 
     @cached_property
     def _lengths(self) -> np.ndarray:
         return lengths(self.examples)
 
-    def _drawn(self, epoch: int) -> np.ndarray:
-        """The rows of an epoch: each as often as the whole part of its weight, and a draw for what is left."""
+    @cached_property
+    def _seats(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The places of an epoch: rows that may take them, where those of each seat begin, and how many they are.
+
+        A row has a seat of its own for the whole part of its weight.  For what is left, rows of like length share
+        seats, so that one that is drawn may stand where another stood; there is one seat at least.
+        """
         import numpy as np
 
         rows = np.arange(len(self.examples))
         if self.weights is None:
-            return rows
+            return rows, rows, np.ones_like(rows)
         weights = np.asarray(self.weights, dtype=float)
-        rng = np.random.default_rng([self.seed, epoch, 1])
-        parts = []
+        parts: list[np.ndarray] = []
+        shares: list[np.ndarray] = []
         for weight in np.unique(weights):
             members = rows[weights == weight]
-            parts += [np.repeat(members, int(weight))]
-            parts += [rng.permutation(members)[: round((weight % 1) * len(members))]]
-        return np.sort(np.concatenate(parts))
+            parts.append(np.repeat(members, int(weight)))
+            shares.append(np.ones_like(parts[-1]))
+            if weight % 1:
+                shared = max(1, round((weight % 1) * len(members)))
+                each, more = divmod(len(members), shared)
+                parts.append(members[np.argsort(self._lengths[members], kind="stable")])
+                shares.append(each + (np.arange(shared) < more))
+        sizes = np.concatenate(shares)
+        return np.concatenate(parts), np.cumsum(sizes) - sizes, sizes
+
+    def _drawn(self, epoch: int) -> np.ndarray:
+        """Who takes each seat in an epoch."""
+        import numpy as np
+
+        candidates, starts, sizes = self._seats
+        return candidates[starts + np.random.default_rng([self.seed, epoch, 1]).integers(sizes)]
 
     def step(self, index: int) -> list[Batch]:
         """The micro-batches of optimiser step `index`, counted from 0 over all epochs."""

@@ -14,6 +14,9 @@ from typing import Any, ClassVar, Literal
 
 from weitiao.core.contracts import Shape
 
+# Between the parts of a key; white space alone would not tell ("a b", "c") from ("a", "b c") once it is normalised.
+BETWEEN = "\n\0\n"
+
 
 def _text_fault(values: Mapping[str, Any], column: str) -> str:
     value = values.get(column)
@@ -36,12 +39,19 @@ def _turns_texts(turns: Sequence[Mapping[str, Any]], *, column: str) -> dict[str
 
 def _turns_key(turns: Sequence[Mapping[str, Any]]) -> str:
     called = [f" {json.dumps(turn['tool_calls'])}" if turn.get("tool_calls") else "" for turn in turns]
-    return "\n".join(f"{t['role']}: {t.get('content') or ''}{c}" for t, c in zip(turns, called, strict=True))
+    return BETWEEN.join(
+        f"{t['role']}: {t.get('content') or ''}{c}" for t, c in zip(turns, called, strict=True)
+    )
+
+
+def _answer_fault(turns: Sequence[Mapping[str, Any]], *, column: str) -> str:
+    return "" if turns[-1]["role"] == "assistant" else f"`{column}` does not end with an answer"
 
 
 def first_question(turns: Sequence[Mapping[str, Any]]) -> str:
     """What the user asks first; all turns when the user asks nothing."""
-    return next((turn["content"] for turn in turns if turn["role"] == "user"), _turns_key(turns))
+    asked = (turn["content"] for turn in turns if turn["role"] == "user" and turn["content"])
+    return next(asked, _turns_key(turns))
 
 
 @dataclass(frozen=True)
@@ -71,12 +81,12 @@ class Labelled(Shape):
 
     def key(self, values: Mapping[str, Any]) -> str:
         """The text, or both; with the number, since one text may be measured twice."""
-        number = f"\n{values['label']}" if self.label == "number" else ""
+        number = f"{BETWEEN}{values['label']}" if self.label == "number" else ""
         return self.group(values) + number
 
     def group(self, values: Mapping[str, Any]) -> str:
         """The text, or both."""
-        return "\n".join(self.texts(values).values())
+        return BETWEEN.join(self.texts(values).values())
 
     def stratum(self, values: Mapping[str, Any]) -> str:
         """The label; several as one word, a number as none."""
@@ -155,18 +165,20 @@ class Preference(Shape):
     formats: ClassVar[tuple[str, ...]] = ("preference",)
 
     def faults(self, values: Mapping[str, Any]) -> str:
-        """No turn may be empty, and the two answers must differ."""
+        """No turn may be empty, both must end with an answer, and the two must differ."""
         for column in ("prompt", "chosen", "rejected"):
             if not values[column]:
                 return f"`{column}` holds no turn"
             if found := _turns_fault(values[column], column=column):
+                return found
+            if column != "prompt" and (found := _answer_fault(values[column], column=column)):
                 return found
         same = _turns_key(values["chosen"]) == _turns_key(values["rejected"])
         return "chosen and rejected are the same" if same else ""
 
     def key(self, values: Mapping[str, Any]) -> str:
         """All three."""
-        return "\n".join(_turns_key(values[column]) for column in ("prompt", "chosen", "rejected"))
+        return BETWEEN.join(_turns_key(values[column]) for column in ("prompt", "chosen", "rejected"))
 
     def group(self, values: Mapping[str, Any]) -> str:
         """What is asked first."""
@@ -193,13 +205,13 @@ class Unpaired(Shape):
     formats: ClassVar[tuple[str, ...]] = ("kto", "kto_messages")
 
     def faults(self, values: Mapping[str, Any]) -> str:
-        """Prompt, answer and a yes or no are needed."""
+        """Prompt and answer are needed, and no turn may be empty."""
         for column in ("prompt", "completion"):
             if not values[column]:
                 return f"`{column}` holds no turn"
             if found := _turns_fault(values[column], column=column):
                 return found
-        return ""
+        return _answer_fault(values["completion"], column="completion")
 
     def key(self, values: Mapping[str, Any]) -> str:
         """Prompt and answer."""
@@ -240,7 +252,7 @@ class Tagged(Shape):
 
     def key(self, values: Mapping[str, Any]) -> str:
         """Words and tags."""
-        return " ".join((*values["tokens"], "\n", *values["tags"]))
+        return " ".join((*values["tokens"], BETWEEN, *values["tags"]))
 
     def group(self, values: Mapping[str, Any]) -> str:
         """The words."""
@@ -265,7 +277,7 @@ class Translation(Shape):
 
     def key(self, values: Mapping[str, Any]) -> str:
         """Both."""
-        return f"{values['source']}\n{values['target']}"
+        return f"{values['source']}{BETWEEN}{values['target']}"
 
     def group(self, values: Mapping[str, Any]) -> str:
         """The source."""

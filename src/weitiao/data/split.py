@@ -33,7 +33,7 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
     import numpy as np
 
     marks = checked.marks
-    group = _groups(marks)
+    group = _groups(marks) if len(marks.key) else np.empty(0, dtype=np.int64)
     side = marks.side.copy()
     free = np.flatnonzero(side == DEALT)
     if len(free):
@@ -78,24 +78,33 @@ def _deal(marks: Marks, group: np.ndarray, data: Data, *, seed: int) -> np.ndarr
     first[group[by_key[::-1]]] = by_key[::-1]
     sizes = np.bincount(group)
     settings = data.split
-    shares = (0.0 if data.test else settings.test, 0.0 if data.validation else settings.validation)
+    folds = 0 if data.validation else settings.folds or 0
+    validation = 0.0 if data.validation or folds else settings.validation
+    shares = np.array([0.0 if data.test else settings.test, validation])
     side = np.full(len(sizes), TRAIN, dtype=marks.side.dtype)
     if settings.time:
         # By its latest row: were an early one to decide, training could see what came after a test row.
         latest = np.full(len(sizes), -math.inf)
         np.maximum.at(latest, group, marks.time)
         order = np.lexsort((marks.key[first], -latest))
-        side[order] = _by_shares(sizes[order], shares)
+        side[order] = _by_shares(sizes[order], shares * sizes.sum())
         return side[group]
     chance = np.array([_chance(int(key), seed) for key in marks.key[first]])
     strata = marks.stratum[first] if settings.stratify else np.zeros(len(sizes), dtype=int)
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
-        order = members[np.argsort(chance[members], kind="stable")]
-        if settings.folds and not data.validation:
-            side[order] = _by_folds(sizes[order], shares[0], settings.folds, settings.fold)
+    # What rounding gave one label too much or too little is made good by the next, or many labels of few rows would
+    # leave a side empty; never more than half a row, so that no label pays for others.
+    owed, turn = np.zeros(2), 0
+    by_stratum = np.lexsort((chance, strata))
+    parts = np.split(by_stratum, np.flatnonzero(np.diff(strata[by_stratum])) + 1)
+    for order in sorted(parts, key=lambda part: marks.strata[strata[part[0]]]):
+        wanted = shares * sizes[order].sum() + owed
+        if folds:
+            side[order] = _by_folds(sizes[order], wanted[0], folds, (settings.fold - turn) % folds)
+            turn += int((side[order] != TEST).sum())
         else:
-            side[order] = _by_shares(sizes[order], shares)
+            side[order] = _by_shares(sizes[order], wanted)
+        got = [sizes[order][side[order] == chosen].sum() for chosen in (TEST, VALIDATION)]
+        owed = np.clip(wanted - got, -0.5, 0.5)
     return side[group]
 
 
@@ -103,26 +112,35 @@ def _chance(key: int, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=7).digest())
 
 
-def _by_shares(sizes: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
-    """Sides of groups in their order: test until its share is reached, then validation, then train."""
+def _head(sizes: np.ndarray, wanted: float) -> np.ndarray:
+    """Which groups, in their order, are taken until so many rows are reached; never the last one."""
     import numpy as np
 
-    dealt = np.cumsum(sizes) - sizes  # rows before each group
-    rows = int(sizes.sum())
-    test = round(shares[0] * rows)
-    chosen = test + round(shares[1] * rows)
-    return np.where(dealt < test, TEST, np.where(dealt < chosen, VALIDATION, TRAIN))
+    taken = np.cumsum(sizes) - sizes < round(wanted)
+    taken[-1:] = False
+    return taken
+
+
+def _by_shares(sizes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Sides of groups in their order: test until its rows are reached, then validation, then train."""
+    import numpy as np
+
+    side = np.where(_head(sizes, wanted[0]), TEST, TRAIN)
+    rest = np.flatnonzero(side == TRAIN)
+    side[rest] = np.where(_head(sizes[rest], wanted[1]), VALIDATION, TRAIN)
+    return side
 
 
 def _by_folds(sizes: np.ndarray, test: float, folds: int, fold: int) -> np.ndarray:
     """The same test rows whatever the fold; of the others, one part in `folds` validates."""
     import numpy as np
 
-    dealt = np.cumsum(sizes) - sizes
-    rows = int(sizes.sum())
-    held = round(test * rows)
-    place = (dealt - held) * folds // max(1, rows - held)
-    return np.where(dealt < held, TEST, np.where(place == fold, VALIDATION, TRAIN))
+    side = np.where(_head(sizes, test), TEST, TRAIN)
+    rest = np.flatnonzero(side == TRAIN)
+    dealt = np.cumsum(sizes[rest]) - sizes[rest]  # rows before each group
+    place = dealt * folds // max(1, int(sizes[rest].sum()))
+    side[rest] = np.where(place == fold, VALIDATION, TRAIN)
+    return side
 
 
 def _refuse_empty(sides: dict[str, np.ndarray], marks: Marks, data: Data) -> None:

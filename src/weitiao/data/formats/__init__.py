@@ -15,7 +15,7 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import did_you_mean, fault, nearest
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
-from weitiao.data.shapes import SHAPES
+from weitiao.data.shapes import SHAPES, Unpaired
 
 __all__ = [
     "FORMATS",
@@ -183,8 +183,15 @@ def guess(
                 )
             return shapes[name], name, dict(columns)
     for name in names:
+        # Many a column is called something like our label; few say whether an answer was liked.
+        if isinstance(shapes[name], Unpaired) and "label" not in have:
+            continue
         mapped = {ours: columns.get(ours) or guess_column(ours, found) for ours in FORMATS[name].needs}
         if all(mapped.values()) and len(set(mapped.values())) == len(mapped):
+            for ours in FORMATS[name].may_have:
+                theirs = next((theirs for theirs in KNOWN_AS.get(ours, ()) if theirs in found), None)
+                if theirs and ours not in have and theirs not in mapped.values():
+                    mapped[ours] = theirs
             named = {ours: theirs for ours, theirs in mapped.items() if ours != theirs}
             return shapes[name], name, {**columns, **named}
     return None

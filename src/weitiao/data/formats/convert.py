@@ -76,7 +76,8 @@ def multi_label(row: Row, repairs: Repairs) -> dict[str, Any]:
     """A text and any number of labels: a list, or one cell with them set apart by `|`, `;` or `,`."""
     labels = row["labels"]
     if isinstance(labels, str):
-        mark = next((mark for mark in "|;,；，、" if mark in labels), None)
+        # Without a mark the cell is one label, whose words may stand apart.
+        mark = next((mark for mark in "|;,；，、" if mark in labels), "|")
         labels = [part for part in labels.split(mark) if part.strip()]
     if not isinstance(labels, Sequence):
         raise Unusable(f"`labels` is {kind(labels)}, not a list")
@@ -95,7 +96,7 @@ def regression(row: Row, repairs: Repairs) -> dict[str, Any]:
         return {**_texts(row), "label": None}
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last for whole numbers of more than 308 digits
         number = math.nan
     if not math.isfinite(number):
         raise Unusable(f"the label {str(value)[:40]!r} is not a finite number")
@@ -148,7 +149,10 @@ def preference(row: Row, repairs: Repairs) -> dict[str, Any]:
         shared = 0
         while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:
             shared += 1
-        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+        prompt = chosen[:shared]
+    # Some hold the prompt beside conversations that begin with it.
+    if chosen[: len(prompt)] == prompt == rejected[: len(prompt)]:
+        chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
     return {"prompt": [*_system(row), *prompt], "chosen": chosen, "rejected": rejected}
 
 
@@ -202,7 +206,7 @@ def as_turns(turns: Any, column: str) -> list[dict[str, Any]]:
     if isinstance(turns, str) and turns.lstrip().startswith("["):  # a table's cell
         try:
             turns = json.loads(turns)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter for brackets nested beyond reason
             raise Unusable(f"`{column}` is text that is not a list of turns") from None
     if not isinstance(turns, list) or not turns:
         raise Unusable(f"`{column}` is not a list of turns")
@@ -252,7 +256,7 @@ def _parts(parts: Sequence[Any], number: int) -> str:
 def _calls(content: Any, number: int) -> list[dict[str, Any]]:
     try:
         called = json.loads(content) if isinstance(content, str) else content
-    except ValueError:
+    except (ValueError, RecursionError):
         called = None
     calls = called if isinstance(called, list) else [called]
     if not calls or not all(isinstance(call, Mapping) and "name" in call for call in calls):
@@ -267,7 +271,7 @@ def _tools(row: Row) -> dict[str, Any]:
     if isinstance(tools, str):
         try:
             tools = json.loads(tools)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Unusable("`tools` is text that is not JSON") from None
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
         raise Unusable("`tools` is not a list of objects")
@@ -286,12 +290,16 @@ def _system(row: Row) -> list[dict[str, Any]]:
 
 
 def _history(row: Row) -> list[dict[str, Any]]:
-    turns = []
-    for pair in row.get("history") or ():
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-            raise Unusable("`history` is not a list of [question, answer]")
-        turns += [_turn("user", pair[0]), _turn("assistant", pair[1])]
-    return turns
+    pairs = row.get("history") or []
+    if not isinstance(pairs, list) or not all(map(_is_exchange, pairs)):
+        raise Unusable("`history` is not a list of [question, answer]")
+    return [
+        _turn(role, part) for pair in pairs for role, part in zip(("user", "assistant"), pair, strict=True)
+    ]
+
+
+def _is_exchange(pair: Any) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
 
 
 def _instruction(row: Row) -> str:
