@@ -458,7 +458,7 @@ def test_predict_needs_texts(weitiao, monkeypatch):
     refused(weitiao("predict", "run", "--file", "new.csv"), "missing_column", 'Did you mean "review"?')
     Path("new.csv").write_text("text\nfine\n \n")
     refused(weitiao("predict", "run", "--file", "new.csv"), "bad_rows", "line 3: the text is empty")
-    Path("new.txt").write_bytes(b"fine\ncaf\xe9\n")
+    Path("new.txt").write_bytes("fine\nхороший отзыв\n".encode("cp1251"))
     refused(weitiao("predict", "run", "--file", "new.txt"), "bad_encoding", "new.txt line 2")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("fine\nхороший отзыв\n".encode("cp1251"))))
     refused(weitiao("predict", "run"), "bad_encoding", "standard input line 2")

@@ -211,7 +211,7 @@ ROWS = {
     "data.weights": Row("[2, 0.5]", lambda run: len(losses(run)), 18, 23, ("data.train=[{words}, {other_words}]", "train.num_train_epochs=1", "train.max_steps=null", "data.split={{validation: 0.1, test: 0.0}}", "data.near_duplicates=keep")),
     "data.bad_rows": Row("drop", lambda run: set(ledger("counts")(run)), {"kept", "quarantined"}, {"kept", "dropped"}, ("data.train={blank}", "data.max_dropped_fraction=0.1")),
     "data.near_duplicates": Row("drop", lambda run: set(ledger("counts")(run)), {"kept"}, {"kept", "duplicate"}, ("data.train={near}",)),
-    "data.near_duplicate_threshold": Row("1.0", lambda run: ledger("leaks")(run)["groups"], also=("data.train={near}",), after=0),
+    "data.near_duplicate_threshold": Row("1.0", lambda run: ledger("leaks")(run)["groups"], also=("data.train={near}",)),
     "data.clean": Row("[whitespace]", ledger("counts"), {"kept": 80}, {"kept": 0, "repaired": 80}, ("data.train={spaced}",)),
     "data.relabel": Row("{{godo: good}}", lambda run: len(ledger("labels")(run)["train"]), 3, 2, ("data.train={misspelt}", "data.split={{test: 0, validation: 0, stratify: false}}", "train.eval_strategy=no")),
     "data.augment": Row("[delete]", lambda run: ledger("made")(run).get("delete", {}).get("made", 0) > 0, False, True),

@@ -91,7 +91,7 @@ def test_rows_that_cannot_even_be_read_are_among_them(tmp_path):
 
 def test_when_every_row_is_lost_there_is_nothing_to_go_on_with(tmp_path):
     data = table(tmp_path, [("", "1"), ("  ", "0")])
-    with refused("empty_file", "no usable row"):
+    with refused("bad_rows", "2 of 2 rows"):
         check(data, LABELLED)
     assert inspect(data, LABELLED).ledger.counts() == {"kept": 0, "quarantined": 2}
 
@@ -322,9 +322,9 @@ def test_the_user_of_a_given_test_row_does_not_train(tmp_path):
 def near(monkeypatch):
     """Texts that begin with the same letter count as nearly the same."""
 
-    def groups(rows, text, *, threshold):
+    def groups(texts, *, threshold, numbers):
         first: dict[str, int] = {}
-        return np.array([first.setdefault(text(record)[0], i) for i, record in enumerate(rows)])
+        return np.array([first.setdefault(texts[i][0], i) for i in range(len(texts))])
 
     monkeypatch.setattr("weitiao.data.near.near_groups", groups)
 

@@ -254,7 +254,7 @@ def test_a_row_with_nothing_to_learn_is_left_out(bad_rows, status, llama):
     found, ledger = encoded(kind, limit=64, bad_rows=bad_rows)
     assert len(found) == 0
     assert [(row["status"], row["reason"]) for row in ledger.rows] == [
-        (status, "there is nothing to train on")
+        (status, "there is no assistant turn to learn from")
     ]
     assert [row["row"] for row in ledger.quarantine()] == [{"messages": turns}] * (bad_rows == "quarantine")
 
@@ -469,7 +469,7 @@ def test_other_settings_of_the_task_miss(bert, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "module", ["data/chat.py", "data/encode.py", "data/formats/convert.py", "tasks/", "packed.py"]
+    "module", ["data/chat/spans.py", "data/encode.py", "data/formats/convert.py", "tasks/", "packed.py"]
 )
 def test_other_code_misses(module, kind, limit, cached, tmp_path, monkeypatch):
     task = kind[0]

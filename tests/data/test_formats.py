@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from weitiao.data.formats import FORMATS, Unusable, as_label, convert, guess, gu
 from weitiao.data.shapes import SHAPES
 
 CHAT = ("messages", "sharegpt", "alpaca", "prompt_completion")
+PICTURE = hashlib.sha256(b"a picture").hexdigest()
 OF = {name: shape for shape in SHAPES for name in shape.formats}
 
 
@@ -69,12 +72,34 @@ GOOD = {
     ),
     "tags": ({"tokens": ["a", "b"], "tags": ["X", 3]}, {"tokens": ["a", "b"], "tags": ["X", "3"]}),
     "source_target": ({"source": "s", "target": "t"}, {"source": "s", "target": "t"}),
-    "image": ({"image": "a.png", "label": 3}, {"image": "a.png", "label": "3"}),
+    "image": ({"image": "a.png", "label": 3}, {"image": "a.png", "sha256": PICTURE, "label": "3"}),
     "table": ({"text": "t", "label": 1.0}, {"text": "t", "label": "1"}),
     "multi_label": ({"text": "t", "labels": ["x", "y"]}, {"text": "t", "label": ["x", "y"]}),
     "regression": ({"text": "t", "label": "2.5"}, {"text": "t", "label": 2.5}),
     "text": ({"text": "t"}, {"text": "t"}),
 }
+
+
+@pytest.fixture(autouse=True)
+def picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(b"a picture")
+
+
+def test_copies_of_a_picture_are_the_same_row_and_one_that_is_not_there_is_none():
+    Path("b.png").write_bytes(b"a picture")
+    Path("c.png").write_bytes(b"another one")
+    a, b, c = (converted("image", {"image": f"{name}.png", "label": "x"}) for name in "abc")
+    assert OF["image"].key(a) == OF["image"].key(b) != OF["image"].key(c)
+    with pytest.raises(Unusable, match="d.png cannot be opened"):
+        converted("image", {"image": "d.png", "label": "x"})
+
+
+def test_a_table_names_its_pictures_from_where_it_lies():
+    Path("deep").mkdir()
+    Path("deep/z.png").write_bytes(b"a picture")
+    record = Record("deep/pictures.csv", 2, {"image": "z.png", "label": "x"})
+    assert formats.convert(record, format="image", columns={}).values["image"] == "deep/z.png"
 
 
 @pytest.mark.parametrize("name", FORMATS)

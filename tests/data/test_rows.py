@@ -139,5 +139,3 @@ def test_reading_one_row_takes_no_longer_in_a_long_table():
 
     short, long = numbered(500), numbered(50_000)
     assert min(cost(long) for _ in range(3)) < 4 * min(cost(short) for _ in range(3))
-
-

@@ -67,10 +67,10 @@ def test_a_table_keeps_its_columns_and_every_change_is_said(tmp_path):
     assert (second["what"], second["before"], second["after"]) == (["label"], "postive", "positive")
     assert (third["line"], third["what"]) == (4, ["duplicate left out"])
     assert [(row["line"], row["reason"]) for row in lines(fixed.rejected)] == [
-        (99, "2 cells"),
         (5, "the text is empty"),
+        (99, "2 cells"),
     ]
-    assert lines(fixed.rejected)[1]["values"] == ROWS[3]
+    assert lines(fixed.rejected)[0]["values"] == ROWS[3]
     assert fixed.first[0] == f"{path} line 2: control, whitespace in review"
 
 

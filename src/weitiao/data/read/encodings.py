@@ -167,7 +167,7 @@ def _likely(lines: bytes) -> str:
     big5_pairs = re.findall(rb"[\x81-\xfe][\x40-\x7e\xa1-\xfe]", lines)
     gb = _share(gb_pairs, lambda pair: bool(GB_FREQUENT.match(pair)))
     big5 = _share(big5_pairs, lambda pair: bool(BIG5_FREQUENT.match(pair)))
-    if len(gb_pairs) >= 12:
+    if len(set(gb_pairs)) >= 12:  # a few characters over and over say nothing of an alphabet
         gb *= _share(gb_pairs, lambda pair: b"\xc9" <= pair[:1] <= b"\xd7") >= 0.05
         big5 *= _share(big5_pairs, lambda pair: pair[1:] < b"\x7f") >= 0.1
     if len(gb_pairs) > 3 and max(gb, big5) < 0.4:
