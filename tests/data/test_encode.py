@@ -22,7 +22,8 @@ from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
 from weitiao.data.chat import IGNORE
-from weitiao.data.encode import FORGOTTEN_S, META, Encoded, Encoder, token_table
+from weitiao.data.encode import FORGOTTEN_S, Encoder, token_table
+from weitiao.data.encoded import META, Encoded
 from weitiao.data.ledger import Ledger
 from weitiao.data.rows import Rows
 

@@ -90,13 +90,13 @@ def test_few_pieces_are_kept(monkeypatch):
     for _ in range(30):
         texts = [" ".join(str(rng.randrange(10**6)) for _ in range(6)) for _ in range(4)]
         assert found(texts) == own(MADE["byte-level"], texts)
-        assert len(found._kept) <= 20
+        assert len(found._spaced) <= 20
 
 
 def test_a_text_without_spaces_is_not_kept():
     found = Tokens(MADE["byte-level"])
     found(["電影很好" * 30, "film"])
-    assert set(found._kept) == {"film"}
+    assert set(found._pieces) == {"film"}
 
 
 def test_a_tokenizer_that_reaches_over_spaces_gets_whole_texts():

@@ -20,7 +20,8 @@ from weitiao.core.run import RunFolder, facts, write_json, write_lines
 from weitiao.data import chat
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
-from weitiao.data.encode import Encoded, Encoder, token_table
+from weitiao.data.encode import Encoder, token_table
+from weitiao.data.encoded import Encoded
 from weitiao.data.ledger import Ledger
 from weitiao.data.rows import Rows
 

@@ -270,8 +270,13 @@ class Task(ABC):
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """One example a record, in order, each at most `limit` tokens long."""
 
-    def windows(self, record: Record, processor: Any, *, limit: int) -> list[Example]:
-        """A row that is too long as several examples that lose nothing; only when `splits`."""
+    def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
+        """A row that is too long as several examples that lose nothing; only when `splits`.
+
+        Args:
+            record: the row.
+            whole: all of it encoded.
+        """
         raise NotImplementedError(f"{type(self).__name__} says that it does not split")
 
     @abstractmethod

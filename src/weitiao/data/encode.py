@@ -16,29 +16,24 @@ import os
 import shutil
 import tempfile
 import time
-from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
-from weitiao.core.contracts import Example, Task
+from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.core.run import disk
+from weitiao.data.encoded import Encoded, Writer, sound
 from weitiao.data.ledger import Ledger
 from weitiao.data.rows import Rows
 
-if TYPE_CHECKING:
-    import numpy as np
-
-META = "meta.json"
+ENDLESS = 1 << 40  # tokens
 FORGOTTEN_S = 30 * 24 * 3600  # an entry of the cache that nobody read for so long is deleted
-COUNTS = ("trained", "tokens_lost", "trained_lost", "row")
-CODES = {"i": "int32", "q": "int64", "d": "float64"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Encoder:
             WeitiaoError: `overlong_rows` when some are too long and `data.overlong` is `fail`; what the task raises.
         """
         place = self.cache / self.key(rows, side) if self.cache else None
-        if place and _sound(place):
+        if place and sound(place):
             os.utime(place)
             found = Encoded(place)
         else:
@@ -93,43 +88,43 @@ class Encoder:
         notes: list[tuple[int, str, str]] = []
         policy = "truncate" if self.data.overlong == "split" and side != "train" else self.data.overlong
         bad = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
-        with _Writer(folder) as writer:
-            examples = self.task.encode(rows, self.processor, limit=self.limit)
-            # Strictly: a task that gave fewer examples than rows would lose rows without a word.
-            for row, example in zip(range(len(rows)), examples, strict=True):
-                lost = example.tokens_lost
-                length = len(example) + lost
-                if example.refused:
-                    notes.append((row, bad, example.refused))
-                elif lost and policy == "fail":
-                    overlong.append((rows[row].place, length))
-                elif lost and policy == "split":
-                    parts = self.task.windows(rows[row], self.processor, limit=self.limit)
-                    for part in parts:
-                        writer.add(part, row)
-                    why = (
-                        f"{length} tokens, gone on in {len(parts)} rows"
-                        if parts
-                        else f"{length} tokens, no room to split"
-                    )
-                    notes.append((row, "repaired" if parts else "dropped", why))
-                elif lost and (policy == "drop" or not example.trained):
-                    why = f"{length} tokens, {self.limit} fit"
-                    why += "" if example.trained else ", and nothing to train on would be left"
-                    notes.append((row, "dropped", why))
-                elif not example.trained:
-                    notes.append((row, bad, "there is nothing to train on"))
-                else:
-                    if lost:
-                        why = f"{lost} tokens lost, {example.trained_lost} of them trained on"
-                        notes.append((row, "truncated", why))
-                    writer.add(example, row)
-            if overlong:
-                place, length = overlong[0]
-                raise fault(
-                    "overlong_rows", count=len(overlong), limit=self.limit, place=place, length=length
+        writer = Writer(folder)
+        # What goes on in further rows must be there whole.
+        limit = ENDLESS if policy == "split" else self.limit
+        examples = self.task.encode(rows, self.processor, limit=limit)
+        # Strictly: a task that gave fewer examples than rows would lose rows without a word.
+        for row, example in zip(range(len(rows)), examples, strict=True):
+            lost, length = example.tokens_lost, len(example) + example.tokens_lost
+            over = length > self.limit
+            if example.refused:
+                notes.append((row, bad, example.refused))
+            elif over and policy == "fail":
+                overlong.append((rows[row].place, length))
+            elif over and policy == "split":
+                parts = self.task.windows(rows[row], example, self.processor, limit=self.limit)
+                for part in parts:
+                    writer.add(part, row)
+                why = (
+                    f"{length} tokens, gone on in {len(parts)} rows"
+                    if parts
+                    else f"{length} tokens, no room to split"
                 )
-            writer.seal(notes)
+                notes.append((row, "repaired" if parts else "dropped", why))
+            elif over and (policy == "drop" or not example.trained):
+                why = f"{length} tokens, {self.limit} fit"
+                why += "" if example.trained else ", and nothing to train on would be left"
+                notes.append((row, "dropped", why))
+            elif not example.trained:
+                notes.append((row, bad, "there is nothing to train on"))
+            else:
+                if lost:
+                    why = f"{lost} tokens lost, {example.trained_lost} of them trained on"
+                    notes.append((row, "truncated", why))
+                writer.add(example, row)
+        if overlong:
+            place, length = overlong[0]
+            raise fault("overlong_rows", count=len(overlong), limit=self.limit, place=place, length=length)
+        writer.seal(notes)
 
     def key(self, rows: Rows, side: str) -> str:
         """A hash of everything that decides what the rows are encoded to."""
@@ -164,162 +159,9 @@ class Encoder:
         return found.hexdigest()
 
 
-class Encoded(Sequence[Example]):
-    """Examples on disk."""
-
-    def __init__(self, folder: Path, *, temporary: bool = False):
-        self._temporary = temporary
-        self._folder = folder
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        self.notes: list[tuple[int, str, str]] = meta["notes"]
-        """(row, status, reason) of the rows that were not encoded as they were."""
-        self._inputs: list[str] = meta["inputs"]
-        self._width: int | None = meta["width"]
-        self._arrays = {name: self._map(name, code) for name, code in meta["arrays"].items()}
-        self._bounds = self._arrays["bounds"]
-        self.rows: np.ndarray = self._arrays["row"]
-        """Which row every example was made of."""
-
-    def _map(self, name: str, code: str) -> Any:
-        import numpy as np
-
-        file = self._folder / f"{name}.bin"
-        return np.memmap(file, CODES[code], mode="r") if file.stat().st_size else np.empty(0, CODES[code])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of every example."""
-        import numpy as np
-
-        return np.diff(self._bounds)
-
-    def counts(self, name: str) -> np.ndarray:
-        """`trained`, `tokens_lost` or `trained_lost` of every example."""
-        return self._arrays[name]
-
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
-        start, end = self._bounds[index], self._bounds[index + 1]
-        arrays = self._arrays
-        target: Any = None
-        if self._width is not None:
-            flat = arrays["target"]
-            target = (
-                flat[index].item()
-                if self._width == 1
-                else flat[index * self._width : (index + 1) * self._width].tolist()
-            )
-        inputs = {name: arrays[name][start:end] for name in self._inputs}
-        trained, lost, trained_lost = (int(arrays[name][index]) for name in COUNTS[:-1])
-        return Example(inputs, target, trained, lost, trained_lost)
-
-    def __iter__(self) -> Iterator[Example]:
-        return (self[index] for index in range(len(self)))
-
-    def __del__(self) -> None:
-        if getattr(self, "_temporary", False):
-            self._arrays = {}
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-
-class _Writer:
-    """Appends examples to one file an array."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._files: dict[str, Any] = {}
-        self._codes: dict[str, str] = {}
-        self._inputs: list[str] | None = None
-        self._width: int | None = None
-        self._length = 0
-
-    def __enter__(self) -> _Writer:
-        self._append("bounds", "q", [0])
-        for name in COUNTS:
-            self._append(name, "q" if name == "row" else "i", [])
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        for file in self._files.values():
-            file.close()
-
-    def add(self, example: Example, row: int) -> None:
-        """One example more, made of that row."""
-        if self._inputs is None:
-            self._inputs = list(example.inputs)
-            self._width = None if example.target is None else len(_listed(example.target))
-        for name in self._inputs:
-            self._append(name, "i", example.inputs[name])
-        if example.target is not None:
-            target = _listed(example.target)
-            self._append("target", "d" if any(isinstance(value, float) for value in target) else "q", target)
-        self._length += len(example)
-        self._append("bounds", "q", [self._length])
-        for name in COUNTS[:-1]:
-            self._append(name, "i", [getattr(example, name)])
-        self._append("row", "q", [row])
-
-    def _append(self, name: str, code: str, values: Any) -> None:
-        if name not in self._files:
-            self._files[name] = (self._folder / f"{name}.bin").open("wb", buffering=1 << 18)
-            self._codes[name] = code
-        array(self._codes[name], values).tofile(self._files[name])
-
-    def seal(self, notes: Sequence[tuple[int, str, str]]) -> None:
-        """Write down what is there; a folder without this is none."""
-        for file in self._files.values():
-            file.flush()
-        prints = {file.name: _sha256(file) for file in sorted(self._folder.glob("*.bin"))}
-        meta: dict[str, Any] = {
-            "inputs": self._inputs or [],
-            "width": self._width,
-            "arrays": self._codes,
-            "notes": notes,
-            "sha256": prints,
-        }
-        meta["self"] = _meta_print(meta)
-        (self._folder / META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
-
-
-def _meta_print(meta: Mapping[str, Any]) -> str:
-    others = {name: value for name, value in meta.items() if name != "self"}
-    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
-
-
-def _listed(target: Any) -> list[Any]:
-    return list(target) if isinstance(target, list | tuple) else [target]
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _sound(folder: Path) -> bool:
-    """Is everything there as it was written?  A cache that lies is worse than none."""
-    try:
-        meta: Mapping[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
-        if meta["self"] != _meta_print(meta):
-            return False
-        return all(_sha256(folder / name) == print for name, print in meta["sha256"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
 def _kept(folder: Path, place: Path) -> Path:
     """Move a written folder to its place in the cache; whatever broken thing lay there goes."""
-    if place.exists() and not _sound(place):
+    if place.exists() and not sound(place):
         shutil.rmtree(place, ignore_errors=True)
     try:
         os.rename(folder, place)

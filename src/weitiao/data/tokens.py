@@ -37,7 +37,6 @@ class Tokens:
     def __init__(self, tokenizer: Any):
         self._tokenizer = tokenizer
         self._fast: Any = None
-        self._kept: dict[str, list[int]] = {}
         if getattr(tokenizer, "is_fast", False):
             tree = json.loads(tokenizer.backend_tokenizer.to_str())
             if _cuts_at_spaces(tree):
@@ -45,6 +44,7 @@ class Tokens:
                 self._fast = type(tokenizer.backend_tokenizer).from_str(
                     json.dumps({**tree, "truncation": None, "padding": None})
                 )
+                self._pieces, self._spaced = _Kept(self._fast, ""), _Kept(self._fast, " ")
             marks = [re.escape(token["content"]) for token in tree["added_tokens"]]
             self._marks = re.compile("|".join(marks) or "(?!)")
 
@@ -60,36 +60,32 @@ class Tokens:
         if self._fast is None:
             options = {"add_special_tokens": False, "verbose": False, "return_attention_mask": False}
             return self._tokenizer(list(texts), **options)["input_ids"] if texts else []
-        pieces = [self._pieces(text) for text in texts]
-        kept = self._kept
-        new = list(set(chain.from_iterable(pieces)).difference(kept))
-        found = {
-            piece: encoded.ids
-            for piece, encoded in zip(
-                new, self._fast.encode_batch_fast(new, add_special_tokens=False), strict=True
-            )
-        }
-        if len(kept) + len(found) > KEPT:
-            kept.clear()
-            return self._whole(texts)
-        kept |= found
-        ids = [list(chain.from_iterable(map(kept.__getitem__, parts))) for parts in pieces]
-        for piece in found:
-            if len(piece) > LONGEST:
-                del kept[piece]
-        return ids
+        return [self._ids(text) for text in texts]
 
-    def _whole(self, texts: Sequence[str]) -> list[list[int]]:
-        return [found.ids for found in self._fast.encode_batch_fast(list(texts), add_special_tokens=False)]
-
-    def _pieces(self, text: str) -> list[str]:
+    def _ids(self, text: str) -> list[int]:
         # An added token may hold spaces or take those beside it.
         if self._marks.search(text):
-            return [text]
+            return self._fast.encode(text, add_special_tokens=False).ids
         if RUN.search(text):
-            return CUT.split(text)
+            return list(chain.from_iterable(map(self._pieces.__getitem__, CUT.split(text))))
         first, *others = text.split(" ")
-        return [first, *[" " + other for other in others]]
+        return [*self._pieces[first], *chain.from_iterable(map(self._spaced.__getitem__, others))]
+
+
+class _Kept(dict[str, list[int]]):
+    """The ids of every piece met so far, behind a fixed beginning; others are encoded when they are asked for."""
+
+    def __init__(self, tokenizer: Any, before: str):
+        super().__init__()
+        self._tokenizer, self._before = tokenizer, before
+
+    def __missing__(self, piece: str) -> list[int]:
+        ids = self._tokenizer.encode(self._before + piece, add_special_tokens=False).ids
+        if len(piece) <= LONGEST:
+            if len(self) >= KEPT:
+                self.clear()
+            self[piece] = ids
+        return ids
 
 
 def _cuts_at_spaces(tree: dict[str, Any]) -> bool:

@@ -106,7 +106,7 @@ class TextClassification(Task):
                     inputs = {name: cut[name] for name in inputs}
                 yield Example(inputs, target=target, tokens_lost=lost)
 
-    def windows(self, record: Record, processor: Any, *, limit: int) -> list[Example]:
+    def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
         """The text in consecutive pieces, each with the label; of a pair it is the second that goes on, beside the
         whole of the first.  Empty when the first leaves no room.
         """

@@ -54,10 +54,9 @@ class LanguageModeling(Task):
                     trained_lost=lost,
                 )
 
-    def windows(self, record: Record, processor: Any, *, limit: int) -> list[Example]:
+    def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
         """The text in consecutive pieces."""
-        (ids,) = _ids([record.values["text"]], processor, Tokens(processor))
-        return packed.windows(ids, [IGNORE, *ids[1:]], limit=limit)
+        return packed.windows(whole.inputs["input_ids"], whole.inputs["labels"], limit=limit)
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """The rows end to end (`packed.collate`)."""

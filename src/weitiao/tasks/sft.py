@@ -51,10 +51,9 @@ class SupervisedFineTuning(Task):
             except Unusable as error:  # this row; the next ones can still be asked for
                 yield Example({}, refused=str(error))
 
-    def windows(self, record: Record, processor: Any, *, limit: int) -> list[Example]:
+    def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
         """The conversation in consecutive pieces."""
-        (rendered,) = chat.encode([record], processor, last_only=self.answers == "last")
-        return packed.windows(*rendered, limit=limit)
+        return packed.windows(whole.inputs["input_ids"], whole.inputs["labels"], limit=limit)
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """The rows end to end (`packed.collate`)."""
