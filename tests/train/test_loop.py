@@ -336,7 +336,7 @@ def test_log_lines_are_json_with_what_a_step_did(classify, tmp_path):
 def test_a_run_that_failed_before_its_first_step_starts_afresh(classify, tmp_path, review_file):
     good = review_file.read_text()
     review_file.write_text(good + "no label here,\n")
-    with pytest.raises(WeitiaoError, match=r"bad_rows[\s\S]*line 202: the label is missing"):
+    with pytest.raises(WeitiaoError, match=r"lost_rows[\s\S]*line 202: the label is missing"):
         wt.train(classify())
     review_file.write_text(good)
     assert wt.train(classify(max_steps=2, method="head")).results
