@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -43,16 +44,13 @@ class LanguageModeling(Task):
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Ids of the text and an end token; the first token has nothing before it to be predicted from."""
         records, tokens = iter(records), Tokens(processor)
+        ends = [] if processor.eos_token_id is None else [processor.eos_token_id]
         while part := list(islice(records, SAMPLE)):
-            for ids in _ids([record.values["text"] for record in part], processor, tokens):
-                trained, lost = min(len(ids), limit) - 1, max(0, len(ids) - limit)
-                labels = [IGNORE, *ids[1:limit]]
-                yield Example(
-                    {"input_ids": ids[:limit], "labels": labels},
-                    trained=max(0, trained),
-                    tokens_lost=lost,
-                    trained_lost=lost,
-                )
+            for ids in tokens([record.values["text"] for record in part]):
+                row = array("i", ids + ends)
+                learnt = row[:]
+                learnt[:1] = array("i", [IGNORE])
+                yield packed.cut(row, learnt, limit=limit)
 
     def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
         """The text in consecutive pieces."""
@@ -84,8 +82,3 @@ class LanguageModeling(Task):
         """The text's beginning as a prompt, and the rest."""
         text = record.values["text"]
         return {"prompt": [{"role": "user", "content": text[:80]}], "reference": text[80:]}
-
-
-def _ids(texts: Sequence[str], processor: Any, tokens: Tokens) -> list[list[int]]:
-    ends = [] if processor.eos_token_id is None else [processor.eos_token_id]
-    return [ids + ends for ids in tokens(texts)]

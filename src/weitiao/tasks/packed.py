@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 def cut(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> Example:
     """The first `limit` tokens of a row, and what is lost with the others."""
-    lost = labels[limit:]
+    trained, lost = labels[:limit], labels[limit:]
     return Example(
-        {"input_ids": ids[:limit], "labels": labels[:limit]},
-        trained=sum(label != IGNORE for label in labels[:limit]),
+        {"input_ids": ids[:limit], "labels": trained},
+        trained=len(trained) - trained.count(IGNORE),
         tokens_lost=len(lost),
-        trained_lost=sum(label != IGNORE for label in lost),
+        trained_lost=len(lost) - lost.count(IGNORE),
     )
 
 
@@ -40,7 +40,8 @@ def windows(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> list[Ex
     """
     found = []
     for start in range(0, max(1, len(ids) - 1), limit - 1):
-        part = [IGNORE, *labels[start + 1 : start + limit]] if start else list(labels[:limit])
+        part = list(labels[start : start + limit])
+        part[0] = IGNORE
         example = cut(ids[start : start + limit], part, limit=limit)
         found += [example] if example.trained else []
     return found
