@@ -15,6 +15,20 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WEITIAO_LANG"] = "en"
 
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """A cache of its own for what tests encode; fetched models and data are those of the user."""
+    from weitiao.models.fetch import cache_dir
+
+    real, own = cache_dir(), tmp_path_factory.mktemp("cache")
+    for name in ("models", "data", "downloads"):
+        (real / name).mkdir(parents=True, exist_ok=True)
+        (own / name).symlink_to(real / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WEITIAO_CACHE", str(own))
+        yield
+
 GOOD = ("great", "wonderful", "lovely", "brilliant", "charming")
 BAD = ("awful", "boring", "terrible", "dull", "dreadful")
 FILL = ("film", "plot", "actor", "scene", "music", "story", "ending", "the", "was", "and", "very", "quite")

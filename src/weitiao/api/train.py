@@ -148,7 +148,8 @@ def _tune(
     folder.forget_after(training.state.step)
 
     interrupt = Interrupt()
-    tell("training", steps=training.total, start=training.state.step)
+    padding = training.batches.padding()
+    tell("training", steps=training.total, start=training.state.step, padding=padding)
     loop.fit(training, [*_watchers(folder, recipe, prepared, interrupt), *watchers])
     if interrupt.caught:
         name = signal.Signals(interrupt.caught).name

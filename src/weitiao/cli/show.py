@@ -94,7 +94,7 @@ class Show:
             self.line(f"[bold]resumed[/bold] from {facts['checkpoint']}")
         elif event == "training":
             self.line(
-                f"[bold]train[/bold] {facts['steps']} steps"
+                f"[bold]train[/bold] {facts['steps']} steps, {facts['padding']:.1%} padding"
                 + (f", from step {facts['start']}" if facts["start"] else "")
             )
         elif event == "saved":
@@ -110,17 +110,27 @@ class Show:
             self.bar("judge", facts["done"], facts["all"])
 
     def ledger(self, ledger: Ledger) -> None:
-        """One line: what became of the rows."""
-        encodings = sorted({file["encoding"] for file in ledger.files})
-        counts = ", ".join(f"{count:,} {status}" for status, count in ledger.counts().items())
-        self.line(f"      {ledger.total:,} rows read ({', '.join(encodings)}): {counts}")
+        """What was read."""
+        encodings = ", ".join(sorted({file["encoding"] for file in ledger.files} - {""}))
+        self.line(f"      {ledger.total:,} rows read" + (f" ({encodings})" if encodings else ""))
+        for note in (note for file in ledger.files for note in file.get("notes", ())):
+            self.line(f"[yellow]note[/yellow]  {escape(note)}")
 
     def encoded(self, ledger: Ledger, *, trained: int, total: int) -> None:
-        """Splits, lengths, trained parameters."""
+        """What became of the rows, splits, lengths, trained parameters: all that a person may want to stop for."""
+        for status, count in ledger.counts().items():
+            self.line(f"      {count:>9,}  {status}")
         splits = ", ".join(f"{name} {count:,}" for name, count in ledger.split.items())
-        self.line(f"      {splits}; no text stands on two sides")
+        leaks = ledger.leaks
+        like = f"; {leaks['groups']} groups of like rows kept together" if leaks.get("groups") else ""
+        gone = f"; {leaks['removed']} rows like judging ones taken out" if leaks.get("removed") else ""
+        self.line(f"      {splits}; no text stands on two sides{like}{gone}")
+        for step, made in ledger.made.get("made", {}).items():
+            self.line(f"      {step}: " + ", ".join(f"{count:,} {what}" for what, count in made.items()))
         tokens = ledger.tokens
-        cut = f"; {tokens['truncated_rows']} rows cut" if tokens["truncated_rows"] else ""
+        cut = ""
+        if tokens["truncated_rows"]:
+            cut = f"; {tokens['truncated_tokens']:,} tokens of {tokens['truncated_rows']:,} rows cut off, {tokens['truncated_trained_tokens']:,} of them trained on"
         self.line(
             f"      tokens a row: median {tokens['median']}, longest {tokens['max']}, limit {tokens['limit']}{cut}"
         )
