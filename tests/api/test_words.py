@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -218,6 +219,34 @@ def test_test_rows_that_went_missing_are_noticed(classify):
     file.write_text("".join(lines[:15]), encoding="utf-8")
     with pytest.raises(WeitiaoError, match=r"broken_test_rows.*15 rows are there, 30"):
         wt.evaluate(run)
+
+
+def test_a_test_row_that_was_edited_is_noticed(classify):
+    run = wt.train(classify(max_steps=1))
+    file = run.path / "data" / "test.jsonl"
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows[3]["label"] = {"good": "bad", "bad": "good"}[rows[3]["label"]]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(WeitiaoError, match=r"broken_test_rows.*a row is not as it was"):
+        wt.evaluate(run)
+
+
+def test_what_training_is_given_holds_no_test_rows(classify, monkeypatch):
+    """Whatever chooses (early stopping, the best checkpoint, a user's watcher) has nothing to look at them by."""
+    training = importlib.import_module("weitiao.api.train")
+    given, tune = [], training._tune
+
+    def spy(folder, recipe, prepared, *rest, **words):
+        given.append(prepared)
+        return tune(folder, recipe, prepared, *rest, **words)
+
+    monkeypatch.setattr(training, "_tune", spy)
+    run = wt.train(classify(max_steps=1))
+    locked = set(run.folder.json("data/split.json")["test"])
+    (prepared,) = given
+    assert set(prepared.splits) == set(prepared.examples) == {"train", "validation"}
+    assert locked
+    assert not locked & {row.id for rows in prepared.splits.values() for row in rows}
 
 
 def test_a_metric_that_nobody_measures_is_refused_before_the_first_step(classify, tmp_path):

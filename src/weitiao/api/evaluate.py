@@ -13,7 +13,7 @@ from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
-from weitiao.core.run import read_lines, write_json, write_lines
+from weitiao.core.run import read_lines, sha256, write_json, write_lines
 from weitiao.data import check as checking
 
 
@@ -37,10 +37,12 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
     task = run.task
     records = [_from_line(line) for line in read_lines(folder.path / "data" / "test.jsonl")]
     dealt = folder.json("data/split.json").get("test", [])
+    locked = folder.path / "data" / "test.jsonl"
     if [record.id for record in records] != dealt:
-        raise fault(
-            "broken_test_rows", path=folder.path / "data" / "test.jsonl", found=len(records), dealt=len(dealt)
-        )
+        why = f"{len(records)} rows are there, {len(dealt)} were dealt to the test split"
+        raise fault("broken_test_rows", path=locked, why=why)
+    if dealt and sha256(locked) != folder.json("facts.json")["fingerprints"]["test"]:
+        raise fault("broken_test_rows", path=locked, why="a row is not as it was")
     if not records:
         return run  # data.split.test was 0: there is nothing to judge by
     tell("judging", rows=len(records))

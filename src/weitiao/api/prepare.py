@@ -16,7 +16,7 @@ from weitiao.api.tell import Tell
 from weitiao.core.contracts import Method, Record, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.run import RunFolder, facts, write_json, write_lines
+from weitiao.core.run import RunFolder, facts, sha256, write_json, write_lines
 from weitiao.data import chat
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
@@ -183,6 +183,9 @@ def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows]) -> None:
     write_json(data / "ledger.json", ledger.to_dict())
     write_json(data / "split.json", {name: [row.id for row in rows] for name, rows in splits.items()})
     write_lines(data / "test.jsonl", map(_line, splits["test"]))
+    known = folder.json("facts.json")
+    known["fingerprints"]["test"] = sha256(data / "test.jsonl")
+    write_json(folder.path / "facts.json", known)
     if quarantine := ledger.quarantine():
         write_lines(data / "quarantine.jsonl", quarantine)
 
