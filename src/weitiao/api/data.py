@@ -98,7 +98,7 @@ def located(data: Data, *, progress: Progress | None = None) -> Data:
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Path:
-    """Where an embedded model or data set lies, fetched and made if need be.
+    """Where an embedded model, data set or dictionary lies, fetched and made if need be.
 
     Raises:
         WeitiaoError: `unknown_name`; what fetching raises (`no_network`, `wrong_hash`, `disk_full`...).
@@ -109,10 +109,12 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
         return catalog.model_path(name, progress=progress)
     if name in catalog.DATASETS:
         return catalog.dataset_path(name, progress=progress)
-    known = [*catalog.MODELS, *catalog.DATASETS]
+    if name in catalog.DICTIONARIES:
+        return catalog.dictionary_path(name, progress=progress)
+    known = [*catalog.MODELS, *catalog.DATASETS, *catalog.DICTIONARIES]
     hint = did_you_mean(name, known)
     raise fault(
-        "unknown_name", shelf="embedded model or data set", name=name, hint=hint, known=", ".join(known)
+        "unknown_name", shelf="embedded model, data set or dictionary", name=name, hint=hint, known=", ".join(known)
     )
 
 

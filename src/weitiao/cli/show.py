@@ -336,7 +336,7 @@ def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:
 
 
 def shelf(name: str, *, json: bool) -> None:
-    """The methods or the tasks, with their settings and defaults."""
+    """The methods, tasks or augmentations, with their settings and defaults."""
     from dataclasses import MISSING, fields
 
     from weitiao.core import registry
@@ -349,7 +349,9 @@ def shelf(name: str, *, json: bool) -> None:
             for f in fields(entry.kind)
         }
         facts: dict[str, Any] = {"name": entry_name, "summary": entry.kind.summary, "settings": settings}
-        if name == "method":
+        if name == "augmentation":
+            facts |= {"works_on": entry.kind.works_on, "source": entry.kind.source}
+        elif name == "method":
             facts |= {"learning_rate": entry.kind.learning_rate, "source": entry.kind.source}
         else:
             facts |= {"formats": entry.kind.shape.formats, "columns": entry.kind.shape.columns}
@@ -357,10 +359,10 @@ def shelf(name: str, *, json: bool) -> None:
     if json:
         print(json_module.dumps(rows, ensure_ascii=False, indent=1))
         return
-    table = Table("name", "what", "settings", *(("source",) if name == "method" else ("row formats",)))
+    table = Table("name", "what", "settings", "row formats" if name == "task" else "source")
     for facts in rows:
         shown = ", ".join(f"{key}={value}" for key, value in facts["settings"].items()) or "-"
-        last = facts["source"] if name == "method" else ", ".join(facts["formats"])
+        last = facts["source"] if "source" in facts else ", ".join(facts["formats"])
         table.add_row(f"[bold]{facts['name']}[/bold]", escape(facts["summary"]), escape(shown), escape(last))
     Console(highlight=False).print(table)
 

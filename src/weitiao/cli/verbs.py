@@ -406,6 +406,14 @@ def tasks(json: Json = False, verbose: Verbose = False) -> None:
     shelf("task", json=json)
 
 
+@app.command(epilog="Example: weitiao augmentations")
+def augmentations(json: Json = False, verbose: Verbose = False) -> None:
+    """List the ways to make more training rows (data.augment) and their settings."""
+    from weitiao.cli.show import shelf
+
+    shelf("augmentation", json=json)
+
+
 @app.command(epilog="Example: weitiao schema > recipe.schema.json")
 def schema(verbose: Verbose = False) -> None:
     """Print the JSON schema of a recipe, for editors that complete and check."""
