@@ -33,7 +33,7 @@ def recipe(model, task, rows, output, **train):
     return {
         "model": model,
         "task": task,
-        "data": {"train": rows, "bad_rows": "skip", "max_length": 128},
+        "data": {"train": rows, "max_dropped_fraction": 0.05, "max_length": 128},
         "evaluate": {"resamples": 200, "samples": 1, "max_new_tokens": 8},
         "train": {"num_train_epochs": 1, "early_stopping_patience": None, **train},
         "output_dir": str(output),
