@@ -27,8 +27,10 @@ from weitiao.api import fetch
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.data import formats
+from weitiao.data.augment import steps as augmentation_steps
+from weitiao.data.augment.make import Made, augment
 from weitiao.data.read import read
-from weitiao.data.shapes import SHAPES
+from weitiao.data.shapes import LABELLED, SHAPES
 
 ROOT = Path(__file__).parents[1]
 README, CHINESE, CONTRIBUTING = (ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md"))
@@ -299,6 +301,20 @@ def shelved(tmp_path):
     for shelf, names in before.items():
         for name in set(registry.names(shelf)) - names:
             del registry._entries[shelf][name]
+
+
+def test_the_augmentation_of_contributing_makes_rows(shelved):
+    shelved("src/weitiao/data/augment/stutter.py")
+    texts = [f"one two three four {word}" for word in ("five", "six", "seven")]
+    rows = [Record("a.csv", line, {"text": text, "label": "x"}) for line, text in enumerate(texts, start=2)]
+    steps = augmentation_steps([{"name": "stutter", "share": 0.4}])
+    made = list(augment({"train": rows}, LABELLED, steps, seed=0, made=Made()))
+    assert len(made) == 3
+    for text, row in zip(texts, made, strict=True):
+        words = row.record.values["text"].split()
+        assert len(words) == 5 + 2
+        once = [word for before, word in zip(["", *words], words, strict=False) if word != before]
+        assert once == text.split()
 
 
 @pytest.mark.parametrize(("biases", "each"), [(True, 2), (False, 1)])
