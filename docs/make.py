@@ -183,8 +183,8 @@ def tasks_page() -> str:
     return _page(
         "# Tasks: what is learnt, from which columns",
         "`task: NAME`, or `task: {name: NAME, ...}` with settings. `weitiao tasks` prints the same list. A file "
-        "whose columns are called otherwise is read with `data.columns: {ours: theirs}`; CSV, TSV, JSON and JSONL "
-        "files are read.",
+        "whose columns are called otherwise is read with `data.columns: {ours: theirs}`; which files are read, and "
+        "what happens to their rows, is told in [data.md](data.md).",
         *parts,
     )
 
@@ -208,7 +208,8 @@ def formats_page() -> str:
         "# Row formats: what a row may look like",
         "A file's format is recognised by the names of its columns, or named with `data.format`. Columns that are "
         "called otherwise are mapped with `data.columns: {ours: theirs}`; when a name is close, the error says "
-        "which column was probably meant. Each format gives one shape, and a task learns from one shape.",
+        "which column was probably meant. Each format gives one shape, and a task learns from one shape. Which "
+        "files are read is told in [data.md](data.md).",
         *parts,
     )
 
@@ -356,7 +357,8 @@ def _row(key: str, field: Mapping[str, Any], *, required: bool) -> dict[str, str
         "key": f"`{key}`",
         "type": _type(field),
         "default": default,
-        "meaning": field.get("description", "") or "-",
+        # A line break would end the row of the table.
+        "meaning": " ".join(field.get("description", "").split()) or "-",
     }
 
 

@@ -27,8 +27,10 @@ from weitiao.api import fetch
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.data import formats
+from weitiao.data.augment import steps as augmentation_steps
+from weitiao.data.augment.make import Made, augment
 from weitiao.data.read import read
-from weitiao.data.shapes import SHAPES
+from weitiao.data.shapes import LABELLED, SHAPES
 
 ROOT = Path(__file__).parents[1]
 README, CHINESE, CONTRIBUTING = (ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md"))
@@ -60,6 +62,21 @@ def runnable(page: Path) -> Iterator[str]:
     for line in commands(page):
         if " make " not in f" {line} " and not line.startswith("weitiao demo"):
             yield line
+
+
+def shown_with_output(page: Path) -> Iterator[tuple[str, str]]:
+    """Commands that stand alone, and the output that stands below them."""
+    text = page.read_text(encoding="utf-8")
+    yield from re.findall(r"^```sh\n(weitiao [^\n]*)\n```\n```text\n(.*?)^```$", text, re.M | re.S)
+
+
+def as_on_the_page(printed: str, shown: str) -> str:
+    """What was printed, cut where the page leaves out the rest (`...`)."""
+    rest = "...\n"
+    if not shown.endswith(rest):
+        return printed
+    kept = shown.count("\n") - 1
+    return "".join(printed.splitlines(keepends=True)[:kept]) + rest
 
 
 def put_files(page: Path, folder: Path) -> None:
@@ -146,13 +163,15 @@ def test_the_commands_work_as_they_stand(page, folder, monkeypatch):
     monkeypatch.setenv("WEITIAO_LANG", LANGUAGE[page])
     put_files(page, folder)
     real_reviews(page, folder / "reviews.csv")
+    outputs = dict(shown_with_output(page))
+    assert sum(line.startswith("weitiao data") for line in outputs) == 3
     for line in runnable(page):
         if page == CHINESE and ("runs/tour" in line or "runs/head" in line):
             continue  # the tour is the same journey, and the larger model takes its time
         code, shown = say(line, stdin="What is the capital of France?\n")
         assert code == expected_code(line), f"{line}\n{shown}"
-        if line.startswith("weitiao data check"):
-            assert f"```sh\n{line}\n```\n```text\n{shown}```\n" in page.read_text(encoding="utf-8")
+        if line.startswith("weitiao data") and line in outputs:
+            assert as_on_the_page(shown, outputs[line]) == outputs[line]
         if line.startswith("weitiao chat"):
             assert "Paris" in shown
         if line.startswith("weitiao predict") and "--file" not in line:
@@ -180,15 +199,12 @@ def test_what_is_shown_of_bad_input_is_what_is_printed(page, folder, monkeypatch
     put_files(page, folder)
     write_csv(folder / "reviews.csv", reviews(20))
     say(f"weitiao init reviews.csv -o recipe.yaml --model {bert}")
-    pairs = [
-        (a.text, b.text) for a, b in zip(blocks(page), blocks(page)[1:], strict=False) if "odd.csv" in a.text
-    ]
-    pairs = [(line, shown) for line, shown in pairs if line.startswith("weitiao")]
+    pairs = [(line, shown) for line, shown in shown_with_output(page) if "odd.csv" in line]
     assert len(pairs) == 2
     for line, shown in pairs:
         code, printed = say(line)
         assert code == 3
-        assert printed == shown
+        assert as_on_the_page(printed, shown) == shown
 
 
 def test_both_readmes_say_the_same_commands():
@@ -285,6 +301,20 @@ def shelved(tmp_path):
     for shelf, names in before.items():
         for name in set(registry.names(shelf)) - names:
             del registry._entries[shelf][name]
+
+
+def test_the_augmentation_of_contributing_makes_rows(shelved):
+    shelved("src/weitiao/data/augment/stutter.py")
+    texts = [f"one two three four {word}" for word in ("five", "six", "seven")]
+    rows = [Record("a.csv", line, {"text": text, "label": "x"}) for line, text in enumerate(texts, start=2)]
+    steps = augmentation_steps([{"name": "stutter", "share": 0.4}])
+    made = list(augment({"train": rows}, LABELLED, steps, seed=0, made=Made()))
+    assert len(made) == 3
+    for text, row in zip(texts, made, strict=True):
+        words = row.record.values["text"].split()
+        assert len(words) == 5 + 2
+        once = [word for before, word in zip(["", *words], words, strict=False) if word != before]
+        assert once == text.split()
 
 
 @pytest.mark.parametrize(("biases", "each"), [(True, 2), (False, 1)])

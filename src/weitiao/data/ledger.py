@@ -1,4 +1,4 @@
-"""The ledger: every row that came in ends as exactly one of seven things, and the counts add up.
+"""The ledger: every row that came in ends as exactly one of six things, and the counts add up.
 
 ledger.note(record, "truncated", "12 tokens lost")  ->  ledger.counts()  ->  {"kept": 998, "truncated": 1, ...}
 """
