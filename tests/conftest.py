@@ -17,7 +17,7 @@ os.environ["WEITIAO_LANG"] = "en"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
+def encoded_cache(tmp_path_factory):
     """A cache of its own for what tests encode; fetched models and data are those of the user."""
     from weitiao.models.fetch import cache_dir
 
@@ -28,6 +28,7 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEITIAO_CACHE", str(own))
         yield
+
 
 GOOD = ("great", "wonderful", "lovely", "brilliant", "charming")
 BAD = ("awful", "boring", "terrible", "dull", "dreadful")

@@ -187,7 +187,9 @@ def test_what_the_schema_refers_to_is_in_it(weitiao):
     assert all(ref.rpartition("/")[2] in schema["$defs"] for ref in found)
 
 
-@pytest.mark.parametrize("words", [["models"], ["data", "ls"], ["methods"], ["tasks"], ["augmentations"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["models"], ["data", "ls"], ["methods"], ["tasks"], ["augmentations"]], ids=" ".join
+)
 def test_lists_are_read_by_people_and_scripts(words, weitiao):
     said = weitiao(*words, "--json")
     entries = json.loads(said.out)

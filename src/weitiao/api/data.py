@@ -114,7 +114,11 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
     known = [*catalog.MODELS, *catalog.DATASETS, *catalog.DICTIONARIES]
     hint = did_you_mean(name, known)
     raise fault(
-        "unknown_name", shelf="embedded model, data set or dictionary", name=name, hint=hint, known=", ".join(known)
+        "unknown_name",
+        shelf="embedded model, data set or dictionary",
+        name=name,
+        hint=hint,
+        known=", ".join(known),
     )
 
 

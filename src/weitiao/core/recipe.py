@@ -87,6 +87,12 @@ def _no(value: Any) -> Any:
     return "no" if value is False else value
 
 
+def _where_rows_go(value: Any) -> Any:
+    if value in ("skip", "fail"):
+        raise ValueError("how many rows may be lost now says data.max_dropped_fraction (0: none)")
+    return value
+
+
 def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -172,7 +178,7 @@ class Data(Section):
     encoding: str = "auto"
     """Character encoding of text files; `auto` takes UTF-8 if it is that, else the likeliest of GB18030, Big5 and
     Latin-1, and says which."""
-    bad_rows: Literal["quarantine", "drop"] = "quarantine"
+    bad_rows: Annotated[Literal["quarantine", "drop"], BeforeValidator(_where_rows_go)] = "quarantine"
     """Where rows go that cannot be used: into `data/quarantine.jsonl` of the run, to be mended, or only into the
     ledger.  How many may be lost says `max_dropped_fraction`."""
     max_dropped_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -137,8 +137,7 @@ class Ledger:
             "labels": self.labels,
             "tokens": self.tokens,
             "leaks": self.leaks,
-            "made": {},
-            **self.made,
+            **({"made": {}} | self.made),
             "rows": self.rows,
         }
 

@@ -47,6 +47,7 @@ class Unused(Part):
         ):
             if rows := kinds[kind]:
                 examples = Counter(_plain(row["reason"]) for row in rows)
+                said = {_plain(row["reason"]): row["reason"] for row in reversed(rows)}
                 yield finding(
                     kind,
                     severity,  # type: ignore[arg-type]
@@ -54,7 +55,9 @@ class Unused(Part):
                     places=[f"{row['file']} line {row['line']}" for row in rows[:8]],
                     fix=FIX if kind != "contradictions" else "",
                     share=percent(len(rows), total),
-                    reasons="; ".join(f"{reason} ({count:,})" for reason, count in examples.most_common(3)),
+                    reasons="; ".join(
+                        f"{said[plain]} ({count:,})" for plain, count in examples.most_common(3)
+                    ),
                 )
 
 

@@ -17,7 +17,7 @@ from weitiao.data.read.source import BadRow, Source
 
 
 def sampled(source: Source, count: int, *, seed: int) -> Source:
-    """A source of `count` of its rows in the order of the file; rows that cannot be read are none of them."""
+    """A source of `count` of its rows in the order of the file; those that cannot be read are none of them, and counted."""
 
     def chance(record: Record) -> str:
         content = json.dumps(record.values, sort_keys=True, ensure_ascii=False)
@@ -32,6 +32,16 @@ def sampled(source: Source, count: int, *, seed: int) -> Source:
         return frozenset(at for _, at in drawn)
 
     def rows() -> Iterator[Record | BadRow]:
-        return (record for at, record in records() if at in chosen())
+        at = bad = 0
+        for row in source.rows():
+            if isinstance(row, BadRow):
+                bad += 1
+                continue
+            if at in chosen():
+                yield row
+            at += 1
+        if bad:
+            sample.notes = (*source.notes, f"{bad} rows that cannot be read were not drawn from")
 
-    return replace(source, path=f"{source.path}#{count}", rows=rows)
+    sample = replace(source, path=f"{source.path}#{count}", rows=rows)
+    return sample
