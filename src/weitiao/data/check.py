@@ -186,11 +186,18 @@ class _Taker:
             source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
         )
         # A file whose side is given is not dealt; only who its rows belong to still matters.
-        deals = (data.split.time, data.split.column) if side is None else ()
-        for column in (data.split.group_by, *deals):
+        for key in ("group_by", "time", "column") if side is None else ("group_by",):
+            column = getattr(data.split, key)
             if column is not None and column not in source.columns:
                 hint, found = formats.hint(column, source.columns), ", ".join(source.columns)
-                raise fault("missing_column", path=source.path, column=column, found=found, hint=hint)
+                raise fault(
+                    "no_such_column",
+                    path=source.path,
+                    column=column,
+                    found=found,
+                    key=f"data.split.{key}",
+                    hint=hint,
+                )
 
         def convert(record: Record, repairs: list[str]) -> Record:
             record = formats.convert(record, format=name, columns=data.columns, repairs=repairs)
