@@ -61,12 +61,15 @@ class Examined:
             WeitiaoError: `wrong_usage` when a copy is there already, or a repair is unknown; `no_permission`.
         """
         from weitiao.data.clean import DEFAULT
-        from weitiao.data.doctor.fix import repaired_copy
+        from weitiao.data.doctor.fix import beside, refuse_taken, repaired_copy
 
         data, shape, seen, made = self.data, self.shape, set[bytes](), []
-        for source in read(
+        sources = read(
             [*data.train, *data.validation, *data.test], encoding=data.encoding, format=data.format
-        ):
+        )
+        # Before the first is written: half of the copies would be in the way of the next attempt.
+        refuse_taken([beside(source.path) for source in sources])
+        for source in sources:
             name = formats.recognise(
                 source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
             )
@@ -93,7 +96,7 @@ class Examined:
             made.append(
                 repaired_copy(
                     records(source.rows()),
-                    Path(source.path.partition("#")[0]),
+                    beside(source.path),
                     shape=shape,
                     convert=convert,
                     texts=texts,
