@@ -19,6 +19,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -63,7 +64,8 @@ class Encoder:
         """
         place = self.cache / self.key(rows, side) if self.cache else None
         if place and _sound(place):
-            os.utime(place)
+            with suppress(OSError):  # a cache that may only be read is one all the same
+                os.utime(place)
             found = Encoded(place)
         else:
             found = self._encode(rows, side, place)
@@ -77,9 +79,9 @@ class Encoder:
         return found
 
     def _encode(self, rows: Rows, side: str, place: Path | None) -> Encoded:
-        home = place.parent if place else Path(tempfile.gettempdir())
+        home = place.parent if place and _writable(place.parent) else Path(tempfile.gettempdir())
+        place = place if place and place.parent == home else None
         with disk(home):
-            home.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=".encoding-", dir=home))
             try:
                 self._write(rows, folder, side)
@@ -315,6 +317,15 @@ def _sound(folder: Path) -> bool:
         return all(_sha256(folder / name) == print for name, print in meta["sha256"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def _writable(home: Path) -> bool:
+    """Can the cache be used?  One that cannot be written to costs time, and no run."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(home, os.W_OK | os.X_OK)
 
 
 def _kept(folder: Path, place: Path) -> Path:
