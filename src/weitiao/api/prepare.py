@@ -21,7 +21,7 @@ from weitiao.data import chat
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoded, Encoder, token_table
-from weitiao.data.ledger import Ledger
+from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.rows import Rows
 
 if TYPE_CHECKING:
@@ -102,7 +102,9 @@ def prepare(
     for name, rows in splits.items():
         examples[name] = encode(rows, ledger, side=name, made=made if name == "train" else 0)
         if len(rows) and not len(examples[name]):
-            raise fault("too_few_rows", rows=len(rows), why=f"no {name} row can be encoded", needed=1)
+            notes = [(rows[row], reason) for row, _, reason in examples[name].notes]
+            lost = [{"file": row.file, "line": row.line, "nth": row.nth, "reason": why} for row, why in notes]
+            raise fault("bad_rows", count=len(lost), total=len(rows), rows=named_rows(lost))
     ledger.refuse_losses(data.max_dropped_fraction)
     # Rows that could be encoded; one that went on in further examples is among them once.
     read = {name: len(rows) - (made if name == "train" else 0) for name, rows in splits.items()}
