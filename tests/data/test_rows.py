@@ -147,7 +147,7 @@ def test_reading_one_row_takes_no_longer_in_a_long_table():
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_full_disk_is_said_and_leaves_no_noise(monkeypatch):
     """`/dev/full` takes nothing, as a disk without space does."""
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("r+b", 1024))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("r+b", 1024))  # noqa: SIM115
     rows = Rows()
     with pytest.raises(WeitiaoError, match="disk_full"):
         rows.append(Record("a.csv", 1, {"text": "word " * 1000}))
