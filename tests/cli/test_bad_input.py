@@ -169,7 +169,7 @@ WORDS = {
     "longer than the model": (["data.max_length=100"], "wrong_value", "data.max_length: 100", "64 positions"),
     "too long rows": (["data.overlong=fail", "data.max_length=6"], "overlong_rows", "longer than 6 tokens", "reviews.csv line"),
     "no such format": (["data.format=messages"], "wrong_usage", "data.format=messages"),
-    "no such column": (["data.columns.text=txt"], "missing_column", '"txt"', 'Did you mean "text"?'),
+    "no such column": (["data.columns.text=txt"], "no_such_column", '"txt"', 'Did you mean "text"?'),
 }  # fmt: skip
 
 

@@ -445,7 +445,7 @@ def test_rows_of_one_user_bear_one_mark_and_those_of_nobody_none(tmp_path):
 
 @pytest.mark.parametrize("setting", ["group_by", "time", "column"])
 def test_a_column_that_is_not_there_is_named(setting, tmp_path):
-    with refused("missing_column", '"usr"', 'Did you mean "user"'):
+    with refused("no_such_column", '"usr"', 'Did you mean "user"'):
         check(odd(tmp_path, [{"user": "train"}], **{setting: "usr"}), LABELLED)
 
 
@@ -454,7 +454,7 @@ def test_given_files_need_no_column_by_which_only_others_are_dealt(tmp_path):
     write_csv(tmp_path / "test.csv", [{"text": "u", "label": "x"}])
     files = {side: [str(tmp_path / f"{side}.csv")] for side in ("train", "test")}
     assert check(Data(**files, split={"time": "day"}), LABELLED).ledger.counts() == {"kept": 4}
-    with refused("missing_column", "test.csv", '"day"'):
+    with refused("no_such_column", "test.csv", '"day"'):
         check(Data(**files, split={"group_by": "day"}), LABELLED)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weitiao.core.errors import WeitiaoError
-from weitiao.data.clean import CLEANERS, DEFAULT, clean, relabel
+from weitiao.data.clean import CLEANERS, DEFAULT, TAG, clean, relabel, repaired
 from weitiao.data.personal import card, mask, personal, resident_id
 from weitiao.data.shapes import CONVERSATION, LABELLED
 
@@ -200,3 +201,20 @@ def test_labels_are_rewritten():
     assert relabel(0.5, mapping) == 0.5
     assert relabel(True, mapping) is True
     assert relabel("neutral", mapping) == "neutral"
+
+
+BOMBS = {
+    "comments": "<!--" * 50_000,
+    "scripts": "<script>" * 50_000,
+    "entities": "&" + "amp;" * 50_000,
+    "spaces": "a\n" + " \t" * 100_000 + "a",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_a_text_made_to_keep_it_busy_takes_a_time_that_is_linear(bomb):
+    """Each of these took minutes where every opening is followed to the end of the text."""
+    start = time.process_time()
+    repaired(bomb, list(CLEANERS))
+    TAG.search(bomb)
+    assert time.process_time() - start < 5

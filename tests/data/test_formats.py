@@ -592,7 +592,7 @@ def test_a_missing_column_is_answered_with_the_nearest():
         recognise("a.csv", ["text", "标签"], known=("table",), asked="auto", columns={})
     with refused("missing_column", '"label"', "has: text, zzz\\)\\.\n"):
         recognise("a.csv", ["text", "zzz"], known=("table",), asked="auto", columns={})
-    with refused("missing_column", '"reveiw"', 'Did you mean "review"'):
+    with refused("no_such_column", '"reveiw"', 'Did you mean "review"'):
         recognise("a.csv", ["review", "label"], known=("table",), asked="auto", columns={"text": "reveiw"})
     with refused("missing_column", '"output"'):
         recognise("a.csv", ["instruction", "x"], known=CHAT, asked="alpaca", columns={})

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import os
 import random
+import tempfile
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weitiao.core.contracts import Record
+from weitiao.core.errors import WeitiaoError
 from weitiao.data.rows import Rows
 
 fuzzed = settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -139,3 +142,14 @@ def test_reading_one_row_takes_no_longer_in_a_long_table():
 
     short, long = numbered(500), numbered(50_000)
     assert min(cost(long) for _ in range(3)) < 4 * min(cost(short) for _ in range(3))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_is_said_and_leaves_no_noise(monkeypatch):
+    """`/dev/full` takes nothing, as a disk without space does."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("r+b", 1024))  # noqa: SIM115
+    rows = Rows()
+    with pytest.raises(WeitiaoError, match="disk_full"):
+        rows.append(Record("a.csv", 1, {"text": "word " * 1000}))
+    del rows
+    gc.collect()  # an error of the finalizer would be a warning here

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_csv, write_jsonl
+from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data, Split
 from weitiao.data.check import DEALT, SIDES, Checked, Marks, check
@@ -24,7 +25,7 @@ def refused(code: str, *words: str):
 
 
 def marked(keys, *, group=None, label=None, side=None, by=None, time=None, near=None) -> Checked:
-    """Rows of which only the marks are known: all that the split looks at."""
+    """Rows of which only the marks matter: all that the split looks at, but for the place that an error names."""
     rows = len(keys)
     labels = list(dict.fromkeys(label)) if label is not None else [""]
     marks = Marks(
@@ -40,7 +41,8 @@ def marked(keys, *, group=None, label=None, side=None, by=None, time=None, near=
         near=np.array(range(rows) if near is None else near),
         strata=labels,
     )
-    return Checked(Rows(), marks, LABELLED, Ledger(total=rows))
+    records = Rows(Record("a.csv", line, {}) for line in range(1, rows + 1))
+    return Checked(records, marks, LABELLED, Ledger(total=rows))
 
 
 def prints(count: int, *, seed: int = 0) -> list[int]:
@@ -340,7 +342,7 @@ def test_a_column_decides_for_every_row():
 def test_a_column_may_leave_sides_out_but_not_training():
     sides = dealt(marked(prints(3), side=[0, 0, 0]), column="part")
     assert [len(rows) for rows in sides.values()] == [3, 0, 0]
-    with refused("too_few_rows", "none would be left for train"):
+    with refused("empty_side", "none is left for train", "data.split.column"):
         dealt(marked(prints(3), side=[1, 2, 2]), column="part")
 
 
@@ -387,6 +389,15 @@ def test_what_is_said_to_be_enough_is_enough(share):
         dealt(checked, validation=share, test=share, seed=seed)
 
 
+@pytest.mark.parametrize("tie", ["by", "near", "group"])
+def test_rows_that_must_stay_together_are_no_lack_of_rows(tie):
+    """More rows of the same group would not help, and are not asked for."""
+    with refused(
+        "too_few_groups", "40 rows form 1 groups", "none would be left for validation, test", "group_by"
+    ):
+        dealt(marked(prints(40), **{tie: [7] * 40}))
+
+
 def test_sides_that_nobody_asked_for_may_be_empty():
     sides = dealt(marked(prints(2), label=["0", "1"]), validation=0, test=0)
     assert [len(sides[name]) for name in SIDES] == [2, 0, 0]
@@ -401,7 +412,9 @@ def test_a_label_without_training_rows_is_refused():
                 marked(prints(41), label=label), seed=seed, validation=0.3, test=0.3, stratify=False
             )
         except WeitiaoError as error:
-            refusals += '"rare" would have no training row' in str(error)
+            refusals += 'the label "rare" (1 rows, first a.csv line 41) would have no training row' in str(
+                error
+            )
         else:
             assert 40 in sides["train"]
     assert 10 < refusals < 36

@@ -61,13 +61,16 @@ class Examined:
             WeitiaoError: `wrong_usage` when a copy is there already, or a repair is unknown; `no_permission`.
         """
         from weitiao.data.clean import DEFAULT
-        from weitiao.data.doctor.fix import repaired_copy
+        from weitiao.data.doctor.fix import refuse_taken, repaired_copy
 
         data, shape, seen, made = self.data, self.shape, set[bytes](), []
         # The judging files first: of two equal rows it is the training one that is left out.
-        for source in read(
+        sources = read(
             [*data.test, *data.validation, *data.train], encoding=data.encoding, format=data.format
-        ):
+        )
+        # Before the first is written: half of the copies would be in the way of the next attempt.
+        refuse_taken([_beside(source.path) for source in sources])
+        for source in sources:
             name = formats.recognise(
                 source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
             )
@@ -109,12 +112,11 @@ class Examined:
 
 
 def _beside(path: str) -> Path:
-    """The name of the file that a copy is named after; an embedded data set has its copies where one works."""
+    """What a copy is named after; an embedded data set has its copies where one works."""
+    from weitiao.data.doctor.fix import beside
     from weitiao.models.fetch import cache_dir
 
-    plain, _, rows = path.partition("#")
-    named = Path(plain)
-    named = named.with_stem(f"{named.stem}-{rows}") if rows else named
+    named = beside(path)
     return Path(named.name) if named.is_relative_to(cache_dir()) else named
 
 

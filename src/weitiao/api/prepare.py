@@ -22,7 +22,7 @@ from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder, token_table
 from weitiao.data.encoded import Encoded
-from weitiao.data.ledger import Ledger
+from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.rows import Rows
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ def prepare(
     for name, rows in splits.items():
         examples[name] = encode(rows, ledger, side=name, made=made if name == "train" else 0)
         if len(rows) and not len(examples[name]):
-            raise fault("too_few_rows", rows=len(rows), why=f"no {name} row can be encoded", needed=1)
+            notes = [(rows[row], reason) for row, _, reason in examples[name].notes]
+            lost = [{"file": row.file, "line": row.line, "nth": row.nth, "reason": why} for row, why in notes]
+            raise fault("bad_rows", count=len(lost), total=len(rows), rows=named_rows(lost))
+        _refuse_strange_tokens(examples[name], rows, loaded)
     ledger.refuse_losses(data.max_dropped_fraction)
     # Rows that could be encoded; one that went on in further examples is among them once.
     read = {name: len(rows) - (made if name == "train" else 0) for name, rows in splits.items()}
@@ -158,6 +161,15 @@ def _weights(data: Data, source: np.ndarray, examples: Encoded) -> list[float] |
         raise fault("wrong_value", key="data.weights", value=data.weights, why=why)
     # A made row comes as often as any other of a file of weight 1.
     return [data.weights[source[row]] if row < len(source) else 1.0 for row in examples.rows]
+
+
+def _refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> None:
+    """A token without an embedding would end the training at whichever step meets it."""
+    size = loaded.model.config.get_text_config().vocab_size
+    if found := examples.beyond(size):
+        row, token = found
+        text = loaded.processor.convert_ids_to_tokens(token)
+        raise fault("token_beyond_vocabulary", place=rows[row].place, token=token, text=text, size=size)
 
 
 def _row_limit(recipe: Recipe, loaded: Loaded) -> int:

@@ -86,11 +86,10 @@ def show(
     )
     checked = checking.inspect(data, built.shape)
     chosen = [row for row in checked.rows if row.line == line] if line is not None else checked.rows[:rows]
-    unusable = [
-        viewing.View(row["file"], row["line"], why=row["reason"])
-        for row in checked.bad
-        if row["line"] == line
-    ]
+    bad = [row for row in checked.bad if row["line"] == line] if line is not None else []
+    # Where no row can be used, the first ones say why.
+    bad = bad if line is not None or len(chosen) else checked.bad[:rows]
+    unusable = [viewing.View(row["file"], row["line"], why=row["reason"]) for row in bad]
     if not len(chosen) and not unusable:
         raise fault("no_such_row", path=", ".join(data.train), line=line or 1)
     model = model or suiting(built, checked)

@@ -292,6 +292,15 @@ def data_ls(json: Json = False, verbose: Verbose = False) -> None:
     catalogue(catalog.DATASETS, json=json)
 
 
+def _refuse_other_files(page: Path | None) -> None:
+    """A page may be written anew, and nothing else written over: `--html reviews.csv` would cost the rows."""
+    if page and (page.is_dir() or (page.exists() and page.suffix.lower() not in (".html", ".htm"))):
+        why = f"{page} is there already, and it is no page"
+        raise fault(
+            "wrong_usage", why=why, way="name another file, such as --html page.html; nothing was changed"
+        )
+
+
 @data_app.command("check", epilog="Example: weitiao data check reviews.csv --columns text=review,label=stars")
 def data_check(
     files: Annotated[list[str], typer.Argument(help="Files, or embedded data sets.")],
@@ -322,6 +331,7 @@ def data_check(
     from weitiao import api
     from weitiao.cli.show import Show, examined, fixed
 
+    _refuse_other_files(html)
     show = Show(quiet=json)
     with show:
         found = api.check(
@@ -367,6 +377,7 @@ def data_show(
     from weitiao import api
     from weitiao.cli.show import Show, views
 
+    _refuse_other_files(html)
     show = Show(quiet=json)
     with show:
         found = api.show(

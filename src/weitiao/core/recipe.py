@@ -191,7 +191,7 @@ class Data(Section):
     """From which Jaccard similarity of their character sequences two texts count as nearly the same."""
     clean: list[Literal["control", "whitespace", "unicode", "html", "mojibake", "personal"]] = []
     """Repairs made on every text, each counted in the ledger (`weitiao data check` says which would help)."""
-    relabel: dict[str, str] = {}
+    relabel: dict[str, Annotated[str, Field(pattern=r"\S")]] = {}
     """Labels to be read as others, such as `{postive: positive, 是: "yes"}`; each change is counted."""
     max_length: Annotated[int, Field(ge=2)] | None = None
     """Longest row in tokens; default: as many positions as the model has."""

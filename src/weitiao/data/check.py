@@ -20,7 +20,7 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.data import formats
-from weitiao.data.ledger import Ledger
+from weitiao.data.ledger import Ledger, brief
 from weitiao.data.read import BadRow, Source, read
 from weitiao.data.rows import Rows
 from weitiao.data.same import digest, normalised, repeated
@@ -186,11 +186,18 @@ class _Taker:
             source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
         )
         # A file whose side is given is not dealt; only who its rows belong to still matters.
-        deals = (data.split.time, data.split.column) if side is None else ()
-        for column in (data.split.group_by, *deals):
+        for key in ("group_by", "time", "column") if side is None else ("group_by",):
+            column = getattr(data.split, key)
             if column is not None and column not in source.columns:
                 hint, found = formats.hint(column, source.columns), ", ".join(source.columns)
-                raise fault("missing_column", path=source.path, column=column, found=found, hint=hint)
+                raise fault(
+                    "no_such_column",
+                    path=source.path,
+                    column=column,
+                    found=found,
+                    key=f"data.split.{key}",
+                    hint=hint,
+                )
 
         def convert(record: Record, repairs: list[str]) -> Record:
             record = formats.convert(record, format=name, columns=data.columns, repairs=repairs)
@@ -221,7 +228,7 @@ class _Taker:
         self.dated = dated if self.dated is None else self.dated
         if dated != self.dated:  # 2026 beside 2026-05-01 would count as half an hour past 1970
             kinds = ("a number", "a date")
-            why = f'`{column}` is "{values[column]}", {kinds[dated]} where earlier rows have {kinds[self.dated]}'
+            why = f'`{column}` is "{brief(values[column])}", {kinds[dated]} where earlier rows have {kinds[self.dated]}'
             raise formats.Unusable(why)
         return time
 
@@ -258,7 +265,7 @@ def _side(values: Mapping[str, Any], column: str | None) -> int:
     word = str(values.get(column) or "").strip().lower()
     word = SIDE_NAMES.get(word, word)
     if word not in SIDES:
-        raise formats.Unusable(f'`{column}` is "{word}", none of {", ".join(SIDES)}')
+        raise formats.Unusable(f'`{column}` is "{brief(word)}", none of {", ".join(SIDES)}')
     return SIDES.index(word)
 
 
@@ -274,7 +281,7 @@ def _time(values: Mapping[str, Any], column: str) -> tuple[bool, float]:
     try:
         date = datetime.fromisoformat(str(value).strip().replace("/", "-"))
     except ValueError:
-        why = f'`{column}` is "{value}", neither a number nor a date such as 2026-05-01'
+        why = f'`{column}` is "{brief(value)}", neither a number nor a date such as 2026-05-01'
         raise formats.Unusable(why) from None
     # Without a zone of its own it is read as UTC: the machine's would deal the rows otherwise elsewhere.
     return True, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
@@ -301,7 +308,7 @@ def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data
             odd = next(row for row in members if marks.stratum[row] != marks.stratum[first])
             for row in members:
                 other = odd if marks.stratum[row] == marks.stratum[first] else first
-                here, there = (marks.strata[marks.stratum[i]] for i in (row, other))
+                here, there = (brief(marks.strata[marks.stratum[i]]) for i in (row, other))
                 why = f'the same text is labelled "{here}" here and "{there}" in {rows[int(other)].place}'
                 record = rows[int(row)]
                 status = "quarantined" if data.bad_rows == "quarantine" else "dropped"

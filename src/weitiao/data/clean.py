@@ -36,15 +36,19 @@ _CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufffe\uffff]"
 )
 _SPACES = re.compile(r"[^\S\n]+")
-_LINE_ENDS = re.compile(r"[^\S\n]+(?=\n|$)")
 _TAG_NAMES = (
     "a|abbr|article|b|big|blockquote|body|br|center|code|dd|del|div|dl|dt|em|figure|font|footer|form|h[1-6]|head|header"
     "|hr|html|i|iframe|img|ins|input|label|li|link|meta|nav|ol|p|pre|s|script|section|small|span|strike|strong|style"
     "|sub|sup|table|tbody|td|th|thead|title|tr|u|ul"
 )
-TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+# What opens a comment or a script again ends the search for its end, or a text of so many openings would be gone
+# through to its end from each of them.
+TAG = re.compile(
+    rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>|<!--(?:(?!-->|<!--).)*+-->", re.IGNORECASE | re.DOTALL
+)
 _BREAK = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])\s*/?>", re.IGNORECASE)
-_HIDDEN = re.compile(r"<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_HIDDEN = re.compile(r"<(script|style)\b[^<>]*>(?:(?!</?\1\b).)*+</\1\s*>", re.IGNORECASE | re.DOTALL)
+_NESTED = re.compile("&(?:(?:amp|AMP|#0*38|#[xX]0*26);)+")  # &amp;amp;lt; in one step, not in three
 
 # What bytes 0x80 to 0xff look like when they are read as Latin-1, and as Windows-1252, which leaves five open.
 _BYTES = {chr(i): i for i in range(0x80, 0x100)}
@@ -64,7 +68,7 @@ def _whitespace(text: str) -> str:
     if "\n" not in text:
         return _SPACES.sub(" ", text)
     # Several lines may be code or a table: what stands at the beginning of a line, and within it, stays.
-    return re.sub(r"\n{3,}", "\n\n", _LINE_ENDS.sub("", text))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in text.split("\n")))
 
 
 def _unicode(text: str) -> str:
@@ -85,7 +89,7 @@ def _mojibake(text: str) -> str:
 
 def _html(text: str) -> str:
     def strip(now: str) -> str:
-        return html.unescape(TAG.sub("", _BREAK.sub("\n", _HIDDEN.sub("", now))))
+        return html.unescape(TAG.sub("", _BREAK.sub("\n", _HIDDEN.sub("", _NESTED.sub("&amp;", now)))))
 
     return _until_still(text, strip) if "<" in text or "&" in text else text
 

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -58,7 +59,8 @@ class Encoder:
         """
         place = self.cache / self.key(rows, side) if self.cache else None
         if place and sound(place):
-            os.utime(place)
+            with suppress(OSError):  # a cache that may only be read is one all the same
+                os.utime(place)
             found = Encoded(place)
         else:
             found = self._encode(rows, side, place)
@@ -72,9 +74,9 @@ class Encoder:
         return found
 
     def _encode(self, rows: Rows, side: str, place: Path | None) -> Encoded:
-        home = place.parent if place else Path(tempfile.gettempdir())
+        home = place.parent if place and _writable(place.parent) else Path(tempfile.gettempdir())
+        place = place if place and place.parent == home else None
         with disk(home):
-            home.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=".encoding-", dir=home))
             try:
                 self._write(rows, folder, side)
@@ -157,6 +159,15 @@ class Encoder:
         for file in sorted(files):
             found.update(file.name.encode() + b"\0" + file.read_bytes())
         return found.hexdigest()
+
+
+def _writable(home: Path) -> bool:
+    """Can the cache be used?  One that cannot be written to costs time, and no run."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(home, os.W_OK | os.X_OK)
 
 
 def _kept(folder: Path, place: Path) -> Path:

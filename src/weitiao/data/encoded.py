@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 META = "meta.json"
+BLOCK = 1 << 22  # token ids looked at in one go
 FLUSHED = 1 << 17  # numbers of an array that wait in memory
 COUNTS = ("trained", "tokens_lost", "trained_lost", "row")
 CODES = {"i": "int32", "q": "int64", "d": "float64"}
@@ -61,6 +62,17 @@ class Encoded(Sequence[Example]):
     def counts(self, name: str) -> np.ndarray:
         """`trained`, `tokens_lost` or `trained_lost` of every example."""
         return self._arrays[name]
+
+    def beyond(self, size: int) -> tuple[int, int] | None:
+        """The first row with a token id of `size` or more, and that id; None when there is none."""
+        import numpy as np
+
+        ids = self._arrays.get("input_ids", ())
+        for start in range(0, len(ids), BLOCK):
+            if len(places := np.flatnonzero(ids[start : start + BLOCK] >= size)):
+                place = start + int(places[0])
+                return int(self.rows[np.searchsorted(self._bounds, place, side="right") - 1]), int(ids[place])
+        return None
 
     @overload
     def __getitem__(self, index: int) -> Example: ...

@@ -142,10 +142,17 @@ class Ledger:
         }
 
 
+def brief(value: Any, longest: int = 80) -> str:
+    """A value as messages name it: a cell may hold a megabyte."""
+    text = str(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
 def named_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """The first of them, a line each, as errors say it."""
     named = "\n".join(
-        f"  {place(row['file'], row['line'], row.get('nth', 0))}: {row['reason']}" for row in rows[:SHOWN]
+        f"  {place(row['file'], row['line'], row.get('nth', 0))}: {brief(row['reason'], 300)}"
+        for row in rows[:SHOWN]
     )
     return named + (
         f"\n  ... and {len(rows) - SHOWN} more (`weitiao data check` lists them)" if len(rows) > SHOWN else ""

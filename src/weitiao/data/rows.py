@@ -13,10 +13,13 @@ import os
 import tempfile
 import weakref
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, overload
 
 from weitiao.core.contracts import Record
+from weitiao.core.run import disk
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,8 +84,9 @@ class _Store:
 
     def __init__(self) -> None:
         # Closed by the finalizer below, when the last view of it is gone.
-        self.file = tempfile.TemporaryFile(buffering=BUFFERED)  # noqa: SIM115
-        weakref.finalize(self, self.file.close)
+        with disk(Path(tempfile.gettempdir())):
+            self.file = tempfile.TemporaryFile(buffering=BUFFERED)  # noqa: SIM115
+        weakref.finalize(self, _close, self.file)
         self.bounds = array("q", [0])
         self.written = 0
         self.names: list[str] = []
@@ -94,16 +98,29 @@ class _Store:
             self.names.append(record.file)
         content: list[Any] = [self.numbers[record.file], record.line, record.nth, record.values]
         line = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        self.file.write(line)
+        self._told(self.file.write, line)
         self.bounds.append(self.bounds[-1] + len(line))
+
+    def _told(self, write: Callable[..., Any], *content: bytes) -> None:
+        """Write; a full disk becomes an error with a code."""
+        try:
+            write(*content)
+        except OSError as error:
+            with disk(Path(tempfile.gettempdir())):
+                raise error
 
     def raw(self, index: int) -> bytes:
         start, end = self.bounds[index], self.bounds[index + 1]
         if end > self.written:
-            self.file.flush()
+            self._told(self.file.flush)
             self.written = self.bounds[-1]
         return os.pread(self.file.fileno(), end - start, start)
 
     def record(self, raw: bytes) -> Record:
         number, line, nth, values = json.loads(raw.decode("utf-8", "surrogatepass"))
         return Record(self.names[number], line, values, nth)
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # what a full disk did not take is not wanted any more
+        file.close()

@@ -27,8 +27,8 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
     """Deal the rows that have no side of their own; indices of each side's rows, in file order.
 
     Raises:
-        WeitiaoError: `too_few_rows` when a side that was asked for would stay empty, or a label would be
-            missing from the training rows.
+        WeitiaoError: `too_few_rows`, `too_few_groups` or `empty_side` when a side that was asked for would stay
+            empty; `untrained_label` when a label would be missing from the training rows.
     """
     import numpy as np
 
@@ -39,7 +39,7 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
     if len(free):
         side[free] = _deal(marks.take(free), group[free], data, seed=seed)
     sides = {name: np.flatnonzero(side == number) for number, name in enumerate(SIDES)}
-    _refuse_empty(sides, marks, data)
+    _refuse_empty(sides, checked, group, data)
     sizes = np.bincount(group)
     checked.ledger.leaks["groups"] = int((sizes > 1).sum())
     checked.ledger.leaks["rows_in_groups"] = int(sizes[sizes > 1].sum())
@@ -143,7 +143,8 @@ def _by_folds(sizes: np.ndarray, test: float, folds: int, fold: int) -> np.ndarr
     return side
 
 
-def _refuse_empty(sides: dict[str, np.ndarray], marks: Marks, data: Data) -> None:
+def _refuse_empty(sides: dict[str, np.ndarray], checked: Checked, group: np.ndarray, data: Data) -> None:
+    marks = checked.marks
     rows, settings = len(marks.key), data.split
     asked = {
         "validation": bool(settings.validation or settings.folds or data.validation),
@@ -154,12 +155,20 @@ def _refuse_empty(sides: dict[str, np.ndarray], marks: Marks, data: Data) -> Non
     empty = [name for name, wanted in asked.items() if wanted and not len(sides[name])]
     empty += [] if len(sides["train"]) else ["train"]
     if empty:
+        free = group[marks.side == DEALT]
+        groups, names = len(set(free.tolist())), ", ".join(empty)
+        if rows and not groups:
+            raise fault("empty_side", rows=rows, sides=names, removed=checked.ledger.leaks.get("removed", 0))
+        if groups < len(free):
+            raise fault("too_few_groups", rows=len(free), groups=groups, sides=names)
         smallest = min((share for share in (settings.validation, settings.test) if share), default=1.0)
         needed = max(rows + 1, math.ceil(1 / smallest) * 2)
-        why = f"none would be left for {', '.join(empty)}"
+        why = f"none would be left for {names}"
         raise fault("too_few_rows", rows=rows, why=why, needed=needed)
     trained = set(marks.stratum[sides["train"]].tolist())
-    missing = sorted(marks.strata[code] for code in set(marks.stratum.tolist()) - trained)
+    missing = sorted((marks.strata[code], code) for code in set(marks.stratum.tolist()) - trained)
     if missing:
-        why = f'the label "{missing[0]}" would have no training row'
-        raise fault("too_few_rows", rows=rows, why=why, needed=rows + 1)
+        label, code = missing[0]
+        where = (marks.stratum == code).nonzero()[0]
+        place = checked.rows[int(where[0])].place
+        raise fault("untrained_label", label=label, count=len(where), place=place)

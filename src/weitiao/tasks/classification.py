@@ -100,7 +100,11 @@ class TextClassification(Task):
                     continue
                 label = record.values.get("label")
                 target = None if label is None else index[label]
-                lost = max(0, len(inputs["input_ids"]) - limit)
+                length = len(inputs["input_ids"])
+                lost = max(0, length - limit)
+                if lost and limit <= processor.num_special_tokens_to_add(pair=paired):
+                    yield Example({}, refused=f"{length} tokens, {limit} fit, and no word would be left")
+                    continue
                 if lost:  # the tokenizer knows which special tokens must stay
                     cut = processor(*_texts(record), truncation=True, max_length=limit)
                     inputs = {name: cut[name] for name in inputs}

@@ -46,7 +46,7 @@ def test_a_folder_and_a_strange_ending_are_refused(file, tmp_path):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.csv")
-    with refused("unknown_format", "a.csv"):
+    with refused("bad_file", "a.csv", "a pipe or a device"):
         read_file(tmp_path / "a.csv")
 
 

@@ -15,6 +15,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,8 @@ from weitiao.core.errors import fault
 from weitiao.data.clean import CLEANERS, DEFAULT, chosen, relabel, repaired
 from weitiao.data.formats import Unusable
 from weitiao.data.personal import KINDS
+from weitiao.data.read import SAMPLE
+from weitiao.data.read.hugging import PREFIX
 from weitiao.data.same import normalised
 
 TABLES = {".csv", ".tsv", ".xlsx", ".xls"}
@@ -58,6 +61,36 @@ def destinations(path: Path) -> tuple[Path, Path, Path]:
         path.with_name(path.stem + end)
         for end in (f".fixed{ending}", ".fixed.changes.jsonl", ".fixed.rejected.jsonl")
     )  # type: ignore[return-value]
+
+
+def beside(name: str) -> Path:
+    """What the copy of a source is named after: its file (`reviews-500.csv` for a sample of 500), or its folder.
+
+    A data set of the hub has neither; its copy lies in the folder where the command runs.
+    """
+    sample = None if os.path.exists(name) else SAMPLE.match(name)
+    name = sample["path"] if sample else name
+    place = name.removeprefix(PREFIX)
+    if place != name and not os.path.exists(place):
+        place = re.sub("[/:]+", "-", place)
+    # The name of `.` is that of the folder it stands for.
+    named = Path(place) if Path(place).name not in ("", "..") else Path(os.path.abspath(place))
+    return named.with_stem(f"{named.stem}-{sample['rows']}") if sample else named
+
+
+def refuse_taken(paths: Sequence[Path]) -> None:
+    """Raise when a file that a copy needs is there already, or is needed by two.
+
+    Raises:
+        WeitiaoError: `wrong_usage`.
+    """
+    wanted = Counter(to for path in paths for to in destinations(path))
+    for to, count in wanted.items():
+        if to.exists():
+            raise fault("wrong_usage", why=f"{to} exists already", way="rename it or take it away first")
+        if count > 1:
+            why = f"the copies of {count} files would both be {to}"
+            raise fault("wrong_usage", why=why, way="rename one of the files")
 
 
 def repaired_copy(

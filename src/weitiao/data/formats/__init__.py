@@ -148,7 +148,15 @@ def _refuse_wrong_names(
     for ours, theirs in columns.items():
         if theirs not in found:
             near = did_you_mean(theirs, found)
-            raise fault("missing_column", path=path, column=theirs, found=", ".join(found), hint=near)
+            # The way out of `missing_column` would be to name the name that was wrong.
+            raise fault(
+                "no_such_column",
+                path=path,
+                column=theirs,
+                found=", ".join(found),
+                key=f"data.columns.{ours}",
+                hint=near,
+            )
         if not any(ours in FORMATS[name].needs + FORMATS[name].may_have for name in known):
             names = sorted({c for name in known for c in FORMATS[name].needs + FORMATS[name].may_have})
             near = did_you_mean(ours, names)

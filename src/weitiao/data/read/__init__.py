@@ -109,8 +109,9 @@ def _read_one(path: Path, encoding: str, format: str) -> Source:
         reader = read_lines
     known = reader or (OTHERS.get(ending) if not packed else None)
     # A pipe cannot be gone through twice, and opening one would wait for ever.
-    odd = os.path.exists(path) and not os.path.isfile(path)
-    if odd or (known is None and os.path.isfile(path)):
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise fault("bad_file", path=path, format=name or "a file", why="it is a pipe or a device, no file")
+    if known is None and os.path.isfile(path):
         raise fault("unknown_format", path=path, ending=path.suffix or path.name)
     if reader:
         return reader(open_text(path, encoding), format=name)

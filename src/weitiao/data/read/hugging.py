@@ -41,6 +41,8 @@ def read_dataset(name: str) -> Source:
     place, split = name.removeprefix(PREFIX), ""
     if ":" in place and not Path(place).exists():
         place, _, split = place.rpartition(":")
+    if not place:
+        raise fault("no_dataset", name=name, why="there is no name")
     with _quiet(need("datasets", extra="data")) as datasets:
         try:
             found = datasets.load_from_disk(place) if is_saved(Path(place)) else datasets.load_dataset(place)

@@ -1,0 +1,507 @@
+"""The lines of the project's promise about data and foreign models, each by one test through the command line.
+
+    a row or file that others take in silence  ->  a code, or a counted line with file, line, value and the way out
+
+What goes wrong elsewhere                                      kept by
+corrupt JSONL row; truncated last row, extra comma, quote      test_broken_rows_are_named_and_the_repaired_copy_trains
+GBK, latin-1, byte order mark                                  test_encodings_are_said, test_a_wrong_encoding_...
+label an int here and a string there; `NA`, `null`, `None`     test_words_and_numbers_stay_what_they_are
+missing label, two labels for a text                           tests/cli/test_bad_input.py (DATA)
+label only in test                                             test_a_label_that_only_judges
+是 beside yes                                                   test_two_words_for_one_label
+empty file, header only                                        tests/cli/test_bad_input.py (DATA)
+the same or nearly the same row in train and test              test_no_row_is_trained_on_that_judges
+augmentation before the split                                  tests/data/augment/test_augment_make.py
+over-long row                                                  test_long_rows_are_cut_to_the_models_positions
+prompt fills max_length                                        test_prompts_that_leave_no_room_are_named
+content None, empty text, no assistant turn                    tests/cli/test_bad_input.py (JSONL), test_turns_...
+wrong column name                                              test_a_wrong_column_has_a_way_out_that_works
+token id beyond the vocabulary                                 test_a_tokenizer_with_more_words_than_the_model
+pad = eos masked                                               test_the_end_is_trained_though_it_also_pads
+double BOS                                                     tests/data/chat/test_chat_labels.py
+pickle in weights, auto_map                                    tests/cli/test_bad_input.py
+training_args.bin                                              test_what_lies_beside_the_weights_is_not_opened
+Jinja escapes, nested range bombs                              test_a_hostile_template, tests/data/chat/test_chat_sandbox.py
+tar and zip traversal and bombs, symlinks in fetched packs     test_a_pack_writes_where_it_is_told
+zip bombs and symlinks given as data                           test_small_files_that_unpack_to_large_ones, test_a_link_...
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import re
+import resource
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import CHATML, dialogues, reviews, write_csv, write_jsonl
+from weitiao.cli import run
+from weitiao.core.errors import messages
+
+TRAIN = """\
+model: {model}
+task: {task}
+method: {method}
+output_dir: run
+data: {{train: {file}}}
+train: {{max_steps: 2, bf16: false, per_device_train_batch_size: 8, eval_strategy: steps, eval_steps: 2}}
+evaluate: {{resamples: 100, untuned: false, baseline: none, samples: 0}}
+"""
+
+
+@dataclass
+class Said:
+    """What a command left behind."""
+
+    exit: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def weitiao(bert, llama, tmp_path, monkeypatch, capsys) -> Callable[..., Said]:
+    """`weitiao("train", "reviews.yaml")` in a folder with good tables and recipes for them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path / "cache"))
+    write_csv(tmp_path / "reviews.csv", reviews(60))
+    write_jsonl(tmp_path / "talk.jsonl", dialogues(60))
+    for name, model, task, method in (
+        ("reviews.csv", bert, "text_classification", "head"),
+        ("talk.jsonl", llama, "sft", "lora"),
+    ):
+        recipe = TRAIN.format(model=model, task=task, method=method, file=name)
+        (tmp_path / name).with_suffix(".yaml").write_text(recipe)
+
+    def call(*words: str) -> Said:
+        code = run(list(words))
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return Said(code, said.out, said.err)
+
+    return call
+
+
+def refused(said: Said, code: str, *words: str) -> None:
+    """One coded message that names what it must, with its exit code and a way out."""
+    assert re.findall(r"^\[(\w+)\]", said.err, re.MULTILINE) == [code], said.err
+    assert said.exit == messages()[code]["exit"]
+    assert said.err.count("\nWay out: ") == 1
+    for word in words:
+        assert word in said.err, (word, said.err)
+
+
+def ledger() -> dict[str, Any]:
+    return json.loads(Path("run/data/ledger.json").read_text())
+
+
+def add(name: str, *lines: bytes | str) -> None:
+    with Path(name).open("ab") as file:
+        file.writelines(line if isinstance(line, bytes) else line.encode() for line in lines)
+
+
+# --- rows
+
+
+BROKEN = {
+    "corrupt JSON": ("talk.jsonl", '{"prompt": "a"\n', 61, "not JSON"),
+    "cut JSON": ("talk.jsonl", '{"prompt": "a", "compl', 61, "not JSON"),
+    "another value": ("talk.jsonl", "[1]\n", 61, "a list where an object is needed"),
+    "null answer": ("talk.jsonl", '{"prompt": "a", "completion": null}\n', 61, "`completion` is missing"),
+    "empty answer": ("talk.jsonl", '{"prompt": "a", "completion": " "}\n', 61, "turn 2 (assistant) is empty"),
+    "cut row": ("reviews.csv", "great fi", 62, "1 cells where the header has 2"),
+    "extra comma": ("reviews.csv", "great, film,good\n", 62, "3 cells where the header has 2"),
+    "unclosed quote": ("reviews.csv", '"great film,good\n', 62, "never closed"),
+    "other bytes": ("reviews.csv", b"gr\xe9at film \xe5\xa5\xbd\xe5\xa5\xbd\xe5\xa5\xbd\xe5\xa5\xbd\xe5\xa5\xbd,good\n", 62, "bytes that are not utf-8"),
+    "missing label": ("reviews.csv", "great film,\n", 62, "the label is missing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_rows_are_named_and_the_repaired_copy_trains(case, weitiao):
+    name, line, number, why = BROKEN[case]
+    add(name, line)
+    recipe = str(Path(name).with_suffix(".yaml"))
+    refused(weitiao("train", recipe), "lost_rows", "1 of 61", f"{name} line {number}: ", why, "--fix")
+    found = weitiao("data", "check", name, "--json")
+    assert found.exit == 3
+    [bad] = [row for row in found.json["rows"] if row["status"] == "quarantined"]
+    assert (bad["file"], bad["line"]) == (name, number)
+    assert why in bad["reason"]
+    assert found.json["counts"] == {"kept": 60, "quarantined": 1}
+    shown = weitiao("data", "show", name, "--line", str(number), "--model", str(Path("nowhere")))
+    assert shown.exit == 4, "a model is asked for by name"
+    assert weitiao("data", "check", name, "--fix").exit == 0
+    fixed = Path(name).with_suffix(f".fixed{Path(name).suffix}")
+    assert weitiao("data", "check", str(fixed), "--json").json["counts"] == {"kept": 60}
+    assert weitiao("train", recipe, f"data.train={fixed}").exit == 0
+    assert ledger()["counts"] == {"kept": 60}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("gbk", "gb18030"),
+        ("cp1252", "cp1252"),
+        ("utf-8-sig", "utf-8-sig"),
+        ("utf-16", "utf-16"),
+        ("big5", "big5"),
+    ],
+)
+def test_encodings_are_said(encoding, said, weitiao):
+    word = {"cp1252": "très déçu", "big5": "這部電影實在令人難以忘懷"}.get(
+        encoding, "这部电影实在令人难以忘怀"
+    )
+    rows = [{**row, "text": f"{word} {row['text']}"} for row in reviews(60)]
+    text = "text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in rows)
+    Path("reviews.csv").write_bytes(text.encode(encoding))
+    assert weitiao("data", "check", "reviews.csv", "--json").json["files"][0]["encoding"] == said
+    assert weitiao("train", "reviews.yaml").exit == 0
+    assert ledger()["files"][0]["encoding"] == said
+    assert word in Path("run/data/test.jsonl").read_text()
+
+
+def test_a_wrong_encoding_is_said_and_the_right_one_named_is_taken(weitiao):
+    text = "text,label\n" + "".join(f"好电影 {row['text']},{row['label']}\n" for row in reviews(60))
+    Path("reviews.csv").write_bytes(text.encode("gb18030"))
+    said = weitiao("train", "reviews.yaml", "data.encoding=utf-8")
+    refused(said, "bad_encoding", "reviews.csv line 2", "data.encoding=", "gb18030")
+    assert weitiao("train", "reviews.yaml", "data.encoding=gb18030").exit == 0
+
+
+def test_words_and_numbers_stay_what_they_are(weitiao):
+    """The label 1 is the label "1"; the review NA is a review."""
+    words = ["NA", "null", "None", "nan", "N/A", "true", "-", "1e3"]
+    rows = [
+        {"text": row["text"], "label": (n % 2 if n % 3 else str(n % 2))} for n, row in enumerate(reviews(60))
+    ]
+    rows += [{"text": word, "label": n % 2} for n, word in enumerate(words)]
+    write_jsonl(Path("reviews.jsonl"), rows)
+    write_csv(Path("reviews.csv"), rows)
+    for name in ("reviews.jsonl", "reviews.csv"):
+        out = f"run-{name}"
+        assert weitiao("train", "reviews.yaml", f"data.train={name}", f"output_dir={out}").exit == 0
+        found = json.loads(Path(out, "data/ledger.json").read_text())
+        assert found["counts"] == {"kept": 68}
+        assert {label for side in found["labels"].values() for label in side} == {"0", "1"}
+
+
+def test_a_label_that_only_judges(weitiao):
+    Path("test.csv").write_text("text,label\ngreat actor,good\ndull actor,meh\ndull plot,bad\n")
+    said = weitiao("train", "reviews.yaml", "data.test=test.csv")
+    refused(said, "untrained_label", '"meh" (1 rows, first test.csv line 3)', "data.relabel={meh: OTHER}")
+    checked = weitiao("data", "check", "reviews.csv", "--test", "test.csv", "--json").json
+    assert "meh" in json.dumps(checked["diagnosis"], ensure_ascii=False)
+    assert weitiao("train", "reviews.yaml", "data.test=test.csv", "data.relabel={meh: bad}").exit == 0
+
+
+def test_two_words_for_one_label(weitiao):
+    rows = [{**row, "label": ("yes", "是", "no", "否")[n % 4]} for n, row in enumerate(reviews(60))]
+    write_csv(Path("reviews.csv"), rows)
+    found = weitiao("data", "check", "reviews.csv", "--json").json["diagnosis"]
+    [one] = [finding for finding in found["findings"] if "是" in finding["text"]]
+    assert one["severity"] == "fault"
+    assert "reviews.csv" in one["fix"]
+    assert weitiao("data", "check", "reviews.csv", "--fix").exit == 0
+    labels = {line.rsplit(",", 1)[1] for line in Path("reviews.fixed.csv").read_text().split("\n")[1:-1]}
+    assert labels == {"yes", "no"}
+
+
+def test_no_row_is_trained_on_that_judges(weitiao):
+    """One row of the test file stands in the training file as it is, one in capitals, one nearly."""
+    rows = reviews(60)
+    near = {"text": "the story of two brothers who find a boat and sail to the north great", "label": "good"}
+    write_csv(Path("reviews.csv"), [*rows, near])
+    judges = [rows[0], {**rows[1], "text": rows[1]["text"].upper()}, {**near, "text": near["text"] + " film"}]
+    fresh = [row for row in reviews(70, seed=5) if row not in rows][:10]
+    write_csv(Path("test.csv"), [*judges, *fresh])
+    assert weitiao("train", "reviews.yaml", "data.test=test.csv").exit == 0
+    found = ledger()
+    assert found["counts"]["duplicate"] == found["leaks"]["removed"] >= 3
+    gone = {(row["file"], row["line"]) for row in found["rows"] if row["status"] == "duplicate"}
+    assert gone >= {("reviews.csv", 2), ("reviews.csv", 3), ("reviews.csv", 62)}
+    split = json.loads(Path("run/data/split.json").read_text())
+    assert {"test.csv:2", "test.csv:3", "test.csv:4"} <= set(split["test"])
+    assert not {"reviews.csv:2", "reviews.csv:3", "reviews.csv:62"} & {*split["train"], *split["validation"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("reviews.csv", "great " * 500 + ",good\n"),
+        ("talk.jsonl", json.dumps({"prompt": "film", "completion": "plot " * 500}) + "\n"),
+    ],
+)
+def test_long_rows_are_cut_to_the_models_positions(name, row, weitiao):
+    add(name, row)
+    assert weitiao("train", str(Path(name).with_suffix(".yaml"))).exit == 0
+    found = ledger()
+    [cut] = [line for line in found["rows"] if line["status"] == "truncated"]
+    assert cut["line"] == (62 if name == "reviews.csv" else 61)
+    assert "tokens lost" in cut["reason"]
+    assert found["tokens"]["max"] == found["tokens"]["limit"] == 64, "the toys have 64 positions"
+
+
+def test_prompts_that_leave_no_room_are_named(weitiao):
+    add("talk.jsonl", json.dumps({"prompt": "film " * 100, "completion": "plot"}) + "\n")
+    said = weitiao("train", "talk.yaml")
+    refused(
+        said, "lost_rows", "1 of 61", "talk.jsonl line 61", "64 fit, and nothing to train on would be left"
+    )
+    accepts = re.search(r"data\.max_dropped_fraction=[0-9.]+", said.err.splitlines()[-1])[0]
+    assert weitiao("train", "talk.yaml", accepts).exit == 0
+    assert ledger()["counts"] == {"kept": 60, "dropped": 1}
+
+
+def test_a_limit_that_leaves_no_word_is_refused(weitiao):
+    """Two special tokens fill it: the model would be trained on labels alone."""
+    refused(
+        weitiao("train", "reviews.yaml", "data.max_length=2"),
+        "bad_rows",
+        "2 fit, and no word would be left",
+        "reviews.csv line",
+    )
+    assert weitiao("train", "reviews.yaml", "data.max_length=3").exit == 0
+
+
+def test_turns_that_teach_nothing(weitiao):
+    bad = [
+        '{"messages": [{"role": "assistant", "content": null}]}',
+        '{"messages": [{"role": "user", "content": "a"}]}',
+    ]
+    good = [
+        json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})
+    ]
+    Path("turns.jsonl").write_text("\n".join(good + bad))
+    found = weitiao("data", "check", "turns.jsonl", "--json").json
+    assert [(row["line"], row["status"]) for row in found["rows"]] == [(2, "quarantined"), (3, "quarantined")]
+    assert "turn 1 is missing" in found["rows"][0]["reason"]
+    assert "no assistant turn" in found["rows"][1]["reason"]
+
+
+def test_a_wrong_column_has_a_way_out_that_works(weitiao):
+    Path("reviews.csv").write_text(Path("reviews.csv").read_text().replace("text,label", "review,label", 1))
+    said = weitiao("train", "reviews.yaml")
+    refused(said, "missing_column", "reviews.csv", '"text"', 'Did you mean "review"?')
+    way = re.search(r"(data\.columns\.text)=", said.err)[1]
+    refused(
+        weitiao("train", "reviews.yaml", f"{way}=reveiw"),
+        "no_such_column",
+        '"reveiw"',
+        "data.columns.text",
+        '"review"',
+    )
+    assert weitiao("train", "reviews.yaml", f"{way}=review").exit == 0
+    for key in ("group_by", "time", "column"):
+        said = weitiao("train", "reviews.yaml", f"{way}=review", f"data.split.{key}=user", "output_dir=other")
+        refused(said, "no_such_column", "reviews.csv", '"user"', f"leave data.split.{key} out")
+
+
+# --- tokens
+
+
+def model_folder(source: str, **config: Any) -> Path:
+    """A copy of a toy under `model/`, with other words in its config."""
+    shutil.copytree(source, "model")
+    path = Path("model/config.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    return path.parent
+
+
+@pytest.mark.parametrize("name", ["reviews.csv", "talk.jsonl"])
+def test_a_tokenizer_with_more_words_than_the_model(name, weitiao, bert, llama):
+    """Words were added to the tokenizer alone; the crash would come at the step that meets the first of them."""
+    from transformers import AutoTokenizer
+
+    folder = model_folder(llama if name == "talk.jsonl" else bert)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([f"new{number}" for number in range(100)])
+    tokenizer.save_pretrained(folder)
+    recipe = str(Path(name).with_suffix(".yaml"))
+    assert weitiao("train", recipe, "model=model", "output_dir=other").exit == 0, "the rows hold none of them"
+    add(
+        name, "great new99,good\n" if name == "reviews.csv" else '{"prompt": "new99", "completion": "plot"}\n'
+    )
+    said = weitiao("train", recipe, "model=model")
+    refused(
+        said,
+        "token_beyond_vocabulary",
+        f"{name} line {62 if name == 'reviews.csv' else 61}",
+        '"new99"',
+        "64 tokens",
+    )
+
+
+def test_the_end_is_trained_though_it_also_pads(weitiao, llama):
+    """The toy's padding token is its end token, as of many models: masked, it would never stop."""
+    [row] = weitiao("data", "show", "talk.jsonl", "--model", llama, "--rows", "1", "--json").json["rows"]
+    trained = [piece["text"] for piece in row["pieces"] if piece["state"] == "trained"]
+    assert "<|im_end|>" in trained[-1], row["pieces"]
+
+
+# --- what comes with a model
+
+
+class Bomb:
+    """Unpickling it leaves a trace."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("ran",))
+
+
+def test_what_lies_beside_the_weights_is_not_opened(weitiao, bert):
+    import torch
+
+    folder = model_folder(bert)
+    for name in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save(Bomb(), folder / name)
+    assert weitiao("train", "reviews.yaml", "model=model").exit == 0
+    assert not Path("ran").exists()
+    assert not list(Path("run").rglob("training_args.bin"))
+
+
+HOSTILE = {
+    "escape": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "import": "{{ cycler.__init__.__globals__.os.mkdir('ran') }}",
+    "builtins": "{{ self.__init__.__globals__.__builtins__.open('ran', 'w') }}",
+    "format": "{{ '{0.__class__.__init__.__globals__}'.format(cycler) }}",
+    "ranges": "{% for i in range(99999) %}{% for j in range(99999) %}{% for k in range(99999) %}x{% endfor %}{% endfor %}{% endfor %}",
+    "memory": "{{ 'x' * 10 ** 10 }}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_template(case, weitiao, llama, monkeypatch):
+    from weitiao.data.chat import sandbox
+
+    monkeypatch.setattr(sandbox, "SECONDS", 0.5)
+    template = model_folder(llama) / "chat_template.jinja"
+    template.write_text(HOSTILE[case] + CHATML)
+    said = weitiao("data", "show", "talk.jsonl", "--model", "model")
+    refused(said, "chat_template", "talk.jsonl line 1", "correct chat_template.jinja")
+    refused(weitiao("train", "talk.yaml", "model=model"), "chat_template", "correct chat_template.jinja")
+    assert not Path("ran").exists()
+    template.write_text(CHATML)  # the way out
+    assert weitiao("data", "show", "talk.jsonl", "--model", "model").exit == 0
+
+
+# --- archives and links
+
+
+def test_a_pack_writes_where_it_is_told(tmp_path, monkeypatch):
+    """Members are taken out by name, one by one, into files that we name: no path of the archive is followed."""
+    from weitiao.core.errors import WeitiaoError
+    from weitiao.models import convert, datasets
+
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("a.whl", "w") as archive:
+        archive.writestr("../outside.txt", "evil")
+    convert._unpack(Path("a.whl"), "../outside.txt", tmp_path / "inside.txt")
+    assert Path("inside.txt").read_text() == "evil"
+    with tarfile.open("a.tar.gz", "w:gz") as tar:
+        link = tarfile.TarInfo("pack/data.csv")
+        link.type, link.linkname = tarfile.SYMTYPE, str(Path("secret.txt").absolute())
+        tar.addfile(link)
+        evil = tarfile.TarInfo("../outside.txt")
+        evil.size = 4
+        tar.addfile(evil, io.BytesIO(b"evil"))
+    Path("secret.txt").write_text("secret")
+    assert datasets.member(Path("a.tar.gz"), "../outside.txt") == b"evil"
+    with pytest.raises(WeitiaoError, match="dataset_pack_unread"):
+        datasets.member(Path("a.tar.gz"), "pack/data.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.tar.gz",
+        "a.whl",
+        "inside.txt",
+        "secret.txt",
+    ]
+    assert not list(tmp_path.parent.glob("outside*"))
+
+
+def test_small_files_that_unpack_to_large_ones(weitiao):
+    """Ten rows, and a cell of 200 MB in 200 KB of gzip: the row is lost and counted, memory stays bounded."""
+    with gzip.open("bomb.csv.gz", "wb") as file:
+        file.write(
+            b"text,label\n" + b"".join(f"great {n},good\nbad {n},bad\n".encode() for n in range(5)) + b'"'
+        )
+        for _ in range(200):
+            file.write(b"A" * 1_000_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = weitiao("data", "check", "bomb.csv.gz", "--json")
+    assert found.exit == 3
+    assert found.json["counts"] == {"kept": 10, "quarantined": 1}
+    assert found.json["rows"][0]["line"] == 12
+    assert len(found.out) < 100_000
+    used_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert used_mb < 1500
+
+
+def test_a_link_to_itself_and_a_link_out_of_a_folder_of_pictures(weitiao):
+    from PIL import Image
+
+    os.symlink("loop.csv", "loop.csv")
+    refused(weitiao("data", "check", "loop.csv"), "file_missing", "loop.csv")
+    for label in ("cat", "dog"):
+        Path("pictures", label).mkdir(parents=True)
+        Image.new("RGB", (8, 8), label == "cat" and "red" or "blue").save(f"pictures/{label}/1.png")
+    os.symlink("/etc/hostname", "pictures/cat/secret.png")
+    os.symlink("..", "pictures/dog/round")
+    found = weitiao("data", "check", "pictures", "--json").json
+    assert found["counts"] == {"kept": 2, "quarantined": 1}
+    assert "secret.png: a broken picture" in found["rows"][0]["reason"]
+
+
+# --- what is written beside the data
+
+
+def test_nothing_that_is_asked_to_be_written_costs_a_row(weitiao, llama):
+    before = Path("reviews.csv").read_bytes()
+    for words in (("data", "check"), ("data", "show", "--model", llama)):
+        refused(
+            weitiao(*words, "reviews.csv", "--html", "reviews.csv"),
+            "wrong_usage",
+            "reviews.csv is there already",
+        )
+        refused(weitiao(*words, "reviews.csv", "--html", "."), "wrong_usage")
+    assert Path("reviews.csv").read_bytes() == before
+    shutil.copy("reviews.csv", "reviews.tsv")
+    said = weitiao("data", "check", "reviews.csv", "reviews.csv#5", "--fix")
+    assert said.exit == 2
+    assert not list(Path().glob("*.fixed*")), "none of the copies when one cannot be"
+
+
+def test_copies_bear_the_name_of_their_file(weitiao):
+    shutil.copy("reviews.csv", "part#5.csv")
+    assert weitiao("data", "check", "part#5.csv", "--fix").exit == 0
+    assert Path("part#5.fixed.csv").read_text().count("\n") == 61
+    assert weitiao("data", "check", "reviews.csv#5", "--fix").exit == 0
+    assert Path("reviews.fixed.csv").read_text().count("\n") == 6
+
+
+def test_a_cache_that_cannot_be_written_costs_no_run(weitiao, monkeypatch):
+    monkeypatch.setenv("WEITIAO_CACHE", "/dev/null/cache")
+    assert weitiao("train", "reviews.yaml").exit == 0
+
+
+def test_a_label_is_not_read_as_nothing(weitiao):
+    refused(weitiao("train", "reviews.yaml", 'data.relabel={good: " "}'), "wrong_value", "data.relabel.good")
+
+
+def test_a_cell_of_a_megabyte_is_named_by_its_beginning(weitiao):
+    add("reviews.csv", f"great film,{'x' * 1_000_000}\nGreat film,good\n")
+    said = weitiao("train", "reviews.yaml")
+    refused(said, "lost_rows", "line 62", "line 63", 'labelled "xxxxx')
+    assert len(said.err) < 5000
