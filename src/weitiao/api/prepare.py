@@ -156,9 +156,6 @@ def _augment(
 def _weights(data: Data, source: np.ndarray, examples: Encoded) -> list[float] | None:
     if data.weights is None:
         return None
-    if len(data.weights) != len(data.train):
-        why = f"{len(data.weights)} weights for {len(data.train)} files of data.train"
-        raise fault("wrong_value", key="data.weights", value=data.weights, why=why)
     # A made row comes as often as any other of a file of weight 1.
     return [data.weights[source[row]] if row < len(source) else 1.0 for row in examples.rows]
 

@@ -102,6 +102,9 @@ def _resolved(recipe: Recipe, task: Task, method: Method) -> Recipe:
         way = "take truncate, drop or fail"
         raise fault("wrong_usage", why="data.overlong=split does not suit this task", way=way)
     choosing, given = [], recipe.data
+    if given.weights is not None and len(given.weights) != len(given.train):
+        why = f"{len(given.weights)} weights for {len(given.train)} files of data.train"
+        raise fault("wrong_value", key="data.weights", value=given.weights, why=why)
     chooses = bool(given.validation or given.split.validation or given.split.folds or given.split.column)
     if not chooses:
         choosing += ["train.eval_strategy"] * (train.eval_strategy != "no")

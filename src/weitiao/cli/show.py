@@ -12,15 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from weitiao.core.contracts import place
 from weitiao.core.errors import WeitiaoError
 
 if TYPE_CHECKING:
     from weitiao.api import Run
-    from weitiao.api.check import Examined
     from weitiao.api.run import Speaker
-    from weitiao.api.show import Shown
-    from weitiao.data.doctor.fix import Fixed
     from weitiao.data.ledger import Ledger
 
 # No emoji codes: a text with ":smile:" in it is shown as it is.
@@ -232,80 +228,6 @@ def results_table(results: Mapping[str, Any]) -> Table:
         ]
         table.add_row(f"[bold]{system}[/bold]" if system == "tuned" else system, *cells)
     return table
-
-
-def examined(found: Examined) -> None:
-    """What `weitiao data check` found."""
-    from weitiao.data.check import label_table
-    from weitiao.data.doctor.page import headline, lines
-
-    ledger = found.ledger
-    for file in ledger.files:
-        kind = ", ".join(filter(None, (file["format"], file["encoding"], *file.get("notes", ()))))
-        out.print(f"[bold]{escape(file['path'])}[/bold]  {file['rows']:,} rows, {escape(kind)}")
-    for status, count in ledger.counts().items():
-        out.print(f"  {count:>8,}  {status}")
-    rows = found.checked.rows
-    counts = label_table({"": rows}, found.shape).get("", {})
-    if counts:
-        table = Table("label", "rows", "share")
-        for label, count in counts.items():
-            table.add_row(escape(label), f"{count:,}", f"{count / len(rows):.1%}")
-        out.print(table)
-    for row in ledger.rows[:SHOWN]:
-        where = place(row["file"], row["line"], row.get("nth", 0))
-        out.print(f"  {escape(where)}: {row['status']}: {escape(row['reason'])}")
-    if len(ledger.rows) > SHOWN:
-        out.print(f"  ... {len(ledger.rows) - SHOWN:,} more; --json lists all")
-    diagnosis = found.diagnosis
-    out.print(f"\n[bold]{escape(headline(diagnosis))}[/bold]")
-    for one in diagnosis.findings:
-        style = {"fault": "red", "warning": "yellow", "note": "dim"}[one.severity]
-        out.print(f"[{style}]{one.severity}[/{style}]  [bold]{escape(one.title)}[/bold]: {escape(one.text)}")
-        for line in lines(one.places):
-            out.print(f"         {escape(line)}")
-        if one.fix:
-            out.print(f"         -> {escape(one.fix)}")
-
-
-def fixed(copies: Sequence[Fixed]) -> None:
-    """Where the repaired copies are, and what was done."""
-    for copy in copies:
-        counts = ", ".join(f"{count:,} {name}" for name, count in copy.counts.items())
-        out.print(f"[bold]{escape(str(copy.path))}[/bold]  {counts}")
-        for line in copy.first:
-            out.print(f"  {escape(line)}")
-        for what, path in (("every change", copy.changes), ("rejected rows", copy.rejected)):
-            if path:
-                out.print(f"  {what}: {escape(str(path))}")
-
-
-def views(found: Shown) -> None:
-    """Rows token by token: trained ones in two greens, the others dim, special ones underlined."""
-    from rich.text import Text
-
-    from weitiao.data.view import visible
-
-    for row in found.rows:
-        out.print(f"[bold]{escape(row.file)}[/bold] line {row.line}", end="")
-        if row.why:
-            out.print(f": [red]cannot be used[/red]: {escape(row.why)}")
-            continue
-        trained = f", {row.trained} trained" if row.trained else ""
-        lost = f"; {row.lost} more were cut off ({row.trained_lost} trained)" if row.lost else ""
-        label = f"; label [green]{escape(row.label)}[/green]" if row.label is not None else ""
-        out.print(f": {row.tokens} tokens{trained}{lost}{label}")
-        text = Text()
-        for number, piece in enumerate(row.pieces):
-            style = "dim" if piece.state == "seen" else "bold green" if number % 2 else "green"
-            style += " underline" if piece.special else ""
-            text.append(visible(piece).replace("\n", "⏎\n"), style=style)
-        out.print(text, end="\n\n")
-    for notice in found.notices:
-        out.print(f"[yellow]note[/yellow]  {escape(notice)}")
-    out.print(
-        f"[green]trained[/green], [dim]only seen[/dim], [underline]special token[/underline]; {escape(found.model)}, {found.limit:,} tokens fit"
-    )
 
 
 def predictions(texts: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:

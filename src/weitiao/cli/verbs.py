@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from weitiao.cli.data import data_app
+from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, pairs
 from weitiao.core.errors import did_you_mean, fault
 
 DEMOS = ("reviews", "zh", "chat")
@@ -24,7 +26,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look at data before training.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 
@@ -45,26 +46,6 @@ def _options(
     pass
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show a traceback when something fails.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="key=value words, such as train.learning_rate=1e-4.")
-]
-
-
-def emit(value: Any) -> None:
-    """JSON to standard output."""
-    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
-
-
-def _pairs(columns: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in columns.split(",") if pair]
-    if any(not theirs for _, _, theirs in pairs):
-        raise fault("bad_override", word=columns)
-    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
-
-
 @app.command(epilog="Example: weitiao init reviews.csv > recipe.yaml")
 def init(
     file: Annotated[str, typer.Argument(help="A CSV, TSV, JSON or JSONL file, or an embedded data set.")],
@@ -82,7 +63,7 @@ def init(
     """Write a commented recipe for a file, its columns and task guessed."""
     from weitiao import api
 
-    text = api.init(file, model=model, columns=_pairs(columns))
+    text = api.init(file, model=model, columns=pairs(columns))
     if output is None:
         print(text, end="")
     elif output.exists():
@@ -281,124 +262,6 @@ def models(json: Json = False, verbose: Verbose = False) -> None:
     from weitiao.models import catalog
 
     catalogue(catalog.MODELS, json=json)
-
-
-@data_app.command("ls", epilog="Example: weitiao data ls")
-def data_ls(json: Json = False, verbose: Verbose = False) -> None:
-    """List the embedded data sets."""
-    from weitiao.cli.show import catalogue
-    from weitiao.models import catalog
-
-    catalogue(catalog.DATASETS, json=json)
-
-
-def _refuse_other_files(page: Path | None) -> None:
-    """A page may be written anew, and nothing else written over: `--html reviews.csv` would cost the rows."""
-    if page and (page.is_dir() or (page.exists() and page.suffix.lower() not in (".html", ".htm"))):
-        why = f"{page} is there already, and it is no page"
-        raise fault(
-            "wrong_usage", why=why, way="name another file, such as --html page.html; nothing was changed"
-        )
-
-
-@data_app.command("check", epilog="Example: weitiao data check reviews.csv --columns text=review,label=stars")
-def data_check(
-    files: Annotated[list[str], typer.Argument(help="Files, or embedded data sets.")],
-    task: Annotated[str, typer.Option(help="Guessed from the columns by default.")] = "",
-    columns: Annotated[str, typer.Option(help="Ours=theirs, separated by commas.")] = "",
-    format: Annotated[
-        str, typer.Option(help="Row format, such as alpaca or conll; guessed by default.")
-    ] = "auto",
-    encoding: Annotated[str, typer.Option(help="Character encoding.")] = "auto",
-    validation: Annotated[list[str] | None, typer.Option(help="A file that chooses, given apart.")] = None,
-    test: Annotated[list[str] | None, typer.Option(help="A file that judges, given apart.")] = None,
-    model: Annotated[str, typer.Option(help="Count lengths in this model's tokens.")] = "",
-    labels: Annotated[
-        bool, typer.Option("--labels", help="Look for likely wrong labels, too; trains a small classifier.")
-    ] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Write a repaired copy beside each file.")] = False,
-    fix_with: Annotated[
-        str, typer.Option(help="More repairs, separated by commas: html, mojibake, personal.")
-    ] = "",
-    html: Annotated[Path | None, typer.Option(help="Write the diagnosis as a page, too.")] = None,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Examine files: bad rows by line, repeats, labels, lengths, languages, personal data ...
-
-    Exit code 3 when rows cannot be used.  Nothing is changed; --fix writes copies.
-    """
-    from weitiao import api
-    from weitiao.cli.show import Show, examined, fixed
-
-    _refuse_other_files(html)
-    show = Show(quiet=json)
-    with show:
-        found = api.check(
-            files,
-            task=task,
-            columns=_pairs(columns),
-            format=format,
-            encoding=encoding,
-            validation=validation or [],
-            test=test or [],
-            model=model,
-            labels=labels,
-            progress=show.fetching,
-        )
-    if json:
-        emit(found.to_dict())
-    else:
-        examined(found)
-    if html is not None:
-        print(found.write_page(html), file=sys.stderr)
-    if fix or fix_with:
-        copies = found.fix([name for name in fix_with.split(",") if name])
-        if not json:
-            fixed(copies)
-    elif found.bad:
-        raise typer.Exit(3)
-
-
-@data_app.command("show", epilog="Example: weitiao data show recipe.yaml --html rows.html")
-def data_show(
-    source: Annotated[str, typer.Argument(help="A recipe, a file of rows, or an embedded data set.")],
-    overrides: Overrides = None,
-    model: Annotated[str, typer.Option(help="Whose tokenizer; the recipe's by default.")] = "",
-    task: Annotated[str, typer.Option(help="Guessed from a file's columns by default.")] = "",
-    columns: Annotated[str, typer.Option(help="Ours=theirs, separated by commas.")] = "",
-    rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 3,
-    line: Annotated[int | None, typer.Option(min=1, help="The row at this line of the file.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page to look at instead.")] = None,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Show rows as the model sees them: its tokens, those that are trained in green."""
-    from weitiao import api
-    from weitiao.cli.show import Show, views
-
-    _refuse_other_files(html)
-    show = Show(quiet=json)
-    with show:
-        found = api.show(
-            source,
-            model=model,
-            task=task,
-            rows=rows,
-            line=line,
-            columns=_pairs(columns),
-            overrides=overrides or [],
-            progress=show.fetching,
-        )
-    if html is not None:
-        from weitiao.core.run import write_text
-
-        write_text(html, found.page())
-        print(html)
-    elif json:
-        emit(found.to_dict())
-    else:
-        views(found)
 
 
 @app.command(epilog="Example: weitiao methods")

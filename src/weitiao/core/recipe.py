@@ -197,7 +197,7 @@ class Data(Section):
     """Longest row in tokens; default: as many positions as the model has."""
     overlong: Literal["truncate", "split", "drop", "fail"] = "truncate"
     """What to do with longer rows: cut the end off, go on in further rows, leave out, or stop; each is counted."""
-    augment: list[Named] = []
+    augment: Annotated[list[Named], BeforeValidator(_listed)] = []
     """Rows made from the training rows, such as `[{name: synonyms, copies: 1}, balance]` (docs/augmentation.md)."""
     cache: bool = True
     """Keep encoded rows in the user's cache folder, so that the same rows are not encoded twice."""

@@ -92,6 +92,8 @@ def macro_scores(truth: Any, guess: Any, classes: int) -> Any:
 def _bootstrap(statistic: Callable[[Any], Any], rows: int, settings: Evaluate, seed: int) -> tuple[Any, Any]:
     from scipy import stats
 
+    if rows == 1:  # one row resampled is that row again
+        return (value := statistic(np.arange(1))), value
     result = stats.bootstrap(
         (np.arange(rows),),
         statistic,

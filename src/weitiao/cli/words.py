@@ -1,0 +1,30 @@
+"""What verbs share: their common options, and how results leave as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from weitiao.core.errors import fault
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show a traceback when something fails.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="key=value words, such as train.learning_rate=1e-4.")
+]
+
+
+def emit(value: Any) -> None:
+    """JSON to standard output."""
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
+
+
+def pairs(columns: str) -> dict[str, str]:
+    """`text=review,label=stars`, as a mapping."""
+    found = [pair.partition("=") for pair in columns.split(",") if pair]
+    if any(not theirs for _, _, theirs in found):
+        raise fault("bad_override", word=columns)
+    return {ours.strip(): theirs.strip() for ours, _, theirs in found}
