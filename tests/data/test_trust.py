@@ -477,8 +477,8 @@ def test_nothing_that_is_asked_to_be_written_costs_a_row(weitiao, llama):
         )
         refused(weitiao(*words, "reviews.csv", "--html", "."), "wrong_usage")
     assert Path("reviews.csv").read_bytes() == before
-    shutil.copy("reviews.csv", "reviews.tsv")
-    said = weitiao("data", "check", "reviews.csv", "reviews.csv#5", "--fix")
+    Path("reviews.tsv").write_text(before.decode().replace(",", "\t"))
+    said = weitiao("data", "check", "reviews.csv", "reviews.tsv", "--fix")
     assert said.exit == 2
     assert not list(Path().glob("*.fixed*")), "none of the copies when one cannot be"
 
@@ -488,7 +488,7 @@ def test_copies_bear_the_name_of_their_file(weitiao):
     assert weitiao("data", "check", "part#5.csv", "--fix").exit == 0
     assert Path("part#5.fixed.csv").read_text().count("\n") == 61
     assert weitiao("data", "check", "reviews.csv#5", "--fix").exit == 0
-    assert Path("reviews.fixed.csv").read_text().count("\n") == 6
+    assert Path("reviews-5.fixed.csv").read_text().count("\n") == 6
 
 
 def test_a_cache_that_cannot_be_written_costs_no_run(weitiao, monkeypatch):
