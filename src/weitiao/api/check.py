@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.api.data import guess, located, task_of
 from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape
+from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.data import check as checking
 from weitiao.data import formats
@@ -46,7 +47,8 @@ class Examined:
 
     def to_dict(self) -> dict[str, Any]:
         """Ledger and diagnosis, for JSON."""
-        return {**self.ledger.to_dict(), "diagnosis": self.diagnosis.to_dict()}
+        read_as = {"columns": self.data.columns, "shape": self.shape.name}
+        return {**read_as, **self.ledger.to_dict(), "diagnosis": self.diagnosis.to_dict()}
 
     def write_page(self, path: Path) -> Path:
         """The diagnosis as a page."""
@@ -142,7 +144,11 @@ def check(
     Raises:
         WeitiaoError: when a file as a whole cannot be read; bad rows are listed, not raised.
     """
-    named = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
+    given = [files] if isinstance(files, str | Path) else list(files)
+    if not given or not all(isinstance(file, str | Path) for file in given):
+        way = "give paths; rows in memory are checked by wt.train, or written to a .jsonl file first"
+        raise fault("wrong_usage", why="no file is named", way=way)
+    named = [str(file) for file in given]
     asked = Recipe.read({"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}})
     data = located(asked.data, progress=progress)
     if task:
@@ -183,5 +189,9 @@ def _lengths(checked: checking.Checked, model: str, progress: Progress | None) -
         Record(row.file, row.line, {name: value for name, value in row.values.items() if name != "label"})
         for row in checked.rows
     )
-    endless = 1 << 40
-    return [len(example) for example in task.encode(bare, processor, limit=endless)], limit
+    lengths, endless = [], 1 << 40
+    for record, example in zip(checked.rows, task.encode(bare, processor, limit=endless), strict=True):
+        lengths.append(len(example))
+        if why := example.refused or ("" if example.trained else "there is nothing to train on"):
+            checked.ledger.note(record, "quarantined", why, raw=dict(record.values))
+    return lengths, limit

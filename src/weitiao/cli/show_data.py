@@ -26,6 +26,9 @@ def examined(found: Examined) -> None:
     for file in ledger.files:
         kind = ", ".join(filter(None, (file["format"], file["encoding"], *file.get("notes", ()))))
         out.print(f"[bold]{escape(file['path'])}[/bold]  {file['rows']:,} rows, {escape(kind)}")
+    if found.data.columns:
+        read_as = ", ".join(f"{ours}: {theirs}" for ours, theirs in found.data.columns.items())
+        out.print(f"  read with data.columns: {escape('{' + read_as + '}')}")
     for status, count in ledger.counts().items():
         out.print(f"  {count:>8,}  {status}")
     rows = found.checked.rows

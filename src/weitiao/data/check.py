@@ -177,7 +177,8 @@ class _Taker:
             if repairs:
                 self.ledger.note(item, "repaired", "; ".join(repairs))
             self._add(record, number, where)
-        self.ledger.files.append({**source.facts(), "rows": count})
+        given = {"side": side} if side else {}
+        self.ledger.files.append({**source.facts(), **given, "rows": count})
         self.ledger.total += count
 
     def _converter(self, source: Source, side: str | None) -> Callable[[Record, list[str]], Record]:

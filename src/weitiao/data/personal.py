@@ -118,7 +118,7 @@ def card(number: str) -> bool:
     if not _ISSUER.fullmatch("".join(map(str, digits))):
         return False
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return (sum(digits[::-2]) + sum(doubled)) % 10 == 0 and len(set(digits)) > 2
+    return (sum(digits[::-2]) + sum(doubled)) % 10 == 0 and len(set(digits)) > 1
 
 
 def _phone(number: str) -> bool:

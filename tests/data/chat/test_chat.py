@@ -300,3 +300,20 @@ def test_a_template_that_writes_the_date_is_noticed(tokenizer):
 
 def test_the_toy_template_is_chatml():
     assert CHATML.count("<|im_start|>") == 2
+
+
+@pytest.mark.parametrize("lost", ["tools", "tool_calls"])
+def test_what_a_template_never_shows_is_a_reason_to_refuse_the_row(tokenizer, lost):
+    """SmolLM2's template passes over tools: a call would be learnt as an empty answer, without a word."""
+    turns = [{"role": "user", "content": "film"}, {"role": "assistant", "content": "plot"}]
+    values = {"messages": turns}
+    if lost == "tools":
+        values["tools"] = [{"type": "function", "function": {"name": "look"}}]
+    else:
+        call = {"type": "function", "function": {"name": "look", "arguments": {}}}
+        values["messages"] = [turns[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
+    rows = encode([Record("a", 1, values), Record("a", 2, {"messages": turns})], tokenizer)
+    with pytest.raises(Unusable, match=f"does not show `{lost}`"):
+        next(rows)
+    ids, labels = next(rows)
+    assert len(ids) == len(labels), "the next row is encoded all the same"

@@ -38,8 +38,12 @@ class Conversations:
             template, marks = self._template(tools=tools, place=places[len(found)])
             tokens = dict(self.processor.special_tokens_map)
             batch = [(kind, messages, given or None) for kind, messages, given in together]
-            request = {"template": template, "tokens": tokens, "marks": marks, "jobs": batch}
-            for reply in sandbox.ask(request):
+            unshown = [_unshown(template, messages, given) for _, messages, given in batch]
+            asked = [job for job, why in zip(batch, unshown, strict=True) if not why]
+            request = {"template": template, "tokens": tokens, "marks": marks, "jobs": asked}
+            replies = iter(sandbox.ask(request) if asked else ())
+            for why in unshown:
+                reply = {"unusable": why} if why else next(replies)
                 if "fault" in reply:
                     raise fault("chat_template", place=places[len(found)], why=reply["fault"])
                 found.append(Unusable(reply["unusable"]) if "unusable" in reply else reply)
@@ -58,6 +62,15 @@ class Conversations:
             eos = getattr(self.processor, "eos_token", None)
             self._templates[tools] = template, list(dict.fromkeys([*marks, *([eos] if eos else [])]))
         return self._templates[tools]
+
+
+def _unshown(template: str, messages: Turns, tools: Any) -> str:
+    """What of a row the template never looks at, so that it would vanish without a word; empty when nothing."""
+    if tools and "tools" not in template:
+        return "the model's chat template does not show `tools`: the row would be learnt without them"
+    if "tool_calls" not in template and any(turn.get("tool_calls") for turn in messages):
+        return "the model's chat template does not show `tool_calls`: an empty answer would be learnt"
+    return ""
 
 
 def encode(

@@ -84,7 +84,10 @@ def examine(
     diagnosis = Diagnosis(shape.name, len(rows))
     for part in parts:
         diagnosis.findings += part.tell(diagnosis)
-    files = " ".join(shlex.quote(str(file["path"])) for file in ledger.get("files", ()))
+    files = " ".join(
+        " ".join([*([f"--{file['side']}"] if "side" in file else []), shlex.quote(str(file["path"]))])
+        for file in ledger.get("files", ())
+    )
     if files and len(files) < LONGEST_COMMAND:
         diagnosis.findings = [replace(one, fix=one.fix.replace("FILE", files)) for one in diagnosis.findings]
     diagnosis.findings.sort(
