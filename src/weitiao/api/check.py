@@ -87,12 +87,12 @@ class Examined:
             def convert(record: Record, name: str = name) -> Record:
                 return formats.convert(record, format=name, columns=data.columns)
 
-            unread: list[tuple[str, int, str]] = []
+            unread: list[tuple[str, int, str, str]] = []
 
             def records(rows: Iterator[Record | BadRow], unread: list[Any] = unread) -> Iterator[Record]:
                 for row in rows:
                     if isinstance(row, BadRow):
-                        unread.append((row.file, row.line, row.reason))
+                        unread.append((row.file, row.line, row.reason, row.raw))
                     else:
                         yield row
 

@@ -97,4 +97,8 @@ def show(
     limit = min(data.max_length or limit, limit)
     views = [viewing.view(record, built, processor, limit=limit) for record in list(chosen)[:rows]]
     notices = chat.notices(processor) if built.shape.name == "conversation" and views else []
+    if checked.bad and line is None:
+        notices.append(
+            f"{len(checked.bad)} rows cannot be used and are not shown; `weitiao data check` names them"
+        )
     return Shown(model, limit, [*views, *unusable], notices)

@@ -51,7 +51,7 @@ ROWS = [
 
 def test_a_table_keeps_its_columns_and_every_change_is_said(tmp_path):
     path = tmp_path / "reviews.csv"
-    fixed = reviews(path, ROWS, mapping={"postive": "positive"}, unread=[(str(path), 99, "2 cells")])
+    fixed = reviews(path, ROWS, mapping={"postive": "positive"}, unread=[(str(path), 99, "2 cells", "a,b")])
     assert fixed.path == tmp_path / "reviews.fixed.csv"
     assert table(fixed.path) == [
         {"id": " 7", "review": 'Gut film, "really"', "stars": "positive"},

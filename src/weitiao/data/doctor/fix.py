@@ -103,7 +103,7 @@ def repaired_copy(
     label: str = "",
     mapping: Mapping[str, str] | None = None,
     cleaners: Sequence[str] = DEFAULT,
-    unread: Iterable[tuple[str, int, str]] = (),
+    unread: Iterable[tuple[str, int, str, str]] = (),
     seen: set[bytes] | None = None,
 ) -> Fixed:
     """Write the copy of one file; an existing file is never written over.
@@ -117,7 +117,7 @@ def repaired_copy(
         label: The file's own column that holds the label or the list of labels.
         mapping: Label -> how it should be written.
         cleaners: Names of `clean.CLEANERS`; `personal` only when somebody asks for it.
-        unread: (file, line, reason) of rows that could not be read at all; asked for when `records` has ended.
+        unread: (file, line, reason, raw) of rows that could not be read at all; asked for when `records` has ended.
         seen: Rows met so far, to be handed on when several files belong together.
 
     Raises:
@@ -156,9 +156,9 @@ def repaired_copy(
                     _line(change, {"file": record.file, "line": record.line, **one})
                     if len(fixed.first) < SHOWN:
                         fixed.first.append(f"{record.place}: {', '.join(one['what'])} in {one['column']}")
-        for file, line, reason in unread:
+        for file, line, reason, raw in unread:
             counts["rejected"] += 1
-            _line(reject, {"file": file, "line": line, "reason": reason})
+            _line(reject, {"file": file, "line": line, "reason": reason, "raw": raw})
     fixed.counts, fixed.done = dict(counts), dict(done)
     # An empty list of changes would only be one more file to look into.
     for name, empty in (("changes", not (done or counts["duplicate"])), ("rejected", not counts["rejected"])):
