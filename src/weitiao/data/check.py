@@ -12,7 +12,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -210,7 +210,7 @@ class _Taker:
 
                 values, done = clean(values, shape, data.clean)
                 repairs += done
-            return replace(record, values=values)
+            return Record(record.file, record.line, values, record.nth)
 
         return convert
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -234,4 +234,5 @@ def convert(
     if isinstance(picture, str):  # a table names its pictures from where it lies
         beside = Path(record.file).parent / picture
         row["image"] = str(beside) if beside.is_file() else picture
-    return replace(record, values=shape.convert(row, [] if repairs is None else repairs))
+    values = shape.convert(row, [] if repairs is None else repairs)
+    return Record(record.file, record.line, values, record.nth)
