@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BUFFERED = 1 << 20  # bytes
+_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode  # json.dumps would make one a row
 
 
 class Rows(Sequence[Record]):
@@ -97,7 +98,7 @@ class _Store:
             self.numbers[record.file] = len(self.names)
             self.names.append(record.file)
         content: list[Any] = [self.numbers[record.file], record.line, record.nth, record.values]
-        line = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        line = _json(content).encode("utf-8", "surrogatepass")
         self._told(self.file.write, line)
         self.bounds.append(self.bounds[-1] + len(line))
 

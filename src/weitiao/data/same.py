@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 def normalised(text: str) -> str:
     """The text by which rows count as equal: width, case and white space do not tell rows apart."""
-    text = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    return " ".join(text.casefold().split())
+    if text.isascii():
+        return " ".join(text.lower().split())
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def digest(text: str) -> int:

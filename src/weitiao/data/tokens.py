@@ -18,7 +18,6 @@ from typing import Any
 KEPT = 200_000  # pieces; about 50 MB
 LONGEST = 40  # characters of a piece worth keeping; Chinese has hardly any spaces
 CUT = re.compile(r"(?<=\S)(?= \S)")
-RUN = re.compile(r"\s\s")
 # Pre-tokenizers that end a piece before every single space between two other characters, whatever they are.
 CUTTING = {
     "BertPreTokenizer",
@@ -66,7 +65,8 @@ class Tokens:
         # An added token may hold spaces or take those beside it.
         if self._marks.search(text):
             return self._fast.encode(text, add_special_tokens=False).ids
-        if RUN.search(text):
+        # Of white space only the plain space is printable, so here nothing else sets words apart, and never twice.
+        if not text.isprintable() or "  " in text:
             return list(chain.from_iterable(map(self._pieces.__getitem__, CUT.split(text))))
         first, *others = text.split(" ")
         return [*self._pieces[first], *chain.from_iterable(map(self._spaced.__getitem__, others))]

@@ -47,7 +47,8 @@ class LanguageModeling(Task):
         ends = [] if processor.eos_token_id is None else [processor.eos_token_id]
         while part := list(islice(records, SAMPLE)):
             for ids in tokens([record.values["text"] for record in part]):
-                row = array("i", ids + ends)
+                row = array("i", ids)
+                row.extend(ends)
                 learnt = row[:]
                 learnt[:1] = array("i", [IGNORE])
                 yield packed.cut(row, learnt, limit=limit)
