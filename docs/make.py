@@ -20,7 +20,8 @@ from pydantic import TypeAdapter
 
 from weitiao.core import registry
 from weitiao.core.contracts import Shape
-from weitiao.core.recipe import RENAMED, Recipe
+from weitiao.core.recipe import Recipe
+from weitiao.core.renamed import RENAMED
 from weitiao.data.augment import Changes
 from weitiao.data.formats import FORMATS
 from weitiao.data.shapes import SHAPES

@@ -5,7 +5,7 @@ check("reviews.csv")  ->  Examined(checked, diagnosis);  examined.fix()  ->  rev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,9 @@ from weitiao.core.recipe import Data, Recipe
 from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.doctor import Diagnosis, examine
+from weitiao.data.encode import ENDLESS
 from weitiao.data.ledger import Ledger
-from weitiao.data.read import BadRow, read
+from weitiao.data.read import read
 
 if TYPE_CHECKING:
     from weitiao.data.doctor.fix import Fixed
@@ -87,18 +88,9 @@ class Examined:
             def convert(record: Record, name: str = name) -> Record:
                 return formats.convert(record, format=name, columns=data.columns)
 
-            unread: list[tuple[str, int, str, str]] = []
-
-            def records(rows: Iterator[Record | BadRow], unread: list[Any] = unread) -> Iterator[Record]:
-                for row in rows:
-                    if isinstance(row, BadRow):
-                        unread.append((row.file, row.line, row.reason, row.raw))
-                    else:
-                        yield row
-
             made.append(
                 repaired_copy(
-                    records(source.rows()),
+                    source.rows(),
                     _beside(source.path),
                     shape=shape,
                     convert=convert,
@@ -106,7 +98,6 @@ class Examined:
                     label=label,
                     mapping={**self.diagnosis.mapping, **data.relabel},
                     cleaners=[*DEFAULT, *extra],
-                    unread=unread,
                     seen=seen,
                 )
             )
@@ -189,8 +180,8 @@ def _lengths(checked: checking.Checked, model: str, progress: Progress | None) -
         Record(row.file, row.line, {name: value for name, value in row.values.items() if name != "label"})
         for row in checked.rows
     )
-    lengths, endless = [], 1 << 40
-    for record, example in zip(checked.rows, task.encode(bare, processor, limit=endless), strict=True):
+    lengths: list[int] = []
+    for record, example in zip(checked.rows, task.encode(bare, processor, limit=ENDLESS), strict=True):
         lengths.append(len(example))
         if why := example.refused or ("" if example.trained else "there is nothing to train on"):
             checked.ledger.note(record, "quarantined", why, raw=dict(record.values))

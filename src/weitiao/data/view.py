@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from weitiao.core.contracts import Example, Record, Task
 from weitiao.core.errors import language
+from weitiao.core.page import render
 from weitiao.data.chat import IGNORE
 from weitiao.data.chat.labels import special_tokens
 
@@ -137,21 +138,9 @@ def pieces(example: Example, processor: Any) -> Iterator[Piece]:
 
 def page(views: Sequence[View], *, model: str, notices: Sequence[str] = ()) -> str:
     """An HTML page that needs nothing beside it, in the reader's language."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    templates = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     words: Mapping[str, str] = WORDS[language()]
-    text = templates.get_template("view.html.j2").render(
-        rows=views, model=model, notices=notices, w=words, lang=language(), parts=parts, visible=visible
-    )
-    # Half a surrogate pair in a row cannot be UTF-8; a reference to it is shown as the usual �.
-    return text.encode("utf-8", "xmlcharrefreplace").decode("utf-8")
+    given = {"rows": views, "model": model, "notices": notices, "w": words, "lang": language()}
+    return render(Path(__file__).parent, "view.html.j2", {**given, "parts": parts, "visible": visible})
 
 
 def visible(piece: Piece) -> str:

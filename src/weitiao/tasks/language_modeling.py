@@ -9,37 +9,25 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from weitiao.core.contracts import Batch, Example, Record, Shape, Task
+from weitiao.core.contracts import Example, Record, Shape
 from weitiao.core.registry import register
 from weitiao.data.chat import IGNORE
 from weitiao.data.shapes import PLAIN
 from weitiao.data.tokens import Tokens
 from weitiao.tasks import packed
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
 SAMPLE = 512  # texts tokenised at once
 
 
 @register("task", "language_modeling")
 @dataclass(frozen=True)
-class LanguageModeling(Task):
+class LanguageModeling(packed.PackedTask):
     """Go on as the texts do."""
 
     summary: ClassVar[str] = "every word of plain texts (continued pretraining)"
     shape: ClassVar[Shape] = PLAIN
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
-    peft_task_type: ClassVar[str] = "CAUSAL_LM"
-    judge: ClassVar[str] = "likelihood"
-    measures: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
-    primary: ClassVar[str] = "perplexity"
-    higher_is_better: ClassVar[bool] = False
-    packs: ClassVar[bool] = True
-    splits: ClassVar[bool] = True
-    generates: ClassVar[bool] = True
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Ids of the text and an end token; the first token has nothing before it to be predicted from."""
@@ -52,28 +40,6 @@ class LanguageModeling(Task):
                 learnt = row[:]
                 learnt[:1] = array("i", [IGNORE])
                 yield packed.cut(row, learnt, limit=limit)
-
-    def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
-        """The text in consecutive pieces."""
-        return packed.windows(whole.inputs["input_ids"], whole.inputs["labels"], limit=limit)
-
-    def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
-        """The rows end to end (`packed.collate`)."""
-        return packed.collate(examples, rows)
-
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy, summed over the tokens."""
-        return packed.token_losses(model, batch).sum()
-
-    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
-        """Summed loss and number of predicted tokens of each row."""
-        return packed.row_losses(model, batch)
-
-    def measure(
-        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
-    ) -> dict[str, float]:
-        """Loss per token and its exponential."""
-        return packed.likelihood(predictions)
 
     def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> str:
         """The words alone: there are no turns in what was learnt."""

@@ -10,15 +10,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from weitiao.core.contracts import Batch, Example
+from weitiao.core.contracts import Batch, Example, Record, Task
 from weitiao.data.chat import IGNORE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+class PackedTask(Task):
+    """A language task: what it learns is for a subclass to encode, the rest is the same."""
+
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    peft_task_type: ClassVar[str] = "CAUSAL_LM"
+    judge: ClassVar[str] = "likelihood"
+    measures: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
+    primary: ClassVar[str] = "perplexity"
+    higher_is_better: ClassVar[bool] = False
+    packs: ClassVar[bool] = True
+    splits: ClassVar[bool] = True
+    generates: ClassVar[bool] = True
+
+    def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
+        """The row in consecutive pieces."""
+        return windows(whole.inputs["input_ids"], whole.inputs["labels"], limit=limit)
+
+    def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
+        """The rows end to end."""
+        return collate(examples, rows)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy, summed over the learnt tokens."""
+        return token_losses(model, batch).sum()
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
+        """Summed loss and number of learnt tokens of each row."""
+        return row_losses(model, batch)
+
+    def measure(
+        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
+    ) -> dict[str, float]:
+        """Loss per learnt token and its exponential."""
+        return likelihood(predictions)
 
 
 def cut(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> Example:

@@ -14,12 +14,13 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.data import formats
 from weitiao.data.clean import DEFAULT
 from weitiao.data.doctor.fix import Fixed, repaired_copy
+from weitiao.data.read import BadRow
 from weitiao.data.shapes import CONVERSATION, LABELLED
 
 COLUMNS = {"text": "review", "label": "stars"}
 
 
-def reviews(path: Path, rows: list[dict[str, Any]], **options: Any) -> Fixed:
+def reviews(path: Path, rows: list[dict[str, Any]], *bad: BadRow, **options: Any) -> Fixed:
     records = [Record(str(path), line, values) for line, values in enumerate(rows, start=2)]
     settings: dict[str, Any] = {
         "shape": LABELLED,
@@ -27,7 +28,7 @@ def reviews(path: Path, rows: list[dict[str, Any]], **options: Any) -> Fixed:
         "texts": ["review"],
         "label": "stars",
     }
-    return repaired_copy(records, path, **(settings | options))
+    return repaired_copy([*records, *bad], path, **(settings | options))
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -51,7 +52,7 @@ ROWS = [
 
 def test_a_table_keeps_its_columns_and_every_change_is_said(tmp_path):
     path = tmp_path / "reviews.csv"
-    fixed = reviews(path, ROWS, mapping={"postive": "positive"}, unread=[(str(path), 99, "2 cells", "a,b")])
+    fixed = reviews(path, ROWS, BadRow(str(path), 99, "2 cells", "a,b"), mapping={"postive": "positive"})
     assert fixed.path == tmp_path / "reviews.fixed.csv"
     assert table(fixed.path) == [
         {"id": " 7", "review": 'Gut film, "really"', "stars": "positive"},

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.data.augment import Augmentation, Change, Changes, Helpers, Repeats, misfit
-from weitiao.data.same import normalised
+from weitiao.data.same import digest, normalised
 
 BATCH_ROWS = 32  # rows that a model changes at once
 
@@ -129,13 +129,13 @@ class _Maker:
         self.rows, self.shape, self.seed, self.made = splits["train"], shape, seed, made
         held_out = [rows for name, rows in splits.items() if name != "train"]
         self.held_out = {
-            _hash(normalised(shape.group(record.values))) for rows in held_out for record in rows
+            digest(normalised(shape.group(record.values))) for rows in held_out for record in rows
         }
-        held_keys = {_hash(_key(shape, record)) for rows in held_out for record in rows}
+        held_keys = {digest(_key(shape, record)) for rows in held_out for record in rows}
         self.there: set[int] = set()
         self.classes: Counter[str] = Counter()
         for record in self.rows:
-            if (key := _hash(_key(shape, record))) in held_keys:
+            if (key := digest(_key(shape, record))) in held_keys:
                 raise fault("augment_before_split", what=f"{record.place}, which validation or test hold too")
             self.there.add(key)
             self.classes[shape.stratum(record.values)] += 1
@@ -206,7 +206,7 @@ class _Maker:
             # A row dealt by a column of its own (a user, a day) may share its question with a test row already;
             # a copy that keeps the question is no worse than its row.
             what = "held_out"
-        elif (key := _hash(_key(self.shape, fresh))) in self.there:
+        elif (key := digest(_key(self.shape, fresh))) in self.there:
             what = "repeated"
         if what != "made":
             self.made.counts[name][what] += 1
@@ -216,7 +216,7 @@ class _Maker:
         return MadeRow(fresh, record, name)
 
     def _held_out(self, values: Mapping[str, Any]) -> bool:
-        return _hash(normalised(self.shape.group(values))) in self.held_out
+        return digest(normalised(self.shape.group(values))) in self.held_out
 
     def _random(self, name: str, record: Record, *copy: int) -> Random:
         content = f"{self.shape.key(record.values)}\0{self.shape.stratum(record.values)}"
@@ -226,9 +226,3 @@ class _Maker:
 
 def _key(shape: Shape, record: Record) -> str:
     return normalised(shape.key(record.values))
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(
-        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
-    )

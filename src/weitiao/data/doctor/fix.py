@@ -1,6 +1,6 @@
 """A repaired copy beside the file, and every change said.
 
-    reviews.csv  ->  repaired_copy(records, "reviews.csv", ...)
+    reviews.csv  ->  repaired_copy(rows, "reviews.csv", ...)
         ->  reviews.fixed.csv              the rows that can be used, with the columns of the original
             reviews.fixed.changes.jsonl    {"file", "line", "column", "what", "before", "after"}
             reviews.fixed.rejected.jsonl   {"file", "line", "reason", "values"}
@@ -28,7 +28,7 @@ from weitiao.core.errors import fault
 from weitiao.data.clean import CLEANERS, DEFAULT, chosen, relabel, repaired
 from weitiao.data.formats import Unusable
 from weitiao.data.personal import KINDS
-from weitiao.data.read import SAMPLE
+from weitiao.data.read import SAMPLE, BadRow
 from weitiao.data.read.hugging import PREFIX
 from weitiao.data.same import normalised
 
@@ -94,7 +94,7 @@ def refuse_taken(paths: Sequence[Path]) -> None:
 
 
 def repaired_copy(
-    records: Iterable[Record],
+    rows: Iterable[Record | BadRow],
     path: Path,
     *,
     shape: Shape,
@@ -103,13 +103,12 @@ def repaired_copy(
     label: str = "",
     mapping: Mapping[str, str] | None = None,
     cleaners: Sequence[str] = DEFAULT,
-    unread: Iterable[tuple[str, int, str, str]] = (),
     seen: set[bytes] | None = None,
 ) -> Fixed:
     """Write the copy of one file; an existing file is never written over.
 
     Args:
-        records: The file's rows as read, before they are converted.
+        rows: The file's rows as read, good and bad, before they are converted.
         path: The file.
         shape: What they hold once converted.
         convert: Record as read -> converted record; raises `formats.Unusable`.
@@ -117,7 +116,6 @@ def repaired_copy(
         label: The file's own column that holds the label or the list of labels.
         mapping: Label -> how it should be written.
         cleaners: Names of `clean.CLEANERS`; `personal` only when somebody asks for it.
-        unread: (file, line, reason, raw) of rows that could not be read at all; asked for when `records` has ended.
         seen: Rows met so far, to be handed on when several files belong together.
 
     Raises:
@@ -129,11 +127,16 @@ def repaired_copy(
     fixed = Fixed(to, changes, rejected)
     done: Counter[str] = Counter()
     with ExitStack() as stack:
-        rows = stack.enter_context(_new(to))
+        copy = stack.enter_context(_new(to))
         change = stack.enter_context(_new(changes))
         reject = stack.enter_context(_new(rejected))
-        put = _table(rows) if to.suffix == ".csv" else _lines(rows)
-        for record in records:
+        put = _table(copy) if to.suffix == ".csv" else _lines(copy)
+        for record in rows:
+            if isinstance(record, BadRow):
+                counts["rejected"] += 1
+                where = {"file": record.file, "line": record.line}
+                _line(reject, {**where, "reason": record.reason, "raw": record.raw})
+                continue
             after, said = _row(record.values, order, texts=texts, label=label, mapping=mapping or {})
             candidate = replace(record, values=after)
             reason, key = _use(candidate, convert, shape)
@@ -156,9 +159,6 @@ def repaired_copy(
                     _line(change, {"file": record.file, "line": record.line, **one})
                     if len(fixed.first) < SHOWN:
                         fixed.first.append(f"{record.place}: {', '.join(one['what'])} in {one['column']}")
-        for file, line, reason, raw in unread:
-            counts["rejected"] += 1
-            _line(reject, {"file": file, "line": line, "reason": reason, "raw": raw})
     fixed.counts, fixed.done = dict(counts), dict(done)
     # An empty list of changes would only be one more file to look into.
     for name, empty in (("changes", not (done or counts["duplicate"])), ("rejected", not counts["rejected"])):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import language
+from weitiao.core.page import render
 from weitiao.core.run import write_text
 from weitiao.data.doctor.finding import SEVERITIES, Diagnosis, percent, table
 
@@ -23,24 +24,14 @@ def write_page(diagnosis: Diagnosis, path: Path) -> Path:
     Raises:
         WeitiaoError: `no_permission`, `disk_full`.
     """
-    # Half a surrogate pair in a user's row cannot be UTF-8; a reference to it is shown as the usual �.
-    write_text(path, page(diagnosis).encode("utf-8", "xmlcharrefreplace").decode("utf-8"))
+    write_text(path, page(diagnosis))
     return path
 
 
 def page(diagnosis: Diagnosis) -> str:
     """The page's HTML, in the reader's language."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    templates = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {"number": number, "percent": percent, "lines": lines}
-    return templates.get_template("doctor.html.j2").render(view(diagnosis))
+    filters = {"number": number, "percent": percent, "lines": lines}
+    return render(Path(__file__).parent, "doctor.html.j2", view(diagnosis), filters=filters)
 
 
 def words() -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import language
+from weitiao.core.page import render
 from weitiao.core.run import read_lines, write_text
 from weitiao.evaluate.report.charts import curves, small
 from weitiao.evaluate.report.intervals import intervals
@@ -46,19 +47,9 @@ LEDGER: dict[str, Any] = {"files": [], "counts": {}, "rows": [], "labels": {}, "
 
 def write_report(folder: Path) -> Path:
     """Write `report.html` of the finished run in `folder`, whole or not at all, and return its path."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    templates = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {"number": number, "share": share, "p": p_value, "seconds": seconds, "clip": clip}
-    text = templates.get_template("page.html.j2").render(view(folder))
-    # Half a surrogate pair in a user's row cannot be UTF-8; a reference to it is shown as the usual �.
-    write_text(folder / "report.html", text.encode("utf-8", "xmlcharrefreplace").decode("utf-8"))
+    filters = {"number": number, "share": share, "p": p_value, "seconds": seconds, "clip": clip}
+    text = render(Path(__file__).parent, "page.html.j2", view(folder), filters=filters)
+    write_text(folder / "report.html", text)
     return folder / "report.html"
 
 

@@ -1,0 +1,34 @@
+"""A page out of a template that lies beside the code: self-contained, escaped, and always UTF-8.
+
+render(folder, "page.html.j2", values, filters={...})  ->  the HTML
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def render(
+    folder: Path,
+    template: str,
+    values: Mapping[str, Any],
+    *,
+    filters: Mapping[str, Any] | None = None,
+) -> str:
+    """The page; a name that the template asks for and nobody gives is an error, not a blank."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(folder, encoding="utf-8"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= filters or {}
+    # Half a surrogate pair in a user's row cannot be UTF-8; a reference to it is shown as the usual �.
+    return (
+        templates.get_template(template).render(values).encode("utf-8", "xmlcharrefreplace").decode("utf-8")
+    )
