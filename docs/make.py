@@ -1,23 +1,24 @@
 """The pages that are made from the code, so that they cannot drift from it.
 
     Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,methods,tasks,formats,augmentation}.md
+    methods/advice.yaml        ->                       ->  docs/methods.md, docs/methods.zh-CN.md
 
 `tests/test_readme.py` fails when a page is not what this script writes.  The other pages are written by hand.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
+import re
 import sys
-import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from weitiao.api import methods
 from weitiao.core import registry
 from weitiao.core.contracts import Shape
 from weitiao.core.recipe import Recipe
@@ -25,6 +26,7 @@ from weitiao.core.renamed import RENAMED
 from weitiao.data.augment import Changes
 from weitiao.data.formats import FORMATS
 from weitiao.data.shapes import SHAPES
+from weitiao.models import anatomy
 from weitiao.models.catalog import DICTIONARIES
 
 HERE = Path(__file__).parent
@@ -71,7 +73,8 @@ def pages() -> dict[str, str]:
     """File name -> its text."""
     return {
         "recipe.md": recipe_page(),
-        "methods.md": methods_page(),
+        "methods.md": methods_page("en"),
+        "methods.zh-CN.md": methods_page("zh"),
         "tasks.md": tasks_page(),
         "formats.md": formats_page(),
         "augmentation.md": augmentation_page(),
@@ -124,38 +127,49 @@ def _section(name: str, ref: str, known: Mapping[str, Any]) -> list[str]:
     return [f"## `{name}`", section["description"], _table(rows), *below]
 
 
-def methods_page() -> str:
-    """The shelf of methods."""
-    parts = []
-    for name in registry.names("method"):
-        entry = registry.entry("method", name)
-        kind = entry.kind
-        saved = {"pretrained": "the whole model (`from_pretrained`)", "peft": "PEFT's adapter files"}
+def methods_page(lang: str) -> str:
+    """The shelf of methods: a table of all, then each in full."""
+    say, headings = methods.words(lang), methods.families(lang)
+    rows, parts, family = [], [], ""
+    for one in methods.shelf():
+        name, told, entry = one["name"], methods.told(one, lang), registry.entry("method", one["name"])
+        short = {
+            "name": f"[`{name}`](#{name})",
+            "called": one[lang].get("title", "-"),
+            "what": told["what"],
+            "share": told.get("share", "-"),
+            "foldable": say["yes" if one["foldable"] else "no"],
+            "layout": told["layout"],
+            "learning_rate": f"{one['learning_rate']:g}",
+        }
+        rows.append({say[key]: cell for key, cell in short.items()})
+        if one["family"] != family:
+            family = one["family"]
+            parts.append(f"## {headings[family]}")
+        told["file"] = _file(entry.kind)
         parts += [
-            f"## `{name}`",
-            f"{inspect.getdoc(kind)}",
-            _formula(kind),
-            _table(
-                [
-                    {"": "what trains", " ": kind.summary},
-                    {"": "source", " ": kind.source},
-                    {"": "learning rate, when the recipe gives none", " ": f"{kind.learning_rate:g}"},
-                    {"": "can be folded into the base weights", " ": _yes(kind.foldable)},
-                    {
-                        "": "gives the base model's output before the first step",
-                        " ": _yes(kind.starts_as_base),
-                    },
-                    {"": "saved as", " ": saved[kind.layout]},
-                    {"": "file", " ": _file(kind)},
-                ]
-            ),
-            _settings(entry),
+            f"### `{name}`",
+            _called(one, lang),
+            _formula(entry.kind),
+            _table({"": say[key], " ": text} for key, text in told.items()),
+            _settings(entry, say=say),
         ]
-    return _page(
-        "# Methods: which parameters train, and how",
-        "`method: NAME`, or `method: {name: NAME, ...}` with settings. `weitiao methods` prints the same list.",
-        *parts,
-    )
+    intro = say["intro"].format(head_too=say["head_too"], families=_known_families())
+    return _page(f"# {say['page']}", intro, _table(rows), *parts)
+
+
+def _called(one: Mapping[str, Any], lang: str) -> str:
+    """What a method is called, and in English what its class says of it."""
+    title = one[lang].get("title", "")
+    says = "" if lang == "zh" else inspect.getdoc(registry.entry("method", one["name"]).kind) or ""
+    return f"**{title[:1].upper()}{title[1:]}.** {says}".rstrip() if title and says else title or says
+
+
+def _known_families() -> str:
+    """As the module that looks for the parts of a model names them."""
+    found = re.search(r"\(([^()]*BERT[^()]*)\)", inspect.getdoc(anatomy) or "")
+    assert found, "models/anatomy.py names no families"
+    return " ".join(found[1].split()).rstrip(" .")
 
 
 def tasks_page() -> str:
@@ -289,7 +303,7 @@ def augmentation_page() -> str:
         }
         for entry in DICTIONARIES.values()
     ]
-    meanings = docstrings(Changes)
+    meanings = registry.meanings(Changes)
     rows = [
         _row(key, {**field, "description": meanings[key]}, required=False) for key, field in common.items()
     ]
@@ -319,9 +333,11 @@ def _formats(shape: Shape) -> str:
     )
 
 
-def _settings(entry: registry.Entry, *, less: Iterable[str] = ()) -> str:
+def _settings(
+    entry: registry.Entry, *, less: Iterable[str] = (), say: Mapping[str, str] | None = None
+) -> str:
     schema = TypeAdapter(entry.kind).json_schema()
-    meanings = docstrings(entry.kind)
+    meanings = registry.meanings(entry.kind)
     rows = []
     for key, field in schema["properties"].items():
         if key in less:
@@ -330,20 +346,10 @@ def _settings(entry: registry.Entry, *, less: Iterable[str] = ()) -> str:
         if key in entry.preset:
             field["default"] = entry.preset[key]
         rows.append(_row(key, field, required=key in schema.get("required", ())))
-    return _table(rows) if rows else "It has no settings of its own." if less else "It has no settings."
-
-
-def docstrings(kind: type) -> dict[str, str]:
-    """Field -> the docstring under it, which Python itself does not keep."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
-    return {
-        field.target.id: inspect.cleandoc(below.value.value)
-        for field, below in zip(body, body[1:], strict=False)
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(below, ast.Expr)
-        and isinstance(below.value, ast.Constant)
-    }
+    if not rows:
+        none = say["no_settings"] if say else "It has no settings."
+        return "It has no settings of its own." if less else none
+    return _table({say[column] if say else column: cell for column, cell in row.items()} for row in rows)
 
 
 def _formula(kind: type) -> str:

@@ -153,6 +153,51 @@ def llama(tmp_path_factory) -> str:
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory) -> str:
+    """A T5 of two and two layers."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("t5")
+    _tokenizer({"unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>"}, folder)
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=64,
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+        pad_token_id=3,
+        eos_token_id=2,
+        initializer_factor=0.5,
+    )
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def vit(tmp_path_factory) -> str:
+    """A ViT of two layers on pictures of 8 x 8."""
+    import torch
+    from transformers import ViTConfig, ViTForImageClassification
+
+    folder = tmp_path_factory.mktemp("vit")
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        image_size=8,
+        patch_size=4,
+    )
+    ViTForImageClassification(config).save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.fixture
 def review_file(tmp_path) -> Path:
     """Two hundred reviews as a CSV."""

@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weitiao.api import Run, check, evaluate, init, load, runs, show, train
+    from weitiao.api import Comparison, Run, check, compare, evaluate, init, load, runs, show, train
     from weitiao.core.errors import WeitiaoError
     from weitiao.core.recipe import Recipe
 else:
@@ -25,11 +25,25 @@ else:
 
 __version__ = "0.1.0"
 _HOMES = {
-    **dict.fromkeys(("Run", "check", "evaluate", "init", "load", "runs", "show", "train"), "weitiao.api"),
+    **dict.fromkeys(("Comparison", "Run", "check", "compare", "evaluate", "init", "load"), "weitiao.api"),
+    **dict.fromkeys(("runs", "show", "train"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
 }
-__all__ = ["Recipe", "Run", "WeitiaoError", "check", "evaluate", "init", "load", "runs", "show", "train"]
+__all__ = [
+    "Comparison",
+    "Recipe",
+    "Run",
+    "WeitiaoError",
+    "check",
+    "compare",
+    "evaluate",
+    "init",
+    "load",
+    "runs",
+    "show",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -125,7 +125,18 @@ def test_the_words_of_the_package_stay_words():
 
 def test_the_verbs_are_those_of_the_readme():
     assert {" ".join(words) for words in verbs()} >= {
-        *("init", "train", "evaluate", "predict", "chat", "demo", "data check", "data ls", "fetch"),
+        *(
+            "init",
+            "train",
+            "compare",
+            "evaluate",
+            "predict",
+            "chat",
+            "demo",
+            "data check",
+            "data ls",
+            "fetch",
+        ),
         *("models", "methods", "tasks", "schema", "doctor", "runs"),
     }
 

@@ -12,7 +12,8 @@ from sklearn import metrics as reference
 from tests.conftest import reviews
 from weitiao.core.recipe import Evaluate
 from weitiao.evaluate.baseline import tfidf, without_spaces
-from weitiao.evaluate.metrics import _mcnemar, judge_labels, judge_likelihood, macro_scores
+from weitiao.evaluate.metrics import judge_labels, judge_likelihood, macro_scores
+from weitiao.evaluate.paired import mcnemar
 from weitiao.evaluate.verdict import verdict
 
 
@@ -68,10 +69,10 @@ def test_mcnemar_is_the_exact_binomial_of_the_discordant_rows():
         np.array([False] * 9 + [True] * 2 + [True] * 5),
     )
     by_hand = 2 * sum(math.comb(11, k) for k in range(3)) / 2**11
-    found = _mcnemar(tuned, other)
+    found = mcnemar(tuned, other)
     assert (found["gained"], found["lost"]) == (9, 2)
     assert found["p_value"] == pytest.approx(by_hand)
-    assert _mcnemar(tuned, tuned)["p_value"] == 1.0
+    assert mcnemar(tuned, tuned)["p_value"] == 1.0
 
 
 def test_perplexity_weighs_tokens_not_rows():

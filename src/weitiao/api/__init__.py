@@ -8,6 +8,7 @@ run = wt.load("runs/reviews-lora")
 """
 
 from weitiao.api.check import check
+from weitiao.api.compare import Comparison, compare
 from weitiao.api.data import fetch, guess, init, lines_of, texts_of
 from weitiao.api.evaluate import evaluate
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
@@ -16,8 +17,10 @@ from weitiao.api.show import show
 from weitiao.api.train import train
 
 __all__ = [
+    "Comparison",
     "Run",
     "check",
+    "compare",
     "evaluate",
     "example_table",
     "fetch",

@@ -88,12 +88,14 @@ def prepare(
 
     tell("loading", model=recipe.model)
     device = load.pick_device()
-    loaded = load.load(recipe.model, task, seed=recipe.seed, device=device, progress=progress)
+    loaded = load.load(
+        recipe.model, task, seed=recipe.seed, device=device, bits=method.base_bits, progress=progress
+    )
     _refuse_others(folder, ledger, base=load.fingerprint(loaded.source), seed=recipe.seed, device=device)
     store.prepare(loaded, method, seed=recipe.seed)
     trained, total = anatomy.parameter_counts(loaded.model)
 
-    limit = _row_limit(recipe, loaded)
+    limit = row_limit(recipe, loaded, method)
     if task.shape.name == "conversation":
         for notice in chat.notices(loaded.processor):
             tell("notice", text=notice)
@@ -169,12 +171,18 @@ def _refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> Non
         raise fault("token_beyond_vocabulary", place=rows[row].place, token=token, text=text, size=size)
 
 
-def _row_limit(recipe: Recipe, loaded: Loaded) -> int:
-    asked = recipe.data.max_length
-    if asked and asked > loaded.limit:
-        why = f"{recipe.model} has {loaded.limit} positions"
+def row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
+    """Longest row in tokens: what is asked for, within what model and method leave.
+
+    Raises:
+        WeitiaoError: `wrong_value` when more is asked for.
+    """
+    asked, most = recipe.data.max_length, loaded.limit - method.positions
+    if asked and asked > most:
+        taken = f", {method.positions} of which the method takes" if method.positions else ""
+        why = f"{recipe.model} has {loaded.limit} positions{taken}"
         raise fault("wrong_value", key="data.max_length", value=asked, why=why)
-    return asked or loaded.limit
+    return asked or most
 
 
 def _refuse_others(folder: RunFolder, ledger: Ledger, *, base: str, seed: int, device: str) -> None:

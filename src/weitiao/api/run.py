@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
-from weitiao.core.contracts import Example, Record, Task
+from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
@@ -60,11 +60,15 @@ class Run:
 
         self.device = self.device or pick_device()
         recipe = self.recipe
-        method = registry.build("method", recipe.method)
         loaded = load_tuned(
-            self.folder.model, ref=recipe.model, task=self.task, method=method, device=self.device
+            self.folder.model, ref=recipe.model, task=self.task, method=self.method, device=self.device
         )
         return _for_use(loaded, bf16=bool(recipe.train.bf16))
+
+    @cached_property
+    def method(self) -> Method:
+        """How it was tuned."""
+        return registry.build("method", self.recipe.method)
 
     def untuned(self) -> Run:
         """The same run with the model as it was before: the base, and a head as it was drawn."""
@@ -115,7 +119,9 @@ class Run:
 
     @property
     def _limit(self) -> int:
-        return min(self.recipe.data.max_length or self.tuned.limit, self.tuned.limit)
+        # The untuned model is asked the same rows, cut at the same place.
+        most = self.tuned.limit - self.method.positions
+        return min(self.recipe.data.max_length or most, most)
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any

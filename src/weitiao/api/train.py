@@ -67,6 +67,7 @@ def train(
         way = "take another method (`weitiao methods`)"
         raise fault("no_such_pair", method=asked.method["name"], task=asked.task["name"], why=why, way=way)
     augmentation_steps(asked.data.augment)  # a mistyped setting is told before anything is read
+    rehearse(asked, task, method, progress=progress)
     resolved = _resolved(asked, task, method)
     with claim(resolved, resume=resume or strict_resume) as folder:
         if not folder.finished:
@@ -83,6 +84,27 @@ def train(
             )
         run = Run(folder)
         return evaluate(run, tell=tell) if folder.state != "judged" else run
+
+
+def rehearse(
+    recipe: Recipe, task: Task, method: Method, *, progress: Progress | None = None
+) -> tuple[int, int]:
+    """Put the method into the model without its weights, so that what does not fit is told before data are read.
+
+    Returns:
+        (parameters that would train, all of them); the head is as large as for two labels.
+
+    Raises:
+        WeitiaoError: what loading and `attach` raise; `wrong_value` when prompts leave no position for a row.
+    """
+    from weitiao.models import anatomy, load, store
+
+    bare = load.skeleton(recipe.model, task, progress=progress)
+    store.prepare(bare, method, seed=recipe.seed)
+    if method.positions >= bare.limit - 1:
+        why = f"the model has {bare.limit} positions, and the rows need some of them"
+        raise fault("wrong_value", key="method.num_virtual_tokens", value=method.positions, why=why)
+    return anatomy.parameter_counts(bare.model)
 
 
 def _resolved(recipe: Recipe, task: Task, method: Method) -> Recipe:
@@ -135,7 +157,7 @@ def _tune(
 ) -> None:
     """From encoded rows to the tuned model in the folder."""
     from weitiao.models import store
-    from weitiao.train import checkpoint, loop
+    from weitiao.train import checkpoint, loop, memory
     from weitiao.train.watchers import Interrupt
 
     training = _training(recipe, prepared, method)
@@ -148,6 +170,8 @@ def _tune(
     if found is not None:
         checkpoint.load(found, training)
         tell("resumed", step=training.state.step, checkpoint=found.name)
+    else:
+        loop.calibrate(training)
     folder.forget_after(training.state.step)
 
     interrupt = Interrupt()
@@ -170,9 +194,8 @@ def _tune(
         fact["seconds"] for fact in read_lines(folder.path / "log.jsonl") if fact["event"] == "step"
     )
     reason = training.stop or "done"
-    folder.log(
-        event="end", step=state.step, epoch=training.epoch, best_step=chosen, reason=reason, seconds=seconds
-    )
+    took = {"seconds": seconds, **memory.peak()}
+    folder.log(event="end", step=state.step, epoch=training.epoch, best_step=chosen, reason=reason, **took)
     card = {
         "task": registry.settings_of(recipe.task["name"], prepared.task),
         "method": recipe.method,
@@ -194,7 +217,7 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
     settings, task, loaded = recipe.train, prepared.task, prepared.loaded
     assert settings.learning_rate is not None  # `_resolved` saw to it
     bf16 = bool(settings.bf16)
-    if bf16 and method.layout == "peft":
+    if bf16 and method.layout != "pretrained":
         anatomy.cast_frozen(loaded.model)
     batches = Batches(
         prepared.examples["train"],
@@ -213,7 +236,13 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
         task=task,
         batches=batches,
         settings=settings,
-        optimizer=optim.adamw(loaded.model, settings, learning_rate=settings.learning_rate),
+        optimizer=optim.adamw(
+            loaded.model,
+            settings,
+            learning_rate=settings.learning_rate,
+            factors=method.rates(loaded.model, loaded.head),
+        ),
+        weights=loaded.trained,
         device=prepared.device,
         bf16=bf16,
         seed=recipe.seed,

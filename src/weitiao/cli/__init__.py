@@ -49,6 +49,6 @@ def run(words: list[str]) -> int:
 
 
 def _say(error: WeitiaoError, words: list[str]) -> int:
-    facts = {"error": error.code, "message": error.text(), "exit": error.exit_code}
-    print(json.dumps(facts, ensure_ascii=False) if "--json" in words else error.text(), file=sys.stderr)
+    text = json.dumps(error.to_dict(), ensure_ascii=False) if "--json" in words else error.text()
+    print(text, file=sys.stderr)
     return error.exit_code

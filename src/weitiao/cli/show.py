@@ -258,7 +258,7 @@ def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:
 
 
 def shelf(name: str, *, json: bool) -> None:
-    """The methods, tasks or augmentations, with their settings and defaults."""
+    """The tasks or augmentations, with their settings and defaults."""
     from dataclasses import MISSING, fields
 
     from weitiao.core import registry
@@ -273,8 +273,6 @@ def shelf(name: str, *, json: bool) -> None:
         facts: dict[str, Any] = {"name": entry_name, "summary": entry.kind.summary, "settings": settings}
         if name == "augmentation":
             facts |= {"works_on": entry.kind.works_on, "source": entry.kind.source}
-        elif name == "method":
-            facts |= {"learning_rate": entry.kind.learning_rate, "source": entry.kind.source}
         else:
             facts |= {"formats": entry.kind.shape.formats, "columns": entry.kind.shape.columns}
         rows.append(facts)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from weitiao.cli.compare import compare
 from weitiao.cli.data import data_app
 from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, pairs
 from weitiao.core.errors import did_you_mean, fault
@@ -119,6 +120,11 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
     else:
         show.results(run)
     return run
+
+
+app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r=4 output_dir=runs/compared")(
+    compare
+)
 
 
 @app.command(epilog="Example: weitiao evaluate runs/reviews-lora --json")
@@ -264,12 +270,22 @@ def models(json: Json = False, verbose: Verbose = False) -> None:
     catalogue(catalog.MODELS, json=json)
 
 
-@app.command(epilog="Example: weitiao methods")
-def methods(json: Json = False, verbose: Verbose = False) -> None:
-    """List the tuning methods and their settings."""
-    from weitiao.cli.show import shelf
+@app.command(epilog="Examples: weitiao methods | weitiao methods lora | weitiao methods --json")
+def methods(
+    name: Annotated[str, typer.Argument(help="One method, to see all that is known of it.")] = "",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List the tuning methods, or show one: what trains, share, memory, when to use it, its settings."""
+    from weitiao.api import methods as known
+    from weitiao.cli import show_methods
 
-    shelf("method", json=json)
+    if json:
+        emit(known.facts(name) if name else known.shelf())
+    elif name:
+        show_methods.method(name)
+    else:
+        show_methods.overview()
 
 
 @app.command(epilog="Example: weitiao tasks")

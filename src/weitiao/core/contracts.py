@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Off: TypeAlias = Callable[[], AbstractContextManager[None]]
+Tokenize: TypeAlias = Callable[[str], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +149,36 @@ class Processor(Protocol):
         ...
 
 
+class Inserted:
+    """Marks a module that a method put into a model, beside `nn.Module`: it can be turned off."""
+
+    enabled: bool = True
+    """Off, the model computes as if the module were not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where in the training a step stands."""
+
+    step: int
+    """Optimiser steps taken before this one."""
+    total: int
+    """Optimiser steps of the whole run."""
+    epoch: float
+    """Passes over the rows before this step."""
+
+    @property
+    def progress(self) -> float:
+        """From 0 to 1."""
+        return self.step / self.total
+
+
 class Method(ABC):
     """How a model is tuned.  Final subclasses are frozen dataclasses; their fields are their settings.
 
     A parameter of a module that the method put in is trained because `trains` says so, like any other: `trains`
-    is asked about every parameter of the model after `attach`.
+    is asked about every parameter of the model after `attach`.  What a method must remember between two steps lies
+    in the model (buffers that `state` names), never in the method: a method is a value.
     """
 
     summary: ClassVar[str]
@@ -163,10 +189,17 @@ class Method(ABC):
     """Can the change be folded into the base weights without changing the output?"""
     starts_as_base: ClassVar[bool]
     """Before the first step, is the output the base model's?"""
-    layout: ClassVar[Literal["pretrained", "peft"]]
-    """How the tuned model is saved: the whole of it, or PEFT's adapter files beside a base."""
+    layout: ClassVar[Literal["pretrained", "peft", "adapter"]]
+    """How the tuned model is saved: the whole of it, PEFT's adapter files beside a base, or ours in the same form."""
     learning_rate: ClassVar[float]
     """The peak learning rate when the recipe gives none."""
+    base_bits: ClassVar[int] = 16
+    """4: the base is loaded in 4-bit NF4 (QLoRA)."""
+
+    @property
+    def positions(self) -> int:
+        """How many of the model's positions the method takes from every row (prompts, prefixes)."""
+        return 0
 
     @abstractmethod
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
@@ -176,13 +209,45 @@ class Method(ABC):
         """Why this method makes no sense with `task`; empty when it does."""
         return ""
 
-    def attach(self, model: nn.Module, head: frozenset[str]) -> nn.Module:
-        """Put new modules in; the base weights stay as they are."""
+    def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
+        """Put new modules in; the base weights stay as they are.
+
+        `tokenize` gives the ids of a text, for prompts that begin as one.  Also asked of a model without weights (on the `meta` device), to find settings that do not fit the model
+        before anything is loaded.
+
+        Raises:
+            WeitiaoError: when the settings do not fit the model, with the way out.
+        """
         return model
 
-    def on_step(self, model: nn.Module, progress: float) -> None:
-        """Before every optimiser step; `progress` goes from 0 to 1 (gradual unfreezing, AdaLoRA's budget)."""
+    def calibrate(self, model: nn.Module, passes: Iterator[None]) -> None:
+        """Once, before the first step of a new run: look at the data (EVA).
+
+        Args:
+            model: with its modules attached, in evaluation mode, no gradients.
+            passes: each `next` sends one training batch through the model.
+        """
         return
+
+    def rates(self, model: nn.Module, head: frozenset[str]) -> dict[str, float]:
+        """Name of a trained parameter -> factor on its learning rate; names left out have 1."""
+        return {}
+
+    def before_step(self, model: nn.Module, moment: Moment) -> None:
+        """Before the forward pass of every optimiser step (gradual unfreezing)."""
+        return
+
+    def after_step(self, model: nn.Module, moment: Moment) -> None:
+        """After every optimiser step, the gradients still in place (AdaLoRA's budget)."""
+        return
+
+    def after_evaluation(self, model: nn.Module, *, gain: bool) -> None:
+        """After the validation rows have been asked; `gain`: they did better than ever before."""
+        return
+
+    def state(self, model: nn.Module) -> dict[str, Tensor]:
+        """Tensors besides trained weights on which the next step depends; kept in checkpoints and filled in place."""
+        return {}
 
     def penalty(self, model: nn.Module) -> Tensor | float:
         """Added to the mean loss of a step (AdaLoRA's orthogonality)."""
@@ -194,7 +259,9 @@ class Method(ABC):
 
     def switch(self, model: nn.Module, *, on: bool) -> None:
         """Turn the modules that `attach` put in on or off."""
-        return
+        for module in model.modules():
+            if isinstance(module, Inserted):
+                module.enabled = on
 
     def snapshot(self, model: nn.Module) -> dict[str, Tensor]:
         """Copies of the base weights that are going to train: what `off` needs to give the base back."""
@@ -217,9 +284,41 @@ class Method(ABC):
                 weights[name].data = after
             self.switch(model, on=True)
 
-    def peft_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
+    def saved_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
         """PEFT's `adapter_config.json`, less the base and task, when `layout` is `peft`."""
         return {}
+
+    def saved_state(
+        self, model: nn.Module, head: frozenset[str], trained: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What `adapter_model.safetensors` holds, by PEFT's names.
+
+        Args:
+            model: the tuned model.
+            head: names of the task's new output layer.
+            trained: all that trains, by name.
+        """
+        return {f"base_model.model.{self.peft_name(name)}": weight for name, weight in trained.items()}
+
+    def fill(
+        self,
+        model: nn.Module,
+        head: frozenset[str],
+        trained: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+    ) -> None:
+        """The way back: put a saved state into the modules that `attach` has made.
+
+        Raises:
+            KeyError: with the name, when one is missing or left over.
+        """
+        expected = self.saved_state(model, head, trained)
+        if odd := sorted(set(state) ^ set(expected)):
+            raise KeyError(odd[0])
+        for name, weight in expected.items():
+            if weight.shape != state[name].shape:
+                raise KeyError(f"{name} of shape {tuple(state[name].shape)}, not {tuple(weight.shape)}")
+            weight.data.copy_(state[name])
 
     def peft_name(self, name: str) -> str:
         """PEFT's name of the trained parameter `name`, less its `base_model.model.` prefix."""

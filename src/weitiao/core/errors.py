@@ -64,6 +64,10 @@ class WeitiaoError(Exception):
         what, way = (formatter.vformat(message[part], (), self.values) for part in ("what", "way"))
         return f"[{self.code}] {what}\n{'Way out' if lang == 'en' else '解决办法'}: {way}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the code, the text, the exit code."""
+        return {"error": self.code, "message": self.text(), "exit": self.exit_code}
+
 
 def fault(code: str, **values: Any) -> WeitiaoError:
     """The error of that code, to be raised by the caller: `raise fault("file_missing", path=path)`."""

@@ -339,10 +339,7 @@ def _override(tree: dict[str, Any], word: str) -> dict[str, Any]:
     key, equals, text = word.partition("=")
     if not equals or not key:
         raise fault("bad_override", word=word)
-    try:
-        value = yaml.safe_load(text) if text else ""
-    except yaml.YAMLError:
-        value = text  # such as `a: b: c`, which is a plain sentence to whoever typed it
+    value = typed(text)
     *sections, last = key.split(".")
     changed = node = dict(tree)
     for name in sections:
@@ -353,6 +350,14 @@ def _override(tree: dict[str, Any], word: str) -> dict[str, Any]:
         node = node[name]
     node[last] = _named(value) if key in ("task", "method") else value
     return changed
+
+
+def typed(text: str) -> Any:
+    """What was typed behind the `=` of a word, understood as YAML."""
+    try:
+        return yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        return text  # such as `a: b: c`, which is a plain sentence to whoever typed it
 
 
 def known_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:

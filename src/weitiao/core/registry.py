@@ -11,9 +11,12 @@ a module (or a class) which registers.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
+import inspect
 import pkgutil
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -106,3 +109,29 @@ def build(shelf: str, settings: Mapping[str, Any]) -> Any:
 def settings_of(name: str, thing: Any) -> dict[str, Any]:
     """The way back: `{"name": name, ...}` with every field written out, as it stands in a recipe."""
     return {"name": name, **{f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.init}}
+
+
+def meanings(kind: type) -> dict[str, str]:
+    """Field of a dataclass -> the docstring under it, which Python itself does not keep; {} without its source."""
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        if dataclasses.is_dataclass(one):
+            found |= _docstrings(one)
+    return found
+
+
+def _docstrings(kind: type) -> dict[str, str]:
+    try:
+        source = textwrap.dedent(inspect.getsource(kind))
+    except OSError:  # made where no file is, as in a notebook
+        return {}
+    body = ast.parse(source).body[0].body  # type: ignore[attr-defined]
+    return {
+        field.target.id: inspect.cleandoc(below.value.value)
+        for field, below in zip(body, body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }

@@ -193,33 +193,43 @@ def open_run(path: str | Path) -> RunFolder:
 
 
 @contextmanager
-def claim(recipe: Recipe, *, resume: bool) -> Iterator[RunFolder]:
-    """The run folder of `recipe`, held by this process alone.
+def held(path: Path) -> Iterator[None]:
+    """A folder, made if need be, held by this process alone.
 
     Raises:
-        WeitiaoError: `run_busy` (another process), `run_exists` (a step was taken and `resume` not asked),
-            `other_recipe` (begun from another recipe, with the keys that differ), `disk_full`, `no_permission`.
+        WeitiaoError: `run_busy` (another process), `disk_full`, `no_permission`, `not_a_folder`.
     """
     from filelock import FileLock, Timeout
 
-    folder = RunFolder(Path(recipe.output_dir))
-    with disk(folder.path):
-        folder.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.path / ".lock")
-        holder = folder.path / ".holder"
+    with disk(path):
+        path.mkdir(parents=True, exist_ok=True)
+        lock, holder = FileLock(path / ".lock"), path / ".holder"
         try:
             lock.acquire(timeout=0)
         except Timeout:
             pid = holder.read_text(encoding="utf-8") if holder.exists() else "?"
-            raise fault("run_busy", path=folder.path, pid=pid) from None
+            raise fault("run_busy", path=path, pid=pid) from None
     try:
-        _admit(folder, recipe, resume=resume)
         write_text(holder, str(os.getpid()))
-        write_text(folder.path / "recipe.yaml", recipe.to_yaml())
-        yield folder
+        yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def claim(recipe: Recipe, *, resume: bool) -> Iterator[RunFolder]:
+    """The run folder of `recipe`, held by this process alone.
+
+    Raises:
+        WeitiaoError: `run_exists` (a step was taken and `resume` not asked), `folder_not_empty`, `other_recipe` (begun
+            from another recipe, with the keys that differ), and what `held` raises.
+    """
+    folder = RunFolder(Path(recipe.output_dir))
+    with held(folder.path):
+        _admit(folder, recipe, resume=resume)
+        write_text(folder.path / "recipe.yaml", recipe.to_yaml())
+        yield folder
 
 
 def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool) -> None:

@@ -3,18 +3,18 @@
     JUDGES[task.judge](references, {"tuned": [...], "untuned": [...]}, ...)  ->  metrics, comparisons, details
 
 Point values are scikit-learn's; intervals are Wilson's for accuracy and the percentile bootstrap for the rest
-(SciPy); pairs of systems are compared on the same rows (exact McNemar; Wilcoxon signed rank).
+(SciPy); pairs of systems are compared on the same rows by the judge's test in `paired.py`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from weitiao.core.recipe import Evaluate
+from weitiao.evaluate import paired
 
 Systems: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 Judge: TypeAlias = Callable[..., dict[str, Any]]
@@ -37,12 +37,11 @@ def judge_labels(
     everything = list(range(len(labels)))
     tuned = guesses["tuned"]
     by_class = metrics.precision_recall_fscore_support(truth, tuned, labels=everything, zero_division=0)
-    right = {name: guess == truth for name, guess in guesses.items()}
     return {
         "metrics": {
             name: _label_metrics(truth, guess, len(labels), settings, seed) for name, guess in guesses.items()
         },
-        "comparisons": {name: _mcnemar(right["tuned"], right[name]) for name in systems if name != "tuned"},
+        "comparisons": _beside(paired.labels, references, systems),
         "confusion": {
             "labels": list(labels),
             "matrix": metrics.confusion_matrix(truth, tuned, labels=everything).tolist(),
@@ -106,20 +105,10 @@ def _bootstrap(statistic: Callable[[Any], Any], rows: int, settings: Evaluate, s
     return result.confidence_interval.low, result.confidence_interval.high
 
 
-def _mcnemar(tuned: Any, other: Any) -> dict[str, Any]:
-    """Exact McNemar test on the rows where one is right and the other wrong."""
-    from scipy import stats
-
-    gained, lost = int((tuned & ~other).sum()), int((other & ~tuned).sum())
-    p_value = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
-    difference = float(tuned.mean() - other.mean())
-    return {
-        "difference": difference,
-        "gained": gained,
-        "lost": lost,
-        "p_value": float(p_value),
-        "test": "exact McNemar",
-    }
+def _beside(test: Callable[..., dict[str, Any]], references: Any, systems: Systems) -> dict[str, Any]:
+    """`tuned` with each other system, row by row."""
+    tuned = systems["tuned"]
+    return {name: test(references, tuned, rows) for name, rows in systems.items() if name != "tuned"}
 
 
 def judge_likelihood(
@@ -131,8 +120,6 @@ def judge_likelihood(
     labels: Sequence[str],
 ) -> dict[str, Any]:
     """Loss per trained token and perplexity over the answers."""
-    from scipy import stats
-
     sums = {name: np.array([row["loss"] for row in rows]) for name, rows in systems.items()}
     counts = np.array([row["tokens"] for row in systems["tuned"]])
     found: dict[str, dict[str, dict[str, float]]] = {}
@@ -143,15 +130,8 @@ def judge_likelihood(
 
         low, high = _bootstrap(per_token, len(counts), settings, seed)
         loss = {"value": per_token(np.arange(len(counts))), "low": float(low), "high": float(high)}
-        found[name] = {"loss": loss, "perplexity": {key: math.exp(min(v, 700.0)) for key, v in loss.items()}}
-    comparisons = {}
-    for name in systems:
-        if name != "tuned":
-            gains = (sums["tuned"] - sums[name]) / counts
-            p_value = float(stats.wilcoxon(gains).pvalue) if np.any(gains) else 1.0
-            difference = found["tuned"]["perplexity"]["value"] - found[name]["perplexity"]["value"]
-            comparisons[name] = {"difference": difference, "p_value": p_value, "test": "Wilcoxon signed rank"}
-    return {"metrics": found, "comparisons": comparisons}
+        found[name] = {"loss": loss, "perplexity": {k: paired.perplexity(v) for k, v in loss.items()}}
+    return {"metrics": found, "comparisons": _beside(paired.likelihood, references, systems)}
 
 
 JUDGES: dict[str, Judge] = {"labels": judge_labels, "likelihood": judge_likelihood}

@@ -21,7 +21,7 @@ class Head(Method):
     source: ClassVar[str] = "-"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True
-    layout: ClassVar[Literal["pretrained", "peft"]] = "pretrained"
+    layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "pretrained"
     learning_rate: ClassVar[float] = 1e-2
 
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:

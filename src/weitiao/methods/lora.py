@@ -1,55 +1,116 @@
-"""LoRA: a low-rank change beside linear layers (Hu et al. 2021, arXiv 2106.09685).
+"""LoRA and its variants: a low-rank change beside linear layers (Hu et al. 2021, arXiv 2106.09685).
 
-y = W x + (alpha / r) B A x        A: (R, in), B: (out, R), B starts at zero
+y = W x + s B A x          A: (R, in), B: (out, R), s = alpha / R, or alpha / sqrt(R) under rsLoRA
+y = m (W + s B A) x / |W + s B A|                                                          under DoRA
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from weitiao.core.contracts import Method
-from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.contracts import Method, Tokenize
 from weitiao.core.registry import register
-from weitiao.models import anatomy
+from weitiao.methods.gate import Gate
+from weitiao.methods.start import Eva, olora, pissa
+from weitiao.methods.targets import chosen, refuse_large_rank
+from weitiao.models import anatomy, linear
+from weitiao.models.packed import unpack
+from weitiao.models.wrap import Wrapper, inserted, plain, unwrap, wrap
+
+TRAINED = (".lora_A", ".lora_B", ".lora_magnitude")
 
 
-class LoraLinear(nn.Module):
+class LoraLinear(Wrapper):
     """A frozen linear layer and its low-rank change."""
 
-    def __init__(self, base: nn.Linear, *, r: int, alpha: float, dropout: float):
-        super().__init__()
-        self.base = base
-        # As PEFT starts: A as nn.Linear does, B zero, so that the first output is the base's.
-        self.lora_A = nn.Parameter(torch.empty(r, base.in_features, device=base.weight.device))
-        self.lora_B = nn.Parameter(torch.zeros(base.out_features, r, device=base.weight.device))
-        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
-        self.scaling = alpha / r
+    def __init__(
+        self,
+        base: nn.Module,
+        *,
+        r: int,
+        scaling: float,
+        dropout: float = 0.0,
+        init: str = "default",
+        dora: bool = False,
+        gate: Gate | None = None,
+    ):
+        super().__init__(base)
+        self.gate = gate
+        before, after = linear.sizes(base)
+        where = linear.device(base)
+        self.lora_A = nn.Parameter(torch.empty(r, before, device=where))
+        self.lora_B = nn.Parameter(torch.zeros(after, r, device=where))
+        if init == "gaussian":
+            nn.init.normal_(self.lora_A, std=1 / r)  # as PEFT and diffusers draw it
+        else:
+            # As nn.Linear draws its weight, and B zero, so that the first output is the base's.
+            nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+        self.scaling = scaling
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
-        self.enabled = True
+        # PiSSA and OLoRA begin at a part of W that the base is to lose: what was begun with is taken off again, so
+        # that W itself stays as it is.
+        self.started = init in ("pissa", "olora")
+        self.register_buffer("start_A", None)
+        self.register_buffer("start_B", None)
+        if self.started:
+            down, up = {"pissa": pissa, "olora": olora}[init](linear.dense(base).float(), r, scaling)
+            self.lora_A.data.copy_(down)
+            self.lora_B.data.copy_(up)
+            self.start_A, self.start_B = self.lora_A.detach().clone(), self.lora_B.detach().clone()
+        if dora:
+            self.lora_magnitude = nn.Parameter(self._norm())
+        self.dora = dora
+
+    def pair(self) -> tuple[Tensor, Tensor]:
+        """A (R, in) and B (out, R) of the whole change; of twice the rank when something is taken off."""
+        if not self.started:
+            return self.lora_A, self.lora_B
+        return torch.cat([self.lora_A, self.start_A]), torch.cat([self.lora_B, -self.start_B], dim=1)
+
+    def change(self) -> Tensor:
+        """s B A, (out, in)."""
+        down, up = self.pair()
+        return up @ down * self.scaling
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
-        y = self.base(x)
         if not self.enabled:
+            return self.base(x)
+        down, up = self.pair()
+        low = linear.low_rank(self.dropout(x), down, up * self.scaling)
+        if self.gate is not None:
+            low = low * self.gate(x)[..., None].to(low.dtype)
+        y = linear.plus(self.base, x, low)
+        if not self.dora:
             return y
-        return y + F.linear(F.linear(self.dropout(x), self.lora_A), self.lora_B) * self.scaling
+        bias = self.bias
+        # The norm is held constant in backward, as the paper proposes (section 4.3) and PEFT does.
+        ratio = self.lora_magnitude / self._norm()
+        return (ratio * y if bias is None else ratio * (y - bias) + bias).to(y.dtype)
 
-    def folded(self) -> nn.Linear:
+    @torch.no_grad()
+    def _norm(self) -> Tensor:
+        return torch.linalg.norm(linear.dense(self.base).float() + self.change(), dim=1)
+
+    def folded(self) -> nn.Module:
         """The base layer with the change added to its weight."""
         with torch.no_grad():
-            self.base.weight += (self.lora_B @ self.lora_A * self.scaling).to(self.base.weight.dtype)
-        return self.base
+            change = self.change()
+            if self.dora:
+                dense = linear.dense(self.base).float()
+                ratio = (self.lora_magnitude / self._norm())[:, None]
+                change = ratio * (dense + change) - dense
+        return linear.add_(self.base, change)
 
 
+@register("method", "qlora", base_bits=4)
 @register("method", "lora")
 @dataclass(frozen=True)
 class Lora(Method):
@@ -63,81 +124,132 @@ class Lora(Method):
     """Dropout before the low-rank path, in training."""
     target_modules: str | list[str] = "all-linear"
     """`all-linear`, a list of name endings (`[query, value]`), or one regular expression, as in PEFT."""
+    use_rslora: bool = False
+    """Scale by `lora_alpha / sqrt(r)`: large ranks learn as fast as small ones (Kalajdzievski 2023, 2312.03732)."""
+    use_dora: bool = False
+    """Learn the length of each row of the weight apart from its direction (Liu et al. 2024, 2402.09353)."""
+    init_lora_weights: Literal["default", "gaussian", "pissa", "olora", "eva"] = "default"
+    """How A and B begin: Kaiming and zero; normal and zero; the largest singular vectors of the weight (PiSSA, Meng et
+    al. 2024, 2404.02948); its QR factors (OLoRA, Büyükakyüz 2024, 2406.01775); the largest singular vectors of the
+    layer's inputs on the first training rows, the same rank everywhere (EVA, Paischer et al. 2024, 2410.07170)."""
+    loraplus_lr_ratio: Annotated[float, Field(ge=1)] = 1.0
+    """B learns so many times faster than A (LoRA+, Hayou et al. 2024, 2402.12354, proposes 16); 1: as fast."""
+    base_bits: Literal[4, 16] = 16  # type: ignore[misc]
+    """4: the base lies in 4-bit NF4, doubly quantised (QLoRA, Dettmers et al. 2023, 2305.14314); 16: as it is."""
 
     summary: ClassVar[str] = "low-rank matrices beside linear layers, and the head; 1 to 4 %"
     source: ClassVar[str] = "Hu et al. 2021, arXiv 2106.09685"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True
-    layout: ClassVar[Literal["pretrained", "peft"]] = "peft"
+    layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "peft"
     learning_rate: ClassVar[float] = 5e-4
 
-    def targets(self, model: nn.Module, head: frozenset[str]) -> dict[str, nn.Linear]:
-        """The linear layers that get a change, by full name.
+    @property
+    def scaling(self) -> float:
+        """What the change is multiplied by."""
+        return self.lora_alpha / (math.sqrt(self.r) if self.use_rslora else self.r)
+
+    def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
+        """Put a `LoraLinear` around every target.
 
         Raises:
-            WeitiaoError: `no_such_modules` when a name ending or the expression matches none.
+            WeitiaoError: `no_such_modules`, or `unfit_setting` when the rank is larger than a matrix.
         """
-        every = anatomy.linears(model, head)
-        if self.target_modules == "all-linear":
-            return every
-        if isinstance(self.target_modules, str):
-            pattern = self.target_modules
-            return self._found({n: m for n, m in every.items() if re.fullmatch(pattern, n)}, pattern, every)
-        chosen: dict[str, nn.Linear] = {}
-        for ending in self.target_modules:
-            matches = {n: m for n, m in every.items() if n == ending or n.endswith(f".{ending}")}
-            chosen |= self._found(matches, ending, every)
-        return chosen
-
-    def _found(
-        self, matches: dict[str, nn.Linear], asked: str, every: dict[str, nn.Linear]
-    ) -> dict[str, nn.Linear]:
-        if not matches:
-            endings = sorted({name.rpartition(".")[2] for name in every})
-            hint = did_you_mean(asked, endings)
-            raise fault("no_such_modules", asked=asked, hint=hint, known=", ".join(endings))
-        return matches
-
-    def attach(self, model: nn.Module, head: frozenset[str]) -> nn.Module:
-        """Put a `LoraLinear` around every target."""
-        for name, linear in self.targets(model, head).items():
-            parent, _, leaf = name.rpartition(".")
-            wrapped = LoraLinear(linear, r=self.r, alpha=self.lora_alpha, dropout=self.lora_dropout)
-            setattr(model.get_submodule(parent), leaf, wrapped)
+        targets = chosen(model, head, self.target_modules)
+        refuse_large_rank(targets, self.r, key="r")
+        for name, base in targets.items():
+            change = LoraLinear(
+                base,
+                r=self.r,
+                scaling=self.scaling,
+                dropout=self.lora_dropout,
+                init=self.init_lora_weights,
+                dora=self.use_dora,
+            )
+            wrap(model, name, change)
         return model
 
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
         """The low-rank matrices and the head."""
-        return name.endswith((".lora_A", ".lora_B")) or name in head
+        return name.endswith(TRAINED) or name in head
 
-    def switch(self, model: nn.Module, *, on: bool) -> None:
-        """Use the low-rank path or not."""
-        for _, layer in _layers(model):
-            layer.enabled = on
+    def calibrate(self, model: nn.Module, passes: Iterator[None]) -> None:
+        """EVA: A becomes the directions in which the layer's inputs vary most."""
+        if self.init_lora_weights == "eva":
+            layers = {name: layer for name, layer in inserted(model, LoraLinear)}
+            for name, down in Eva(model, layers, self.r).directions(passes).items():
+                layers[name].lora_A.data.copy_(down)
+
+    def rates(self, model: nn.Module, head: frozenset[str]) -> dict[str, float]:
+        """LoRA+: B learns faster."""
+        if self.loraplus_lr_ratio == 1:
+            return {}
+        return {n: self.loraplus_lr_ratio for n, _ in model.named_parameters() if n.endswith(".lora_B")}
 
     def fold(self, model: nn.Module) -> nn.Module:
-        """Plain linear layers again, W + (alpha / r) B A."""
-        for name, layer in list(_layers(model)):
-            parent, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(parent), leaf, layer.folded())
-        return model
+        """Plain linear layers again, W + s B A; a 4-bit base becomes a full one."""
+        return unpack(unwrap(model, LoraLinear, LoraLinear.folded))
 
-    def peft_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
-        """What PEFT needs to build the same layers."""
+    def saved_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
+        """What PEFT needs to build the same layers; PiSSA and OLoRA are plain LoRA of twice the rank there."""
+        # alpha / r and alpha / sqrt(r) stay what they are at twice the rank.
+        twice = 2 if self.init_lora_weights in ("pissa", "olora") else 1
+        layers = dict(inserted(model, LoraLinear))
         return {
             "peft_type": "LORA",
-            "r": self.r,
-            "lora_alpha": self.lora_alpha,
+            "r": self.r * twice,
+            "lora_alpha": self.lora_alpha * (math.sqrt(twice) if self.use_rslora else twice),
             "lora_dropout": self.lora_dropout,
+            "use_rslora": self.use_rslora,
+            "use_dora": self.use_dora,
+            "fan_in_fan_out": any(type(layer.base).__name__ == "Conv1D" for layer in layers.values()),
             "bias": "none",
-            "target_modules": sorted(name for name, _ in _layers(model)),
+            "target_modules": sorted(map(plain, layers)),
             "modules_to_save": anatomy.head_modules(model, head) or None,
         }
 
+    def saved_state(
+        self, model: nn.Module, head: frozenset[str], trained: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """A and B by PEFT's names, what was begun with behind them."""
+        state = super().saved_state(model, head, trained)
+        for name, layer in inserted(model, LoraLinear):
+            if layer.started:
+                for leaf, both in zip(("lora_A", "lora_B"), layer.pair(), strict=True):
+                    state[f"base_model.model.{plain(name)}.{leaf}.weight"] = both.detach()
+        return state
+
+    def fill(
+        self,
+        model: nn.Module,
+        head: frozenset[str],
+        trained: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+    ) -> None:
+        """The other way round; each half to its place."""
+        for name, layer in inserted(model, LoraLinear):
+            if layer.started:
+                path = f"base_model.model.{plain(name)}"
+                down, up = state[f"{path}.lora_A.weight"], state[f"{path}.lora_B.weight"]
+                layer.start_A.copy_(down[self.r :])
+                layer.start_B.copy_(-up[:, self.r :])
+        halves = {
+            name: weight[: self.r]
+            if name.endswith("lora_A.weight")
+            else weight[:, : self.r]
+            if name.endswith("lora_B.weight")
+            else weight
+            for name, weight in state.items()
+        }
+        expected = super().saved_state(model, head, trained)
+        if odd := sorted(set(state) ^ set(expected)):
+            raise KeyError(odd[0])
+        for name, weight in expected.items():
+            weight.data.copy_(halves[name])
+
     def peft_name(self, name: str) -> str:
-        """`query.lora_A` is `query.lora_A.weight` there."""
-        return f"{name}.weight" if name.endswith((".lora_A", ".lora_B")) else name
-
-
-def _layers(model: nn.Module) -> Iterator[tuple[str, LoraLinear]]:
-    return ((name, module) for name, module in model.named_modules() if isinstance(module, LoraLinear))
+        """`query.lora_A` is `query.lora_A.weight` there, and DoRA's lengths `query.lora_magnitude_vector`."""
+        name = plain(name)
+        if name.endswith((".lora_A", ".lora_B")):
+            return f"{name}.weight"
+        return f"{name}_vector" if name.endswith(".lora_magnitude") else name

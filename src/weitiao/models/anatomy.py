@@ -1,13 +1,173 @@
-"""The parts of any Transformers model, by one vocabulary: head, linear layers, embeddings.
+"""The parts of any Transformers model, by one vocabulary.
 
-head(model)     names of the parameters of the task's new output layer
-linears(model)  name -> nn.Linear, of everything below that layer
+    head(model)       names of the parameters of the task's new output layer
+    linears(model)    name -> linear layer, of everything below that layer
+    blocks(model)     the transformer blocks from bottom to top, each with its attentions and its feed-forward
+    levels(model)     name of every parameter -> how far below the head it lies (0: the head, then block by block)
+
+Known by structure and by the names that the families give their layers (BERT, RoBERTa, ELECTRA, ALBERT, DeBERTa,
+DistilBERT, Llama, Mistral, Qwen, Gemma, Phi, GPT-2, GPT-NeoX, OPT, BLOOM, T5, BART, ViT ...).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
 import torch
 from torch import nn
+
+from weitiao.core.errors import fault
+from weitiao.models import linear
+from weitiao.models.packed import PackedLinear
+from weitiao.models.wrap import base_modules, plain, under
+
+# What families call the projections of their attention; a fused one holds query, key and value side by side.
+QUERY = ("query", "q_proj", "q", "q_lin", "query_proj", "wq")
+KEY = ("key", "k_proj", "k", "k_lin", "key_proj", "wk")
+VALUE = ("value", "v_proj", "v", "v_lin", "value_proj", "wv")
+FUSED = ("c_attn", "query_key_value", "qkv_proj", "Wqkv", "qkv", "in_proj")
+# The projection behind attention, seen from the attention module; `..` is the module around it.
+OUTPUT = ("o_proj", "out_proj", "o", "out_lin", "dense", "c_proj", "wo", "..output.dense")
+# Norms that stand behind the feed-forward's residual (post-LN families), seen from the block.
+LAST_NORM = ("output.LayerNorm", "output_layer_norm", "full_layer_layer_norm")
+CROSS = re.compile(r"cross|encoder_attn|EncDec", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One attention module."""
+
+    name: str
+    """Full name of the module that calls the attention function."""
+    module: nn.Module
+    cross: bool
+    """Does it look at another stack's output?"""
+
+    def projection(self, names: Sequence[str]) -> str | None:
+        """Full name of the projection that is called one of `names`, if there is one of its own."""
+        return next((f"{self.name}.{n}" for n in names if _child(self.module, n) is not None), None)
+
+    @cached_property
+    def head_size(self) -> int:
+        """Width of one head."""
+        known = ("head_dim", "attention_head_size", "key_value_proj_dim", "head_size")
+        return next(int(getattr(self.module, name)) for name in known if hasattr(self.module, name))
+
+    @cached_property
+    def key_heads(self) -> int:
+        """Heads of keys and values (fewer than of queries under grouped-query attention)."""
+        key = self.projection(KEY)
+        if key is not None:
+            width = linear.sizes(self.module.get_submodule(key.rpartition(".")[2]))[1]
+            return width // self.head_size
+        config = self.module.config  # type: ignore[union-attr]
+        return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)  # type: ignore[union-attr, arg-type]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer block."""
+
+    name: str
+    module: nn.Module
+    stack: str
+    """Name of the module that holds the blocks' list."""
+    attentions: tuple[Attention, ...]
+    causal: bool
+    """Do its rows look backwards only?"""
+
+    def attention_outputs(self, model: nn.Module) -> list[str]:
+        """Full names of the projections behind its attentions.
+
+        Raises:
+            WeitiaoError: `unknown_anatomy`.
+        """
+        found = []
+        for attention in self.attentions:
+            around = attention.name.rpartition(".")[0]
+            for name in OUTPUT:
+                full = f"{around}.{name[2:]}" if name.startswith("..") else f"{attention.name}.{name}"
+                if (module := _at(model, full)) is not None and linear.is_linear(under(module)):
+                    found.append(full)
+                    break
+            else:
+                raise fault("unknown_anatomy", what=f"the projection behind {attention.name}")
+        return found
+
+    def feed_forward(self, model: nn.Module) -> tuple[list[str], str]:
+        """Full names of the first layers of the feed-forward (two when gated), and of its last.
+
+        Raises:
+            WeitiaoError: `unknown_anatomy`, when the linear layers beside attention are not two or three (experts).
+        """
+        beside = {*self.attention_outputs(model)}
+        within = tuple(f"{attention.name}." for attention in self.attentions)
+        names = [
+            plain(name)
+            for name, module in base_modules(self.module, prefix=self.name)
+            if linear.is_linear(module)
+        ]
+        layers = [name for name in names if name not in beside and not name.startswith(within)]
+        if len(layers) not in (2, 3):
+            raise fault("unknown_anatomy", what=f"the feed-forward of {self.name}")
+        return layers[:-1], layers[-1]
+
+    def last_norm(self, model: nn.Module) -> str | None:
+        """Full name of the norm that stands behind the feed-forward's residual; None in pre-LN blocks."""
+        return next(
+            (f"{self.name}.{n}" for n in LAST_NORM if _at(model, f"{self.name}.{n}") is not None), None
+        )
+
+
+def blocks(model: nn.Module) -> list[Block]:
+    """All blocks from bottom to top; of an encoder-decoder the encoder's, then the decoder's.
+
+    Raises:
+        WeitiaoError: `unknown_anatomy`, when no list of modules with attention is found.
+    """
+    attentions = [(plain(n), m) for n, m in model.named_modules() if _is_attention(m)]
+    found: list[Block] = []
+    lists: list[str] = []
+    for name, module in model.named_modules():
+        inner = any(name.startswith(f"{outer}.") for outer in lists)
+        if not isinstance(module, nn.ModuleList) or inner:
+            continue
+        held = []
+        for i, child in enumerate(module):
+            own = f"{name}.{i}"
+            within = tuple(
+                Attention(n, m, cross=bool(CROSS.search(n[len(own) :])))
+                for n, m in attentions
+                if n.startswith(f"{own}.")
+            )
+            if within:
+                causal = any(getattr(a.module, "is_causal", False) for a in within if not a.cross)
+                held.append(Block(own, child, name.rpartition(".")[0], within, causal))
+        if held:
+            lists.append(name)
+            found += held
+    if not found:
+        raise fault("unknown_anatomy", what="the transformer blocks")
+    return found
+
+
+def levels(model: nn.Module, head: frozenset[str]) -> dict[str, int]:
+    """Name of every parameter -> 0 for the head, 1 for the top block, ... n, and n + 1 for the embeddings.
+
+    What stands behind a block (a final norm, a pooler, an output layer that is not shared with the embeddings)
+    counts with that block.
+    """
+    names = [block.name for block in blocks(model)]
+    level, found = len(names) + 1, {}
+    for name, _ in model.named_parameters():
+        within = next((i for i, block in enumerate(names) if name.startswith(f"{block}.")), None)
+        if within is not None:
+            level = len(names) - within
+        found[name] = 0 if name in head else level
+    return found
 
 
 def head(model: nn.Module) -> frozenset[str]:
@@ -15,16 +175,20 @@ def head(model: nn.Module) -> frozenset[str]:
 
     A language model's output layer is pretrained (and often tied to the embeddings), so it is no head.
     """
-    body = f"{getattr(model, 'base_model_prefix', '')}."
+    prefix = getattr(model, "base_model_prefix", "")
+    if not prefix or not hasattr(model, prefix):
+        return frozenset()  # an encoder-decoder for generation: nothing of it is new
     output = _output_layer(model)
     pretrained = {id(weight) for weight in output.parameters()} if output is not None else set()
     names = (
-        n for n, weight in model.named_parameters() if not n.startswith(body) and id(weight) not in pretrained
+        n
+        for n, weight in model.named_parameters()
+        if not n.startswith(f"{prefix}.") and id(weight) not in pretrained
     )
     return frozenset(names)
 
 
-def linears(model: nn.Module, head: frozenset[str]) -> dict[str, nn.Linear]:
+def linears(model: nn.Module, head: frozenset[str]) -> dict[str, nn.Module]:
     """Every linear layer of the pretrained body by its full name (what PEFT calls `all-linear`).
 
     Args:
@@ -35,14 +199,20 @@ def linears(model: nn.Module, head: frozenset[str]) -> dict[str, nn.Linear]:
     output = _output_layer(model)
     return {
         name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module is not output and name not in new
+        for name, module in base_modules(model)
+        if linear.is_linear(module) and module is not output and plain(name) not in new
     }
 
 
 def _output_layer(model: nn.Module) -> nn.Module | None:
     # Only language models have one; other Transformers models answer None, plain torch modules have no such method.
     return getattr(model, "get_output_embeddings", lambda: None)()
+
+
+def output_layer(model: nn.Module) -> str | None:
+    """Full name of a language model's output layer."""
+    layer = _output_layer(model)
+    return next((name for name, module in model.named_modules() if module is layer), None) if layer else None
 
 
 def head_modules(model: nn.Module, head: frozenset[str]) -> list[str]:
@@ -52,10 +222,21 @@ def head_modules(model: nn.Module, head: frozenset[str]) -> list[str]:
     return sorted(inside | {name.partition(".")[0] for name in head if not name.startswith(body)})
 
 
+def norms(model: nn.Module) -> dict[str, nn.Module]:
+    """Every normalisation layer by its full name."""
+    kinds = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, kinds) or re.search(r"Norm$", type(module).__name__)
+    }
+
+
 def parameter_counts(model: nn.Module) -> tuple[int, int]:
-    """(trained, all) numbers of parameters; a shared weight counts once."""
+    """(trained, all) numbers of parameters; a shared weight counts once, a packed one by what it stands for."""
     weights = list(model.parameters())
-    return sum(w.numel() for w in weights if w.requires_grad), sum(w.numel() for w in weights)
+    packed = sum(m.in_features * m.out_features for m in model.modules() if isinstance(m, PackedLinear))
+    return sum(w.numel() for w in weights if w.requires_grad), sum(w.numel() for w in weights) + packed
 
 
 def cast_frozen(model: nn.Module) -> None:
@@ -66,7 +247,27 @@ def cast_frozen(model: nn.Module) -> None:
     """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     for module in model.modules():
-        if isinstance(module, nn.Linear) and not module.weight.requires_grad:
+        if not linear.is_linear(module) or isinstance(module, PackedLinear):
+            continue
+        if all(not weight.requires_grad for weight in module.parameters()):
             if id(module.weight) in embeddings:
-                module.weight = nn.Parameter(module.weight.detach().clone(), requires_grad=False)
+                copied = module.weight.detach().clone()  # type: ignore[operator, union-attr]
+                module.weight = nn.Parameter(copied, requires_grad=False)
             module.to(torch.bfloat16)
+
+
+def _is_attention(module: nn.Module) -> bool:
+    separate = all(any(_child(module, n) is not None for n in names) for names in (QUERY, KEY, VALUE))
+    return separate or any(_child(module, name) is not None for name in FUSED)
+
+
+def _child(module: nn.Module, name: str) -> nn.Module | None:
+    return module._modules.get(name)
+
+
+def _at(model: nn.Module, name: str) -> nn.Module | None:
+    """The module of that plain name, wrapped or not."""
+    node: nn.Module | None = model
+    for part in name.split("."):
+        node = None if node is None else _child(under(node), part) or _child(node, part)
+    return node

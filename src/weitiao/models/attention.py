@@ -1,4 +1,4 @@
-"""Attention over rows that lie end to end in one sequence, each row by itself.
+"""Attention over rows that lie end to end in one sequence, each row by itself, and over learnt prefixes.
 
     [row | row | row] with cu_seq_lens_q = [0, 5, 9, 20]  ->  causal attention inside each row, and nowhere else
 
@@ -6,10 +6,14 @@ Transformers derives a block mask from positions that start again at 0 and then 
 of them are masked away.  Here every row is its own call, so the work is the sum of squares instead of the square of
 the sum.  The function is registered through Transformers' own interface and is asked only when the rows' bounds are
 given, under the names that its flash attention uses; else it is plain SDPA.
+
+A prefix (keys and values that a method has learnt) stands before a module's own keys and values, seen from every row,
+never masked, and without position.  It is put into the module's `Slot` before each forward pass.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +21,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ROWS = "weitiao_rows"
+SLOT = "prefix_slot"  # the attribute of an attention module
+
+
+@dataclass
+class Slot:
+    """What stands before an attention module's own keys and values in the current forward pass."""
+
+    keys: Tensor | None = None
+    """(K, P, D), or None for nothing."""
+    values: Tensor | None = None
+    """(K, P, D)."""
+    gate: Tensor | None = None
+    """How much of it counts: one factor a row (B, 1), or one a token (B, T), which every query has for itself."""
+
+    def __deepcopy__(self, memo: Any) -> Slot:
+        return Slot()  # what is in it belongs to one forward pass
 
 
 def register() -> str:
@@ -46,6 +66,11 @@ def rows_attention(
     Args:
         cu_seq_lens_q: where rows begin and the last one ends, (rows + 1,); without it this is plain SDPA.
     """
+    slot: Slot | None = getattr(module, SLOT, None)
+    if slot is not None and slot.keys is not None:
+        return _prefixed(
+            module, query, key, value, attention_mask, slot, dropout, scaling, cu_seq_lens_q, **others
+        ), None
     # A sliding window or a score cap would need more than a causal call: those models keep the masked way.
     plain = others.get("sliding_window") is None and others.get("softcap") is None
     if cu_seq_lens_q is None or not plain:
@@ -69,3 +94,112 @@ def rows_attention(
         for a, b in zip(bounds, bounds[1:], strict=False)
     ]
     return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _prefixed(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    slot: Slot,
+    dropout: float,
+    scaling: float | None,
+    bounds: Tensor | None,
+    *,
+    position_bias: Tensor | None = None,
+    is_causal: bool | None = None,
+    **others: Any,
+) -> Tensor:
+    """Attention over the prefix and the module's own keys, (B, T, H, D)."""
+    assert slot.keys is not None
+    assert slot.values is not None
+    causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
+    gate = slot.gate
+    if bounds is not None:
+        parts = []
+        edges = bounds.tolist()
+        for a, b in zip(edges, edges[1:], strict=False):
+            own = None if gate is None else gate[:, a:b]
+            row = (query[:, :, a:b], key[:, :, a:b], value[:, :, a:b])
+            parts.append(_with_prefix(*row, None, None, slot, own, dropout, scaling, causal=causal))
+        return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
+    y = _with_prefix(query, key, value, mask, position_bias, slot, gate, dropout, scaling, causal=causal)
+    return y.transpose(1, 2).contiguous()
+
+
+def _with_prefix(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    slot: Slot,
+    gate: Tensor | None,
+    dropout: float,
+    scaling: float | None,
+    *,
+    causal: bool,
+) -> Tensor:
+    """One call; query (B, H, T, D), key and value (B, K, S, D), mask and bias broadcast to (B, H, T, S)."""
+    rows, heads, length = query.shape[:3]
+    seen, groups = key.shape[2], heads // key.shape[1]
+    prefix_K, prefix_V = (
+        part.to(query.dtype).expand(rows, -1, -1, -1) for part in (slot.keys, slot.values) if part is not None
+    )
+    count = prefix_K.shape[2]
+    if mask is None and causal and length > 1:
+        # Seen from the end: a cache may hold keys from before these queries.
+        mask = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(seen - length)[None, None]
+    score = _score(mask, bias, query.dtype)
+    if score is not None:
+        score = F.pad(score.expand(-1, -1, length, -1), (count, 0))
+    if gate is not None and gate.shape[1] > 1:
+        return _gated(query, key, value, prefix_K, prefix_V, score, gate, dropout, scaling)
+    if gate is not None:
+        factor = gate[:, :, None, None].to(query.dtype)
+        prefix_K, prefix_V = prefix_K * factor, prefix_V * factor
+    key, value = torch.cat([prefix_K, key], dim=2), torch.cat([prefix_V, value], dim=2)
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=score, dropout_p=dropout, scale=scaling
+    )
+
+
+def _score(mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """Mask and bias as numbers to be added to the scores."""
+    if mask is not None and mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(
+            ~mask, torch.finfo(dtype).min
+        )
+    if bias is None or mask is None:
+        return mask if bias is None else bias.to(dtype)
+    return mask + bias.to(dtype)
+
+
+def _gated(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    prefix_K: Tensor,
+    prefix_V: Tensor,
+    score: Tensor | None,
+    gate: Tensor,
+    dropout: float,
+    scaling: float | None,
+) -> Tensor:
+    """Every query weighs the prefix by its own gate (B, T), so that no token sees a later one through it."""
+    groups = query.shape[1] // key.shape[1]
+    key, value, prefix_K, prefix_V = (
+        part.repeat_interleave(groups, dim=1) if groups > 1 else part
+        for part in (key, value, prefix_K, prefix_V)
+    )
+    query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    factor = gate[:, None, :, None].to(query.dtype)
+    count = prefix_K.shape[2]
+    scores = torch.cat([query @ prefix_K.transpose(2, 3) * factor, query @ key.transpose(2, 3)], dim=3)
+    if score is not None:
+        scores = scores + score
+    weights = F.dropout(scores.float().softmax(-1).to(query.dtype), p=dropout)
+    return weights[..., :count] @ prefix_V * factor + weights[..., count:] @ value

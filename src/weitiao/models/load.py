@@ -12,14 +12,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault, nearest
 from weitiao.core.run import sha256
-from weitiao.models import anatomy, attention, catalog
+from weitiao.models import anatomy, attention, catalog, packed
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -39,6 +39,8 @@ class Loaded:
     """Names of the parameters of the task's new output layer."""
     source: str
     """The folder or hub id that it came from."""
+    trained: dict[str, Any] = field(default_factory=dict)
+    """Name -> parameter of all that trains, once a method is on it."""
 
     @property
     def limit(self) -> int:
@@ -93,9 +95,18 @@ def resolve(ref: str, *, progress: Progress | None = None) -> str:
 
 
 def load(
-    ref: str, task: Task, *, seed: int = 0, device: Any = "cpu", progress: Progress | None = None
+    ref: str,
+    task: Task,
+    *,
+    seed: int = 0,
+    device: Any = "cpu",
+    bits: int = 16,
+    progress: Progress | None = None,
 ) -> Loaded:
     """Load the base model with `task`'s head; a new head is drawn from `seed`.
+
+    With `bits=4` the linear layers of the body are packed into NF4, doubly quantised, one after the other while
+    they are read (QLoRA).
 
     Raises:
         WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unsuitable_model`, and `resolve`'s.
@@ -105,6 +116,7 @@ def load(
 
     source = resolve(ref, progress=progress)
     auto = getattr(transformers, task.auto_class)
+    packing = _packing(ref, task, bits, device)
     with _opened(ref), quiet(), torch.random.fork_rng():
         torch.manual_seed(seed)
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
@@ -115,9 +127,12 @@ def load(
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=False,
+            **packing,
             **({"attn_implementation": attention.register()} if task.packs and device == "cpu" else {}),
             **task.model_options(),
         )
+    if packing:
+        packed.take_over(model)
     lacking = set(report["missing_keys"])
     # A pooler is often not saved with an encoder; drawn anew, it must train like the head.
     poolers = {name for name in lacking if ".pooler." in name}
@@ -129,7 +144,35 @@ def load(
         processor.pad_token = processor.eos_token
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = processor.pad_token_id
-    return Loaded(model.to(device), processor, head, source)
+    return Loaded(model if bits == 4 else model.to(device), processor, head, source)
+
+
+def skeleton(ref: str, task: Task, *, progress: Progress | None = None) -> Loaded:
+    """The model without its weights (on the `meta` device): what a method can be tried on before anything is loaded.
+
+    Raises:
+        WeitiaoError: as `load`.
+    """
+    import torch
+    import transformers
+
+    source = resolve(ref, progress=progress)
+    with _opened(ref), quiet(), torch.device("meta"):
+        processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        options = task.model_options()
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+        model = getattr(transformers, task.auto_class).from_config(config, trust_remote_code=False)
+    return Loaded(model, processor, anatomy.head(model), source)
+
+
+def _packing(ref: str, task: Task, bits: int, device: Any) -> dict[str, Any]:
+    if bits != 4:
+        return {}
+    bare = skeleton(ref, task)
+    output = anatomy.output_layer(bare.model)
+    # What is new must train, and a pooler may be new: packed layers cannot.
+    spared = {*anatomy.head_modules(bare.model, bare.head), "pooler", *([output] if output else [])}
+    return packed.packing(device, skip=sorted(spared))
 
 
 def fingerprint(source: str) -> str:

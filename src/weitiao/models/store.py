@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.core.contracts import Method, Task
+from weitiao.core.contracts import Method, Task, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.run import disk, sha256, write_json
 from weitiao.models.load import Loaded, _opened, fingerprint, load, quiet
@@ -37,9 +37,16 @@ def prepare(loaded: Loaded, method: Method, *, seed: int) -> None:
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        loaded.model = method.attach(loaded.model, loaded.head)
+        loaded.model = method.attach(loaded.model, loaded.head, tokenizer(loaded.processor))
     for name, weight in loaded.model.named_parameters():
-        weight.requires_grad_(method.trains(name, weight, loaded.head))
+        if weight.is_floating_point():  # a packed 4-bit weight cannot train
+            weight.requires_grad_(method.trains(name, weight, loaded.head))
+    loaded.trained = trained(loaded.model)
+
+
+def tokenizer(processor: Any) -> Tokenize:
+    """A text as ids, nothing put around it."""
+    return lambda text: list(processor(text, add_special_tokens=False)["input_ids"])
 
 
 def trained(model: nn.Module) -> dict[str, Tensor]:
@@ -50,30 +57,30 @@ def trained(model: nn.Module) -> dict[str, Tensor]:
 def save_tuned(folder: Path, loaded: Loaded, *, task: Task, method: Method, card: Mapping[str, Any]) -> None:
     """Write the tuned model, whole or not at all; `card` goes into `weitiao.json` with a hash of every file."""
     with _replacing(folder) as temporary:
-        if method.layout == "peft":
-            _save_peft(temporary, loaded, task, method)
-        else:
+        if method.layout == "pretrained":
             with quiet():
                 loaded.model.save_pretrained(temporary)
+        else:
+            _save_adapter(temporary, loaded, task, method)
         loaded.processor.save_pretrained(temporary)
         files = {path.name: sha256(path) for path in sorted(temporary.iterdir()) if path.is_file()}
         base = {"source": loaded.source, "fingerprint": fingerprint(loaded.source)}
         write_json(temporary / CARD, {**card, "layout": method.layout, "base": base, "files": files})
 
 
-def _save_peft(folder: Path, loaded: Loaded, task: Task, method: Method) -> None:
+def _save_adapter(folder: Path, loaded: Loaded, task: Task, method: Method) -> None:
     from safetensors.torch import save_file
 
     config = {
         "base_model_name_or_path": loaded.source,
         "task_type": task.peft_task_type,
         "inference_mode": True,
-        **method.peft_config(loaded.model, loaded.head),
+        **method.saved_config(loaded.model, loaded.head),
     }
     write_json(folder / "adapter_config.json", config)
-    state = {PREFIX + method.peft_name(name): w.detach().cpu() for name, w in trained(loaded.model).items()}
+    state = method.saved_state(loaded.model, loaded.head, loaded.trained)
     save_file(
-        {name: w.contiguous() for name, w in state.items()},
+        {name: weight.detach().cpu().contiguous() for name, weight in state.items()},
         folder / "adapter_model.safetensors",
         {"format": "pt"},
     )
@@ -126,18 +133,26 @@ def load_tuned(folder: Path, *, ref: str, task: Task, method: Method, device: An
     card = read_card(folder)
     if method.layout == "pretrained":
         return load(str(folder), task, device=device)
-    loaded = load(ref, task, device=device)
+    loaded = load(ref, task, device=device, bits=method.base_bits)
     if fingerprint(loaded.source) != card["base"]["fingerprint"]:
         raise fault("wrong_base", path=folder, ref=ref)
     prepare(loaded, method, seed=0)
+    fill(folder, loaded, method)
+    return loaded
+
+
+def fill(folder: Path, loaded: Loaded, method: Method) -> None:
+    """Put saved adapter weights into the modules that `prepare` has put in.
+
+    Raises:
+        WeitiaoError: `broken_model` when a weight is missing, left over, or of another shape.
+    """
     from safetensors.torch import load_file
 
     with _opened(str(folder)):
         state = load_file(folder / "adapter_model.safetensors")
-    expected = {PREFIX + method.peft_name(name): weight for name, weight in trained(loaded.model).items()}
-    if set(state) != set(expected):
-        odd = sorted(set(state) ^ set(expected))
-        raise fault("broken_model", path=folder, why=f"weights do not match the recipe's method: {odd[0]}")
-    for name, weight in expected.items():
-        weight.data.copy_(state[name])
-    return loaded
+    try:
+        method.fill(loaded.model, loaded.head, loaded.trained, state)
+    except KeyError as error:
+        why = f"weights do not match the recipe's method: {error.args[0]}"
+        raise fault("broken_model", path=folder, why=why) from None

@@ -1,9 +1,9 @@
 """Checkpoints that are whole or absent: written aside, fsynced, sealed with hashes, then renamed.
 
-    checkpoint-500/  weights.safetensors  optimizer.safetensors  state.json  manifest.json
+    checkpoint-500/  weights.safetensors  optimizer.safetensors  [method.safetensors]  state.json  manifest.json
 
-Only what trains is kept; the base is where it was.  The order of rows and the dropout masks are functions of the
-step, so step, weights and moments are all that an exact resume needs.
+Only what trains is kept, and what the method must remember; the base is where it was.  The order of rows and the dropout masks are functions of the
+step, so step, weights and moments are all else that an exact resume needs.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder, disk, sha256, write_json
-from weitiao.models.store import trained
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,9 +35,10 @@ def save(run: RunFolder, training: Training) -> Path:
     """
     from safetensors.torch import save_file
 
-    weights = {name: weight.detach().cpu().contiguous() for name, weight in trained(training.model).items()}
+    weights, memory = _on_cpu(training.weights), _on_cpu(training.method.state(training.model))
     moments = _moments(training)
-    needed = sum(t.numel() * t.element_size() for t in (*weights.values(), *moments.values()))
+    kept = (*weights.values(), *moments.values(), *memory.values())
+    needed = sum(t.numel() * t.element_size() for t in kept)
     target = run.path / f"checkpoint-{training.state.step}"
     temporary = run.path / f".checkpoint-{training.state.step}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -46,6 +47,8 @@ def save(run: RunFolder, training: Training) -> Path:
             temporary.mkdir()
             save_file(weights, temporary / "weights.safetensors")
             save_file(moments, temporary / "optimizer.safetensors")
+            if memory:
+                save_file(memory, temporary / "method.safetensors")
             write_json(temporary / "state.json", training.state.to_dict())
             _seal(temporary, step=training.state.step)
             shutil.rmtree(target, ignore_errors=True)
@@ -60,9 +63,14 @@ def _moments(training: Training) -> dict[str, Tensor]:
     """AdamW's state by parameter name, so that it does not hang on the order of groups."""
     return {
         f"{key}/{name}": value.detach().cpu().contiguous()
-        for name, weight in trained(training.model).items()
+        for name, weight in training.weights.items()
+        if weight in training.optimizer.state  # one that has rested so far has none
         for key, value in training.optimizer.state[weight].items()
     }
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _seal(folder: Path, *, step: int) -> None:
@@ -130,7 +138,7 @@ def load_weights(folder: Path, training: Training) -> None:
     from safetensors.torch import load_file
 
     kept = load_file(folder / "weights.safetensors")
-    now = trained(training.model)
+    now = training.weights
     if set(kept) != set(now):
         raise fault("broken_model", path=folder, why="its weights are those of another method")
     for name, weight in now.items():
@@ -146,10 +154,14 @@ def load(folder: Path, training: Training) -> None:
     for key, value in load_file(folder / "optimizer.safetensors").items():
         kind, _, name = key.partition("/")
         moments.setdefault(name, {})[kind] = value
-    for name, weight in trained(training.model).items():
+    for name, weight in training.weights.items():
         if name in moments:
             # AdamW counts steps on the CPU unless fused on a GPU, where the counter lies with the weight.
             training.optimizer.state[weight] = {k: v.to(weight.device) for k, v in moments[name].items()}
+    memory = training.method.state(training.model)
+    if memory:
+        for name, value in load_file(folder / "method.safetensors").items():
+            memory[name].copy_(value)
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     for known in fields(training.state):
         setattr(training.state, known.name, state[known.name])

@@ -1,6 +1,6 @@
 """The loop.  It knows neither methods nor tasks by name.
 
-    Batches -> [look -> loss -> backward] x accumulation -> clip -> AdamW -> watchers
+    method.before_step -> [look -> loss -> backward] x accumulation -> clip -> AdamW -> method.after_step -> watchers
 
 The loss of a step is the sum over everything trained in all of its micro-batches, divided by their count: k small
 batches give the gradient of one big one, whatever their lengths.  Dropout is seeded from (seed, step, micro-batch),
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weitiao.core.contracts import Batch, Method, Task
+from weitiao.core.contracts import Batch, Method, Moment, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
@@ -54,6 +54,8 @@ class Training:
     batches: Batches
     settings: Train
     optimizer: torch.optim.Optimizer
+    weights: Mapping[str, nn.Parameter]
+    """Name -> parameter of all that trains; some of it may rest for a while (gradual unfreezing)."""
     state: State = field(default_factory=State)
     device: str = "cpu"
     bf16: bool = False
@@ -74,6 +76,11 @@ class Training:
         """Optimiser steps of the whole run."""
         steps = math.ceil(self.settings.num_train_epochs * self.batches.steps_per_epoch)
         return min(steps, self.settings.max_steps or steps)
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate at its highest, before a method's own factors."""
+        return max(g.get("peak_lr", g["lr"]) / g.get("factor", 1.0) for g in self.optimizer.param_groups)
 
     @property
     def epoch(self) -> float:
@@ -116,6 +123,21 @@ def fit(training: Training, watchers: Iterable[Watcher]) -> None:
             watcher.on_end(training)
 
 
+def calibrate(training: Training) -> None:
+    """Let the method look at the data before the first step: each pass sends one training batch through the model."""
+
+    def passes() -> Iterator[None]:
+        for number in range(training.batches.steps_per_epoch):
+            for batch in training.batches.step(number):
+                with torch.autocast(training.device.partition(":")[0], torch.bfloat16, enabled=training.bf16):
+                    training.task.predict(training.model, batch.to(training.device))
+                yield
+
+    training.model.eval()
+    with torch.no_grad():
+        training.method.calibrate(training.model, passes())
+
+
 def step(training: Training) -> None:
     """One optimiser step over its micro-batches."""
     model, method, task, state = training.model, training.method, training.task, training.state
@@ -128,7 +150,8 @@ def step(training: Training) -> None:
     )
     for group in training.optimizer.param_groups:
         group["lr"] = group.setdefault("peak_lr", group["lr"]) * share
-    method.on_step(model, state.step / training.total)
+    moment = Moment(state.step, training.total, training.epoch)
+    method.before_step(model, moment)
     batches = training.batches.step(state.step)
     trained = sum(batch.trained for batch in batches)
     loss = 0.0
@@ -144,13 +167,14 @@ def step(training: Training) -> None:
     norm = _clip(training)
     _refuse_nonfinite(training, batches, loss=loss, norm=norm)
     training.optimizer.step()
+    method.after_step(model, moment)
     training.optimizer.zero_grad(set_to_none=True)
     state.step += 1
     tokens, padding = sum(batch.tokens for batch in batches), sum(batch.padding for batch in batches)
     training.metrics = {}
     training.facts = {
         "loss": loss,
-        "learning_rate": training.optimizer.param_groups[0]["lr"],
+        "learning_rate": training.peak_rate * share,
         "grad_norm": norm,
         "rows": sum(len(batch.rows) for batch in batches),
         "tokens": tokens,
@@ -166,7 +190,7 @@ def _seed(seed: int, step: int, micro: int) -> int:
 
 
 def _clip(training: Training) -> float:
-    weights = [weight for weight in training.model.parameters() if weight.grad is not None]
+    weights = [weight for weight in training.weights.values() if weight.grad is not None]
     limit = training.settings.max_grad_norm or math.inf
     return nn.utils.clip_grad_norm_(weights, limit).item()
 

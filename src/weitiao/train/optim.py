@@ -6,7 +6,8 @@ rate(step, total=..., warmup_steps=..., kind="linear")  ->  the share of the pea
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import nn
@@ -16,23 +17,39 @@ from weitiao.core.recipe import Train
 NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
-def adamw(model: nn.Module, settings: Train, *, learning_rate: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over all that trains; no decay on biases and norms."""
+def adamw(
+    model: nn.Module, settings: Train, *, learning_rate: float, factors: Mapping[str, float] | None = None
+) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) over all that trains; no decay on biases and norms.
+
+    Args:
+        model: whose parameters know whether they train.
+        settings: the recipe's `train` section.
+        learning_rate: the peak rate.
+        factors: name of a parameter -> factor on its rate; others have 1.
+    """
     norms = {
         id(w)
         for m in model.modules()
         if isinstance(m, NORMS) or "norm" in type(m).__name__.lower()
-        for w in m.parameters()
+        for w in m.parameters(recurse=False)
     }
-    groups: list[dict[str, Any]] = [
-        {"params": [], "weight_decay": settings.weight_decay},
-        {"params": [], "weight_decay": 0.0},
-    ]
-    for weight in model.parameters():
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
         if weight.requires_grad:
-            groups[weight.ndim < 2 or id(weight) in norms]["params"].append(weight)
+            # Factors that are kept as a row or a column (IA3) would be drawn to zero, which is not where they begin.
+            spared = weight.ndim < 2 or 1 in weight.shape or id(weight) in norms
+            groups.setdefault(((factors or {}).get(name, 1.0), spared), []).append(weight)
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {
+                "params": weights,
+                "lr": learning_rate * factor,
+                "factor": factor,
+                "weight_decay": 0.0 if spared else settings.weight_decay,
+            }
+            for (factor, spared), weights in sorted(groups.items(), key=lambda group: group[0])
+        ],
         lr=learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),
         eps=settings.adam_epsilon,

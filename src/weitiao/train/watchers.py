@@ -61,6 +61,7 @@ class Validate(Watcher):
             state.best, state.best_step, state.stale = value, state.step, 0
         else:
             state.stale += 1
+        training.method.after_evaluation(training.model, gain=gain)
         named = {f"validation/{name}": value for name, value in training.metrics.items()}
         self.run.log(event="evaluate", step=state.step, epoch=training.epoch, **named)
 

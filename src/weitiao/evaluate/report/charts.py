@@ -150,29 +150,44 @@ def curves(log: Iterable[dict[str, Any]], primary: str) -> list[Chart]:
 
 
 def drawn(draw: Callable[[Axes], None], story: Story, *, size: tuple[int, int]) -> str:
-    """What `draw` draws, with a line at each mark, as SVG to be put inside HTML."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    width, height = size
+    """What `draw` draws over the steps of a story, with a line at each mark."""
     at = {line["step"]: line[story.axis] for line in story.steps + story.looks}
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": draw.__qualname__}):  # the same run, the same bytes
-        figure = Figure(figsize=(width / 72, height / 72), facecolor="none")
-        axes = figure.add_axes((46 / width, 26 / height, 1 - 54 / width, 1 - 36 / height))
-        axes.locator_params(nbins=height // 55)
+
+    def whole(axes: Axes) -> None:
         axes.set_xlim(0 if story.axis == "epoch" else min(at.values()), 1.01 * max(at.values()))
         draw(axes)
         for style, _, step in story.marks():
             dashes = ":" if style == "best" else (0, (6, 4))
             axes.axvline(at[step], color=INKS["soft"], linewidth=1.2, linestyle=dashes)
+
+    return svg(whole, size=size, salt=draw.__qualname__)
+
+
+def svg(draw: Callable[[Axes], None], *, size: tuple[int, int], salt: str) -> str:
+    """What `draw` draws, as SVG to be put inside HTML; the same drawing and `salt` give the same bytes."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    width, height = size
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
+        figure = Figure(figsize=(width / 72, height / 72), facecolor="none")
+        axes = figure.add_axes(frame(size))
+        axes.locator_params(nbins=height // 55)
+        draw(axes)
         page = io.StringIO()
         figure.savefig(page, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    svg = re.sub(r"<!--.*?-->|<style.*?</style>", "", page.getvalue(), flags=re.DOTALL)
-    svg = re.sub(r"<g id=\"[^\"]*\">", "<g>", svg[svg.index("<svg") :])
-    svg = re.sub(r"<svg[^>]*>", f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">', svg, count=1)
+    text = re.sub(r"<!--.*?-->|<style.*?</style>", "", page.getvalue(), flags=re.DOTALL)
+    text = re.sub(r"<g id=\"[^\"]*\">", "<g>", text[text.index("<svg") :])
+    text = re.sub(r"<svg[^>]*>", f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">', text, count=1)
     for name, colour in INKS.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    return re.sub(r">\s+<", "><", svg).strip()
+        text = text.replace(colour, f"var(--{name})")
+    return re.sub(r">\s+<", "><", text).strip()
+
+
+def frame(size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Where the axes stand in a drawing: left, bottom, width and height, as shares of it."""
+    width, height = size
+    return 46 / width, 26 / height, 1 - 54 / width, 1 - 36 / height
 
 
 def smooth(values: Sequence[float]) -> Any:

@@ -1,0 +1,180 @@
+"""The verb `compare`, and how a comparison looks in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit
+
+if TYPE_CHECKING:
+    from weitiao.cli.show import Show
+
+ROOMY = 92  # columns of a terminal in which the table can breathe
+LONGEST = 160  # characters of a failure in the terminal
+FAILED = 5  # the exit code when a method has failed, as for a run that fails
+
+
+def compare(
+    recipe: Annotated[str, typer.Argument(help="A YAML recipe; its method is not looked at.")],
+    overrides: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on: what is judged stays, the rest is trained.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train several methods on the same rows and budget, and set scores and costs side by side.
+
+    method=full,lora,lora:r=4:lora_alpha=8 names the methods, each with its settings behind colons; the others are
+    compared with the first.  Every method is an ordinary run in a folder of its own below output_dir, trained in a
+    process of its own.  Exit code 5 when a method has failed; the others are judged all the same, and --resume tries
+    it anew.
+    """
+    from weitiao import api
+    from weitiao.cli.show import Show
+
+    show = Show(quiet=quiet or json)
+    with show:
+        found = api.compare(
+            recipe, overrides=overrides or [], resume=resume, tell=Told(show), progress=show.fetching
+        )
+    if json:
+        emit(found.results)
+    else:
+        _show(found.results)
+        from weitiao.cli.show import out
+
+        out.print(f"\npage: {found.page.resolve()}")
+    if found.failed:
+        raise typer.Exit(FAILED)
+
+
+class Told:
+    """Draws on standard error what a comparison says."""
+
+    def __init__(self, show: Show):
+        self.show = show
+
+    def __call__(self, event: str, **facts: Any) -> None:
+        """What happens to a method."""
+        from rich.markup import escape
+
+        if event == "comparing":
+            rows = ", ".join(f"{side} {count:,}" for side, count in facts["splits"].items())
+            self.show.line(f"[bold]compare[/bold] {escape(', '.join(facts['methods']))}  ({rows})")
+        elif event == "entrant":
+            self.show.line(f"[bold]{facts['place']} of {facts['all']}[/bold]  {escape(facts['label'])}")
+        elif event == "step":
+            self.show.bar(escape(facts["label"]), facts["done"], 1.0, note=f"loss {facts['loss']:.3f}")
+        elif event == "compared":
+            row = facts["row"]
+            if row["state"] == "judged" and not facts["kept"]:  # its last steps may not have been seen
+                self.show.bar(escape(row["label"]), 1.0, 1.0)
+            before = "  (judged before)" if facts["kept"] else ""
+            self.show.line(f"        {_ending(row, facts['metric'])}{before}")
+
+
+def _ending(row: Mapping[str, Any], metric: str) -> str:
+    """How it went, in a line."""
+    from rich.markup import escape
+
+    if row["state"] == "failed":
+        return f"[red]failed[/red]  {escape(one_line(row['failure']))}"
+    if row["state"] != "judged":
+        return row["state"]
+    seconds = row["seconds"]["train"]
+    return f"{escape(row['label'])}: {metric} {row['score']['value']:.3f}, trained in {seconds:.1f} s"
+
+
+def one_line(failure: Mapping[str, Any]) -> str:
+    """The beginning of a failure: its code, and what is wrong.  Page and JSON have all of it."""
+    line = str(failure["message"]).partition("\n")[0]
+    return line if len(line) <= LONGEST else line[:LONGEST].rstrip() + " …"
+
+
+def _show(results: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from weitiao.cli.show import out
+
+    console = Console(highlight=False)
+    console.print(table(results, width=console.width))
+    for row in results["methods"]:
+        if row["state"] == "failed":
+            out.print(
+                f"[red]failed[/red]  [bold]{escape(row['label'])}[/bold]: {escape(one_line(row['failure']))}"
+            )
+    out.print(escape(results["sentence"]))
+
+
+def table(results: Mapping[str, Any], *, width: int) -> Any:
+    """One line a method: score, significance, parameters, seconds, memory, size; narrow enough for 80 columns."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    rows = results["ground"]["rows"].get("test", 0)
+    gpu = any(row["peak_gpu_memory_mb"] for row in results["methods"])
+    drawn = Table(
+        title=f"{rows:,} locked test rows, the same for all" if rows else None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, int(width >= ROOMY), 0, 0),
+    )
+    drawn.add_column("method", overflow="fold", min_width=8)
+    beside = f"- {results['reference']}" if results["reference"] else ""
+    heads = [results["metric"], escape(beside), "p", "trained", "rate", "seconds", "peak MB", "size MB"]
+    for head in [*heads, *(["GPU MB"] if gpu else [])]:
+        drawn.add_column(head, justify="right", no_wrap=True)
+    for row in results["methods"]:
+        if row["state"] == "judged":
+            drawn.add_row(f"[bold]{escape(row['label'])}[/bold]", *_cells(row, gpu=gpu))
+        else:
+            colour = "red" if row["state"] == "failed" else "dim"
+            drawn.add_row(escape(row["label"]), f"[{colour}]{row['state']}[/{colour}]")
+    for system, score in results["others"].items():
+        drawn.add_row(f"[dim]{system}[/dim]", _score(score))
+    return drawn
+
+
+def _cells(row: Mapping[str, Any], *, gpu: bool) -> list[str]:
+    beside, seconds = row["beside_first"], row["seconds"]
+    whole = f"/{seconds['whole']:.0f}" if seconds["whole"] is not None else ""
+    cells = [
+        _score(row["score"]),
+        f"{beside['difference']:+.3f}" if beside else "",
+        _p(beside["p_holm"]) if beside else "",
+        _count(row["trained"]),
+        f"{row['learning_rate']:g}",
+        f"{seconds['train']:.{int(seconds['train'] < 10)}f}{whole}",
+        _mb(row["peak_memory_mb"]),
+        _mb(row["size_bytes"]["weights"] / 1e6),
+    ]
+    return [*cells, _mb(row["peak_gpu_memory_mb"])] if gpu else cells
+
+
+def _score(score: Mapping[str, float]) -> str:
+    return f"{score['value']:.3f} [dim]{score['low']:.3f}-{score['high']:.3f}[/dim]"
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _count(value: int) -> str:
+    """22,713,986 as 22.7M; the page and the JSON have every digit."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:.3g}{name}"
+    return str(value)
+
+
+def _mb(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -1,0 +1,125 @@
+"""How methods look in a terminal: all of them in a line each, or one in full, in the reader's language.
+
+Chinese has no spaces to break lines at, so lines are broken here and not by Rich.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from weitiao.api import methods
+from weitiao.core.errors import language
+
+WIDEST = 120  # longer lines are hard to read
+GAP = "  "
+# A word with what must not be parted from it: no line begins with a comma or a %, none ends with a bracket.
+HAN, OPENS, CLOSES = "\u3400-\u9fff", "（《“【", "，。；：、！？）》”】…"
+PIECE = re.compile(rf"[{OPENS}]*(?:[{HAN}]|[^\s{HAN}{OPENS}{CLOSES}]+(?: %[,;.]?)?)?[{CLOSES}]*\s*")
+
+
+def overview() -> None:
+    """Every method: its name, what trains, its share of the parameters; family by family."""
+    console, lang = _console(), language()
+    say, headings, rows = methods.words(lang), methods.families(lang), methods.shelf()
+    width = _width(console)
+    cells = [(one["name"], *(one[lang].get(key, "") for key in ("title", "what", "share"))) for one in rows]
+    table = [tuple(say[label] for label in ("name", "called", "what", "short_share")), *cells]
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    if sum(widths) + len(GAP) * len(widths) > width:
+        # No room for what they are called.
+        table, widths = [(row[0], *row[2:]) for row in table], [widths[0], *widths[2:]]
+    spare = width - len(GAP) * len(widths) - sum(widths)
+    widths[-2] = max(20, widths[-2] + min(0, spare))
+    console.print(*(Text(f"{GAP}{line}", style="dim") for line in _row(table[0], widths)), sep="\n")
+    for family, group in groupby(zip(rows, table[1:], strict=True), key=lambda pair: pair[0]["family"]):
+        console.print(Text(f"\n{headings[family]}", style="bold"))
+        for _, row in group:
+            _named(console, _row(row, widths), row[0])
+    console.print()
+    for word in ("head_too", "more"):
+        for line in wrap(say[word], width):
+            console.print(Text(line))
+
+
+def method(name: str) -> None:
+    """One method in full.
+
+    Raises:
+        WeitiaoError: `unknown_name`, with the nearest name.
+    """
+    one, lang = methods.facts(name), language()
+    console, say, advice = _console(), methods.words(lang), one[lang]
+    width = _width(console)
+    console.print(Text.assemble((name, "bold"), f"{GAP}{advice['title']}" if "title" in advice else ""))
+    console.print()
+    shown = methods.told(one, lang)
+    label = max(cell_len(say[key]) for key in shown)
+    for key, value in shown.items():
+        for line in _row((say[key], value), (label, width - label - len(GAP))):
+            text = Text(line)
+            text.stylize("dim", 0, len(say[key]) if line.startswith(say[key]) else 0)
+            console.print(text)
+    settings = [(key, plain(value)) for key, value in one["settings"].items()]
+    console.print(Text.assemble("\n", (say["settings"], "bold"), say["in_english"] if settings else ""))
+    if not settings:
+        console.print(Text(f"{GAP}{say['no_settings']}"))
+        return
+    keys, defaults = (max(map(cell_len, column)) for column in zip(*settings, strict=True))
+    defaults = min(defaults, 24)
+    meanings = max(20, width - len(GAP) * 3 - keys - defaults)
+    for key, default in settings:
+        meaning = one["meanings"].get(key, "")
+        if key in one["choices"]:
+            named = ", ".join(map(plain, one["choices"][key]))
+            meaning = f"{meaning} {say['one_of'].format(named)}".strip()
+        _named(console, _row((key, default, meaning), (keys, defaults, meanings)), key)
+
+
+def plain(value: Any) -> str:
+    """A value as it stands in a recipe."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Lines of at most `width` cells, broken at spaces or between Chinese signs."""
+    lines = [""]
+    for piece in filter(None, PIECE.findall(text)):
+        if lines[-1] and cell_len(f"{lines[-1]}{piece}".rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [line.rstrip() for line in lines]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """The lines of a row, each cell wrapped in its column."""
+    columns = [wrap(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    for number in range(max(map(len, columns))):
+        parts = (lines[number] if number < len(lines) else "" for lines in columns)
+        yield GAP.join(
+            set_cell_size(part, max(width, cell_len(part))) for part, width in zip(parts, widths, strict=True)
+        ).rstrip()
+
+
+def _named(console: Console, lines: Iterable[str], name: str) -> None:
+    """A row that begins with a name."""
+    for number, line in enumerate(lines):
+        text = Text(f"{GAP}{line}")
+        if number == 0:
+            text.stylize("bold", len(GAP), len(GAP) + len(name))
+        console.print(text)
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True, emoji=False)
+
+
+def _width(console: Console) -> int:
+    return min(console.width, WIDEST)

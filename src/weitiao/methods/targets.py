@@ -1,0 +1,64 @@
+"""Which linear layers a method changes, chosen as in PEFT.
+
+chosen(model, head, ["query", "value"])  ->  {"encoder.layer.0.attention.self.query": Linear, ...}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import nn
+
+from weitiao.core.errors import did_you_mean, fault
+from weitiao.models import anatomy, linear
+from weitiao.models.wrap import plain
+
+
+def chosen(model: nn.Module, head: frozenset[str], asked: str | list[str]) -> dict[str, nn.Module]:
+    """The linear layers that are asked for, by full name.
+
+    Args:
+        model: any Transformers model.
+        head: names of the task's new output layer, whose layers are never chosen.
+        asked: `all-linear`, one regular expression for full names, or a list of name endings.
+
+    Raises:
+        WeitiaoError: `no_such_modules` when a name ending or the expression matches none.
+    """
+    every = anatomy.linears(model, head)
+    if asked == "all-linear":
+        return every
+    if isinstance(asked, str):
+        try:
+            return _some({n: m for n, m in every.items() if re.fullmatch(asked, plain(n))}, asked, every)
+        except re.error as error:
+            why, way = f"not a regular expression: {error}", "correct it, or list name endings"
+            raise fault("unfit_setting", key="target_modules", value=asked, why=why, way=way) from None
+    found: dict[str, nn.Module] = {}
+    for ending in asked:
+        ends = {n: m for n, m in every.items() if f".{plain(n)}".endswith(f".{ending}")}
+        found |= _some(ends, ending, every)
+    return found
+
+
+def _some(matches: dict[str, nn.Module], asked: str, every: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    if not matches:
+        endings = sorted({plain(name).rpartition(".")[2] for name in every})
+        hint = did_you_mean(asked, endings)
+        raise fault("no_such_modules", asked=asked, hint=hint, known=", ".join(endings))
+    return matches
+
+
+def refuse_large_rank(targets: Mapping[str, nn.Module], r: int, *, key: str) -> None:
+    """A rank above either side of a matrix only costs: the change cannot have it.
+
+    Raises:
+        WeitiaoError: `unfit_setting`, with the smallest side.
+    """
+    name = min(targets, key=lambda name: min(linear.sizes(targets[name])))
+    side = min(linear.sizes(targets[name]))
+    if r > side:
+        before, after = linear.sizes(targets[name])
+        why, way = f"{name} is only {before} x {after}", f"take {side} or less"
+        raise fault("unfit_setting", key=key, value=r, why=why, way=way)

@@ -1,0 +1,70 @@
+"""What a model is called with, seen from a hook: arguments by name, positions, the bounds of packed rows.
+
+text_model(model)                 the module that turns ids into hidden states (the encoder of an encoder-decoder)
+named(module, args, words)        arguments of a call by name
+positions(model, words, shift)    where the tokens stand, moved on by `shift`
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Families whose positions go by the padding, and begin behind its index.
+FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "mpnet", "xmod")
+
+
+def text_model(model: Any) -> nn.Module:
+    """The module between ids and hidden states: BertModel, LlamaModel, the encoder of T5."""
+    if model.config.is_encoder_decoder:
+        return model.get_encoder()
+    return model.base_model
+
+
+def named(module: nn.Module, args: Sequence[Any], words: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by name, whichever way they were given."""
+    kind: Any = type(module)
+    return {**dict(zip(_parameters(kind), args, strict=False)), **words}
+
+
+def takes(module: nn.Module, word: str) -> bool:
+    """Does its forward know an argument of that name?"""
+    kind: Any = type(module)
+    return word in _parameters(kind)
+
+
+@cache
+def _parameters(kind: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(kind.forward).parameters)[1:]
+
+
+def positions(model: Any, words: Mapping[str, Any], *, shift: int) -> Tensor:
+    """Position of every token (B, T), moved on by `shift`.
+
+    Args:
+        model: whose family decides how positions are counted.
+        words: the call's arguments, with `input_ids` or `inputs_embeds`.
+        shift: how many positions lie before the row.
+    """
+    given = words.get("position_ids")
+    if given is not None:
+        return given + shift
+    ids = words.get("input_ids")
+    config = model.config
+    if ids is not None and config.model_type in FROM_PADDING:
+        real = (ids != config.pad_token_id).long()
+        return (real.cumsum(1) + shift) * real + config.pad_token_id
+    shown = ids if ids is not None else words["inputs_embeds"]
+    past = words.get("past_key_values")
+    start = shift + (past.get_seq_length() if past is not None else 0)
+    return torch.arange(start, start + shown.shape[1], device=shown.device)[None]
+
+
+def bounds(words: Mapping[str, Any]) -> Tensor | None:
+    """Where packed rows begin and the last one ends (rows + 1,); None where rows are padded."""
+    return words.get("cu_seq_lens_q")

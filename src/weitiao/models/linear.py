@@ -1,0 +1,94 @@
+"""Linear layers of every make by one vocabulary: `nn.Linear`, GPT-2's `Conv1D`, our 4-bit `PackedLinear`.
+
+    sizes(layer) -> (in, out)     dense(layer) -> W (out, in)     plus(layer, x, low) -> W x + b + low, rounded once
+
+In bfloat16 a small change added to an output that is rounded already is lost wherever it is below half a unit in
+the last place.  `plus` hands the change to the product (`addmm`), which adds it before it rounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from weitiao.models.packed import PackedLinear, Unpacked, plain_linear
+from weitiao.models.wrap import under
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Is it a layer that these functions know?"""
+    return isinstance(module, nn.Linear | PackedLinear) or _transposed(module)
+
+
+def sizes(layer: nn.Module) -> tuple[int, int]:
+    """(in, out) features."""
+    layer = under(layer)
+    if isinstance(layer, nn.Linear | PackedLinear):
+        return layer.in_features, layer.out_features
+    before, after = layer.weight.shape  # type: ignore[union-attr, misc]
+    return int(before), int(after)
+
+
+def device(layer: nn.Module) -> torch.device:
+    """Where its weight lies."""
+    weight: Any = layer.weight
+    return weight.device
+
+
+def dense(layer: nn.Module, dtype: torch.dtype | None = None) -> Tensor:
+    """The weight as (out, in), a 4-bit one unpacked; a view where nothing has to be computed."""
+    layer = under(layer)
+    weight: Any = layer.dense() if isinstance(layer, PackedLinear) else layer.weight
+    if _transposed(layer):
+        weight = weight.t()
+    return weight if dtype is None else weight.to(dtype)
+
+
+def add_(layer: nn.Module, change: Tensor) -> nn.Module:
+    """The layer with `change` (out, in) added to its weight; a 4-bit layer becomes an `nn.Linear`."""
+    if isinstance(layer, PackedLinear):
+        return plain_linear(layer, change)
+    with torch.no_grad():
+        dense(layer).add_(change.to(layer.weight.dtype))  # type: ignore[arg-type]
+    return layer
+
+
+def plus(layer: nn.Module, x: Tensor, low: Tensor) -> Tensor:
+    """The layer's output plus `low`, with one rounding in half precision.
+
+    Args:
+        layer: a layer that `is_linear`, its weight frozen.
+        x: (..., in).
+        low: what is added, (..., out).
+    """
+    half = low.dtype if low.dtype != torch.float32 else _autocast(x)
+    if half is None or not is_linear(layer):  # another change lies around the layer already
+        return layer(x) + low
+    x_NI, low_NO = x.reshape(-1, x.shape[-1]).to(half), low.reshape(-1, low.shape[-1]).to(half)
+    if isinstance(layer, PackedLinear):
+        y_NO = Unpacked.apply(x_NI, layer, low_NO)
+    else:
+        y_NO = torch.addmm(low_NO, x_NI, dense(layer, half).t())
+    if layer.bias is not None:
+        y_NO = y_NO + layer.bias.to(half)  # type: ignore[operator]
+    return y_NO.view(*x.shape[:-1], -1)
+
+
+def low_rank(x: Tensor, down_RI: Tensor, up_OR: Tensor) -> Tensor:
+    """x (..., in) through two thin matrices: (..., out)."""
+    return F.linear(F.linear(x, down_RI), up_OR)
+
+
+def _transposed(module: nn.Module) -> bool:
+    return type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers.")
+
+
+def _autocast(x: Tensor) -> torch.dtype | None:
+    """The half precision that products take here, if they do."""
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return x.dtype if x.dtype in (torch.bfloat16, torch.float16) else None
