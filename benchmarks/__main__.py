@@ -26,6 +26,7 @@ from benchmarks.jobs import JOBS, SYSTEMS
 ROUNDS = {"reviews": 2, "chat": 2}
 SAME = ("steps", "targets", "parameters")
 """What must be equal for every system, or the comparison means nothing."""
+PACKAGES = ("weitiao", "torch", "transformers", "peft", "accelerate", "trl", "tokenizers", "datasets")
 MEASURED = ("train_cpu_s", "start_cpu_s", "whole_cpu_s", "wall_s", "peak_rss_mb")
 
 
@@ -42,11 +43,11 @@ def main(words: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="weitiao-bench-") as temporary:
         folder = Path(temporary)
-        start = _Starter(folder, threads=asked.threads)
+        start = Starter(folder, threads=asked.threads)
         rows = folder / "rows.json"
         start("benchmarks.rows", rows, *["--tiny"] * asked.tiny)
         facts = machine(threads=asked.threads)
-        _say(facts)
+        say(facts)
         jobs = {}
         for job in asked.jobs:
             rounds = 1 if asked.quick or asked.tiny else ROUNDS[job]
@@ -58,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> None:
         asked.json.write_text(text + "\n", encoding="utf-8")
 
 
-class _Starter:
+class Starter:
     """Starts a module as a process, waits, and says how long it took."""
 
     def __init__(self, folder: Path, *, threads: int):
@@ -87,7 +88,7 @@ def _environment(threads: int, folder: Path) -> dict[str, str]:
     }
 
 
-def measure(job: str, rows: Path, folder: Path, *, rounds: int, start: _Starter) -> dict[str, Any]:
+def measure(job: str, rows: Path, folder: Path, *, rounds: int, start: Starter) -> dict[str, Any]:
     """Every system once a round, then the judge on the adapters of the last round."""
     runs: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS[job]}
     where: dict[str, str] = {}
@@ -166,7 +167,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def machine(*, threads: int) -> dict[str, Any]:
+def machine(*, threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """What the figures depend on."""
     model = platform.processor()
     if (cpuinfo := Path("/proc/cpuinfo")).is_file():
@@ -178,7 +179,6 @@ def machine(*, threads: int) -> dict[str, Any]:
             flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in known.get("flags", "")
         ]
         model = f"{known.get('model name', model)} ({' '.join(flags)})"
-    packages = ("weitiao", "torch", "transformers", "peft", "accelerate", "trl", "tokenizers", "datasets")
     return {
         "processor": model,
         "cores": cores(),
@@ -190,7 +190,8 @@ def machine(*, threads: int) -> dict[str, Any]:
     }
 
 
-def _say(facts: dict[str, Any]) -> None:
+def say(facts: dict[str, Any]) -> None:
+    """Print them."""
     named = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     print(f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} thread(s) each")
     print(f"load before: {facts['load_before']:.1f}; Python {facts['python']}; {named}", flush=True)

@@ -25,7 +25,9 @@ else:
 
 __version__ = "0.1.0"
 _HOMES = {
-    **dict.fromkeys(("Comparison", "Run", "check", "compare", "evaluate", "init", "load"), "weitiao.api"),
+    **dict.fromkeys(
+        ("Comparison", "Run", "adapters", "check", "compare", "evaluate", "init", "load"), "weitiao.api"
+    ),
     **dict.fromkeys(("runs", "show", "train"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
@@ -35,6 +37,7 @@ __all__ = [
     "Recipe",
     "Run",
     "WeitiaoError",
+    "adapters",
     "check",
     "compare",
     "evaluate",

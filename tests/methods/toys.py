@@ -23,6 +23,8 @@ from weitiao.models import anatomy, load, store
 from weitiao.train import loop, optim
 
 TASKS = {"bert": "text_classification", "llama": "sft", "t5": "translate", "vit": "pictures"}
+# Embedded models stand for their family in the whole tier.
+EMBEDDED = {"minilm-l6": "bert", "smollm2-135m": "llama"}
 # Pairs that make no sense, or that the toy of that family cannot be loaded for; a test holds each to a coded error.
 REFUSED = {
     ("head", "llama"): "no new head",
@@ -155,9 +157,11 @@ class Toy:
     """A loaded toy model with a method on it, and steps to train it by."""
 
     def __init__(self, request, name: str, family: str, *, bf16: bool = False, **settings):
-        self.name, self.family = name, family
-        self.ref = request.getfixturevalue(family)
-        self.method = registry.build("method", {"name": name, **QUICK.get(name, {}), **settings})
+        self.ref = family if family in EMBEDDED else request.getfixturevalue(family)
+        quick = {} if family in EMBEDDED else QUICK.get(name, {})
+        self.name, self.family = name, EMBEDDED.get(family, family)
+        family = self.family
+        self.method = registry.build("method", {"name": name, **quick, **settings})
         self.task = build_task(family)
         if family in ("bert", "llama"):
             self.task = self.task.learn(records(family))

@@ -7,6 +7,7 @@ run.predict(["A wonderful film."])
 run = wt.load("runs/reviews-lora")
 """
 
+from weitiao.api.adapters import Adapters, adapters
 from weitiao.api.check import check
 from weitiao.api.compare import Comparison, compare
 from weitiao.api.data import fetch, guess, init, lines_of, texts_of
@@ -17,8 +18,10 @@ from weitiao.api.show import show
 from weitiao.api.train import train
 
 __all__ = [
+    "Adapters",
     "Comparison",
     "Run",
+    "adapters",
     "check",
     "compare",
     "evaluate",

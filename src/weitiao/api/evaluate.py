@@ -10,8 +10,7 @@ from typing import Any
 from weitiao.api.data import located
 from weitiao.api.run import Run, load
 from weitiao.api.tell import Tell, silent
-from weitiao.core import registry
-from weitiao.core.contracts import Record
+from weitiao.core.contracts import OURS, Record
 from weitiao.core.errors import fault
 from weitiao.core.run import read_lines, sha256, write_json, write_lines
 from weitiao.data import check as checking
@@ -144,24 +143,23 @@ def usage(run: Run) -> list[dict[str, str]]:
     else:
         line, call = f'weitiao predict {path} "..."', 'run.predict(["..."])'
     python = f'import weitiao as wt\n\nrun = wt.load("{path}")\nprint({call})'
-    if registry.entry("method", run.recipe.method["name"]).kind.layout == "peft":
+    ways = [{"title": "Command line", "code": line}, {"title": "Python", "code": python}]
+    kind = run.folder.json("model/adapter_config.json").get("peft_type")
+    opened = f'tokenizer = AutoTokenizer.from_pretrained("{path}/model")'
+    if kind is None:
+        without = (
+            f"from transformers import {auto}, AutoTokenizer\n\n"
+            f'model = {auto}.from_pretrained("{path}/model")\n{opened}'
+        )
+        ways += [{"title": "Without weitiao: Transformers", "code": without}]
+    elif kind != OURS:
         extra = f", num_labels={options['num_labels']}" if options else ""
         without = (
             f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer\n\n"
             f'base = {auto}.from_pretrained("{base}"{extra})\n'
-            f'model = PeftModel.from_pretrained(base, "{path}/model")\n'
-            f'tokenizer = AutoTokenizer.from_pretrained("{path}/model")'
+            f'model = PeftModel.from_pretrained(base, "{path}/model")\n{opened}'
         )
-        title = "Without weitiao: PEFT"
-    else:
-        without = (
-            f"from transformers import {auto}, AutoTokenizer\n\n"
-            f'model = {auto}.from_pretrained("{path}/model")\n'
-            f'tokenizer = AutoTokenizer.from_pretrained("{path}/model")'
-        )
-        title = "Without weitiao: Transformers"
-    return [
-        {"title": "Command line", "code": line},
-        {"title": "Python", "code": python},
-        {"title": title, "code": without},
-    ]
+        ways += [{"title": "Without weitiao: PEFT", "code": without}]
+    if kind is not None and run.method.foldable:
+        ways += [{"title": "As one plain model", "code": f"weitiao merge {path} -o {path}/merged"}]
+    return ways

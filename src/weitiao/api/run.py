@@ -63,7 +63,7 @@ class Run:
         loaded = load_tuned(
             self.folder.model, ref=recipe.model, task=self.task, method=self.method, device=self.device
         )
-        return _for_use(loaded, bf16=bool(recipe.train.bf16))
+        return for_use(loaded, bf16=bool(recipe.train.bf16))
 
     @cached_property
     def method(self) -> Method:
@@ -76,7 +76,7 @@ class Run:
 
         before, recipe = Run(self.folder, self.device), self.recipe
         base = load_model(recipe.model, self.task, seed=recipe.seed, device=self.device)
-        before.__dict__ |= {"task": self.task, "tuned": _for_use(base, bf16=bool(recipe.train.bf16))}
+        before.__dict__ |= {"task": self.task, "tuned": for_use(base, bf16=bool(recipe.train.bf16))}
         return before
 
     def predict(
@@ -128,6 +128,33 @@ class Run:
     ) -> str:
         """The tuned model's next turn (generative tasks), rendered by the template that training used."""
         return self.speaker.answer(messages, max_new_tokens=max_new_tokens, **options)
+
+    def merge(self, folder: str | Path) -> Path:
+        """Fold the tuned change into the base's weights: a plain model that `from_pretrained` opens, in float32.
+
+        Args:
+            folder: where the model and its tokenizer go; must not exist yet.
+
+        Raises:
+            WeitiaoError: `wrong_usage` when the folder exists or the method's modules cannot be folded;
+                `unfinished_run`, `broken_model`.
+        """
+        from weitiao.models import store
+
+        name, folder = self.recipe.method["name"], Path(folder)
+        if not self.method.foldable:
+            why = f"{name} puts modules beside the weights that are no part of them"
+            way = f"use the run as it is (weitiao predict or chat {self.path}); lora, adalora and ia3 can be merged"
+            raise fault("wrong_usage", why=why, way=way)
+        if folder.exists():
+            why = f"{folder} exists already"
+            raise fault("wrong_usage", why=why, way="name a new folder; nothing was changed")
+        loaded = store.load_tuned(
+            self.folder.model, ref=self.recipe.model, task=self.task, method=self.method
+        )
+        loaded.model = self.method.fold(loaded.model)
+        store.save_plain(folder, loaded)
+        return folder
 
     @property
     def speaker(self) -> Speaker:
@@ -189,10 +216,10 @@ def speaker(ref: str) -> Speaker:
     bf16 = fast_bf16(device)
     task = registry.build("task", {"name": "sft"})
     base = load_model(ref, task, device=device)
-    return Speaker(_for_use(base, bf16=bf16), task, device, bf16)
+    return Speaker(for_use(base, bf16=bf16), task, device, bf16)
 
 
-def _for_use(loaded: Loaded, *, bf16: bool) -> Loaded:
+def for_use(loaded: Loaded, *, bf16: bool) -> Loaded:
     """Nothing trains any more, and in bfloat16 the weights are cast once."""
     from weitiao.models.anatomy import cast_frozen
 

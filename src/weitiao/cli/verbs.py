@@ -193,6 +193,18 @@ def _line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+@app.command(epilog="Example: weitiao merge runs/reviews-lora -o merged")
+def merge(
+    run: Annotated[str, typer.Argument(help="A run folder whose method folds (lora, adalora, ia3 ...).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder for the plain model.")],
+    verbose: Verbose = False,
+) -> None:
+    """Fold the tuned change into the base's weights: a plain model that needs neither weitiao nor PEFT."""
+    from weitiao import api
+
+    print(api.load(run).merge(output))
+
+
 @app.command(epilog="Examples: weitiao chat runs/demo-chat | weitiao chat smollm2-135m")
 def chat(
     model: Annotated[

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Off: TypeAlias = Callable[[], AbstractContextManager[None]]
 Tokenize: TypeAlias = Callable[[str], list[int]]
+OURS = "WEITIAO"  # `peft_type` of adapters that PEFT does not know, and cannot be taught from outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,21 @@ class Moment:
         return self.step / self.total
 
 
+def fill_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Copy a saved state into weights of the same names and shapes.
+
+    Raises:
+        KeyError: with the name, when one is missing, left over, or of another shape.
+    """
+    if odd := sorted(set(state) ^ set(weights)):
+        raise KeyError(odd[0])
+    for name, weight in weights.items():
+        if weight.shape != state[name].shape:
+            raise KeyError(f"{name} of shape {tuple(state[name].shape)}, not {tuple(weight.shape)}")
+    for name, weight in weights.items():
+        weight.data.copy_(state[name])
+
+
 class Method(ABC):
     """How a model is tuned.  Final subclasses are frozen dataclasses; their fields are their settings.
 
@@ -195,6 +211,8 @@ class Method(ABC):
     """The peak learning rate when the recipe gives none."""
     base_bits: ClassVar[int] = 16
     """4: the base is loaded in 4-bit NF4 (QLoRA)."""
+    alone: ClassVar[bool] = False
+    """Can its modules not work at the same time as another adapter's on one base?"""
 
     @property
     def positions(self) -> int:
@@ -312,13 +330,7 @@ class Method(ABC):
         Raises:
             KeyError: with the name, when one is missing or left over.
         """
-        expected = self.saved_state(model, head, trained)
-        if odd := sorted(set(state) ^ set(expected)):
-            raise KeyError(odd[0])
-        for name, weight in expected.items():
-            if weight.shape != state[name].shape:
-                raise KeyError(f"{name} of shape {tuple(state[name].shape)}, not {tuple(weight.shape)}")
-            weight.data.copy_(state[name])
+        fill_weights(self.saved_state(model, head, trained), state)
 
     def peft_name(self, name: str) -> str:
         """PEFT's name of the trained parameter `name`, less its `base_model.model.` prefix."""

@@ -231,5 +231,6 @@ class AdaLora(Method):
     ) -> None:
         """Weights back, and with them which triplets were dropped."""
         super().fill(model, head, trained, state)
-        for _, layer in inserted(model, SvdLinear):
-            layer.kept.copy_(layer.lora_E[:, 0] != 0)
+        for name, layer in inserted(model, SvdLinear):
+            if f"{name}.lora_E" in trained:
+                layer.kept.copy_(layer.lora_E[:, 0] != 0)

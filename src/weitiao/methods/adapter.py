@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from weitiao.core.contracts import Inserted, Method, Tokenize
+from weitiao.core.contracts import OURS, Inserted, Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.methods.gate import Gate, Rows, watch_rows
@@ -111,12 +111,11 @@ class Beside(Wrapper):
     def forward(self, inner: Tensor) -> Tensor:
         """(B, T, inner) -> (B, T, D)."""
         y, adapter = self.base(inner), self._modules[NAME]
-        x = self.seen.pop()
-        return y + adapter(x).to(y.dtype) if self.enabled else y  # type: ignore[misc]
+        return y + adapter(self.seen.pop()).to(y.dtype) if self.enabled else y  # type: ignore[misc]
 
     def note(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Hook of the first layer."""
-        self.seen[:] = [inputs[0]]
+        self.seen[:] = [inputs[0]] if self.enabled else []
 
 
 def _behind_block(block: nn.Module, args: Any, output: Any) -> Any:
@@ -175,7 +174,7 @@ class Adapter(Method):
 
     def saved_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
         """Not PEFT's: the method is named beside it, in `weitiao.json`."""
-        return {"peft_type": "WEITIAO"}
+        return {"peft_type": OURS}
 
     def peft_name(self, name: str) -> str:
         """Without the wrappers."""

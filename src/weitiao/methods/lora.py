@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from weitiao.core.contracts import Method, Tokenize
+from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.registry import register
 from weitiao.methods.gate import Gate
 from weitiao.methods.start import Eva, olora, pissa
@@ -214,7 +214,7 @@ class Lora(Method):
         """A and B by PEFT's names, what was begun with behind them."""
         state = super().saved_state(model, head, trained)
         for name, layer in inserted(model, LoraLinear):
-            if layer.started:
+            if layer.started and f"{name}.lora_A" in trained:
                 for leaf, both in zip(("lora_A", "lora_B"), layer.pair(), strict=True):
                     state[f"base_model.model.{plain(name)}.{leaf}.weight"] = both.detach()
         return state
@@ -227,25 +227,15 @@ class Lora(Method):
         state: Mapping[str, Tensor],
     ) -> None:
         """The other way round; each half to its place."""
+        own = dict(state)
         for name, layer in inserted(model, LoraLinear):
-            if layer.started:
+            if layer.started and f"{name}.lora_A" in trained:
                 path = f"base_model.model.{plain(name)}"
-                down, up = state[f"{path}.lora_A.weight"], state[f"{path}.lora_B.weight"]
-                layer.start_A.copy_(down[self.r :])
-                layer.start_B.copy_(-up[:, self.r :])
-        halves = {
-            name: weight[: self.r]
-            if name.endswith("lora_A.weight")
-            else weight[:, : self.r]
-            if name.endswith("lora_B.weight")
-            else weight
-            for name, weight in state.items()
-        }
-        expected = super().saved_state(model, head, trained)
-        if odd := sorted(set(state) ^ set(expected)):
-            raise KeyError(odd[0])
-        for name, weight in expected.items():
-            weight.data.copy_(halves[name])
+                down, up = f"{path}.lora_A.weight", f"{path}.lora_B.weight"
+                own[down], start_A = own[down].tensor_split([self.r])
+                own[up], start_B = own[up].tensor_split([self.r], dim=1)
+                fill_weights({down: layer.start_A, up: layer.start_B}, {down: start_A, up: -start_B})
+        fill_weights(super().saved_state(model, head, trained), own)
 
     def peft_name(self, name: str) -> str:
         """`query.lora_A` is `query.lora_A.weight` there, and DoRA's lengths `query.lora_magnitude_vector`."""

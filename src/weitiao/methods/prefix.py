@@ -9,6 +9,7 @@ model counts positions, the row's begin behind the prefix, as in PEFT, whose fil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from weitiao.core.contracts import Inserted, Method, Tokenize
+from weitiao.core.contracts import OURS, Inserted, Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.methods.prompt import fill_head, saved_head, sizes
@@ -66,7 +67,13 @@ class Bank(Inserted, nn.Module):
         return self.flat().view(self.shape).permute(1, 2, 3, 0, 4)
 
     def settle(self, flat: Tensor) -> None:
-        """Be these numbers from now on; the MLP has done its work (PEFT saves no more than them either)."""
+        """Be these numbers from now on; the MLP has done its work (PEFT saves no more than them either).
+
+        Raises:
+            KeyError: when they are of another shape.
+        """
+        if flat.shape != (self.shape[0], math.prod(self.shape[1:])):
+            raise KeyError(f"a prefix of shape {tuple(flat.shape)}")
         self.transform = None
         self.embedding.data = flat.to(self.embedding)
 
@@ -122,14 +129,13 @@ def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> list[B
 
 
 def _fill_slots(stack: nn.Module, args: Any) -> None:
-    banks = [child for child in stack.children() if isinstance(child, Bank)]
-    places = {place: getattr(stack.get_submodule(place), attention.SLOT) for b in banks for place in b.places}
-    for slot in places.values():
-        slot.keys = slot.values = None
-    for bank in banks:
-        if bank.enabled:
+    for module in stack.modules():  # of banks that have been taken off, too
+        if slot := getattr(module, attention.SLOT, None):
+            slot.keys = slot.values = None
+    for bank in stack.children():
+        if isinstance(bank, Bank) and bank.enabled:
             for place, (keys, values) in zip(bank.places, bank(), strict=True):
-                slot = places[place]
+                slot = getattr(stack.get_submodule(place), attention.SLOT)
                 # Of several the later ones stand nearer to the row.
                 slot.keys = keys if slot.keys is None else torch.cat([slot.keys, keys], dim=1)
                 slot.values = values if slot.values is None else torch.cat([slot.values, values], dim=1)
@@ -180,7 +186,7 @@ class _Prefixed(Method):
         """What PEFT needs to put the same prefix before its rows; it knows one stack of text alone."""
         banks = dict(inserted(model, Bank))
         if len(banks) > 1 or not inputs.takes(inputs.text_model(model), "past_key_values"):
-            return {"peft_type": "WEITIAO", "num_virtual_tokens": self.num_virtual_tokens}
+            return {"peft_type": OURS, "num_virtual_tokens": self.num_virtual_tokens}
         (bank,) = banks.values()
         _, _, _, heads, head_size = bank.shape
         return sizes(model, head) | {
@@ -196,7 +202,7 @@ class _Prefixed(Method):
         self, model: nn.Module, head: frozenset[str], trained: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """Keys and values as they reach the layers, and the head, by PEFT's names."""
-        return saved_banks(model) | saved_head(trained, head)
+        return saved_banks(model, trained) | saved_head(trained, head)
 
     def fill(
         self,
@@ -206,7 +212,7 @@ class _Prefixed(Method):
         state: Mapping[str, Tensor],
     ) -> None:
         """The numbers back; the MLP is not needed any more."""
-        fill_head(head, trained, settle_banks(model, state))
+        fill_head(head, trained, settle_banks(model, trained, state))
 
 
 def is_prefix(name: str) -> bool:
@@ -214,17 +220,23 @@ def is_prefix(name: str) -> bool:
     return f".{NAME}." in f".{plain(name)}" or f".cross_{NAME}." in f".{plain(name)}"
 
 
-def saved_banks(model: nn.Module) -> dict[str, Tensor]:
+def own_banks(model: nn.Module, trained: Mapping[str, Tensor]) -> dict[str, Bank]:
+    """Plain name -> bank, of those whose numbers are among `trained`."""
+    return {plain(name): bank for name, bank in inserted(model, Bank) if f"{name}.embedding" in trained}
+
+
+def saved_banks(model: nn.Module, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Every bank's numbers; PEFT's name for them where there is only one."""
-    banks = dict(inserted(model, Bank))
     with torch.no_grad():
-        flat = {name: bank.flat().detach().clone() for name, bank in banks.items()}
+        flat = {name: bank.flat().detach().clone() for name, bank in own_banks(model, trained).items()}
     return {"prompt_embeddings" if len(flat) == 1 else name: numbers for name, numbers in flat.items()}
 
 
-def settle_banks(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def settle_banks(
+    model: nn.Module, trained: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """Put saved numbers into the banks; returns what of the state is left."""
-    banks, left = dict(inserted(model, Bank)), dict(state)
+    banks, left = own_banks(model, trained), dict(state)
     for name, bank in banks.items():
         bank.settle(left.pop("prompt_embeddings" if len(banks) == 1 else name))
     return left

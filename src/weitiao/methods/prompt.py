@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from weitiao.core.contracts import Inserted, Method, Tokenize
+from weitiao.core.contracts import Inserted, Method, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.models import anatomy, inputs
@@ -42,7 +42,13 @@ class Prompt(Inserted, nn.Module):
             return self.embedding if self.encoder is None else self.encoder(self.embedding)
 
     def settle(self, vectors: Tensor) -> None:
-        """Be these vectors from now on; the encoder has done its work (PEFT saves no more than them either)."""
+        """Be these vectors from now on; the encoder has done its work (PEFT saves no more than them either).
+
+        Raises:
+            KeyError: when they are of another shape.
+        """
+        if vectors.shape != self.embedding.shape:
+            raise KeyError(f"prompt_embeddings of shape {tuple(vectors.shape)}")
         self.encoder = None
         self.embedding.data = vectors.to(self.embedding)
 
@@ -95,9 +101,8 @@ def put_before(model: nn.Module, prompt: Prompt) -> None:
 
 
 def _prompt(body: nn.Module, name: str) -> Prompt | None:
-    prompt = body._modules[name]
-    assert isinstance(prompt, Prompt)
-    return prompt if prompt.enabled else None
+    prompt = body._modules.get(name)  # none once it has been taken off again
+    return prompt if isinstance(prompt, Prompt) and prompt.enabled else None
 
 
 def _before(
@@ -192,6 +197,7 @@ class _Prompted(Method):
     foldable: ClassVar[bool] = False
     starts_as_base: ClassVar[bool] = False
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "peft"
+    alone: ClassVar[bool] = True
     peft_type: ClassVar[str]
 
     @property
@@ -214,7 +220,8 @@ class _Prompted(Method):
     ) -> dict[str, Tensor]:
         """The vectors as they reach the model, and the head, by PEFT's names."""
         with torch.no_grad():
-            return {"prompt_embeddings": newest(model)().detach().clone()} | saved_head(trained, head)
+            vectors = _own(model, trained)().detach().clone()
+        return {"prompt_embeddings": vectors} | saved_head(trained, head)
 
     def fill(
         self,
@@ -224,14 +231,12 @@ class _Prompted(Method):
         state: Mapping[str, Tensor],
     ) -> None:
         """The vectors back; an encoder is not needed any more."""
+        _own(model, trained).settle(state["prompt_embeddings"])
         fill_head(head, trained, {n: w for n, w in state.items() if n != "prompt_embeddings"})
-        newest(model).settle(state["prompt_embeddings"])
 
 
-def newest(model: nn.Module) -> Prompt:
-    """The prompt that was put in last."""
-    *_, (_, prompt) = inserted(model, Prompt)
-    return prompt
+def _own(model: nn.Module, trained: Mapping[str, Tensor]) -> Prompt:
+    return next(prompt for name, prompt in inserted(model, Prompt) if f"{name}.embedding" in trained)
 
 
 def sizes(model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
@@ -255,13 +260,9 @@ def fill_head(head: frozenset[str], trained: Mapping[str, Tensor], state: Mappin
     """The way back.
 
     Raises:
-        KeyError: with the name, when one is missing or left over.
+        KeyError: as `fill_weights`.
     """
-    expected = saved_head(trained, head)
-    if odd := sorted(set(state) ^ set(expected)):
-        raise KeyError(odd[0])
-    for name, weight in expected.items():
-        weight.data.copy_(state[name])
+    fill_weights(saved_head(trained, head), state)
 
 
 @register("method", "prompt")

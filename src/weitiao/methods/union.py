@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from weitiao.core.contracts import Method, Tokenize
+from weitiao.core.contracts import OURS, Inserted, Method, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.methods import adapter, lora, prefix
@@ -36,11 +36,11 @@ class _Union(Method):
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
         """All that was put in, and the head."""
         ours = prefix.is_prefix(name) or adapter.is_adapter(name) or name.endswith(lora.TRAINED)
-        return ours or ".gate." in name or f".{GATE}." in name or name in head
+        return ours or ".gate." in name or f".{GATE}." in plain(name) or name in head
 
     def saved_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
         """Not PEFT's: the method is named beside it, in `weitiao.json`."""
-        return {"peft_type": "WEITIAO"}
+        return {"peft_type": OURS}
 
     def peft_name(self, name: str) -> str:
         """Without the wrappers."""
@@ -51,7 +51,7 @@ class _Union(Method):
     ) -> dict[str, Tensor]:
         """Prefixes as they reach the layers, and everything else."""
         rest = {name: weight for name, weight in trained.items() if not prefix.is_prefix(name)}
-        return prefix.saved_banks(model) | super().saved_state(model, head, rest)
+        return prefix.saved_banks(model, trained) | super().saved_state(model, head, rest)
 
     def fill(
         self,
@@ -61,13 +61,9 @@ class _Union(Method):
         state: Mapping[str, Tensor],
     ) -> None:
         """The way back."""
-        left = prefix.settle_banks(model, state)
+        left = prefix.settle_banks(model, trained, state)
         rest = {name: weight for name, weight in trained.items() if not prefix.is_prefix(name)}
-        expected = super().saved_state(model, head, rest)
-        if odd := sorted(set(left) ^ set(expected)):
-            raise KeyError(odd[0])
-        for name, weight in expected.items():
-            weight.data.copy_(left[name])
+        fill_weights(super().saved_state(model, head, rest), left)
 
 
 @register("method", "mam")
@@ -125,6 +121,7 @@ class UniPelt(_Union):
     r: Annotated[int, Field(ge=1)] = 8
     """Rank of LoRA; its gate takes the place of `lora_alpha / r`."""
 
+    alone: ClassVar[bool] = True
     summary: ClassVar[str] = "LoRA, prefix and adapter behind gates, and the head; 1 to 3 %"
     source: ClassVar[str] = "Mao et al. 2022, arXiv 2110.07577"
     learning_rate: ClassVar[float] = 5e-4
@@ -152,7 +149,7 @@ class UniPelt(_Union):
         for block in found:
             for place in block.attentions:
                 width = linear.sizes(place.module.get_submodule(_leaf(place, anatomy.QUERY)))[0]
-                gate = Gate(width, rows=None if block.causal else rows)
+                gate = PrefixGate(width, rows=None if block.causal else rows)
                 hang(place.module, GATE, gate.to(next(block.module.parameters()).device))
                 place.module.register_forward_pre_hook(_weigh_prefix, with_kwargs=True)
         return model
@@ -164,6 +161,10 @@ class UniPelt(_Union):
         wrap(model, name, lora.LoraLinear(base, r=self.r, scaling=1.0, gate=gate))
 
 
+class PrefixGate(Inserted, Gate):
+    """The gate of the prefix in one attention module."""
+
+
 def _leaf(place: anatomy.Attention, kind: tuple[str, ...]) -> str:
     name = place.projection(kind)
     assert name is not None
@@ -171,5 +172,6 @@ def _leaf(place: anatomy.Attention, kind: tuple[str, ...]) -> str:
 
 
 def _weigh_prefix(module: nn.Module, args: Any, words: dict[str, Any]) -> None:
-    hidden_BTD = args[0] if args else words["hidden_states"]
-    getattr(module, attention.SLOT).gate = module._modules[GATE](hidden_BTD)  # type: ignore[misc]
+    hidden_BTD, slot = args[0] if args else words["hidden_states"], getattr(module, attention.SLOT)
+    gates = [child for child in module.children() if isinstance(child, PrefixGate) and child.enabled]
+    slot.gate = gates[0](hidden_BTD) if gates else None

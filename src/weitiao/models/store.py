@@ -68,6 +68,13 @@ def save_tuned(folder: Path, loaded: Loaded, *, task: Task, method: Method, card
         write_json(temporary / CARD, {**card, "layout": method.layout, "base": base, "files": files})
 
 
+def save_plain(folder: Path, loaded: Loaded) -> None:
+    """Write model and tokenizer as `from_pretrained` reads them, whole or not at all."""
+    with _replacing(folder) as temporary, quiet():
+        loaded.model.save_pretrained(temporary)
+        loaded.processor.save_pretrained(temporary)
+
+
 def _save_adapter(folder: Path, loaded: Loaded, task: Task, method: Method) -> None:
     from safetensors.torch import save_file
 
@@ -141,8 +148,16 @@ def load_tuned(folder: Path, *, ref: str, task: Task, method: Method, device: An
     return loaded
 
 
-def fill(folder: Path, loaded: Loaded, method: Method) -> None:
-    """Put saved adapter weights into the modules that `prepare` has put in.
+def fill(
+    folder: Path, loaded: Loaded, method: Method, *, trained: Mapping[str, Tensor] | None = None
+) -> None:
+    """Put saved adapter weights into the modules that `attach` has put in.
+
+    Args:
+        folder: of the adapter's files.
+        loaded: the base with the modules in it.
+        method: whose modules they are.
+        trained: what to fill, by name; default: all that trains.
 
     Raises:
         WeitiaoError: `broken_model` when a weight is missing, left over, or of another shape.
@@ -152,7 +167,7 @@ def fill(folder: Path, loaded: Loaded, method: Method) -> None:
     with _opened(str(folder)):
         state = load_file(folder / "adapter_model.safetensors")
     try:
-        method.fill(loaded.model, loaded.head, loaded.trained, state)
+        method.fill(loaded.model, loaded.head, loaded.trained if trained is None else trained, state)
     except KeyError as error:
         why = f"weights do not match the recipe's method: {error.args[0]}"
         raise fault("broken_model", path=folder, why=why) from None

@@ -1,0 +1,124 @@
+"""The tuned models of several runs on one base, held in memory once.
+
+held = wt.adapters("runs/reviews", "runs/topics")
+held.use("topics");  held.predict(["A text."])        switch
+held.use("reviews", "topics")                         stack; the head is the last one's
+held.use()                                            all off: the base as it was
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.api.run import Run, for_use, load
+from weitiao.core.errors import fault
+
+if TYPE_CHECKING:
+    from weitiao.models import adapters as shelf
+
+
+class Adapters:
+    """Adapters of one base by the names of their run folders."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Run] = {}
+        self._held: shelf.Adapters | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """All that are held, in the order in which they were added."""
+        return list(self._runs)
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """Those in use, from the base outwards."""
+        return self._held.active if self._held else ()
+
+    def add(self, run: str | Path | Run, *, name: str = "") -> str:
+        """Put a run's adapter onto the base, turned off; the first one brings the base.  Returns its name.
+
+        Raises:
+            WeitiaoError: `wrong_base` when it was tuned on another base; `wrong_usage` when it holds a whole model,
+                its name is taken, or it needs the base in another form; `broken_model`; `no_run`.
+        """
+        from weitiao.models.adapters import Adapters as Shelf
+        from weitiao.models.load import load as load_model
+        from weitiao.models.load import pick_device
+
+        run = run if isinstance(run, Run) else load(run)
+        name = name or run.path.name
+        first = next(iter(self._runs.values()), run)
+        for what, theirs, ours in (
+            ("kind of model", run.task.auto_class, first.task.auto_class),
+            ("number of bits", run.method.base_bits, first.method.base_bits),
+        ):
+            if theirs != ours:
+                why = f"{run.path} needs another {what} ({theirs}) than {first.path} ({ours})"
+                raise fault("wrong_usage", why=why, way="hold them apart: wt.adapters for each kind")
+        if self._held is None:
+            device = pick_device()
+            base = load_model(run.recipe.model, run.task, device=device, bits=run.method.base_bits)
+            self._held = Shelf(for_use(base, bf16=bool(run.recipe.train.bf16)))
+            self._device = device
+        try:
+            self._held.add(name, run.folder.model, run.method)
+        except BaseException:
+            if not self._runs:
+                self._held = None
+            raise
+        run.device = self._device
+        run.__dict__["tuned"] = self._held.loaded
+        self._runs[name] = run
+        return name
+
+    def use(self, *names: str) -> Adapters:
+        """Turn these on and all others off.  Returns itself, so that `held.use("a").predict(...)` reads well.
+
+        Raises:
+            WeitiaoError: `unknown_name`; `wrong_usage` when a method works only alone.
+        """
+        if self._held is not None:
+            self._held.use(*names)
+        return self
+
+    def remove(self, name: str) -> None:
+        """Take an adapter off the base.
+
+        Raises:
+            WeitiaoError: `unknown_name`.
+        """
+        assert self._held is not None
+        self._held.remove(name)
+        del self._runs[name]
+
+    def predict(self, texts: str | Sequence[str]) -> list[dict[str, Any]]:
+        """What the adapter in use says of texts (`Run.predict`); of several, the last one's labels.
+
+        Raises:
+            WeitiaoError: `wrong_usage` when none is in use: the base has no labels.
+        """
+        return self._last.predict(texts)
+
+    def answer(self, messages: Sequence[Mapping[str, str]], **options: Any) -> str:
+        """The next turn (`Run.answer`); with none in use, the base's."""
+        run = self._last if self.active else next(iter(self._runs.values()))
+        return run.answer(messages, **options)
+
+    @property
+    def _last(self) -> Run:
+        if not self.active:
+            raise fault("wrong_usage", why="no adapter is in use", way=f"use one of: {', '.join(self.names)}")
+        return self._runs[self.active[-1]]
+
+
+def adapters(*runs: str | Path | Run) -> Adapters:
+    """The adapters of some runs on their common base; the first one is in use.
+
+    Raises:
+        WeitiaoError: as `Adapters.add`.
+    """
+    held = Adapters()
+    names = [held.add(run) for run in runs]
+    return held.use(*names[:1])
