@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, get_args
 
@@ -12,7 +13,7 @@ from pydantic import Field
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Recipe, Section, known_keys, read_yaml
-from weitiao.core.renamed import RENAMED
+from weitiao.core.renamed import METHODS, RENAMED
 
 SMALL = {"model": "minilm-l6", "task": "text_classification", "output_dir": "runs/x"}
 
@@ -161,7 +162,8 @@ def test_a_mistyped_required_key_is_told_as_such():
 @pytest.mark.parametrize("word", RENAMED)
 def test_a_key_of_another_tool_is_answered_with_ours(word):
     target = RENAMED[word].split()[0].rstrip(":")
-    settings = [f"method.{f}" for f in ("r", "lora_alpha", "target_modules")]
+    kinds = [registry.entry("method", name).kind for name in registry.names("method")]
+    settings = [f"method.{field.name}" for kind in kinds for field in dataclasses.fields(kind)]
     assert target in [*known_keys(), *settings] or " " in RENAMED[word], "it leads nowhere"
     for tree in ({word: 1}, {"train": {word: 1}}, {"data": {word: 1}}):
         with pytest.raises(WeitiaoError) as caught:
@@ -381,3 +383,21 @@ def test_an_installed_package_brings_a_method(shelf, monkeypatch):
     assert "lora" in registry.names("method")
     assert registry.build("method", {"name": "theirs"}) == Toy(r=7)
     assert asked == ["weitiao.method"]
+
+
+@pytest.mark.parametrize("word", METHODS)
+def test_what_methods_are_called_elsewhere_leads_to_ours(word):
+    """The answer names a method of the shelf, and the settings that it names are that method's."""
+    with pytest.raises(WeitiaoError, match="unknown_name") as caught:
+        registry.build("method", {"name": word.upper()})
+    assert f"-> {METHODS[word]}" in str(caught.value)
+    ours, _, settings = METHODS[word].partition(" with ")
+    if not METHODS[word].startswith("a task"):
+        given = dict(pair.split(": ") for pair in settings.split(", ")) if settings else {}
+        registry.build("method", {"name": ours, **{k: read_value(v) for k, v in given.items()}})
+
+
+def read_value(text: str):
+    import yaml
+
+    return yaml.safe_load(text)

@@ -24,6 +24,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.renamed import METHODS
 
 SHELVES = {"method": "weitiao.methods", "task": "weitiao.tasks", "augmentation": "weitiao.data.augment"}
 Kind = TypeVar("Kind", bound=type)
@@ -74,9 +75,9 @@ def entry(shelf: str, name: str) -> Entry:
     """
     known = names(shelf)
     if name not in known:
-        raise fault(
-            "unknown_name", shelf=shelf, name=name, hint=did_you_mean(name, known), known=", ".join(known)
-        )
+        elsewhere = METHODS.get(name.lower().replace("-", "_")) if shelf == "method" else None
+        hint = f" -> {elsewhere}" if elsewhere else did_you_mean(name, known)
+        raise fault("unknown_name", shelf=shelf, name=name, hint=hint, known=", ".join(known))
     return _entries[shelf][name]
 
 
