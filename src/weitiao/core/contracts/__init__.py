@@ -1,0 +1,29 @@
+"""The two contracts, and the things that pass between rooms.
+
+    Record --task.encode--> Example --collate--> Batch --task.loss--> a sum --engine--> a step
+                                                 Batch --task.predict--> one dict a row --judge--> numbers
+
+A `Method` says which parameters train, and how; a `Task` says what is learnt.  The training loop knows both only
+by what is written here.  Torch is named in annotations alone, so that this room stays light.
+"""
+
+from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
+from weitiao.core.contracts.rows import Batch, Example, Processor, Record, Shape, place
+from weitiao.core.contracts.task import Off, Task
+
+__all__ = [
+    "OURS",
+    "Batch",
+    "Example",
+    "Inserted",
+    "Method",
+    "Moment",
+    "Off",
+    "Processor",
+    "Record",
+    "Shape",
+    "Task",
+    "Tokenize",
+    "fill_weights",
+    "place",
+]

@@ -1,0 +1,138 @@
+"""What passes between rooms: a row as read, a row encoded, rows stacked; and what rows hold.
+
+Record --task.encode--> Example --task.collate--> Batch
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row as read, which knows where it stands."""
+
+    file: str
+    line: int
+    values: Mapping[str, Any]
+    nth: int = 0
+    """Which row of its line, counted from 0: a JSON list may stand on one line."""
+
+    @property
+    def place(self) -> str:
+        """`reviews.csv line 218`, as errors say it."""
+        return place(self.file, self.line, self.nth)
+
+    @property
+    def id(self) -> str:
+        """`reviews.csv:218`, which no other row has."""
+        return f"{self.file}:{self.line}" + (f".{self.nth}" if self.nth else "")
+
+
+def place(file: str, line: int, nth: int = 0) -> str:
+    """Where a row stands, as errors say it."""
+    return f"{file} line {line}" + (f" (row {nth + 1} of it)" if nth else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One encoded record."""
+
+    inputs: Mapping[str, Any]
+    """Sequences of whole numbers of one length, by the model's argument name, such as `input_ids`."""
+    target: Any = None
+    """What the row should give, where it is not a sequence (a class index)."""
+    trained: int = 1
+    """How many things of this row the loss counts: 1 label, or so many tokens."""
+    tokens_lost: int = 0
+    """Tokens that `max_length` cut off."""
+    trained_lost: int = 0
+    """How many of the lost tokens would have been trained."""
+    refused: str = ""
+    """Why the row cannot be encoded at all (its turns do not fit the chat template); it then holds nothing."""
+
+    def __len__(self) -> int:
+        return len(self.inputs["input_ids"]) if self.inputs else 0
+
+
+@dataclass(slots=True)
+class Batch:
+    """Stacked examples: what the model is called with, and what is expected."""
+
+    inputs: dict[str, Any]
+    """Tensors by the model's argument name."""
+    target: Any
+    """Class indices (B,), or None."""
+    trained: int
+    """Sum of the examples' `trained`."""
+    rows: list[int]
+    """Which examples these are, by index."""
+    tokens: int
+    """Real tokens."""
+    padding: int
+    """Padding tokens."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What the task keeps for itself (row boundaries, reference scores)."""
+
+    def to(self, device: Any) -> Batch:
+        """The same batch on `device`."""
+        self.inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
+        self.target = self.target if self.target is None else self.target.to(device)
+        return self
+
+
+class Shape(ABC):
+    """What a converted row holds, and how rows are told apart.  `data.shapes` has them all."""
+
+    name: ClassVar[str]
+    columns: ClassVar[Mapping[str, str]]
+    """Column of a converted row -> what it holds."""
+    formats: ClassVar[tuple[str, ...]]
+    """Row formats (`data.formats`) that give it, the one that is written first."""
+
+    @abstractmethod
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """Why a row cannot be used; empty when it can."""
+
+    @abstractmethod
+    def key(self, values: Mapping[str, Any]) -> str:
+        """The text by which two rows count as the same row."""
+
+    def group(self, values: Mapping[str, Any]) -> str:
+        """The text whose rows stay together on one side of the split."""
+        return self.key(values)
+
+    def stratum(self, values: Mapping[str, Any]) -> str:
+        """The label whose share is kept equal over the splits; empty when there is none."""
+        return ""
+
+    @abstractmethod
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Everything that a person wrote, by its address in the row, such as `messages.0.content`."""
+
+    def with_texts(self, values: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
+        """A copy of the row with the texts at some addresses replaced."""
+        changed = dict(values)
+        for address, text in texts.items():
+            *path, last = address.split(".")
+            node: Any = changed
+            for step in path:
+                place = int(step) if step.isdigit() else step
+                node[place] = node[place].copy()
+                node = node[place]
+            node[int(last) if last.isdigit() else last] = text
+        return changed
+
+
+class Processor(Protocol):
+    """A tokenizer as Transformers has it; only what the rooms use."""
+
+    pad_token_id: int | None
+    eos_token_id: int | None
+
+    def __call__(self, text: Any, **options: Any) -> Any:
+        """Encode one text or several."""
+        ...

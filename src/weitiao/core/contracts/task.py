@@ -1,0 +1,103 @@
+"""What is learnt: the contract of every task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from weitiao.core.contracts.rows import Batch, Example, Record, Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Off: TypeAlias = Callable[[], AbstractContextManager[None]]
+
+
+class Task(ABC):
+    """What is learnt: columns in, loss and predictions out.  Final subclasses are frozen dataclasses."""
+
+    summary: ClassVar[str]
+    """One line for `weitiao tasks`."""
+    shape: ClassVar[Shape]
+    """What its rows hold."""
+    auto_class: ClassVar[str]
+    """Which Transformers Auto class is loaded."""
+    peft_task_type: ClassVar[str]
+    """PEFT's name of this kind of model."""
+    measures: ClassVar[tuple[str, ...]]
+    """What `measure` gives, `loss` among it."""
+    primary: ClassVar[str]
+    """The metric that a reader looks at first."""
+    higher_is_better: ClassVar[bool]
+    """Whether more of `primary` is better."""
+    judge: ClassVar[str]
+    """Which judge of `evaluate` turns predictions into results."""
+    needs_base: ClassVar[bool] = False
+    """Does `look` ask the model as it was (the reference of DPO)?  Then copies of the base weights are kept."""
+    packs: ClassVar[bool] = False
+    """Do its batches hold rows end to end, so that rows of unlike length cost no padding?"""
+    splits: ClassVar[bool] = False
+    """Can a row that is too long go on in further rows (`data.overlong: split`)?"""
+    generates: ClassVar[bool] = False
+    """Can it answer in words (`weitiao chat`)?"""
+
+    def learn(self, records: Sequence[Record]) -> Task:
+        """This task with what only the data can tell (the label set).
+
+        Raises:
+            WeitiaoError: when the records as a whole cannot teach it.
+        """
+        return self
+
+    def model_options(self) -> dict[str, Any]:
+        """Keywords for `from_pretrained` (number and names of labels)."""
+        return {}
+
+    @abstractmethod
+    def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
+        """One example a record, in order, each at most `limit` tokens long."""
+
+    def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
+        """A row that is too long as several examples that lose nothing; only when `splits`.
+
+        Args:
+            record: the row.
+            whole: all of it encoded.
+        """
+        raise NotImplementedError(f"{type(self).__name__} says that it does not split")
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
+        """Stack examples; `rows` are their indices."""
+
+    def look(self, model: nn.Module, batch: Batch, off: Off) -> Batch:
+        """Without gradient, before the loss: sample, score, ask the model as it was (`with off(): ...`)."""
+        return batch
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss *summed* over what is trained; the engine divides by the count of the whole step."""
+
+    @abstractmethod
+    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
+        """One prediction a row, in the batch's order, plain Python values."""
+
+    @abstractmethod
+    def measure(
+        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
+    ) -> dict[str, float]:
+        """Cheap metrics for choosing during training, `loss` among them."""
+
+    @abstractmethod
+    def reference(self, record: Record) -> dict[str, Any]:
+        """What a reader of `predictions.jsonl` compares a prediction with; the judge reads it too."""
+
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> str:
+        """Turns as the text that the model goes on from, as in training; only when `generates`."""
+        raise NotImplementedError(f"{type(self).__name__} does not generate")
+
+    def record(self, text: str) -> dict[str, Any]:
+        """The columns of a text of which nothing else is known (`weitiao predict`)."""
+        return {}
