@@ -28,7 +28,7 @@ class BitFit(Method):
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "pretrained"
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 3e-3
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Nothing is put in; which biases train is read off the model once."""

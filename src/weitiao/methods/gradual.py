@@ -40,7 +40,7 @@ class Gradual(Method):
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "pretrained"
-    learning_rate: ClassVar[float] = 1e-4
+    learning_rate: ClassVar[float] = 2e-4
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Nothing is put in but a counter of the levels that train."""

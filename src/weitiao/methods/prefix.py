@@ -256,7 +256,7 @@ class PrefixTuning(_Prefixed):
         "keys and values in every layer, made by an MLP, and the head; 0.1 to 1 % when saved"
     )
     source: ClassVar[str] = "Li & Liang 2021, arXiv 2101.00190"
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 5e-4
 
     @property
     def hidden(self) -> int:
@@ -274,4 +274,4 @@ class PTuningV2(_Prefixed):
 
     summary: ClassVar[str] = "keys and values in every layer, and the head; 0.1 to 3 %"
     source: ClassVar[str] = "Liu et al. 2022, arXiv 2110.07602"
-    learning_rate: ClassVar[float] = 1e-2
+    learning_rate: ClassVar[float] = 3e-2

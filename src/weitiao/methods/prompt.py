@@ -202,7 +202,7 @@ class PTuning(_Prompted):
 
     summary: ClassVar[str] = "vectors before the input, made by an LSTM or MLP, and the head; 0.1 to 2 %"
     source: ClassVar[str] = "Liu et al. 2021, arXiv 2103.10385"
-    learning_rate: ClassVar[float] = 3e-3
+    learning_rate: ClassVar[float] = 1e-2
     peft_type: ClassVar[str] = "P_TUNING"
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:

@@ -15,15 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from weitiao.models import anatomy
+
 # Families whose positions go by the padding, and begin behind its index.
 FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "mpnet", "xmod")
 
 
 def text_model(model: Any) -> nn.Module:
-    """The module between ids and hidden states: BertModel, LlamaModel, the encoder of T5."""
-    if model.config.is_encoder_decoder:
-        return model.get_encoder()
-    return model.base_model
+    """The module between ids and hidden states: BertModel, LlamaModel, OPT's decoder, the encoder of T5.
+
+    It is the innermost one that takes ids and holds the first block: an outer one is not always called.
+    """
+    name = anatomy.blocks(model)[0].stack
+    while name:
+        if takes(model.get_submodule(name), "input_ids"):
+            return model.get_submodule(name)
+        name = name.rpartition(".")[0]
+    return model if takes(model, "input_ids") else model.base_model
 
 
 def named(module: nn.Module, args: Sequence[Any], words: Mapping[str, Any]) -> dict[str, Any]:
