@@ -15,7 +15,7 @@ from weitiao.api.run import Run
 from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
-from weitiao.core.errors import fault
+from weitiao.core.errors import fault, need
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines
 from weitiao.data.augment import steps as augmentation_steps
@@ -95,10 +95,12 @@ def rehearse(
         (parameters that would train, all of them); the head is as large as for two labels.
 
     Raises:
-        WeitiaoError: what loading and `attach` raise; `wrong_value` when prompts leave no position for a row.
+        WeitiaoError: what loading and `attach` raise; `missing_extra` for a 4-bit base; `wrong_value` when prompts leave no position for a row.
     """
     from weitiao.models import anatomy, load, store
 
+    if method.base_bits == 4:
+        need("bitsandbytes", extra="quant")
     bare = load.skeleton(recipe.model, task, progress=progress)
     store.prepare(bare, method, seed=recipe.seed)
     if method.positions >= bare.limit - 1:

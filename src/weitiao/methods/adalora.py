@@ -108,9 +108,7 @@ class AdaLora(Method):
     orth_reg_weight: Annotated[float, Field(ge=0)] = 0.5
     """Weight of the penalty that keeps A's rows and B's columns orthonormal."""
 
-    summary: ClassVar[str] = (
-        "low-rank matrices whose ranks are dealt out by importance, and the head; 1 to 3 %"
-    )
+    summary: ClassVar[str] = "low-rank matrices whose ranks are dealt out by importance, and the head"
     source: ClassVar[str] = "Zhang et al. 2023, arXiv 2303.10512"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True

@@ -148,7 +148,7 @@ class Adapter(Method):
     train_layer_norms: bool = False
     """Train the model's own norms too, as Houlsby et al. did."""
 
-    summary: ClassVar[str] = "a bottleneck in every block, and the head; 0.5 to 5 %"
+    summary: ClassVar[str] = "a bottleneck in every block, and the head"
     source: ClassVar[str] = "Houlsby et al. 2019, arXiv 1902.00751; Pfeiffer et al. 2020, arXiv 2005.00247"
     foldable: ClassVar[bool] = False
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "adapter"

@@ -23,7 +23,7 @@ class BitFit(Method):
     """`all` takes those of norms too; `query_mlp` takes the queries' and the first feed-forward layer's, half as
     many, which the paper found nearly as good (its b_q and b_m2)."""
 
-    summary: ClassVar[str] = "biases and the head; 0.1 %"
+    summary: ClassVar[str] = "biases and the head"
     source: ClassVar[str] = "Ben Zaken et al. 2021, arXiv 2106.10199"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Full(Method):
     """Everything trains: the most capable and the most costly; wants small learning rates."""
 
-    summary: ClassVar[str] = "every parameter trains; 100 %"
+    summary: ClassVar[str] = "every parameter trains"
     source: ClassVar[str] = "-"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True

@@ -35,7 +35,7 @@ class Gradual(Method):
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Each level's learning rate is this times that of the level above (ULMFiT's 1 / 2.6 was for three layers)."""
 
-    summary: ClassVar[str] = "head, then block after block from the top; 100 % in the end"
+    summary: ClassVar[str] = "head, then block after block from the top"
     source: ClassVar[str] = "Howard & Ruder 2018, arXiv 1801.06146"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Head(Method):
     """Only the task's new output layer trains: cheap, and a fair measure of what the body knows already."""
 
-    summary: ClassVar[str] = "the task head only (linear probe); below 0.1 %"
+    summary: ClassVar[str] = "the task head only (linear probe)"
     source: ClassVar[str] = "-"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True

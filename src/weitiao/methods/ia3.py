@@ -60,7 +60,7 @@ class Ia3(Method):
     feedforward_modules: list[str] | Literal["auto"] = "auto"
     """Those among them whose inputs are rescaled instead of their outputs; `auto`: the last feed-forward layers."""
 
-    summary: ClassVar[str] = "factors on keys, values and inner activations, and the head; 0.01 to 0.1 %"
+    summary: ClassVar[str] = "factors on keys, values and inner activations, and the head"
     source: ClassVar[str] = "Liu et al. 2022, arXiv 2205.05638"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True

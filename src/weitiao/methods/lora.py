@@ -137,7 +137,7 @@ class Lora(Method):
     base_bits: Literal[4, 16] = 16  # type: ignore[misc]
     """4: the base lies in 4-bit NF4, doubly quantised (QLoRA, Dettmers et al. 2023, 2305.14314); 16: as it is."""
 
-    summary: ClassVar[str] = "low-rank matrices beside linear layers, and the head; 1 to 4 %"
+    summary: ClassVar[str] = "low-rank matrices beside linear layers, and the head"
     source: ClassVar[str] = "Hu et al. 2021, arXiv 2106.09685"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True

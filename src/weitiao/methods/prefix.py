@@ -252,9 +252,7 @@ class PrefixTuning(_Prefixed):
     encoder_hidden_size: Annotated[int, Field(ge=1)] = 512
     """Width of the MLP that makes the prefix while training; it is not needed afterwards."""
 
-    summary: ClassVar[str] = (
-        "keys and values in every layer, made by an MLP, and the head; 0.1 to 1 % when saved"
-    )
+    summary: ClassVar[str] = "keys and values in every layer, made by an MLP, and the head"
     source: ClassVar[str] = "Li & Liang 2021, arXiv 2101.00190"
     learning_rate: ClassVar[float] = 5e-4
 
@@ -272,6 +270,6 @@ class PTuningV2(_Prefixed):
     num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
     """Length of the prefix; it takes so many of the model's positions."""
 
-    summary: ClassVar[str] = "keys and values in every layer, and the head; 0.1 to 3 %"
+    summary: ClassVar[str] = "keys and values in every layer, and the head"
     source: ClassVar[str] = "Liu et al. 2022, arXiv 2110.07602"
     learning_rate: ClassVar[float] = 3e-2

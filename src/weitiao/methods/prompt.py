@@ -113,7 +113,7 @@ class PromptTuning(_Prompted):
     prompt_tuning_init_text: str = ""
     """The text for `text`, such as "Is this review positive or negative?"."""
 
-    summary: ClassVar[str] = "vectors before the input, and the head; below 0.1 %"
+    summary: ClassVar[str] = "vectors before the input, and the head"
     source: ClassVar[str] = "Lester et al. 2021, arXiv 2104.08691"
     learning_rate: ClassVar[float] = 3e-2
     peft_type: ClassVar[str] = "PROMPT_TUNING"
@@ -200,7 +200,7 @@ class PTuning(_Prompted):
     encoder_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout between the LSTM's layers."""
 
-    summary: ClassVar[str] = "vectors before the input, made by an LSTM or MLP, and the head; 0.1 to 2 %"
+    summary: ClassVar[str] = "vectors before the input, made by an LSTM or MLP, and the head"
     source: ClassVar[str] = "Liu et al. 2021, arXiv 2103.10385"
     learning_rate: ClassVar[float] = 1e-2
     peft_type: ClassVar[str] = "P_TUNING"

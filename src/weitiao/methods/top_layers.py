@@ -27,7 +27,7 @@ class TopLayers(Method):
     freeze: list[str] = field(default_factory=list)
     """Regular expressions, searched for in parameters' names: what matches stays frozen all the same."""
 
-    summary: ClassVar[str] = "the last n blocks and the head; 5 to 40 %"
+    summary: ClassVar[str] = "the last n blocks and the head"
     source: ClassVar[str] = "Yosinski et al. 2014, arXiv 1411.1792"
     foldable: ClassVar[bool] = True
     starts_as_base: ClassVar[bool] = True

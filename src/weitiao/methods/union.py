@@ -82,9 +82,7 @@ class Mam(_Union):
     scaling: Annotated[float, Field(gt=0)] | Literal["learned"] = 4.0
     """What comes out of the adapter is multiplied by this."""
 
-    summary: ClassVar[str] = (
-        "a prefix in attention, an adapter beside the feed-forward, and the head; 3 to 7 %"
-    )
+    summary: ClassVar[str] = "a prefix in attention, an adapter beside the feed-forward, and the head"
     source: ClassVar[str] = "He et al. 2022, arXiv 2110.04366"
     learning_rate: ClassVar[float] = 5e-4
 
@@ -122,7 +120,7 @@ class UniPelt(_Union):
     """Rank of LoRA; its gate takes the place of `lora_alpha / r`."""
 
     alone: ClassVar[bool] = True
-    summary: ClassVar[str] = "LoRA, prefix and adapter behind gates, and the head; 1 to 3 %"
+    summary: ClassVar[str] = "LoRA, prefix and adapter behind gates, and the head"
     source: ClassVar[str] = "Mao et al. 2022, arXiv 2110.07577"
     learning_rate: ClassVar[float] = 5e-4
 
