@@ -12,7 +12,8 @@ from pydantic import Field
 
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.recipe import Recipe, Section, known_keys, read_yaml
+from weitiao.core.read_yaml import read_yaml
+from weitiao.core.recipe import Recipe, Section, known_keys
 from weitiao.core.renamed import METHODS, RENAMED
 
 SMALL = {"model": "minilm-l6", "task": "text_classification", "output_dir": "runs/x"}

@@ -10,7 +10,7 @@ and of the task live with them (`methods/`, `tasks/`) and are checked by the reg
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.read_yaml import read_yaml
 from weitiao.core.renamed import RENAMED
 
 
@@ -286,53 +287,6 @@ def _commented(section: Section, *, indent: str) -> list[str]:
             )
             lines.append(f"{indent}{name}: {flow.removesuffix('...' + chr(10)).strip()}")
     return lines
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys in silence; here that is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):  # such as `output_dir: {{name}}`
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key} cannot be a key; put quotes around braces", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f'"{key}" stands twice', key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        WeitiaoError: `recipe_missing`, `no_permission`, or `bad_yaml` with the line.
-    """
-    if not path.is_file():
-        raise fault("recipe_missing", path=path)
-    try:
-        raw = path.read_bytes()
-    except PermissionError:
-        raise fault("no_permission", action="read", path=path) from None
-    try:
-        tree = yaml.load(raw.decode("utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise fault("bad_yaml", path=path, line=line, why=error.problem) from None
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise fault("bad_yaml", path=path, line=line, why="it is not UTF-8") from None
-    except yaml.reader.ReaderError as error:
-        line = raw.decode("utf-8-sig").count("\n", 0, error.position) + 1
-        raise fault("bad_yaml", path=path, line=line, why=f"the character {error.character:#x}") from None
-    if not isinstance(tree, dict):
-        raise fault("bad_yaml", path=path, line=1, why="a recipe is a list of `key: value` lines")
-    return tree
 
 
 def _override(tree: dict[str, Any], word: str) -> dict[str, Any]:

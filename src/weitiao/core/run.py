@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from weitiao.core.errors import WeitiaoError, fault, language
-from weitiao.core.recipe import Recipe, read_yaml
+from weitiao.core.read_yaml import read_yaml
+from weitiao.core.recipe import Recipe
 
 PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
