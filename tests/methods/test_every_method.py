@@ -126,6 +126,20 @@ def test_frozen_weights_cast_once_give_the_same_losses_bit_for_bit(request, name
 
 
 @every_pair
+def test_in_use_it_says_in_bf16_what_it_says_in_float32(request, name, family):
+    """As a finished run is loaded: nothing trains any more, and what is frozen is cast once."""
+    toy = Toy(request, name, family)
+    toy.steps(2)
+    exact = toy.logits()
+    toy.model.requires_grad_(False)
+    anatomy.cast_frozen(toy.model)
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = toy.logits().float()
+    scale = float(exact.abs().max())
+    torch.testing.assert_close(coarse, exact, rtol=0.05, atol=0.05 * scale)
+
+
+@every_pair
 def test_recomputed_activations_give_the_same_losses(request, name, family):
     kept = Toy(request, name, family)
     again = Toy(request, name, family)

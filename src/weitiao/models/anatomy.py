@@ -240,13 +240,14 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
 
 
 def cast_frozen(model: nn.Module) -> None:
-    """Store frozen linear weights in bfloat16, once, instead of casting them in every call under autocast.
+    """Store the base's frozen linear weights in bfloat16, once, instead of casting them in every call under autocast.
 
     The products are the same bit for bit.  A weight that an embedding shares is copied, because autocast would not
-    have cast the embedding.  Not for models whose base is saved from memory afterwards.
+    have cast the embedding.  What a method put in stays as it is: gates and prompts compute in float32.  Not for
+    models whose base is saved from memory afterwards.
     """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    for module in model.modules():
+    for _, module in list(base_modules(model)):
         if not linear.is_linear(module) or isinstance(module, PackedLinear):
             continue
         if all(not weight.requires_grad for weight in module.parameters()):
