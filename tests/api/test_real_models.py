@@ -56,6 +56,15 @@ def test_a_real_encoder_learns_real_reviews(tmp_path, model, rows, text, label):
     assert run.predict([text])[0]["label"] == label
 
 
+@pytest.mark.parametrize("method", ["adapter", "ia3", "bitfit", "mam"])
+def test_methods_of_every_kind_learn_with_their_own_defaults(tmp_path, method):
+    """All sixteen are compared in notes/LOG.md; here one of each kind, so that a broken default is seen."""
+    asked = recipe("minilm-l6", "text_classification", "film-reviews#3000", tmp_path / "run")
+    metrics = wt.train({**asked, "method": method}).results["metrics"]
+    assert metrics["tuned"]["accuracy"]["low"] > metrics["untuned"]["accuracy"]["high"]
+    assert metrics["tuned"]["accuracy"]["value"] > 0.68
+
+
 def test_a_real_language_model_learns_answers(tmp_path):
     words = {"per_device_train_batch_size": 4, "learning_rate": 2e-4}
     run = wt.train(recipe("smollm2-135m", "sft", "alpaca-en#120", tmp_path / "run", **words))
