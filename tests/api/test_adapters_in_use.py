@@ -112,8 +112,11 @@ def test_the_report_says_how_each_layout_is_used(made):
         ({"name": "lora", "r": 64}, "unfit_setting"),
         ({"name": "lora", "target_modules": ["quary"]}, "no_such_modules"),
         ({"name": "top_layers", "n": 9}, "unfit_setting"),
-        ({"name": "prompt", "num_virtual_tokens": 63}, "wrong_value(.|\n)*64 positions"),
-        ({"name": "prefix", "num_virtual_tokens": 70}, "wrong_value(.|\n)*64 positions"),
+        (
+            {"name": "prompt", "num_virtual_tokens": 63},
+            "unfit_setting(.|\n)*64 positions(.|\n)*take 16 or less",
+        ),
+        ({"name": "prefix", "num_virtual_tokens": 70}, "unfit_setting(.|\n)*64 positions"),
         ({"name": "adapter", "reduction_factor": 100}, "unfit_setting"),
     ],
 )
@@ -153,3 +156,52 @@ def test_prompts_take_their_positions_from_the_rows(bert, review_file, tmp_path)
         wt.train(
             **words, data={"train": str(review_file), "max_length": 20}, output_dir=str(tmp_path / "other")
         )
+
+
+def test_holding_a_run_leaves_the_callers_run_alone(made):
+    run = wt.load(made["reviews"].path)
+    before = run.predict(TEXTS)
+    held = wt.adapters(run, made["stars"].path)
+    held.use("stars")
+    assert run.predict(TEXTS) == before
+    held.use()
+    assert run.predict(TEXTS) == before
+
+
+def test_rows_are_cut_for_all_prefixes_in_use(bert, review_file, tmp_path, made):
+    prefix = wt.train(
+        model=bert,
+        task="text_classification",
+        method={"name": "p_tuning_v2", "num_virtual_tokens": 10},
+        data={"train": str(review_file)},
+        train={"max_steps": 1, "bf16": False, "early_stopping_patience": None},
+        evaluate={"resamples": 100, "untuned": False, "baseline": "none"},
+        output_dir=str(tmp_path / "prefix"),
+    )
+    long = ["the film was great " * 40]
+    held = wt.adapters(prefix.path, made["reviews"].path)
+    for names in (("prefix",), ("prefix", "reviews"), ("reviews", "prefix"), ("reviews",)):
+        assert held.use(*names).predict(long)[0]["label"] in ("good", "bad")
+
+
+def test_nothing_held_is_said_and_not_stumbled_over():
+    held = wt.adapters()
+    for call in (
+        lambda: held.use("x"),
+        lambda: held.remove("x"),
+        lambda: held.predict(TEXTS),
+        lambda: held.answer([]),
+    ):
+        with pytest.raises(WeitiaoError, match="no adapter is held"):
+            call()
+
+
+def test_a_recipe_that_was_edited_afterwards_does_not_change_the_model(made, tmp_path):
+    import shutil
+
+    copied = tmp_path / "copy"
+    shutil.copytree(made["reviews"].path, copied)
+    recipe = copied / "recipe.yaml"
+    assert "lora_alpha: 32" in recipe.read_text()
+    recipe.write_text(recipe.read_text().replace("lora_alpha: 32", "lora_alpha: 320"))
+    assert wt.load(copied).predict(TEXTS) == alone(made["reviews"])

@@ -337,8 +337,9 @@ def test_top_layers_that_make_no_sense_are_refused(request, settings, message):
 
 
 def test_schedules_end_where_the_training_ends():
-    assert Moment(0, 10, 0.0).progress == 0
-    assert Moment(10, 10, 2.0).progress == 1
+    assert Moment(0, 10).progress == 0
+    assert Moment(10, 10, 0.2).progress == 1
+    assert Moment(5, 10, 0.2).epoch == 1
 
 
 # --- adapters, prompts
@@ -350,13 +351,42 @@ def test_schedules_end_where_the_training_ends():
         ("adapter", {"reduction_factor": 64}, "the width is 32"),
         ("adalora", {"init_r": 2, "target_r": 4}, "ranks only fall"),
         ("ia3", {"feedforward_modules": ["query"]}, "is not among target_modules"),
-        ("prompt", {"prompt_tuning_init": "text"}, "go together"),
-        ("prompt", {"prompt_tuning_init_text": "good"}, "go together"),
+        ("lora", {"target_modules": []}, "names no layer"),
+        ("adalora", {"target_modules": ""}, "names no layer"),
+        ("ia3", {"target_modules": []}, "names no layer"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(request, name, settings, message):
     with pytest.raises(WeitiaoError, match=f"unfit_setting(.|\n)*{message}"):
         Toy(request, name, "bert", **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"prompt_tuning_init": "text"}, {"prompt_tuning_init_text": "good"}, {"prompt_tuning_init_text": " "}],
+)
+def test_a_text_and_the_wish_for_it_go_together(request, settings):
+    if settings.get("prompt_tuning_init_text") == " ":
+        settings = {**settings, "prompt_tuning_init": "text"}
+    with pytest.raises(WeitiaoError, match="method.prompt_tuning_init_text(.|\n)*goes together"):
+        Toy(request, "prompt", "bert", **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("gradual", {"unfreeze": "epochs", "every": 2}, "method.every(.|\n)*ends after 2 epochs"),
+        ("gradual", {"unfreeze": "steps", "every": 8}, "method.every(.|\n)*ends after 8 steps"),
+        ("adalora", {"tinit": 4, "tfinal": 4}, "method.tinit(.|\n)*nothing is left of 8 steps"),
+    ],
+)
+def test_a_schedule_in_which_nothing_happens_is_refused_before_the_first_step(
+    request, name, settings, message
+):
+    toy = Toy(request, name, "bert", **settings)
+    with pytest.raises(WeitiaoError, match=f"wrong_value(.|\n)*{message}"):
+        toy.steps(1)
+    assert toy.training.state.step == 0
 
 
 def test_prompts_begin_as_words(request):

@@ -40,7 +40,7 @@ CHANGED: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "lora_alpha": (8, {}),
         "lora_dropout": (0.5, {}),
         "target_modules": (["query"], {}),
-        "tinit": (4, {}),
+        "tinit": (3, {}),
         "tfinal": (0.5, {}),
         "deltaT": (3, {}),
         "beta1": (0.1, {}),

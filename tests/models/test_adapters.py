@@ -133,6 +133,8 @@ def test_a_strange_base_name_or_file_is_refused(request, tmp_path, tmp_path_fact
     held.add("reviews", folder, method)
     with pytest.raises(WeitiaoError, match='unknown_name(.|\n)*Did you mean "reviews"'):
         held.use("review")
+    with pytest.raises(WeitiaoError, match="wrong_usage(.|\n)*named twice"):
+        held.use("reviews", "reviews")
     with pytest.raises(WeitiaoError, match="wrong_usage(.|\n)*already"):
         held.add("reviews", folder, method)
     full = saved(request, tmp_path, "full")
@@ -146,6 +148,7 @@ def test_a_strange_base_name_or_file_is_refused(request, tmp_path, tmp_path_fact
     with pytest.raises(WeitiaoError, match="wrong_base") as caught:
         strange.add("reviews", folder, method)
     assert str(other) in str(caught.value)
+    assert f"tuned on {toy.ref} " in str(caught.value), "both are named"
     assert strange.names == []
 
 

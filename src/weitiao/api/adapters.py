@@ -47,7 +47,8 @@ class Adapters:
         from weitiao.models.load import load as load_model
         from weitiao.models.load import pick_device
 
-        run = run if isinstance(run, Run) else load(run)
+        # A run of our own: the caller's goes on answering as it does.
+        run = Run(run.folder) if isinstance(run, Run) else load(run)
         name = name or run.path.name
         first = next(iter(self._runs.values()), run)
         for what, theirs, ours in (
@@ -79,8 +80,10 @@ class Adapters:
         Raises:
             WeitiaoError: `unknown_name`; `wrong_usage` when a method works only alone.
         """
-        if self._held is not None:
-            self._held.use(*names)
+        held = self._some
+        held.use(*names)
+        for run in self._runs.values():
+            run.positions = sum(self._runs[name].method.positions for name in names)
         return self
 
     def remove(self, name: str) -> None:
@@ -89,8 +92,7 @@ class Adapters:
         Raises:
             WeitiaoError: `unknown_name`.
         """
-        assert self._held is not None
-        self._held.remove(name)
+        self._some.remove(name)
         del self._runs[name]
 
     def predict(self, texts: str | Sequence[str]) -> list[dict[str, Any]]:
@@ -103,12 +105,21 @@ class Adapters:
 
     def answer(self, messages: Sequence[Mapping[str, str]], **options: Any) -> str:
         """The next turn (`Run.answer`); with none in use, the base's."""
-        run = self._last if self.active else next(iter(self._runs.values()))
+        held = self._some
+        run = self._last if held.active else next(iter(self._runs.values()))
         return run.answer(messages, **options)
 
     @property
+    def _some(self) -> shelf.Adapters:
+        if self._held is None:
+            raise fault(
+                "wrong_usage", why="no adapter is held", way="name a run: wt.adapters(RUN), or add one"
+            )
+        return self._held
+
+    @property
     def _last(self) -> Run:
-        if not self.active:
+        if not self._some.active:
             raise fault("wrong_usage", why="no adapter is in use", way=f"use one of: {', '.join(self.names)}")
         return self._runs[self.active[-1]]
 
@@ -121,4 +132,4 @@ def adapters(*runs: str | Path | Run) -> Adapters:
     """
     held = Adapters()
     names = [held.add(run) for run in runs]
-    return held.use(*names[:1])
+    return held.use(*names[:1]) if names else held

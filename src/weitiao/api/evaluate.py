@@ -154,8 +154,11 @@ def usage(run: Run) -> list[dict[str, str]]:
         ways += [{"title": "Without weitiao: Transformers", "code": without}]
     elif kind != OURS:
         extra = f", num_labels={options['num_labels']}" if options else ""
+        note = "# in full precision; it was tuned in 4 bits, so scores differ a little\n" * (
+            run.method.base_bits == 4
+        )
         without = (
-            f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer\n\n"
+            f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer\n\n{note}"
             f'base = {auto}.from_pretrained("{base}"{extra})\n'
             f'model = PeftModel.from_pretrained(base, "{path}/model")\n{opened}'
         )

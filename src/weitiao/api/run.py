@@ -24,6 +24,8 @@ class Run:
 
     folder: RunFolder
     device: str = field(default="")
+    positions: int | None = None
+    """Positions that all adapters in use take from a row; default: those of the run's own method."""
 
     @property
     def path(self) -> Path:
@@ -67,8 +69,10 @@ class Run:
 
     @cached_property
     def method(self) -> Method:
-        """How it was tuned."""
-        return registry.build("method", self.recipe.method)
+        """How it was tuned: as the model's card says, whatever has become of the recipe since."""
+        from weitiao.models.store import read_card
+
+        return registry.build("method", read_card(self.folder.model)["method"])
 
     def untuned(self) -> Run:
         """The same run with the model as it was before: the base, and a head as it was drawn."""
@@ -120,7 +124,7 @@ class Run:
     @property
     def _limit(self) -> int:
         # The untuned model is asked the same rows, cut at the same place.
-        most = self.tuned.limit - self.method.positions
+        most = self.tuned.limit - (self.method.positions if self.positions is None else self.positions)
         return min(self.recipe.data.max_length or most, most)
 
     def answer(
@@ -144,7 +148,7 @@ class Run:
         name, folder = self.recipe.method["name"], Path(folder)
         if not self.method.foldable:
             why = f"{name} puts modules beside the weights that are no part of them"
-            way = f"use the run as it is (weitiao predict or chat {self.path}); lora, adalora and ia3 can be merged"
+            way = f"use the run as it is (weitiao predict or chat {self.path}); lora, qlora, adalora and ia3 can be merged"
             raise fault("wrong_usage", why=why, way=way)
         if folder.exists():
             why = f"{folder} exists already"

@@ -15,7 +15,7 @@ from weitiao.api.run import Run
 from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
-from weitiao.core.errors import fault, need
+from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines
 from weitiao.data.augment import steps as augmentation_steps
@@ -95,17 +95,20 @@ def rehearse(
         (parameters that would train, all of them); the head is as large as for two labels.
 
     Raises:
-        WeitiaoError: what loading and `attach` raise; `missing_extra` for a 4-bit base; `wrong_value` when prompts leave no position for a row.
+        WeitiaoError: what loading and `attach` raise; `missing_extra` for a 4-bit base; `unfit_setting` when prompts leave no position for a row.
     """
-    from weitiao.models import anatomy, load, store
+    from weitiao.models import anatomy, load, packed, store
 
     if method.base_bits == 4:
-        need("bitsandbytes", extra="quant")
+        packed.ready()
     bare = load.skeleton(recipe.model, task, progress=progress)
     store.prepare(bare, method, seed=recipe.seed)
     if method.positions >= bare.limit - 1:
-        why = f"the model has {bare.limit} positions, and the rows need some of them"
-        raise fault("wrong_value", key="method.num_virtual_tokens", value=method.positions, why=why)
+        why, way = (
+            f"it has {bare.limit} positions, and the rows need some of them",
+            f"take {bare.limit // 4} or less",
+        )
+        raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, why=why, way=way)
     return anatomy.parameter_counts(bare.model)
 
 

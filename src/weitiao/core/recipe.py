@@ -60,6 +60,8 @@ DEFAULT_METHOD = "lora"
 
 def _named_method(value: Any) -> Any:
     value = _named(value)
+    if not isinstance(value, dict):
+        raise ValueError("give a name, or a mapping with `name`; several methods are for `weitiao compare`")
     return {"name": DEFAULT_METHOD, **value} if isinstance(value, dict) else value
 
 
@@ -356,5 +358,5 @@ def wrong_value(error: ValidationError, *, prefix: str = "") -> Exception:
 
 def _place(loc: tuple[int | str, ...]) -> str:
     # Behind a key that takes one of several types, pydantic names the type it tried: `train.bf16.bool`.
-    tried = bool(loc) and re.fullmatch(r"bool|int|float|str|.*[\[(].*", str(loc[-1]))
+    tried = bool(loc) and re.fullmatch(r"bool|int|float|str|constrained-.*|.*[\[(].*", str(loc[-1]))
     return ".".join(map(str, loc[:-1] if tried else loc))

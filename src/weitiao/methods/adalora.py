@@ -146,6 +146,17 @@ class AdaLora(Method):
                 strayed.append(torch.linalg.norm(square - one))
         return self.orth_reg_weight * torch.stack(strayed).mean()
 
+    def before_step(self, model: nn.Module, moment: Moment) -> None:
+        """Before the first one: is there time to deal ranks out?
+
+        Raises:
+            WeitiaoError: `wrong_value` when the budget would have no steps to fall in.
+        """
+        warm, fine = self._steps(self.tinit, moment.total), self._steps(self.tfinal, moment.total)
+        if moment.step == 0 and warm + fine >= moment.total > 1:
+            why = f"with tfinal {self.tfinal:g} nothing is left of {moment.total} steps to deal ranks out in"
+            raise fault("wrong_value", key="method.tinit", value=self.tinit, why=why)
+
     def after_step(self, model: nn.Module, moment: Moment) -> None:
         """Note what matters, and every `deltaT` steps set the least important E to zero (algorithm 1)."""
         layers = [layer for _, layer in inserted(model, SvdLinear)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from weitiao.core.contracts import Method, Moment, Tokenize
+from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.models import anatomy
 
@@ -62,8 +63,16 @@ class Gradual(Method):
         return {name: self.layerwise_lr_decay**level for name, level in _levels(model).items()}
 
     def before_step(self, model: nn.Module, moment: Moment) -> None:
-        """Unfreeze what is due."""
+        """Unfreeze what is due.
+
+        Raises:
+            WeitiaoError: `wrong_value` before the first step, when no block would ever be due.
+        """
         levels = _levels(model)
+        ahead = moment.total * (1 if self.unfreeze == "steps" else moment.epochs_a_step)
+        if moment.step == 0 and self.unfreeze in ("steps", "epochs") and self.every >= ahead:
+            why = f"the training ends after {ahead:g} {self.unfreeze}, before any block joins"
+            raise fault("wrong_value", key="method.every", value=self.every, why=why)
         first, last = (0 if 0 in levels.values() else 1), max(levels.values())
         reached = getattr(model, REACHED)
         if self.unfreeze == "even":

@@ -97,7 +97,8 @@ class Ia3(Method):
             targets = set(chosen(model, head, self.target_modules))
         if self.feedforward_modules == "auto":
             return targets, last & targets
-        return targets, set(chosen(model, head, self.feedforward_modules))
+        inner = set(chosen(model, head, self.feedforward_modules)) if self.feedforward_modules else set()
+        return targets, inner
 
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
         """The factors and the head."""

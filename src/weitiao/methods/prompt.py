@@ -126,10 +126,9 @@ class PromptTuning(_Prompted):
         """
         asked = self.prompt_tuning_init == "text"
         if asked != bool(self.prompt_tuning_init_text.strip()):
-            why = "`text` and `prompt_tuning_init_text` go together"
-            way = "give both, or neither"
-            value = self.prompt_tuning_init
-            raise fault("unfit_setting", key="prompt_tuning_init", value=value, why=why, way=way)
+            why = "it goes together with prompt_tuning_init: text; give both, or neither"
+            value = self.prompt_tuning_init_text
+            raise fault("wrong_value", key="method.prompt_tuning_init_text", value=value, why=why)
         words = word_embeddings(model, method="prompt")
         if self.prompt_tuning_init == "random":
             first = torch.randn(self.num_virtual_tokens, words.weight.shape[1], device=words.weight.device)

@@ -24,8 +24,11 @@ def chosen(model: nn.Module, head: frozenset[str], asked: str | list[str]) -> di
         asked: `all-linear`, one regular expression for full names, or a list of name endings.
 
     Raises:
-        WeitiaoError: `no_such_modules` when a name ending or the expression matches none.
+        WeitiaoError: `no_such_modules` when a name ending or the expression matches none; `unfit_setting` for none.
     """
+    if not asked:
+        why, way = "it names no layer", "take all-linear, or name some"
+        raise fault("unfit_setting", key="target_modules", value=asked, why=why, way=way)
     every = anatomy.linears(model, head)
     if asked == "all-linear":
         return every

@@ -64,7 +64,7 @@ class Adapters:
             why = f"{folder} holds a whole model, not an adapter"
             raise fault("wrong_usage", why=why, way="load the run by itself: it needs no base")
         if fingerprint(self.loaded.source) != card["base"]["fingerprint"]:
-            raise fault("wrong_base", path=folder, ref=self.loaded.source)
+            raise fault("wrong_base", path=folder, ref=self.loaded.source, tuned_on=card["base"]["source"])
         model, head = self.loaded.model, self.loaded.head
         there = {id(module) for module in model.modules()}
         model = method.attach(model, head, store.tokenizer(self.loaded.processor))
@@ -97,6 +97,8 @@ class Adapters:
             if name not in self._held:
                 hint, known = did_you_mean(name, self._held), ", ".join(self._held) or "-"
                 raise fault("unknown_name", shelf="adapter", name=name, hint=hint, known=known)
+        if len(set(names)) < len(names):
+            raise fault("wrong_usage", why="an adapter is named twice", way="name each once")
         lonely = [name for name in names if self._held[name].method.alone]
         if lonely and len(names) > 1:
             why = f'"{lonely[0]}" cannot work together with others (prompts and gates count every row anew)'

@@ -8,6 +8,8 @@ processors on the first call outside of training, which cannot be undone and com
 
 from __future__ import annotations
 
+import logging
+import warnings
 from copy import copy
 from typing import Any
 
@@ -70,6 +72,23 @@ class Unpacked(torch.autograd.Function):
         return back, None, gradient if ctx.adds else None
 
 
+def ready() -> None:
+    """Import bitsandbytes, without what it says of kernels that it would rather have.
+
+    Raises:
+        WeitiaoError: `missing_extra`.
+    """
+    logger = logging.getLogger("bitsandbytes")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            need("bitsandbytes", extra="quant")
+    finally:
+        logger.setLevel(level)
+
+
 def packing(device: Any, *, skip: list[str]) -> dict[str, Any]:
     """Keywords of `from_pretrained` that pack linear layers while they are read.
 
@@ -80,7 +99,7 @@ def packing(device: Any, *, skip: list[str]) -> dict[str, Any]:
     Raises:
         WeitiaoError: `missing_extra` without bitsandbytes.
     """
-    need("bitsandbytes", extra="quant")
+    ready()
     from transformers import BitsAndBytesConfig
 
     config = BitsAndBytesConfig(

@@ -142,7 +142,7 @@ def load_tuned(folder: Path, *, ref: str, task: Task, method: Method, device: An
         return load(str(folder), task, device=device)
     loaded = load(ref, task, device=device, bits=method.base_bits)
     if fingerprint(loaded.source) != card["base"]["fingerprint"]:
-        raise fault("wrong_base", path=folder, ref=ref)
+        raise fault("wrong_base", path=folder, ref=ref, tuned_on=card["base"]["source"])
     prepare(loaded, method, seed=0)
     fill(folder, loaded, method)
     return loaded

@@ -150,7 +150,7 @@ def step(training: Training) -> None:
     )
     for group in training.optimizer.param_groups:
         group["lr"] = group.setdefault("peak_lr", group["lr"]) * share
-    moment = Moment(state.step, training.total, training.epoch)
+    moment = Moment(state.step, training.total, 1 / training.batches.steps_per_epoch)
     method.before_step(model, moment)
     batches = training.batches.step(state.step)
     trained = sum(batch.trained for batch in batches)

@@ -32,8 +32,13 @@ class Moment:
     """Optimiser steps taken before this one."""
     total: int
     """Optimiser steps of the whole run."""
-    epoch: float
-    """Passes over the rows before this step."""
+    epochs_a_step: float = 0.0
+    """What part of a pass over the rows a step is."""
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the rows before this step."""
+        return self.step * self.epochs_a_step
 
     @property
     def progress(self) -> float:
