@@ -49,7 +49,7 @@ class Bank(Inserted, nn.Module):
         """How far the row's positions are moved on."""
         self.shape = (count, len(places), 2, heads, head_size)
         flat = 2 * len(places) * heads * head_size
-        # Noise of one unit, as PEFT's and the papers' code has it, drowns small models: see notes/LOG.md.
+        # Without an MLP a tenth of PEFT's noise; which of the two made no difference beyond chance (notes/LOG.md).
         self.embedding = nn.Parameter(
             torch.randn(count, width if hidden else flat) * (1.0 if hidden else 0.1)
         )
