@@ -163,6 +163,7 @@ def compare(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
             raise SystemExit(f"not the same training: {name} differ between {', '.join(runs)}")
     if abs(reference["judged"] / reference["held_out"] - 1) > 1e-4:
         raise SystemExit("float32 and the judge, also float32, do not agree about the held-out rows")
+    gain = reference["untuned"] - reference["held_out"]
     ways = {}
     for way, found in runs.items():
         parted = [
@@ -179,6 +180,7 @@ def compare(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
             "largest_difference": largest,
             "held_out": found["held_out"],
             "held_out_difference": held_out,
+            "gain": (reference["untuned"] - found["held_out"]) / gain,
             "judged": found["judged"],
             "judged_difference": found["judged"] / reference["judged"] - 1,
             "within": largest <= LIMIT and abs(held_out) <= LIMIT,
@@ -195,12 +197,9 @@ def smooth(losses: Sequence[float]) -> list[float]:
 
 def table(job: str, result: dict[str, Any], *, changes: Sequence[str] = ()) -> str:
     """The figures of one job as text; differences are percentages of float32's loss."""
-    lines = [
-        (
-            *("", "first loss", "last loss", "mean |diff| %", "mean diff %", "largest %"),
-            *("held-out loss", "diff %", "judged in float32", "diff %", f"within {100 * LIMIT:g} %"),
-        )
-    ]
+    head = ("", "first loss", "last loss", "mean |diff| %", "mean diff %", "largest %")
+    held_out = ("held-out loss", "diff %", "gain %", "judged in float32", "diff %")
+    lines = [(*head, *held_out, f"within {100 * LIMIT:g} %")]
     for way, found in result["ways"].items():
         lines.append(
             (
@@ -209,6 +208,7 @@ def table(job: str, result: dict[str, Any], *, changes: Sequence[str] = ()) -> s
                 *(f"{100 * found['mean_difference']:.3f}", f"{100 * found['mean_signed_difference']:+.3f}"),
                 f"{100 * found['largest_difference']:.3f}",
                 *(f"{found['held_out']:.4f}", f"{100 * found['held_out_difference']:+.3f}"),
+                f"{100 * found['gain']:.1f}",
                 *(f"{found['judged']:.4f}", f"{100 * found['judged_difference']:+.3f}"),
                 "-" if way == REFERENCE else "yes" if found["within"] else "no",
             )
