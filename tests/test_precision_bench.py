@@ -50,6 +50,10 @@ def test_differences_are_shares_of_the_loss_in_float32():
     assert found["mean_signed_difference"] == pytest.approx(0)
 
 
+def test_the_gain_is_the_share_of_the_fall_in_float32_that_is_seen():
+    assert precision.compare(runs(held_out=2.25))["ways"][OURS]["gain"] == pytest.approx(0.75)
+
+
 @pytest.mark.parametrize("what", ["rows", "random", "trained"])
 def test_runs_that_were_not_the_same_training_are_not_compared(what):
     with pytest.raises(SystemExit, match=what):

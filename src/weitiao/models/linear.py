@@ -57,7 +57,9 @@ def add_(layer: nn.Module, change: Tensor) -> nn.Module:
 
 
 def plus(layer: nn.Module, x: Tensor, low: Tensor) -> Tensor:
-    """The layer's output plus `low`, with one rounding in half precision.
+    """The layer's output plus `low`, in half precision added inside the product, before it is rounded.
+
+    A bias comes on behind, with a rounding of its own: put in with `low` it would round a small change away.
 
     Args:
         layer: a layer that `is_linear`, its weight frozen.
