@@ -95,7 +95,7 @@ def prepare(
     store.prepare(loaded, method, seed=recipe.seed)
     trained, total = anatomy.parameter_counts(loaded.model)
 
-    limit = row_limit(recipe, loaded, method)
+    limit = _row_limit(recipe, loaded, method)
     if task.shape.name == "conversation":
         for notice in chat.notices(loaded.processor):
             tell("notice", text=notice)
@@ -171,7 +171,7 @@ def _refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> Non
         raise fault("token_beyond_vocabulary", place=rows[row].place, token=token, text=text, size=size)
 
 
-def row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
+def _row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
     """Longest row in tokens: what is asked for, within what model and method leave.
 
     Raises:

@@ -86,18 +86,14 @@ def train(
         return evaluate(run, tell=tell) if folder.state != "judged" else run
 
 
-def rehearse(
-    recipe: Recipe, task: Task, method: Method, *, progress: Progress | None = None
-) -> tuple[int, int]:
+def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress | None = None) -> None:
     """Put the method into the model without its weights, so that what does not fit is told before data are read.
 
-    Returns:
-        (parameters that would train, all of them); the head is as large as for two labels.
-
     Raises:
-        WeitiaoError: what loading and `attach` raise; `missing_extra` for a 4-bit base; `unfit_setting` when prompts leave no position for a row.
+        WeitiaoError: what loading and `attach` raise; `missing_extra` for a 4-bit base; `unfit_setting` when prompts
+            leave no position for a row.
     """
-    from weitiao.models import anatomy, load, packed, store
+    from weitiao.models import load, packed, store
 
     if method.base_bits == 4:
         packed.ready()
@@ -109,7 +105,6 @@ def rehearse(
             f"take {bare.limit // 4} or less",
         )
         raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, why=why, way=way)
-    return anatomy.parameter_counts(bare.model)
 
 
 def _resolved(recipe: Recipe, task: Task, method: Method) -> Recipe:

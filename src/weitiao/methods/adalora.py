@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Moment, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
-from weitiao.methods.targets import chosen, refuse_large_rank
-from weitiao.models import anatomy, linear
-from weitiao.models.wrap import Wrapper, inserted, plain, unwrap, wrap
+from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers
+from weitiao.models import linear
+from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
 
 LEAVES = ("lora_A", "lora_E", "lora_B")
 TRAINED = tuple(f".{leaf}" for leaf in LEAVES)
@@ -128,7 +128,7 @@ class AdaLora(Method):
         refuse_large_rank(targets, self.init_r, key="init_r")
         for name, base in targets.items():
             change = SvdLinear(base, r=self.init_r, alpha=self.lora_alpha, dropout=self.lora_dropout)
-            wrap(model, name, change)
+            put(model, name, change)
         return model
 
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
@@ -212,7 +212,7 @@ class AdaLora(Method):
         All `init_r` triplets are written, the dropped ones with E = 0: PEFT scales by the rank that it builds, so
         leaving them out would change the output.
         """
-        return {
+        return saved_layers(model, head, dict(inserted(model, SvdLinear))) | {
             "peft_type": "ADALORA",
             "init_r": self.init_r,
             "target_r": self.target_r,
@@ -220,11 +220,6 @@ class AdaLora(Method):
             "lora_dropout": self.lora_dropout,
             "bias": "none",
             "total_step": 1,  # read when training alone, and PEFT wants some number
-            "fan_in_fan_out": any(
-                type(layer.base).__name__ == "Conv1D" for _, layer in inserted(model, SvdLinear)
-            ),
-            "target_modules": sorted(plain(name) for name, _ in inserted(model, SvdLinear)),
-            "modules_to_save": anatomy.head_modules(model, head) or None,
         }
 
     def peft_name(self, name: str) -> str:

@@ -18,12 +18,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from weitiao.core.contracts import OURS, Inserted, Method, Tokenize
+from weitiao.core.contracts import Inserted, Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.methods.gate import Gate, Rows, watch_rows
 from weitiao.models import anatomy, linear
-from weitiao.models.wrap import Wrapper, hang, plain, wrap
+from weitiao.models.wrap import Wrapper, hang, plain, put
 
 NAME = "adapter"  # what the bottlenecks are called inside the model
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -65,7 +65,7 @@ class Bottleneck(Inserted, nn.Module):
         self.norm_after = nn.LayerNorm(width) if ln_after else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, D), to be added to something; zeros when turned off."""
+        """(B, T, D) -> (B, T, D), to be added to something."""
         h = x if self.norm_before is None else self.norm_before(x)
         y = self.dropout(self.up(self.act(self.down(h))) * self.scaling)
         if self.gate is not None:
@@ -73,45 +73,44 @@ class Bottleneck(Inserted, nn.Module):
         return y if self.norm_after is None else self.norm_after(y)
 
 
-class Behind(Wrapper):
-    """A layer and the adapter behind it: y + A(y)."""
+class Adapted(Wrapper):
+    """A layer with a bottleneck of its own; the subclasses say where it stands."""
 
     def __init__(self, base: nn.Module, adapter: Bottleneck):
         super().__init__(base)
-        self.add_module(NAME, adapter)
+        self.adapter = adapter
+
+
+class Behind(Adapted):
+    """A layer and the adapter behind it: y + A(y)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in) -> (B, T, out)."""
-        y, adapter = self.base(x), self._modules[NAME]
-        return y + adapter(y).to(y.dtype) if self.enabled else y  # type: ignore[misc]
+        y = self.base(x)
+        return y + self.adapter(y).to(y.dtype) if self.enabled else y
 
 
-class BehindNorm(Wrapper):
+class BehindNorm(Adapted):
     """The norm behind a residual, the adapter, and the norm once more: LN(s + A(LN(s)))."""
-
-    def __init__(self, base: nn.Module, adapter: Bottleneck):
-        super().__init__(base)
-        self.add_module(NAME, adapter)
 
     def forward(self, total: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
-        h, adapter = self.base(total), self._modules[NAME]
-        return self.base(total + adapter(h).to(total.dtype)) if self.enabled else h  # type: ignore[misc]
+        h = self.base(total)
+        return self.base(total + self.adapter(h).to(total.dtype)) if self.enabled else h
 
 
-class Beside(Wrapper):
+class Beside(Adapted):
     """The last layer of a feed-forward, and an adapter on what went into the first: y + A(x)."""
 
     def __init__(self, base: nn.Module, adapter: Bottleneck):
-        super().__init__(base)
-        self.add_module(NAME, adapter)
+        super().__init__(base, adapter)
         self.seen: list[Tensor] = []
         """What went into the first layer, until it has been used."""
 
     def forward(self, inner: Tensor) -> Tensor:
         """(B, T, inner) -> (B, T, D)."""
-        y, adapter = self.base(inner), self._modules[NAME]
-        return y + adapter(self.seen.pop()).to(y.dtype) if self.enabled else y  # type: ignore[misc]
+        y = self.base(inner)
+        return y + self.adapter(self.seen.pop()).to(y.dtype) if self.enabled else y
 
     def note(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Hook of the first layer."""
@@ -120,8 +119,8 @@ class Beside(Wrapper):
 
 def _behind_block(block: nn.Module, args: Any, output: Any) -> Any:
     hidden = output[0] if isinstance(output, tuple) else output
-    for name, child in block.named_children():
-        if plain(name) == NAME and isinstance(child, Bottleneck) and child.enabled:
+    for child in block.children():
+        if isinstance(child, Bottleneck) and child.enabled:
             hidden = hidden + child(hidden).to(hidden.dtype)
     return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
@@ -161,7 +160,7 @@ class Adapter(Method):
         Raises:
             WeitiaoError: `unfit_setting` when the bottleneck would have no width; `unknown_anatomy`.
         """
-        norms = {id(w) for norm in anatomy.norms(model).values() for w in norm.parameters(recurse=False)}
+        norms = anatomy.norm_weights(model)
         put_in(model, self, gated=False)
         for name, weight in model.named_parameters():
             norm = self.train_layer_norms and id(weight) in norms
@@ -171,10 +170,6 @@ class Adapter(Method):
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
         """What `attach` chose: the bottlenecks, the head, and the norms if asked for."""
         return weight.requires_grad
-
-    def saved_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
-        """Not PEFT's: the method is named beside it, in `weitiao.json`."""
-        return {"peft_type": OURS}
 
     def peft_name(self, name: str) -> str:
         """Without the wrappers."""
@@ -208,13 +203,13 @@ def put_in(model: nn.Module, method: Adapter, *, gated: bool) -> None:
         )
         if method.placement == "houlsby":
             for name in [*block.attention_outputs(model), last]:
-                wrap(model, name, Behind(model.get_submodule(name), make()))
+                put(model, name, Behind(model.get_submodule(name), make()))
         elif method.placement == "parallel":
             beside = Beside(model.get_submodule(last), make())
-            wrap(model, last, beside)
+            put(model, last, beside)
             model.get_submodule(first[0]).register_forward_pre_hook(beside.note)
         elif norm := block.last_norm(model):
-            wrap(model, norm, BehindNorm(model.get_submodule(norm), make()))
+            put(model, norm, BehindNorm(model.get_submodule(norm), make()))
         else:
             if not any(isinstance(child, Bottleneck) for child in block.module.children()):
                 block.module.register_forward_hook(_behind_block)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
-from weitiao.methods.targets import chosen
+from weitiao.methods.targets import chosen, saved_layers
 from weitiao.models import anatomy, linear
-from weitiao.models.wrap import Wrapper, inserted, plain, unwrap, wrap
+from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
 
 
 class RescaledLinear(Wrapper):
@@ -81,7 +81,7 @@ class Ia3(Method):
                 "unfit_setting", key="feedforward_modules", value=self.feedforward_modules, why=why, way=way
             )
         for name in sorted(targets):
-            wrap(model, name, RescaledLinear(model.get_submodule(name), inputs=name in inner))
+            put(model, name, RescaledLinear(model.get_submodule(name), inputs=name in inner))
         return model
 
     def _targets(self, model: nn.Module, head: frozenset[str]) -> tuple[set[str], set[str]]:
@@ -111,12 +111,9 @@ class Ia3(Method):
     def saved_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
         """What PEFT needs to build the same layers."""
         layers = dict(inserted(model, RescaledLinear))
-        return {
+        return saved_layers(model, head, layers) | {
             "peft_type": "IA3",
-            "target_modules": sorted(map(plain, layers)),
             "feedforward_modules": sorted(plain(name) for name, layer in layers.items() if layer.inputs),
-            "fan_in_fan_out": any(type(layer.base).__name__ == "Conv1D" for layer in layers.values()),
-            "modules_to_save": anatomy.head_modules(model, head) or None,
         }
 
     def peft_name(self, name: str) -> str:

@@ -19,10 +19,10 @@ from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.registry import register
 from weitiao.methods.gate import Gate
 from weitiao.methods.start import Eva, olora, pissa
-from weitiao.methods.targets import chosen, refuse_large_rank
-from weitiao.models import anatomy, linear
+from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers
+from weitiao.models import linear
 from weitiao.models.packed import unpack
-from weitiao.models.wrap import Wrapper, inserted, plain, unwrap, wrap
+from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
 
 TRAINED = (".lora_A", ".lora_B", ".lora_magnitude")
 
@@ -166,7 +166,7 @@ class Lora(Method):
                 init=self.init_lora_weights,
                 dora=self.use_dora,
             )
-            wrap(model, name, change)
+            put(model, name, change)
         return model
 
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
@@ -176,7 +176,7 @@ class Lora(Method):
     def calibrate(self, model: nn.Module, passes: Iterator[None]) -> None:
         """EVA: A becomes the directions in which the layer's inputs vary most."""
         if self.init_lora_weights == "eva":
-            layers = {name: layer for name, layer in inserted(model, LoraLinear)}
+            layers = dict(inserted(model, LoraLinear))
             for name, down in Eva(model, layers, self.r).directions(passes).items():
                 layers[name].lora_A.data.copy_(down)
 
@@ -194,18 +194,14 @@ class Lora(Method):
         """What PEFT needs to build the same layers; PiSSA and OLoRA are plain LoRA of twice the rank there."""
         # alpha / r and alpha / sqrt(r) stay what they are at twice the rank.
         twice = 2 if self.init_lora_weights in ("pissa", "olora") else 1
-        layers = dict(inserted(model, LoraLinear))
-        return {
+        return saved_layers(model, head, dict(inserted(model, LoraLinear))) | {
             "peft_type": "LORA",
             "r": self.r * twice,
             "lora_alpha": self.lora_alpha * (math.sqrt(twice) if self.use_rslora else twice),
             "lora_dropout": self.lora_dropout,
             "use_rslora": self.use_rslora,
             "use_dora": self.use_dora,
-            "fan_in_fan_out": any(type(layer.base).__name__ == "Conv1D" for layer in layers.values()),
             "bias": "none",
-            "target_modules": sorted(map(plain, layers)),
-            "modules_to_save": anatomy.head_modules(model, head) or None,
         }
 
     def saved_state(

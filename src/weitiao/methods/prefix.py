@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from weitiao.core.contracts import OURS, Inserted, Method, Tokenize
+from weitiao.core.contracts import Inserted, Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.methods.prompt import fill_head, saved_head, sizes
@@ -78,7 +78,7 @@ class Bank(Inserted, nn.Module):
         self.embedding.data = flat.to(self.embedding)
 
 
-def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> list[Bank]:
+def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> None:
     """Hang banks into the stacks of blocks, one for each kind of attention.
 
     Args:
@@ -106,7 +106,7 @@ def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> list[B
     if counts and not any(inserted(body, Bank)):
         body.register_forward_pre_hook(_shift, with_kwargs=True)
     width = int(model.config.get_text_config().hidden_size)  # type: ignore[union-attr, operator, arg-type]
-    where, banks = next(model.parameters()).device, []
+    where = next(model.parameters()).device
     for name, places in kinds.items():
         owner, _, leaf = name.rpartition(".")
         stack = model.get_submodule(owner)
@@ -124,8 +124,6 @@ def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> list[B
         hang(stack, leaf, bank.to(where))
         for place in places:
             setattr(place.module, attention.SLOT, attention.Slot())
-        banks.append(bank)
-    return banks
 
 
 def _fill_slots(stack: nn.Module, args: Any) -> None:
@@ -186,7 +184,7 @@ class _Prefixed(Method):
         """What PEFT needs to put the same prefix before its rows; it knows one stack of text alone."""
         banks = dict(inserted(model, Bank))
         if len(banks) > 1 or not inputs.takes(inputs.text_model(model), "past_key_values"):
-            return {"peft_type": OURS, "num_virtual_tokens": self.num_virtual_tokens}
+            return super().saved_config(model, head) | {"num_virtual_tokens": self.num_virtual_tokens}
         (bank,) = banks.values()
         _, _, _, heads, head_size = bank.shape
         return sizes(model, head) | {

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.models import anatomy, linear
-from weitiao.models.wrap import plain
+from weitiao.models.wrap import Wrapper, plain
 
 
 def chosen(model: nn.Module, head: frozenset[str], asked: str | list[str]) -> dict[str, nn.Module]:
@@ -65,3 +66,12 @@ def refuse_large_rank(targets: Mapping[str, nn.Module], r: int, *, key: str) -> 
         before, after = linear.sizes(targets[name])
         why, way = f"{name} is only {before} x {after}", f"take {side} or less"
         raise fault("unfit_setting", key=key, value=r, why=why, way=way)
+
+
+def saved_layers(model: nn.Module, head: frozenset[str], layers: Mapping[str, Wrapper]) -> dict[str, Any]:
+    """What every configuration of PEFT says of the layers that it changes, and of the head beside them."""
+    return {
+        "target_modules": sorted(map(plain, layers)),
+        "fan_in_fan_out": any(type(layer.base).__name__ == "Conv1D" for layer in layers.values()),
+        "modules_to_save": anatomy.head_modules(model, head) or None,
+    }

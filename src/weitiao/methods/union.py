@@ -14,14 +14,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from weitiao.core.contracts import OURS, Inserted, Method, Tokenize, fill_weights
+from weitiao.core.contracts import Inserted, Method, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.methods import adapter, lora, prefix
 from weitiao.methods.gate import Gate, Rows, watch_rows
 from weitiao.methods.targets import refuse_large_rank
 from weitiao.models import anatomy, attention, linear
-from weitiao.models.wrap import hang, plain, wrap
+from weitiao.models.wrap import hang, plain, put
 
 GATE = "prefix_gate"  # what a prefix's gate is called inside its attention module
 
@@ -37,10 +37,6 @@ class _Union(Method):
         """All that was put in, and the head."""
         ours = prefix.is_prefix(name) or adapter.is_adapter(name) or name.endswith(lora.TRAINED)
         return ours or ".gate." in name or f".{GATE}." in plain(name) or name in head
-
-    def saved_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
-        """Not PEFT's: the method is named beside it, in `weitiao.json`."""
-        return {"peft_type": OURS}
 
     def peft_name(self, name: str) -> str:
         """Without the wrappers."""
@@ -146,7 +142,8 @@ class UniPelt(_Union):
         prefix.put_in(model, count=self.num_virtual_tokens, hidden=self.encoder_hidden_size, shifts=False)
         for block in found:
             for place in block.attentions:
-                width = linear.sizes(place.module.get_submodule(_leaf(place, anatomy.QUERY)))[0]
+                query = place.projection(anatomy.QUERY) or ""
+                width, _ = linear.sizes(model.get_submodule(query))
                 gate = PrefixGate(width, rows=None if block.causal else rows)
                 hang(place.module, GATE, gate.to(next(block.module.parameters()).device))
                 place.module.register_forward_pre_hook(_weigh_prefix, with_kwargs=True)
@@ -156,17 +153,11 @@ class UniPelt(_Union):
         base = model.get_submodule(name)
         refuse_large_rank({name: base}, self.r, key="r")
         gate = Gate(linear.sizes(base)[0], rows=rows).to(linear.device(base))
-        wrap(model, name, lora.LoraLinear(base, r=self.r, scaling=1.0, gate=gate))
+        put(model, name, lora.LoraLinear(base, r=self.r, scaling=1.0, gate=gate))
 
 
 class PrefixGate(Inserted, Gate):
     """The gate of the prefix in one attention module."""
-
-
-def _leaf(place: anatomy.Attention, kind: tuple[str, ...]) -> str:
-    name = place.projection(kind)
-    assert name is not None
-    return name.rpartition(".")[2]
 
 
 def _weigh_prefix(module: nn.Module, args: Any, words: dict[str, Any]) -> None:

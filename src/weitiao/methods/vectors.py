@@ -51,9 +51,7 @@ class Prompt(Inserted, nn.Module):
 def put_before(model: nn.Module, prompt: Prompt) -> None:
     """Hang the prompt into the model."""
     body = inputs.text_model(model)
-    before = set(body._modules)
-    hang(body, NAME, prompt)
-    (name,) = set(body._modules) - before
+    name = hang(body, NAME, prompt)
     # Hooks find the prompt by its name in the model that calls them, so that a copy of the model has its own.
     body.register_forward_pre_hook(partial(_before, name), with_kwargs=True)
     body.register_forward_hook(partial(_after, name), with_kwargs=True)

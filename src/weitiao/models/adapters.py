@@ -8,7 +8,6 @@ What an adapter changed of the base itself (a head, norms) is kept beside it and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +65,7 @@ class Adapters:
         if fingerprint(self.loaded.source) != card["base"]["fingerprint"]:
             raise fault("wrong_base", path=folder, ref=self.loaded.source, tuned_on=card["base"]["source"])
         model, head = self.loaded.model, self.loaded.head
-        there = {id(module) for module in model.modules()}
+        there = {id(part) for part in (*model.modules(), *model.parameters())}
         model = method.attach(model, head, store.tokenizer(self.loaded.processor))
         modules: list[Inserted] = [
             m for m in model.modules() if isinstance(m, Inserted) and id(m) not in there
@@ -79,7 +78,7 @@ class Adapters:
                 # A head of its own size: another adapter's task may have more labels.
                 size = sizes.get(plain(path), weight.shape) if path in head else weight.shape
                 touched[path] = nn.Parameter(weight.new_empty(size, dtype=torch.float32), requires_grad=False)
-            elif base is None and id(weight) in _parameters(modules):
+            elif id(weight) not in there:
                 fresh[path] = weight
         store.fill(folder, self.loaded, method, trained=fresh | touched)
         model.requires_grad_(False)
@@ -94,9 +93,7 @@ class Adapters:
             WeitiaoError: `unknown_name`, with the nearest one; `wrong_usage` when a method works only alone.
         """
         for name in names:
-            if name not in self._held:
-                hint, known = did_you_mean(name, self._held), ", ".join(self._held) or "-"
-                raise fault("unknown_name", shelf="adapter", name=name, hint=hint, known=known)
+            self._refuse_unknown(name)
         if len(set(names)) < len(names):
             raise fault("wrong_usage", why="an adapter is named twice", way="name each once")
         lonely = [name for name in names if self._held[name].method.alone]
@@ -120,9 +117,7 @@ class Adapters:
         Raises:
             WeitiaoError: `unknown_name`.
         """
-        if name not in self._held:
-            hint, known = did_you_mean(name, self._held), ", ".join(self._held) or "-"
-            raise fault("unknown_name", shelf="adapter", name=name, hint=hint, known=known)
+        self._refuse_unknown(name)
         self.use(*(other for other in self.active if other != name))
         gone = {id(module) for module in self._held.pop(name).modules}
         for module in list(self.loaded.model.modules()):
@@ -135,6 +130,11 @@ class Adapters:
                 elif left is not child:
                     setattr(module, leaf, left)
 
+    def _refuse_unknown(self, name: str) -> None:
+        if name not in self._held:
+            hint, known = did_you_mean(name, self._held), ", ".join(self._held) or "-"
+            raise fault("unknown_name", shelf="adapter", name=name, hint=hint, known=known)
+
 
 def _saved_sizes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Shapes in an adapter's file by the parameters' own names; PEFT puts a head under one prefix or the other."""
@@ -145,14 +145,3 @@ def _saved_sizes(folder: Path) -> dict[str, tuple[int, ...]]:
             name.removeprefix("base_model.").removeprefix("model."): tuple(file.get_slice(name).get_shape())
             for name in file.keys()  # noqa: SIM118 - a safetensors file is no mapping
         }
-
-
-def _parameters(modules: Sequence[Inserted]) -> set[int]:
-    found: set[int] = set()
-    for module in modules:
-        assert isinstance(module, nn.Module)
-        beneath: set[int] = (
-            {id(w) for w in module.base.parameters()} if isinstance(module, Wrapper) else set()
-        )
-        found |= {id(w) for w in module.parameters()} - beneath
-    return found

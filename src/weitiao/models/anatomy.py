@@ -222,13 +222,14 @@ def head_modules(model: nn.Module, head: frozenset[str]) -> list[str]:
     return sorted(inside | {name.partition(".")[0] for name in head if not name.startswith(body)})
 
 
-def norms(model: nn.Module) -> dict[str, nn.Module]:
-    """Every normalisation layer by its full name."""
+def norm_weights(model: nn.Module) -> set[int]:
+    """`id` of every parameter that belongs to a normalisation layer."""
     kinds = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
     return {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, kinds) or re.search(r"Norm$", type(module).__name__)
+        id(weight)
+        for module in model.modules()
+        if isinstance(module, kinds) or "norm" in type(module).__name__.lower()
+        for weight in module.parameters(recurse=False)
     }
 
 

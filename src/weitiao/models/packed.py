@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weitiao.core.errors import need
+from weitiao.models.wrap import put, unwrap
 
 
 class PackedLinear(nn.Module):
@@ -116,9 +117,7 @@ def take_over(model: nn.Module) -> nn.Module:
     for name, module in list(model.named_modules()):
         if type(module).__name__ == "Linear4bit":
             weight: Any = module.weight
-            parent, _, leaf = name.rpartition(".")
-            made = PackedLinear(weight.data, weight.quant_state, module.bias)  # type: ignore[arg-type]
-            setattr(model.get_submodule(parent), leaf, made)
+            put(model, name, PackedLinear(weight.data, weight.quant_state, module.bias))  # type: ignore[arg-type]
     # Transformers would refuse to move or save the model, or take it for one that its own quantiser minds.
     for word in ("hf_quantizer", "is_quantized", "quantization_method", "is_loaded_in_4bit"):
         if hasattr(model, word):
@@ -130,11 +129,7 @@ def take_over(model: nn.Module) -> nn.Module:
 
 def unpack(model: nn.Module) -> nn.Module:
     """Put plain linear layers where packed ones stand."""
-    for name, module in list(model.named_modules()):
-        if isinstance(module, PackedLinear):
-            parent, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(parent), leaf, plain_linear(module))
-    return model
+    return unwrap(model, PackedLinear, plain_linear)
 
 
 def plain_linear(layer: PackedLinear, change: Tensor | None = None) -> nn.Linear:

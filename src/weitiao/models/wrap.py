@@ -1,6 +1,6 @@
 """Putting modules into a model, and finding them again.
 
-wrap(model, "encoder.layer.0.output.dense", Bottleneck(base))   ->  the module stands where its base stood
+put(model, "encoder.layer.0.output.dense", Behind(base, ...))   ->  the wrapper stands where its base stood
 inserted(model, LoraLinear)   ->  (name, module) of all of them;    plain(name)  ->  the name as if nothing stood there
 """
 
@@ -37,17 +37,16 @@ class Wrapper(Inserted, nn.Module):
         return self.base.bias  # type: ignore[return-value]
 
 
-def wrap(model: nn.Module, name: str, wrapper: nn.Module) -> None:
-    """Put `wrapper`, which holds the module called `name`, where that module stands."""
+def put(model: nn.Module, name: str, module: nn.Module) -> None:
+    """Put `module`, such as a wrapper around it, where the module called `name` stands."""
     parent, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(parent), leaf, wrapper)
+    setattr(model.get_submodule(parent), leaf, module)
 
 
 def unwrap(model: nn.Module, kind: type[Kind], folded: Callable[[Kind], nn.Module]) -> nn.Module:
-    """Put `folded(wrapper)` where every wrapper of that kind stands."""
+    """Put `folded(module)` where every module of that kind stands."""
     for name, wrapper in list(inserted(model, kind)):
-        parent, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, folded(wrapper))
+        put(model, name, folded(wrapper))
     return model
 
 
@@ -75,13 +74,14 @@ def plain(name: str) -> str:
     return ".".join(part.partition("__")[0] for part in name.split(".") if part != "base")
 
 
-def hang(module: nn.Module, name: str, child: nn.Module) -> None:
-    """Put `child` into `module` as `name`, or as `name__2` and so on where others hang already."""
+def hang(module: nn.Module, name: str, child: nn.Module) -> str:
+    """Put `child` into `module` as `name`, or as `name__2` and so on where others hang already; returns its name."""
     taken, free = 1, name
     while free in module._modules:
         taken += 1
         free = f"{name}__{taken}"
     module.add_module(free, child)
+    return free
 
 
 def under(layer: nn.Module) -> nn.Module:

@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from weitiao.core.recipe import Train
-
-NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
+from weitiao.models import anatomy
 
 
 def adamw(
@@ -28,12 +27,7 @@ def adamw(
         learning_rate: the peak rate.
         factors: name of a parameter -> factor on its rate; others have 1.
     """
-    norms = {
-        id(w)
-        for m in model.modules()
-        if isinstance(m, NORMS) or "norm" in type(m).__name__.lower()
-        for w in m.parameters(recurse=False)
-    }
+    norms = anatomy.norm_weights(model)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
         if weight.requires_grad:

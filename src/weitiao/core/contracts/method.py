@@ -102,8 +102,13 @@ class Method(ABC):
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Put new modules in; the base weights stay as they are.
 
-        `tokenize` gives the ids of a text, for prompts that begin as one.  Also asked of a model without weights (on the `meta` device), to find settings that do not fit the model
+        Also asked of a model without weights (on the `meta` device), to find settings that do not fit the model
         before anything is loaded.
+
+        Args:
+            model: the base with the task's head.
+            head: names of that head's parameters.
+            tokenize: gives the ids of a text, for prompts that begin as one.
 
         Raises:
             WeitiaoError: when the settings do not fit the model, with the way out.
@@ -175,8 +180,8 @@ class Method(ABC):
             self.switch(model, on=True)
 
     def saved_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
-        """PEFT's `adapter_config.json`, less the base and task, when `layout` is `peft`."""
-        return {}
+        """PEFT's `adapter_config.json`, less the base and task; what PEFT does not know is marked as ours."""
+        return {"peft_type": OURS}
 
     def saved_state(
         self, model: nn.Module, head: frozenset[str], trained: Mapping[str, Tensor]
