@@ -149,17 +149,21 @@ def table(job: str, result: dict[str, Any]) -> str:
                 *(f"{found['train_loss']:.4f}", f"{found[score]:.4f}"),
             )
         )
+    same = ", ".join(f"{value:,} {name}" for name, value in result["same"].items())
+    title = f"\n{job}: {same} for all; {result['rounds']} rounds; untuned {score} {result['untuned']:.4f}"
+    return "\n".join([title, *columns(lines)])
+
+
+def columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Cells under one another: the first of each line to the left, the others to the right."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [
+    return [
         "  ".join(
             cell.ljust(width) if i == 0 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         for line in lines
     ]
-    same = ", ".join(f"{value:,} {name}" for name, value in result["same"].items())
-    title = f"\n{job}: {same} for all; {result['rounds']} rounds; untuned {score} {result['untuned']:.4f}"
-    return "\n".join([title, *text])
 
 
 def cores() -> int:

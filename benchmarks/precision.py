@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.__main__ import Starter, machine, say
+from benchmarks.__main__ import Starter, columns, machine, say
 from benchmarks.jobs import SEED
 
 if TYPE_CHECKING:
@@ -213,21 +213,13 @@ def table(job: str, result: dict[str, Any], *, changes: Sequence[str] = ()) -> s
                 "-" if way == REFERENCE else "yes" if found["within"] else "no",
             )
         )
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
     same = result["same"]
     title = (
         f"\n{job}{''.join(f' {word}' for word in changes)}: {len(same['trained'])} steps over "
         f"{same['train_rows']:,} rows, {same['held_out_rows']:,} held out; untuned held-out loss "
         f"{result['untuned']:.4f}; curves smoothed over {result['window']} steps"
     )
-    return "\n".join([title, *text])
+    return "\n".join([title, *columns(lines)])
 
 
 def worker(asked: Path, facts: Path) -> None:

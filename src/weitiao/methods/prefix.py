@@ -148,10 +148,12 @@ def _shift(body: nn.Module, args: Any, words: dict[str, Any]) -> Any:
     return (), words
 
 
+@dataclass(frozen=True)
 class _Prefixed(Method):
-    """What prefix tuning and P-tuning v2 share; `num_virtual_tokens` is theirs."""
+    """What prefix tuning and P-tuning v2 share."""
 
-    num_virtual_tokens: int
+    num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
+    """Length of the prefix; it takes so many of the model's positions."""
 
     foldable: ClassVar[bool] = False
     starts_as_base: ClassVar[bool] = False
@@ -245,8 +247,6 @@ def settle_banks(
 class PrefixTuning(_Prefixed):
     """Learnt keys and values in every layer, made by an MLP while training: for generation, the base untouched."""
 
-    num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
-    """Length of the prefix; it takes so many of the model's positions."""
     encoder_hidden_size: Annotated[int, Field(ge=1)] = 512
     """Width of the MLP that makes the prefix while training; it is not needed afterwards."""
 
@@ -264,9 +264,6 @@ class PrefixTuning(_Prefixed):
 @dataclass(frozen=True)
 class PTuningV2(_Prefixed):
     """Learnt keys and values in every layer, trained directly: deep prompts for understanding tasks."""
-
-    num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
-    """Length of the prefix; it takes so many of the model's positions."""
 
     summary: ClassVar[str] = "keys and values in every layer, and the head"
     source: ClassVar[str] = "Liu et al. 2022, arXiv 2110.07602"

@@ -24,10 +24,12 @@ from weitiao.models import anatomy
 from weitiao.models.wrap import inserted, plain
 
 
+@dataclass(frozen=True)
 class _Prompted(Method):
-    """What prompt tuning and P-tuning share; `num_virtual_tokens` is theirs."""
+    """What prompt tuning and P-tuning share."""
 
-    num_virtual_tokens: int
+    num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
+    """Learnt vectors before every row; they take so many of the model's positions."""
 
     foldable: ClassVar[bool] = False
     starts_as_base: ClassVar[bool] = False
@@ -105,8 +107,6 @@ def fill_head(head: frozenset[str], trained: Mapping[str, Tensor], state: Mappin
 class PromptTuning(_Prompted):
     """Learnt vectors before every row and nothing else: tiny, slow to learn, at its best on very large models."""
 
-    num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
-    """Learnt vectors before every row; they take so many of the model's positions."""
     prompt_tuning_init: Literal["random", "sample_vocab", "text"] = "sample_vocab"
     """What they begin as: normal noise, the embeddings of random words, or those of a text (said over and over until
     it is long enough); the paper found words better than noise."""
@@ -188,8 +188,6 @@ class MlpEncoder(nn.Module):
 class PTuning(_Prompted):
     """Vectors before every row that an LSTM or MLP makes from others: learns more steadily than bare vectors."""
 
-    num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
-    """Learnt vectors before every row; they take so many of the model's positions."""
     encoder_reparameterization_type: Literal["LSTM", "MLP"] = "LSTM"
     """What makes the vectors: the paper's bidirectional LSTM and two layers, or three layers."""
     encoder_hidden_size: Annotated[int, Field(ge=1)] = 128
