@@ -180,7 +180,7 @@ class Toy:
             settings=settings,
             optimizer=optim.adamw(self.loaded.model, settings, learning_rate=1e-2, factors=factors),
             weights=self.loaded.trained,
-            bf16=bf16,
+            half="bfloat16" if bf16 else None,
         )
         loop.calibrate(self.training)
 

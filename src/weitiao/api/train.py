@@ -99,6 +99,9 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
         packed.ready()
     bare = load.skeleton(recipe.model, task, progress=progress)
     store.prepare(bare, method, seed=recipe.seed)
+    if recipe.train.activation_checkpointing and not bare.model.supports_gradient_checkpointing:
+        why = f"{type(bare.model).__name__} cannot compute its blocks again"
+        raise fault("wrong_value", key="train.activation_checkpointing", value=True, why=why)
     if method.positions >= bare.limit - 1:
         why, way = (
             f"it has {bare.limit} positions, and the rows need some of them",
@@ -114,7 +117,7 @@ def _resolved(recipe: Recipe, task: Task, method: Method) -> Recipe:
     train = recipe.train
     fixed: dict[str, Any] = {
         "learning_rate": train.learning_rate or method.learning_rate,
-        "bf16": fast_bf16(pick_device()) if train.bf16 == "auto" else train.bf16,
+        "bf16": fast_bf16(pick_device()) and not train.fp16 if train.bf16 == "auto" else train.bf16,
     }
     if train.train_sampling_strategy == "auto":
         fixed["train_sampling_strategy"] = "random" if task.packs else "group_by_length"
@@ -194,6 +197,16 @@ def _tune(
         fact["seconds"] for fact in read_lines(folder.path / "log.jsonl") if fact["event"] == "step"
     )
     reason = training.stop or "done"
+    if state.skipped:
+        tell(
+            "notice",
+            text=f"{state.skipped} steps were left out: something in them was not finite (log.jsonl)",
+        )
+    if state.halvings:
+        tell(
+            "notice",
+            text=f"memory did not suffice: micro-batches were halved {state.halvings} times (log.jsonl)",
+        )
     took = {"seconds": seconds, **memory.peak()}
     folder.log(event="end", step=state.step, epoch=training.epoch, best_step=chosen, reason=reason, **took)
     card = {
@@ -216,9 +229,15 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
 
     settings, task, loaded = recipe.train, prepared.task, prepared.loaded
     assert settings.learning_rate is not None  # `_resolved` saw to it
-    bf16 = bool(settings.bf16)
-    if bf16 and method.layout != "pretrained":
-        anatomy.cast_frozen(loaded.model)
+    half = settings.half
+    if half and method.layout != "pretrained":
+        anatomy.cast_frozen(loaded.model, half)
+    if settings.activation_checkpointing:
+        loaded.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        # It makes embeddings ask for gradients, which only the re-entrant kind needs.
+        loaded.model.disable_input_require_grads()
+    if settings.torch_compile:
+        loaded.model.compile()
     batches = Batches(
         prepared.examples["train"],
         lambda rows, indices: task.collate(rows, indices, loaded.processor),
@@ -229,6 +248,7 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
         max_tokens=settings.max_batch_tokens,
         padded=not task.packs,
         weights=prepared.weights,
+        workers=settings.dataloader_num_workers,
     )
     return loop.Training(
         model=loaded.model,
@@ -244,7 +264,7 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
         ),
         weights=loaded.trained,
         device=prepared.device,
-        bf16=bf16,
+        half=half,
         seed=recipe.seed,
         snapshot=method.snapshot(loaded.model) if task.needs_base else {},
         places=prepared.places,
@@ -284,6 +304,6 @@ def _measure(recipe: Recipe, prepared: Prepared) -> dict[str, float]:
         examples,
         batch_size=recipe.train.per_device_eval_batch_size,
         device=prepared.device,
-        bf16=bool(recipe.train.bf16),
+        half=recipe.train.half,
     )
     return prepared.task.measure(found, examples)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from weitiao.core.contracts import Batch, Example
+from weitiao.data.ahead import Ahead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,9 @@ class Batches:
     """Do the rows of a batch fill up to the longest (or lie end to end)?"""
     weights: Sequence[float] | None = None
     """How often each row comes in an epoch; default: once."""
-    _planned: tuple[int, list[list[int]]] = field(default=(-1, []), init=False, repr=False)
+    workers: int = 0
+    """Threads that make the batches of the next steps."""
+    _planned: dict[int, list[list[int]]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -58,9 +61,12 @@ class Batches:
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Row indices of every micro-batch of an epoch; each row occurs exactly once, or as its weight says."""
-        if self._planned[0] != epoch:
-            self._planned = (epoch, self._plan(epoch))
-        return self._planned[1]
+        found = self._planned.get(epoch)
+        if found is None:
+            found = self._plan(epoch)
+            # The one before is kept: threads that work ahead are in the next epoch already.
+            self._planned = {epoch: found, **{e: p for e, p in self._planned.items() if e == epoch - 1}}
+        return found
 
     def _plan(self, epoch: int) -> list[list[int]]:
         import numpy as np
@@ -147,11 +153,25 @@ class Batches:
         candidates, starts, sizes = self._seats
         return candidates[starts + np.random.default_rng([self.seed, epoch, 1]).integers(sizes)]
 
-    def step(self, index: int) -> list[Batch]:
-        """The micro-batches of optimiser step `index`, counted from 0 over all epochs."""
+    def step(self, index: int, *, parts: int = 1) -> list[Batch]:
+        """The micro-batches of optimiser step `index`, counted from 0 over all epochs.
+
+        Args:
+            parts: into how many each is cut, as far as it has rows.
+        """
+        if self.workers and parts == 1:
+            return self._ahead(index)
+        return self._make(index, parts)
+
+    def _make(self, index: int, parts: int = 1) -> list[Batch]:
         epoch, place = divmod(index, self.steps_per_epoch)
         micro = self.plan(epoch)[place * self.accumulation : (place + 1) * self.accumulation]
-        return [self.collate([self.examples[row] for row in rows], rows) for rows in micro]
+        cut = [part for rows in micro for part in chunks(rows, math.ceil(len(rows) / parts))]
+        return [self.collate([self.examples[row] for row in rows], rows) for rows in cut]
+
+    @cached_property
+    def _ahead(self) -> Ahead[list[Batch]]:
+        return Ahead(self._make, workers=self.workers)
 
 
 def in_order(examples: Sequence[Example], collate: Collate, *, batch_size: int) -> Iterator[Batch]:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Example, Task
 from weitiao.data.pack import in_order
+from weitiao.models.precision import autocast
 
 if TYPE_CHECKING:
     from weitiao.models.load import Loaded
+    from weitiao.models.precision import Half
 
 
 def predict(
@@ -23,7 +25,7 @@ def predict(
     *,
     batch_size: int = 64,
     device: str = "cpu",
-    bf16: bool = False,
+    half: Half | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Predictions for every example; `progress` hears (rows done, rows)."""
@@ -32,7 +34,7 @@ def predict(
     found: list[dict[str, Any]] = [{}] * len(examples)
     done = 0
     loaded.model.eval()
-    with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bf16):
+    with torch.inference_mode(), autocast(device, half):
         for batch in in_order(
             examples, lambda e, rows: task.collate(e, rows, loaded.processor), batch_size=batch_size
         ):
@@ -50,7 +52,7 @@ def answer(
     *,
     max_new_tokens: int,
     device: str = "cpu",
-    bf16: bool = False,
+    half: Half | None = None,
     streamer: Any = None,
     sample: bool = False,
     temperature: float = 0.7,
@@ -63,7 +65,7 @@ def answer(
         {"do_sample": True, "temperature": temperature} if sample else {"do_sample": False, **NO_SAMPLING}
     )
     loaded.model.eval()
-    with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bf16):
+    with torch.inference_mode(), autocast(device, half):
         ids = loaded.model.generate(
             **inputs,
             max_new_tokens=max_new_tokens,

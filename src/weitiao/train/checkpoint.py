@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,7 @@ def save(run: RunFolder, training: Training) -> Path:
             save_file(moments, temporary / "optimizer.safetensors")
             if memory:
                 save_file(memory, temporary / "method.safetensors")
-            write_json(temporary / "state.json", training.state.to_dict())
+            write_json(temporary / "state.json", training.to_dict())
             _seal(temporary, step=training.state.step)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(temporary, target)
@@ -162,9 +161,7 @@ def load(folder: Path, training: Training) -> None:
     if memory:
         for name, value in load_file(folder / "method.safetensors").items():
             memory[name].copy_(value)
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    for known in fields(training.state):
-        setattr(training.state, known.name, state[known.name])
+    training.from_dict(json.loads((folder / "state.json").read_text(encoding="utf-8")))
 
 
 def prune(run: RunFolder, *, keep: int, best_step: int) -> None:
