@@ -182,7 +182,11 @@ class Toy:
             weights=self.loaded.trained,
             half="bfloat16" if bf16 else None,
         )
-        loop.calibrate(self.training)
+        self.calibrate()
+
+    def calibrate(self) -> None:
+        training = self.training
+        loop.calibrate(self.model, self.method, self.task, self.batches, device="cpu", half=training.half)
 
     def load(self) -> load.Loaded:
         """The family's base, loaded anew; a picture model has no tokenizer, so it does not go by `load`."""

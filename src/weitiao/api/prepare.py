@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,8 +52,18 @@ class Prepared:
     total: int
     """All parameters."""
 
+    def shared(self) -> dict[str, Any]:
+        """What `follow` needs in another process."""
+        return {
+            "task": self.task,
+            "examples": {name: found.folder for name, found in self.examples.items()},
+            "weights": self.weights,
+        }
+
     def places(self, rows: Sequence[int]) -> str:
         """Where training rows stand in their files."""
+        if not self.splits:  # process 0 has them, and says where they stand
+            return f"{len(rows)} rows"
         train, of = self.splits["train"], self.examples["train"].rows
         named = ", ".join(train[int(of[row])].place for row in rows[:NAMED])
         return named + (" ..." if len(rows) > NAMED else "")
@@ -66,8 +77,18 @@ def prepare(
     *,
     tell: Tell,
     progress: Progress | None,
+    cache: Path | None = None,
 ) -> Prepared:
     """Everything before the first step; bad rows are found before the model is loaded.
+
+    Args:
+        folder: of the run.
+        recipe: resolved.
+        task: what is learnt.
+        method: what trains.
+        tell: hears what is found.
+        progress: hears bytes that are fetched.
+        cache: where encoded rows are kept; default: in the user's cache folder.
 
     Raises:
         WeitiaoError: what checking, splitting, loading and encoding raise; `other_data` when a run that is gone on
@@ -100,7 +121,8 @@ def prepare(
         for notice in chat.notices(loaded.processor):
             tell("notice", text=notice)
     made = _augment(folder, recipe, task, splits, ledger, device=device)
-    encode = Encoder(task, loaded.processor, data, limit, cache_dir() / "encoded" if data.cache else None)
+    cache = cache or (cache_dir() / "encoded" if data.cache else None)
+    encode = Encoder(task, loaded.processor, data, limit, cache)
     examples: dict[str, Encoded] = {}
     for name, rows in splits.items():
         examples[name] = encode(rows, ledger, side=name, made=made if name == "train" else 0)
@@ -127,6 +149,18 @@ def prepare(
     return Prepared(
         task, loaded, kept, {name: examples[name] for name in kept}, weights, device, trained, total
     )
+
+
+def follow(shared: dict[str, Any], recipe: Recipe, method: Method) -> Prepared:
+    """What `prepare` has made in another process, with a model of one's own."""
+    from weitiao.models import anatomy, load, store
+
+    task, device = shared["task"], load.pick_device()
+    loaded = load.load(recipe.model, task, seed=recipe.seed, device=device, bits=method.base_bits)
+    store.prepare(loaded, method, seed=recipe.seed)
+    examples = {name: Encoded(folder) for name, folder in shared["examples"].items()}
+    counts = anatomy.parameter_counts(loaded.model)
+    return Prepared(task, loaded, {}, examples, shared["weights"], device, *counts)
 
 
 def _augment(

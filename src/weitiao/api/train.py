@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import rows_to_file
 from weitiao.api.evaluate import evaluate
-from weitiao.api.prepare import Prepared, prepare
+from weitiao.api.prepare import Prepared, follow, prepare
 from weitiao.api.run import Run
 from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
@@ -19,9 +21,12 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines
 from weitiao.data.augment import steps as augmentation_steps
+from weitiao.train import distributed
+from weitiao.train.distributed import World
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
+    from weitiao.models.load import Loaded
     from weitiao.train.loop import Training, Watcher
 
 
@@ -67,23 +72,55 @@ def train(
         way = "take another method (`weitiao methods`)"
         raise fault("no_such_pair", method=asked.method["name"], task=asked.task["name"], why=why, way=way)
     augmentation_steps(asked.data.augment)  # a mistyped setting is told before anything is read
-    rehearse(asked, task, method, progress=progress)
-    resolved = _resolved(asked, task, method)
-    with claim(resolved, resume=resume or strict_resume) as folder:
-        if not folder.finished:
-            prepared = prepare(folder, resolved, task, method, tell=tell, progress=progress)
-            _tune(
-                folder,
-                resolved,
-                prepared,
-                method,
-                resume=resume or strict_resume,
-                strict=strict_resume,
-                watchers=watchers,
-                tell=tell,
-            )
+    # A process that torchrun started anew goes on from where the one before it was.
+    resume = resume or strict_resume or distributed.restarted()
+    with ExitStack() as held:
+        with distributed.joined() as world:
+            world.together(lambda: rehearse(asked, task, method, progress=progress))
+            resolved = _resolved(asked, task, method)
+            folder = world.together(lambda: held.enter_context(claim(resolved, resume=resume)))
+            if distributed.restarted() and world.first:
+                tell("notice", text="one of the processes died; all were started anew")
+            if not folder.finished:
+                prepared = _prepared(
+                    folder, resolved, task, method, world=world, tell=tell, progress=progress
+                )
+                _tune(
+                    folder if world.first else replace(folder, silent=True),
+                    resolved,
+                    prepared,
+                    method,
+                    world=world,
+                    resume=resume,
+                    strict=strict_resume,
+                    watchers=watchers if world.first else (),
+                    tell=tell if world.first else silent,
+                )
         run = Run(folder)
-        return evaluate(run, tell=tell) if folder.state != "judged" else run
+        return evaluate(run, tell=tell) if world.first and folder.state != "judged" else run
+
+
+def _prepared(
+    folder: RunFolder,
+    recipe: Recipe,
+    task: Task,
+    method: Method,
+    *,
+    world: World,
+    tell: Tell,
+    progress: Progress | None,
+) -> Prepared:
+    """Process 0 reads and encodes; the others take over what it found."""
+    own: list[Prepared] = []
+
+    def first() -> dict[str, Any]:
+        # Other machines see the run folder, and hardly this one's cache.
+        cache = folder.path / "data" / "encoded" if world.several_machines else None
+        own.append(prepare(folder, recipe, task, method, tell=tell, progress=progress, cache=cache))
+        return own[0].shared()
+
+    shared = world.together(first)
+    return own[0] if own else follow(shared, recipe, method)
 
 
 def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress | None = None) -> None:
@@ -153,6 +190,7 @@ def _tune(
     prepared: Prepared,
     method: Method,
     *,
+    world: World,
     resume: bool,
     strict: bool,
     watchers: Iterable[Watcher],
@@ -163,24 +201,23 @@ def _tune(
     from weitiao.train import checkpoint, loop, memory
     from weitiao.train.watchers import Interrupt
 
-    training = _training(recipe, prepared, method)
-    found, passed = checkpoint.newest(folder, strict=strict)
+    found, passed = world.together(lambda: checkpoint.newest(folder, strict=strict))
     for line in passed:
         tell("notice", text=line)
-    checkpoint.set_aside(folder, newer_than=found)
+    world.together(lambda: checkpoint.set_aside(folder, newer_than=found))
+    processes = checkpoint.processes(found) if found else world.size
+    training = _training(recipe, prepared, method, world=world, processes=processes, fresh=found is None)
     if resume and found is None:
         tell("notice", text=f"{folder.path} has no checkpoint to go on from: this run starts at step 0")
     if found is not None:
         checkpoint.load(found, training)
         tell("resumed", step=training.state.step, checkpoint=found.name)
-    else:
-        loop.calibrate(training)
-    folder.forget_after(training.state.step)
+    world.together(lambda: folder.forget_after(training.state.step))
 
     interrupt = Interrupt()
     padding = training.batches.padding()
     tell("training", steps=training.total, start=training.state.step, padding=padding)
-    loop.fit(training, [*_watchers(folder, recipe, prepared, interrupt), *watchers])
+    loop.fit(training, [*_watchers(folder, recipe, prepared, training, interrupt), *watchers])
     if interrupt.caught:
         name = signal.Signals(interrupt.caught).name
         error = fault("interrupted", step=training.state.step, signal=name, path=folder.path)
@@ -192,6 +229,9 @@ def _tune(
     chosen = best or state.step
     if chosen != state.step:
         checkpoint.load_weights(folder.path / f"checkpoint-{chosen}", training)
+    loaded = _whole(recipe, prepared, method, training)
+    if not world.first:
+        return
     # Summed over the log, so that the time before a resume counts too.
     seconds = sum(
         fact["seconds"] for fact in read_lines(folder.path / "log.jsonl") if fact["event"] == "step"
@@ -217,15 +257,39 @@ def _tune(
         "total": prepared.total,
         "seconds": seconds,
     }
-    store.save_tuned(folder.model, prepared.loaded, task=prepared.task, method=method, card=card)
+    store.save_tuned(folder.model, loaded, task=prepared.task, method=method, card=card)
     tell("saved", path=folder.model, step=chosen, reason=reason, seconds=seconds)
 
 
-def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
-    """The engine's parts, put together; no step taken yet."""
+def _whole(recipe: Recipe, prepared: Prepared, method: Method, training: Training) -> Loaded:
+    """The model that is to be saved: the one that was trained, or put together again where it lies in shares."""
+    if recipe.train.data_parallel == "ddp" or training.world.size == 1:
+        return prepared.loaded
+    weights = {name: training.objective.whole(weight.detach()) for name, weight in training.weights.items()}
+    if training.world.first:
+        prepared = follow(prepared.shared(), recipe, method)
+        for name, weight in prepared.loaded.trained.items():
+            weight.data.copy_(weights[name])
+    return prepared.loaded
+
+
+def _training(
+    recipe: Recipe, prepared: Prepared, method: Method, *, world: World, processes: int, fresh: bool
+) -> Training:
+    """The engine's parts, put together; no step taken yet.
+
+    Args:
+        recipe: resolved.
+        prepared: rows and model.
+        method: what trains.
+        world: the processes.
+        processes: how many there were when the run began; a step holds so many times the accumulation.
+        fresh: does the run begin here?
+    """
     from weitiao.data.pack import Batches
-    from weitiao.models import anatomy
+    from weitiao.models import anatomy, store
     from weitiao.train import loop, optim
+    from weitiao.train.parallel import Objective, parallel
 
     settings, task, loaded = recipe.train, prepared.task, prepared.loaded
     assert settings.learning_rate is not None  # `_resolved` saw to it
@@ -242,13 +306,20 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
         prepared.examples["train"],
         lambda rows, indices: task.collate(rows, indices, loaded.processor),
         settings.per_device_train_batch_size,
-        settings.gradient_accumulation_steps,
+        settings.gradient_accumulation_steps * processes,
         recipe.seed,
         "random" if settings.train_sampling_strategy == "random" else "group_by_length",
         max_tokens=settings.max_batch_tokens,
         padded=not task.packs,
         weights=prepared.weights,
         workers=settings.dataloader_num_workers,
+        dealt=(world.rank, world.size),
+    )
+    if fresh:
+        loop.calibrate(loaded.model, method, task, batches, device=prepared.device, half=half)
+    snapshot = method.snapshot(loaded.model) if task.needs_base else {}
+    objective = parallel(
+        Objective(loaded.model, method, task), world, shards=settings.data_parallel == "fsdp"
     )
     return loop.Training(
         model=loaded.model,
@@ -262,16 +333,21 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
             learning_rate=settings.learning_rate,
             factors=method.rates(loaded.model, loaded.head),
         ),
-        weights=loaded.trained,
+        weights=store.trained(loaded.model),  # shares, if the model was dealt
+        state=loop.State(processes=processes),
         device=prepared.device,
         half=half,
         seed=recipe.seed,
-        snapshot=method.snapshot(loaded.model) if task.needs_base else {},
+        snapshot=snapshot,
         places=prepared.places,
+        world=world,
+        objective=objective,
     )
 
 
-def _watchers(folder: RunFolder, recipe: Recipe, prepared: Prepared, interrupt: Watcher) -> list[Watcher]:
+def _watchers(
+    folder: RunFolder, recipe: Recipe, prepared: Prepared, training: Training, interrupt: Watcher
+) -> list[Watcher]:
     """Ours, in the order in which they must be asked."""
     from weitiao.train import watchers as around
 
@@ -281,7 +357,7 @@ def _watchers(folder: RunFolder, recipe: Recipe, prepared: Prepared, interrupt: 
     if len(prepared.examples["validation"]):
         metric, task = settings.metric_for_best_model, prepared.task
         higher = task.higher_is_better if metric == task.primary else metric != "loss"
-        measure = partial(_measure, recipe, prepared)
+        measure = partial(_measure, recipe, prepared, training)
         ours += [
             around.Validate(folder, measure, metric, higher, settings.eval_strategy, settings.eval_steps)
         ]
@@ -293,17 +369,22 @@ def _watchers(folder: RunFolder, recipe: Recipe, prepared: Prepared, interrupt: 
     return [*ours, interrupt, save]
 
 
-def _measure(recipe: Recipe, prepared: Prepared) -> dict[str, float]:
+def _measure(recipe: Recipe, prepared: Prepared, training: Training) -> dict[str, float]:
     """What the validation rows say of the model as it is now."""
     from weitiao.evaluate.predict import predict
 
-    examples = prepared.examples["validation"]
-    found = predict(
+    examples, world = prepared.examples["validation"], training.world
+    own = predict(
         prepared.loaded,
         prepared.task,
         examples,
         batch_size=recipe.train.per_device_eval_batch_size,
         device=prepared.device,
         half=recipe.train.half,
+        ask=training.objective.predict,
+        dealt=(world.rank, world.size),
     )
+    everybody = world.gather({row: told for row, told in enumerate(own) if told})
+    told = {row: each for part in everybody for row, each in part.items()}
+    found = [told[row] for row in range(len(examples))]
     return prepared.task.measure(found, examples)

@@ -86,6 +86,12 @@ def train(
     strict_resume: Annotated[
         bool, typer.Option("--strict-resume", help="Refuse if the newest one is broken.")
     ] = False,
+    nproc: Annotated[
+        int, typer.Option(min=1, help="Processes that share the work on this machine, one a GPU.")
+    ] = 1,
+    max_restarts: Annotated[
+        int, typer.Option(min=0, help="With --nproc: how often all start anew when one dies.")
+    ] = 3,
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -93,6 +99,12 @@ def train(
     """Check, split, tune, judge and report: the whole way into output_dir."""
     from weitiao.cli.show import Show
 
+    if nproc > 1:
+        from weitiao.cli.launch import launch
+
+        words = ["train", recipe, *(overrides or []), *["--resume"] * resume]
+        words += ["--strict-resume"] * strict_resume + ["--quiet"] * quiet + ["--json"] * json
+        raise typer.Exit(launch(words + ["--verbose"] * verbose, processes=nproc, max_restarts=max_restarts))
     _train(
         recipe,
         overrides or [],
@@ -105,7 +117,10 @@ def train(
 
 def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **options: Any) -> Any:
     from weitiao import api
+    from weitiao.train import distributed
 
+    if not distributed.leads():
+        show.quiet = True
     with show:
         run = api.train(
             recipe,
@@ -115,9 +130,9 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
             watchers=show.watchers(),
             **options,
         )
-    if json:
+    if json and distributed.leads():
         emit({"run": str(run.path), **run.results})
-    else:
+    elif distributed.leads():
         show.results(run)
     return run
 

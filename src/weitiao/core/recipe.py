@@ -203,6 +203,9 @@ class Train(Section):
     """Let `torch.compile` fuse the model's operations; pays for long runs alone, and needs a C++ compiler on CPUs."""
     dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
     """Threads that make the next steps' batches while the model is busy; 0 makes each when it is needed."""
+    data_parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes holds (`--nproc`, torchrun): the whole model (DDP), or a share of every weight,
+    gradient and moment (FSDP2), which needs less memory and sends more; alone it is not looked at."""
     skip_nonfinite_steps: Annotated[int, Field(ge=0)] = 0
     """So many steps whose loss or gradient is not finite are left out, each noted in the log, before the run stops."""
     max_batch_tokens: Annotated[int, Field(ge=1)] | None = None

@@ -132,6 +132,8 @@ class RunFolder:
     """Paths and plain files of one run."""
 
     path: Path
+    silent: bool = False
+    """Another process keeps the log."""
 
     @property
     def model(self) -> Path:
@@ -150,6 +152,8 @@ class RunFolder:
 
     def log(self, **facts: Any) -> None:
         """Add one line to `log.jsonl`, floats in full precision."""
+        if self.silent:
+            return
         with disk(self.path), (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(facts, ensure_ascii=False) + "\n")
 

@@ -49,7 +49,7 @@ def tokenizer(processor: Any) -> Tokenize:
     return lambda text: list(processor(text, add_special_tokens=False)["input_ids"])
 
 
-def trained(model: nn.Module) -> dict[str, Tensor]:
+def trained(model: nn.Module) -> dict[str, nn.Parameter]:
     """Name -> parameter, of all that train; the parameters themselves, not copies."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 

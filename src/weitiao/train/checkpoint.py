@@ -2,6 +2,9 @@
 
     checkpoint-500/  weights.safetensors  optimizer.safetensors  [method.safetensors]  state.json  manifest.json
 
+Several processes deal the tensors among them and write `weights-00001-of-00002.safetensors` and so on, each tensor in
+full: any number of processes may read them.
+
 Only what trains is kept, and what the method must remember; the base is where it was.  The order of rows and the dropout masks are functions of the
 step, so step, weights and moments are all else that an exact resume needs.
 """
@@ -21,6 +24,7 @@ from weitiao.core.run import RunFolder, disk, sha256, write_json
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from weitiao.train.distributed import World
     from weitiao.train.loop import Training
 
 MANIFEST = "manifest.json"
@@ -32,44 +36,81 @@ def save(run: RunFolder, training: Training) -> Path:
     Raises:
         WeitiaoError: `disk_full` (the half-written folder is removed), `no_permission`.
     """
-    from safetensors.torch import save_file
-
-    weights, memory = _on_cpu(training.weights), _on_cpu(training.method.state(training.model))
-    moments = _moments(training)
-    kept = (*weights.values(), *moments.values(), *memory.values())
-    needed = sum(t.numel() * t.element_size() for t in kept)
+    world = training.world
     target = run.path / f"checkpoint-{training.state.step}"
     temporary = run.path / f".checkpoint-{training.state.step}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    parts = {
+        "weights": _dealt(training, training.weights),
+        "optimizer": _dealt(training, _moments(training)),
+        "method": _dealt(training, training.method.state(training.model)),
+    }
+    needed = sum(t.numel() * t.element_size() for part in parts.values() for t in part.values())
     try:
-        with disk(target, needed_bytes=needed):
-            temporary.mkdir()
-            save_file(weights, temporary / "weights.safetensors")
-            save_file(moments, temporary / "optimizer.safetensors")
-            if memory:
-                save_file(memory, temporary / "method.safetensors")
-            write_json(temporary / "state.json", training.to_dict())
-            _seal(temporary, step=training.state.step)
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(temporary, target)
-            _fsync(run.path)
+        world.together(lambda: _empty(temporary, target, needed=needed * world.size))
+        world.all_or_none(lambda: _write(temporary, target, parts, world))
+        world.together(lambda: _finish(temporary, target, training))
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if world.first:
+            shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def _dealt(training: Training, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that this process writes, in full."""
+    world, mine = training.world, {}
+    for turn, (name, tensor) in enumerate(sorted(tensors.items())):
+        whole = training.objective.whole(tensor.detach())  # everybody must ask, even who does not write it
+        if turn % world.size == world.rank:
+            mine[name] = whole.cpu().contiguous()
+    return mine
+
+
+def _empty(temporary: Path, target: Path, *, needed: int) -> None:
+    shutil.rmtree(temporary, ignore_errors=True)
+    with disk(target, needed_bytes=needed):
+        temporary.mkdir()
+
+
+def _write(temporary: Path, target: Path, parts: Mapping[str, dict[str, Tensor]], world: World) -> None:
+    from safetensors.torch import save_file
+
+    # The same names as Transformers gives its own parts.
+    part = f"-{world.rank + 1:05d}-of-{world.size:05d}" if world.size > 1 else ""
+    needed = sum(t.numel() * t.element_size() for tensors in parts.values() for t in tensors.values())
+    with disk(target, needed_bytes=needed):
+        for kind, tensors in parts.items():
+            if tensors:
+                save_file(tensors, temporary / f"{kind}{part}.safetensors")
+                _fsync(temporary / f"{kind}{part}.safetensors")
+
+
+def _finish(temporary: Path, target: Path, training: Training) -> None:
+    with disk(target):
+        write_json(temporary / "state.json", training.to_dict())
+        _seal(temporary, step=training.state.step)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(temporary, target)
+        _fsync(target.parent)
+
+
+def _read(folder: Path, kind: str) -> dict[str, Tensor]:
+    """All tensors of a kind, however many processes wrote them."""
+    from safetensors.torch import load_file
+
+    found: dict[str, Tensor] = {}
+    for file in sorted(folder.glob(f"{kind}*.safetensors")):
+        found |= load_file(file)
+    return found
 
 
 def _moments(training: Training) -> dict[str, Tensor]:
     """AdamW's state by parameter name, so that it does not hang on the order of groups."""
     return {
-        f"{key}/{name}": value.detach().cpu().contiguous()
+        f"{key}/{name}": value
         for name, weight in training.weights.items()
         if weight in training.optimizer.state  # one that has rested so far has none
         for key, value in training.optimizer.state[weight].items()
     }
-
-
-def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _seal(folder: Path, *, step: int) -> None:
@@ -122,6 +163,11 @@ def newest(run: RunFolder, *, strict: bool = False) -> tuple[Path | None, list[s
     return None, passed
 
 
+def processes(folder: Path) -> int:
+    """On how many processes the run was begun."""
+    return int(json.loads((folder / "state.json").read_text(encoding="utf-8"))["processes"])
+
+
 def set_aside(run: RunFolder, *, newer_than: Path | None) -> None:
     """Rename the broken checkpoints that `newest` passed over, so that they neither fill a place nor come up again."""
     for folder in run.checkpoints():
@@ -134,33 +180,31 @@ def set_aside(run: RunFolder, *, newer_than: Path | None) -> None:
 
 def load_weights(folder: Path, training: Training) -> None:
     """The trained weights of a checkpoint, into the model."""
-    from safetensors.torch import load_file
-
-    kept = load_file(folder / "weights.safetensors")
+    kept = _read(folder, "weights")
     now = training.weights
     if set(kept) != set(now):
         raise fault("broken_model", path=folder, why="its weights are those of another method")
     for name, weight in now.items():
-        weight.data.copy_(kept[name])
+        weight.data.copy_(training.objective.share(kept[name], weight))
 
 
 def load(folder: Path, training: Training) -> None:
     """Weights, moments and place of a checkpoint: the next step is the one that would have followed."""
-    from safetensors.torch import load_file
-
     load_weights(folder, training)
     moments: dict[str, dict[str, Any]] = {}
-    for key, value in load_file(folder / "optimizer.safetensors").items():
+    for key, value in _read(folder, "optimizer").items():
         kind, _, name = key.partition("/")
         moments.setdefault(name, {})[kind] = value
     for name, weight in training.weights.items():
         if name in moments:
             # AdamW counts steps on the CPU unless fused on a GPU, where the counter lies with the weight.
-            training.optimizer.state[weight] = {k: v.to(weight.device) for k, v in moments[name].items()}
+            training.optimizer.state[weight] = {
+                key: training.objective.share(value.to(weight.device), weight)
+                for key, value in moments[name].items()
+            }
     memory = training.method.state(training.model)
-    if memory:
-        for name, value in load_file(folder / "method.safetensors").items():
-            memory[name].copy_(value)
+    for name, value in _read(folder, "method").items():
+        memory[name].copy_(value)
     training.from_dict(json.loads((folder / "state.json").read_text(encoding="utf-8")))
 
 

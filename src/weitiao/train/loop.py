@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,7 +24,9 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
 from weitiao.models.precision import Half, autocast
+from weitiao.train.distributed import World
 from weitiao.train.optim import rate
+from weitiao.train.parallel import Alone, Objective, Parallel
 
 
 @dataclass
@@ -43,6 +45,8 @@ class State:
     """Steps left out because something in them was not finite."""
     halvings: int = 0
     """How often micro-batches were halved because memory did not suffice."""
+    processes: int = 1
+    """To how many processes the run was begun on; a step holds so many times the accumulation."""
 
 
 @dataclass
@@ -72,10 +76,15 @@ class Training:
     """What the last step did: loss, rate, gradient norm, tokens, padding, seconds."""
     metrics: dict[str, float] = field(default_factory=dict)
     """What the validation rows said at this step; empty when they were not asked."""
+    world: World = field(default_factory=World)
+    """The processes that share the run."""
+    objective: Parallel = None  # type: ignore[assignment]
+    """How this process asks for losses; default: alone."""
     scaler: torch.amp.GradScaler = field(init=False)
     """Keeps small gradients from vanishing in float16; otherwise it does nothing."""
 
     def __post_init__(self) -> None:
+        self.objective = self.objective or Alone(Objective(self.model, self.method, self.task), self.world)
         kind = self.device.partition(":")[0]
         self.scaler = torch.amp.GradScaler(kind, enabled=self.half == "float16")
 
@@ -141,23 +150,27 @@ def fit(training: Training, watchers: Iterable[Watcher]) -> None:
             step(training, watchers)
             for watcher in watchers:
                 watcher.on_step(training)
+            training.stop = training.world.agree(training.stop)
         for watcher in watchers:
             watcher.on_end(training)
 
 
-def calibrate(training: Training) -> None:
+def calibrate(
+    model: nn.Module, method: Method, task: Task, batches: Batches, *, device: str, half: Half | None
+) -> None:
     """Let the method look at the data before the first step: each pass sends one training batch through the model."""
 
     def passes() -> Iterator[None]:
-        for number in range(training.batches.steps_per_epoch):
-            for batch in training.batches.step(number):
-                with autocast(training.device, training.half):
-                    training.task.predict(training.model, batch.to(training.device))
+        all_of_it = replace(batches, dealt=(0, 1))  # every process sees the same
+        for number in range(all_of_it.steps_per_epoch):
+            for batch in all_of_it.step(number):
+                with autocast(device, half):
+                    task.predict(model, batch.to(device))
                 yield
 
-    training.model.eval()
+    model.eval()
     with torch.no_grad():
-        training.method.calibrate(training.model, passes())
+        method.calibrate(model, passes())
 
 
 def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
@@ -190,15 +203,20 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
         scaler.update()
     training.optimizer.zero_grad(set_to_none=True)
     state.step += 1
-    tokens, padding = sum(batch.tokens for batch in batches), sum(batch.padding for batch in batches)
+    rows, tokens, padding, trained = training.world.sums(
+        sum(len(batch.rows) for batch in batches),
+        sum(batch.tokens for batch in batches),
+        sum(batch.padding for batch in batches),
+        sum(batch.trained for batch in batches),
+    )
     training.metrics = {}
     training.facts = {
         "loss": loss,
         "learning_rate": training.peak_rate * share,
         "grad_norm": norm,
-        "rows": sum(len(batch.rows) for batch in batches),
-        "tokens": tokens,
-        "trained": sum(batch.trained for batch in batches),
+        "rows": int(rows),
+        "tokens": int(tokens),
+        "trained": int(trained),
         "padding": padding / (tokens + padding),
         "seconds": time.perf_counter() - started,
         **({"skipped": bad} if bad else {}),
@@ -221,7 +239,8 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
                 raise
             largest = max(len(batch.rows) for batch in batches)
             why = str(error).splitlines()[0]
-        if largest == 1:
+        # Other processes wait in the middle of the step, and know nothing of it: their launcher starts all anew.
+        if largest == 1 or training.world.size > 1:
             raise fault("out_of_memory", step=training.state.step + 1, why=why)
         training.optimizer.zero_grad(set_to_none=True)
         training.state.halvings += 1
@@ -230,18 +249,21 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
 
 
 def _accumulate(training: Training, batches: Sequence[Batch]) -> float:
-    model, method, task = training.model, training.method, training.task
-    trained, loss = sum(batch.trained for batch in batches), 0.0
-    for micro, batch in enumerate(batches):
+    model, method, task, world = training.model, training.method, training.task, training.world
+    (trained,) = world.sums(sum(batch.trained for batch in batches))
+    loss = 0.0
+    for turn, batch in enumerate(batches):
+        micro, last = turn * world.size + world.rank, turn == len(batches) - 1
         torch.manual_seed(_seed(training.seed, training.state.step, micro))
         with autocast(training.device, training.half):
             batch = batch.to(training.device)
             with torch.no_grad():
                 batch = task.look(model, batch, lambda: method.off(model, training.snapshot))
-            mean = task.loss(model, batch) / trained + method.penalty(model) * (batch.trained / trained)
+            mean = training.objective.loss(batch, trained, last=last)
+            mean = mean if batch.rows else mean * 0
         training.scaler.scale(mean).backward()
         loss += mean.item()
-    return loss
+    return world.sums(loss)[0]
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -257,7 +279,7 @@ def _seed(seed: int, step: int, micro: int) -> int:
 def _clip(training: Training) -> float:
     weights = [weight for weight in training.weights.values() if weight.grad is not None]
     limit = training.settings.max_grad_norm or math.inf
-    return nn.utils.clip_grad_norm_(weights, limit).item()
+    return training.objective.whole(nn.utils.clip_grad_norm_(weights, limit)).item()
 
 
 def _nonfinite(training: Training, *, loss: float, norm: float) -> str:
@@ -274,7 +296,8 @@ def _skip_or_refuse(training: Training, batches: Sequence[Batch], what: str) -> 
     Raises:
         WeitiaoError: `not_finite`, with the rows and the first bad tensor, if it does not.
     """
-    rows = training.places([row for batch in batches for row in batch.rows])
+    everybody = training.world.gather([row for batch in batches for row in batch.rows])
+    rows = training.places([row for own in everybody for row in own])
     weights = dict(training.model.named_parameters())
     bad = next((f"weight: {n}" for n, w in weights.items() if not w.isfinite().all()), "")
     spoilt = bool(bad)  # no later step can be better
