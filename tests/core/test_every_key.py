@@ -327,6 +327,28 @@ def test_the_evaluation_batch(lab, monkeypatch):
     assert sizes == {5}, "in validation and in the judgement"
 
 
+@own("train.data_parallel")
+@pytest.mark.parametrize(("kind", "around"), [("ddp", "Replicas"), ("fsdp", "Shards")])
+def test_what_several_processes_hold(kind, around, monkeypatch):
+    """What each does is tested in tests/train/test_several_processes.py; here, that the recipe is asked."""
+    from weitiao.train import parallel
+    from weitiao.train.distributed import World
+
+    monkeypatch.setattr(parallel, "Replicas", lambda *_: "Replicas")
+    monkeypatch.setattr(parallel, "Shards", lambda *_: "Shards")
+    asked = api.recipes.Recipe.read(
+        {"model": "m", "task": "sft", "output_dir": "o", "train": {"data_parallel": kind}}
+    )
+    shards = asked.train.data_parallel == "fsdp"
+    assert parallel.parallel(None, World(0, 2), shards=shards) == around
+
+
+@own("start_from")
+def test_weights_to_begin_with(lab):
+    first = lab.run()
+    assert losses(lab.run(f"start_from={first.path}"))[0] != losses(first)[0]
+
+
 @own("train.activation_checkpointing")
 def test_recomputed_activations(lab, monkeypatch):
     """Every block runs once more in backward, and nothing else changes."""

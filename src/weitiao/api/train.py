@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -34,8 +34,9 @@ def train(
     recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
     *,
     overrides: Iterable[str] = (),
-    resume: bool = False,
+    resume: bool | str | Path = False,
     strict_resume: bool = False,
+    changes: Collection[str] = (),
     watchers: Iterable[Watcher] = (),
     tell: Tell = silent,
     progress: Progress | None = None,
@@ -46,8 +47,11 @@ def train(
     Args:
         recipe: a YAML file, a mapping or a `Recipe`; or leave it out and give its keys as keywords.
         overrides: `key=value` words on top, such as `"train.learning_rate=1e-4"`.
-        resume: go on from the newest sound checkpoint of `output_dir`.
+        resume: go on from the newest sound checkpoint of `output_dir` (True or "last"), or from this one of its
+            checkpoints; later ones are then set aside.
         strict_resume: refuse when the newest checkpoint is not sound, instead of taking an older one.
+        changes: keys of the recipe, or sections, that may differ from those that the run was begun with, such as
+            "train.learning_rate"; any other difference is refused.
         watchers: more `weitiao.train.loop.Watcher`s, asked after ours.
         tell: hears what the stages do.
         progress: hears (bytes, all bytes) while an embedded model is fetched.
@@ -74,16 +78,19 @@ def train(
     augmentation_steps(asked.data.augment)  # a mistyped setting is told before anything is read
     # A process that torchrun started anew goes on from where the one before it was.
     resume = resume or strict_resume or distributed.restarted()
+    chosen = None if resume in (True, False, "last") or distributed.restarted() else Path(str(resume))
     with ExitStack() as held:
         with distributed.joined() as world:
             world.together(lambda: rehearse(asked, task, method, progress=progress))
             resolved = _resolved(asked, task, method)
-            folder = world.together(lambda: held.enter_context(claim(resolved, resume=resume)))
+            folder = world.together(
+                lambda: held.enter_context(claim(resolved, resume=bool(resume), changes=changes))
+            )
             if distributed.restarted() and world.first:
                 tell("notice", text="one of the processes died; all were started anew")
             if not folder.finished:
                 prepared = _prepared(
-                    folder, resolved, task, method, world=world, tell=tell, progress=progress
+                    folder, resolved, task, method, world=world, changes=changes, tell=tell, progress=progress
                 )
                 _tune(
                     folder if world.first else replace(folder, silent=True),
@@ -91,7 +98,8 @@ def train(
                     prepared,
                     method,
                     world=world,
-                    resume=resume,
+                    resume=bool(resume),
+                    chosen=chosen,
                     strict=strict_resume,
                     watchers=watchers if world.first else (),
                     tell=tell if world.first else silent,
@@ -107,6 +115,7 @@ def _prepared(
     method: Method,
     *,
     world: World,
+    changes: Collection[str],
     tell: Tell,
     progress: Progress | None,
 ) -> Prepared:
@@ -116,7 +125,9 @@ def _prepared(
     def first() -> dict[str, Any]:
         # Other machines see the run folder, and hardly this one's cache.
         cache = folder.path / "data" / "encoded" if world.several_machines else None
-        own.append(prepare(folder, recipe, task, method, tell=tell, progress=progress, cache=cache))
+        own.append(
+            prepare(folder, recipe, task, method, tell=tell, progress=progress, cache=cache, changes=changes)
+        )
         return own[0].shared()
 
     shared = world.together(first)
@@ -192,6 +203,7 @@ def _tune(
     *,
     world: World,
     resume: bool,
+    chosen: Path | None,
     strict: bool,
     watchers: Iterable[Watcher],
     tell: Tell,
@@ -201,7 +213,7 @@ def _tune(
     from weitiao.train import checkpoint, loop, memory
     from weitiao.train.watchers import Interrupt
 
-    found, passed = world.together(lambda: checkpoint.newest(folder, strict=strict))
+    found, passed = world.together(lambda: checkpoint.newest(folder, chosen=chosen, strict=strict))
     for line in passed:
         tell("notice", text=line)
     world.together(lambda: checkpoint.set_aside(folder, newer_than=found))
@@ -212,6 +224,13 @@ def _tune(
     if found is not None:
         checkpoint.load(found, training)
         tell("resumed", step=training.state.step, checkpoint=found.name)
+        state = training.state
+        if recipe.train.load_best_model_at_end and not checkpoint.has_best(folder, state):
+            tell(
+                "notice",
+                text=f"checkpoint-{state.best_step}, the best so far, is gone: what is best is looked for anew",
+            )
+            state.best, state.best_step, state.stale = None, 0, 0
     world.together(lambda: folder.forget_after(training.state.step))
 
     interrupt = Interrupt()
@@ -226,9 +245,9 @@ def _tune(
 
     state = training.state
     best = recipe.train.load_best_model_at_end and state.best_step
-    chosen = best or state.step
-    if chosen != state.step:
-        checkpoint.load_weights(folder.path / f"checkpoint-{chosen}", training)
+    kept = best or state.step
+    if kept != state.step:
+        checkpoint.load_weights(folder.path / f"checkpoint-{kept}", training)
     loaded = _whole(recipe, prepared, method, training)
     if not world.first:
         return
@@ -248,17 +267,17 @@ def _tune(
             text=f"memory did not suffice: micro-batches were halved {state.halvings} times (log.jsonl)",
         )
     took = {"seconds": seconds, **memory.peak()}
-    folder.log(event="end", step=state.step, epoch=training.epoch, best_step=chosen, reason=reason, **took)
+    folder.log(event="end", step=state.step, epoch=training.epoch, best_step=kept, reason=reason, **took)
     card = {
         "task": registry.settings_of(recipe.task["name"], prepared.task),
         "method": recipe.method,
-        "step": chosen,
+        "step": kept,
         "trained": prepared.trained,
         "total": prepared.total,
         "seconds": seconds,
     }
     store.save_tuned(folder.model, loaded, task=prepared.task, method=method, card=card)
-    tell("saved", path=folder.model, step=chosen, reason=reason, seconds=seconds)
+    tell("saved", path=folder.model, step=kept, reason=reason, seconds=seconds)
 
 
 def _whole(recipe: Recipe, prepared: Prepared, method: Method, training: Training) -> Loaded:

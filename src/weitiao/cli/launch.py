@@ -59,6 +59,8 @@ def launch(words: Sequence[str], *, processes: int, max_restarts: int) -> int:
                 ) from None
         except SignalException as stopped:
             return note_code(note) or 128 + int(stopped.sigval)
+        finally:
+            del os.environ[NOTE]  # it was for the processes that are started here
         return note_code(note)
 
 

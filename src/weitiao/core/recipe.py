@@ -269,6 +269,9 @@ class Recipe(Section):
     """What is learnt (`weitiao tasks`)."""
     method: Annotated[dict[str, Any], BeforeValidator(_named_method)] = {"name": DEFAULT_METHOD}
     """Which parameters train, and how (`weitiao methods`)."""
+    start_from: str | None = None
+    """A finished run of the same base, task and method whose tuned weights this one begins with; its steps and moments
+    are not taken over (to go on with a run itself: `weitiao train --resume`)."""
     data: Data = Data()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weitiao.train.distributed import World
-    from weitiao.train.loop import Training
+    from weitiao.train.loop import State, Training
 
 MANIFEST = "manifest.json"
 
@@ -146,14 +146,28 @@ def fault_of(folder: Path) -> str:
     return ""
 
 
-def newest(run: RunFolder, *, strict: bool = False) -> tuple[Path | None, list[str]]:
-    """The newest sound checkpoint, and one line for every newer one that is not.
+def newest(
+    run: RunFolder, *, chosen: Path | None = None, strict: bool = False
+) -> tuple[Path | None, list[str]]:
+    """The newest sound checkpoint, and one line for every newer one that is passed over.
+
+    Args:
+        run: the folder.
+        chosen: go no later than this one.
+        strict: refuse when it is not sound, instead of taking an older one.
 
     Raises:
-        WeitiaoError: `no_sound_checkpoint` when `strict` and the newest is not sound.
+        WeitiaoError: `no_such_checkpoint`; `no_sound_checkpoint` when `strict`.
     """
     passed: list[str] = []
-    for folder in run.checkpoints():
+    there = run.checkpoints()
+    if chosen and chosen.resolve() not in [folder.resolve() for folder in there]:
+        known = ", ".join(str(folder) for folder in reversed(there)) or "none"
+        raise fault("no_such_checkpoint", path=chosen, known=known)
+    for folder in there:
+        if chosen and _step(folder) > _step(chosen):
+            passed.append(f"{folder.name} is set aside: it is later than {chosen.name}")
+            continue
         why = fault_of(folder)
         if not why:
             return folder, passed
@@ -168,12 +182,21 @@ def processes(folder: Path) -> int:
     return int(json.loads((folder / "state.json").read_text(encoding="utf-8"))["processes"])
 
 
+def has_best(run: RunFolder, state: State) -> bool:
+    """Is the checkpoint there that did best so far, if one did?"""
+    return not state.best_step or (run.path / f"checkpoint-{state.best_step}").is_dir()
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
 def set_aside(run: RunFolder, *, newer_than: Path | None) -> None:
-    """Rename the broken checkpoints that `newest` passed over, so that they neither fill a place nor come up again."""
+    """Rename the checkpoints that `newest` passed over, so that they neither fill a place nor come up again."""
     for folder in run.checkpoints():
         if folder == newer_than:
             break
-        aside = folder.with_name(f"broken-{folder.name}")
+        aside = folder.with_name(f"{'broken' if fault_of(folder) else 'later'}-{folder.name}")
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
 

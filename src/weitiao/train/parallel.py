@@ -114,6 +114,7 @@ class Shards(Parallel):
         fully_shard(objective)
         for module in self._modules():
             module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)  # gloo knows no scaled sum
 
     def _modules(self) -> list[Any]:
         from torch.distributed.fsdp import FSDPModule
