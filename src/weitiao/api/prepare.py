@@ -89,7 +89,13 @@ def prepare(
     tell("loading", model=recipe.model)
     device = load.pick_device()
     loaded = load.load(
-        recipe.model, task, seed=recipe.seed, device=device, bits=method.base_bits, progress=progress
+        recipe.model,
+        task,
+        seed=recipe.seed,
+        device=device,
+        bits=method.base_bits,
+        dropout=recipe.train.dropout,
+        progress=progress,
     )
     _refuse_others(folder, ledger, base=load.fingerprint(loaded.source), seed=recipe.seed, device=device)
     store.prepare(loaded, method, seed=recipe.seed)
@@ -122,6 +128,7 @@ def prepare(
     _write(folder, ledger, stay)
     tell("encoded", ledger=ledger, trained=trained, total=total)
     weights = _weights(data, checked.marks.source[sides["train"]], examples["train"])
+    task = task.learn_training(examples["train"], weights)
     # From here on there are no test rows: nothing that chooses may see them.
     kept = {name: splits[name] for name in ("train", "validation")}
     return Prepared(

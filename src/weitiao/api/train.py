@@ -91,14 +91,16 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
 
     Raises:
         WeitiaoError: what loading and `attach` raise; `missing_extra` for a 4-bit base; `unfit_setting` when prompts
-            leave no position for a row.
+            leave no position for a row; `unfit_training` for a regulariser that task or model cannot take.
     """
     from weitiao.models import load, packed, store
+    from weitiao.train.objective import refuse_unfit
 
     if method.base_bits == 4:
         packed.ready()
-    bare = load.skeleton(recipe.model, task, progress=progress)
+    bare = load.skeleton(recipe.model, task, dropout=recipe.train.dropout, progress=progress)
     store.prepare(bare, method, seed=recipe.seed)
+    refuse_unfit(task, recipe.train, bare.model)
     if method.positions >= bare.limit - 1:
         why, way = (
             f"it has {bare.limit} positions, and the rows need some of them",

@@ -23,6 +23,7 @@ from weitiao.core.contracts import Batch, Method, Moment, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
+from weitiao.train.objective import objective
 from weitiao.train.optim import rate
 
 
@@ -154,14 +155,14 @@ def step(training: Training) -> None:
     method.before_step(model, moment)
     batches = training.batches.step(state.step)
     trained = sum(batch.trained for batch in batches)
-    loss = 0.0
+    summed, loss = objective(task, training.settings), 0.0
     for micro, batch in enumerate(batches):
         torch.manual_seed(_seed(training.seed, state.step, micro))
         with torch.autocast(training.device.partition(":")[0], torch.bfloat16, enabled=training.bf16):
             batch = batch.to(training.device)
             with torch.no_grad():
                 batch = task.look(model, batch, lambda: method.off(model, training.snapshot))
-            mean = task.loss(model, batch) / trained + method.penalty(model) * (batch.trained / trained)
+            mean = summed(model, batch) / trained + method.penalty(model) * (batch.trained / trained)
         mean.backward()
         loss += mean.item()
     norm = _clip(training)
