@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from weitiao.data.augment import steps as augmentation_steps
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
+    from weitiao.train.ema import Ema
     from weitiao.train.loop import Training, Watcher
 
 
@@ -179,7 +181,7 @@ def _tune(
     interrupt = Interrupt()
     padding = training.batches.padding()
     tell("training", steps=training.total, start=training.state.step, padding=padding)
-    loop.fit(training, [*_watchers(folder, recipe, prepared, interrupt), *watchers])
+    loop.fit(training, [*_watchers(folder, recipe, prepared, training, interrupt), *watchers])
     if interrupt.caught:
         name = signal.Signals(interrupt.caught).name
         error = fault("interrupted", step=training.state.step, signal=name, path=folder.path)
@@ -191,6 +193,8 @@ def _tune(
     chosen = best or state.step
     if chosen != state.step:
         checkpoint.load_weights(folder.path / f"checkpoint-{chosen}", training)
+    elif training.ema:
+        training.ema.keep()
     # Summed over the log, so that the time before a resume counts too.
     seconds = sum(
         fact["seconds"] for fact in read_lines(folder.path / "log.jsonl") if fact["event"] == "step"
@@ -215,6 +219,7 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
     from weitiao.data.pack import Batches
     from weitiao.models import anatomy
     from weitiao.train import loop, optim
+    from weitiao.train.ema import Ema
 
     settings, task, loaded = recipe.train, prepared.task, prepared.loaded
     assert settings.learning_rate is not None  # `_resolved` saw to it
@@ -250,20 +255,28 @@ def _training(recipe: Recipe, prepared: Prepared, method: Method) -> Training:
         seed=recipe.seed,
         snapshot=method.snapshot(loaded.model) if task.needs_base else {},
         places=prepared.places,
+        ema=Ema(loaded.trained, settings.ema_decay) if settings.ema_decay else None,
     )
 
 
-def _watchers(folder: RunFolder, recipe: Recipe, prepared: Prepared, interrupt: Watcher) -> list[Watcher]:
+def _watchers(
+    folder: RunFolder, recipe: Recipe, prepared: Prepared, training: Training, interrupt: Watcher
+) -> list[Watcher]:
     """Ours, in the order in which they must be asked."""
     from weitiao.train import watchers as around
+    from weitiao.train.neftune import Neftune
 
     settings = recipe.train
     keep_best = settings.load_best_model_at_end
     ours: list[Watcher] = [around.Log(folder)]
+    if settings.neftune_noise_alpha:
+        ours += [Neftune(settings.neftune_noise_alpha)]
+    if training.ema:
+        ours += [training.ema]
     if len(prepared.examples["validation"]):
         metric, task = settings.metric_for_best_model, prepared.task
         higher = task.higher_is_better if metric == task.primary else metric != "loss"
-        measure = partial(_measure, recipe, prepared)
+        measure = partial(_measure, recipe, prepared, training.ema)
         ours += [
             around.Validate(folder, measure, metric, higher, settings.eval_strategy, settings.eval_steps)
         ]
@@ -275,17 +288,18 @@ def _watchers(folder: RunFolder, recipe: Recipe, prepared: Prepared, interrupt: 
     return [*ours, interrupt, save]
 
 
-def _measure(recipe: Recipe, prepared: Prepared) -> dict[str, float]:
-    """What the validation rows say of the model as it is now."""
+def _measure(recipe: Recipe, prepared: Prepared, ema: Ema | None) -> dict[str, float]:
+    """What the validation rows say of the model as it is now, or of the average of its weights."""
     from weitiao.evaluate.predict import predict
 
     examples = prepared.examples["validation"]
-    found = predict(
-        prepared.loaded,
-        prepared.task,
-        examples,
-        batch_size=recipe.train.per_device_eval_batch_size,
-        device=prepared.device,
-        bf16=bool(recipe.train.bf16),
-    )
+    with ema.in_use() if ema else nullcontext():
+        found = predict(
+            prepared.loaded,
+            prepared.task,
+            examples,
+            batch_size=recipe.train.per_device_eval_batch_size,
+            device=prepared.device,
+            bf16=bool(recipe.train.bf16),
+        )
     return prepared.task.measure(found, examples)

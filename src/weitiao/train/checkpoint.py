@@ -1,6 +1,7 @@
 """Checkpoints that are whole or absent: written aside, fsynced, sealed with hashes, then renamed.
 
-    checkpoint-500/  weights.safetensors  optimizer.safetensors  [method.safetensors]  state.json  manifest.json
+    checkpoint-500/  weights.safetensors  optimizer.safetensors  [method.safetensors]  [ema.safetensors]  state.json
+                     manifest.json
 
 Only what trains is kept, and what the method must remember; the base is where it was.  The order of rows and the dropout masks are functions of the
 step, so step, weights and moments are all else that an exact resume needs.
@@ -37,7 +38,8 @@ def save(run: RunFolder, training: Training) -> Path:
 
     weights, memory = _on_cpu(training.weights), _on_cpu(training.method.state(training.model))
     moments = _moments(training)
-    kept = (*weights.values(), *moments.values(), *memory.values())
+    average = _on_cpu(training.ema.average) if training.ema else {}
+    kept = (*weights.values(), *moments.values(), *memory.values(), *average.values())
     needed = sum(t.numel() * t.element_size() for t in kept)
     target = run.path / f"checkpoint-{training.state.step}"
     temporary = run.path / f".checkpoint-{training.state.step}.tmp"
@@ -49,6 +51,8 @@ def save(run: RunFolder, training: Training) -> Path:
             save_file(moments, temporary / "optimizer.safetensors")
             if memory:
                 save_file(memory, temporary / "method.safetensors")
+            if average:
+                save_file(average, temporary / "ema.safetensors")
             write_json(temporary / "state.json", training.state.to_dict())
             _seal(temporary, step=training.state.step)
             shutil.rmtree(target, ignore_errors=True)
@@ -134,22 +138,27 @@ def set_aside(run: RunFolder, *, newer_than: Path | None) -> None:
 
 
 def load_weights(folder: Path, training: Training) -> None:
-    """The trained weights of a checkpoint, into the model."""
+    """The trained weights of a checkpoint, into the model; their average, where one is kept."""
+    _fill(folder, "ema" if training.ema else "weights", training.weights)
+
+
+def _fill(folder: Path, what: str, tensors: Mapping[str, Tensor]) -> None:
     from safetensors.torch import load_file
 
-    kept = load_file(folder / "weights.safetensors")
-    now = training.weights
-    if set(kept) != set(now):
-        raise fault("broken_model", path=folder, why="its weights are those of another method")
-    for name, weight in now.items():
-        weight.data.copy_(kept[name])
+    kept = load_file(folder / f"{what}.safetensors")
+    if set(kept) != set(tensors):
+        raise fault("broken_model", path=folder, why=f"its {what} are those of another method")
+    for name, tensor in tensors.items():
+        tensor.data.copy_(kept[name])
 
 
 def load(folder: Path, training: Training) -> None:
     """Weights, moments and place of a checkpoint: the next step is the one that would have followed."""
     from safetensors.torch import load_file
 
-    load_weights(folder, training)
+    _fill(folder, "weights", training.weights)
+    if training.ema:
+        _fill(folder, "ema", training.ema.average)
     moments: dict[str, dict[str, Any]] = {}
     for key, value in load_file(folder / "optimizer.safetensors").items():
         kind, _, name = key.partition("/")

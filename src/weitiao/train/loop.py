@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,9 @@ from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
 from weitiao.train.objective import objective
 from weitiao.train.optim import rate
+
+if TYPE_CHECKING:
+    from weitiao.train.ema import Ema
 
 
 @dataclass
@@ -67,6 +70,8 @@ class Training:
     """Names rows of the training split, for errors."""
     stop: str = ""
     """A watcher's reason to end after this step."""
+    ema: Ema | None = None
+    """The average of the weights, where one is kept."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the last step did: loss, rate, gradient norm, tokens, padding, seconds."""
     metrics: dict[str, float] = field(default_factory=dict)
