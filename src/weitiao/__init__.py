@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weitiao.api import Comparison, Run, check, compare, evaluate, init, load, runs, show, train
+    from weitiao.api import Comparison, Run, check, compare, evaluate, init, load, numerics, runs, show, train
     from weitiao.core.errors import WeitiaoError
     from weitiao.core.recipe import Recipe
 else:
@@ -28,7 +28,7 @@ _HOMES = {
     **dict.fromkeys(
         ("Comparison", "Run", "adapters", "check", "compare", "evaluate", "init", "load"), "weitiao.api"
     ),
-    **dict.fromkeys(("runs", "show", "train"), "weitiao.api"),
+    **dict.fromkeys(("numerics", "runs", "show", "train"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
 }
@@ -43,6 +43,7 @@ __all__ = [
     "evaluate",
     "init",
     "load",
+    "numerics",
     "runs",
     "show",
     "train",

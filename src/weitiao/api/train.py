@@ -82,7 +82,7 @@ def train(
     with ExitStack() as held:
         with distributed.joined() as world:
             world.together(lambda: rehearse(asked, task, method, progress=progress))
-            resolved = _resolved(asked, task, method)
+            resolved = resolve(asked, task, method)
             folder = world.together(
                 lambda: held.enter_context(claim(resolved, resume=bool(resume), changes=changes))
             )
@@ -134,6 +134,20 @@ def _prepared(
     return own[0] if own else follow(shared, recipe, method)
 
 
+def tried(
+    recipe: str | Path | Mapping[str, Any], *, overrides: Iterable[str] = (), progress: Progress | None = None
+) -> Recipe:
+    """The recipe as it would be trained, every default written out, once model, method and task were found to fit.
+
+    Raises:
+        WeitiaoError: as `train`, before it reads any row.
+    """
+    asked = Recipe.read(recipe, overrides)
+    task, method = registry.build("task", asked.task), registry.build("method", asked.method)
+    rehearse(asked, task, method, progress=progress)
+    return resolve(asked, task, method)
+
+
 def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress | None = None) -> None:
     """Put the method into the model without its weights, so that what does not fit is told before data are read.
 
@@ -160,7 +174,7 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
         raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, why=why, way=way)
 
 
-def _resolved(recipe: Recipe, task: Task, method: Method) -> Recipe:
+def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     """The recipe with everything written out that depends on method and machine."""
     from weitiao.models.load import fast_bf16, pick_device
 
@@ -220,7 +234,7 @@ def _tune(
         tell("notice", text=line)
     world.together(lambda: checkpoint.set_aside(folder, newer_than=found))
     processes = checkpoint.processes(found) if found else world.size
-    training = _training(recipe, prepared, method, world=world, processes=processes, fresh=found is None)
+    training = engine(recipe, prepared, method, world=world, processes=processes, fresh=found is None)
     if resume and found is None:
         tell("notice", text=f"{folder.path} has no checkpoint to go on from: this run starts at step 0")
     if found is not None:
@@ -296,7 +310,7 @@ def _whole(recipe: Recipe, prepared: Prepared, method: Method, training: Trainin
     return prepared.loaded
 
 
-def _training(
+def engine(
     recipe: Recipe, prepared: Prepared, method: Method, *, world: World, processes: int, fresh: bool
 ) -> Training:
     """The engine's parts, put together; no step taken yet.
@@ -317,7 +331,7 @@ def _training(
     from weitiao.train.parallel import Objective, parallel
 
     settings, task, loaded = recipe.train, prepared.task, prepared.loaded
-    assert settings.learning_rate is not None  # `_resolved` saw to it
+    assert settings.learning_rate is not None  # `resolve` saw to it
     half = settings.half
     if half and method.layout != "pretrained":
         anatomy.cast_frozen(loaded.model, half)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from weitiao.cli.check import check
 from weitiao.cli.compare import compare
 from weitiao.cli.data import data_app
 from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, pairs
@@ -146,6 +147,9 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
     return run
 
 
+app.command(epilog="Examples: weitiao check recipe.yaml | weitiao check recipe.yaml method=full --numerics")(
+    check
+)
 app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r=4 output_dir=runs/compared")(
     compare
 )

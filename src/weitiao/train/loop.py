@@ -241,7 +241,7 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
     while True:
         batches = training.batches.step(training.state.step, parts=2**training.state.halvings)
         try:
-            return batches, _accumulate(training, batches)
+            return batches, accumulate(training, batches)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -256,7 +256,8 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
             torch.cuda.empty_cache()
 
 
-def _accumulate(training: Training, batches: Sequence[Batch]) -> float:
+def accumulate(training: Training, batches: Sequence[Batch]) -> float:
+    """Gradients of the mean loss over these micro-batches, and those of other processes; the loss."""
     model, method, task, world = training.model, training.method, training.task, training.world
     (trained,) = world.sums(sum(batch.trained for batch in batches))
     loss = 0.0

@@ -81,20 +81,32 @@ class Replicas(Parallel):
 
     def loss(self, batch: Batch, trained: float, *, last: bool) -> Tensor:
         """Gradients of the last micro-batch travel while its backward pass goes on."""
-        replica = self._replica()
+        replica = self._replica(batch, trained)
         replica.require_backward_grad_sync = last
         return replica(batch, trained)
 
-    def _replica(self) -> Any:
+    def _replica(self, batch: Batch, trained: float) -> Any:
         # DDP fixes at its beginning which weights train; unfreezing changes them.
         trains = tuple(id(weight) for weight in self.objective.parameters() if weight.requires_grad)
         if self._around is None or self._around[0] != trains:
             replica = nn.parallel.DistributedDataParallel(
-                self.objective, forward_sync_buffers=False, find_unused_parameters=True
+                self.objective,
+                forward_sync_buffers=False,
+                find_unused_parameters=not self._all_used(batch, trained),
             )
             replica.register_comm_hook(None, _sum)
             self._around = trains, replica
         return self._around[1]
+
+    def _all_used(self, batch: Batch, trained: float) -> bool:
+        """Does every weight that trains get a gradient?  A look of one pass, before the step has any gradients."""
+        weights = [weight for weight in self.objective.parameters() if weight.requires_grad]
+        with torch.random.fork_rng():
+            self.objective(batch, trained).backward()
+        unused = sum(weight.grad is None for weight in weights)
+        for weight in weights:
+            weight.grad = None
+        return self.world.sums(unused)[0] == 0
 
 
 def _sum(state, bucket):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202 - DDP compares annotations with classes
