@@ -130,7 +130,11 @@ def leads() -> bool:
 
 def restarted() -> bool:
     """Has torchrun started this process anew, after one of the run's processes died?"""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    return _attempt() > 0
+
+
+def _attempt() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 @contextmanager
@@ -152,10 +156,14 @@ def joined() -> Iterator[World]:
     cuda = device.startswith("cuda")
     if cuda:
         torch.cuda.set_device(device)
+    # Processes that are started anew meet by the same store, where the addresses of those before them still lie.
+    store, rank, size = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
+    store = torch.distributed.PrefixStore(f"attempt-{_attempt()}", store)
     # What is said goes over gloo on the CPU, gradients on a GPU over NCCL.
-    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
-        yield World(torch.distributed.get_rank(), size)
+        yield World(rank, size)
     except RuntimeError as error:
         if not any(word in str(error) for word in LOST):
             raise
