@@ -1,6 +1,7 @@
 """Checkpoints that are whole or absent: written aside, fsynced, sealed with hashes, then renamed.
 
-    checkpoint-500/  weights.safetensors  optimizer.safetensors  [method.safetensors]  state.json  manifest.json
+    checkpoint-500/  weights.safetensors  optimizer.safetensors  [optimizer.json]  [method.safetensors]
+                     state.json  manifest.json
 
 Only what trains is kept, and what the method must remember; the base is where it was.  The order of rows and the dropout masks are functions of the
 step, so step, weights and moments are all else that an exact resume needs.
@@ -36,7 +37,7 @@ def save(run: RunFolder, training: Training) -> Path:
     from safetensors.torch import save_file
 
     weights, memory = _on_cpu(training.weights), _on_cpu(training.method.state(training.model))
-    moments = _moments(training)
+    moments, counts = _moments(training)
     kept = (*weights.values(), *moments.values(), *memory.values())
     needed = sum(t.numel() * t.element_size() for t in kept)
     target = run.path / f"checkpoint-{training.state.step}"
@@ -47,6 +48,8 @@ def save(run: RunFolder, training: Training) -> Path:
             temporary.mkdir()
             save_file(weights, temporary / "weights.safetensors")
             save_file(moments, temporary / "optimizer.safetensors")
+            if counts:
+                write_json(temporary / "optimizer.json", counts)
             if memory:
                 save_file(memory, temporary / "method.safetensors")
             write_json(temporary / "state.json", training.state.to_dict())
@@ -59,14 +62,27 @@ def save(run: RunFolder, training: Training) -> Path:
     return target
 
 
-def _moments(training: Training) -> dict[str, Tensor]:
-    """AdamW's state by parameter name, so that it does not hang on the order of groups."""
-    return {
-        f"{key}/{name}": value.detach().cpu().contiguous()
+def _moments(training: Training) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimiser's state by parameter name, so that it does not hang on the order of groups: tensors, and numbers."""
+    state = {
+        f"{key}/{name}": value
         for name, weight in training.weights.items()
         if weight in training.optimizer.state  # one that has rested so far has none
         for key, value in training.optimizer.state[weight].items()
     }
+    tensors = _on_cpu({key: value for key, value in state.items() if hasattr(value, "detach")})
+    return _apart(tensors), {key: value for key, value in state.items() if key not in tensors}
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of those that share memory (all 8-bit moments have one table of values), as safetensors wants it."""
+    taken: set[int] = set()
+    apart = {}
+    for key, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        apart[key] = tensor.clone() if memory in taken else tensor
+        taken.add(memory)
+    return apart
 
 
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -151,20 +167,26 @@ def load(folder: Path, training: Training) -> None:
 
     load_weights(folder, training)
     moments: dict[str, dict[str, Any]] = {}
-    for key, value in load_file(folder / "optimizer.safetensors").items():
+    counts = folder / "optimizer.json"
+    numbers = json.loads(counts.read_text(encoding="utf-8")) if counts.exists() else {}
+    for key, value in (*load_file(folder / "optimizer.safetensors").items(), *numbers.items()):
         kind, _, name = key.partition("/")
         moments.setdefault(name, {})[kind] = value
     for name, weight in training.weights.items():
         if name in moments:
-            # AdamW counts steps on the CPU unless fused on a GPU, where the counter lies with the weight.
-            training.optimizer.state[weight] = {k: v.to(weight.device) for k, v in moments[name].items()}
+            # Fused optimisers count their steps where the weight lies.
+            training.optimizer.state[weight] = {
+                key: value.to(weight.device) if hasattr(value, "to") else value
+                for key, value in moments[name].items()
+            }
     memory = training.method.state(training.model)
     if memory:
         for name, value in load_file(folder / "method.safetensors").items():
             memory[name].copy_(value)
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     for known in fields(training.state):
-        setattr(training.state, known.name, state[known.name])
+        if known.name in state:  # else the checkpoint is older than the field
+            setattr(training.state, known.name, state[known.name])
 
 
 def prune(run: RunFolder, *, keep: int, best_step: int) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from weitiao.core.contracts import Batch, Method, Moment, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
-from weitiao.train.optim import rate
+from weitiao.train import optim
 
 
 @dataclass
@@ -38,6 +39,8 @@ class State:
     """The step that gave it."""
     stale: int = 0
     """Evaluations since then."""
+    plateau: dict[str, float] = field(default_factory=dict)
+    """What the schedule has heard from the validation rows, if it listens (`reduce_lr_on_plateau`)."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `state.json`."""
@@ -77,10 +80,10 @@ class Training:
         steps = math.ceil(self.settings.num_train_epochs * self.batches.steps_per_epoch)
         return min(steps, self.settings.max_steps or steps)
 
-    @property
-    def peak_rate(self) -> float:
-        """The learning rate at its highest, before a method's own factors."""
-        return max(g.get("peak_lr", g["lr"]) / g.get("factor", 1.0) for g in self.optimizer.param_groups)
+    @cached_property
+    def schedule(self) -> optim.Schedule:
+        """How the learning rate goes."""
+        return optim.schedule(self.settings)
 
     @property
     def epoch(self) -> float:
@@ -142,14 +145,7 @@ def step(training: Training) -> None:
     """One optimiser step over its micro-batches."""
     model, method, task, state = training.model, training.method, training.task, training.state
     started = time.perf_counter()
-    share = rate(
-        state.step,
-        total=training.total,
-        warmup_steps=training.settings.warmup_steps,
-        kind=training.settings.lr_scheduler_type,
-    )
-    for group in training.optimizer.param_groups:
-        group["lr"] = group.setdefault("peak_lr", group["lr"]) * share
+    rate = training.schedule.apply(training.optimizer, state.step, total=training.total, memory=state.plateau)
     moment = Moment(state.step, training.total, 1 / training.batches.steps_per_epoch)
     method.before_step(model, moment)
     batches = training.batches.step(state.step)
@@ -174,7 +170,7 @@ def step(training: Training) -> None:
     training.metrics = {}
     training.facts = {
         "loss": loss,
-        "learning_rate": training.peak_rate * share,
+        "learning_rate": rate,
         "grad_norm": norm,
         "rows": sum(len(batch.rows) for batch in batches),
         "tokens": tokens,
