@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
+from tests.methods.toys import Toy
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Recipe, Train
 from weitiao.core.renamed import OPTIMIZERS as ELSEWHERE
@@ -143,6 +146,16 @@ def test_adafactor_is_its_paper_s_algorithm_at_the_recipe_s_rate():
         torch.testing.assert_close(found[name], weights[name], rtol=1e-5, atol=1e-6)
 
 
+def test_adafactor_equals_transformers_at_a_rate_of_the_user():
+    from transformers.optimization import Adafactor
+
+    a, b = Bag(), Bag()
+    theirs = Adafactor(split(b), lr=0.01, scale_parameter=False, relative_step=False)
+    expected, found = walk(theirs, b), walk(ours(a, optim="adafactor"), a)
+    for name in SHAPES:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-6, atol=1e-7)
+
+
 def test_adafactor_equals_torch_s_where_the_weights_are_small():
     """Theirs multiplies the rate by the root mean square of the weight, or by `eps[1]` if that is more."""
     a, b = Bag(), Bag()
@@ -178,6 +191,27 @@ def test_a_device_without_8_bit_kernels_is_told(monkeypatch):
     monkeypatch.setattr(AdamW8bit, "step", step)
     with pytest.raises(WeitiaoError, match=r"no_optimizer\] train.optim=adamw_8bit: bitsandbytes on cpu"):
         ours(Bag(), optim="adamw_8bit")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_page_tells_how_many_bytes_are_kept_for_a_parameter(name):
+    """Of a matrix of 128 x 128 numbers, in a block: the second column of docs/optimisers.md."""
+    page = (Path(__file__).parents[2] / "docs" / "optimisers.md").read_text(encoding="utf-8")
+    (told,) = re.findall(rf"^\| `{name}` \| ([0-9.]+)", page, flags=re.MULTILINE)
+    model = nn.Module()
+    weight = model.weight = nn.Parameter(torch.zeros(128, 128))
+    groups = [{"params": [weight], "lr": 0.1, "peak_lr": 0.1, "weight_decay": 0.0, "matrix": True}]
+    optimizer = KINDS[name].make(groups, 0.1, KINDS[name].reads)
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    # Adam's step counters and the 8-bit table of values do not grow with the weight.
+    kept = [
+        v
+        for k, v in optimizer.state[weight].items()
+        if torch.is_tensor(v) and k not in ("step", "qmap1", "qmap2")
+    ]
+    measured = sum(tensor.numel() * tensor.element_size() for tensor in kept) / weight.numel()
+    assert float(told) == pytest.approx(measured, abs=0.005)
 
 
 # ------------------------------------------------------------------ Muon
@@ -344,9 +378,9 @@ def test_a_key_that_the_optimiser_does_not_read_is_refused(settings, reads):
 
 
 def test_what_is_left_open_is_written_out_and_read_again():
-    found = optim.resolved(Train(optim="lion", lr_scheduler_type="cosine"), usual_rate=5e-4)
+    found = optim.resolved(Train(optim="lion", lr_scheduler_type="cosine"), usual_rate=6e-4)
     assert found == {
-        "learning_rate": pytest.approx(1e-4),
+        "learning_rate": pytest.approx(2e-4),
         "adam_beta1": 0.9,
         "adam_beta2": 0.99,
         "adam_epsilon": None,
@@ -371,3 +405,27 @@ def test_what_it_is_called_elsewhere_is_answered_with_our_name(name):
     with pytest.raises(WeitiaoError, match=r"wrong_value\] train.optim: .* here it is") as caught:
         Recipe.read(tree, [f"train.optim={name}"])
     assert str(caught.value).partition("here it is ")[2].split()[0].rstrip(".") in KINDS
+
+
+# ------------------------------------------------------------------ at work
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_optimiser_learns_with_lora_whose_b_begins_at_zero(name, request):
+    """At the rate that it takes by itself: one for AdamW, times the optimiser's own."""
+    toy = Toy(request, "lora", "llama", r=4)
+    rate = 1e-2 * (KINDS[name].rate or 30)
+    settings = toy.training.settings.model_copy(update={"optim": name, "lr_scheduler_type": "constant"})
+    toy.training.settings = settings
+    toy.training.optimizer = optim.build(toy.model, settings, learning_rate=rate, head=toy.loaded.head)
+    batches = toy.training.batches
+
+    def evaluated() -> float:
+        toy.model.eval()
+        with torch.no_grad():
+            rows = [batch for step in range(batches.steps_per_epoch) for batch in batches.step(step)]
+            return sum(toy.task.loss(toy.model, batch).item() for batch in rows)
+
+    first = evaluated()
+    toy.steps(toy.training.total)
+    assert evaluated() < 0.97 * first

@@ -190,7 +190,7 @@ class Train(Section):
     ] = "adamw"
     """The optimiser (docs/optimisers.md)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Peak learning rate; default: the method's own (a fifth of it for lion; sgd has none and must be told)."""
+    """Peak learning rate; default: the method's own (a third of it for lion; sgd has none and must be told)."""
     head_learning_rate_ratio: Annotated[float, Field(gt=0)] = 1.0
     """The task's new output layer learns so many times faster than the rest."""
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
