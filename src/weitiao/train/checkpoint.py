@@ -64,13 +64,15 @@ def save(run: RunFolder, training: Training) -> Path:
 
 def _moments(training: Training) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The optimiser's state by parameter name, so that it does not hang on the order of groups: tensors, and numbers."""
+    import torch
+
     state = {
         f"{key}/{name}": value
         for name, weight in training.weights.items()
         if weight in training.optimizer.state  # one that has rested so far has none
         for key, value in training.optimizer.state[weight].items()
     }
-    tensors = _on_cpu({key: value for key, value in state.items() if hasattr(value, "detach")})
+    tensors = _on_cpu({key: value for key, value in state.items() if torch.is_tensor(value)})
     return _apart(tensors), {key: value for key, value in state.items() if key not in tensors}
 
 
@@ -163,6 +165,7 @@ def load_weights(folder: Path, training: Training) -> None:
 
 def load(folder: Path, training: Training) -> None:
     """Weights, moments and place of a checkpoint: the next step is the one that would have followed."""
+    import torch
     from safetensors.torch import load_file
 
     load_weights(folder, training)
@@ -176,7 +179,7 @@ def load(folder: Path, training: Training) -> None:
         if name in moments:
             # Fused optimisers count their steps where the weight lies.
             training.optimizer.state[weight] = {
-                key: value.to(weight.device) if hasattr(value, "to") else value
+                key: value.to(weight.device) if torch.is_tensor(value) else value
                 for key, value in moments[name].items()
             }
     memory = training.method.state(training.model)
