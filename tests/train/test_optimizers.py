@@ -394,6 +394,26 @@ def test_what_is_left_open_is_written_out_and_read_again():
     assert optim.resolved(Train(optim="sgd", **written), usual_rate=7)["adam_beta1"] is None
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_shares_of_a_weight_are_only_for_who_treats_every_number_by_itself(name):
+    """Some rows of a matrix move as they do within the whole, or the optimiser refuses to be dealt shares."""
+    shares = Train(optim=name, data_parallel="fsdp", learning_rate=0.01)
+    a, b = nn.Module(), nn.Module()
+    a.weight, drawn = nn.Parameter(torch.randn(128, 128)), torch.randn(128, 128)
+    b.weight = nn.Parameter(a.weight.detach()[:61].clone())
+    for model, gradient in ((a, drawn), (b, drawn[:61].clone())):
+        groups = [{"params": [model.weight], "lr": 0.1, "peak_lr": 0.1, "weight_decay": 0.0, "matrix": True}]
+        optimizer = KINDS[name].make(groups, 0.1, KINDS[name].reads)
+        for _ in range(3):
+            model.weight.grad = gradient
+            optimizer.step()
+    if torch.equal(a.weight[:61], b.weight):
+        optim.resolved(shares, usual_rate=1e-3)
+    else:
+        with pytest.raises(WeitiaoError, match=rf"wrong_usage\] train.optim={name} looks at whole weights"):
+            optim.resolved(shares, usual_rate=1e-3)
+
+
 def test_sgd_must_be_told_its_rate():
     with pytest.raises(WeitiaoError, match=r"wrong_usage\] sgd has no usual learning rate"):
         optim.resolved(Train(optim="sgd"), usual_rate=1e-3)

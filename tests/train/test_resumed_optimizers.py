@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -160,16 +159,3 @@ def test_what_does_not_fit_is_told_before_data_are_read(classify, tmp_path):
     ):
         with pytest.raises(wt.WeitiaoError, match=f"(?s){message}"):
             wt.train(classify(data=missing, **words))
-
-
-def test_an_older_checkpoint_without_a_plateau_is_read(classify, tmp_path):
-    recipe = classify(max_steps=6, eval_strategy="no", load_best_model_at_end=False, evaluate=QUICK)
-    with pytest.raises(Killed):
-        wt.train(recipe, watchers=[KillAt(4)])
-    folder = tmp_path / "run" / "checkpoint-4"
-    state = json.loads((folder / "state.json").read_text())
-    del state["plateau"]
-    (folder / "state.json").write_text(json.dumps(state))
-    checkpoint._seal(folder, step=4)
-    wt.train(recipe, resume=True)
-    assert [line["step"] for line in events(Path(tmp_path / "run"), "step")] == list(range(1, 7))

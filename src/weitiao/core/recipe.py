@@ -229,6 +229,21 @@ class Train(Section):
     """Gradients are scaled down to this norm; 0 leaves them."""
     bf16: bool | Literal["auto"] = "auto"
     """bfloat16 arithmetic with float32 trained weights; `auto`: where the processor multiplies bfloat16 itself."""
+    fp16: bool = False
+    """float16 arithmetic with float32 trained weights and a loss scaled so that small gradients survive, for GPUs
+    without bfloat16."""
+    activation_checkpointing: bool = False
+    """Compute the activations of each block again in backward instead of keeping them: less memory, about a third
+    more time, the same gradients (Chen et al. 2016, arXiv 1604.06174)."""
+    torch_compile: bool = False
+    """Let `torch.compile` fuse the model's operations; pays for long runs alone, and needs a C++ compiler on CPUs."""
+    dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
+    """Threads that make the next steps' batches while the model is busy; 0 makes each when it is needed."""
+    data_parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes holds (`--nproc`, torchrun): the whole model (DDP), or a share of every weight,
+    gradient and moment (FSDP2), which needs less memory and sends more; alone it is not looked at."""
+    skip_nonfinite_steps: Annotated[int, Field(ge=0)] = 0
+    """So many steps whose loss or gradient is not finite are left out, each noted in the log, before the run stops."""
     max_batch_tokens: Annotated[int, Field(ge=1)] | None = None
     """A forward pass of training holds at most so many tokens, padding included, besides being at most
     `per_device_train_batch_size` rows; a longer single row has one of its own."""
@@ -251,6 +266,17 @@ class Train(Section):
     """The validation metric that decides what is best."""
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = 3
     """Evaluations without a gain before stopping; null never stops early."""
+
+    @model_validator(mode="after")
+    def _one_half(self) -> Train:
+        if self.fp16 and self.bf16 is True:
+            raise ValueError("bf16 and fp16 cannot both be true: take one")
+        return self
+
+    @property
+    def half(self) -> Literal["bfloat16", "float16"] | None:
+        """What products are computed in, where it is not float32; `auto` is resolved by then."""
+        return "float16" if self.fp16 else "bfloat16" if self.bf16 is True else None
 
 
 class Evaluate(Section):
@@ -279,6 +305,9 @@ class Recipe(Section):
     """What is learnt (`weitiao tasks`)."""
     method: Annotated[dict[str, Any], BeforeValidator(_named_method)] = {"name": DEFAULT_METHOD}
     """Which parameters train, and how (`weitiao methods`)."""
+    start_from: str | None = None
+    """A finished run of the same base, task and method whose tuned weights this one begins with; its steps and moments
+    are not taken over (to go on with a run itself: `weitiao train --resume`)."""
     data: Data = Data()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()

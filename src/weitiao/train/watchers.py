@@ -121,7 +121,8 @@ class Save(Watcher):
             return
         folder = checkpoint.save(self.run, training)
         self.run.log(event="save", step=state.step, epoch=training.epoch, checkpoint=folder.name)
-        checkpoint.prune(self.run, keep=self.keep, best_step=state.best_step if self.keep_best else -1)
+        if training.world.first:
+            checkpoint.prune(self.run, keep=self.keep, best_step=state.best_step if self.keep_best else -1)
 
 
 @dataclass
@@ -151,6 +152,7 @@ class Interrupt(Watcher):
                 signal.signal(number, handler)
 
     def on_step(self, training: Training) -> None:
-        """Pass the signal on to the loop."""
-        if self.caught:
-            training.stop = signal.Signals(self.caught).name
+        """Pass the signal on to the loop, whichever process caught it."""
+        name = training.world.agree(signal.Signals(self.caught).name if self.caught else "")
+        if name:
+            self.caught, training.stop = signal.Signals[name].value, name

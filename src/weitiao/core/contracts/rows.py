@@ -69,7 +69,7 @@ class Batch:
     trained: int
     """Sum of the examples' `trained`."""
     rows: list[int]
-    """Which examples these are, by index."""
+    """Which examples these are, by index; without any, the batch keeps a process company and counts nothing."""
     tokens: int
     """Real tokens."""
     padding: int

@@ -77,6 +77,10 @@ def resolved(
             why=why,
             way=way,
         )
+    if settings.data_parallel == "fsdp" and not kind.shards:
+        why = f"train.optim={settings.optim} looks at whole weights, and train.data_parallel=fsdp deals them out"
+        able = ", ".join(name for name, other in KINDS.items() if other.shards)
+        raise fault("wrong_usage", why=why, way=f"set train.data_parallel=ddp, or take one of: {able}")
     if settings.learning_rate is None and kind.rate is None:
         why = f"{settings.optim} has no usual learning rate: the methods' own were found with AdamW"
         raise fault("wrong_usage", why=why, way="set train.learning_rate; 0.01 to 0.1 are common for sgd")
@@ -181,6 +185,8 @@ class Kind:
     """(groups, learning rate, what it reads) -> the optimiser."""
     rate: float | None = 1.0
     """Its usual rate, as a multiple of AdamW's; None when there is no such thing."""
+    shards: bool = True
+    """Does it treat every number by itself, so that a share of a weight (FSDP) is moved as the whole would be?"""
 
 
 ADAM = {"adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8}
@@ -188,10 +194,10 @@ KINDS = {
     "adamw": Kind(ADAM, _adamw),
     "adam": Kind(ADAM, _adam),
     "sgd": Kind({"momentum": 0.9}, _sgd, rate=None),
-    "adafactor": Kind({}, _adafactor),
+    "adafactor": Kind({}, _adafactor, shards=False),
     # "3-10x smaller than that for AdamW" (section 5 of the paper).  A third: the runs of fine-tuning are short, and on
     # 420 reviews a fifth had hardly begun to learn when they ended (notes/LOG.md).
     "lion": Kind({"adam_beta1": 0.9, "adam_beta2": 0.99}, _lion, rate=1 / 3),
-    "adamw_8bit": Kind(ADAM, _adamw_8bit),
-    "muon": Kind({**ADAM, "momentum": 0.95}, _muon),
+    "adamw_8bit": Kind(ADAM, _adamw_8bit, shards=False),
+    "muon": Kind({**ADAM, "momentum": 0.95}, _muon, shards=False),
 }
