@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import get_args
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 
 import weitiao as wt
 from tests.train.test_loop import KillAt, Killed, events, same, steps
+from tests.train.test_several_processes import EXACT, near, run
 from weitiao.core.recipe import Train
 from weitiao.core.run import RunFolder
 from weitiao.train import checkpoint
@@ -152,10 +154,37 @@ def test_a_plateau_without_validation_is_refused(classify):
 def test_what_does_not_fit_is_told_before_data_are_read(classify, tmp_path):
     missing = {"train": str(tmp_path / "nowhere.csv")}
     for words, message in (
-        ({"optim": "muon", "method": "head"}, "ignored_setting.*muon"),
-        ({"momentum": 0.3}, "ignored_setting.*momentum"),
-        ({"layerwise_lr_decay": 0.9, "method": "gradual"}, "ignored_setting.*method.layerwise_lr_decay"),
+        ({"optim": "muon", "method": "head"}, "unfit_training.*muon"),
+        ({"momentum": 0.3}, "unfit_training.*momentum"),
+        ({"layerwise_lr_decay": 0.9, "method": "gradual"}, "unfit_training.*method.layerwise_lr_decay"),
         ({"lr_scheduler_kwargs": {"power": 2}}, "unknown_key.*power"),
     ):
         with pytest.raises(wt.WeitiaoError, match=f"(?s){message}"):
             wt.train(classify(data=missing, **words))
+
+
+# ------------------------------------------------------------------ several processes
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize(("kind", "name"), [("fsdp", "lion"), ("fsdp", "sgd"), ("ddp", "adafactor")])
+def test_two_processes_train_as_one_and_go_on(kind, name, converse, tmp_path):
+    """Two processes stopped half-way and gone on with, beside one with twice the accumulation."""
+    words = {**EXACT, "method": "lora", "optim": name, "learning_rate": 1e-2 if name == "sgd" else 1e-4}
+    words |= {"num_train_epochs": 2, "max_steps": 8, "evaluate": QUICK, "data_parallel": kind}
+    wt.train(
+        converse(
+            output_dir=str(tmp_path / "one"),
+            **{**words, "data_parallel": "ddp", "gradient_accumulation_steps": 2},
+        )
+    )
+    recipe = converse(output_dir=str(tmp_path / "two"), **words)
+    run(recipe, "--nproc", "2")
+    near(tmp_path / "one", tmp_path / "two")
+    # As if it had been killed after its checkpoint of step 3 or 6, whichever the limit of two has left.
+    for last in ("results.json", "model"):
+        path = tmp_path / "two" / last
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(RunFolder(tmp_path / "two").checkpoints()[0])
+    run(recipe, "--nproc", "2", "--resume")
+    near(tmp_path / "one", tmp_path / "two")

@@ -113,7 +113,13 @@ def prepare(
     tell("loading", model=recipe.model)
     device = load.pick_device()
     loaded = load.load(
-        recipe.model, task, seed=recipe.seed, device=device, bits=method.base_bits, progress=progress
+        recipe.model,
+        task,
+        seed=recipe.seed,
+        device=device,
+        bits=method.base_bits,
+        dropout=recipe.train.dropout,
+        progress=progress,
     )
     base = load.fingerprint(loaded.source)
     _refuse_others(folder, ledger, base=base, seed=recipe.seed, device=device, changes=changes)
@@ -149,6 +155,7 @@ def prepare(
     _write(folder, ledger, stay)
     tell("encoded", ledger=ledger, trained=trained, total=total)
     weights = _weights(data, checked.marks.source[sides["train"]], examples["train"])
+    task = task.learn_training(examples["train"], weights)
     # From here on there are no test rows: nothing that chooses may see them.
     kept = {name: splits[name] for name in ("train", "validation")}
     return Prepared(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -139,18 +139,20 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
 
     Raises:
         WeitiaoError: what loading and `attach` raise; `missing_extra` for a 4-bit base; `unfit_setting` when prompts
-            leave no position for a row.
+            leave no position for a row; `unfit_training` for a regulariser that task or model cannot take.
     """
     from weitiao.models import load, packed, store
     from weitiao.train import optim
+    from weitiao.train.objective import refuse_unfit
 
     if method.base_bits == 4:
         packed.ready()
-    bare = load.skeleton(recipe.model, task, progress=progress)
+    bare = load.skeleton(recipe.model, task, dropout=recipe.train.dropout, progress=progress)
     store.prepare(bare, method, seed=recipe.seed)
     if recipe.train.activation_checkpointing and not bare.model.supports_gradient_checkpointing:
         why = f"{type(bare.model).__name__} cannot compute its blocks again"
         raise fault("wrong_value", key="train.activation_checkpointing", value=True, why=why)
+    refuse_unfit(task, recipe.train, bare.model)
     if method.positions >= bare.limit - 1:
         why, way = (
             f"it has {bare.limit} positions, and the rows need some of them",
@@ -256,6 +258,8 @@ def _tune(
     kept = best or state.step
     if kept != state.step:
         checkpoint.load_weights(folder.path / f"checkpoint-{kept}", training)
+    elif training.ema:
+        training.ema.keep()
     loaded = _whole(recipe, prepared, method, training)
     if not world.first:
         return
@@ -316,6 +320,8 @@ def _training(
     from weitiao.data.pack import Batches
     from weitiao.models import anatomy, store
     from weitiao.train import loop, optim
+    from weitiao.train.ema import Ema
+    from weitiao.train.objective import summed
     from weitiao.train.parallel import Objective, parallel
 
     settings, task, loaded = recipe.train, prepared.task, prepared.loaded
@@ -345,9 +351,9 @@ def _training(
     if fresh:
         loop.calibrate(loaded.model, method, task, batches, device=prepared.device, half=half)
     snapshot = method.snapshot(loaded.model) if task.needs_base else {}
-    objective = parallel(
-        Objective(loaded.model, method, task), world, shards=settings.data_parallel == "fsdp"
-    )
+    objective = Objective(loaded.model, method, task, summed(task, settings))
+    asked = parallel(objective, world, shards=settings.data_parallel == "fsdp")
+    weights = store.trained(loaded.model)  # shares, if the model was dealt
     return loop.Training(
         model=loaded.model,
         method=method,
@@ -361,7 +367,7 @@ def _training(
             head=loaded.head,
             factors=method.rates(loaded.model, loaded.head),
         ),
-        weights=store.trained(loaded.model),  # shares, if the model was dealt
+        weights=weights,
         state=loop.State(processes=processes),
         device=prepared.device,
         half=half,
@@ -369,7 +375,8 @@ def _training(
         snapshot=snapshot,
         places=prepared.places,
         world=world,
-        objective=objective,
+        objective=asked,
+        ema=Ema(weights, settings.ema_decay) if settings.ema_decay else None,
     )
 
 
@@ -378,10 +385,15 @@ def _watchers(
 ) -> list[Watcher]:
     """Ours, in the order in which they must be asked."""
     from weitiao.train import watchers as around
+    from weitiao.train.neftune import Neftune
 
     settings = recipe.train
     keep_best = settings.load_best_model_at_end
     ours: list[Watcher] = [around.Log(folder)]
+    if settings.neftune_noise_alpha:
+        ours += [Neftune(settings.neftune_noise_alpha)]
+    if training.ema:
+        ours += [training.ema]
     if len(prepared.examples["validation"]):
         metric, task = settings.metric_for_best_model, prepared.task
         higher = task.higher_is_better if metric == task.primary else metric != "loss"
@@ -399,20 +411,21 @@ def _watchers(
 
 
 def _measure(recipe: Recipe, prepared: Prepared, training: Training) -> dict[str, float]:
-    """What the validation rows say of the model as it is now."""
+    """What the validation rows say of the model as it is now, or of the average of its weights."""
     from weitiao.evaluate.predict import predict
 
     examples, world = prepared.examples["validation"], training.world
-    own = predict(
-        prepared.loaded,
-        prepared.task,
-        examples,
-        batch_size=recipe.train.per_device_eval_batch_size,
-        device=prepared.device,
-        half=recipe.train.half,
-        ask=training.objective.predict,
-        dealt=(world.rank, world.size),
-    )
+    with training.ema.in_use() if training.ema else nullcontext():
+        own = predict(
+            prepared.loaded,
+            prepared.task,
+            examples,
+            batch_size=recipe.train.per_device_eval_batch_size,
+            device=prepared.device,
+            half=recipe.train.half,
+            ask=training.objective.predict,
+            dealt=(world.rank, world.size),
+        )
     everybody = world.gather({row: told for row, told in enumerate(own) if told})
     told = {row: each for part in everybody for row, each in part.items()}
     found = [told[row] for row in range(len(examples))]

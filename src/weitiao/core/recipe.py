@@ -227,6 +227,16 @@ class Train(Section):
     """Memory of the gradient (sgd, muon); default: 0.9, muon 0.95."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 leaves them."""
+    label_smoothing_factor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target that is spread evenly over all classes, in training."""
+    r_drop_alpha: Annotated[float, Field(ge=0)] = 0.0
+    """R-Drop: weight of the divergence between two passes with other dropout masks; 0: one pass."""
+    neftune_noise_alpha: Annotated[float, Field(ge=0)] = 0.0
+    """NEFTune: scale of the noise on the word embeddings, in training."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """All dropout probabilities that the model's configuration knows; null leaves them as they are."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of an average of the weights over the steps, which is validated and kept in the end; 0: no average."""
     bf16: bool | Literal["auto"] = "auto"
     """bfloat16 arithmetic with float32 trained weights; `auto`: where the processor multiplies bfloat16 itself."""
     fp16: bool = False

@@ -1,7 +1,7 @@
 """Checkpoints that are whole or absent: written aside, fsynced, sealed with hashes, then renamed.
 
     checkpoint-500/  weights.safetensors  optimizer.safetensors  [optimizer.json]  [method.safetensors]
-                     state.json  manifest.json
+                     [ema.safetensors]  state.json  manifest.json
 
 Several processes deal the tensors among them and write `weights-00001-of-00002.safetensors` and so on, each tensor in
 full: any number of processes may read them.
@@ -45,6 +45,7 @@ def save(run: RunFolder, training: Training) -> Path:
         "weights": _dealt(training, training.weights),
         "optimizer": _apart(_dealt(training, moments)),
         "method": _dealt(training, training.method.state(training.model)),
+        "ema": _dealt(training, training.ema.average if training.ema else {}),
     }
     needed = sum(t.numel() * t.element_size() for part in parts.values() for t in part.values())
     try:
@@ -221,20 +222,25 @@ def set_aside(run: RunFolder, *, newer_than: Path | None) -> None:
 
 
 def load_weights(folder: Path, training: Training) -> None:
-    """The trained weights of a checkpoint, into the model."""
-    kept = _read(folder, "weights")
-    now = training.weights
-    if set(kept) != set(now):
-        raise fault("broken_model", path=folder, why="its weights are those of another method")
-    for name, weight in now.items():
-        weight.data.copy_(training.objective.share(kept[name], weight))
+    """The trained weights of a checkpoint, into the model; their average, where one is kept."""
+    _fill(folder, "ema" if training.ema else "weights", training.weights, training)
+
+
+def _fill(folder: Path, kind: str, tensors: Mapping[str, Tensor], training: Training) -> None:
+    kept = _read(folder, kind)
+    if set(kept) != set(tensors):
+        raise fault("broken_model", path=folder, why=f"its {kind} are those of another method")
+    for name, tensor in tensors.items():
+        tensor.data.copy_(training.objective.share(kept[name], tensor))
 
 
 def load(folder: Path, training: Training) -> None:
     """Weights, moments and place of a checkpoint: the next step is the one that would have followed."""
     import torch
 
-    load_weights(folder, training)
+    _fill(folder, "weights", training.weights, training)
+    if training.ema:
+        _fill(folder, "ema", training.ema.average, training)
     moments: dict[str, dict[str, Any]] = {}
     counts = folder / "optimizer.json"
     numbers = json.loads(counts.read_text(encoding="utf-8")) if counts.exists() else {}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,11 @@ from weitiao.data.pack import Batches
 from weitiao.models.precision import Half, autocast
 from weitiao.train import optim
 from weitiao.train.distributed import World
+from weitiao.train.objective import summed
 from weitiao.train.parallel import Alone, Objective, Parallel
+
+if TYPE_CHECKING:
+    from weitiao.train.ema import Ema
 
 
 @dataclass
@@ -75,6 +79,8 @@ class Training:
     """Names rows of the training split, for errors."""
     stop: str = ""
     """A watcher's reason to end after this step."""
+    ema: Ema | None = None
+    """The average of the weights, where one is kept."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the last step did: loss, rate, gradient norm, tokens, padding, seconds."""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -87,7 +93,9 @@ class Training:
     """Keeps small gradients from vanishing in float16; otherwise it does nothing."""
 
     def __post_init__(self) -> None:
-        self.objective = self.objective or Alone(Objective(self.model, self.method, self.task), self.world)
+        if self.objective is None:
+            loss = summed(self.task, self.settings)
+            self.objective = Alone(Objective(self.model, self.method, self.task, loss), self.world)
         kind = self.device.partition(":")[0]
         self.scaler = torch.amp.GradScaler(kind, enabled=self.half == "float16")
 

@@ -19,20 +19,21 @@ from weitiao.core.contracts import Batch, Method, Task
 from weitiao.core.errors import fault
 from weitiao.models import anatomy
 from weitiao.train.distributed import World
+from weitiao.train.objective import Summed
 
 
 class Objective(nn.Module):
     """What is minimised, as a module, so that DDP and FSDP can stand around everything that it computes."""
 
-    def __init__(self, model: nn.Module, method: Method, task: Task):
+    def __init__(self, model: nn.Module, method: Method, task: Task, summed: Summed):
         super().__init__()
-        self.model, self.method, self.task = model, method, task
+        self.model, self.method, self.task, self.summed = model, method, task, summed
 
     def forward(self, batch: Batch, trained: float | None) -> Any:
         """The batch's part of the mean loss over `trained` things; without a number, its predictions."""
         if trained is None:
             return self.task.predict(self.model, batch)
-        loss = self.task.loss(self.model, batch) / trained
+        loss = self.summed(self.model, batch) / trained
         return loss + self.method.penalty(self.model) * (batch.trained / trained)
 
 

@@ -38,7 +38,7 @@ def groups(
         factors: name of a parameter -> the method's factor on its rate; others have 1.
 
     Raises:
-        WeitiaoError: `ignored_setting` when a ratio has nothing to act on, or Muon no matrix; `unknown_anatomy` when
+        WeitiaoError: `unfit_training` when a ratio has nothing to act on, or Muon no matrix; `unknown_anatomy` when
             the model's blocks are needed and not found.
     """
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
@@ -72,9 +72,7 @@ def _scales(
     if ratio != 1:
         if not head & trained.keys():
             why, way = "this task has no new output layer that trains", "leave it out"
-            raise fault(
-                "ignored_setting", key="train.head_learning_rate_ratio", value=ratio, why=why, way=way
-            )
+            raise fault("unfit_training", key="head_learning_rate_ratio", value=ratio, why=why, way=way)
         scales |= dict.fromkeys(head & trained.keys(), ratio)
     if decay != 1:
         levels = anatomy.levels(model, head)
@@ -88,7 +86,7 @@ def hidden_matrices(model: nn.Module, trained: Mapping[str, nn.Parameter]) -> fr
     """Names of the trained matrices inside the blocks; embeddings, heads, norms and vectors are none.
 
     Raises:
-        WeitiaoError: `unknown_anatomy`, or `ignored_setting` when there is none.
+        WeitiaoError: `unknown_anatomy`, or `unfit_training` when there is none.
     """
     within = tuple(f"{block.name}." for block in anatomy.blocks(model))
     # T5 keeps an embedding (of distances) inside a block.
@@ -103,5 +101,5 @@ def hidden_matrices(model: nn.Module, trained: Mapping[str, nn.Parameter]) -> fr
     )
     if not found:
         why = "Muon is for the matrices inside the model's blocks, and this method trains none of them"
-        raise fault("ignored_setting", key="train.optim", value="muon", why=why, way="take adamw")
+        raise fault("unfit_training", key="optim", value="muon", why=why, way="take adamw")
     return found

@@ -54,7 +54,7 @@ def resolved(
         method_settings: what the method has settings for.
 
     Raises:
-        WeitiaoError: `ignored_setting` for a key that the optimiser does not read, or the method has itself;
+        WeitiaoError: `unfit_training` for a key that the optimiser does not read, or the method has itself;
             `wrong_usage` when a rate must be given; `missing_extra`; as `schedule`.
     """
     kind = KINDS[settings.optim]
@@ -67,12 +67,12 @@ def resolved(
                 f"{settings.optim} does not read it",
                 f"leave it out, or take an optim of: {', '.join(readers)}",
             )
-            raise fault("ignored_setting", key=f"train.{key}", value=given, why=why, way=way)
+            raise fault("unfit_training", key=key, value=given, why=why, way=way)
     if settings.layerwise_lr_decay != 1 and "layerwise_lr_decay" in method_settings:
         why, way = "this method has a decay of its own", "set method.layerwise_lr_decay instead"
         raise fault(
-            "ignored_setting",
-            key="train.layerwise_lr_decay",
+            "unfit_training",
+            key="layerwise_lr_decay",
             value=settings.layerwise_lr_decay,
             why=why,
             way=way,
@@ -113,7 +113,7 @@ def _adam(found: Groups, lr: float, read: Mapping[str, float]) -> torch.optim.Ad
 
 
 def _sgd(found: Groups, lr: float, read: Mapping[str, float]) -> torch.optim.SGD:
-    return torch.optim.SGD(found, lr=lr, momentum=read["momentum"], fused=True)
+    return torch.optim.SGD(found, lr=lr, momentum=read["momentum"])  # torch's fused one knows no shares
 
 
 def _lion(found: Groups, lr: float, read: Mapping[str, float]) -> Lion:
