@@ -178,7 +178,7 @@ class Toy:
             task=self.task,
             batches=self.batches,
             settings=settings,
-            optimizer=optim.adamw(self.loaded.model, settings, learning_rate=1e-2, factors=factors),
+            optimizer=optim.build(self.loaded.model, settings, learning_rate=1e-2, factors=factors),
             weights=self.loaded.trained,
             half="bfloat16" if bf16 else None,
         )

@@ -156,6 +156,7 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
             leave no position for a row; `unfit_training` for a regulariser that task or model cannot take.
     """
     from weitiao.models import load, packed, store
+    from weitiao.train import optim
     from weitiao.train.objective import refuse_unfit
 
     if method.base_bits == 4:
@@ -172,15 +173,18 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
             f"take {bare.limit // 4} or less",
         )
         raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, why=why, way=way)
+    optim.groups(bare.model, recipe.train, learning_rate=1.0, head=bare.head)
 
 
 def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     """The recipe with everything written out that depends on method and machine."""
     from weitiao.models.load import fast_bf16, pick_device
+    from weitiao.train import optim
 
     train = recipe.train
+    own = registry.settings_of(recipe.method["name"], method)
     fixed: dict[str, Any] = {
-        "learning_rate": train.learning_rate or method.learning_rate,
+        **optim.resolved(train, usual_rate=method.learning_rate, method_settings=own.keys()),
         "bf16": fast_bf16(pick_device()) and not train.fp16 if train.bf16 == "auto" else train.bf16,
     }
     if train.train_sampling_strategy == "auto":
@@ -202,6 +206,10 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
         choosing += ["train.early_stopping_patience"] * (train.early_stopping_patience is not None)
     if choosing:
         raise fault("needs_validation", why=", ".join(choosing))
+    if train.lr_scheduler_type == "reduce_lr_on_plateau" and (not chooses or train.eval_strategy == "no"):
+        why = "train.lr_scheduler_type=reduce_lr_on_plateau goes by the validation rows, and they are not looked at"
+        way = "set data.split.validation and train.eval_strategy, or take another schedule"
+        raise fault("wrong_usage", why=why, way=way)
     return recipe.model_copy(
         update={
             "train": train.model_copy(update=fixed),
@@ -366,10 +374,11 @@ def engine(
         task=task,
         batches=batches,
         settings=settings,
-        optimizer=optim.adamw(
+        optimizer=optim.build(
             loaded.model,
             settings,
             learning_rate=settings.learning_rate,
+            head=loaded.head,
             factors=method.rates(loaded.model, loaded.head),
         ),
         weights=weights,
@@ -406,6 +415,7 @@ def _watchers(
         ours += [
             around.Validate(folder, measure, metric, higher, settings.eval_strategy, settings.eval_steps)
         ]
+        ours += [around.Plateau(folder, metric, higher)]
         if settings.early_stopping_patience is not None:
             ours += [around.EarlyStop(folder, settings.early_stopping_patience)]
     save = around.Save(

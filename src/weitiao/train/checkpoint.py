@@ -1,7 +1,7 @@
 """Checkpoints that are whole or absent: written aside, fsynced, sealed with hashes, then renamed.
 
-    checkpoint-500/  weights.safetensors  optimizer.safetensors  [method.safetensors]  [ema.safetensors]  state.json
-                     manifest.json
+    checkpoint-500/  weights.safetensors  optimizer.safetensors  [optimizer.json]  [method.safetensors]
+                     [ema.safetensors]  state.json  manifest.json
 
 Several processes deal the tensors among them and write `weights-00001-of-00002.safetensors` and so on, each tensor in
 full: any number of processes may read them.
@@ -40,9 +40,10 @@ def save(run: RunFolder, training: Training) -> Path:
     world = training.world
     target = run.path / f"checkpoint-{training.state.step}"
     temporary = run.path / f".checkpoint-{training.state.step}.tmp"
+    moments, counts = _moments(training)
     parts = {
         "weights": _dealt(training, training.weights),
-        "optimizer": _dealt(training, _moments(training)),
+        "optimizer": _apart(_dealt(training, moments)),
         "method": _dealt(training, training.method.state(training.model)),
         "ema": _dealt(training, training.ema.average if training.ema else {}),
     }
@@ -50,7 +51,7 @@ def save(run: RunFolder, training: Training) -> Path:
     try:
         world.together(lambda: _empty(temporary, target, needed=needed * world.size))
         world.all_or_none(lambda: _write(temporary, target, parts, world))
-        world.together(lambda: _finish(temporary, target, training))
+        world.together(lambda: _finish(temporary, target, training, counts))
     finally:
         if world.first:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -86,8 +87,10 @@ def _write(temporary: Path, target: Path, parts: Mapping[str, dict[str, Tensor]]
                 _fsync(temporary / f"{kind}{part}.safetensors")
 
 
-def _finish(temporary: Path, target: Path, training: Training) -> None:
+def _finish(temporary: Path, target: Path, training: Training, counts: Mapping[str, Any]) -> None:
     with disk(target):
+        if counts:
+            write_json(temporary / "optimizer.json", counts)
         write_json(temporary / "state.json", training.to_dict())
         _seal(temporary, step=training.state.step)
         shutil.rmtree(target, ignore_errors=True)
@@ -105,14 +108,29 @@ def _read(folder: Path, kind: str) -> dict[str, Tensor]:
     return found
 
 
-def _moments(training: Training) -> dict[str, Tensor]:
-    """AdamW's state by parameter name, so that it does not hang on the order of groups."""
-    return {
+def _moments(training: Training) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimiser's state by parameter name, so that it does not hang on the order of groups: tensors, and numbers."""
+    import torch
+
+    state = {
         f"{key}/{name}": value
         for name, weight in training.weights.items()
         if weight in training.optimizer.state  # one that has rested so far has none
         for key, value in training.optimizer.state[weight].items()
     }
+    tensors = {key: value for key, value in state.items() if torch.is_tensor(value)}
+    return tensors, {key: value for key, value in state.items() if key not in tensors}
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of those that share memory (all 8-bit moments have one table of values), as safetensors wants it."""
+    taken: set[int] = set()
+    apart = {}
+    for key, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        apart[key] = tensor.clone() if memory in taken else tensor
+        taken.add(memory)
+    return apart
 
 
 def _seal(folder: Path, *, step: int) -> None:
@@ -218,18 +236,24 @@ def _fill(folder: Path, kind: str, tensors: Mapping[str, Tensor], training: Trai
 
 def load(folder: Path, training: Training) -> None:
     """Weights, moments and place of a checkpoint: the next step is the one that would have followed."""
+    import torch
+
     _fill(folder, "weights", training.weights, training)
     if training.ema:
         _fill(folder, "ema", training.ema.average, training)
     moments: dict[str, dict[str, Any]] = {}
-    for key, value in _read(folder, "optimizer").items():
+    counts = folder / "optimizer.json"
+    numbers = json.loads(counts.read_text(encoding="utf-8")) if counts.exists() else {}
+    for key, value in (*_read(folder, "optimizer").items(), *numbers.items()):
         kind, _, name = key.partition("/")
         moments.setdefault(name, {})[kind] = value
     for name, weight in training.weights.items():
         if name in moments:
-            # AdamW counts steps on the CPU unless fused on a GPU, where the counter lies with the weight.
+            # Fused optimisers count their steps where the weight lies.
             training.optimizer.state[weight] = {
                 key: training.objective.share(value.to(weight.device), weight)
+                if torch.is_tensor(value)
+                else value
                 for key, value in moments[name].items()
             }
     memory = training.method.state(training.model)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,9 +25,9 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
 from weitiao.models.precision import Half, autocast
+from weitiao.train import optim
 from weitiao.train.distributed import World
 from weitiao.train.objective import summed
-from weitiao.train.optim import rate
 from weitiao.train.parallel import Alone, Objective, Parallel
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class State:
     """The step that gave it."""
     stale: int = 0
     """Evaluations since then."""
+    plateau: dict[str, float] = field(default_factory=dict)
+    """What the schedule has heard from the validation rows, if it listens (`reduce_lr_on_plateau`)."""
     skipped: int = 0
     """Steps left out because something in them was not finite."""
     halvings: int = 0
@@ -102,10 +105,10 @@ class Training:
         steps = math.ceil(self.settings.num_train_epochs * self.batches.steps_per_epoch)
         return min(steps, self.settings.max_steps or steps)
 
-    @property
-    def peak_rate(self) -> float:
-        """The learning rate at its highest, before a method's own factors."""
-        return max(g.get("peak_lr", g["lr"]) / g.get("factor", 1.0) for g in self.optimizer.param_groups)
+    @cached_property
+    def schedule(self) -> optim.Schedule:
+        """How the learning rate goes."""
+        return optim.schedule(self.settings)
 
     @property
     def epoch(self) -> float:
@@ -185,14 +188,7 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
     """One optimiser step over its micro-batches."""
     model, method, state, scaler = training.model, training.method, training.state, training.scaler
     started = time.perf_counter()
-    share = rate(
-        state.step,
-        total=training.total,
-        warmup_steps=training.settings.warmup_steps,
-        kind=training.settings.lr_scheduler_type,
-    )
-    for group in training.optimizer.param_groups:
-        group["lr"] = group.setdefault("peak_lr", group["lr"]) * share
+    rate = training.schedule.apply(training.optimizer, state.step, total=training.total, memory=state.plateau)
     moment = Moment(state.step, training.total, 1 / training.batches.steps_per_epoch)
     method.before_step(model, moment)
     batches, loss = _gradients(training)
@@ -220,7 +216,7 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
     training.metrics = {}
     training.facts = {
         "loss": loss,
-        "learning_rate": training.peak_rate * share,
+        "learning_rate": rate,
         "grad_norm": norm,
         "rows": int(rows),
         "tokens": int(tokens),

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from weitiao.core.run import RunFolder
 from weitiao.train import checkpoint
 from weitiao.train.loop import Training, Watcher
+from weitiao.train.optim.schedules import ReduceLROnPlateau
 
 
 def due(training: Training, strategy: Literal["epoch", "steps", "best", "no"], *, every: int) -> bool:
@@ -64,6 +65,26 @@ class Validate(Watcher):
         training.method.after_evaluation(training.model, gain=gain)
         named = {f"validation/{name}": value for name, value in training.metrics.items()}
         self.run.log(event="evaluate", step=state.step, epoch=training.epoch, **named)
+
+
+@dataclass
+class Plateau(Watcher):
+    """Let the schedule hear what the validation rows said (`reduce_lr_on_plateau`)."""
+
+    run: RunFolder
+    metric: str
+    higher_is_better: bool
+
+    def on_step(self, training: Training) -> None:
+        """What is heard lies in the state, so a resumed run has the rates of the whole one."""
+        schedule, state = training.schedule, training.state
+        if not training.metrics or not isinstance(schedule, ReduceLROnPlateau):
+            return
+        peak, before = training.optimizer.defaults["lr"], state.plateau.get("scale", 1.0)
+        value = training.metrics[self.metric]
+        state.plateau = schedule.hear(state.plateau, value, peak=peak, higher_is_better=self.higher_is_better)
+        if (scale := state.plateau["scale"]) != before:
+            self.run.log(event="reduce_lr", step=state.step, epoch=training.epoch, learning_rate=peak * scale)
 
 
 @dataclass
