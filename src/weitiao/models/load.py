@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.core.collector import paused
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault, nearest
 from weitiao.core.run import sha256
@@ -117,7 +118,7 @@ def load(
     source = resolve(ref, progress=progress)
     auto = getattr(transformers, task.auto_class)
     packing = _packing(ref, task, bits, device)
-    with _opened(ref), quiet(), torch.random.fork_rng():
+    with _opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         model, report = auto.from_pretrained(
@@ -157,7 +158,7 @@ def skeleton(ref: str, task: Task, *, progress: Progress | None = None) -> Loade
     import transformers
 
     source = resolve(ref, progress=progress)
-    with _opened(ref), quiet(), torch.device("meta"):
+    with _opened(ref), quiet(), paused(), torch.device("meta"):
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         options = task.model_options()
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
