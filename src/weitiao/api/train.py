@@ -16,6 +16,7 @@ from weitiao.api.prepare import Prepared, follow, prepare
 from weitiao.api.run import Run
 from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
+from weitiao.core.collector import paused
 from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
@@ -81,7 +82,8 @@ def train(
     chosen = None if resume in (True, False, "last") or distributed.restarted() else Path(str(resume))
     with ExitStack() as held:
         with distributed.joined() as world:
-            world.together(lambda: rehearse(asked, task, method, progress=progress))
+            with paused():  # torch and Transformers are imported here
+                world.together(lambda: rehearse(asked, task, method, progress=progress))
             resolved = resolve(asked, task, method)
             folder = world.together(
                 lambda: held.enter_context(claim(resolved, resume=bool(resume), changes=changes))
