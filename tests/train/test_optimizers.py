@@ -397,7 +397,9 @@ def test_shares_of_a_weight_are_only_for_who_treats_every_number_by_itself(name)
     """Some rows of a matrix move as they do within the whole, or the optimiser refuses to be dealt shares."""
     shares = Train(optim=name, data_parallel="fsdp", learning_rate=0.01)
     a, b = nn.Module(), nn.Module()
-    a.weight, drawn = nn.Parameter(torch.randn(128, 128)), torch.randn(128, 128)
+    a.weight, drawn = nn.Parameter(torch.zeros(128, 128)), torch.ones(128, 128)
+    drawn[:, ::3] = 0.3
+    drawn[61] = 100  # just behind the rows that are taken out, within the same block of 8-bit moments
     b.weight = nn.Parameter(a.weight.detach()[:61].clone())
     for model, gradient in ((a, drawn), (b, drawn[:61].clone())):
         groups = [{"params": [model.weight], "lr": 0.1, "peak_lr": 0.1, "weight_decay": 0.0, "matrix": True}]
