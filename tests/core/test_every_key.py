@@ -328,9 +328,9 @@ def test_the_evaluation_batch(lab, monkeypatch):
 
     sizes, in_order = set(), predict.in_order
 
-    def spy(*args, batch_size):
+    def spy(*args, batch_size, **more):
         sizes.add(batch_size)
-        return in_order(*args, batch_size=batch_size)
+        return in_order(*args, batch_size=batch_size, **more)
 
     monkeypatch.setattr(predict, "in_order", spy)
     lab.run("train.per_device_eval_batch_size=5")

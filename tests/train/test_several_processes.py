@@ -90,22 +90,23 @@ def test_a_run_goes_on_with_another_number_of_processes(converse, tmp_path, kind
     for first, then in ((2, 1), (1, 2)):
         accumulation = {} if first == 2 else {"gradient_accumulation_steps": 2}
         recipe = converse(output_dir=str(tmp_path / f"from-{first}"), **words, **accumulation)
-        process = subprocess.Popen(command(recipe, "--nproc", str(first)), stderr=subprocess.PIPE, text=True)
-        end_at(tmp_path / f"from-{first}", 4, process, process.terminate)
-        assert process.returncode == 143, process.stderr.read()
+        with subprocess.Popen(command(recipe, "--nproc", str(first)), stderr=subprocess.PIPE) as process:
+            said = end_at(tmp_path / f"from-{first}", 4, process, lambda pid: os.kill(pid, signal.SIGTERM))
+        assert process.returncode == 143, said
         assert len(steps(tmp_path / f"from-{first}")) < len(steps(tmp_path / "whole"))
         run(recipe, "--nproc", str(then), "--resume")
         near(tmp_path / f"from-{first}", tmp_path / "whole")
 
 
-def end_at(folder: Path, step: int, process: subprocess.Popen, how) -> None:
+def end_at(folder: Path, step: int, process: subprocess.Popen, how) -> str:
+    """Do it after that step, and wait for the end; what was said."""
     for _ in range(1200):
         if len(events(folder, "step")) >= step:
-            how()
-            process.wait(timeout=120)
-            return
-        assert process.poll() is None, process.stderr.read()
+            how(process.pid)
+            return process.communicate(timeout=120)[1].decode()
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
+    process.kill()
     pytest.fail("the run did not get that far")
 
 
@@ -121,15 +122,15 @@ def test_when_one_process_is_killed_all_start_anew_and_nothing_changes(converse,
     words = {"method": "lora", **LONG}
     run(converse(output_dir=str(tmp_path / "whole"), **words), "--nproc", "2")
     recipe = converse(output_dir=str(tmp_path / "killed"), **words)
-    process = subprocess.Popen(command(recipe, "--nproc", "2"), stderr=subprocess.PIPE, text=True)
 
-    def kill() -> None:
-        for pid in children(process.pid):
+    def kill(launcher: int) -> None:
+        for pid in children(launcher):
             if f"RANK={victim}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 os.kill(pid, signal.SIGKILL)
 
-    end_at(tmp_path / "killed", 5, process, kill)
-    assert process.returncode == 0, process.stderr.read()
+    with subprocess.Popen(command(recipe, "--nproc", "2"), stderr=subprocess.PIPE) as process:
+        said = end_at(tmp_path / "killed", 5, process, kill)
+    assert process.returncode == 0, said
     assert steps(tmp_path / "killed") == steps(tmp_path / "whole")
     one, other = weights(tmp_path / "killed"), weights(tmp_path / "whole")
     assert all(one[name].equal(other[name]) for name in one)
