@@ -11,7 +11,7 @@ hangs on neither.  Process 0 alone reads the data, writes and speaks; what it fi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -94,13 +94,12 @@ class World:
             try:
                 said[0] = make()
             except Exception as error:
-                failure, said[1] = error, _portable(error)
+                failure, said[1] = error, Told.of(error)
         torch.distributed.broadcast_object_list(said, src=0)
         if failure is not None:
             raise failure
         if said[1]:
-            code, values = said[1]
-            raise fault(code, **values)
+            raise said[1].error()
         return said[0]
 
     def all_or_none(self, make: Callable[[], None]) -> None:
@@ -110,17 +109,30 @@ class World:
             make()
         except Exception as error:
             failure = error
-        said = self.gather(_portable(failure) if failure else None)
+        said = self.gather(Told.of(failure) if failure else None)
         if failure is not None:
             raise failure
         for portable in filter(None, said):
-            raise fault(portable[0], **portable[1])
+            raise portable.error()
 
 
-def _portable(error: Exception) -> tuple[str, dict[str, str]]:
-    if isinstance(error, WeitiaoError):
-        return error.code, {name: str(value) for name, value in error.values.items()}
-    return "internal", {"kind": type(error).__name__, "why": str(error)}
+@dataclass(frozen=True)
+class Told:
+    """An error on its way to another process: an exception with a cause and a traceback does not pickle."""
+
+    code: str
+    values: Mapping[str, str]
+
+    def error(self) -> WeitiaoError:
+        """The same error there."""
+        return fault(self.code, **self.values)
+
+    @classmethod
+    def of(cls, error: Exception) -> Told:
+        """One without a code is a fault of ours."""
+        if isinstance(error, WeitiaoError):
+            return cls(error.code, {name: str(value) for name, value in error.values.items()})
+        return cls("internal", {"kind": type(error).__name__, "why": str(error)})
 
 
 def leads() -> bool:
