@@ -264,9 +264,7 @@ def test_the_loss_of_a_categorical_task_is_the_sum_of_its_losses(name, request):
         for smoothing in (0.0, 0.3):
             apart = task.losses(logits, batch, label_smoothing=smoothing)
             assert len(apart) == len(logits) == batch.trained
-            torch.testing.assert_close(
-                apart.sum(), task.loss(loaded.model, batch, label_smoothing=smoothing)
-            )
+            torch.testing.assert_close(apart.sum(), task.loss(loaded.model, batch, label_smoothing=smoothing))
             expected = F.cross_entropy(logits, batch.target, label_smoothing=smoothing, reduction="none")
             torch.testing.assert_close(apart, expected)
 
