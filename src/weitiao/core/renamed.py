@@ -15,9 +15,28 @@ RENAMED = {
     "micro_batch_size": "train.per_device_train_batch_size",
     "per_gpu_train_batch_size": "train.per_device_train_batch_size",
     "per_gpu_eval_batch_size": "train.per_device_eval_batch_size",
+    "gradient_checkpointing": "train.activation_checkpointing",
+    "use_gradient_checkpointing": "train.activation_checkpointing",
+    "num_workers": "train.dataloader_num_workers",
+    "preprocessing_num_workers": "train.dataloader_num_workers",
+    "resume_from_checkpoint": "weitiao train --resume-from-checkpoint",
     "warmup_ratio": "train.warmup_steps (a value below 1 is a share)",
     "group_by_length": "train.train_sampling_strategy: group_by_length",
     "lr_scheduler": "train.lr_scheduler_type",
+    "scheduler": "train.lr_scheduler_type",
+    "lr_scheduler_args": "train.lr_scheduler_kwargs",
+    "num_warmup_steps": "train.warmup_steps",
+    "cosine_min_lr_ratio": "train.lr_scheduler_kwargs: {min_lr_ratio: ...}",
+    "optimizer": "train.optim",
+    "optimiser": "train.optim",
+    "betas": "train.adam_beta1 and train.adam_beta2",
+    "eps": "train.adam_epsilon",
+    "sgd_momentum": "train.momentum",
+    "muon_momentum": "train.momentum",
+    "layer_decay": "train.layerwise_lr_decay",
+    "llrd": "train.layerwise_lr_decay",
+    "head_lr": "train.head_learning_rate_ratio (a factor on the rate)",
+    "classifier_lr": "train.head_learning_rate_ratio (a factor on the rate)",
     "label_smoothing": "train.label_smoothing_factor",
     "label_smoothing_epsilon": "train.label_smoothing_factor",
     "neft_alpha": "train.neftune_noise_alpha",
@@ -79,6 +98,52 @@ RENAMED = {
     "dataset_text_field": "data.columns: {text: NAME}",
     "interleave_probs": "data.weights",
     "mask_history": "data.columns, or `weight: 0` on the turns that are not to be learnt",
+}
+
+# What `train.optim` is called elsewhere (Transformers, Axolotl, torch) -> ours.
+OPTIMIZERS = {
+    "adamw_torch": "adamw",
+    "adamw_torch_fused": "adamw",
+    "adamw_hf": "adamw",
+    "adamw_apex_fused": "adamw",
+    "AdamW": "adamw",
+    "paged_adamw": "adamw",
+    "paged_adamw_32bit": "adamw",
+    "adamw_bnb_8bit": "adamw_8bit",
+    "adamw_torch_8bit": "adamw_8bit",
+    "paged_adamw_8bit": "adamw_8bit",
+    "Adam": "adam",
+    "SGD": "sgd",
+    "Adafactor": "adafactor",
+    "lion_32bit": "lion",
+    "lion_pytorch": "lion",
+    "lion_8bit": "lion (kept in float32)",
+    "paged_lion_32bit": "lion",
+    "paged_lion_8bit": "lion (kept in float32)",
+    "Muon": "muon",
+}
+
+# What `train.lr_scheduler_type` is called elsewhere -> ours.
+SCHEDULES = {
+    "constant_with_warmup": "constant (train.warmup_steps goes before every schedule)",
+    "cosine_with_min_lr": "cosine with lr_scheduler_kwargs: {min_lr_ratio: 0.1}",
+    "cosine_warmup_with_min_lr": "cosine with lr_scheduler_kwargs: {min_lr_ratio: 0.1}",
+    "cosine_with_hard_restarts": "cosine_with_restarts",
+    "multistep": "step with lr_scheduler_kwargs: {milestones: [0.5, 0.75]}",
+    "exponential": "step with lr_scheduler_kwargs: {step_size: 1, gamma: 0.99}",
+    "plateau": "reduce_lr_on_plateau",
+    "wsd": "warmup_stable_decay",
+}
+
+# What settings of schedules are called elsewhere -> ours.
+SCHEDULE_SETTINGS = {
+    "min_lr_rate": "min_lr_ratio",
+    "eta_min": "min_lr_ratio (a share of the peak) or lr_end (a rate)",
+    "num_warmup_steps": "train.warmup_steps",
+    "warmup_ratio": "train.warmup_steps (a value below 1 is a share)",
+    "warmup_steps": "train.warmup_steps",
+    "mode": "nothing (train.metric_for_best_model says which way is better)",
+    "lr_decay_rate": "gamma",
 }
 
 # What methods are called elsewhere -> ours.

@@ -39,6 +39,18 @@ def is_there(model: nn.Module) -> bool:
     return any((getattr(part, name) or 0) > 0 for part, name in _found(config) if not name.startswith(HEADS))
 
 
+def silence(model: nn.Module) -> None:
+    """Nothing drops out any more."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if isinstance(value, float) and any(
+                word in name for word in WORDS
+            ):  # attention's, a plain number
+                setattr(module, name, 0.0)
+
+
 def _share(module: nn.Module) -> float:
     if isinstance(module, nn.modules.dropout._DropoutNd):
         return module.p

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.core.collector import paused
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault, nearest
 from weitiao.core.run import sha256
@@ -118,7 +119,7 @@ def load(
     source = resolve(ref, progress=progress)
     auto = getattr(transformers, task.auto_class)
     packing = _packing(ref, task, bits, device)
-    with _opened(ref), quiet(), torch.random.fork_rng():
+    with _opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         options = task.model_options()
@@ -163,7 +164,7 @@ def skeleton(
     import transformers
 
     source = resolve(ref, progress=progress)
-    with _opened(ref), quiet(), torch.device("meta"):
+    with _opened(ref), quiet(), paused(), torch.device("meta"):
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         config = _dropping(source, task.model_options(), dropout)
         model = getattr(transformers, task.auto_class).from_config(config, trust_remote_code=False)

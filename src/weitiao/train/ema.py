@@ -57,5 +57,8 @@ class Ema(Watcher):
             weight.data.copy_(self.average[name])
 
     def _swap(self) -> None:
+        # By copying: where the weights are dealt to several processes, others know them by their memory.
         for name, weight in self.weights.items():
-            weight.data, self.average[name] = self.average[name], weight.data
+            own = weight.detach().clone()
+            weight.data.copy_(self.average[name])
+            self.average[name].copy_(own)

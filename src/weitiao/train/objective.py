@@ -1,6 +1,6 @@
 """What a step makes small: the task's loss, smoothed, or of two passes (R-Drop).
 
-    objective(task, settings)  ->  (model, batch)  ->  a sum over all that is trained in the batch
+    summed(task, settings)  ->  (model, batch)  ->  a sum over all that is trained in the batch
 
 R-Drop (Liang et al. 2021, arXiv 2106.14448): the batch goes through the model twice, with other dropout masks, and
 
@@ -23,7 +23,7 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.models import dropouts
 
-Objective: TypeAlias = Callable[[nn.Module, Batch], Tensor]
+Summed: TypeAlias = Callable[[nn.Module, Batch], Tensor]
 KEYS = ("label_smoothing_factor", "r_drop_alpha")
 
 
@@ -44,7 +44,7 @@ def refuse_unfit(task: Task, settings: Train, model: nn.Module) -> None:
         raise fault("unfit_training", key="r_drop_alpha", value=alpha, why=why, way=way)
 
 
-def objective(task: Task, settings: Train) -> Objective:
+def summed(task: Task, settings: Train) -> Summed:
     """The summed loss that `settings` ask for."""
     smoothing, alpha = settings.label_smoothing_factor, settings.r_drop_alpha
     if not smoothing and not alpha:

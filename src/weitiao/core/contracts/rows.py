@@ -69,7 +69,7 @@ class Batch:
     trained: float
     """Sum of the examples' `trained`; of their `weights` where they have some."""
     rows: list[int]
-    """Which examples these are, by index."""
+    """Which examples these are, by index; without any, the batch keeps a process company and counts nothing."""
     tokens: int
     """Real tokens."""
     padding: int
