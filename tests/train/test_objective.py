@@ -13,7 +13,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Batch, Task
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Train
-from weitiao.train.objective import divergence, objective, refuse_unfit
+from weitiao.train.objective import divergence, refuse_unfit, summed
 
 LABELS = ("a", "b", "c")
 
@@ -60,7 +60,7 @@ def paper(one: torch.Tensor, two: torch.Tensor, target: torch.Tensor, alpha: flo
 @pytest.mark.parametrize("alpha", [0.5, 5.0])
 def test_r_drop_is_half_the_papers_equation_and_its_gradient(alpha):
     model, rows = Scores(), batch()
-    found = objective(classifier(), Train(r_drop_alpha=alpha))(model, rows)
+    found = summed(classifier(), Train(r_drop_alpha=alpha))(model, rows)
     one, two = model.said
     assert not torch.equal(one, two), "other masks"
     expected = paper(one, two, rows.target, alpha).sum() / 2
@@ -73,14 +73,14 @@ def test_r_drop_is_half_the_papers_equation_and_its_gradient(alpha):
 def test_each_row_of_r_drop_counts_by_its_weight():
     model, rows = Scores(), batch(weights=[3.0, 1.0, 0.5])
     task = classifier(class_weights={"a": 3.0, "c": 0.5})
-    found = objective(task, Train(r_drop_alpha=2.0))(model, rows)
+    found = summed(task, Train(r_drop_alpha=2.0))(model, rows)
     expected = (paper(*model.said, rows.target, 2.0) * rows.weights).sum() / 2
     torch.testing.assert_close(found, expected)
 
 
 def test_without_dropout_r_drop_is_the_plain_loss():
     model, rows = Scores().eval(), batch()
-    found = objective(classifier(), Train(r_drop_alpha=4.0))(model, rows)
+    found = summed(classifier(), Train(r_drop_alpha=4.0))(model, rows)
     torch.testing.assert_close(found, classifier().loss(model, rows))
 
 
@@ -94,7 +94,7 @@ def test_the_divergence_is_finite_where_the_passes_are_far_apart():
 
 def test_smoothing_and_r_drop_go_together():
     model, rows = Scores(), batch()
-    found = objective(classifier(), Train(r_drop_alpha=2.0, label_smoothing_factor=0.1))(model, rows)
+    found = summed(classifier(), Train(r_drop_alpha=2.0, label_smoothing_factor=0.1))(model, rows)
     one, two = model.said
     smooth = sum(
         F.cross_entropy(scores, rows.target, label_smoothing=0.1, reduction="sum") for scores in (one, two)
@@ -106,7 +106,7 @@ def test_smoothing_and_r_drop_go_together():
 
 def test_nothing_asked_is_the_tasks_own_loss():
     task = classifier()
-    assert objective(task, Train()) == task.loss
+    assert summed(task, Train()) == task.loss
 
 
 # ------------------------------------------------------------------ what is refused
@@ -214,6 +214,16 @@ def test_balanced_weights_are_those_of_the_training_rows_and_stand_in_the_card(c
     assert run.folder.json("model/weitiao.json")["task"]["class_weights"] == expected
     assert "class_weights: balanced" in (tmp_path / "run" / "recipe.yaml").read_text()
     assert run.predict(["a great film"])[0]["label"] in counts
+
+
+def test_another_loss_neither_encodes_anew_nor_forbids_to_begin_with_a_run(classify, tmp_path, monkeypatch):
+    monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path / "cache"))
+    task = {"name": "text_classification", "class_weights": "balanced"}
+    wt.train(classify(output_dir=str(tmp_path / "one"), max_steps=2, task=task))
+    kept = {path.name for path in (tmp_path / "cache" / "encoded").iterdir()}
+    recipe = classify(output_dir=str(tmp_path / "two"), max_steps=2, task={**task, "loss_type": "focal"})
+    wt.train({**recipe, "start_from": str(tmp_path / "one")})
+    assert {path.name for path in (tmp_path / "cache" / "encoded").iterdir()} == kept
 
 
 def test_the_log_says_the_smoothed_loss_and_validation_the_plain_one(classify, tmp_path):
