@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,6 +187,15 @@ def test_a_function_of_ones_own(own):
     found = losses(classifier(loss_type=own("hinge"), class_weights={"a": 2.0}), logits, target)
     expected = F.multi_margin_loss(logits, target, reduction="none") * torch.where(target == 0, 2.0, 1.0)
     torch.testing.assert_close(found, expected)
+
+
+def test_the_function_on_the_page_is_one(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "losses.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "page.py").write_text(code, encoding="utf-8")
+    logits, target = scores()
+    found = losses(classifier(loss_type=f"{tmp_path / 'page.py'}:hinge"), logits, target)
+    torch.testing.assert_close(found, F.multi_margin_loss(logits, target, reduction="none"))
 
 
 @pytest.mark.parametrize(

@@ -157,3 +157,16 @@ def test_what_packs_or_moves_weights_is_not_dealt_in_shares(converse):
     said = run(converse(method="adalora", data_parallel="fsdp"), "--nproc", "2", code=2)
     assert "no_such_pair" in said
     assert "ddp" in said
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_regularisers_and_weighted_losses_do_on_two_what_they_do_on_one(converse, classify, tmp_path, kind):
+    """Noise and masks are drawn by micro-batch; weights of all processes are summed; the average is kept in shares."""
+    chat = {"r_drop_alpha": 1.0, "dropout": 0.1, "neftune_noise_alpha": 5, "label_smoothing_factor": 0.1}
+    words = {"class_weights": {"bad": 3.0}, "name": "text_classification", "loss_type": "focal"}
+    for name, recipe, own in (("chat", converse, chat), ("words", classify, {"task": words})):
+        own = {**own, "ema_decay": 0.8, "method": "lora", "max_steps": 7, **EXACT}
+        wt.train(recipe(output_dir=str(tmp_path / f"{name}-1"), gradient_accumulation_steps=2, **own))
+        two = recipe(output_dir=str(tmp_path / f"{name}-2"), data_parallel=kind, **own)
+        run(two, "--nproc", "2")
+        near(tmp_path / f"{name}-1", tmp_path / f"{name}-2")

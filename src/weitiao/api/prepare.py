@@ -112,15 +112,7 @@ def prepare(
 
     tell("loading", model=recipe.model)
     device = load.pick_device()
-    loaded = load.load(
-        recipe.model,
-        task,
-        seed=recipe.seed,
-        device=device,
-        bits=method.base_bits,
-        dropout=recipe.train.dropout,
-        progress=progress,
-    )
+    loaded = _base(recipe, task, method, device=device, progress=progress)
     base = load.fingerprint(loaded.source)
     _refuse_others(folder, ledger, base=base, seed=recipe.seed, device=device, changes=changes)
     store.prepare(loaded, method, seed=recipe.seed)
@@ -168,12 +160,29 @@ def follow(shared: dict[str, Any], recipe: Recipe, method: Method) -> Prepared:
     from weitiao.models import anatomy, load, store
 
     task, device = shared["task"], load.pick_device()
-    loaded = load.load(recipe.model, task, seed=recipe.seed, device=device, bits=method.base_bits)
+    loaded = _base(recipe, task, method, device=device)
     store.prepare(loaded, method, seed=recipe.seed)
     _start(loaded, recipe, task, method)
     examples = {name: Encoded(folder) for name, folder in shared["examples"].items()}
     counts = anatomy.parameter_counts(loaded.model)
     return Prepared(task, loaded, {}, examples, shared["weights"], device, *counts)
+
+
+def _base(
+    recipe: Recipe, task: Task, method: Method, *, device: str, progress: Progress | None = None
+) -> Loaded:
+    """The model as the recipe asks for it, the same in every process."""
+    from weitiao.models import load
+
+    return load.load(
+        recipe.model,
+        task,
+        seed=recipe.seed,
+        device=device,
+        bits=method.base_bits,
+        dropout=recipe.train.dropout,
+        progress=progress,
+    )
 
 
 def _start(loaded: Loaded, recipe: Recipe, task: Task, method: Method) -> None:

@@ -431,7 +431,7 @@ def _measure(recipe: Recipe, prepared: Prepared, training: Training) -> dict[str
     from weitiao.evaluate.predict import predict
 
     examples, world = prepared.examples["validation"], training.world
-    with training.ema.in_use() if training.ema else nullcontext():
+    with training.ema.in_use(training.objective) if training.ema else nullcontext():
         own = predict(
             prepared.loaded,
             prepared.task,

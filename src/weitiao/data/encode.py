@@ -131,7 +131,8 @@ class Encoder:
     def key(self, rows: Rows, side: str) -> str:
         """A hash of everything that decides what the rows are encoded to."""
         facts = [rows.sha256(), self._processor_print, self._code_print, self.limit, side]
-        facts += [type(self.task).__qualname__, asdict(self.task), self.data.overlong, self.data.bad_rows]  # type: ignore[call-overload]
+        settings = {k: v for k, v in asdict(self.task).items() if k not in self.task.training_only}  # type: ignore[call-overload]
+        facts += [type(self.task).__qualname__, settings, self.data.overlong, self.data.bad_rows]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:40]
 
     @cached_property

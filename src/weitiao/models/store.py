@@ -168,8 +168,12 @@ def begin_with(
     card = read_card(run.model)
     # As JSON has them: a tuple of labels is a list there.
     ours = json.loads(json.dumps(named))
-    if card["task"] != ours["task"]:
-        raise fault("unfit_start", path=run.path, why=f"its task was {card['task']}, not {ours['task']}")
+    its, own = (
+        {key: value for key, value in known["task"].items() if key not in task.training_only}
+        for known in (card, ours)
+    )
+    if its != own:
+        raise fault("unfit_start", path=run.path, why=f"its task was {its}, not {own}")
     if card["method"]["name"] != ours["method"]["name"]:
         why = f"its method was {card['method']['name']}, not {ours['method']['name']}"
         raise fault("unfit_start", path=run.path, why=why)

@@ -58,6 +58,7 @@ class TextClassification(Categorical):
     primary: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
     splits: ClassVar[bool] = True
+    training_only: ClassVar[tuple[str, ...]] = ("loss_type", "focal_gamma", "class_weights")
 
     def learn(self, records: Sequence[Record]) -> TextClassification:
         """The label set of the data, or a check against the one that was given.

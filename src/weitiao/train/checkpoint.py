@@ -222,8 +222,12 @@ def set_aside(run: RunFolder, *, newer_than: Path | None) -> None:
 
 
 def load_weights(folder: Path, training: Training) -> None:
-    """The trained weights of a checkpoint, into the model; their average, where one is kept."""
-    _fill(folder, "ema" if training.ema else "weights", training.weights, training)
+    """The weights that a checkpoint was validated with, into the model: the average, where it holds one."""
+    _fill(folder, _validated(folder), training.weights, training)
+
+
+def _validated(folder: Path) -> str:
+    return "ema" if any(folder.glob("ema*.safetensors")) else "weights"
 
 
 def _fill(folder: Path, kind: str, tensors: Mapping[str, Tensor], training: Training) -> None:
@@ -240,7 +244,8 @@ def load(folder: Path, training: Training) -> None:
 
     _fill(folder, "weights", training.weights, training)
     if training.ema:
-        _fill(folder, "ema", training.ema.average, training)
+        # A run that is gone on with an average, and had none so far, begins it here.
+        _fill(folder, _validated(folder), training.ema.average, training)
     moments: dict[str, dict[str, Any]] = {}
     counts = folder / "optimizer.json"
     numbers = json.loads(counts.read_text(encoding="utf-8")) if counts.exists() else {}

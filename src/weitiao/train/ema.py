@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from weitiao.train.loop import Training, Watcher
+from weitiao.train.parallel import Parallel
 
 
 class Ema(Watcher):
@@ -43,13 +44,19 @@ class Ema(Watcher):
         torch._foreach_lerp_(list(self.average.values()), now, 1 - decay)
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """The model computes with the average; afterwards with its own weights again, bit for bit."""
+    def in_use(self, objective: Parallel) -> Iterator[None]:
+        """The model computes with the average; afterwards with its own weights again, bit for bit.
+
+        Args:
+            objective: what computes.
+        """
         self._swap()
+        objective.changed()
         try:
             yield
         finally:
             self._swap()
+            objective.changed()
 
     def keep(self) -> None:
         """The average becomes the model's weights, for good."""

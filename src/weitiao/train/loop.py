@@ -220,7 +220,7 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
         "grad_norm": norm,
         "rows": int(rows),
         "tokens": int(tokens),
-        "trained": int(trained),
+        "trained": int(trained) if trained == int(trained) else trained,
         "padding": padding / (tokens + padding),
         "seconds": time.perf_counter() - started,
         **({"skipped": bad} if bad else {}),

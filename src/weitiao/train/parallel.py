@@ -57,6 +57,10 @@ class Parallel(ABC):
         """One prediction a row."""
         return self.objective(batch, None)
 
+    def changed(self) -> None:
+        """Weights were changed by something other than a step: nothing that was computed of them counts any more."""
+        return
+
     def whole(self, tensor: Tensor) -> Tensor:
         """A weight, a norm or a moment in full; every process must ask for it."""
         return tensor
@@ -139,6 +143,11 @@ class Shards(Parallel):
         whole: Any = self.objective
         whole.set_requires_gradient_sync(last)
         return self.objective(batch, trained)
+
+    def changed(self) -> None:
+        """A pass without a backward leaves the outermost weights gathered, and the next one would take them for new."""
+        for module in self._modules():
+            module.reshard()
 
     def whole(self, tensor: Tensor) -> Tensor:
         """All shares together."""

@@ -42,6 +42,8 @@ class Task(ABC):
     """Can a row that is too long go on in further rows (`data.overlong: split`)?"""
     generates: ClassVar[bool] = False
     """Can it answer in words (`weitiao chat`)?"""
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Settings that decide what its loss is, not what rows are encoded to or what the tuned model answers."""
 
     def learn(self, records: Sequence[Record]) -> Task:
         """This task with what only the data can tell (the label set).
