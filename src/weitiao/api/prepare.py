@@ -73,7 +73,7 @@ def prepare(
         WeitiaoError: what checking, splitting, loading and encoding raise; `other_data` when a run that is gone on
             with was begun on other rows or another base.
     """
-    from weitiao.models import anatomy, load, store
+    from weitiao.models import anatomy, heads, load, store
     from weitiao.models.fetch import cache_dir
 
     if not recipe.data.train:
@@ -92,6 +92,9 @@ def prepare(
         recipe.model, task, seed=recipe.seed, device=device, bits=method.base_bits, progress=progress
     )
     _refuse_others(folder, ledger, base=load.fingerprint(loaded.source), seed=recipe.seed, device=device)
+    if task.packs and not heads.is_plain(loaded.model):
+        text = f"{recipe.model} changes its logits behind its output layer: they are kept whole, which takes more memory"
+        tell("notice", text=text)
     store.prepare(loaded, method, seed=recipe.seed)
     trained, total = anatomy.parameter_counts(loaded.model)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault, nearest
 from weitiao.core.run import sha256
-from weitiao.models import anatomy, attention, catalog, packed
+from weitiao.models import anatomy, attention, catalog, heads, packed
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -144,7 +144,10 @@ def load(
         processor.pad_token = processor.eos_token
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = processor.pad_token_id
-    return Loaded(model if bits == 4 else model.to(device), processor, head, source)
+    model = model if bits == 4 else model.to(device)
+    if task.packs:
+        heads.learn(model)
+    return Loaded(model, processor, head, source)
 
 
 def skeleton(ref: str, task: Task, *, progress: Progress | None = None) -> Loaded:

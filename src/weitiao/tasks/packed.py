@@ -111,6 +111,11 @@ def token_losses(model: nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of every learnt token (N,)."""
     from torch.nn import functional as F
 
+    from weitiao.models import heads
+
+    losses_N = heads.token_losses(model, batch.inputs, batch.target)
+    if losses_N is not None:
+        return losses_N
     # No cache: it would make Transformers skip the packed mask, and nothing is generated here.
     logits_NV = model(**batch.inputs, use_cache=False).logits[0].float()
     return F.cross_entropy(logits_NV, batch.target, reduction="none")
