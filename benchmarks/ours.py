@@ -26,21 +26,20 @@ def chat(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Tr
 
 def _train(name: str, task: str, dealt: dict[str, Any], *, folder: Path, clock: Clock) -> Trained:
     import weitiao as wt
-    from weitiao.train.loop import Training, Watcher
 
     job = JOBS[name]
 
-    class Ticks(Watcher):
+    class Ticks(wt.Watcher):
         """Hands the clock to the loop and keeps what each step did."""
 
         def __init__(self) -> None:
             self.facts: list[dict[str, Any]] = []
 
-        def around(self, training: Training) -> AbstractContextManager[Any] | None:
+        def around(self, training: wt.Training) -> AbstractContextManager[Any] | None:
             clock.tick()
             return None
 
-        def on_step(self, training: Training) -> None:
+        def on_step(self, training: wt.Training) -> None:
             clock.tick()
             self.facts.append(dict(training.facts))
 

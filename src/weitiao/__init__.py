@@ -13,9 +13,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weitiao.api import Comparison, Run, check, compare, evaluate, init, load, runs, show, train
+    from weitiao.api import Comparison, Run, check, compare, evaluate, init, load, numerics, runs, show, train
     from weitiao.core.errors import WeitiaoError
     from weitiao.core.recipe import Recipe
+    from weitiao.train.loop import Training, Watcher
 else:
     # Two words are also rooms.  Python sets a room as our attribute when it is first imported, which would put the
     # module in the word's place after the first use; so that happens here (both are a docstring), and is undone.
@@ -28,14 +29,18 @@ _HOMES = {
     **dict.fromkeys(
         ("Comparison", "Run", "adapters", "check", "compare", "evaluate", "init", "load"), "weitiao.api"
     ),
-    **dict.fromkeys(("runs", "show", "train"), "weitiao.api"),
+    **dict.fromkeys(("numerics", "runs", "show", "train"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
+    "Training": "weitiao.train.loop",
+    "Watcher": "weitiao.train.loop",
 }
 __all__ = [
     "Comparison",
     "Recipe",
     "Run",
+    "Training",
+    "Watcher",
     "WeitiaoError",
     "adapters",
     "check",
@@ -43,6 +48,7 @@ __all__ = [
     "evaluate",
     "init",
     "load",
+    "numerics",
     "runs",
     "show",
     "train",
@@ -53,4 +59,7 @@ def __getattr__(name: str) -> Any:
     # Words are looked up when they are used, so that `import weitiao` costs nothing.
     if name not in _HOMES:
         raise AttributeError(f"module 'weitiao' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    from weitiao.core.collector import paused
+
+    with paused():
+        return getattr(importlib.import_module(_HOMES[name]), name)

@@ -164,8 +164,12 @@ def kept(run: api.Run) -> list[str]:
     return [folder.name for folder in run.folder.checkpoints()]
 
 
+def state(run: api.Run) -> dict[str, Any]:
+    return json.loads((run.folder.checkpoints()[0] / "state.json").read_text())
+
+
 def best(run: api.Run) -> float:
-    return json.loads((run.folder.checkpoints()[0] / "state.json").read_text())["best"]
+    return state(run)["best"]
 
 
 def intervals(run: api.Run) -> list[tuple[float, float]]:
@@ -232,13 +236,24 @@ ROWS = {
     "train.gradient_accumulation_steps": Row("2", lambda run: log(run, "step", "rows")[0], 8, 16),
     "train.learning_rate": Row("0.5", lambda run: max(rates(run)), after=0.5),
     "train.lr_scheduler_type": Row("constant", rates),
+    "train.lr_scheduler_kwargs": Row("{{min_lr_ratio: 0.5}}", lambda run: min(rates(run)[1:]), also=("train.lr_scheduler_type=cosine",)),
+    "train.optim": Row("lion", losses, also=FAST),
+    "train.momentum": Row("0.5", losses, also=("train.optim=sgd", *FAST)),
+    "train.head_learning_rate_ratio": Row("5", losses, also=FAST),
+    "train.layerwise_lr_decay": Row("0.5", losses, also=FAST),
     "train.warmup_steps": Row("3", lambda run: rates(run)[:2], also=("train.learning_rate=0.3",), after=[0.0, pytest.approx(0.1)]),
     "train.weight_decay": Row("0.9", losses, also=FAST),
     "train.adam_beta1": Row("0.5", losses, also=FAST),
     "train.adam_beta2": Row("0.5", losses, also=FAST),
     "train.adam_epsilon": Row("1", losses, also=FAST),
     "train.max_grad_norm": Row("1e-9", losses, also=FAST),
+    "train.label_smoothing_factor": Row("0.2", losses),
+    "train.r_drop_alpha": Row("2", losses),
+    "train.neftune_noise_alpha": Row("5", losses, kind="chat"),
+    "train.dropout": Row("0.0", losses),
+    "train.ema_decay": Row("0.5", lambda run: log(run, "evaluate", "validation/loss")),
     "train.bf16": Row("true", losses),
+    "train.fp16": Row("true", losses),
     "train.train_sampling_strategy": Row("random", lambda run: log(run, "step", "padding")),
     "train.eval_strategy": Row("epoch", steps("evaluate"), [2, 4, 6, 8], [7, 8], ("train.max_steps=8",)),
     "train.eval_steps": Row("3", steps("evaluate"), [2, 4], [3, 4]),
@@ -313,13 +328,105 @@ def test_the_evaluation_batch(lab, monkeypatch):
 
     sizes, in_order = set(), predict.in_order
 
-    def spy(*args, batch_size):
+    def spy(*args, batch_size, **more):
         sizes.add(batch_size)
-        return in_order(*args, batch_size=batch_size)
+        return in_order(*args, batch_size=batch_size, **more)
 
     monkeypatch.setattr(predict, "in_order", spy)
     lab.run("train.per_device_eval_batch_size=5")
     assert sizes == {5}, "in validation and in the judgement"
+
+
+@own("train.data_parallel")
+@pytest.mark.parametrize(("kind", "around"), [("ddp", "Replicas"), ("fsdp", "Shards")])
+def test_what_several_processes_hold(kind, around, monkeypatch):
+    """What each does is tested in tests/train/test_several_processes.py; here, that the recipe is asked."""
+    from weitiao.train import parallel
+    from weitiao.train.distributed import World
+
+    monkeypatch.setattr(parallel, "Replicas", lambda *_: "Replicas")
+    monkeypatch.setattr(parallel, "Shards", lambda *_: "Shards")
+    asked = api.recipes.Recipe.read(
+        {"model": "m", "task": "sft", "output_dir": "o", "train": {"data_parallel": kind}}
+    )
+    shards = asked.train.data_parallel == "fsdp"
+    assert parallel.parallel(None, World(0, 2), shards=shards) == around
+
+
+@own("start_from")
+def test_weights_to_begin_with(lab):
+    first = lab.run()
+    assert losses(lab.run(f"start_from={first.path}"))[0] != losses(first)[0]
+
+
+@own("train.activation_checkpointing")
+def test_recomputed_activations(lab, monkeypatch):
+    """Every block runs once more in backward, and nothing else changes."""
+    from transformers.models.bert.modeling_bert import BertIntermediate
+
+    def calls(*words: str) -> tuple[int, list[float]]:
+        count, forward = [], BertIntermediate.forward
+        with monkeypatch.context() as patched:
+            spy = lambda self, x: count.append(self.training) or forward(self, x)  # noqa: E731
+            patched.setattr(BertIntermediate, "forward", spy)
+            found = losses(lab.run("train.max_steps=3", "train.eval_steps=3", *words))
+        return sum(count), found
+
+    (kept, before), (again, after) = calls(), calls("train.activation_checkpointing=true")
+    assert again == 2 * kept
+    assert before == after
+
+
+@own("train.torch_compile")
+def test_the_compiled_model(lab, monkeypatch):
+    from torch import nn
+
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self, *a, **k: compiled.append(type(self).__name__))
+    lab.run("train.torch_compile=false", "seed=7")
+    assert not compiled
+    lab.run("train.torch_compile=true")
+    assert compiled == ["BertForSequenceClassification"]
+
+
+@own("train.dataloader_num_workers")
+def test_batches_made_ahead(lab):
+    import threading
+
+    from weitiao.data.pack import Batches
+
+    made, make = set(), Batches._make
+
+    def spy(self, index, parts=1):
+        made.add(threading.current_thread().name.partition("_")[0])
+        return make(self, index, parts)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Batches, "_make", spy)
+        run = lab.run("train.dataloader_num_workers=2")
+    assert made == {"batches"}
+    assert losses(run) == losses(lab.run())
+
+
+@own("train.skip_nonfinite_steps")
+def test_steps_that_are_left_out(lab, monkeypatch, tmp_path):
+    """A loss that is no number at step 2 ends the run, or is left out and noted."""
+    from weitiao.tasks.classification import TextClassification
+
+    loss, calls = TextClassification.loss, []
+
+    def spoilt(self, model, batch):
+        calls.append(1)
+        return loss(self, model, batch) * (float("nan") if len(calls) == 2 else 1)
+
+    monkeypatch.setattr(TextClassification, "loss", spoilt)
+    with pytest.raises(WeitiaoError, match=r"not_finite\] step 2: the loss \(nan\)"):
+        lab.run("train.skip_nonfinite_steps=0", f"output_dir={tmp_path}/run")
+    calls.clear()
+    run = lab.run("train.skip_nonfinite_steps=1", "seed=11")
+    steps = [line for line in read_lines(run.path / "log.jsonl") if line["event"] == "step"]
+    assert [line.get("skipped") for line in steps] == [None, "the loss (nan)", None, None]
+    assert state(run)["skipped"] == 1
 
 
 @own("evaluate.max_new_tokens")

@@ -163,8 +163,12 @@ def test_a_mistyped_required_key_is_told_as_such():
 @pytest.mark.parametrize("word", RENAMED)
 def test_a_key_of_another_tool_is_answered_with_ours(word):
     target = RENAMED[word].split()[0].rstrip(":")
-    kinds = [registry.entry("method", name).kind for name in registry.names("method")]
-    settings = [f"method.{field.name}" for kind in kinds for field in dataclasses.fields(kind)]
+    settings = [
+        f"{shelf}.{field.name}"
+        for shelf in ("method", "task")
+        for name in registry.names(shelf)
+        for field in dataclasses.fields(registry.entry(shelf, name).kind)
+    ]
     assert target in [*known_keys(), *settings] or " " in RENAMED[word], "it leads nowhere"
     for tree in ({word: 1}, {"train": {word: 1}}, {"data": {word: 1}}):
         with pytest.raises(WeitiaoError) as caught:

@@ -178,11 +178,15 @@ class Toy:
             task=self.task,
             batches=self.batches,
             settings=settings,
-            optimizer=optim.adamw(self.loaded.model, settings, learning_rate=1e-2, factors=factors),
+            optimizer=optim.build(self.loaded.model, settings, learning_rate=1e-2, factors=factors),
             weights=self.loaded.trained,
-            bf16=bf16,
+            half="bfloat16" if bf16 else None,
         )
-        loop.calibrate(self.training)
+        self.calibrate()
+
+    def calibrate(self) -> None:
+        training = self.training
+        loop.calibrate(self.model, self.method, self.task, self.batches, device="cpu", half=training.half)
 
     def load(self) -> load.Loaded:
         """The family's base, loaded anew; a picture model has no tokenizer, so it does not go by `load`."""

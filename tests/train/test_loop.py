@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import weitiao as wt
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import RunFolder, read_lines
-from weitiao.train import checkpoint, optim
+from weitiao.train import checkpoint
 from weitiao.train.loop import Watcher
 
 
@@ -52,40 +52,6 @@ class KillAt(Watcher):
     def on_step(self, training):
         if training.state.step == self.step:
             raise Killed
-
-
-# ------------------------------------------------------------------ schedules
-
-
-@pytest.mark.parametrize("kind", ["linear", "cosine", "constant"])
-@pytest.mark.parametrize("warmup", [0, 3, 0.25])
-def test_schedules_equal_transformers(kind, warmup):
-    from transformers import get_scheduler
-
-    name = "constant_with_warmup" if kind == "constant" else kind
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    theirs = get_scheduler(
-        name, optimizer, num_warmup_steps=5 if warmup == 0.25 else warmup, num_training_steps=20
-    )
-    for step in range(20):
-        assert optim.rate(step, total=20, warmup_steps=warmup, kind=kind) == pytest.approx(
-            theirs.get_last_lr()[0]
-        )
-        optimizer.step()
-        theirs.step()
-
-
-def test_biases_and_norms_do_not_decay(bert):
-    from transformers import AutoModel
-
-    from weitiao.core.recipe import Train
-
-    model = AutoModel.from_pretrained(bert)
-    decayed, level = optim.adamw(model, Train(weight_decay=0.1), learning_rate=1e-3).param_groups
-    names = {id(weight): name for name, weight in model.named_parameters()}
-    assert all("bias" not in names[id(w)] and "LayerNorm" not in names[id(w)] for w in decayed["params"])
-    assert all("bias" in names[id(w)] or "LayerNorm" in names[id(w)] for w in level["params"])
-    assert (decayed["weight_decay"], level["weight_decay"]) == (0.1, 0.0)
 
 
 # ------------------------------------------------------------------ exactness

@@ -12,14 +12,16 @@ from weitiao.api.check import check
 from weitiao.api.compare import Comparison, compare
 from weitiao.api.data import fetch, guess, init, lines_of, texts_of
 from weitiao.api.evaluate import evaluate
+from weitiao.api.numerics import Equality, numerics
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.run import Run, load, runs, speaker
 from weitiao.api.show import show
-from weitiao.api.train import train
+from weitiao.api.train import train, tried
 
 __all__ = [
     "Adapters",
     "Comparison",
+    "Equality",
     "Run",
     "adapters",
     "check",
@@ -32,6 +34,7 @@ __all__ = [
     "init",
     "lines_of",
     "load",
+    "numerics",
     "ready_recipe",
     "runs",
     "schema",
@@ -39,4 +42,5 @@ __all__ = [
     "speaker",
     "texts_of",
     "train",
+    "tried",
 ]

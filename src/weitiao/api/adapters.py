@@ -61,7 +61,7 @@ class Adapters:
         if self._held is None:
             device = pick_device()
             base = load_model(run.recipe.model, run.task, device=device, bits=run.method.base_bits)
-            self._held = Shelf(for_use(base, bf16=bool(run.recipe.train.bf16)))
+            self._held = Shelf(for_use(base, half=run.recipe.train.half))
             self._device = device
         try:
             self._held.add(name, run.folder.model, run.method)

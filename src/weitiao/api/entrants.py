@@ -169,7 +169,7 @@ def check(asked: Recipe, found: Sequence[Entrant], *, progress: Progress | None 
         WeitiaoError: `unknown_name` and its like for task and augmentations, `no_such_pair`, `missing_key`,
             `wrong_metric`, `needs_validation`; what putting a method into the model raises (`no_such_modules`).
     """
-    from weitiao.api.train import _resolved, rehearse
+    from weitiao.api.train import rehearse, resolve
     from weitiao.data.augment import steps
 
     task = registry.build("task", asked.task)
@@ -180,6 +180,6 @@ def check(asked: Recipe, found: Sequence[Entrant], *, progress: Progress | None 
         if why := one.method.refuses(task):
             way = "leave it out (`weitiao methods` lists the others)"
             raise fault("no_such_pair", method=one.label, task=asked.task["name"], why=why, way=way)
-        _resolved(one.recipe(asked), task, one.method)
+        resolve(one.recipe(asked), task, one.method)
     for one in found:  # what takes a moment, after all that takes none
         rehearse(one.recipe(asked), task, one.method, progress=progress)

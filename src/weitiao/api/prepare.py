@@ -5,18 +5,20 @@ Recipe, Task, Method  ->  prepare(...)  ->  Prepared, and data/ and facts.json i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from weitiao.api.data import located
 from weitiao.api.tell import Tell
+from weitiao.core import registry
 from weitiao.core.contracts import Method, Record, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.run import RunFolder, facts, sha256, write_json, write_lines
+from weitiao.core.run import RunFolder, facts, named, open_run, sha256, write_json, write_lines
 from weitiao.data import chat
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
@@ -51,8 +53,18 @@ class Prepared:
     total: int
     """All parameters."""
 
+    def shared(self) -> dict[str, Any]:
+        """What `follow` needs in another process."""
+        return {
+            "task": self.task,
+            "examples": {name: found.folder for name, found in self.examples.items()},
+            "weights": self.weights,
+        }
+
     def places(self, rows: Sequence[int]) -> str:
         """Where training rows stand in their files."""
+        if not self.splits:  # process 0 has them, and says where they stand
+            return f"{len(rows)} rows"
         train, of = self.splits["train"], self.examples["train"].rows
         named = ", ".join(train[int(of[row])].place for row in rows[:NAMED])
         return named + (" ..." if len(rows) > NAMED else "")
@@ -66,8 +78,20 @@ def prepare(
     *,
     tell: Tell,
     progress: Progress | None,
+    cache: Path | None = None,
+    changes: Collection[str] = (),
 ) -> Prepared:
     """Everything before the first step; bad rows are found before the model is loaded.
+
+    Args:
+        folder: of the run.
+        recipe: resolved.
+        task: what is learnt.
+        method: what trains.
+        tell: hears what is found.
+        progress: hears bytes that are fetched.
+        cache: where encoded rows are kept; default: in the user's cache folder.
+        changes: `data.train` or `model`, where other rows or another base are meant for a run that goes on.
 
     Raises:
         WeitiaoError: what checking, splitting, loading and encoding raise; `other_data` when a run that is gone on
@@ -89,13 +113,21 @@ def prepare(
     tell("loading", model=recipe.model)
     device = load.pick_device()
     loaded = load.load(
-        recipe.model, task, seed=recipe.seed, device=device, bits=method.base_bits, progress=progress
+        recipe.model,
+        task,
+        seed=recipe.seed,
+        device=device,
+        bits=method.base_bits,
+        dropout=recipe.train.dropout,
+        progress=progress,
     )
-    _refuse_others(folder, ledger, base=load.fingerprint(loaded.source), seed=recipe.seed, device=device)
     if task.packs and not heads.is_plain(loaded.model):
         text = f"{recipe.model} changes its logits behind its output layer: they are kept whole, which takes more memory"
         tell("notice", text=text)
+    base = load.fingerprint(loaded.source)
+    _refuse_others(folder, ledger, base=base, seed=recipe.seed, device=device, changes=changes)
     store.prepare(loaded, method, seed=recipe.seed)
+    _start(loaded, recipe, task, method)
     trained, total = anatomy.parameter_counts(loaded.model)
 
     limit = _row_limit(recipe, loaded, method)
@@ -103,7 +135,8 @@ def prepare(
         for notice in chat.notices(loaded.processor):
             tell("notice", text=notice)
     made = _augment(folder, recipe, task, splits, ledger, device=device)
-    encode = Encoder(task, loaded.processor, data, limit, cache_dir() / "encoded" if data.cache else None)
+    cache = cache or (cache_dir() / "encoded" if data.cache else None)
+    encode = Encoder(task, loaded.processor, data, limit, cache)
     examples: dict[str, Encoded] = {}
     for name, rows in splits.items():
         examples[name] = encode(rows, ledger, side=name, made=made if name == "train" else 0)
@@ -125,11 +158,35 @@ def prepare(
     _write(folder, ledger, stay)
     tell("encoded", ledger=ledger, trained=trained, total=total)
     weights = _weights(data, checked.marks.source[sides["train"]], examples["train"])
+    task = task.learn_training(examples["train"], weights)
     # From here on there are no test rows: nothing that chooses may see them.
     kept = {name: splits[name] for name in ("train", "validation")}
     return Prepared(
         task, loaded, kept, {name: examples[name] for name in kept}, weights, device, trained, total
     )
+
+
+def follow(shared: dict[str, Any], recipe: Recipe, method: Method) -> Prepared:
+    """What `prepare` has made in another process, with a model of one's own."""
+    from weitiao.models import anatomy, load, store
+
+    task, device = shared["task"], load.pick_device()
+    loaded = load.load(recipe.model, task, seed=recipe.seed, device=device, bits=method.base_bits)
+    store.prepare(loaded, method, seed=recipe.seed)
+    _start(loaded, recipe, task, method)
+    examples = {name: Encoded(folder) for name, folder in shared["examples"].items()}
+    counts = anatomy.parameter_counts(loaded.model)
+    return Prepared(task, loaded, {}, examples, shared["weights"], device, *counts)
+
+
+def _start(loaded: Loaded, recipe: Recipe, task: Task, method: Method) -> None:
+    """Begin with the tuned weights of another run, if the recipe names one."""
+    from weitiao.models import store
+
+    if recipe.start_from:
+        named = {"task": registry.settings_of(recipe.task["name"], task), "method": recipe.method}
+        run = open_run(recipe.start_from)
+        store.begin_with(run, loaded, task=task, method=method, named=named, ref=recipe.model)
 
 
 def _augment(
@@ -188,13 +245,16 @@ def _row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
     return asked or most
 
 
-def _refuse_others(folder: RunFolder, ledger: Ledger, *, base: str, seed: int, device: str) -> None:
+def _refuse_others(
+    folder: RunFolder, ledger: Ledger, *, base: str, seed: int, device: str, changes: Collection[str]
+) -> None:
     """Note what the run is made of, or find that it was begun on something else."""
     prints = {"data": " ".join(file["sha256"] for file in ledger.files), "base": base}
     before = folder.json("facts.json").get("fingerprints", prints)
-    for what, now in prints.items():
-        if before[what] != now:
-            raise fault("other_data", path=folder.path, what=what, before=before[what][:12], after=now[:12])
+    for what, key in (("data", "data.train"), ("base", "model")):
+        was, now = before[what][:12], prints[what][:12]
+        if before[what] != prints[what] and not named(key, changes):
+            raise fault("other_data", path=folder.path, what=what, key=key, before=was, after=now)
     write_json(folder.path / "facts.json", facts(seed=seed, device=device, fingerprints=prints))
 
 

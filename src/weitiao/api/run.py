@@ -16,6 +16,7 @@ from weitiao.core.run import RunFolder, open_run
 
 if TYPE_CHECKING:
     from weitiao.models.load import Loaded
+    from weitiao.models.precision import Half
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Run:
         loaded = load_tuned(
             self.folder.model, ref=recipe.model, task=self.task, method=self.method, device=self.device
         )
-        return for_use(loaded, bf16=bool(recipe.train.bf16))
+        return for_use(loaded, half=recipe.train.half)
 
     @cached_property
     def method(self) -> Method:
@@ -80,7 +81,7 @@ class Run:
 
         before, recipe = Run(self.folder, self.device), self.recipe
         base = load_model(recipe.model, self.task, seed=recipe.seed, device=self.device)
-        before.__dict__ |= {"task": self.task, "tuned": for_use(base, bf16=bool(recipe.train.bf16))}
+        before.__dict__ |= {"task": self.task, "tuned": for_use(base, half=recipe.train.half)}
         return before
 
     def predict(
@@ -117,7 +118,7 @@ class Run:
             examples,
             batch_size=train.per_device_eval_batch_size,
             device=self.device,
-            bf16=bool(train.bf16),
+            half=train.half,
             progress=progress,
         )
 
@@ -164,7 +165,7 @@ class Run:
     def speaker(self) -> Speaker:
         """The tuned model as one that answers."""
         loaded = self.tuned  # loading it decides the device
-        return Speaker(loaded, self.task, self.device, bool(self.recipe.train.bf16))
+        return Speaker(loaded, self.task, self.device, self.recipe.train.half)
 
 
 def load(path: str | Path) -> Run:
@@ -189,7 +190,7 @@ class Speaker:
     loaded: Loaded
     task: Task
     device: str
-    bf16: bool
+    half: Half | None
 
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any
@@ -197,7 +198,7 @@ class Speaker:
         """The next turn; `options` are those of `evaluate.predict.answer` (sample, temperature, streamer)."""
         from weitiao.evaluate.predict import answer
 
-        options |= {"max_new_tokens": max_new_tokens, "device": self.device, "bf16": self.bf16}
+        options |= {"max_new_tokens": max_new_tokens, "device": self.device, "half": self.half}
         return answer(self.loaded, self.task.opening(messages, self.loaded.processor), **options)
 
 
@@ -217,17 +218,17 @@ def speaker(ref: str) -> Speaker:
             raise fault("wrong_usage", why="this model labels texts, it does not answer", way=way)
         return run.speaker
     device = pick_device()
-    bf16 = fast_bf16(device)
+    half: Half | None = "bfloat16" if fast_bf16(device) else None
     task = registry.build("task", {"name": "sft"})
     base = load_model(ref, task, device=device)
-    return Speaker(for_use(base, bf16=bf16), task, device, bf16)
+    return Speaker(for_use(base, half=half), task, device, half)
 
 
-def for_use(loaded: Loaded, *, bf16: bool) -> Loaded:
-    """Nothing trains any more, and in bfloat16 the weights are cast once."""
+def for_use(loaded: Loaded, *, half: Half | None) -> Loaded:
+    """Nothing trains any more, and in half precision the weights are cast once."""
     from weitiao.models.anatomy import cast_frozen
 
     loaded.model.requires_grad_(False)
-    if bf16:
-        cast_frozen(loaded.model)
+    if half:
+        cast_frozen(loaded.model, half)
     return loaded

@@ -30,8 +30,11 @@ def main() -> None:
 
 def run(words: list[str]) -> int:
     """Run one command; returns its exit code, and shows errors without a traceback unless `--verbose` is given."""
+    from weitiao.cli.launch import ended
     from weitiao.cli.verbs import app
 
+    if code := ended():
+        return code
     try:
         app(args=words, prog_name="weitiao", standalone_mode=True)
     except SystemExit as leaving:
@@ -49,6 +52,11 @@ def run(words: list[str]) -> int:
 
 
 def _say(error: WeitiaoError, words: list[str]) -> int:
+    from weitiao.cli.launch import may_speak
+
+    # A lost process is started anew; of all other errors one process speaks.
+    if error.code not in ("process_lost", "internal") and not may_speak(error.exit_code):
+        return error.exit_code
     text = json.dumps(error.to_dict(), ensure_ascii=False) if "--json" in words else error.text()
     print(text, file=sys.stderr)
     return error.exit_code

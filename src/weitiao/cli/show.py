@@ -136,7 +136,7 @@ class Show:
         """A watcher of the loop that moves the bar; none when quiet."""
         if self.quiet:
             return []
-        from weitiao.train.loop import Training, Watcher
+        from weitiao import Training, Watcher
 
         show = self
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from weitiao.cli.check import check
 from weitiao.cli.compare import compare
 from weitiao.cli.data import data_app
 from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, pairs
@@ -83,9 +84,21 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A YAML recipe (weitiao init writes one).")],
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest sound checkpoint.")] = False,
+    resume_from_checkpoint: Annotated[
+        str, typer.Option(help="Go on from this checkpoint of the run, or from the last.")
+    ] = "",
     strict_resume: Annotated[
         bool, typer.Option("--strict-resume", help="Refuse if the newest one is broken.")
     ] = False,
+    allow_change: Annotated[
+        list[str] | None, typer.Option(help="A key that may differ when a run goes on; may be repeated.")
+    ] = None,
+    nproc: Annotated[
+        int, typer.Option(min=1, help="Processes that share the work on this machine, one a GPU.")
+    ] = 1,
+    max_restarts: Annotated[
+        int, typer.Option(min=0, help="With --nproc: how often all start anew when one dies.")
+    ] = 3,
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -93,19 +106,31 @@ def train(
     """Check, split, tune, judge and report: the whole way into output_dir."""
     from weitiao.cli.show import Show
 
+    if nproc > 1:
+        from weitiao.cli.launch import launch
+
+        words = ["train", recipe, *(overrides or []), *["--resume"] * resume]
+        words += ["--resume-from-checkpoint", resume_from_checkpoint] * bool(resume_from_checkpoint)
+        words += [word for key in allow_change or [] for word in ("--allow-change", key)]
+        words += ["--strict-resume"] * strict_resume + ["--quiet"] * quiet + ["--json"] * json
+        raise typer.Exit(launch(words + ["--verbose"] * verbose, processes=nproc, max_restarts=max_restarts))
     _train(
         recipe,
         overrides or [],
         Show(quiet=quiet or json),
         json=json,
-        resume=resume,
+        resume=resume_from_checkpoint or resume,
         strict_resume=strict_resume,
+        changes=allow_change or (),
     )
 
 
 def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **options: Any) -> Any:
     from weitiao import api
+    from weitiao.train import distributed
 
+    if not distributed.leads():
+        show.quiet = True
     with show:
         run = api.train(
             recipe,
@@ -115,13 +140,16 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
             watchers=show.watchers(),
             **options,
         )
-    if json:
+    if json and distributed.leads():
         emit({"run": str(run.path), **run.results})
-    else:
+    elif distributed.leads():
         show.results(run)
     return run
 
 
+app.command(epilog="Examples: weitiao check recipe.yaml | weitiao check recipe.yaml method=full --numerics")(
+    check
+)
 app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r=4 output_dir=runs/compared")(
     compare
 )

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.read_yaml import read_yaml
-from weitiao.core.renamed import RENAMED
+from weitiao.core.renamed import OPTIMIZERS, RENAMED, SCHEDULES
 
 
 class Section(BaseModel):
@@ -47,6 +47,15 @@ def _where_rows_go(value: Any) -> Any:
     if value in ("skip", "fail"):
         raise ValueError("how many rows may be lost now says data.max_dropped_fraction (0: none)")
     return value
+
+
+def _known_elsewhere(names: Mapping[str, str]) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in names:
+            raise ValueError(f"here it is {names[value]}")
+        return value
+
+    return BeforeValidator(check)
 
 
 def _named(value: Any) -> Any:
@@ -175,24 +184,76 @@ class Train(Section):
     """Rows in one forward pass of evaluation."""
     gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
     """Forward passes per optimiser step; the loss is normalised over all of them together."""
+    optim: Annotated[
+        Literal["adamw", "adam", "sgd", "adafactor", "lion", "adamw_8bit", "muon"],
+        _known_elsewhere(OPTIMIZERS),
+    ] = "adamw"
+    """The optimiser (docs/optimisers.md)."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Peak learning rate; default: the method's own."""
-    lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
+    """Peak learning rate; default: the method's own (a third of it for lion; sgd has none and must be told)."""
+    head_learning_rate_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """The task's new output layer learns so many times faster than the rest."""
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each level learns at this times the rate of the one above it: the head (if there is one), the blocks from the
+    top, the embeddings."""
+    lr_scheduler_type: Annotated[
+        Literal[
+            "constant",
+            "linear",
+            "cosine",
+            "cosine_with_restarts",
+            "polynomial",
+            "step",
+            "inverse_sqrt",
+            "warmup_stable_decay",
+            "reduce_lr_on_plateau",
+        ],
+        _known_elsewhere(SCHEDULES),
+    ] = "linear"
     """How the rate goes after the warm-up."""
+    lr_scheduler_kwargs: dict[str, Any] = {}
+    """Settings of that, such as `{num_cycles: 2}` (docs/optimisers.md)."""
     warmup_steps: Annotated[float, Field(ge=0)] = 0.06
     """Steps of linear warm-up; below 1 it is a share of all steps."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """AdamW's decay of weight matrices; biases and norms have none."""
-    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """AdamW's memory of the gradient."""
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """AdamW's memory of the squared gradient."""
-    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    """Added to the root of the squared gradient, against division by zero."""
+    """Decay of weight matrices (of adam and sgd: added to the gradient); biases and norms have none."""
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Memory of the gradient (adam and its kin, lion); default: 0.9."""
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Memory of the squared gradient (adam and its kin), or of the gradient (lion); default: 0.999, lion 0.99."""
+    adam_epsilon: Annotated[float, Field(gt=0)] | None = None
+    """Added to the root of the squared gradient, against division by zero; default: 1e-8."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Memory of the gradient (sgd, muon); default: 0.9, muon 0.95."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
     """Gradients are scaled down to this norm; 0 leaves them."""
+    label_smoothing_factor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target that is spread evenly over all classes, in training."""
+    r_drop_alpha: Annotated[float, Field(ge=0)] = 0.0
+    """R-Drop: weight of the divergence between two passes with other dropout masks; 0: one pass."""
+    neftune_noise_alpha: Annotated[float, Field(ge=0)] = 0.0
+    """NEFTune: scale of the noise on the word embeddings, in training."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """All dropout probabilities that the model's configuration knows; null leaves them as they are."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of an average of the weights over the steps, which is validated and kept in the end; 0: no average."""
     bf16: bool | Literal["auto"] = "auto"
     """bfloat16 arithmetic with float32 trained weights; `auto`: where the processor multiplies bfloat16 itself."""
+    fp16: bool = False
+    """float16 arithmetic with float32 trained weights and a loss scaled so that small gradients survive, for GPUs
+    without bfloat16."""
+    activation_checkpointing: bool = False
+    """Compute the activations of each block again in backward instead of keeping them: less memory, about a third
+    more time, the same gradients (Chen et al. 2016, arXiv 1604.06174)."""
+    torch_compile: bool = False
+    """Let `torch.compile` fuse the model's operations; pays for long runs alone, and needs a C++ compiler on CPUs."""
+    dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
+    """Threads that make the next steps' batches while the model is busy; 0 makes each when it is needed."""
+    data_parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes holds (`--nproc`, torchrun): the whole model (DDP), or a share of every weight,
+    gradient and moment (FSDP2), which needs less memory and sends more; alone it is not looked at."""
+    skip_nonfinite_steps: Annotated[int, Field(ge=0)] = 0
+    """So many steps whose loss or gradient is not finite are left out, each noted in the log, before the run stops."""
     max_batch_tokens: Annotated[int, Field(ge=1)] | None = None
     """A forward pass of training holds at most so many tokens, padding included, besides being at most
     `per_device_train_batch_size` rows; a longer single row has one of its own."""
@@ -215,6 +276,17 @@ class Train(Section):
     """The validation metric that decides what is best."""
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = 3
     """Evaluations without a gain before stopping; null never stops early."""
+
+    @model_validator(mode="after")
+    def _one_half(self) -> Train:
+        if self.fp16 and self.bf16 is True:
+            raise ValueError("bf16 and fp16 cannot both be true: take one")
+        return self
+
+    @property
+    def half(self) -> Literal["bfloat16", "float16"] | None:
+        """What products are computed in, where it is not float32; `auto` is resolved by then."""
+        return "float16" if self.fp16 else "bfloat16" if self.bf16 is True else None
 
 
 class Evaluate(Section):
@@ -243,6 +315,9 @@ class Recipe(Section):
     """What is learnt (`weitiao tasks`)."""
     method: Annotated[dict[str, Any], BeforeValidator(_named_method)] = {"name": DEFAULT_METHOD}
     """Which parameters train, and how (`weitiao methods`)."""
+    start_from: str | None = None
+    """A finished run of the same base, task and method whose tuned weights this one begins with; its steps and moments
+    are not taken over (to go on with a run itself: `weitiao train --resume`)."""
     data: Data = Data()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()

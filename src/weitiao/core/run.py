@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -132,6 +132,8 @@ class RunFolder:
     """Paths and plain files of one run."""
 
     path: Path
+    silent: bool = False
+    """Another process keeps the log."""
 
     @property
     def model(self) -> Path:
@@ -150,6 +152,8 @@ class RunFolder:
 
     def log(self, **facts: Any) -> None:
         """Add one line to `log.jsonl`, floats in full precision."""
+        if self.silent:
+            return
         with disk(self.path), (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(facts, ensure_ascii=False) + "\n")
 
@@ -219,8 +223,13 @@ def held(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claim(recipe: Recipe, *, resume: bool) -> Iterator[RunFolder]:
+def claim(recipe: Recipe, *, resume: bool, changes: Collection[str] = ()) -> Iterator[RunFolder]:
     """The run folder of `recipe`, held by this process alone.
+
+    Args:
+        recipe: resolved.
+        resume: may a run that was begun go on?
+        changes: keys, or sections, that may differ from those it was begun with.
 
     Raises:
         WeitiaoError: `run_exists` (a step was taken and `resume` not asked), `folder_not_empty`, `other_recipe` (begun
@@ -228,12 +237,12 @@ def claim(recipe: Recipe, *, resume: bool) -> Iterator[RunFolder]:
     """
     folder = RunFolder(Path(recipe.output_dir))
     with held(folder.path):
-        _admit(folder, recipe, resume=resume)
+        _admit(folder, recipe, resume=resume, changes=changes)
         write_text(folder.path / "recipe.yaml", recipe.to_yaml())
         yield folder
 
 
-def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool) -> None:
+def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool, changes: Collection[str]) -> None:
     before = folder.path / "recipe.yaml"
     if not folder.begun:
         # Rows given in memory lie in `data` before the run begins.  What a run left that stopped before its first
@@ -248,7 +257,10 @@ def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool) -> None:
         return
     if not resume:
         raise fault("run_exists", path=folder.path, state=folder.state)
-    changed = list(differences(read_yaml(before), recipe.model_dump(mode="json")))
+    found = list(differences(read_yaml(before), recipe.model_dump(mode="json")))
+    changed = [line for line in found if not named(line.partition(": ")[0], changes)]
+    if not changed and found:
+        folder.log(event="changed", changes=found)
     if changed:
         raise fault("other_recipe", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
 
@@ -258,6 +270,11 @@ def _written_by_us(path: Path) -> bool:
         return path.read_text(encoding="utf-8") == Recipe.read(path).to_yaml()
     except (WeitiaoError, OSError, UnicodeDecodeError):
         return False
+
+
+def named(key: str, keys: Collection[str]) -> bool:
+    """Is a key, or a section that it lies in, among `keys`?"""
+    return any(key == each or key.startswith(f"{each}.") for each in keys)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

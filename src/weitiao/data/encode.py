@@ -143,10 +143,10 @@ class Encoder:
             for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
                 content = file.read_bytes()
                 if file.name == "tokenizer.json":
-                    tree = json.loads(content)
-                    # What the last call asked for, and no part of the tokenizer.
-                    tree.update(truncation=None, padding=None)
-                    content = json.dumps(tree, sort_keys=True).encode()
+                    # Before the added tokens stand the version, and the truncation and padding that the last call
+                    # asked for, which are no part of the tokenizer.
+                    head, mark, rest = content.partition(b'"added_tokens"')
+                    content = mark + rest or head
                 found.update(file.name.encode() + b"\0" + content)
         return found.hexdigest()
 

@@ -32,7 +32,7 @@ class Encoded(Sequence[Example]):
 
     def __init__(self, folder: Path, *, temporary: bool = False):
         self._temporary = temporary
-        self._folder = folder
+        self.folder = folder
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
         self.notes: list[tuple[int, str, str]] = meta["notes"]
         """(row, status, reason) of the rows that were not encoded as they were."""
@@ -46,7 +46,7 @@ class Encoded(Sequence[Example]):
     def _map(self, name: str, code: str) -> Any:
         import numpy as np
 
-        file = self._folder / f"{name}.bin"
+        file = self.folder / f"{name}.bin"
         return np.memmap(file, CODES[code], mode="r") if file.stat().st_size else np.empty(0, CODES[code])
 
     def __len__(self) -> int:
@@ -104,14 +104,14 @@ class Encoded(Sequence[Example]):
     def __del__(self) -> None:
         if getattr(self, "_temporary", False):
             self._arrays = {}
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Writer:
     """Appends examples to one file an array."""
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self.folder = folder
         self._waiting: dict[str, array[Any]] = {name: array("i") for name in COUNTS}
         self._waiting |= {"row": array("q"), "bounds": array("q", [0])}
         self._inputs: list[str] | None = None
@@ -143,14 +143,14 @@ class Writer:
 
     def _flush(self) -> None:
         for name, values in self._waiting.items():
-            with (self._folder / f"{name}.bin").open("ab") as file:
+            with (self.folder / f"{name}.bin").open("ab") as file:
                 values.tofile(file)
             del values[:]
 
     def seal(self, notes: Sequence[tuple[int, str, str]]) -> None:
         """Write down what is there; a folder without this is none."""
         self._flush()
-        prints = {file.name: _sha256(file) for file in sorted(self._folder.glob("*.bin"))}
+        prints = {file.name: _sha256(file) for file in sorted(self.folder.glob("*.bin"))}
         meta: dict[str, Any] = {
             "inputs": self._inputs or [],
             "width": self._width,
@@ -159,7 +159,7 @@ class Writer:
             "sha256": prints,
         }
         meta["self"] = _meta_print(meta)
-        (self._folder / META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+        (self.folder / META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
 
 
 def _meta_print(meta: Mapping[str, Any]) -> str:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from weitiao.core.contracts import Batch, Example
+from weitiao.data.ahead import Ahead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,11 @@ class Batches:
     """Do the rows of a batch fill up to the longest (or lie end to end)?"""
     weights: Sequence[float] | None = None
     """How often each row comes in an epoch; default: once."""
-    _planned: tuple[int, list[list[int]]] = field(default=(-1, []), init=False, repr=False)
+    workers: int = 0
+    """Threads that make the batches of the next steps."""
+    dealt: tuple[int, int] = (0, 1)
+    """Which process this is, and to how many the micro-batches of a step are dealt like cards."""
+    _planned: dict[int, list[list[int]]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -58,9 +63,12 @@ class Batches:
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Row indices of every micro-batch of an epoch; each row occurs exactly once, or as its weight says."""
-        if self._planned[0] != epoch:
-            self._planned = (epoch, self._plan(epoch))
-        return self._planned[1]
+        found = self._planned.get(epoch)
+        if found is None:
+            found = self._plan(epoch)
+            # The one before is kept: threads that work ahead are in the next epoch already.
+            self._planned = {epoch: found, **{e: p for e, p in self._planned.items() if e == epoch - 1}}
+        return found
 
     def _plan(self, epoch: int) -> list[list[int]]:
         import numpy as np
@@ -147,20 +155,59 @@ class Batches:
         candidates, starts, sizes = self._seats
         return candidates[starts + np.random.default_rng([self.seed, epoch, 1]).integers(sizes)]
 
-    def step(self, index: int) -> list[Batch]:
-        """The micro-batches of optimiser step `index`, counted from 0 over all epochs."""
+    def step(self, index: int, *, parts: int = 1) -> list[Batch]:
+        """This process's micro-batches of optimiser step `index`, counted from 0 over all epochs.
+
+        Every process has as many, and one at least: where there are too few, one that counts nothing stands in.
+
+        Args:
+            index: which step.
+            parts: into how many each is cut, as far as it has rows.
+        """
+        if self.workers and parts == 1:
+            return self._ahead(index)
+        return self._make(index, parts)
+
+    def _make(self, index: int, parts: int = 1) -> list[Batch]:
         epoch, place = divmod(index, self.steps_per_epoch)
         micro = self.plan(epoch)[place * self.accumulation : (place + 1) * self.accumulation]
-        return [self.collate([self.examples[row] for row in rows], rows) for rows in micro]
+        cut = [part for rows in micro for part in chunks(rows, math.ceil(len(rows) / parts))]
+        which, processes = self.dealt
+        turns = range(which, math.ceil(len(cut) / processes) * processes, processes)
+        return [self._collated(cut[turn]) if turn < len(cut) else self._idle(cut[0]) for turn in turns]
+
+    def _collated(self, rows: list[int]) -> Batch:
+        return self.collate([self.examples[row] for row in rows], rows)
+
+    def _idle(self, rows: list[int]) -> Batch:
+        return replace(self._collated(rows), rows=[], trained=0, tokens=0, padding=0)
+
+    @cached_property
+    def _ahead(self) -> Ahead[list[Batch]]:
+        return Ahead(self._make, workers=self.workers)
 
 
-def in_order(examples: Sequence[Example], collate: Collate, *, batch_size: int) -> Iterator[Batch]:
-    """Every example once, rows of like length together: for evaluation, where order does not matter."""
+def in_order(
+    examples: Sequence[Example], collate: Collate, *, batch_size: int, dealt: tuple[int, int] = (0, 1)
+) -> Iterator[Batch]:
+    """Every example once, rows of like length together: for evaluation, where order does not matter.
+
+    Args:
+        examples: encoded rows.
+        collate: stacks them.
+        batch_size: rows in a batch.
+        dealt: which process this is and how many there are: it gets its share, and a batch without rows where the
+            last round does not go round.
+    """
     import numpy as np
 
     order = np.argsort(lengths(examples), kind="stable").tolist()
-    for rows in chunks(order, batch_size):
-        yield collate([examples[row] for row in rows], rows)
+    parts = chunks(order, batch_size)
+    which, processes = dealt
+    for turn in range(which, math.ceil(len(parts) / processes) * processes, processes):
+        rows = parts[turn % len(parts)]
+        batch = collate([examples[row] for row in rows], rows)
+        yield batch if turn < len(parts) else replace(batch, rows=[])
 
 
 def lengths(examples: Sequence[Example]) -> np.ndarray:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weitiao.core.contracts import Example, Task
+from weitiao.core.contracts import Batch, Example, Task
 from weitiao.data.pack import in_order
+from weitiao.models.precision import autocast
 
 if TYPE_CHECKING:
     from weitiao.models.load import Loaded
+    from weitiao.models.precision import Half
 
 
 def predict(
@@ -23,20 +25,39 @@ def predict(
     *,
     batch_size: int = 64,
     device: str = "cpu",
-    bf16: bool = False,
+    half: Half | None = None,
     progress: Callable[[int, int], None] | None = None,
+    ask: Callable[[Batch], list[dict[str, Any]]] | None = None,
+    dealt: tuple[int, int] = (0, 1),
 ) -> list[dict[str, Any]]:
-    """Predictions for every example; `progress` hears (rows done, rows)."""
+    """Predictions for every example.
+
+    Args:
+        loaded: the model, and the processor that stacks rows.
+        task: what predicts.
+        examples: encoded rows.
+        batch_size: rows in a forward pass.
+        device: where the model is.
+        half: what products are computed in, where it is not float32.
+        progress: hears (rows done, rows).
+        ask: predicts a batch; default: the task, of the model.
+        dealt: which process this is and how many there are; the others' rows stay empty.  Every process asks as
+            often as any other.
+    """
     import torch
 
     found: list[dict[str, Any]] = [{}] * len(examples)
     done = 0
     loaded.model.eval()
-    with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bf16):
+    with torch.inference_mode(), autocast(device, half):
         for batch in in_order(
-            examples, lambda e, rows: task.collate(e, rows, loaded.processor), batch_size=batch_size
+            examples,
+            lambda e, rows: task.collate(e, rows, loaded.processor),
+            batch_size=batch_size,
+            dealt=dealt,
         ):
-            for row, prediction in zip(batch.rows, task.predict(loaded.model, batch.to(device)), strict=True):
+            told = ask(batch.to(device)) if ask else task.predict(loaded.model, batch.to(device))
+            for row, prediction in zip(batch.rows, told, strict=False):  # a stand-in has no rows
                 found[row] = prediction
             done += len(batch.rows)
             if progress:
@@ -50,7 +71,7 @@ def answer(
     *,
     max_new_tokens: int,
     device: str = "cpu",
-    bf16: bool = False,
+    half: Half | None = None,
     streamer: Any = None,
     sample: bool = False,
     temperature: float = 0.7,
@@ -63,7 +84,7 @@ def answer(
         {"do_sample": True, "temperature": temperature} if sample else {"do_sample": False, **NO_SAMPLING}
     )
     loaded.model.eval()
-    with torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=bf16):
+    with torch.inference_mode(), autocast(device, half):
         ids = loaded.model.generate(
             **inputs,
             max_new_tokens=max_new_tokens,

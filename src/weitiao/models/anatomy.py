@@ -22,6 +22,7 @@ from torch import nn
 from weitiao.core.errors import fault
 from weitiao.models import linear
 from weitiao.models.packed import PackedLinear
+from weitiao.models.precision import Half
 from weitiao.models.wrap import base_modules, plain, under
 
 # What families call the projections of their attention; a fused one holds query, key and value side by side.
@@ -240,8 +241,8 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     return sum(w.numel() for w in weights if w.requires_grad), sum(w.numel() for w in weights) + packed
 
 
-def cast_frozen(model: nn.Module) -> None:
-    """Store the base's frozen linear weights in bfloat16, once, instead of casting them in every call under autocast.
+def cast_frozen(model: nn.Module, half: Half = "bfloat16") -> None:
+    """Store the base's frozen linear weights in half precision, once, instead of casting them in every call under autocast.
 
     The products are the same bit for bit.  A weight that an embedding shares is copied, because autocast would not
     have cast the embedding.  What a method put in stays as it is: gates and prompts compute in float32.  Not for
@@ -255,7 +256,7 @@ def cast_frozen(model: nn.Module) -> None:
             if id(module.weight) in embeddings:
                 copied = module.weight.detach().clone()  # type: ignore[operator, union-attr]
                 module.weight = nn.Parameter(copied, requires_grad=False)
-            module.to(torch.bfloat16)
+            module.to(getattr(torch, half))
 
 
 def _is_attention(module: nn.Module) -> bool:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.core.collector import paused
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault, nearest
 from weitiao.core.run import sha256
-from weitiao.models import anatomy, attention, catalog, heads, packed
+from weitiao.models import anatomy, attention, catalog, dropouts, heads, packed
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -101,11 +102,12 @@ def load(
     seed: int = 0,
     device: Any = "cpu",
     bits: int = 16,
+    dropout: float | None = None,
     progress: Progress | None = None,
 ) -> Loaded:
     """Load the base model with `task`'s head; a new head is drawn from `seed`.
 
-    With `bits=4` the linear layers of the body are packed into NF4, doubly quantised, one after the other while
+    `dropout` sets all dropout probabilities that the model's configuration knows; None leaves them.  With `bits=4` the linear layers of the body are packed into NF4, doubly quantised, one after the other while
     they are read (QLoRA).
 
     Raises:
@@ -117,9 +119,12 @@ def load(
     source = resolve(ref, progress=progress)
     auto = getattr(transformers, task.auto_class)
     packing = _packing(ref, task, bits, device)
-    with _opened(ref), quiet(), torch.random.fork_rng():
+    with _opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        options = task.model_options()
+        if dropout is not None:
+            options = {"config": _dropping(source, options, dropout)}
         model, report = auto.from_pretrained(
             source,
             dtype=torch.float32,
@@ -129,7 +134,7 @@ def load(
             ignore_mismatched_sizes=False,
             **packing,
             **({"attn_implementation": attention.register()} if task.packs and device == "cpu" else {}),
-            **task.model_options(),
+            **options,
         )
     if packing:
         packed.take_over(model)
@@ -150,7 +155,9 @@ def load(
     return Loaded(model, processor, head, source)
 
 
-def skeleton(ref: str, task: Task, *, progress: Progress | None = None) -> Loaded:
+def skeleton(
+    ref: str, task: Task, *, dropout: float | None = None, progress: Progress | None = None
+) -> Loaded:
     """The model without its weights (on the `meta` device): what a method can be tried on before anything is loaded.
 
     Raises:
@@ -160,12 +167,26 @@ def skeleton(ref: str, task: Task, *, progress: Progress | None = None) -> Loade
     import transformers
 
     source = resolve(ref, progress=progress)
-    with _opened(ref), quiet(), torch.device("meta"):
+    with _opened(ref), quiet(), paused(), torch.device("meta"):
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        options = task.model_options()
-        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+        config = _dropping(source, task.model_options(), dropout)
         model = getattr(transformers, task.auto_class).from_config(config, trust_remote_code=False)
     return Loaded(model, processor, anatomy.head(model), source)
+
+
+def _dropping(source: str, options: Mapping[str, Any], dropout: float | None) -> Any:
+    """The configuration, with all of its dropout set to `dropout`."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+    if dropout is not None:
+        if not dropouts.names(config):
+            why = f"{config.model_type} models have no dropout"
+            raise fault(
+                "unfit_training", key="dropout", value=dropout, why=why, way="leave train.dropout out"
+            )
+        dropouts.put(config, dropout)
+    return config
 
 
 def _packing(ref: str, task: Task, bits: int, device: Any) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.core.contracts import Method, Task, Tokenize
+from weitiao.core import registry
+from weitiao.core.contracts import Method, Task, Tokenize, fill_weights
 from weitiao.core.errors import fault
-from weitiao.core.run import disk, sha256, write_json
+from weitiao.core.run import RunFolder, disk, sha256, write_json
 from weitiao.models.load import Loaded, _opened, fingerprint, load, quiet
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def tokenizer(processor: Any) -> Tokenize:
     return lambda text: list(processor(text, add_special_tokens=False)["input_ids"])
 
 
-def trained(model: nn.Module) -> dict[str, Tensor]:
+def trained(model: nn.Module) -> dict[str, nn.Parameter]:
     """Name -> parameter, of all that train; the parameters themselves, not copies."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
@@ -146,6 +147,41 @@ def load_tuned(folder: Path, *, ref: str, task: Task, method: Method, device: An
     prepare(loaded, method, seed=0)
     fill(folder, loaded, method)
     return loaded
+
+
+def begin_with(
+    run: RunFolder, loaded: Loaded, *, task: Task, method: Method, named: Mapping[str, Any], ref: str
+) -> None:
+    """Give all that trains the weights that it has at the end of another run; moments and steps begin anew.
+
+    Args:
+        run: the other run, of the same base, task and method.
+        loaded: the base with the method's modules in it.
+        task: what is learnt.
+        method: what trains.
+        named: both as a model's card has them.
+        ref: the recipe's base.
+
+    Raises:
+        WeitiaoError: `unfit_start`; `unfinished_run`, `broken_model`, `wrong_base`.
+    """
+    card = read_card(run.model)
+    # As JSON has them: a tuple of labels is a list there.
+    ours = json.loads(json.dumps(named))
+    if card["task"] != ours["task"]:
+        raise fault("unfit_start", path=run.path, why=f"its task was {card['task']}, not {ours['task']}")
+    if card["method"]["name"] != ours["method"]["name"]:
+        why = f"its method was {card['method']['name']}, not {ours['method']['name']}"
+        raise fault("unfit_start", path=run.path, why=why)
+    # With the settings of its own: what does not fit shows by name below.
+    theirs_method = registry.build("method", card["method"])
+    other = load_tuned(run.model, ref=ref, task=task, method=theirs_method)
+    theirs = dict(other.model.named_parameters())
+    try:
+        fill_weights(loaded.trained, {name: theirs[name] for name in loaded.trained})
+        fill_weights(method.state(loaded.model), theirs_method.state(other.model))
+    except KeyError as error:
+        raise fault("unfit_start", path=run.path, why=f"{error.args[0]} does not fit") from None
 
 
 def fill(

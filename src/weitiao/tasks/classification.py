@@ -9,31 +9,45 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from weitiao.core.contracts import Batch, Example, Record, Shape, Task
+from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.function import NAMED
 from weitiao.core.registry import register
 from weitiao.data.pack import pad
 from weitiao.data.shapes import LABELLED
 from weitiao.data.tokens import Tokens
+from weitiao.tasks.losses import Kind, balanced, chosen, refuse_unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from weitiao.tasks.losses import RowLosses
 
 SAMPLE = 4096  # texts tokenised at once
 
 
 @register("task", "text_classification")
 @dataclass(frozen=True)
-class TextClassification(Task):
+class TextClassification(Categorical):
     """Which of a fixed set of labels does a text carry?"""
 
     labels: tuple[str, ...] = ()
     """The labels, in the order of the model's outputs; default: those in the data, sorted."""
+    loss_type: Kind | Annotated[str, Field(pattern=NAMED)] = "cross_entropy"
+    """What is made small: cross_entropy, focal, mse, or a function of your own as `path/to/file.py:name`
+    (docs/losses.md)."""
+    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    """How much the focal loss turns away from rows that are already right; 0 is cross-entropy."""
+    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "none"
+    """What rows of each label count for in the loss: the same, inversely to how often the label comes among the
+    training rows, or as in `{urgent: 3}` (labels left out: 1)."""
 
     summary: ClassVar[str] = "one label a text (sentiment, topic, intent)"
     shape: ClassVar[Shape] = LABELLED
@@ -49,8 +63,33 @@ class TextClassification(Task):
         """The label set of the data, or a check against the one that was given.
 
         Raises:
-            WeitiaoError: `too_few_labels`, `mixed_labels` (numbers beside words), `unknown_label`.
+            WeitiaoError: `too_few_labels`, `mixed_labels` (numbers beside words), `unknown_label`; `unknown_class`
+                for a weight of a label that is none; `no_such_function`.
         """
+        self._losses  # noqa: B018 - a function that is not there is told before the model is loaded
+        learnt = self._with_labels(records)
+        if isinstance(learnt.class_weights, dict):
+            refuse_unknown(learnt.class_weights, learnt.labels)
+        return learnt
+
+    def learn_training(
+        self, examples: Sequence[Example], weights: Sequence[float] | None
+    ) -> TextClassification:
+        """Balanced class weights, from how often the labels come in an epoch."""
+        if self.class_weights != "balanced":
+            return self
+        targets = [example.target for example in examples]
+        return replace(self, class_weights=balanced(targets, weights, self.labels))
+
+    def refuses(self, key: str) -> str:
+        """What has no meaning beside the loss that was chosen."""
+        if key == "label_smoothing_factor" and self.loss_type not in ("cross_entropy", "mse"):
+            return f"with task.loss_type {self.loss_type} no target is spread over the labels"
+        if key == "r_drop_alpha" and self.loss_type == "mse":
+            return "with task.loss_type mse the scores are no logarithms of probabilities to be compared"
+        return ""
+
+    def _with_labels(self, records: Sequence[Record]) -> TextClassification:
         counts = Counter(record.values["label"] for record in records)
         if self.labels:
             self._refuse_unknown(records)
@@ -148,22 +187,40 @@ class TextClassification(Task):
         inputs["attention_mask"] = pad([np.ones(len(example), dtype=np.int64) for example in examples], 0)
         known = all(example.target is not None for example in examples)
         target_B = torch.tensor([example.target for example in examples]) if known else None
+        weights = [self._weights[example.target] for example in examples] if known and self._weights else None
         tokens = sum(map(len, examples))
         return Batch(
             inputs,
             target_B,
-            trained=len(examples),
+            trained=len(examples) if weights is None else sum(weights),
             rows=list(rows),
             tokens=tokens,
             padding=inputs["input_ids"].numel() - tokens,
+            weights=None if weights is None else torch.tensor(weights),
         )
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy, summed over the rows."""
-        from torch.nn import functional as F
+    def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """What `loss_type` says, summed over the rows."""
+        return self.losses(self.logits(model, batch), batch, label_smoothing=label_smoothing).sum()
 
-        logits_BL = model(**batch.inputs).logits.float()
-        return F.cross_entropy(logits_BL, batch.target, reduction="sum")
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Scores (B, L)."""
+        return model(**batch.inputs).logits.float()  # type: ignore[no-any-return]
+
+    def losses(self, logits_NC: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Of each row (B,), times the weight of its label."""
+        weights_L = logits_NC.new_tensor(self._weights) if self._weights else None
+        return self._losses(logits_NC, batch.target, weights_L, label_smoothing)
+
+    @cached_property
+    def _losses(self) -> RowLosses:
+        return chosen(self.loss_type, focal_gamma=self.focal_gamma)
+
+    @cached_property
+    def _weights(self) -> list[float]:
+        """Of each label, in order; empty when all count the same."""
+        given = self.class_weights
+        return [given.get(label, 1.0) for label in self.labels] if isinstance(given, dict) else []
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Label, its probability, and all probabilities by label."""
@@ -178,7 +235,7 @@ class TextClassification(Task):
     def measure(
         self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
     ) -> dict[str, float]:
-        """Mean cross-entropy and accuracy."""
+        """Mean cross-entropy, whatever the loss of training is, and accuracy."""
         truth = [self.labels[example.target] for example in examples]
         tiny = 5e-324  # a probability that rounds to zero still has a finite logarithm
         pairs = list(zip(predictions, truth, strict=True))

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from weitiao.core.contracts import Batch, Example, Record, Task
+from weitiao.core.contracts import Batch, Categorical, Example, Record
 from weitiao.data.chat import IGNORE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class PackedTask(Task):
+class PackedTask(Categorical):
     """A language task: what it learns is for a subclass to encode, the rest is the same."""
 
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
@@ -42,9 +42,17 @@ class PackedTask(Task):
         """The rows end to end."""
         return collate(examples, rows)
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy, summed over the learnt tokens."""
-        return token_losses(model, batch).sum()
+        return token_losses(model, batch, label_smoothing=label_smoothing).sum()
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Scores of every learnt token (N, V)."""
+        return token_logits(model, batch)
+
+    def losses(self, logits_NC: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy of every learnt token (N,)."""
+        return _cross_entropy(logits_NC, batch, label_smoothing=label_smoothing)
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Summed loss and number of learnt tokens of each row."""
@@ -107,18 +115,27 @@ def collate(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
     return Batch(inputs, targets, len(learnt), list(rows), tokens=len(ids), padding=0, extra=extra)
 
 
-def token_losses(model: nn.Module, batch: Batch) -> Tensor:
+def token_losses(model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of every learnt token (N,)."""
-    from torch.nn import functional as F
-
     from weitiao.models import heads
 
-    losses_N = heads.token_losses(model, batch.inputs, batch.target)
+    # Smoothing looks at all words of a token.
+    losses_N = None if label_smoothing else heads.token_losses(model, batch.inputs, batch.target)
     if losses_N is not None:
         return losses_N
+    return _cross_entropy(token_logits(model, batch), batch, label_smoothing=label_smoothing)
+
+
+def token_logits(model: nn.Module, batch: Batch) -> Tensor:
+    """Scores of every learnt token over the vocabulary (N, V)."""
     # No cache: it would make Transformers skip the packed mask, and nothing is generated here.
-    logits_NV = model(**batch.inputs, use_cache=False).logits[0].float()
-    return F.cross_entropy(logits_NV, batch.target, reduction="none")
+    return model(**batch.inputs, use_cache=False).logits[0].float()  # type: ignore[no-any-return]
+
+
+def _cross_entropy(logits_NV: Tensor, batch: Batch, *, label_smoothing: float) -> Tensor:
+    from torch.nn import functional as F
+
+    return F.cross_entropy(logits_NV, batch.target, label_smoothing=label_smoothing, reduction="none")
 
 
 def row_losses(model: nn.Module, batch: Batch) -> list[dict[str, Any]]:

@@ -1,6 +1,10 @@
 """Checkpoints that are whole or absent: written aside, fsynced, sealed with hashes, then renamed.
 
-    checkpoint-500/  weights.safetensors  optimizer.safetensors  [method.safetensors]  state.json  manifest.json
+    checkpoint-500/  weights.safetensors  optimizer.safetensors  [optimizer.json]  [method.safetensors]
+                     [ema.safetensors]  state.json  manifest.json
+
+Several processes deal the tensors among them and write `weights-00001-of-00002.safetensors` and so on, each tensor in
+full: any number of processes may read them.
 
 Only what trains is kept, and what the method must remember; the base is where it was.  The order of rows and the dropout masks are functions of the
 step, so step, weights and moments are all else that an exact resume needs.
@@ -12,7 +16,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +25,8 @@ from weitiao.core.run import RunFolder, disk, sha256, write_json
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from weitiao.train.loop import Training
+    from weitiao.train.distributed import World
+    from weitiao.train.loop import State, Training
 
 MANIFEST = "manifest.json"
 
@@ -33,44 +37,100 @@ def save(run: RunFolder, training: Training) -> Path:
     Raises:
         WeitiaoError: `disk_full` (the half-written folder is removed), `no_permission`.
     """
-    from safetensors.torch import save_file
-
-    weights, memory = _on_cpu(training.weights), _on_cpu(training.method.state(training.model))
-    moments = _moments(training)
-    kept = (*weights.values(), *moments.values(), *memory.values())
-    needed = sum(t.numel() * t.element_size() for t in kept)
+    world = training.world
     target = run.path / f"checkpoint-{training.state.step}"
     temporary = run.path / f".checkpoint-{training.state.step}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    moments, counts = _moments(training)
+    parts = {
+        "weights": _dealt(training, training.weights),
+        "optimizer": _apart(_dealt(training, moments)),
+        "method": _dealt(training, training.method.state(training.model)),
+        "ema": _dealt(training, training.ema.average if training.ema else {}),
+    }
+    needed = sum(t.numel() * t.element_size() for part in parts.values() for t in part.values())
     try:
-        with disk(target, needed_bytes=needed):
-            temporary.mkdir()
-            save_file(weights, temporary / "weights.safetensors")
-            save_file(moments, temporary / "optimizer.safetensors")
-            if memory:
-                save_file(memory, temporary / "method.safetensors")
-            write_json(temporary / "state.json", training.state.to_dict())
-            _seal(temporary, step=training.state.step)
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(temporary, target)
-            _fsync(run.path)
+        world.together(lambda: _empty(temporary, target, needed=needed * world.size))
+        world.all_or_none(lambda: _write(temporary, target, parts, world))
+        world.together(lambda: _finish(temporary, target, training, counts))
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if world.first:
+            shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 
-def _moments(training: Training) -> dict[str, Tensor]:
-    """AdamW's state by parameter name, so that it does not hang on the order of groups."""
-    return {
-        f"{key}/{name}": value.detach().cpu().contiguous()
+def _dealt(training: Training, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that this process writes, in full."""
+    world, mine = training.world, {}
+    for turn, (name, tensor) in enumerate(sorted(tensors.items())):
+        whole = training.objective.whole(tensor.detach())  # everybody must ask, even who does not write it
+        if turn % world.size == world.rank:
+            mine[name] = whole.cpu().contiguous()
+    return mine
+
+
+def _empty(temporary: Path, target: Path, *, needed: int) -> None:
+    shutil.rmtree(temporary, ignore_errors=True)
+    with disk(target, needed_bytes=needed):
+        temporary.mkdir()
+
+
+def _write(temporary: Path, target: Path, parts: Mapping[str, dict[str, Tensor]], world: World) -> None:
+    from safetensors.torch import save_file
+
+    # The same names as Transformers gives its own parts.
+    part = f"-{world.rank + 1:05d}-of-{world.size:05d}" if world.size > 1 else ""
+    needed = sum(t.numel() * t.element_size() for tensors in parts.values() for t in tensors.values())
+    with disk(target, needed_bytes=needed):
+        for kind, tensors in parts.items():
+            if tensors:
+                save_file(tensors, temporary / f"{kind}{part}.safetensors")
+                _fsync(temporary / f"{kind}{part}.safetensors")
+
+
+def _finish(temporary: Path, target: Path, training: Training, counts: Mapping[str, Any]) -> None:
+    with disk(target):
+        if counts:
+            write_json(temporary / "optimizer.json", counts)
+        write_json(temporary / "state.json", training.to_dict())
+        _seal(temporary, step=training.state.step)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(temporary, target)
+        _fsync(target.parent)
+
+
+def _read(folder: Path, kind: str) -> dict[str, Tensor]:
+    """All tensors of a kind, however many processes wrote them."""
+    from safetensors.torch import load_file
+
+    found: dict[str, Tensor] = {}
+    for file in sorted(folder.glob(f"{kind}*.safetensors")):
+        found |= load_file(file)
+    return found
+
+
+def _moments(training: Training) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimiser's state by parameter name, so that it does not hang on the order of groups: tensors, and numbers."""
+    import torch
+
+    state = {
+        f"{key}/{name}": value
         for name, weight in training.weights.items()
         if weight in training.optimizer.state  # one that has rested so far has none
         for key, value in training.optimizer.state[weight].items()
     }
+    tensors = {key: value for key, value in state.items() if torch.is_tensor(value)}
+    return tensors, {key: value for key, value in state.items() if key not in tensors}
 
 
-def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of those that share memory (all 8-bit moments have one table of values), as safetensors wants it."""
+    taken: set[int] = set()
+    apart = {}
+    for key, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        apart[key] = tensor.clone() if memory in taken else tensor
+        taken.add(memory)
+    return apart
 
 
 def _seal(folder: Path, *, step: int) -> None:
@@ -106,14 +166,28 @@ def fault_of(folder: Path) -> str:
     return ""
 
 
-def newest(run: RunFolder, *, strict: bool = False) -> tuple[Path | None, list[str]]:
-    """The newest sound checkpoint, and one line for every newer one that is not.
+def newest(
+    run: RunFolder, *, chosen: Path | None = None, strict: bool = False
+) -> tuple[Path | None, list[str]]:
+    """The newest sound checkpoint, and one line for every newer one that is passed over.
+
+    Args:
+        run: the folder.
+        chosen: go no later than this one.
+        strict: refuse when it is not sound, instead of taking an older one.
 
     Raises:
-        WeitiaoError: `no_sound_checkpoint` when `strict` and the newest is not sound.
+        WeitiaoError: `no_such_checkpoint`; `no_sound_checkpoint` when `strict`.
     """
     passed: list[str] = []
-    for folder in run.checkpoints():
+    there = run.checkpoints()
+    if chosen and chosen.resolve() not in [folder.resolve() for folder in there]:
+        known = ", ".join(str(folder) for folder in reversed(there)) or "none"
+        raise fault("no_such_checkpoint", path=chosen, known=known)
+    for folder in there:
+        if chosen and _step(folder) > _step(chosen):
+            passed.append(f"{folder.name} is set aside: it is later than {chosen.name}")
+            continue
         why = fault_of(folder)
         if not why:
             return folder, passed
@@ -123,48 +197,69 @@ def newest(run: RunFolder, *, strict: bool = False) -> tuple[Path | None, list[s
     return None, passed
 
 
+def processes(folder: Path) -> int:
+    """On how many processes the run was begun."""
+    return int(json.loads((folder / "state.json").read_text(encoding="utf-8"))["processes"])
+
+
+def has_best(run: RunFolder, state: State) -> bool:
+    """Is the checkpoint there that did best so far, if one did?"""
+    return not state.best_step or (run.path / f"checkpoint-{state.best_step}").is_dir()
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
 def set_aside(run: RunFolder, *, newer_than: Path | None) -> None:
-    """Rename the broken checkpoints that `newest` passed over, so that they neither fill a place nor come up again."""
+    """Rename the checkpoints that `newest` passed over, so that they neither fill a place nor come up again."""
     for folder in run.checkpoints():
         if folder == newer_than:
             break
-        aside = folder.with_name(f"broken-{folder.name}")
+        aside = folder.with_name(f"{'broken' if fault_of(folder) else 'later'}-{folder.name}")
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
 
 
 def load_weights(folder: Path, training: Training) -> None:
-    """The trained weights of a checkpoint, into the model."""
-    from safetensors.torch import load_file
+    """The trained weights of a checkpoint, into the model; their average, where one is kept."""
+    _fill(folder, "ema" if training.ema else "weights", training.weights, training)
 
-    kept = load_file(folder / "weights.safetensors")
-    now = training.weights
-    if set(kept) != set(now):
-        raise fault("broken_model", path=folder, why="its weights are those of another method")
-    for name, weight in now.items():
-        weight.data.copy_(kept[name])
+
+def _fill(folder: Path, kind: str, tensors: Mapping[str, Tensor], training: Training) -> None:
+    kept = _read(folder, kind)
+    if set(kept) != set(tensors):
+        raise fault("broken_model", path=folder, why=f"its {kind} are those of another method")
+    for name, tensor in tensors.items():
+        tensor.data.copy_(training.objective.share(kept[name], tensor))
 
 
 def load(folder: Path, training: Training) -> None:
     """Weights, moments and place of a checkpoint: the next step is the one that would have followed."""
-    from safetensors.torch import load_file
+    import torch
 
-    load_weights(folder, training)
+    _fill(folder, "weights", training.weights, training)
+    if training.ema:
+        _fill(folder, "ema", training.ema.average, training)
     moments: dict[str, dict[str, Any]] = {}
-    for key, value in load_file(folder / "optimizer.safetensors").items():
+    counts = folder / "optimizer.json"
+    numbers = json.loads(counts.read_text(encoding="utf-8")) if counts.exists() else {}
+    for key, value in (*_read(folder, "optimizer").items(), *numbers.items()):
         kind, _, name = key.partition("/")
         moments.setdefault(name, {})[kind] = value
     for name, weight in training.weights.items():
         if name in moments:
-            # AdamW counts steps on the CPU unless fused on a GPU, where the counter lies with the weight.
-            training.optimizer.state[weight] = {k: v.to(weight.device) for k, v in moments[name].items()}
+            # Fused optimisers count their steps where the weight lies.
+            training.optimizer.state[weight] = {
+                key: training.objective.share(value.to(weight.device), weight)
+                if torch.is_tensor(value)
+                else value
+                for key, value in moments[name].items()
+            }
     memory = training.method.state(training.model)
-    if memory:
-        for name, value in load_file(folder / "method.safetensors").items():
-            memory[name].copy_(value)
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    for known in fields(training.state):
-        setattr(training.state, known.name, state[known.name])
+    for name, value in _read(folder, "method").items():
+        memory[name].copy_(value)
+    training.from_dict(json.loads((folder / "state.json").read_text(encoding="utf-8")))
 
 
 def prune(run: RunFolder, *, keep: int, best_step: int) -> None:

@@ -1,6 +1,6 @@
 """The loop.  It knows neither methods nor tasks by name.
 
-    method.before_step -> [look -> loss -> backward] x accumulation -> clip -> AdamW -> method.after_step -> watchers
+    method.before_step -> [look -> loss -> backward] x accumulation -> clip -> optimizer -> method.after_step -> watchers
 
 The loss of a step is the sum over everything trained in all of its micro-batches, divided by their count: k small
 batches give the gradient of one big one, whatever their lengths.  Dropout is seeded from (seed, step, micro-batch),
@@ -13,8 +13,9 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,14 @@ from weitiao.core.contracts import Batch, Method, Moment, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
-from weitiao.train.optim import rate
+from weitiao.models.precision import Half, autocast
+from weitiao.train import optim
+from weitiao.train.distributed import World
+from weitiao.train.objective import summed
+from weitiao.train.parallel import Alone, Objective, Parallel
+
+if TYPE_CHECKING:
+    from weitiao.train.ema import Ema
 
 
 @dataclass
@@ -38,10 +46,14 @@ class State:
     """The step that gave it."""
     stale: int = 0
     """Evaluations since then."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for `state.json`."""
-        return asdict(self)
+    plateau: dict[str, float] = field(default_factory=dict)
+    """What the schedule has heard from the validation rows, if it listens (`reduce_lr_on_plateau`)."""
+    skipped: int = 0
+    """Steps left out because something in them was not finite."""
+    halvings: int = 0
+    """How often micro-batches were halved because memory did not suffice."""
+    processes: int = 1
+    """To how many processes the run was begun on; a step holds so many times the accumulation."""
 
 
 @dataclass
@@ -58,7 +70,8 @@ class Training:
     """Name -> parameter of all that trains; some of it may rest for a while (gradual unfreezing)."""
     state: State = field(default_factory=State)
     device: str = "cpu"
-    bf16: bool = False
+    half: Half | None = None
+    """What products are computed in, where it is not float32."""
     seed: int = 0
     snapshot: Mapping[str, Tensor] = field(default_factory=dict)
     """Base weights that `method.off` swaps in; empty unless the task looks at the base."""
@@ -66,10 +79,25 @@ class Training:
     """Names rows of the training split, for errors."""
     stop: str = ""
     """A watcher's reason to end after this step."""
+    ema: Ema | None = None
+    """The average of the weights, where one is kept."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the last step did: loss, rate, gradient norm, tokens, padding, seconds."""
     metrics: dict[str, float] = field(default_factory=dict)
     """What the validation rows said at this step; empty when they were not asked."""
+    world: World = field(default_factory=World)
+    """The processes that share the run."""
+    objective: Parallel = None  # type: ignore[assignment]
+    """How this process asks for losses; default: alone."""
+    scaler: torch.amp.GradScaler = field(init=False)
+    """Keeps small gradients from vanishing in float16; otherwise it does nothing."""
+
+    def __post_init__(self) -> None:
+        if self.objective is None:
+            loss = summed(self.task, self.settings)
+            self.objective = Alone(Objective(self.model, self.method, self.task, loss), self.world)
+        kind = self.device.partition(":")[0]
+        self.scaler = torch.amp.GradScaler(kind, enabled=self.half == "float16")
 
     @property
     def total(self) -> int:
@@ -77,15 +105,25 @@ class Training:
         steps = math.ceil(self.settings.num_train_epochs * self.batches.steps_per_epoch)
         return min(steps, self.settings.max_steps or steps)
 
-    @property
-    def peak_rate(self) -> float:
-        """The learning rate at its highest, before a method's own factors."""
-        return max(g.get("peak_lr", g["lr"]) / g.get("factor", 1.0) for g in self.optimizer.param_groups)
+    @cached_property
+    def schedule(self) -> optim.Schedule:
+        """How the learning rate goes."""
+        return optim.schedule(self.settings)
 
     @property
     def epoch(self) -> float:
         """Passes over the rows so far."""
         return self.state.step / self.batches.steps_per_epoch
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `state.json`."""
+        return {**asdict(self.state), "scaler": self.scaler.state_dict()}
+
+    def from_dict(self, values: Mapping[str, Any]) -> None:
+        """What `to_dict` gave."""
+        for name in asdict(self.state):
+            setattr(self.state, name, values[name])
+        self.scaler.load_state_dict(dict(values["scaler"]))
 
 
 class Watcher:
@@ -94,6 +132,9 @@ class Watcher:
     def around(self, training: Training) -> AbstractContextManager[Any] | None:
         """A context held while the loop runs."""
         return None
+
+    def on_gradients(self, training: Training) -> None:
+        """Between the last backward pass of a step and clipping."""
 
     def on_step(self, training: Training) -> None:
         """After an optimiser step; `training.stop` ends the loop."""
@@ -106,7 +147,8 @@ def fit(training: Training, watchers: Iterable[Watcher]) -> None:
     """Train from `training.state.step` to the end, or to the step after which a watcher says stop.
 
     Raises:
-        WeitiaoError: `not_finite` before an optimiser step that a bad loss or gradient would spoil.
+        WeitiaoError: `not_finite` before an optimiser step that a bad loss or gradient would spoil; `out_of_memory`
+            when not even single rows fit.
     """
     watchers = list(watchers)
     with ExitStack() as held:
@@ -116,72 +158,122 @@ def fit(training: Training, watchers: Iterable[Watcher]) -> None:
                 held.enter_context(context)
         training.model.train()
         while training.state.step < training.total and not training.stop:
-            step(training)
+            step(training, watchers)
             for watcher in watchers:
                 watcher.on_step(training)
+            training.stop = training.world.agree(training.stop)
         for watcher in watchers:
             watcher.on_end(training)
 
 
-def calibrate(training: Training) -> None:
+def calibrate(
+    model: nn.Module, method: Method, task: Task, batches: Batches, *, device: str, half: Half | None
+) -> None:
     """Let the method look at the data before the first step: each pass sends one training batch through the model."""
 
     def passes() -> Iterator[None]:
-        for number in range(training.batches.steps_per_epoch):
-            for batch in training.batches.step(number):
-                with torch.autocast(training.device.partition(":")[0], torch.bfloat16, enabled=training.bf16):
-                    training.task.predict(training.model, batch.to(training.device))
+        all_of_it = replace(batches, dealt=(0, 1))  # every process sees the same
+        for number in range(all_of_it.steps_per_epoch):
+            for batch in all_of_it.step(number):
+                with autocast(device, half):
+                    task.predict(model, batch.to(device))
                 yield
 
-    training.model.eval()
+    model.eval()
     with torch.no_grad():
-        training.method.calibrate(training.model, passes())
+        method.calibrate(model, passes())
 
 
-def step(training: Training) -> None:
+def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
     """One optimiser step over its micro-batches."""
-    model, method, task, state = training.model, training.method, training.task, training.state
+    model, method, state, scaler = training.model, training.method, training.state, training.scaler
     started = time.perf_counter()
-    share = rate(
-        state.step,
-        total=training.total,
-        warmup_steps=training.settings.warmup_steps,
-        kind=training.settings.lr_scheduler_type,
-    )
-    for group in training.optimizer.param_groups:
-        group["lr"] = group.setdefault("peak_lr", group["lr"]) * share
+    rate = training.schedule.apply(training.optimizer, state.step, total=training.total, memory=state.plateau)
     moment = Moment(state.step, training.total, 1 / training.batches.steps_per_epoch)
     method.before_step(model, moment)
-    batches = training.batches.step(state.step)
-    trained = sum(batch.trained for batch in batches)
-    loss = 0.0
-    for micro, batch in enumerate(batches):
-        torch.manual_seed(_seed(training.seed, state.step, micro))
-        with torch.autocast(training.device.partition(":")[0], torch.bfloat16, enabled=training.bf16):
-            batch = batch.to(training.device)
-            with torch.no_grad():
-                batch = task.look(model, batch, lambda: method.off(model, training.snapshot))
-            mean = task.loss(model, batch) / trained + method.penalty(model) * (batch.trained / trained)
-        mean.backward()
-        loss += mean.item()
+    batches, loss = _gradients(training)
+    scaler.unscale_(training.optimizer)
+    for watcher in watchers:
+        watcher.on_gradients(training)
     norm = _clip(training)
-    _refuse_nonfinite(training, batches, loss=loss, norm=norm)
-    training.optimizer.step()
-    method.after_step(model, moment)
+    bad = _nonfinite(training, loss=loss, norm=norm)
+    if bad:
+        _skip_or_refuse(training, batches, bad)
+    else:
+        # In float16 a gradient may overflow: the scaler then leaves the step out and scales less.
+        scaler.step(training.optimizer)
+        method.after_step(model, moment)
+    if scaler.is_enabled():
+        scaler.update()
     training.optimizer.zero_grad(set_to_none=True)
     state.step += 1
-    tokens, padding = sum(batch.tokens for batch in batches), sum(batch.padding for batch in batches)
+    rows, tokens, padding, trained = training.world.sums(
+        sum(len(batch.rows) for batch in batches),
+        sum(batch.tokens for batch in batches),
+        sum(batch.padding for batch in batches),
+        sum(batch.trained for batch in batches),
+    )
     training.metrics = {}
     training.facts = {
         "loss": loss,
-        "learning_rate": training.peak_rate * share,
+        "learning_rate": rate,
         "grad_norm": norm,
-        "rows": sum(len(batch.rows) for batch in batches),
-        "tokens": tokens,
-        "trained": trained,
+        "rows": int(rows),
+        "tokens": int(tokens),
+        "trained": int(trained),
         "padding": padding / (tokens + padding),
         "seconds": time.perf_counter() - started,
+        **({"skipped": bad} if bad else {}),
+        **({"halvings": state.halvings} if state.halvings else {}),
     }
+
+
+def _gradients(training: Training) -> tuple[list[Batch], float]:
+    """The gradient of the step's mean loss, in micro-batches as small as memory asks for; the batches and the loss.
+
+    Raises:
+        WeitiaoError: `out_of_memory` when not even single rows fit.
+    """
+    while True:
+        batches = training.batches.step(training.state.step, parts=2**training.state.halvings)
+        try:
+            return batches, accumulate(training, batches)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            largest = max(len(batch.rows) for batch in batches)
+            why = str(error).splitlines()[0]
+        # Other processes wait in the middle of the step, and know nothing of it: their launcher starts all anew.
+        if largest == 1 or training.world.size > 1:
+            raise fault("out_of_memory", step=training.state.step + 1, why=why)
+        training.optimizer.zero_grad(set_to_none=True)
+        training.state.halvings += 1
+        if training.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+
+def accumulate(training: Training, batches: Sequence[Batch]) -> float:
+    """Gradients of the mean loss over these micro-batches, and those of other processes; the loss."""
+    model, method, task, world = training.model, training.method, training.task, training.world
+    (trained,) = world.sums(sum(batch.trained for batch in batches))
+    loss = 0.0
+    for turn, batch in enumerate(batches):
+        micro, last = turn * world.size + world.rank, turn == len(batches) - 1
+        torch.manual_seed(_seed(training.seed, training.state.step, micro))
+        with autocast(training.device, training.half):
+            batch = batch.to(training.device)
+            with torch.no_grad():
+                batch = task.look(model, batch, lambda: method.off(model, training.snapshot))
+            mean = training.objective.loss(batch, trained, last=last)
+            mean = mean if batch.rows else mean * 0
+        training.scaler.scale(mean).backward()
+        loss += mean.item()
+    return world.sums(loss)[0]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # The CPU's allocator has no exception of its own.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _seed(seed: int, step: int, micro: int) -> int:
@@ -192,23 +284,33 @@ def _seed(seed: int, step: int, micro: int) -> int:
 def _clip(training: Training) -> float:
     weights = [weight for weight in training.weights.values() if weight.grad is not None]
     limit = training.settings.max_grad_norm or math.inf
-    return nn.utils.clip_grad_norm_(weights, limit).item()
+    return training.objective.whole(nn.utils.clip_grad_norm_(weights, limit)).item()
 
 
-def _refuse_nonfinite(training: Training, batches: Sequence[Batch], *, loss: float, norm: float) -> None:
-    if math.isfinite(loss) and math.isfinite(norm):
-        return
-    rows = [row for batch in batches for row in batch.rows]
+def _nonfinite(training: Training, *, loss: float, norm: float) -> str:
+    """What is not finite and must not go into the weights; empty when nothing is."""
+    if not math.isfinite(loss):
+        return f"the loss ({loss})"
+    overflow = training.scaler.is_enabled() and training.scaler.get_scale() > 1
+    return "the gradient" if not (math.isfinite(norm) or overflow) else ""
+
+
+def _skip_or_refuse(training: Training, batches: Sequence[Batch], what: str) -> None:
+    """Count a step left out, if the recipe allows one more.
+
+    Raises:
+        WeitiaoError: `not_finite`, with the rows and the first bad tensor, if it does not.
+    """
+    everybody = training.world.gather([row for batch in batches for row in batch.rows])
+    rows = training.places([row for own in everybody for row in own])
     weights = dict(training.model.named_parameters())
     bad = next((f"weight: {n}" for n, w in weights.items() if not w.isfinite().all()), "")
+    spoilt = bool(bad)  # no later step can be better
     bad = bad or next(
         (f"gradient: {n}" for n, w in weights.items() if w.grad is not None and not w.grad.isfinite().all()),
         "",
     )
-    raise fault(
-        "not_finite",
-        step=training.state.step + 1,
-        what="the gradient" if math.isfinite(loss) else f"the loss ({loss})",
-        rows=training.places(rows),
-        tensor=f" First bad {bad}." if bad else "",
-    )
+    training.state.skipped += 1
+    if spoilt or training.state.skipped > training.settings.skip_nonfinite_steps:
+        tensor = f" First bad {bad}." if bad else ""
+        raise fault("not_finite", step=training.state.step + 1, what=what, rows=rows, tensor=tensor)

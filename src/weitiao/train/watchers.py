@@ -17,6 +17,7 @@ from typing import Any, Literal
 from weitiao.core.run import RunFolder
 from weitiao.train import checkpoint
 from weitiao.train.loop import Training, Watcher
+from weitiao.train.optim.schedules import ReduceLROnPlateau
 
 
 def due(training: Training, strategy: Literal["epoch", "steps", "best", "no"], *, every: int) -> bool:
@@ -67,6 +68,26 @@ class Validate(Watcher):
 
 
 @dataclass
+class Plateau(Watcher):
+    """Let the schedule hear what the validation rows said (`reduce_lr_on_plateau`)."""
+
+    run: RunFolder
+    metric: str
+    higher_is_better: bool
+
+    def on_step(self, training: Training) -> None:
+        """What is heard lies in the state, so a resumed run has the rates of the whole one."""
+        schedule, state = training.schedule, training.state
+        if not training.metrics or not isinstance(schedule, ReduceLROnPlateau):
+            return
+        peak, before = training.optimizer.defaults["lr"], state.plateau.get("scale", 1.0)
+        value = training.metrics[self.metric]
+        state.plateau = schedule.hear(state.plateau, value, peak=peak, higher_is_better=self.higher_is_better)
+        if (scale := state.plateau["scale"]) != before:
+            self.run.log(event="reduce_lr", step=state.step, epoch=training.epoch, learning_rate=peak * scale)
+
+
+@dataclass
 class EarlyStop(Watcher):
     """Stop when the validation rows have seen no gain for `patience` evaluations."""
 
@@ -100,7 +121,8 @@ class Save(Watcher):
             return
         folder = checkpoint.save(self.run, training)
         self.run.log(event="save", step=state.step, epoch=training.epoch, checkpoint=folder.name)
-        checkpoint.prune(self.run, keep=self.keep, best_step=state.best_step if self.keep_best else -1)
+        if training.world.first:
+            checkpoint.prune(self.run, keep=self.keep, best_step=state.best_step if self.keep_best else -1)
 
 
 @dataclass
@@ -130,6 +152,7 @@ class Interrupt(Watcher):
                 signal.signal(number, handler)
 
     def on_step(self, training: Training) -> None:
-        """Pass the signal on to the loop."""
-        if self.caught:
-            training.stop = signal.Signals(self.caught).name
+        """Pass the signal on to the loop, whichever process caught it."""
+        name = training.world.agree(signal.Signals(self.caught).name if self.caught else "")
+        if name:
+            self.caught, training.stop = signal.Signals[name].value, name

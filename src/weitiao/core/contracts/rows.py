@@ -66,21 +66,24 @@ class Batch:
     """Tensors by the model's argument name."""
     target: Any
     """Class indices (B,), or None."""
-    trained: int
-    """Sum of the examples' `trained`."""
+    trained: float
+    """Sum of the examples' `trained`; of their `weights` where they have some."""
     rows: list[int]
-    """Which examples these are, by index."""
+    """Which examples these are, by index; without any, the batch keeps a process company and counts nothing."""
     tokens: int
     """Real tokens."""
     padding: int
     """Padding tokens."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What the task keeps for itself (row boundaries, reference scores)."""
+    weights: Any = None
+    """What each thing that is trained counts for in the loss (N,); None: 1."""
 
     def to(self, device: Any) -> Batch:
         """The same batch on `device`."""
         self.inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
         self.target = self.target if self.target is None else self.target.to(device)
+        self.weights = self.weights if self.weights is None else self.weights.to(device)
         return self
 
 

@@ -51,6 +51,20 @@ class Task(ABC):
         """
         return self
 
+    def learn_training(self, examples: Sequence[Example], weights: Sequence[float] | None) -> Task:
+        """This task with what only the rows that train may tell it (class weights).
+
+        Args:
+            examples: the encoded training rows.
+            weights: how often each of them comes in an epoch; None for once.
+        """
+        return self
+
+    def refuses(self, key: str) -> str:
+        """Why the loss cannot take a key of the recipe's `train` (`label_smoothing_factor`, `r_drop_alpha`); empty
+        when it can."""
+        return "its loss is not over classes"
+
     def model_options(self) -> dict[str, Any]:
         """Keywords for `from_pretrained` (number and names of labels)."""
         return {}
@@ -101,3 +115,30 @@ class Task(ABC):
     def record(self, text: str) -> dict[str, Any]:
         """The columns of a text of which nothing else is known (`weitiao predict`)."""
         return {}
+
+
+class Categorical(Task):
+    """A task in which each of N things (rows, or tokens) is one of C classes: its loss can be smoothed, and what two
+    passes say of the same batch can be compared."""
+
+    def refuses(self, key: str) -> str:
+        """Nothing, as long as the settings leave the loss a cross-entropy."""
+        return ""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """The loss summed, as every task's.
+
+        Args:
+            model: gives the scores.
+            batch: the rows.
+            label_smoothing: share of the target that is spread evenly over all classes.
+        """
+
+    @abstractmethod
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Scores (N, C) of all that is trained, float32."""
+
+    @abstractmethod
+    def losses(self, logits_NC: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """The loss of each thing (N,), times its weight, from its scores; `loss` is their sum."""

@@ -6,11 +6,8 @@ def shout(values, rng): return {**values, "text": values["text"].upper()}     # 
 from __future__ import annotations
 
 import copy
-import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Annotated, Any, ClassVar
 
@@ -18,6 +15,7 @@ from pydantic import Field
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
+from weitiao.core.function import NAMED, opened
 from weitiao.core.registry import register
 from weitiao.data.augment import Change, Changes, Helpers, Values
 
@@ -30,7 +28,7 @@ class Function(Changes):
     The file named in the recipe is run as it stands, with your rights: name only files that you trust.
     """
 
-    function: Annotated[str, Field(pattern=r"^.+:[^:]+$")]
+    function: Annotated[str, Field(pattern=NAMED)]
     """`path/to/file.py:name`, or `package.module:name`."""
 
     summary: ClassVar[str] = "what your own function makes"
@@ -38,7 +36,7 @@ class Function(Changes):
 
     def ready(self, shape: Shape, helpers: Helpers) -> Change:
         """A row that comes back must be one that the task could have read; one with an unknown label is not taken."""
-        function = _opened(self.function)
+        function = opened(self.function, key="data.augment")
 
         def change(records: Sequence[Record], rngs: Sequence[Random]) -> list[list[Values]]:
             return [self._asked(function, r, shape, rng) for r, rng in zip(records, rngs, strict=True)]
@@ -73,26 +71,3 @@ def _fault(row: Any, record: Record, shape: Shape) -> str:
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         return f"{type(error).__name__}: {error}"
     return why
-
-
-def _opened(named: str) -> Callable[..., Any]:
-    place, _, name = named.rpartition(":")
-    try:
-        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-        raise fault("no_such_function", function=named, why=why) from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        why = f'there is no function "{name}" in {place}'
-        raise fault("no_such_function", function=named, why=why)
-    return found  # type: ignore[no-any-return]
-
-
-def _from_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

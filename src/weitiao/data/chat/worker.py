@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from weitiao.core.collector import paused
 from weitiao.data.chat.spans import Turns, locate, plain, prompt
 from weitiao.data.formats import Unusable
 
@@ -29,7 +30,8 @@ LONGEST = 1 << 22  # characters of one rendering: about a million tokens
 
 def serve() -> None:
     """Answer until standard input ends."""
-    from transformers.utils.chat_template_utils import render_jinja_template
+    with paused():
+        from transformers.utils.chat_template_utils import render_jinja_template
 
     _limit_memory()
     voice = _Voice()

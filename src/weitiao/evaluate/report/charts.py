@@ -88,7 +88,8 @@ def told(log: Iterable[dict[str, Any]]) -> Story:
     by_event: dict[str, dict[int, dict[str, Any]]] = {"step": {}, "evaluate": {}, "early_stop": {}, "end": {}}
     for line in log:
         # A resumed run logs some steps twice; the later line is the one that counts.
-        by_event.setdefault(line["event"], {})[line["step"]] = line
+        if line["event"] in by_event:
+            by_event[line["event"]][line["step"]] = line
     steps, looks, stops, ends = (
         list(by_event[name].values()) for name in ("step", "evaluate", "early_stop", "end")
     )

@@ -24,6 +24,7 @@ from weitiao.evaluate.report.words import words
 ROWS_SHOWN = 50  # of the rows that were not kept
 ERRORS_SHOWN = 20
 TRAIN_SHOWN = (
+    "optim",
     "learning_rate",
     "num_train_epochs",
     "max_steps",

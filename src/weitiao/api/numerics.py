@@ -1,0 +1,421 @@
+"""The promises of the engine, computed on a user's own model, method and rows (`weitiao check RECIPE --numerics`).
+
+    numerics("recipe.yaml")  ->  [Equality("micro-batches = one batch", found=2e-8, bound=1e-5), ...]
+
+A handful of training rows goes through the model in two ways that must give the same, in float32 and without dropout
+unless the equality is about bits.  Nothing of it touches the run folder of the recipe.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.api.prepare import Prepared, follow, prepare
+from weitiao.api.tell import Tell, silent
+from weitiao.api.train import engine, rehearse, resolve
+from weitiao.core import registry
+from weitiao.core.contracts import Batch, Example, Method, Task
+from weitiao.core.recipe import Recipe
+from weitiao.core.run import RunFolder
+from weitiao.train.distributed import World, joined
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weitiao.models.fetch import Progress
+    from weitiao.models.load import Loaded
+    from weitiao.train.loop import Training
+
+ROWS = 8
+STEPS = 4
+SUM = 1e-5
+"""Largest difference of losses, as a share, where float32 sums are added up in another order."""
+GRADIENT = 1e-3
+"""The same for gradients: the norm of the difference over the norm."""
+HALF = 0.05
+"""The same for a loss in half precision beside float32, which is a rounding and no promise of equality."""
+
+SHORT = {"num_train_epochs": 50.0, "max_steps": 50, "per_device_train_batch_size": 2, "warmup_steps": 0.0}
+STILL = {
+    "bf16": False,
+    "fp16": False,
+    "activation_checkpointing": False,
+    "torch_compile": False,
+    "r_drop_alpha": 0.0,
+    "neftune_noise_alpha": 0.0,
+    "max_grad_norm": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class Equality:
+    """Two ways that must give the same."""
+
+    name: str
+    found: float
+    """The difference, as a share; of bits 0 or 1."""
+    bound: float
+    """What it may be."""
+    note: str = ""
+    """Why it was not looked at, if it was not."""
+
+    @property
+    def holds(self) -> bool:
+        """Is the difference within its bound?"""
+        return self.found <= self.bound
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "holds": self.holds}
+
+
+def numerics(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    overrides: Iterable[str] = (),
+    tell: Tell = silent,
+    progress: Progress | None = None,
+) -> list[Equality]:
+    """Every equality, on some rows of the recipe's own training split.
+
+    Raises:
+        WeitiaoError: what reading the recipe, the rows and the model raises.
+    """
+    asked = Recipe.read(recipe, overrides)
+    task, method = registry.build("task", asked.task), registry.build("method", asked.method)
+    rehearse(asked, task, method, progress=progress)
+    found = []
+    with tempfile.TemporaryDirectory(prefix="weitiao-numerics-") as folder:
+        lab = _lab(resolve(asked, task, method), task, method, Path(folder), tell=tell, progress=progress)
+        for check in CHECKS:
+            equality = check(lab)
+            tell("equality", equality=equality)
+            found.append(equality)
+    return found
+
+
+def _lab(
+    resolved: Recipe, task: Task, method: Method, folder: Path, *, tell: Tell, progress: Progress | None
+) -> Lab:
+    from weitiao.models import dropouts
+
+    train = resolved.train.model_copy(update=STILL)
+    recipe = resolved.model_copy(update={"output_dir": str(folder)})
+    exact = recipe.model_copy(update={"train": train})
+    prepared = prepare(RunFolder(folder), exact, task, method, tell=tell, progress=progress)
+    still = _copied(prepared.loaded)
+    dropouts.silence(still.model)
+    return Lab(recipe, exact, method, prepared, _some(prepared.examples["train"]), still, folder)
+
+
+@dataclass
+class Lab:
+    """Rows and models to compare on."""
+
+    recipe: Recipe
+    """As it was asked, resolved."""
+    exact: Recipe
+    """The same in float32, without anything that draws by chance."""
+    method: Method
+    prepared: Prepared
+    rows: list[tuple[int, Example]]
+    """Index and row."""
+    still: Loaded
+    """The model without dropout."""
+    folder: Path
+    """Where to write."""
+
+    @property
+    def task(self) -> Task:
+        """What is learnt."""
+        return self.prepared.task
+
+    def batches(self, *, each: int = ROWS) -> list[Batch]:
+        """The rows, so many in a batch."""
+        parts = [self.rows[i : i + each] for i in range(0, len(self.rows), each)]
+        return [self.collate(part) for part in parts]
+
+    def collate(self, part: Sequence[tuple[int, Example]]) -> Batch:
+        """One batch."""
+        indices = [index for index, _ in part]
+        return self.task.collate([row for _, row in part], indices, self.still.processor)
+
+    def training(self, loaded: Loaded, recipe: Recipe, *, world: World | None = None) -> Training:
+        """A training of a copy of that model, on these rows alone."""
+        examples: Any = {"train": [row for _, row in self.rows]}
+        own = {"loaded": _copied(loaded), "examples": examples, "splits": {}, "weights": None}
+        prepared = replace(self.prepared, **own)
+        train = recipe.train.model_copy(update=SHORT)
+        settled = recipe.model_copy(update={"train": train})
+        return engine(settled, prepared, self.method, world=world or World(), processes=1, fresh=False)
+
+    def gradients(self, loaded: Loaded, batches: Sequence[Batch], *, recipe: Recipe | None = None) -> Found:
+        """Loss and gradients of one step over these batches."""
+        from weitiao.train import loop
+
+        training = self.training(loaded, recipe or self.exact)
+        training.model.train()
+        loss = loop.accumulate(training, batches)
+        return Found(loss, {name: w.grad for name, w in training.weights.items() if w.grad is not None})
+
+    def loss(self, loaded: Loaded, batches: Sequence[Batch]) -> float:
+        """Of a model in use."""
+        import torch
+
+        loaded.model.eval()
+        with torch.no_grad():
+            summed = sum(
+                self.task.loss(loaded.model, batch.to(self.prepared.device)).item() for batch in batches
+            )
+        return summed / sum(batch.trained for batch in batches)
+
+    def steps(self, training: Training, count: int) -> list[float]:
+        """Losses of so many steps."""
+        from weitiao.train import loop
+
+        found = []
+        training.model.train()
+        for _ in range(count):
+            loop.step(training)
+            found.append(training.facts["loss"])
+        return found
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a step gave."""
+
+    loss: float
+    gradients: dict[str, Tensor]
+
+    def apart(self, other: Found) -> float:
+        """The larger of both differences, the gradients' measured by what they may differ more."""
+        loss = abs(self.loss - other.loss) / max(abs(self.loss), 1e-12)
+        if set(self.gradients) != set(other.gradients):
+            return float("inf")
+        norm = sum(g.double().square().sum().item() for g in self.gradients.values()) ** 0.5
+        between = (
+            sum(
+                (g.double() - other.gradients[name].double()).square().sum().item()
+                for name, g in self.gradients.items()
+            )
+            ** 0.5
+        )
+        return max(loss, between / max(norm, 1e-12) * SUM / GRADIENT)
+
+
+def one_seed(lab: Lab) -> Equality:
+    """Two trainings from one seed."""
+    one, two = (lab.training(lab.prepared.loaded, lab.recipe) for _ in range(2))
+    same = lab.steps(one, STEPS) == lab.steps(two, STEPS) and _equal(one, two)
+    return Equality("two runs of one seed, bit for bit", float(not same), 0)
+
+
+def micro_batches(lab: Lab) -> Equality:
+    """Accumulation."""
+    one, many = lab.batches(), lab.batches(each=3)
+    apart = lab.gradients(lab.still, one).apart(lab.gradients(lab.still, many))
+    return Equality("micro-batches = one batch", apart, SUM)
+
+
+def alone(lab: Lab) -> Equality:
+    """Packing and padding."""
+    name = "rows packed end to end = each row alone" if lab.task.packs else "rows padded = each row alone"
+    one, many = lab.batches(), lab.batches(each=1)
+    return Equality(name, lab.gradients(lab.still, one).apart(lab.gradients(lab.still, many)), SUM)
+
+
+def recomputed(lab: Lab) -> Equality:
+    """Activation checkpointing."""
+    name = "activations recomputed = kept"
+    if not lab.still.model.supports_gradient_checkpointing:
+        return Equality(name, 0, SUM, note="this model cannot compute its blocks again")
+    again = lab.exact.train.model_copy(update={"activation_checkpointing": True})
+    recipe = lab.exact.model_copy(update={"train": again})
+    kept = lab.gradients(lab.still, lab.batches())
+    return Equality(name, kept.apart(lab.gradients(lab.still, lab.batches(), recipe=recipe)), SUM)
+
+
+def resumed(lab: Lab) -> Equality:
+    """A checkpoint between two halves, the recipe's own precision and dropout."""
+    from weitiao.train import checkpoint
+
+    whole = lab.training(lab.prepared.loaded, lab.recipe)
+    losses = lab.steps(whole, STEPS)
+    half = lab.training(lab.prepared.loaded, lab.recipe)
+    first = lab.steps(half, STEPS // 2)
+    folder = checkpoint.save(RunFolder(lab.folder), half)
+    anew = lab.training(lab.prepared.loaded, lab.recipe)
+    checkpoint.load(folder, anew)
+    same = first + lab.steps(anew, STEPS - STEPS // 2) == losses and _equal(whole, anew)
+    return Equality(f"{STEPS} steps = {STEPS // 2} + resume + {STEPS // 2}, bit for bit", float(not same), 0)
+
+
+def processes(lab: Lab) -> Equality:
+    """Two processes on this machine, over gloo."""
+    import torch
+    from safetensors.torch import load_file
+
+    name = "two processes = one"
+    if lab.prepared.device != "cpu":
+        return Equality(name, 0, SUM, note="compared on CPUs alone")
+    facts = (lab.exact.to_yaml(), lab.prepared.shared(), lab.rows, lab.folder)
+    torch.multiprocessing.spawn(_second, args=(_free_port(), *facts), nprocs=2)
+    told = load_file(lab.folder / "two.safetensors")
+    loss = told.pop("=loss").item()
+    one = lab.gradients(lab.still, lab.batches(each=3))
+    return Equality(name, one.apart(Found(loss, told)), SUM)
+
+
+def _second(
+    rank: int,
+    port: int,
+    recipe: str,
+    shared: dict[str, Any],
+    rows: list[tuple[int, Example]],
+    folder: Path,
+) -> None:
+    """One of the two: its share of the micro-batches, the gradients summed."""
+    import os
+
+    import yaml
+    from safetensors.torch import save_file
+
+    from weitiao.models import dropouts
+    from weitiao.train import loop
+
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    asked = Recipe.read(yaml.safe_load(recipe))
+    method = registry.build("method", asked.method)
+    with joined() as world:
+        prepared = follow(shared, asked, method)
+        dropouts.silence(prepared.loaded.model)
+        lab = Lab(asked, asked, method, prepared, rows, prepared.loaded, folder)
+        training = lab.training(prepared.loaded, asked, world=world)
+        training.model.train()
+        dealt = _dealt(lab, world)
+        loss = loop.accumulate(training, dealt)
+        if world.first:
+            import torch
+
+            found = {n: w.grad.contiguous() for n, w in training.weights.items() if w.grad is not None}
+            save_file({**found, "=loss": torch.tensor(loss, dtype=torch.float64)}, folder / "two.safetensors")
+
+
+def _dealt(lab: Lab, world: World) -> list[Batch]:
+    batches = lab.batches(each=3)
+    idle = replace(lab.batches(each=3)[0], rows=[], trained=0, tokens=0, padding=0)
+    batches += [idle] * (-len(batches) % world.size)
+    return batches[world.rank :: world.size]
+
+
+def off(lab: Lab) -> Equality:
+    """The method turned off after some steps."""
+    training = lab.training(lab.still, lab.exact)
+    tuned = replace(lab.still, model=training.model)
+    before = lab.method.snapshot(training.model)
+    with lab.method.off(training.model, before):
+        base = lab.loss(tuned, lab.batches())
+    lab.steps(training, STEPS)
+    with lab.method.off(training.model, before):
+        found = lab.loss(tuned, lab.batches())
+    return Equality("turned off after training = before it", abs(found - base) / abs(base), SUM)
+
+
+def folded(lab: Lab) -> Equality:
+    """The change in the weights."""
+    name = "folded into the weights = beside them"
+    if not lab.method.foldable:
+        return Equality(name, 0, SUM, note="this method does not fold")
+    training = lab.training(lab.still, lab.exact)
+    lab.steps(training, STEPS)
+    tuned = replace(lab.still, model=training.model)
+    beside = lab.loss(tuned, lab.batches())
+    tuned.model = lab.method.fold(training.model)
+    return Equality(name, abs(lab.loss(tuned, lab.batches()) - beside) / abs(beside), 10 * SUM)
+
+
+def saved(lab: Lab) -> Equality:
+    """Written and read."""
+    from weitiao.models import store
+
+    training = lab.training(lab.still, lab.exact)
+    lab.steps(training, STEPS)
+    tuned = replace(lab.still, model=training.model, trained=dict(training.weights))
+    here = lab.loss(tuned, lab.batches())
+    folder = lab.folder / "saved" / "model"
+    store.save_tuned(folder, tuned, task=lab.task, method=lab.method, card={})
+    read = store.load_tuned(
+        folder, ref=lab.recipe.model, task=lab.task, method=lab.method, device=lab.prepared.device
+    )
+    return Equality("saved and read = in memory", abs(lab.loss(read, lab.batches()) - here) / abs(here), SUM)
+
+
+def rounded(lab: Lab) -> Equality:
+    """The recipe's half precision beside float32."""
+    name = "half precision beside float32 (rounding)"
+    if not lab.recipe.train.half:
+        return Equality(name, 0, HALF, note="the recipe computes in float32")
+    exact = lab.exact.train.model_copy(update={"bf16": lab.recipe.train.bf16, "fp16": lab.recipe.train.fp16})
+    half = lab.gradients(lab.still, lab.batches(), recipe=lab.exact.model_copy(update={"train": exact}))
+    whole = lab.gradients(lab.still, lab.batches())
+    return Equality(name, abs(half.loss - whole.loss) / abs(whole.loss), HALF)
+
+
+CHECKS: tuple[Callable[[Lab], Equality], ...] = (
+    one_seed,
+    resumed,
+    micro_batches,
+    alone,
+    recomputed,
+    processes,
+    off,
+    folded,
+    saved,
+    rounded,
+)
+
+
+def _some(examples: Sequence[Example]) -> list[tuple[int, Example]]:
+    """Short and long rows, by index."""
+    import numpy as np
+
+    from weitiao.data.pack import lengths
+
+    order = np.argsort(lengths(examples), kind="stable")
+    picked = order[np.unique(np.linspace(0, len(order) - 1, ROWS).astype(int))]
+    # Copies: what lies on disk does not go to another process.
+    return [(int(i), _in_memory(examples[int(i)])) for i in picked]
+
+
+def _in_memory(example: Example) -> Example:
+    import numpy as np
+
+    return replace(example, inputs={name: np.array(value) for name, value in example.inputs.items()})
+
+
+def _copied(loaded: Loaded) -> Loaded:
+    from weitiao.models import store
+
+    model = copy.deepcopy(loaded.model)
+    return replace(loaded, model=model, trained=store.trained(model))
+
+
+def _equal(one: Training, two: Training) -> bool:
+    import torch
+
+    return all(torch.equal(weight, two.weights[name]) for name, weight in one.weights.items())
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return int(found.getsockname()[1])

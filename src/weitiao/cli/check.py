@@ -1,0 +1,56 @@
+"""`weitiao check`: will a recipe train, and does the engine keep its promises on this model?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit
+
+if TYPE_CHECKING:
+    from weitiao.api.numerics import Equality
+
+
+def check(
+    recipe: Annotated[str, typer.Argument(help="A YAML recipe.")],
+    overrides: Overrides = None,
+    numerics: Annotated[
+        bool, typer.Option("--numerics", help="Compute ways that must give the same, on some of its rows.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Try a recipe without training: its keys, whether method, model and task fit; with --numerics the equalities.
+
+    Exit code 5 when an equality does not hold.
+    """
+    from weitiao import api
+    from weitiao.cli.show import Show
+
+    show = Show(quiet=quiet or json)
+    with show:
+        resolved = api.tried(recipe, overrides=overrides or (), progress=show.fetching)
+        found = api.numerics(recipe, overrides=overrides or (), progress=show.fetching) if numerics else []
+    if json:
+        emit({"recipe": resolved.model_dump(), "equalities": [each.to_dict() for each in found]})
+    elif found:
+        _table(found)
+    else:
+        print("the recipe fits its model, method and task; `weitiao data check` looks at its rows")
+    if not all(each.holds for each in found):
+        raise typer.Exit(5)
+
+
+def _table(found: list[Equality]) -> None:
+    from rich.table import Table
+
+    from weitiao.cli.show import out
+
+    table = Table("", "difference", "may be", "")
+    for each in found:
+        apart = "-" if each.note else "none" if each.found == 0 else f"{each.found:.1e}"
+        verdict = each.note or ("holds" if each.holds else "[bold red]does not hold[/bold red]")
+        table.add_row(each.name, apart, "none" if each.bound == 0 else f"{each.bound:.0e}", verdict)
+    out.print(table)

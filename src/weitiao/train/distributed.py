@@ -1,0 +1,172 @@
+"""Several processes on one run, started by `weitiao train --nproc` or by plain `torchrun`.
+
+    with joined() as world:                  every process: which one it is, and how many there are
+        world.together(prepare)              process 0 does it, all have it
+
+The micro-batches of a step are dealt to the processes like cards, and the sum of all their losses is divided by the
+count of the whole step.  So two processes do what one does with twice the accumulation, and the order of the rows
+hangs on neither.  Process 0 alone reads the data, writes and speaks; what it finds wrong is raised in all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from weitiao.core.errors import WeitiaoError, fault
+
+T = TypeVar("T")
+# Process 0 reads and encodes, and at the end judges, while the others wait for it: however long that takes.
+PATIENCE = timedelta(days=2)
+# What gloo and NCCL say when the other end is gone.
+LOST = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "remote process exited",
+    "NCCL",
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a run, as one of them sees them; alone, everything here is free."""
+
+    rank: int = 0
+    """Which process this is."""
+    size: int = 1
+    """How many there are."""
+
+    @property
+    def first(self) -> bool:
+        """Is it the one that writes and speaks?"""
+        return self.rank == 0
+
+    @property
+    def several_machines(self) -> bool:
+        """Do the processes run on more than one machine?"""
+        return self.size > int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+
+    def sums(self, *values: float) -> list[float]:
+        """Each value, summed over all processes."""
+        if self.size == 1:
+            return list(values)
+        import torch
+
+        found = torch.tensor(values, dtype=torch.float64)
+        torch.distributed.all_reduce(found)
+        return found.tolist()
+
+    def gather(self, value: T) -> list[T]:
+        """Everybody's value, in order of rank."""
+        if self.size == 1:
+            return [value]
+        import torch
+
+        found: list[Any] = [None] * self.size
+        torch.distributed.all_gather_object(found, value)
+        return found
+
+    def agree(self, word: str) -> str:
+        """What anybody says, if anybody says something; the lowest rank is heard first."""
+        if self.size == 1 or not self.sums(float(bool(word)))[0]:
+            return word
+        return next(said for said in self.gather(word) if said)
+
+    def together(self, make: Callable[[], T]) -> T:
+        """What process 0 makes, for all of them; what it raises, all of them raise.
+
+        Args:
+            make: asked of process 0 alone; what it gives must pickle.
+        """
+        if self.size == 1:
+            return make()
+        import torch
+
+        said: list[Any] = [None, None]
+        failure: Exception | None = None
+        if self.first:
+            try:
+                said[0] = make()
+            except Exception as error:
+                failure, said[1] = error, _portable(error)
+        torch.distributed.broadcast_object_list(said, src=0)
+        if failure is not None:
+            raise failure
+        if said[1]:
+            code, values = said[1]
+            raise fault(code, **values)
+        return said[0]
+
+    def all_or_none(self, make: Callable[[], None]) -> None:
+        """What everybody does; what one of them raises, all of them raise."""
+        failure: Exception | None = None
+        try:
+            make()
+        except Exception as error:
+            failure = error
+        said = self.gather(_portable(failure) if failure else None)
+        if failure is not None:
+            raise failure
+        for portable in filter(None, said):
+            raise fault(portable[0], **portable[1])
+
+
+def _portable(error: Exception) -> tuple[str, dict[str, str]]:
+    if isinstance(error, WeitiaoError):
+        return error.code, {name: str(value) for name, value in error.values.items()}
+    return "internal", {"kind": type(error).__name__, "why": str(error)}
+
+
+def leads() -> bool:
+    """Is this process alone, or the first of those that torchrun started?"""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def restarted() -> bool:
+    """Has torchrun started this process anew, after one of the run's processes died?"""
+    return _attempt() > 0
+
+
+def _attempt() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """Join the other processes, if torchrun's variables say that there are some."""
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size == 1:
+        yield World()
+        return
+    import torch
+
+    from weitiao.models.load import pick_device
+
+    device = pick_device()
+
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(size) and Path("/sys/class/net/lo").exists():
+        # On one machine; a machine's own name may point to an interface that is down.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    cuda = device.startswith("cuda")
+    if cuda:
+        torch.cuda.set_device(device)
+    # Processes that are started anew meet by the same store, where the addresses of those before them still lie.
+    store, rank, size = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
+    store = torch.distributed.PrefixStore(f"attempt-{_attempt()}", store)
+    # What is said goes over gloo on the CPU, gradients on a GPU over NCCL.
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    try:
+        yield World(rank, size)
+    except RuntimeError as error:
+        if not any(word in str(error) for word in LOST):
+            raise
+        raise fault("process_lost", why=str(error).splitlines()[0]) from error
+    finally:
+        torch.distributed.destroy_process_group()

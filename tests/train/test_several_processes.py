@@ -1,0 +1,159 @@
+"""Two processes on one run, over gloo on the loopback interface: they do what one does, and survive one another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+import weitiao as wt
+from tests.train.test_loop import events, steps, weights
+from weitiao.core.run import RunFolder
+
+pytestmark = pytest.mark.whole  # each starts processes that import torch
+
+EXACT = {"max_grad_norm": 0, "learning_rate": 1e-3, "save_steps": 3}
+LONG = {**EXACT, "num_train_epochs": 12, "eval_steps": 50}
+
+
+def command(recipe: dict, *words: str) -> list[str]:
+    file = Path(recipe["output_dir"]).with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return [sys.executable, "-m", "weitiao", "train", str(file), "--quiet", *words]
+
+
+def run(recipe: dict, *words: str, code: int = 0) -> str:
+    done = subprocess.run(command(recipe, *words), capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+def near(a: Path, b: Path) -> None:
+    """The same training, up to the order in which floats were added."""
+    a_lines, b_lines = events(a, "step"), events(b, "step")
+    for name in ("step", "rows", "tokens", "trained", "learning_rate"):
+        assert [line[name] for line in a_lines] == [line[name] for line in b_lines]
+    for name in ("loss", "grad_norm"):
+        assert [line[name] for line in a_lines] == pytest.approx([line[name] for line in b_lines], rel=2e-4)
+    for first, second in zip(events(a, "evaluate"), events(b, "evaluate"), strict=True):
+        assert first["validation/loss"] == pytest.approx(second["validation/loss"], rel=1e-4)
+    one, other = weights(a), weights(b)
+    assert set(one) == set(other)
+    assert all((one[name] - other[name]).abs().max() < 2e-4 for name in one)
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "gradual"])
+@pytest.mark.parametrize("kind", ["converse", "classify"])
+def test_two_processes_equal_one(request, kind, method, tmp_path):
+    """The last step is ragged: fewer micro-batches than processes.  Dropout masks are drawn by micro-batch."""
+    recipe = request.getfixturevalue(kind)
+    wt.train(recipe(output_dir=str(tmp_path / "one"), method=method, gradient_accumulation_steps=2, **EXACT))
+    run(recipe(output_dir=str(tmp_path / "two"), method=method, **EXACT), "--nproc", "2")
+    near(tmp_path / "one", tmp_path / "two")
+    assert (
+        wt.load(tmp_path / "two").results["metrics"].keys()
+        == wt.load(tmp_path / "one").results["metrics"].keys()
+    )
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "top_layers"])
+def test_shares_equal_whole_models_and_open_on_another_number_of_processes(converse, method, tmp_path):
+    words = {"method": method, "num_train_epochs": 2, "save_total_limit": 9, **EXACT}
+    wt.train(converse(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **words))
+    shares = converse(output_dir=str(tmp_path / "shares"), data_parallel="fsdp", **words)
+    run(shares, "--nproc", "2")
+    near(tmp_path / "one", tmp_path / "shares")
+    for folder in RunFolder(tmp_path / "shares").checkpoints():
+        assert {p.name for p in folder.glob("weights*")} <= {
+            f"weights-0000{i}-of-00002.safetensors" for i in (1, 2)
+        }
+        two = {}
+        for file in folder.glob("weights*.safetensors"):
+            two |= load_file(file)
+        one = load_file(tmp_path / "one" / folder.name / "weights.safetensors")
+        assert set(one) == set(two)
+        assert all((one[name] - two[name]).abs().max() < 2e-4 for name in one)
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_a_run_goes_on_with_another_number_of_processes(converse, tmp_path, kind):
+    """Begun by two, ended by one; and the other way round: the steps hold the same rows."""
+    words = {"method": "lora", "data_parallel": kind, **LONG}
+    run(converse(output_dir=str(tmp_path / "whole"), **words), "--nproc", "2")
+    for first, then in ((2, 1), (1, 2)):
+        accumulation = {} if first == 2 else {"gradient_accumulation_steps": 2}
+        recipe = converse(output_dir=str(tmp_path / f"from-{first}"), **words, **accumulation)
+        with subprocess.Popen(command(recipe, "--nproc", str(first)), stderr=subprocess.PIPE) as process:
+            said = end_at(tmp_path / f"from-{first}", 4, process, lambda pid: os.kill(pid, signal.SIGTERM))
+        assert process.returncode == 143, said
+        assert len(steps(tmp_path / f"from-{first}")) < len(steps(tmp_path / "whole"))
+        run(recipe, "--nproc", str(then), "--resume")
+        near(tmp_path / f"from-{first}", tmp_path / "whole")
+
+
+def end_at(folder: Path, step: int, process: subprocess.Popen, how) -> str:
+    """Do it after that step, and wait for the end; what was said."""
+    for _ in range(1200):
+        if len(events(folder, "step")) >= step:
+            how(process.pid)
+            return process.communicate(timeout=120)[1].decode()
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    process.kill()
+    pytest.fail("the run did not get that far")
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(word) for word in found.stdout.split()]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_process_is_killed_all_start_anew_and_nothing_changes(converse, tmp_path, victim):
+    words = {"method": "lora", **LONG}
+    run(converse(output_dir=str(tmp_path / "whole"), **words), "--nproc", "2")
+    recipe = converse(output_dir=str(tmp_path / "killed"), **words)
+
+    def kill(launcher: int) -> None:
+        for pid in children(launcher):
+            if f"RANK={victim}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+
+    with subprocess.Popen(command(recipe, "--nproc", "2"), stderr=subprocess.PIPE) as process:
+        said = end_at(tmp_path / "killed", 5, process, kill)
+    assert process.returncode == 0, said
+    assert steps(tmp_path / "killed") == steps(tmp_path / "whole")
+    one, other = weights(tmp_path / "killed"), weights(tmp_path / "whole")
+    assert all(one[name].equal(other[name]) for name in one)
+
+
+def test_what_is_wrong_is_said_once_and_without_a_restart(converse, tmp_path, dialogue_file):
+    dialogue_file.write_text(dialogue_file.read_text() + '{"messages": [}\n')
+    said = run(converse(), "--nproc", "2", code=3)
+    assert said.count("lost_rows") == 1
+    assert "line 81" in said
+    assert "Traceback" not in said
+
+
+def test_plain_torchrun_does_the_same(converse, tmp_path):
+    wt.train(converse(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **EXACT))
+    words = command(converse(output_dir=str(tmp_path / "two"), **EXACT))[1:]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    done = subprocess.run([*torchrun, *words], capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr
+    near(tmp_path / "one", tmp_path / "two")
+
+
+def test_what_packs_or_moves_weights_is_not_dealt_in_shares(converse):
+    said = run(converse(method="adalora", data_parallel="fsdp"), "--nproc", "2", code=2)
+    assert "no_such_pair" in said
+    assert "ddp" in said
