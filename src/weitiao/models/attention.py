@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from weitiao.models.short_rows import LONGEST, short_row
+
 ROWS = "weitiao_rows"
 SLOT = "prefix_slot"  # the attribute of an attention module
 
@@ -80,20 +82,26 @@ def rows_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
     bounds = cu_seq_lens_q.tolist()
-    shared = query.shape[1] != key.shape[1]
     rows = [
-        F.scaled_dot_product_attention(
-            query[:, :, a:b],
-            key[:, :, a:b],
-            value[:, :, a:b],
-            dropout_p=dropout,
-            is_causal=True,
-            scale=scaling,
-            enable_gqa=shared,
-        )
+        _row(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], dropout=dropout, scaling=scaling)
         for a, b in zip(bounds, bounds[1:], strict=False)
     ]
     return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _row(query: Tensor, key: Tensor, value: Tensor, *, dropout: float, scaling: float | None) -> Tensor:
+    """Causal attention inside one row, (1, H, T, D)."""
+    if query.device.type == "cpu" and not dropout and query.shape[2] <= LONGEST:
+        return short_row(query[0], key[0], value[0], scaling=scaling)[None]
+    return F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        dropout_p=dropout,
+        is_causal=True,
+        scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
 
 
 def _prefixed(

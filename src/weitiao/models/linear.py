@@ -66,7 +66,7 @@ def plus(layer: nn.Module, x: Tensor, low: Tensor) -> Tensor:
         x: (..., in).
         low: what is added, (..., out).
     """
-    half = low.dtype if low.dtype != torch.float32 else _autocast(x)
+    half = low.dtype if low.dtype != torch.float32 else half_of(x)
     if half is None or not is_linear(layer):  # another change lies around the layer already
         return layer(x) + low
     x_NI, low_NO = x.reshape(-1, x.shape[-1]).to(half), low.reshape(-1, low.shape[-1]).to(half)
@@ -88,7 +88,7 @@ def _transposed(module: nn.Module) -> bool:
     return type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers.")
 
 
-def _autocast(x: Tensor) -> torch.dtype | None:
+def half_of(x: Tensor) -> torch.dtype | None:
     """The half precision that products take here, if they do."""
     kind = x.device.type
     if torch.is_autocast_enabled(kind):

@@ -20,7 +20,7 @@ from weitiao.core.collector import paused
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault, nearest
 from weitiao.core.run import sha256
-from weitiao.models import anatomy, attention, catalog, dropouts, packed
+from weitiao.models import anatomy, attention, catalog, dropouts, heads, packed
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -149,7 +149,10 @@ def load(
         processor.pad_token = processor.eos_token
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = processor.pad_token_id
-    return Loaded(model if bits == 4 else model.to(device), processor, head, source)
+    model = model if bits == 4 else model.to(device)
+    if task.packs:
+        heads.learn(model)
+    return Loaded(model, processor, head, source)
 
 
 def skeleton(

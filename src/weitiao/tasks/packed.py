@@ -117,6 +117,12 @@ def collate(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
 
 def token_losses(model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of every learnt token (N,)."""
+    from weitiao.models import heads
+
+    # Smoothing looks at all words of a token.
+    losses_N = None if label_smoothing else heads.token_losses(model, batch.inputs, batch.target)
+    if losses_N is not None:
+        return losses_N
     return _cross_entropy(token_logits(model, batch), batch, label_smoothing=label_smoothing)
 
 

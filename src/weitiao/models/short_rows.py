@@ -1,0 +1,72 @@
+"""Causal attention of one short row as a few batched products, with its backward written out.
+
+    query (H, T, D), key and value (K, T, D)  ->  short_row(...)  ->  (H, T, D)
+
+On a CPU the fused attention of torch is made for long sequences: on rows of some hundred tokens its backward takes four
+to six times the time of the products themselves.  Here scores of all heads are one `bmm`, the heads that share a key
+(grouped queries) lie side by side as rows of one product, so that no key is repeated, and what backward needs is
+kept in the inputs' own precision.  Scores and their sums are float32.
+
+Forward and backward of a row, 9 heads on 3 keys of width 64, bfloat16, one core with AVX-512 bfloat16: 64 tokens
+0.32 ms beside 1.15 ms, 180 tokens 1.2 beside 4.6, 512 tokens 9.3 beside 19.7; at 1,024 tokens the kept T x T
+probabilities leave the caches and it is the slower one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from weitiao.models.linear import half_of
+
+LONGEST = 512
+"""Tokens of a row; longer ones are left to torch's fused attention, which keeps no T x T matrix."""
+
+
+def short_row(query: Tensor, key: Tensor, value: Tensor, *, scaling: float | None) -> Tensor:
+    """Attention of every token to itself and those before it; K divides H, and head h sees key h // (H / K)."""
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    # Under autocast rotated queries are float32 and values are not; torch's own attention would cast them, too.
+    dtype = half_of(query) or query.dtype
+    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    return _ShortRow.apply(query, key, value, scaling)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _ShortRow(torch.autograd.Function):
+    # G heads a key; GT: their rows one below the other.
+
+    @staticmethod
+    def forward(ctx: Any, query_HTD: Tensor, key_KTD: Tensor, value_KTD: Tensor, scaling: float) -> Tensor:
+        heads, length, width = query_HTD.shape
+        keys = key_KTD.shape[0]
+        query_KGTD = query_HTD.reshape(keys, -1, width)
+        scores_KGTT = torch.bmm(query_KGTD.float(), key_KTD.float().transpose(1, 2))
+        scores_HTT = scores_KGTT.view(heads, length, length)
+        later_TT = torch.ones(length, length, dtype=torch.bool, device=scores_HTT.device).triu_(1)
+        scores_HTT = scores_HTT.mul_(scaling).masked_fill_(later_TT, -math.inf)
+        exponents_HTT = scores_HTT.sub_(scores_HTT.amax(-1, keepdim=True)).exp_()
+        # Divided by their sum only behind the product, as in flash attention: 0.998 in half precision would be 1, and
+        # language models look that hard at their first token.
+        exponents_KGTT = exponents_HTT.to(query_HTD.dtype).view(keys, -1, length)
+        sums_KGT1 = exponents_KGTT.sum(-1, keepdim=True, dtype=torch.float32)
+        y_KGTD = torch.bmm(exponents_KGTT, value_KTD).div_(sums_KGT1)
+        ctx.save_for_backward(query_KGTD, key_KTD, value_KTD, exponents_KGTT, sums_KGT1)
+        ctx.scaling = scaling
+        return y_KGTD.view(heads, length, width)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        query_KGTD, key_KTD, value_KTD, exponents_KGTT, sums_KGT1 = ctx.saved_tensors
+        back_KGTD = gradients[0].reshape(query_KGTD.shape)
+        value_back = torch.bmm(exponents_KGTT.transpose(1, 2), back_KGTD / sums_KGT1.to(back_KGTD.dtype))
+        weights_back = torch.bmm(back_KGTD, value_KTD.transpose(1, 2)).float()
+        weights = exponents_KGTT / sums_KGT1
+        scores_back = torch._softmax_backward_data(weights_back, weights, -1, torch.float32)
+        scores_back = scores_back.mul_(ctx.scaling).to(key_KTD.dtype)
+        query_back = torch.bmm(scores_back, key_KTD).view(gradients[0].shape)
+        return query_back, torch.bmm(scores_back.transpose(1, 2), query_KGTD), value_back, None
