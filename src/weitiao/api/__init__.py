@@ -12,8 +12,8 @@ from weitiao.api.check import check
 from weitiao.api.compare import Comparison, compare
 from weitiao.api.data import fetch, guess, init, lines_of, texts_of
 from weitiao.api.dry_run import DryRun, dry_run
+from weitiao.api.equalities import Equality, numerics
 from weitiao.api.evaluate import evaluate
-from weitiao.api.numerics import Equality, numerics
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.run import Run, load, runs, speaker
 from weitiao.api.show import show

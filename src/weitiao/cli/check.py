@@ -9,7 +9,7 @@ import typer
 from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit
 
 if TYPE_CHECKING:
-    from weitiao.api.numerics import Equality
+    from weitiao.api.equalities import Equality
 
 
 def check(
