@@ -335,7 +335,7 @@ def engine(
     """
     from weitiao.data.pack import Batches
     from weitiao.models import anatomy, store
-    from weitiao.train import loop, optim
+    from weitiao.train import loop, memory, optim
     from weitiao.train.ema import Ema
     from weitiao.train.objective import summed
     from weitiao.train.parallel import Objective, parallel
@@ -345,6 +345,7 @@ def engine(
     half = settings.half
     if half and method.layout != "pretrained":
         anatomy.cast_frozen(loaded.model, half)
+    memory.trim()
     if settings.activation_checkpointing:
         loaded.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         # It makes embeddings ask for gradients, which only the re-entrant kind needs.

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from weitiao.models.packed import PackedLinear, Unpacked, plain_linear
 from weitiao.models.wrap import under
 
+HALVED = "half_precision_copy"  # an attribute of a tensor
+
 
 def is_linear(module: nn.Module) -> bool:
     """Is it a layer that these functions know?"""
@@ -82,36 +84,56 @@ def plus_low_rank(layer: nn.Module, x: Tensor, down_RI: Tensor, up_OR: Tensor) -
     """The layer's output plus x through two thin matrices, as `plus(layer, x, low_rank(x, ...))` computes it.
 
     In half precision, on a layer whose weight lies there whole, backward is written out: it keeps one half-precision
-    copy of x where autograd keeps one for each product, and adds both parts of x's gradient before they are rounded.
+    copy of x, which all layers that read x share, where autograd keeps one for each product; and it adds both parts of
+    x's gradient before they are rounded.
     """
     half = half_of(x)
-    if half is None or not is_linear(layer) or isinstance(layer, PackedLinear):
+    if (
+        half is None
+        or not is_linear(layer)
+        or isinstance(layer, PackedLinear)
+        or torch.compiler.is_compiling()
+    ):
         return plus(layer, x, low_rank(x, down_RI, up_OR))
-    x_NI = x.reshape(-1, x.shape[-1]).to(half)
-    y_NO = _PlusLowRank.apply(x_NI, dense(layer, half), down_RI, up_OR)  # type: ignore[no-untyped-call]
+    copied = _halved(x, half)
+    y_NO = _PlusLowRank.apply(x, copied, dense(layer, half), down_RI, up_OR)  # type: ignore[no-untyped-call]
     return _shaped(y_NO, layer, x)
 
 
+def _halved(x: Tensor, half: torch.dtype) -> Tensor:
+    """x (..., in) as rows (N, in) in half precision, made once for however many layers read it."""
+    made: tuple[int, Tensor] | None = getattr(x, HALVED, None)
+    if made is None or made[0] != x._version or made[1].dtype != half:
+        made = x._version, x.detach().reshape(-1, x.shape[-1]).to(half)
+        setattr(x, HALVED, made)  # it goes when x goes
+    return made[1]
+
+
 class _PlusLowRank(torch.autograd.Function):
-    """x W' + (x A') B', W frozen; x and W in half precision, gradients of A and B in theirs."""
+    """x W' + (x A') B', W frozen; the copy of x and W in half precision, all gradients in their owners'."""
 
     @staticmethod
-    def forward(ctx: Any, x_NI: Tensor, weight_OI: Tensor, down_RI: Tensor, up_OR: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, x_NI: Tensor, weight_OI: Tensor, down_RI: Tensor, up_OR: Tensor
+    ) -> Tensor:
         down, up = down_RI.to(x_NI.dtype), up_OR.to(x_NI.dtype)
         thin_NR = x_NI @ down.t()
         ctx.save_for_backward(x_NI, weight_OI, down, up, thin_NR)
-        ctx.dtypes = down_RI.dtype, up_OR.dtype
+        ctx.dtypes, ctx.shape = (x.dtype, down_RI.dtype, up_OR.dtype), x.shape
         return (thin_NR @ up.t()).addmm_(x_NI, weight_OI.t())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor]:
         x_NI, weight_OI, down, up, thin_NR = ctx.saved_tensors
         back_NO = gradients[0]
         thin_back_NR = back_NO @ up
-        x_back = (thin_back_NR @ down).addmm_(back_NO, weight_OI) if ctx.needs_input_grad[0] else None
+        of_x, of_down, of_up = ctx.dtypes
+        x_back = None
+        if ctx.needs_input_grad[0]:
+            x_back = (thin_back_NR @ down).addmm_(back_NO, weight_OI).view(ctx.shape).to(of_x)
         down_back, up_back = thin_back_NR.t() @ x_NI, back_NO.t() @ thin_NR
-        return x_back, None, down_back.to(ctx.dtypes[0]), up_back.to(ctx.dtypes[1])
+        return x_back, None, None, down_back.to(of_down), up_back.to(of_up)
 
 
 def _shaped(y_NO: Tensor, layer: nn.Module, x: Tensor) -> Tensor:

@@ -37,3 +37,14 @@ def resident_bytes() -> int:
         return 0
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def trim() -> None:
+    """Give back to the system what was freed, such as float32 weights that were cast; only glibc can be told to."""
+    import ctypes
+
+    if sys.platform == "linux":
+        # Another C library has no such function, and keeps nothing worth the trouble.
+        release = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if release is not None:
+            release(0)
