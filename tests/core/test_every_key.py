@@ -7,6 +7,7 @@ A new key needs a line in `ROWS` (or a test of its own, named with `@own`); unti
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -257,6 +258,7 @@ ROWS = {
     "train.train_sampling_strategy": Row("random", lambda run: log(run, "step", "padding")),
     "train.eval_strategy": Row("epoch", steps("evaluate"), [2, 4, 6, 8], [7, 8], ("train.max_steps=8",)),
     "train.eval_steps": Row("3", steps("evaluate"), [2, 4], [3, 4]),
+    "train.eval_on_start": Row("true", steps("evaluate"), [2, 4], [0, 2, 4]),
     "train.save_strategy": Row("epoch", steps("save"), [2, 4, 6, 8], [7, 8], ("train.max_steps=8",)),
     "train.save_steps": Row("3", steps("save"), [2, 4], [3, 4]),
     "train.save_total_limit": Row("1", kept, ["checkpoint-4", "checkpoint-2"], ["checkpoint-4"]),
@@ -427,6 +429,36 @@ def test_steps_that_are_left_out(lab, monkeypatch, tmp_path):
     steps = [line for line in read_lines(run.path / "log.jsonl") if line["event"] == "step"]
     assert [line.get("skipped") for line in steps] == [None, "the loss (nan)", None, None]
     assert state(run)["skipped"] == 1
+
+
+@own("train.early_stopping_threshold")
+def test_a_small_gain_is_none_for_patience(lab, monkeypatch):
+    """Validation losses that fall by less and less; the best step is the best by any margin."""
+    room = importlib.import_module("weitiao.api.train")  # `api.train` is the function
+    words = ("train.early_stopping_patience=2", "train.eval_steps=1", "train.max_steps=6")
+    found = []
+    for threshold in (0.0, 0.06):
+        falling = iter([1.0, 0.9, 0.85, 0.84, 0.83, 0.82])
+        monkeypatch.setattr(room, "_measure", lambda *_, values=falling: {"loss": next(values)})
+        run = lab.run(*words, f"train.early_stopping_threshold={threshold}", "seed=5")
+        found.append((log(run, "end", "step"), log(run, "end", "reason"), state(run)["best_step"]))
+    assert found == [([6], ["done"], 6), ([4], ["early_stop"], 4)]
+
+
+@own("train.logging_steps")
+def test_lines_without_a_terminal(lab, monkeypatch, tmp_path):
+    """When they come is tested in tests/cli/test_meter.py; here, that the recipe is asked."""
+    from weitiao.cli.meter import Meter
+    from weitiao.cli.show import Show
+
+    said: list[str] = []
+    monkeypatch.setattr(Show, "line", lambda self, text: said.append(text))
+    tree = lab.run().recipe.model_dump()
+    for every, times in ((1, STEPS), (3, 2)):
+        said.clear()
+        words = [f"train.logging_steps={every}", f"output_dir={tmp_path}/{every}"]
+        api.train(tree, overrides=words, watchers=[Meter(Show())])
+        assert sum("tokens/s" in line for line in said) == times
 
 
 @own("evaluate.max_new_tokens")

@@ -203,6 +203,7 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     chooses = bool(given.validation or given.split.validation or given.split.folds or given.split.column)
     if not chooses:
         choosing += ["train.eval_strategy"] * (train.eval_strategy != "no")
+        choosing += ["train.eval_on_start"] * train.eval_on_start
     if not chooses or train.eval_strategy == "no":
         choosing += ["train.load_best_model_at_end"] * train.load_best_model_at_end
         choosing += ["train.early_stopping_patience"] * (train.early_stopping_patience is not None)
@@ -416,7 +417,16 @@ def _watchers(
         higher = task.higher_is_better if metric == task.primary else metric != "loss"
         measure = partial(_measure, recipe, prepared, training)
         ours += [
-            around.Validate(folder, measure, metric, higher, settings.eval_strategy, settings.eval_steps)
+            around.Validate(
+                folder,
+                measure,
+                metric,
+                higher,
+                settings.eval_strategy,
+                settings.eval_steps,
+                at_start=settings.eval_on_start,
+                threshold=settings.early_stopping_threshold,
+            )
         ]
         ours += [around.Plateau(folder, metric, higher)]
         if settings.early_stopping_patience is not None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from weitiao.core.collector import paused
 from weitiao.core.errors import WeitiaoError
 
 if TYPE_CHECKING:
@@ -35,19 +36,9 @@ class Show:
 
     def __enter__(self) -> Show:
         if not self.quiet:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from weitiao.cli.bars import Bars
 
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=28),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=err,
-                disable=not err.is_terminal,
-            )
+            self._progress = Bars(console=err, disable=not err.is_terminal)
             self._progress.start()
         return self
 
@@ -60,12 +51,30 @@ class Show:
         if not self.quiet:
             err.print(text)
 
-    def bar(self, name: str, done: float, total: float, note: str = "") -> None:
-        """Draw or move the bar of that name; where there is no terminal, nothing moves."""
+    @property
+    def live(self) -> bool:
+        """Is there a terminal, where bars can move?"""
+        return err.is_terminal
+
+    def bar(self, name: str, done: float, total: float, note: str = "", ends: float | None = None) -> None:
+        """Draw or move the bar of that name; where there is no terminal, nothing moves.
+
+        Args:
+            name: stands before it, and tells it apart.
+            done: of `total`.
+            total: when it is full.
+            note: stands behind it.
+            ends: when it will be full, by `time.monotonic()`; without it Rich guesses.
+        """
         if self._progress is not None:
             if name not in self._bars:
-                self._bars[name] = self._progress.add_task(name, total=total, note=note)
-            self._progress.update(self._bars[name], completed=done, total=total, note=note)
+                self._bars[name] = self._progress.add_task(name, total=total, note=note, ends=ends)
+            self._progress.update(self._bars[name], completed=done, total=total, note=note, ends=ends)
+
+    def figures(self, text: str) -> None:
+        """The line below the bars."""
+        if self._progress is not None:
+            self._progress.figures = text
 
     def fetching(self, done: int, total: int) -> None:
         """Bytes of an embedded model."""
@@ -139,23 +148,10 @@ class Show:
         """A watcher of the loop that moves the bar; none when quiet."""
         if self.quiet:
             return []
-        from weitiao import Training, Watcher
+        with paused():
+            from weitiao.cli.meter import Meter
 
-        show = self
-
-        class Bar(Watcher):
-            def on_step(self, training: Training) -> None:
-                facts, step = training.facts, training.state.step
-                speed = facts["tokens"] / facts["seconds"]
-                show.bar(
-                    "train", step, training.total, note=f"loss {facts['loss']:.3f}  {speed:,.0f} tokens/s"
-                )
-                if training.metrics:
-                    named = ", ".join(f"{name} {value:.4f}" for name, value in training.metrics.items())
-                    best = "  best so far" if training.state.best_step == step else ""
-                    show.line(f"      epoch {training.epoch:.2f}, step {step}: validation {named}{best}")
-
-        return [Bar()]
+        return [Meter(self)]
 
     def results(self, run: Run) -> None:
         """The table of systems by metrics, and the verdict."""

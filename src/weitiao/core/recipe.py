@@ -63,6 +63,8 @@ def _named(value: Any) -> Any:
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Period = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+"""A number of steps, or a share of all of them."""
 Named = Annotated[dict[str, Any], BeforeValidator(_named)]
 DEFAULT_METHOD = "lora"
 
@@ -262,12 +264,14 @@ class Train(Section):
     padded, random where they are packed."""
     eval_strategy: Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_no)] = "epoch"
     """When the validation rows are looked at."""
-    eval_steps: Annotated[int, Field(ge=1)] = 100
-    """Steps between two evaluations when `eval_strategy` is `steps`."""
+    eval_steps: Period = 100
+    """Steps between two evaluations when `eval_strategy` is `steps`; below 1 it is a share of all steps."""
+    eval_on_start: bool = False
+    """Look at the validation rows before the first step too; it counts for no patience and no best."""
     save_strategy: Annotated[Literal["epoch", "steps", "best", "no"], BeforeValidator(_no)] = "epoch"
     """When a checkpoint is written; the best one is always written when `load_best_model_at_end` asks for it."""
-    save_steps: Annotated[int, Field(ge=1)] = 100
-    """Steps between two checkpoints when `save_strategy` is `steps`."""
+    save_steps: Period = 100
+    """Steps between two checkpoints when `save_strategy` is `steps`; below 1 it is a share of all steps."""
     save_total_limit: Annotated[int, Field(ge=1)] = 2
     """Checkpoints kept; the best is never deleted."""
     load_best_model_at_end: bool = True
@@ -276,6 +280,11 @@ class Train(Section):
     """The validation metric that decides what is best."""
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = 3
     """Evaluations without a gain before stopping; null never stops early."""
+    early_stopping_threshold: Annotated[float, Field(ge=0)] = 0.0
+    """By how much the best value must be beaten to count as a gain for `early_stopping_patience`."""
+    logging_steps: Period = 10
+    """Steps between two lines on standard error where it is no terminal (a terminal has a bar); below 1 it is a share
+    of all steps.  `log.jsonl` has a line for every step."""
 
     @model_validator(mode="after")
     def _one_half(self) -> Train:

@@ -158,8 +158,9 @@ class RunFolder:
             file.write(json.dumps(facts, ensure_ascii=False) + "\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop log lines of steps after `step`, which a resumed run writes again."""
-        lines = [fact for fact in read_lines(self.path / "log.jsonl") if fact.get("step", 0) <= step]
+        """Drop log lines of steps after `step`, which a resumed run writes again; of all steps, if none was kept."""
+        kept = step if step else -1
+        lines = [fact for fact in read_lines(self.path / "log.jsonl") if fact.get("step", -1) <= kept]
         write_lines(self.path / "log.jsonl", [fact for fact in lines if fact.get("event") != "end"])
 
     def checkpoints(self) -> list[Path]:

@@ -25,7 +25,7 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
 from weitiao.models.precision import Half, autocast
-from weitiao.train import optim
+from weitiao.train import memory, optim
 from weitiao.train.distributed import World
 from weitiao.train.objective import summed
 from weitiao.train.parallel import Alone, Objective, Parallel
@@ -82,7 +82,7 @@ class Training:
     ema: Ema | None = None
     """The average of the weights, where one is kept."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the last step did: loss, rate, gradient norm, tokens, padding, seconds."""
+    """What the last step did: loss, rate, gradient norm, tokens, padding, seconds, memory."""
     metrics: dict[str, float] = field(default_factory=dict)
     """What the validation rows said at this step; empty when they were not asked."""
     world: World = field(default_factory=World)
@@ -133,6 +133,9 @@ class Watcher:
         """A context held while the loop runs."""
         return None
 
+    def on_start(self, training: Training) -> None:
+        """Before the first step that this process takes; `training.state.step` says how many were taken before."""
+
     def on_gradients(self, training: Training) -> None:
         """Between the last backward pass of a step and clipping."""
 
@@ -157,6 +160,8 @@ def fit(training: Training, watchers: Iterable[Watcher]) -> None:
             if context := watcher.around(training):
                 held.enter_context(context)
         training.model.train()
+        for watcher in watchers:
+            watcher.on_start(training)
         while training.state.step < training.total and not training.stop:
             step(training, watchers)
             for watcher in watchers:
@@ -223,6 +228,7 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
         "trained": int(trained) if trained == int(trained) else trained,
         "padding": padding / (tokens + padding),
         "seconds": time.perf_counter() - started,
+        **memory.now(),
         **({"skipped": bad} if bad else {}),
         **({"halvings": state.halvings} if state.halvings else {}),
     }

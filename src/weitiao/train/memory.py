@@ -1,14 +1,32 @@
-"""How much memory this process has held at most.
+"""How much memory this process holds, and has held at most.
 
-peak()  ->  {"peak_memory_mb": 812.4}, and "peak_gpu_memory_mb" where CUDA was used; in MB of 10^6 bytes
+now()   ->  {"memory_mb": 790.1}, and "gpu_memory_mb" where CUDA was used; in MB of 10^6 bytes
+peak()  ->  {"peak_memory_mb": 812.4}, and "peak_gpu_memory_mb"
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
+STATM = Path("/proc/self/statm")
+
+
+def now() -> dict[str, float]:
+    """The resident size, and what tensors take on the GPU; whatever the system tells."""
+    import torch
+
+    found = {}
+    try:
+        pages = int(STATM.read_text(encoding="ascii").split()[1])
+        found["memory_mb"] = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except (OSError, ValueError, IndexError, AttributeError):
+        pass  # only Linux tells it so
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        found["gpu_memory_mb"] = torch.cuda.memory_allocated() / 1e6
+    return found
 
 
 def peak() -> dict[str, float]:

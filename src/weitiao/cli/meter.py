@@ -1,0 +1,90 @@
+"""What training says while it goes on: a bar with its figures in a terminal, a line now and then elsewhere.
+
+          epoch 0.57, step 160/280: loss 0.412  rate 1.8e-05  3,210 tokens/s  memory 812 MB  left 0:00:09
+          epoch 0.57, step 160: validation loss 0.3901, accuracy 0.8600  best so far
+
+Speed is that of the last steps; the time left goes by everything since the first one, validation and saving too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from weitiao.cli.bars import clock, megabytes
+from weitiao.train.loop import Training, Watcher
+from weitiao.train.watchers import period
+
+if TYPE_CHECKING:
+    from weitiao.cli.show import Show
+
+SMOOTHED = 20
+"""Steps behind the speed that is shown: a single one jumps with the lengths of its rows."""
+
+
+@dataclass
+class Meter(Watcher):
+    """Moves the bar after every step; where there is no terminal, says a line every `train.logging_steps` steps."""
+
+    show: Show
+    _recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=SMOOTHED), init=False)
+    _losses: list[float] = field(default_factory=list, init=False)
+    _first: tuple[int, float] | None = field(default=None, init=False)
+
+    def on_start(self, training: Training) -> None:
+        """An empty bar, and what the validation rows say of the untuned model if they were asked."""
+        self.show.bar(
+            "train", training.state.step, training.total, note=f"{training.state.step}/{training.total}"
+        )
+        self._validation(training)
+
+    def on_step(self, training: Training) -> None:
+        """The bar, the figures, a line."""
+        facts, step, total = training.facts, training.state.step, training.total
+        self._recent.append((facts["tokens"], facts["seconds"]))
+        self._losses.append(facts["loss"])
+        left = self._left(step, total)
+        ends = None if left is None else time.monotonic() + left
+        figures = self.figures(facts)
+        self.show.bar("train", step, total, note=f"{step}/{total}", ends=ends)
+        self.show.figures(f"loss {facts['loss']:.4g}  {figures}")
+        if step % period(training.settings.logging_steps, total=total) == 0 or step == total:
+            mean = sum(self._losses) / len(self._losses)
+            self._losses.clear()
+            if not self.show.live:
+                rest = f"  left {clock(left)}" if step < total else ""
+                self.show.line(
+                    f"      epoch {training.epoch:.2f}, step {step}/{total}: loss {mean:.4g}  {figures}{rest}"
+                )
+        self._validation(training)
+
+    def on_end(self, training: Training) -> None:
+        """The bar stays as it is; its figures were those of a step under way."""
+        self.show.figures("")
+
+    def figures(self, facts: dict[str, Any]) -> str:
+        """Rate, speed and memory."""
+        speed = sum(tokens for tokens, _ in self._recent) / sum(seconds for _, seconds in self._recent)
+        held = [
+            f"{name} {megabytes(facts[key])}"
+            for key, name in (("memory_mb", "memory"), ("gpu_memory_mb", "GPU"))
+            if key in facts
+        ]
+        return "  ".join([f"rate {facts['learning_rate']:.3g}", f"{speed:,.0f} tokens/s", *held])
+
+    def _left(self, step: int, total: int) -> float | None:
+        """Seconds left; the first step warms up, and says nothing of the others."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = step, now
+        before, then = self._first
+        return (total - step) * (now - then) / (step - before) if step > before else None
+
+    def _validation(self, training: Training) -> None:
+        if training.metrics:
+            step, state = training.state.step, training.state
+            named = ", ".join(f"{name} {value:.4f}" for name, value in training.metrics.items())
+            best = "  best so far" if step and state.best_step == step else ""
+            self.show.line(f"      epoch {training.epoch:.2f}, step {step}: validation {named}{best}")

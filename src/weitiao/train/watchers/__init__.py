@@ -1,0 +1,10 @@
+"""What stands around the loop (docs/watchers.md).  Each is small and knows no other.
+
+They are asked in the order of the list, and the order matters: `Validate` before those that read its metrics,
+`Save` after all that change the state which it keeps.
+"""
+
+from weitiao.train.watchers.save import Interrupt, Log, Save
+from weitiao.train.watchers.validate import EarlyStop, Plateau, Validate, due, period
+
+__all__ = ["EarlyStop", "Interrupt", "Log", "Plateau", "Save", "Validate", "due", "period"]

@@ -1,0 +1,84 @@
+"""What keeps a run: lines in `log.jsonl`, checkpoints, and an end by signal that loses nothing."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Literal
+
+from weitiao.core.run import RunFolder
+from weitiao.train import checkpoint
+from weitiao.train.loop import Training, Watcher
+from weitiao.train.watchers.validate import due
+
+
+@dataclass
+class Log(Watcher):
+    """One line a step in `log.jsonl`, in full precision."""
+
+    run: RunFolder
+
+    def on_step(self, training: Training) -> None:
+        """Step, place in the epoch, and what the step did."""
+        self.run.log(event="step", step=training.state.step, epoch=training.epoch, **training.facts)
+
+
+@dataclass
+class Save(Watcher):
+    """Write checkpoints, keep few of them, never lose the best."""
+
+    run: RunFolder
+    strategy: Literal["epoch", "steps", "best", "no"]
+    every: float
+    keep: int
+    keep_best: bool
+
+    def on_step(self, training: Training) -> None:
+        """On schedule, at a new best, and when something ends the run from outside."""
+        state = training.state
+        best = (
+            (self.keep_best or self.strategy == "best") and training.metrics and state.best_step == state.step
+        )
+        if not (due(training, self.strategy, every=self.every) or best or training.stop):
+            return
+        folder = checkpoint.save(self.run, training)
+        self.run.log(event="save", step=state.step, epoch=training.epoch, checkpoint=folder.name)
+        if training.world.first:
+            checkpoint.prune(self.run, keep=self.keep, best_step=state.best_step if self.keep_best else -1)
+
+
+@dataclass
+class Interrupt(Watcher):
+    """SIGINT and SIGTERM end the run after the current step, with a checkpoint; a second signal ends it at once."""
+
+    caught: int = field(default=0, init=False)
+
+    def around(self, training: Training) -> AbstractContextManager[Any] | None:
+        """Handlers for as long as the loop runs; only the main thread may set them."""
+        return self._handling() if threading.current_thread() is threading.main_thread() else None
+
+    @contextmanager
+    def _handling(self) -> Iterator[None]:
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.caught = number
+            signal.signal(number, before[signal.Signals(number)])
+
+        for number in before:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def on_step(self, training: Training) -> None:
+        """Pass the signal on to the loop, whichever process caught it."""
+        name = training.world.agree(signal.Signals(self.caught).name if self.caught else "")
+        if name:
+            self.caught, training.stop = signal.Signals[name].value, name

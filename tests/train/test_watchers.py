@@ -1,0 +1,100 @@
+"""What stands around the loop, each beside something independent of it."""
+
+from __future__ import annotations
+
+import math
+import random
+from types import SimpleNamespace
+
+import pytest
+
+import weitiao as wt
+from tests.train.test_loop import KillAt, Killed, events
+from weitiao.train import memory
+from weitiao.train.watchers import EarlyStop, Validate, period
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25, 1 / 3, 0.99])
+def test_a_share_of_all_steps_is_rounded_as_in_transformers(share):
+    from transformers import TrainerState, TrainingArguments
+
+    for total in (1, 7, 100, 2801):
+        state = TrainerState(max_steps=total)
+        args = TrainingArguments(logging_steps=share, eval_steps=share, save_steps=share, report_to=[])
+        state.compute_steps(args, total)
+        assert period(share, total=total) == state.eval_steps == state.save_steps == state.logging_steps
+    assert period(7, total=3) == 7
+
+
+@pytest.mark.parametrize("higher", [False, True])
+def test_early_stopping_equals_that_of_transformers(higher, tmp_path):
+    from transformers import EarlyStoppingCallback, TrainerControl, TrainerState
+
+    rng = random.Random(3)
+    stops = set()
+    for _ in range(60):
+        patience, threshold = rng.randint(1, 4), rng.choice([0.0, 0.1, 0.3])
+        values = [round(rng.random(), 2) for _ in range(12)]
+        ours = _stops(values, patience, threshold, higher)
+        theirs = EarlyStoppingCallback(patience, threshold)
+        args = SimpleNamespace(greater_is_better=higher, metric_for_best_model="loss")
+        state, control, stop = TrainerState(), TrainerControl(), None
+        for step, value in enumerate(values, start=1):
+            theirs.on_evaluate(args, state, control, {"eval_loss": value})
+            # As in Trainer._determine_best_metric, which follows.
+            better = max if higher else min
+            state.best_metric = value if state.best_metric is None else better(state.best_metric, value)
+            if control.should_training_stop and stop is None:
+                stop = step
+        assert ours == stop
+        stops.add(stop)
+    assert len(stops) > 5
+
+
+def _stops(values: list[float], patience: int, threshold: float, higher: bool) -> int | None:
+    """The step at which our watchers stop a run with these validation losses."""
+    given = iter(values)
+    run = SimpleNamespace(log=lambda **_: None)
+    validate = Validate(
+        run, lambda: {"loss": next(given)}, "loss", higher, "steps", 1, threshold=threshold
+    )  # fmt: skip
+    early = EarlyStop(run, patience)
+    state = SimpleNamespace(step=0, best=None, best_step=0, stale=0)
+    quiet = SimpleNamespace(train=lambda: None, after_evaluation=lambda *_, gain: None)
+    training = SimpleNamespace(
+        state=state, total=len(values), epoch=0.0, stop="", metrics={}, model=quiet, method=quiet
+    )
+    for step in range(1, len(values) + 1):
+        state.step = step
+        validate.on_step(training)
+        early.on_step(training)
+        if training.stop:
+            return step
+    return None
+
+
+def test_the_untuned_model_is_asked_once_and_is_no_candidate(classify, tmp_path):
+    words = {"eval_on_start": True, "max_steps": 8, "eval_steps": 4}
+    run = wt.train(classify(**words, output_dir=str(tmp_path / "whole")))
+    whole = events(run.path, "evaluate")
+    assert [line["step"] for line in whole] == [0, 4, 8]
+    plain = wt.train(classify(**{**words, "eval_on_start": False}, output_dir=str(tmp_path / "plain")))
+    assert whole[1:] == events(plain.path, "evaluate"), "asking draws no chance from training"
+    assert run.folder.json("model/weitiao.json")["step"] in (4, 8)
+    for at in (2, 6):  # before the first checkpoint, and after it
+        halved = classify(**words, output_dir=str(tmp_path / f"killed-{at}"))
+        with pytest.raises(Killed):
+            wt.train(halved, watchers=[KillAt(at)])
+        assert events(wt.train(halved, resume=True).path, "evaluate") == whole
+
+
+def test_memory_is_that_of_the_process_and_absent_where_nobody_tells(classify, monkeypatch, tmp_path):
+    run = wt.train(classify(max_steps=2, eval_strategy="no", load_best_model_at_end=False))
+    for line in events(run.path, "step"):
+        assert 100 < line["memory_mb"] <= memory.peak()["peak_memory_mb"]
+    held = memory.now()["memory_mb"]
+    block = b"x" * 50_000_000
+    assert memory.now()["memory_mb"] - held == pytest.approx(len(block) / 1e6, abs=5)
+    monkeypatch.setattr(memory, "STATM", tmp_path / "absent")
+    assert memory.now() == {}
+    assert math.isfinite(held)
