@@ -278,9 +278,12 @@ def shelf(name: str, *, json: bool) -> None:
     if json:
         print(json_module.dumps(rows, ensure_ascii=False, indent=1))
         return
-    table = Table("name", "what", "settings", "row formats" if name == "task" else "source")
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    for title in ("what", "settings", "row formats" if name == "task" else "source"):
+        table.add_column(title, overflow="fold")
     for facts in rows:
-        shown = ", ".join(f"{key}={value}" for key, value in facts["settings"].items()) or "-"
+        shown = "\n".join(f"{key}={value}" for key, value in facts["settings"].items()) or "-"
         last = facts["source"] if "source" in facts else ", ".join(facts["formats"])
         table.add_row(f"[bold]{facts['name']}[/bold]", escape(facts["summary"]), escape(shown), escape(last))
     Console(highlight=False).print(table)

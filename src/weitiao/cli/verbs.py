@@ -155,9 +155,7 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
     return run
 
 
-app.command(epilog="Examples: weitiao check recipe.yaml | weitiao check recipe.yaml method=full --numerics")(
-    check
-)
+app.command(epilog="Example: weitiao check recipe.yaml --numerics")(check)
 app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r=4 output_dir=runs/compared")(
     compare
 )

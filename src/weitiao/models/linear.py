@@ -103,8 +103,9 @@ def plus_low_rank(layer: nn.Module, x: Tensor, down_RI: Tensor, up_OR: Tensor) -
 def _halved(x: Tensor, half: torch.dtype) -> Tensor:
     """x (..., in) as rows (N, in) in half precision, made once for however many layers read it."""
     made: tuple[int, Tensor] | None = getattr(x, HALVED, None)
-    if made is None or made[0] != x._version or made[1].dtype != half:
-        made = x._version, x.detach().reshape(-1, x.shape[-1]).to(half)
+    version = 0 if x.is_inference() else x._version  # has it been written to since?
+    if made is None or made[0] != version or made[1].dtype != half:
+        made = version, x.detach().reshape(-1, x.shape[-1]).to(half)
         setattr(x, HALVED, made)  # it goes when x goes
     return made[1]
 
