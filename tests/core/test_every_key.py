@@ -255,6 +255,7 @@ ROWS = {
     "train.ema_decay": Row("0.5", lambda run: log(run, "evaluate", "validation/loss")),
     "train.bf16": Row("true", losses),
     "train.fp16": Row("true", losses),
+    "train.log_gradient_norms": Row("true", lambda run: len(log(run, "gradients", "norms")), 0, STEPS),
     "train.train_sampling_strategy": Row("random", lambda run: log(run, "step", "padding")),
     "train.eval_strategy": Row("epoch", steps("evaluate"), [2, 4, 6, 8], [7, 8], ("train.max_steps=8",)),
     "train.eval_steps": Row("3", steps("evaluate"), [2, 4], [3, 4]),
@@ -359,6 +360,32 @@ def test_what_several_processes_hold(kind, around, monkeypatch):
 def test_weights_to_begin_with(lab):
     first = lab.run()
     assert losses(lab.run(f"start_from={first.path}"))[0] != losses(first)[0]
+
+
+@own("train.report_to")
+def test_where_curves_go(lab):
+    assert not (lab.run().path / "tensorboard").exists()
+    assert list((lab.run("train.report_to=tensorboard").path / "tensorboard").iterdir())
+
+
+@own("train.profile_steps")
+def test_the_profile(lab):
+    assert not (lab.run().path / "profile").exists()
+    assert (lab.run("train.profile_steps=1").path / "profile" / "trace.json").stat().st_size > 1000
+
+
+@own("train.watchers")
+def test_a_watcher_of_ones_own(lab, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import weitiao as wt\n\n\nclass Mine(wt.Watcher):\n    def on_step(self, training):\n"
+        "        training.stop = 'mine'\n"
+    )
+    run = lab.run(f"train.watchers={file}:Mine")
+    assert log(run, "end", "reason") == ["mine"]
+    assert len(losses(run)) == 1
+    with pytest.raises(WeitiaoError, match="no_such_function.*train.watchers"):
+        lab.run(f"train.watchers={file}:Other", f"output_dir={tmp_path}/run")
 
 
 @own("train.activation_checkpointing")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import weitiao as wt
 from tests.train.test_loop import KillAt, Killed, events
+from weitiao.core.recipe import known_keys
 from weitiao.train import memory
 from weitiao.train.watchers import EarlyStop, Validate, period
 
@@ -98,3 +101,24 @@ def test_memory_is_that_of_the_process_and_absent_where_nobody_tells(classify, m
     monkeypatch.setattr(memory, "STATM", tmp_path / "absent")
     assert memory.now() == {}
     assert math.isfinite(held)
+
+
+def test_the_watcher_on_the_page_works(classify, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "watchers.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python patience.py\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "patience.py"
+    file.write_text(code, encoding="utf-8")
+    run = wt.train(classify(watchers=[f"{file}:TooSlow"], output_dir=str(tmp_path / "patient")))
+    assert events(run.path, "end")[0]["reason"] == "done"
+    file.write_text(code.replace("60.0", "0.0"), encoding="utf-8")
+    run = wt.train(classify(watchers=[f"{file}:TooSlow"], output_dir=str(tmp_path / "hasty")))
+    assert events(run.path, "end")[0]["reason"] == "too_slow"
+    assert len(events(run.path, "step")) == 1
+    assert run.folder.checkpoints()[0].name == "checkpoint-1"
+
+
+def test_every_key_on_the_page_is_one():
+    page = (Path(__file__).parents[2] / "docs" / "watchers.md").read_text(encoding="utf-8")
+    table = page.partition("| (always)")[2].partition("TensorBoard over")[0]
+    keys = {key for line in table.splitlines()[1:] for key in re.findall(r"`(\w+)", line.split("|")[1])}
+    assert keys - {"tensorboard", "wandb", "mlflow"} <= {k.removeprefix("train.") for k in known_keys()}

@@ -18,7 +18,8 @@ from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
 from weitiao.core.collector import paused
 from weitiao.core.contracts import Method, Task
-from weitiao.core.errors import fault
+from weitiao.core.errors import fault, need
+from weitiao.core.function import opened
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines
 from weitiao.data.augment import steps as augmentation_steps
@@ -163,6 +164,10 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
 
     if method.base_bits == 4:
         packed.ready()
+    for name in recipe.train.report_to:
+        need(name, extra=name)
+    for named in recipe.train.watchers:
+        opened(named, key="train.watchers")
     bare = load.skeleton(recipe.model, task, dropout=recipe.train.dropout, progress=progress)
     store.prepare(bare, method, seed=recipe.seed)
     if recipe.train.activation_checkpointing and not bare.model.supports_gradient_checkpointing:
@@ -434,7 +439,18 @@ def _watchers(
     save = around.Save(
         folder, settings.save_strategy, settings.save_steps, settings.save_total_limit, keep_best
     )
-    return [*ours, interrupt, save]
+    closer: list[Watcher] = [around.GradientNorms(folder)] if settings.log_gradient_norms else []
+    if training.world.first:
+        ours += [around.TRACKERS[name](folder, recipe) for name in settings.report_to]
+        closer += [around.Profile(folder, settings.profile_steps)] if settings.profile_steps else []
+    return [*ours, *closer, interrupt, save, *_own(recipe, training)]
+
+
+def _own(recipe: Recipe, training: Training) -> list[Watcher]:
+    """The user's, in process 0 alone."""
+    if not training.world.first:
+        return []
+    return [opened(named, key="train.watchers")() for named in recipe.train.watchers]
 
 
 def _measure(recipe: Recipe, prepared: Prepared, training: Training) -> dict[str, float]:

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.function import NAMED
 from weitiao.core.read_yaml import read_yaml
 from weitiao.core.renamed import OPTIMIZERS, RENAMED, SCHEDULES
 
@@ -285,6 +286,16 @@ class Train(Section):
     logging_steps: Period = 10
     """Steps between two lines on standard error where it is no terminal (a terminal has a bar); below 1 it is a share
     of all steps.  `log.jsonl` has a line for every step."""
+
+    report_to: Annotated[list[Literal["tensorboard", "wandb", "mlflow"]], BeforeValidator(_listed)] = []
+    """Where curves are written besides `log.jsonl`: into the run folder, and nowhere else unless these tools' own
+    environment variables say so (extras `tensorboard`, `wandb`, `mlflow`)."""
+    log_gradient_norms: bool = False
+    """Write the norms of the gradients by block into `log.jsonl`, before they are clipped."""
+    profile_steps: Annotated[int, Field(ge=0)] = 0
+    """Profile so many steps behind two that warm up: a trace and a table of operators in `profile/` of the run."""
+    watchers: Annotated[list[Annotated[str, Field(pattern=NAMED)]], BeforeValidator(_listed)] = []
+    """Watchers of your own, such as `my_watcher.py:MyWatcher` (docs/watchers.md); asked after all others."""
 
     @model_validator(mode="after")
     def _one_half(self) -> Train:

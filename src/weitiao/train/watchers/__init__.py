@@ -4,7 +4,22 @@ They are asked in the order of the list, and the order matters: `Validate` befor
 `Save` after all that change the state which it keeps.
 """
 
+from weitiao.train.watchers.inspect import GradientNorms, Profile
 from weitiao.train.watchers.save import Interrupt, Log, Save
+from weitiao.train.watchers.trackers import TRACKERS, Tracker
 from weitiao.train.watchers.validate import EarlyStop, Plateau, Validate, due, period
 
-__all__ = ["EarlyStop", "Interrupt", "Log", "Plateau", "Save", "Validate", "due", "period"]
+__all__ = [
+    "TRACKERS",
+    "EarlyStop",
+    "GradientNorms",
+    "Interrupt",
+    "Log",
+    "Plateau",
+    "Profile",
+    "Save",
+    "Tracker",
+    "Validate",
+    "due",
+    "period",
+]
