@@ -254,6 +254,7 @@ ROWS = {
     "train.ema_decay": Row("0.5", lambda run: log(run, "evaluate", "validation/loss")),
     "train.bf16": Row("true", losses),
     "train.fp16": Row("true", losses),
+    "train.cache_frozen_trunk": Row("true", lambda run: log(run, "frozen_trunk", "kept"), [False], [True], ("method=head",)),
     "train.train_sampling_strategy": Row("random", lambda run: log(run, "step", "padding")),
     "train.eval_strategy": Row("epoch", steps("evaluate"), [2, 4, 6, 8], [7, 8], ("train.max_steps=8",)),
     "train.eval_steps": Row("3", steps("evaluate"), [2, 4], [3, 4]),
