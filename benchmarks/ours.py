@@ -16,18 +16,46 @@ from benchmarks.worker import Clock, Trained
 
 def reviews(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
     """Text classification."""
-    return _train("reviews", "text_classification", dealt, folder=folder, clock=clock)
+    return _train("reviews", dealt, folder=folder, clock=clock)
 
 
 def chat(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
     """Answers to instructions."""
-    return _train("chat", "sft", dealt, folder=folder, clock=clock)
+    return _train("chat", dealt, folder=folder, clock=clock)
 
 
-def _train(name: str, task: str, dealt: dict[str, Any], *, folder: Path, clock: Clock) -> Trained:
-    import weitiao as wt
-
+def recipe(name: str, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
+    """The keys of `wt.train` for one job."""
     job = JOBS[name]
+    return {
+        "model": dealt["model"],
+        "task": {"reviews": "text_classification", "chat": "sft"}[name],
+        "method": {"name": "lora", "r": job.r, "lora_alpha": job.lora_alpha, "target_modules": "all-linear"},
+        "data": {
+            "train": dealt["train"],
+            "max_length": job.max_length,
+            "overlong": "fail",
+            "duplicates": "keep",
+            "split": {"validation": 0, "test": 0},
+        },
+        "train": {
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": job.batch_size,
+            "learning_rate": job.learning_rate,
+            "warmup_steps": job.warmup_steps,
+            "weight_decay": job.weight_decay,
+            "eval_strategy": "no",
+            "save_strategy": "no",
+            "load_best_model_at_end": False,
+            "early_stopping_patience": None,
+        },
+        "seed": SEED,
+        "output_dir": str(folder / "run"),
+    }
+
+
+def _train(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock) -> Trained:
+    import weitiao as wt
 
     class Ticks(wt.Watcher):
         """Hands the clock to the loop and keeps what each step did."""
@@ -44,32 +72,7 @@ def _train(name: str, task: str, dealt: dict[str, Any], *, folder: Path, clock: 
             self.facts.append(dict(training.facts))
 
     ticks = Ticks()
-    wt.train(
-        model=dealt["model"],
-        task=task,
-        method={"name": "lora", "r": job.r, "lora_alpha": job.lora_alpha, "target_modules": "all-linear"},
-        data={
-            "train": dealt["train"],
-            "max_length": job.max_length,
-            "overlong": "fail",
-            "duplicates": "keep",
-            "split": {"validation": 0, "test": 0},
-        },
-        train={
-            "num_train_epochs": 1,
-            "per_device_train_batch_size": job.batch_size,
-            "learning_rate": job.learning_rate,
-            "warmup_steps": job.warmup_steps,
-            "weight_decay": job.weight_decay,
-            "eval_strategy": "no",
-            "save_strategy": "no",
-            "load_best_model_at_end": False,
-            "early_stopping_patience": None,
-        },
-        seed=SEED,
-        output_dir=str(folder / "run"),
-        watchers=[ticks],
-    )
+    wt.train(**recipe(name, dealt, folder=folder), watchers=[ticks])
     (folder / "run" / "model").rename(folder / "adapter")
     facts = ticks.facts
     return Trained(

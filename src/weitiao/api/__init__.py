@@ -11,6 +11,7 @@ from weitiao.api.adapters import Adapters, adapters
 from weitiao.api.check import check
 from weitiao.api.compare import Comparison, compare
 from weitiao.api.data import fetch, guess, init, lines_of, texts_of
+from weitiao.api.dry_run import DryRun, dry_run
 from weitiao.api.evaluate import evaluate
 from weitiao.api.numerics import Equality, numerics
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
@@ -21,11 +22,13 @@ from weitiao.api.train import train, tried
 __all__ = [
     "Adapters",
     "Comparison",
+    "DryRun",
     "Equality",
     "Run",
     "adapters",
     "check",
     "compare",
+    "dry_run",
     "evaluate",
     "example_table",
     "fetch",

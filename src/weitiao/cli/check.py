@@ -43,6 +43,27 @@ def check(
         raise typer.Exit(5)
 
 
+def rehearse(recipe: str, overrides: list[str], *, quiet: bool, json: bool) -> None:
+    """`weitiao train RECIPE --dry-run`."""
+    from weitiao import api
+    from weitiao.cli.show import Show
+
+    show = Show(quiet=quiet or json)
+    with show:
+        found = api.dry_run(recipe, overrides=overrides, tell=show.tell, progress=show.fetching)
+    if json:
+        emit(found.to_dict())
+        return
+    hours, minutes = divmod(round(found.seconds / 60), 60)
+    takes = f"{hours} h {minutes} min" if hours else f"{found.seconds / 60:.1f} min"
+    print(
+        f"tried {found.tried:,} of {found.rows:,} rows; rows beyond them were not looked at (weitiao data check)"
+    )
+    print(f"the full run: about {found.steps:,} steps, {takes} of training without validation")
+    print(f"memory: {found.memory_mb:,.0f} MB were held; longer rows than these need more (weitiao plan)")
+    print(f"disk: {found.disk_mb:,.0f} MB of checkpoints and model, {found.free_mb:,.0f} MB are free")
+
+
 def _table(found: list[Equality]) -> None:
     from rich.table import Table
 

@@ -97,6 +97,9 @@ class Show:
             self.line(
                 f"[bold]saved[/bold] {escape(str(facts['path']))}: step {facts['step']} ({facts['reason']}), {facts['seconds']:.0f} s"
             )
+        elif event == "tried":
+            stage = facts["stage"]
+            self.line(f"[bold]{stage.what}[/bold] {stage.name}, {stage.seconds:.1f} s")
         elif event == "judging":
             self.line(
                 f"[bold]judge[/bold] {facts['rows']} locked test rows, on the model read back from disk"

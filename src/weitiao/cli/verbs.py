@@ -93,6 +93,9 @@ def train(
     allow_change: Annotated[
         list[str] | None, typer.Option(help="A key that may differ when a run goes on; may be repeated.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Go the whole way on 1 % of the rows, for two steps.")
+    ] = False,
     nproc: Annotated[
         int, typer.Option(min=1, help="Processes that share the work on this machine, one a GPU.")
     ] = 1,
@@ -106,6 +109,11 @@ def train(
     """Check, split, tune, judge and report: the whole way into output_dir."""
     from weitiao.cli.show import Show
 
+    if dry_run:
+        from weitiao.cli.check import rehearse
+
+        rehearse(recipe, overrides or [], quiet=quiet, json=json)
+        return
     if nproc > 1:
         from weitiao.cli.launch import launch
 

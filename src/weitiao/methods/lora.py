@@ -84,10 +84,14 @@ class LoraLinear(Wrapper):
         if not self.enabled:
             return self.base(x)
         down, up = self.pair()
-        low = linear.low_rank(self.dropout(x), down, up * self.scaling)
-        if self.gate is not None:
-            low = low * self.gate(x)[..., None].to(low.dtype)
-        y = linear.plus(self.base, x, low)
+        dropped = self.dropout(x)
+        if dropped is x and self.gate is None:
+            y = linear.plus_low_rank(self.base, x, down, up * self.scaling)
+        else:
+            low = linear.low_rank(dropped, down, up * self.scaling)
+            if self.gate is not None:
+                low = low * self.gate(x)[..., None].to(low.dtype)
+            y = linear.plus(self.base, x, low)
         if not self.dora:
             return y
         bias = self.bias

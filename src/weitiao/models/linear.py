@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from weitiao.models.packed import PackedLinear, Unpacked, plain_linear
@@ -74,8 +75,49 @@ def plus(layer: nn.Module, x: Tensor, low: Tensor) -> Tensor:
         y_NO = Unpacked.apply(x_NI, layer, low_NO)
     else:
         y_NO = torch.addmm(low_NO, x_NI, dense(layer, half).t())
+    return _shaped(y_NO, layer, x)
+
+
+def plus_low_rank(layer: nn.Module, x: Tensor, down_RI: Tensor, up_OR: Tensor) -> Tensor:
+    """The layer's output plus x through two thin matrices, as `plus(layer, x, low_rank(x, ...))` computes it.
+
+    In half precision, on a layer whose weight lies there whole, backward is written out: it keeps one half-precision
+    copy of x where autograd keeps one for each product, and adds both parts of x's gradient before they are rounded.
+    """
+    half = half_of(x)
+    if half is None or not is_linear(layer) or isinstance(layer, PackedLinear):
+        return plus(layer, x, low_rank(x, down_RI, up_OR))
+    x_NI = x.reshape(-1, x.shape[-1]).to(half)
+    y_NO = _PlusLowRank.apply(x_NI, dense(layer, half), down_RI, up_OR)  # type: ignore[no-untyped-call]
+    return _shaped(y_NO, layer, x)
+
+
+class _PlusLowRank(torch.autograd.Function):
+    """x W' + (x A') B', W frozen; x and W in half precision, gradients of A and B in theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x_NI: Tensor, weight_OI: Tensor, down_RI: Tensor, up_OR: Tensor) -> Tensor:
+        down, up = down_RI.to(x_NI.dtype), up_OR.to(x_NI.dtype)
+        thin_NR = x_NI @ down.t()
+        ctx.save_for_backward(x_NI, weight_OI, down, up, thin_NR)
+        ctx.dtypes = down_RI.dtype, up_OR.dtype
+        return (thin_NR @ up.t()).addmm_(x_NI, weight_OI.t())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor]:
+        x_NI, weight_OI, down, up, thin_NR = ctx.saved_tensors
+        back_NO = gradients[0]
+        thin_back_NR = back_NO @ up
+        x_back = (thin_back_NR @ down).addmm_(back_NO, weight_OI) if ctx.needs_input_grad[0] else None
+        down_back, up_back = thin_back_NR.t() @ x_NI, back_NO.t() @ thin_NR
+        return x_back, None, down_back.to(ctx.dtypes[0]), up_back.to(ctx.dtypes[1])
+
+
+def _shaped(y_NO: Tensor, layer: nn.Module, x: Tensor) -> Tensor:
+    """A product with the layer's bias, in the shape of x."""
     if layer.bias is not None:
-        y_NO = y_NO + layer.bias.to(half)  # type: ignore[operator]
+        y_NO = y_NO + layer.bias.to(y_NO.dtype)  # type: ignore[operator]
     return y_NO.view(*x.shape[:-1], -1)
 
 

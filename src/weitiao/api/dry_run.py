@@ -1,0 +1,182 @@
+"""A small-sample rehearsal: everything that a run does, on one row of a hundred and for two steps.
+
+    dry_run("recipe.yaml")  ->  DryRun(stages=[Stage("train", 1.8, "..."), ...], steps=1320, hours=2.4, ...)
+
+Train, evaluate, save, stop, resume, judge, read back, merge: each stage is the one that the full run will go through,
+in a temporary folder.  What the full run will need is measured on these rows and counted up.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.api.data import located
+from weitiao.api.tell import Tell, silent
+from weitiao.api.train import train, tried
+from weitiao.core.contracts import Record
+from weitiao.core.recipe import Data, Recipe
+from weitiao.core.run import free_bytes, read_lines
+from weitiao.data.read import read
+
+if TYPE_CHECKING:
+    from weitiao.api.run import Run
+    from weitiao.models.fetch import Progress
+
+SHARE = 0.01
+FEWEST = 100
+"""Rows of each file at least: fewer would leave no rows that judge, or one label alone."""
+STEPS = 2
+SAMPLED = re.compile(r"#\d+$")
+
+
+@dataclass
+class Stage:
+    """One thing that was tried."""
+
+    name: str
+    seconds: float
+    what: str
+
+
+@dataclass
+class DryRun:
+    """What was tried, and what the full run will need."""
+
+    recipe: Recipe
+    stages: list[Stage] = field(default_factory=list)
+    rows: int = 0
+    """Rows in the files of `data.train`."""
+    tried: int = 0
+    """How many of them were looked at."""
+    steps: int = 0
+    """Optimiser steps of the full run, about."""
+    seconds: float = 0.0
+    """What its training will take at the speed of the second step, validation not counted."""
+    memory_mb: float = 0.0
+    """The most that this process has held."""
+    disk_mb: float = 0.0
+    """Checkpoints that will be kept, and the tuned model."""
+    free_mb: float = 0.0
+    """Free space where the run will lie."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "recipe": self.recipe.model_dump()}
+
+
+class Halt(BaseException):
+    """Ends the rehearsal's training as a lost process would."""
+
+
+def dry_run(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    overrides: Iterable[str] = (),
+    tell: Tell = silent,
+    progress: Progress | None = None,
+) -> DryRun:
+    """Go the whole way on a small sample, in a temporary folder that vanishes.
+
+    Raises:
+        WeitiaoError: whatever the full run would raise on these rows.
+    """
+    asked = tried(recipe, overrides=overrides, progress=progress)
+    found = DryRun(asked, free_mb=free_bytes(Path(asked.output_dir)) / 1e6)
+    data, found.rows, found.tried = _sample(asked.data, seed=asked.seed, progress=progress)
+    with tempfile.TemporaryDirectory(prefix="weitiao-dry-run-") as folder:
+        small = _small(asked, data, Path(folder) / "run")
+        _stage(found, tell, "train", lambda: _begin(small, progress))
+        run = _stage(found, tell, "resume, evaluate, save, judge", lambda: _finish(small, progress))
+        if run.method.foldable:
+            _stage(found, tell, "merge", lambda: run.merge(Path(folder) / "merged"))
+        _needs(found, run)
+    return found
+
+
+def _stage(found: DryRun, tell: Tell, name: str, make: Callable[[], Any]) -> Any:
+    started = time.perf_counter()
+    made = make()
+    found.stages.append(Stage(name, time.perf_counter() - started, "passed"))
+    tell("tried", stage=found.stages[-1])
+    return made
+
+
+def _sample(data: Data, *, seed: int, progress: Progress | None) -> tuple[Data, int, int]:
+    """One row of a hundred of every file, drawn by the rows' own hashes; how many there are, and how many are drawn."""
+    there = drawn = 0
+    sampled: dict[str, list[str]] = {}
+    for side in ("train", "validation", "test"):
+        sampled[side] = []
+        for name in getattr(data, side):
+            path = SAMPLED.sub("", name)
+            given = data.model_copy(update={"train": [name]})
+            (source,) = read(
+                located(given, progress=progress).train, encoding=data.encoding, format=data.format
+            )
+            rows = sum(isinstance(row, Record) for row in source.rows())
+            count = min(rows, max(FEWEST, math.ceil(SHARE * rows)))
+            sampled[side].append(f"{path}#{count}")
+            if side == "train":
+                there, drawn = there + rows, drawn + count
+    return data.model_copy(update=sampled), there, drawn
+
+
+def _small(asked: Recipe, data: Data, folder: Path) -> Recipe:
+    few: dict[str, Any] = {"max_steps": STEPS, "eval_steps": 1, "save_steps": 1, "warmup_steps": 0.0}
+    few |= {"eval_strategy": "no" if asked.train.eval_strategy == "no" else "steps", "save_strategy": "steps"}
+    judge = {"resamples": 100, "samples": min(1, asked.evaluate.samples), "max_new_tokens": 8}
+    return asked.model_copy(
+        update={
+            "data": data,
+            "train": asked.train.model_copy(update=few),
+            "evaluate": asked.evaluate.model_copy(update=judge),
+            "output_dir": str(folder),
+        }
+    )
+
+
+def _begin(recipe: Recipe, progress: Progress | None) -> None:
+    """One step, evaluated and saved, and then the process is gone."""
+    from weitiao.train.loop import Training, Watcher
+
+    class Gone(Watcher):
+        def on_step(self, training: Training) -> None:
+            raise Halt
+
+    try:
+        train(recipe, watchers=[Gone()], progress=progress)
+    except Halt:
+        return
+
+
+def _finish(recipe: Recipe, progress: Progress | None) -> Run:
+    return train(recipe, resume=True, progress=progress)
+
+
+def _needs(found: DryRun, run: Run) -> None:
+    """Counted up from the rehearsal: steps, time, disk."""
+    log = read_lines(run.path / "log.jsonl")
+    last = [line for line in log if line["event"] == "step"][-1]
+    settings, split = found.recipe.train, run.folder.json("data/split.json")
+    share = len(split["train"]) / max(1, found.tried)
+    a_step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+    if settings.max_batch_tokens:
+        a_step = last["rows"]
+    steps = math.ceil(settings.num_train_epochs * max(1, math.ceil(share * found.rows / a_step)))
+    found.steps = min(steps, settings.max_steps or steps)
+    found.seconds = found.steps * last["seconds"] * a_step / last["rows"]
+    found.memory_mb = next(line for line in log if line["event"] == "end").get("peak_memory_mb", 0.0)
+    checkpoint, model = _size(run.folder.checkpoints()[0]), _size(run.folder.model)
+    kept = settings.save_total_limit + settings.load_best_model_at_end
+    found.disk_mb = (kept * checkpoint + model) / 1e6
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
