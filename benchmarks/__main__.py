@@ -1,6 +1,6 @@
 """Run the bench and print one table.
 
-python -m benchmarks [--quick | --tiny] [--rounds N] [--threads N] [--jobs reviews chat] [--json FILE]
+python -m benchmarks [--quick | --tiny] [--rounds N] [--threads N] [--jobs reviews chat ...] [--json FILE]
 
 The driver imports nothing heavy; what it starts are `rows`, then `worker` in the order A B C A B C ..., then `judge`.
 """
@@ -16,14 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.jobs import JOBS, SYSTEMS
 
-ROUNDS = {"reviews": 2, "chat": 2}
+ROUNDS = 2
 SAME = ("steps", "targets", "parameters")
 """What must be equal for every system, or the comparison means nothing."""
 PACKAGES = ("weitiao", "torch", "transformers", "peft", "accelerate", "trl", "tokenizers", "datasets")
@@ -50,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> None:
         say(facts)
         jobs = {}
         for job in asked.jobs:
-            rounds = 1 if asked.quick or asked.tiny else ROUNDS[job]
+            rounds = 1 if asked.quick or asked.tiny else ROUNDS
             jobs[job] = measure(job, rows, folder, rounds=asked.rounds or rounds, start=start)
             print(table(job, jobs[job]), flush=True)
     if asked.json:
@@ -90,10 +90,11 @@ def _environment(threads: int, folder: Path) -> dict[str, str]:
 
 def measure(job: str, rows: Path, folder: Path, *, rounds: int, start: Starter) -> dict[str, Any]:
     """Every system once a round, then the judge on the adapters of the last round."""
-    runs: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS[job]}
+    names = SYSTEMS[JOBS[job].kind]
+    runs: dict[str, list[dict[str, Any]]] = {system: [] for system in names}
     where: dict[str, str] = {}
     for turn in range(rounds):
-        for system in SYSTEMS[job]:
+        for system in names:
             place = folder / f"{job}-{system}-{turn}"
             place.mkdir()
             wall_s = start("benchmarks.worker", job, system, rows, place)
@@ -133,14 +134,14 @@ def measure(job: str, rows: Path, folder: Path, *, rounds: int, start: Starter) 
 
 def table(job: str, result: dict[str, Any]) -> str:
     """The figures of one job as text; "x" columns say how much more than ours, the median over the rounds."""
-    score = JOBS[job].score
+    score, names = JOBS[job].score, SYSTEMS[JOBS[job].kind]
     head = ("", "train CPU s", "x", "tokens/CPU s", "start CPU s", "x", "whole CPU s", "x", "wall s", "x")
     lines = [(*head, "peak MB", "x", "train loss", f"held-out {score}")]
     for system, found in result["systems"].items():
         ratio = {name: f"{value:.2f}" for name, value in found["ratio_to_ours"].items()}
         lines.append(
             (
-                SYSTEMS[job][system],
+                names[system],
                 *(f"{found['train_cpu_s']:.1f}", ratio["train_cpu_s"], f"{found['tokens_per_cpu_s']:.0f}"),
                 *(f"{found['start_cpu_s']:.1f}", ratio["start_cpu_s"]),
                 *(f"{found['whole_cpu_s']:.1f}", ratio["whole_cpu_s"]),
@@ -190,8 +191,15 @@ def machine(*, threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, An
         "load_before": os.getloadavg()[0],
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: _version(name) for name in packages},
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # not every job needs every peer
+        return "not installed"
 
 
 def say(facts: dict[str, Any]) -> None:

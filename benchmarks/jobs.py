@@ -1,19 +1,24 @@
-"""The two jobs, what every system is told about them, and the systems.
+"""The jobs, what every system is told about them, and the systems.
 
 `JOBS[name]` is all that ours and the peers have in common: one place, so that no side can drift.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 SEED = 0
+LORA: Mapping[str, Any] = {"name": "lora", "r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
 
 
 @dataclass(frozen=True)
 class Job:
     """One job, the same for all systems."""
 
+    kind: Literal["reviews", "chat"]
+    """Texts with labels, or instructions with answers."""
     model: str
     """Embedded model, by weitiao's name."""
     data: str
@@ -23,23 +28,35 @@ class Job:
     max_length: int
     """Longest row in tokens; rows are chosen so that nobody has to cut."""
     train_rows: int
-    """One epoch over them, so every system meets every row once."""
+    """Every system meets every row once an epoch."""
     held_out_rows: int
     score: str
     """What the common judge measures."""
+    method: Mapping[str, Any]
+    """What trains, in weitiao's words."""
+    trains: tuple[str, ...] = ()
+    """The same in names of parameters, where some of the model's own train: those that begin so (empty: LoRA)."""
+    epochs: int = 1
     warmup_steps: float = 0.06
     """Share of the steps; then linearly to 0."""
     weight_decay: float = 0.0
-    r: int = 16
-    lora_alpha: int = 32
 
 
+REVIEWS = Job("reviews", "minilm-l6", "film-reviews", 32, 5e-4, 256, 1_500, 2_000, "accuracy", LORA)
+TOP_TWO = ("bert.encoder.layer.4.", "bert.encoder.layer.5.", "bert.pooler.", "classifier.")
 JOBS = {
-    "reviews": Job("minilm-l6", "film-reviews", 32, 5e-4, 256, 1_500, 2_000, "accuracy"),
-    "chat": Job("smollm2-135m", "alpaca-en", 4, 2e-4, 512, 48, 16, "loss"),
+    "reviews": REVIEWS,
+    "chat": Job("chat", "smollm2-135m", "alpaca-en", 4, 2e-4, 512, 48, 16, "loss", LORA),
+    "full": replace(REVIEWS, learning_rate=1e-4, method={"name": "full"}, trains=("",)),
+    "frozen-head": replace(
+        REVIEWS, learning_rate=1e-2, method={"name": "head"}, trains=("classifier.",), epochs=10
+    ),
+    "frozen-top": replace(
+        REVIEWS, learning_rate=2e-4, method={"name": "top_layers", "n": 2}, trains=TOP_TWO, epochs=10
+    ),
 }
 TINY = {"reviews": (96, 100), "chat": (8, 4)}
-"""Rows (train, held out) to try the bench itself."""
+"""Kind -> rows (train, held out) to try the bench itself."""
 
 SYSTEMS = {
     "reviews": {
@@ -53,4 +70,4 @@ SYSTEMS = {
         "trl-best": "TRL, padding_free, no recomputation",
     },
 }
-"""Job -> system -> its line in the table; ours first."""
+"""Kind -> system -> its line in the table; ours first."""

@@ -1,4 +1,4 @@
-"""One judge for all: PEFT's adapter files on plain Transformers, float32, padded, the same held-out rows.
+"""One judge for all: PEFT's adapter files, or a whole model, in plain Transformers, float32, padded, the same held-out rows.
 
 python -m benchmarks.judge JOB ROWS FILE ADAPTER...  ->  FILE: {"untuned": number, ADAPTER: number, ...}
 """
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.jobs import JOBS
 
 BATCH = {"reviews": 64, "chat": 4}
 
@@ -24,22 +26,23 @@ def judge(job: str, dealt: dict[str, Any], adapters: Sequence[str]) -> dict[str,
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(dealt["model"])
-    load, score = JUDGES[job]
+    load, score = JUDGES[JOBS[job].kind]
     found = {}
     for adapter in ("untuned", *adapters):
         torch.manual_seed(0)
-        model = load(dealt)
-        if adapter != "untuned":
+        adapts = (Path(adapter) / "adapter_config.json").is_file()
+        model = load(dealt["model"] if adapts or adapter == "untuned" else adapter)
+        if adapts:
             model = PeftModel.from_pretrained(model, adapter)
         with torch.inference_mode():
             found[adapter] = score(model.eval(), tokenizer, dealt)
     return found
 
 
-def _load_reviews(dealt: dict[str, Any]) -> Any:
+def _load_reviews(folder: str) -> Any:
     from transformers import AutoModelForSequenceClassification
 
-    return AutoModelForSequenceClassification.from_pretrained(dealt["model"], num_labels=2)
+    return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
 
 
 def _accuracy(model: Any, tokenizer: Any, dealt: dict[str, Any]) -> float:
@@ -52,10 +55,10 @@ def _accuracy(model: Any, tokenizer: Any, dealt: dict[str, Any]) -> float:
     return right / len(dealt["held_out"])
 
 
-def _load_chat(dealt: dict[str, Any]) -> Any:
+def _load_chat(folder: str) -> Any:
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(dealt["model"], dtype="float32")
+    return AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
 
 
 def _answer_loss(model: Any, tokenizer: Any, dealt: dict[str, Any]) -> float:

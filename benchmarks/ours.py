@@ -1,12 +1,11 @@
 """weitiao's side, through its own front door: `wt.train` with its defaults on all of the rows.
 
-Nothing is split off, evaluated or checkpointed, as on the other side; the tuned adapter is saved.
+Nothing is split off, evaluated or checkpointed, as on the other side; what was tuned is saved.
 """
 
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,14 @@ from benchmarks.jobs import JOBS, SEED
 from benchmarks.worker import Clock, Trained
 
 
-def reviews(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+def reviews(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
     """Text classification."""
-    return _train("reviews", dealt, folder=folder, clock=clock)
+    return _train(name, dealt, folder=folder, clock=clock)
 
 
-def chat(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+def chat(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
     """Answers to instructions."""
-    return _train("chat", dealt, folder=folder, clock=clock)
+    return _train(name, dealt, folder=folder, clock=clock)
 
 
 def recipe(name: str, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
@@ -29,8 +28,8 @@ def recipe(name: str, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
     job = JOBS[name]
     return {
         "model": dealt["model"],
-        "task": {"reviews": "text_classification", "chat": "sft"}[name],
-        "method": {"name": "lora", "r": job.r, "lora_alpha": job.lora_alpha, "target_modules": "all-linear"},
+        "task": {"reviews": "text_classification", "chat": "sft"}[job.kind],
+        "method": dict(job.method),
         "data": {
             "train": dealt["train"],
             "max_length": job.max_length,
@@ -39,7 +38,7 @@ def recipe(name: str, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
             "split": {"validation": 0, "test": 0},
         },
         "train": {
-            "num_train_epochs": 1,
+            "num_train_epochs": job.epochs,
             "per_device_train_batch_size": job.batch_size,
             "learning_rate": job.learning_rate,
             "warmup_steps": job.warmup_steps,
@@ -63,16 +62,16 @@ def _train(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock) -> T
         def __init__(self) -> None:
             self.facts: list[dict[str, Any]] = []
 
-        def around(self, training: wt.Training) -> AbstractContextManager[Any] | None:
-            clock.tick()
-            return None
+        def tell(self, event: str, **_: Any) -> None:
+            if event == "training":  # before anything that belongs to it, such as a frozen trunk that is kept
+                clock.tick()
 
         def on_step(self, training: wt.Training) -> None:
             clock.tick()
             self.facts.append(dict(training.facts))
 
     ticks = Ticks()
-    wt.train(**recipe(name, dealt, folder=folder), watchers=[ticks])
+    wt.train(**recipe(name, dealt, folder=folder), watchers=[ticks], tell=ticks.tell)
     (folder / "run" / "model").rename(folder / "adapter")
     facts = ticks.facts
     return Trained(

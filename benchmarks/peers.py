@@ -1,4 +1,4 @@
-"""The other side: HF Trainer with PEFT on reviews, TRL's SFTTrainer on chat; defaults, or the best settings found.
+"""The other side: HF Trainer (with PEFT for LoRA) on reviews, TRL's SFTTrainer on chat; defaults, or the best settings found.
 
 Told to them is what `jobs.py` tells everybody; bars, uploads, checkpoints and evaluation are off, as with ours.
 """
@@ -12,7 +12,7 @@ from benchmarks.jobs import JOBS, SEED, Job
 from benchmarks.worker import Clock, Trained
 
 
-def reviews(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+def reviews(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
     """HF Trainer; defaults are float32, rows in random order, batches padded to their longest row."""
     from datasets import Dataset, disable_progress_bars
     from peft import LoraConfig, get_peft_model
@@ -26,12 +26,17 @@ def reviews(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) ->
     )
 
     disable_progress_bars()
-    job = JOBS["reviews"]
+    job = JOBS[name]
     labels = sorted({row["label"] for row in dealt["train"]})
     tokenizer = AutoTokenizer.from_pretrained(dealt["model"])
     set_seed(SEED)  # the head is drawn here
     base = AutoModelForSequenceClassification.from_pretrained(dealt["model"], num_labels=len(labels))
-    model = get_peft_model(base, LoraConfig(task_type="SEQ_CLS", **_lora(job)))
+    if job.trains:
+        model = base
+        for weight_name, weight in model.named_parameters():
+            weight.requires_grad_(weight_name.startswith(job.trains))
+    else:
+        model = get_peft_model(base, LoraConfig(task_type="SEQ_CLS", **_lora(job)))
     rows = Dataset.from_list(dealt["train"]).map(
         lambda batch: {
             **tokenizer(batch["text"], truncation=True, max_length=job.max_length),
@@ -53,14 +58,14 @@ def reviews(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) ->
     trainer.save_model(str(folder / "adapter"))
     return Trained(
         steps=trainer.state.global_step,
-        tokens=sum(map(len, rows["input_ids"])),
-        targets=len(rows),
+        tokens=sum(map(len, rows["input_ids"])) * job.epochs,
+        targets=len(rows) * job.epochs,
         parameters=_trained_parameters(trainer.model),
         loss=loss,
     )
 
 
-def chat(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+def chat(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
     """TRL's SFTTrainer; defaults are bf16 autocast, recomputed activations, batches padded to their longest row."""
     from datasets import Dataset, disable_progress_bars
     from peft import LoraConfig
@@ -68,7 +73,7 @@ def chat(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Tr
     from trl import SFTConfig, SFTTrainer
 
     disable_progress_bars()
-    job = JOBS["chat"]
+    job = JOBS[name]
     tokenizer = AutoTokenizer.from_pretrained(dealt["model"])
     # As text: from messages TRL would also train the line feed behind the end token, which ours does not.
     rows = [
@@ -106,13 +111,13 @@ def chat(dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Tr
 
 
 def _lora(job: Job) -> dict[str, Any]:
-    return {"r": job.r, "lora_alpha": job.lora_alpha, "lora_dropout": 0.0, "target_modules": "all-linear"}
+    return {"lora_dropout": 0.0, **{key: value for key, value in job.method.items() if key != "name"}}
 
 
 def _arguments(job: Job, folder: Path) -> dict[str, Any]:
     return {
         "output_dir": str(folder / "trainer"),
-        "num_train_epochs": 1,
+        "num_train_epochs": job.epochs,
         "per_device_train_batch_size": job.batch_size,
         "learning_rate": job.learning_rate,
         "lr_scheduler_type": "linear",

@@ -19,14 +19,14 @@ from benchmarks.jobs import JOBS, SEED, TINY, Job
 
 
 def deal(*, tiny: bool) -> dict[str, Any]:
-    """Rows of every job, without a text on both sides, none longer than the job's `max_length`."""
+    """Rows of every job (the same for all of a kind), without a text on both sides, none longer than the job's `max_length`."""
     from weitiao.api import fetch
 
     dealt = {}
     for name, job in JOBS.items():
         model, file = fetch(job.model), fetch(job.data)
-        train, held_out = TINY[name] if tiny else (job.train_rows, job.held_out_rows)
-        rows = READ[name](next(file.glob("*.*sv"), file) if file.is_dir() else file)
+        train, held_out = TINY[job.kind] if tiny else (job.train_rows, job.held_out_rows)
+        rows = READ[job.kind](next(file.glob("*.*sv"), file) if file.is_dir() else file)
         random.Random(SEED).shuffle(rows)
         rows = _first(rows, train + held_out, fits=_fits(job, model))
         dealt[name] = {"model": str(model), "train": rows[:train], "held_out": rows[train:]}

@@ -1,6 +1,6 @@
 """One run of one system: a process of its own, so that start, memory and CPU time are its own.
 
-python -m benchmarks.worker JOB SYSTEM ROWS FOLDER  ->  FOLDER/adapter (PEFT's files), FOLDER/facts.json
+python -m benchmarks.worker JOB SYSTEM ROWS FOLDER  ->  FOLDER/adapter (PEFT's files, or the whole model), FOLDER/facts.json
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from benchmarks.jobs import JOBS
 
 
 def cpu_s() -> float:
@@ -52,8 +54,8 @@ def main(job: str, system: str, rows: str, folder: str) -> None:
     clock = Clock()
     # Late, so that every system pays for its own imports and no other's.
     module = importlib.import_module(f"benchmarks.{'ours' if system == 'weitiao' else 'peers'}")
-    run = getattr(module, job)
-    trained: Trained = run(dealt, folder=Path(folder), clock=clock, best=system.endswith("-best"))
+    run = getattr(module, JOBS[job].kind)
+    trained: Trained = run(job, dealt, folder=Path(folder), clock=clock, best=system.endswith("-best"))
     whole = cpu_s()
     unit = 1 if platform.system() == "Darwin" else 1024
     facts: dict[str, Any] = {

@@ -256,6 +256,7 @@ ROWS = {
     "train.bf16": Row("true", losses),
     "train.fp16": Row("true", losses),
     "train.log_gradient_norms": Row("true", lambda run: len(log(run, "gradients", "norms")), 0, STEPS),
+    "train.cache_frozen_trunk": Row("true", lambda run: log(run, "frozen_trunk", "kept"), [False], [True], ("method=head",)),
     "train.train_sampling_strategy": Row("random", lambda run: log(run, "step", "padding")),
     "train.eval_strategy": Row("epoch", steps("evaluate"), [2, 4, 6, 8], [7, 8], ("train.max_steps=8",)),
     "train.eval_steps": Row("3", steps("evaluate"), [2, 4], [3, 4]),

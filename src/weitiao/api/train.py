@@ -268,7 +268,7 @@ def _tune(
     interrupt = Interrupt()
     padding = training.batches.padding()
     tell("training", steps=training.total, start=training.state.step, padding=padding)
-    loop.fit(training, [*_watchers(folder, recipe, prepared, training, interrupt), *watchers])
+    loop.fit(training, [*_watchers(folder, recipe, prepared, training, interrupt, tell), *watchers])
     if interrupt.caught:
         name = signal.Signals(interrupt.caught).name
         error = fault("interrupted", step=training.state.step, signal=name, path=folder.path)
@@ -404,15 +404,16 @@ def engine(
 
 
 def _watchers(
-    folder: RunFolder, recipe: Recipe, prepared: Prepared, training: Training, interrupt: Watcher
+    folder: RunFolder, recipe: Recipe, prepared: Prepared, training: Training, interrupt: Watcher, tell: Tell
 ) -> list[Watcher]:
     """Ours, in the order in which they must be asked."""
     from weitiao.train import watchers as around
     from weitiao.train.neftune import Neftune
+    from weitiao.train.trunk import FrozenTrunk
 
     settings = recipe.train
     keep_best = settings.load_best_model_at_end
-    ours: list[Watcher] = [around.Log(folder)]
+    ours: list[Watcher] = [around.Log(folder), FrozenTrunk(folder, prepared.examples["validation"], tell)]
     if settings.neftune_noise_alpha:
         ours += [Neftune(settings.neftune_noise_alpha)]
     if training.ema:

@@ -250,6 +250,9 @@ class Train(Section):
     more time, the same gradients (Chen et al. 2016, arXiv 1604.06174)."""
     torch_compile: bool = False
     """Let `torch.compile` fuse the model's operations; pays for long runs alone, and needs a C++ compiler on CPUs."""
+    cache_frozen_trunk: bool | Literal["auto"] = "auto"
+    """Compute the blocks below everything that trains once and keep their output on disk while training lasts; nothing
+    drops out in them then (docs/frozen-trunk.md).  `auto`: with more than one epoch, where it can be; true: or refuse."""
     dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
     """Threads that make the next steps' batches while the model is busy; 0 makes each when it is needed."""
     data_parallel: Literal["ddp", "fsdp"] = "ddp"

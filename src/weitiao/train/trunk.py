@@ -1,0 +1,232 @@
+"""The frozen trunk computed once: what enters the first block that learns, kept on disk and read in every epoch.
+
+    whole pass:   ids -> embeddings -> [block 1 ... block k] -> block k + 1 ... n -> head
+    kept:         rows of the batch -> hidden states of the file -> block k + 1 ... n -> head
+
+The k lowest blocks are the trunk (`models.trunk`): nothing in them, and nothing that they hear of, trains.  The loop
+knows nothing of it: while it asks for the loss of training rows, or for predictions of validation rows, stand-ins are
+in the model; before and after, the model is whole.
+
+What holds (docs/frozen-trunk.md): nothing drops out in the trunk; in float32 the hidden states are those of a whole
+pass up to the rounding of products of another shape; in half precision they are rounded to bfloat16 once more.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weitiao.core.contracts import Batch, Example, Method
+from weitiao.core.errors import fault
+from weitiao.core.run import RunFolder, disk
+from weitiao.data.pack import in_order, lengths
+from weitiao.models import trunk
+from weitiao.models.precision import autocast
+from weitiao.models.trunk import Trunk
+from weitiao.train.loop import Training, Watcher
+from weitiao.train.parallel import Parallel
+
+KEY = "cache_frozen_trunk"
+
+
+def why_not(training: Training) -> str:
+    """Why the settings, the method or the task forbid to keep the trunk's output; empty when they do not."""
+    settings, task = training.settings, training.task
+    contract = type(training.method)
+    hooks = ("before_step", "after_step", "after_evaluation")
+    asked = settings.cache_frozen_trunk is True
+    reasons = {
+        "there is only one epoch": not asked and training.total <= training.batches.steps_per_epoch,
+        "train.dropout asks for dropout in it": not asked and bool(settings.dropout),
+        "train.neftune_noise_alpha changes what enters it": settings.neftune_noise_alpha > 0,
+        "train.r_drop_alpha compares its dropout masks": settings.r_drop_alpha > 0,
+        "train.torch_compile has compiled the whole model": settings.torch_compile,
+        "several processes share the run": training.world.size > 1,
+        "the task looks at the base": task.needs_base,
+        "the method changes the model between steps": any(
+            getattr(contract, hook) is not getattr(Method, hook) for hook in hooks
+        ),
+        "the model has an encoder and a decoder": bool(
+            getattr(training.model.config, "is_encoder_decoder", False)
+        ),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
+class States:
+    """Hidden states of every token of some examples, in a memory-mapped file that no other process reads."""
+
+    def __init__(self, path: Path, examples: Sequence[Example], *, width: int, dtype: torch.dtype):
+        self.path, self.examples = path, examples
+        self.sizes = lengths(examples)
+        self.starts = np.cumsum(self.sizes) - self.sizes
+        tokens = int(self.sizes.sum())
+        self.bytes = tokens * width * dtype.itemsize
+        # Anew, whatever lies there: a run that was killed may have left states of other rows or weights.
+        path.unlink(missing_ok=True)
+        if tokens:
+            with disk(path, needed_bytes=self.bytes), path.open("wb") as file:
+                _reserve(file.fileno(), self.bytes)
+            flat = torch.from_file(str(path), shared=True, size=tokens * width, dtype=dtype)
+        else:
+            flat = torch.empty(0, dtype=dtype)
+        self.states_ND: Tensor = flat.view(tokens, width)
+        self.ids_N = torch.full((tokens,), -1, dtype=torch.int64)
+
+    def keep(self, batch: Batch, states_BTD: Tensor) -> None:
+        """The states of a batch's rows."""
+        where_N, real_BT = self._where(batch.rows), _real(batch)
+        self.states_ND[where_N] = states_BTD[real_BT].to("cpu", self.states_ND.dtype)
+        self.ids_N[where_N] = batch.inputs["input_ids"][real_BT].cpu()
+
+    def of(self, batch: Batch, *, dtype: torch.dtype) -> Tensor | None:
+        """The states (B, T, D) of a batch, 0 where there is padding; None when its tokens are not those kept."""
+        ids_BT = batch.inputs.get("input_ids")
+        if ids_BT is None or not batch.rows:
+            return None
+        where_N, real_BT = self._where(batch.rows), _real(batch)
+        ids_N = ids_BT[real_BT].cpu()
+        if len(ids_N) != len(where_N) or not torch.equal(ids_N, self.ids_N[where_N]):
+            return None
+        states_ND = self.states_ND[where_N].to(ids_BT.device, dtype)
+        if bool(real_BT.all()):
+            return states_ND.view(*ids_BT.shape, -1)
+        states_BTD = states_ND.new_zeros(*ids_BT.shape, states_ND.shape[-1])
+        states_BTD[real_BT] = states_ND
+        return states_BTD
+
+    def _where(self, rows: Sequence[int]) -> Tensor:
+        """Places in the file of all tokens of these rows, one row after the other."""
+        sizes = self.sizes[rows]
+        ends = np.cumsum(sizes)
+        return torch.from_numpy(np.arange(ends[-1]) + np.repeat(self.starts[rows] - ends + sizes, sizes))
+
+    def remove(self) -> None:
+        """The file goes."""
+        del self.states_ND  # some systems do not remove what is mapped
+        self.path.unlink(missing_ok=True)
+
+
+def _reserve(file: int, size: int) -> None:
+    """The whole file at once: a disk that fills up while mapped memory is written would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
+
+
+def _real(batch: Batch) -> Tensor:
+    """Which places of (B, T) hold tokens; all of them where rows lie end to end."""
+    ids_BT, mask_BT = batch.inputs["input_ids"], batch.inputs.get("attention_mask")
+    return torch.ones_like(ids_BT, dtype=torch.bool) if mask_BT is None else mask_BT.bool()
+
+
+class FromTrunk(Parallel):
+    """Losses of training rows and predictions of validation rows begin with the states that were kept."""
+
+    def __init__(self, inner: Parallel, below: Trunk, train: States, validation: States):
+        super().__init__(inner.objective, inner.world)
+        self.inner, self.below, self.train, self.validation = inner, below, train, validation
+
+    def loss(self, batch: Batch, trained: float, *, last: bool) -> Tensor:
+        """Of a batch of training rows."""
+        with self._begun(batch, self.train):
+            return self.inner.loss(batch, trained, last=last)
+
+    def predict(self, batch: Batch) -> list[dict[str, Any]]:
+        """Of a batch of validation rows."""
+        with self._begun(batch, self.validation):
+            return self.inner.predict(batch)
+
+    @contextmanager
+    def _begun(self, batch: Batch, kept: States) -> Iterator[None]:
+        # Rows whose tokens are not those that were kept go through the whole model.
+        with ExitStack() as held:
+            if (states_BTD := kept.of(batch, dtype=self.below.dtype)) is not None:
+                held.enter_context(self.below.standing_in(states_BTD))
+            yield
+
+
+@dataclass
+class FrozenTrunk(Watcher):
+    """Computes the trunk before the first step, and lets the loop begin with what was kept."""
+
+    run: RunFolder
+    validation: Sequence[Example]
+    tell: Callable[..., None]
+
+    @contextmanager
+    def around(self, training: Training) -> Iterator[None]:
+        """Files and stand-ins for as long as the loop runs.
+
+        Raises:
+            WeitiaoError: `unfit_training` when the recipe insists on what cannot be; `disk_full`.
+        """
+        asked = training.settings.cache_frozen_trunk
+        found, why = _trunk(training) if asked else (None, f"train.{KEY}=false")
+        fact = {"event": "frozen_trunk", "step": training.state.step, "kept": found is not None}
+        if found is None:
+            if asked is True:
+                way = f"leave train.{KEY} out, or set it to auto"
+                raise fault("unfit_training", key=KEY, value=asked, why=why, way=way)
+            self.run.log(**fact, why=why)
+            yield
+            return
+        kept: list[States] = []
+        inner, dtype = training.objective, torch.bfloat16 if training.half else torch.float32
+        try:
+            started = time.perf_counter()
+            for name, examples in (("train", training.batches.examples), ("validation", self.validation)):
+                path = self.run.path / f".frozen-trunk-{name}.tmp"
+                kept.append(States(path, examples, width=found.width, dtype=dtype))
+                _fill(kept[-1], found, training)
+            seconds, mb = time.perf_counter() - started, sum(states.bytes for states in kept) / 1e6
+            self.run.log(**fact, blocks=found.blocks, mb=mb, seconds=seconds)
+            text = (
+                f"the lowest {found.blocks} of {found.of} blocks are frozen: what they give is computed once and kept "
+                f"while training lasts ({mb:.1f} MB); nothing drops out in them (train.{KEY}=false: as in every step)"
+            )
+            self.tell("notice", text=text)
+            training.objective = FromTrunk(inner, found, *kept)
+            yield
+        finally:
+            training.objective = inner
+            for states in kept:
+                states.remove()
+
+
+def _trunk(training: Training) -> tuple[Trunk | None, str]:
+    """The trunk, if there is one that may be kept; else why not."""
+    if why := why_not(training):
+        return None, why
+    examples = training.batches.examples
+    sizes = lengths(examples)
+    rows = sorted({int(sizes.argmin()), int(sizes.argmax())})
+    batch = training.batches.collate([examples[row] for row in rows], rows).to(training.device)
+    training.model.eval()
+    try:
+        with autocast(training.device, training.half):
+            ask = partial(training.task.predict, training.model, batch)
+            return trunk.find(training.model, ask, _real(batch)), ""
+    except trunk.NoTrunk as none:
+        return None, str(none)
+
+
+def _fill(kept: States, found: Trunk, training: Training) -> None:
+    """Every row once through the trunk."""
+    model, collate = training.model.eval(), training.batches.collate
+    size = training.settings.per_device_eval_batch_size
+    with torch.no_grad(), autocast(training.device, training.half):
+        for batch in in_order(kept.examples, collate, batch_size=size):
+            batch = batch.to(training.device)
+            kept.keep(batch, found.reach(partial(training.task.predict, model, batch)))
