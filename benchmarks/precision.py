@@ -230,7 +230,7 @@ def worker(asked: Path, facts: Path) -> None:
     told = json.loads(asked.read_text(encoding="utf-8"))
     added, curve = Added(), _curve()
     if told["way"] == ADDED:
-        linear.plus = added  # type: ignore[assignment]
+        linear.plus, linear.plus_low_rank = added, added.low_rank  # type: ignore[assignment]
     trained = wt.train(told["recipe"], overrides=told["changes"], watchers=[curve])
     if told["way"] == ADDED and not added.calls:
         raise SystemExit(
@@ -257,6 +257,11 @@ class Added:
     def __call__(self, layer: nn.Module, x: Tensor, low: Tensor) -> Tensor:
         self.calls += 1
         return layer(x) + low
+
+    def low_rank(self, layer: nn.Module, x: Tensor, down_RI: Tensor, up_OR: Tensor) -> Tensor:
+        from weitiao.models import linear
+
+        return self(layer, x, linear.low_rank(x, down_RI, up_OR))
 
 
 def _curve() -> Any:
