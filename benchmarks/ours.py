@@ -35,6 +35,7 @@ def recipe(name: str, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
             "max_length": job.max_length,
             "overlong": "fail",
             "duplicates": "keep",
+            "cache": False,  # every round encodes anew, as on the other side
             "split": {"validation": 0, "test": 0},
         },
         "train": {
