@@ -62,6 +62,7 @@ SYSTEMS = {
     "reviews": {
         "weitiao": "weitiao",
         "hf": "HF Trainer, defaults",
+        "hf-grouped": "HF Trainer, group_by_length",
         "hf-best": "HF Trainer, group_by_length, bf16",
     },
     "chat": {
@@ -71,3 +72,12 @@ SYSTEMS = {
     },
 }
 """Kind -> system -> its line in the table; ours first."""
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "weitiao": {},
+    "hf": {},
+    "hf-grouped": {"train_sampling_strategy": "group_by_length"},
+    "hf-best": {"train_sampling_strategy": "group_by_length", "bf16": True},
+    "trl": {"max_length": 512},
+    "trl-best": {"padding_free": True, "max_length": None, "gradient_checkpointing": False},
+}
+"""What a system is told beside what all are told, in its own words."""

@@ -6,6 +6,7 @@ Nothing is split off, evaluated or checkpointed, as on the other side; what was 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ from benchmarks.jobs import JOBS, SEED
 from benchmarks.worker import Clock, Trained
 
 
-def reviews(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+def reviews(
+    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
+) -> Trained:
     """Text classification."""
     return _train(name, dealt, folder=folder, clock=clock)
 
 
-def chat(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+def chat(
+    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
+) -> Trained:
     """Answers to instructions."""
     return _train(name, dealt, folder=folder, clock=clock)
 

@@ -5,6 +5,7 @@ Told to them is what `jobs.py` tells everybody; bars, uploads, checkpoints and e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from benchmarks.jobs import JOBS, SEED, Job
 from benchmarks.worker import Clock, Trained
 
 
-def reviews(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+def reviews(
+    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
+) -> Trained:
     """HF Trainer; defaults are float32, rows in random order, batches padded to their longest row."""
     from datasets import Dataset, disable_progress_bars
     from peft import LoraConfig, get_peft_model
@@ -45,10 +48,9 @@ def reviews(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, bes
         batched=True,
         remove_columns=["text", "label"],
     )
-    faster = {"train_sampling_strategy": "group_by_length", "bf16": True} if best else {}
     trainer = Trainer(
         model=model,
-        args=TrainingArguments(**_arguments(job, folder), **faster),
+        args=TrainingArguments(**_arguments(job, folder), **settings),
         train_dataset=rows,
         data_collator=DataCollatorWithPadding(tokenizer),
         processing_class=tokenizer,
@@ -65,7 +67,9 @@ def reviews(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, bes
     )
 
 
-def chat(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, best: bool) -> Trained:
+def chat(
+    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
+) -> Trained:
     """TRL's SFTTrainer; defaults are bf16 autocast, recomputed activations, batches padded to their longest row."""
     from datasets import Dataset, disable_progress_bars
     from peft import LoraConfig
@@ -85,14 +89,9 @@ def chat(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, best: 
         }
         for row in dealt["train"]
     ]
-    faster: dict[str, Any] = {"padding_free": True, "max_length": None, "gradient_checkpointing": False}
     trainer = SFTTrainer(
         model=dealt["model"],
-        args=SFTConfig(
-            **_arguments(job, folder),
-            completion_only_loss=True,
-            **(faster if best else {"max_length": job.max_length}),
-        ),
+        args=SFTConfig(**_arguments(job, folder), completion_only_loss=True, **settings),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=LoraConfig(task_type="CAUSAL_LM", **_lora(job)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.jobs import JOBS
+from benchmarks.jobs import JOBS, SETTINGS
 
 
 def cpu_s() -> float:
@@ -55,7 +55,7 @@ def main(job: str, system: str, rows: str, folder: str) -> None:
     # Late, so that every system pays for its own imports and no other's.
     module = importlib.import_module(f"benchmarks.{'ours' if system == 'weitiao' else 'peers'}")
     run = getattr(module, JOBS[job].kind)
-    trained: Trained = run(job, dealt, folder=Path(folder), clock=clock, best=system.endswith("-best"))
+    trained: Trained = run(job, dealt, folder=Path(folder), clock=clock, settings=SETTINGS[system])
     whole = cpu_s()
     unit = 1 if platform.system() == "Darwin" else 1024
     facts: dict[str, Any] = {
