@@ -171,7 +171,8 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Has a step been taken?"""
-        return self.finished or bool(self.checkpoints()) or bool(read_lines(self.path / "log.jsonl"))
+        logged = (fact.get("event") for fact in read_lines(self.path / "log.jsonl"))
+        return self.finished or bool(self.checkpoints()) or "step" in logged
 
     @property
     def finished(self) -> bool:
