@@ -77,7 +77,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "hf": {},
     "hf-grouped": {"train_sampling_strategy": "group_by_length"},
     "hf-best": {"train_sampling_strategy": "group_by_length", "bf16": True},
-    "trl": {"max_length": 512},
+    "trl": {"max_length": JOBS["chat"].max_length},
     "trl-best": {"padding_free": True, "max_length": None, "gradient_checkpointing": False},
 }
 """What a system is told beside what all are told, in its own words."""

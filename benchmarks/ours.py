@@ -14,20 +14,6 @@ from benchmarks.jobs import JOBS, SEED
 from benchmarks.worker import Clock, Trained
 
 
-def reviews(
-    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
-) -> Trained:
-    """Text classification."""
-    return _train(name, dealt, folder=folder, clock=clock)
-
-
-def chat(
-    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
-) -> Trained:
-    """Answers to instructions."""
-    return _train(name, dealt, folder=folder, clock=clock)
-
-
 def recipe(name: str, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
     """The keys of `wt.train` for one job."""
     job = JOBS[name]
@@ -59,7 +45,10 @@ def recipe(name: str, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
     }
 
 
-def _train(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock) -> Trained:
+def train(
+    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
+) -> Trained:
+    """Any job; `settings` are further keys of the recipe."""
     import weitiao as wt
 
     class Ticks(wt.Watcher):
@@ -77,7 +66,7 @@ def _train(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock) -> T
             self.facts.append(dict(training.facts))
 
     ticks = Ticks()
-    wt.train(**recipe(name, dealt, folder=folder), watchers=[ticks], tell=ticks.tell)
+    wt.train(**recipe(name, dealt, folder=folder), **settings, watchers=[ticks], tell=ticks.tell)
     (folder / "run" / "model").rename(folder / "adapter")
     facts = ticks.facts
     return Trained(
@@ -87,6 +76,9 @@ def _train(name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock) -> T
         parameters=_trained_parameters(folder),
         loss=sum(row["loss"] for row in facts) / len(facts),
     )
+
+
+reviews = chat = train
 
 
 def _trained_parameters(folder: Path) -> int:

@@ -114,6 +114,7 @@ def test_the_watcher_on_the_page_works(classify, tmp_path):
     run = wt.train(classify(watchers=[f"{file}:TooSlow"], output_dir=str(tmp_path / "hasty")))
     assert events(run.path, "end")[0]["reason"] == "too_slow"
     assert len(events(run.path, "step")) == 1
+    assert run.folder.checkpoints()[0].name == "checkpoint-1"
 
 
 def test_every_key_on_the_page_is_one():

@@ -36,6 +36,8 @@ class Save(Watcher):
     every: float
     keep: int
     keep_best: bool
+    _last: int = field(default=-1, init=False)
+    """The step of the newest checkpoint that this process has written."""
 
     def on_step(self, training: Training) -> None:
         """On schedule, at a new best, and when something ends the run from outside."""
@@ -45,7 +47,17 @@ class Save(Watcher):
         )
         if not (due(training, self.strategy, every=self.every) or best or training.stop):
             return
+        self._save(training)
+
+    def on_end(self, training: Training) -> None:
+        """When a watcher that is asked after this one has ended the run."""
+        if training.stop and self._last != training.state.step:
+            self._save(training)
+
+    def _save(self, training: Training) -> None:
+        state = training.state
         folder = checkpoint.save(self.run, training)
+        self._last = state.step
         self.run.log(event="save", step=state.step, epoch=training.epoch, checkpoint=folder.name)
         if training.world.first:
             checkpoint.prune(self.run, keep=self.keep, best_step=state.best_step if self.keep_best else -1)
