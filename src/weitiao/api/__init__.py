@@ -14,16 +14,20 @@ from weitiao.api.data import fetch, guess, init, lines_of, texts_of
 from weitiao.api.dry_run import DryRun, dry_run
 from weitiao.api.equalities import Equality, numerics
 from weitiao.api.evaluate import evaluate
+from weitiao.api.plan import Plan, plan
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
+from weitiao.api.rehearse import tried
 from weitiao.api.run import Run, load, runs, speaker
 from weitiao.api.show import show
-from weitiao.api.train import train, tried
+from weitiao.api.textbook import textbook
+from weitiao.api.train import train
 
 __all__ = [
     "Adapters",
     "Comparison",
     "DryRun",
     "Equality",
+    "Plan",
     "Run",
     "adapters",
     "check",
@@ -38,11 +42,13 @@ __all__ = [
     "lines_of",
     "load",
     "numerics",
+    "plan",
     "ready_recipe",
     "runs",
     "schema",
     "show",
     "speaker",
+    "textbook",
     "texts_of",
     "train",
     "tried",

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import located
+from weitiao.api.rehearse import tried
 from weitiao.api.tell import Tell, silent
-from weitiao.api.train import train, tried
+from weitiao.api.train import train
 from weitiao.core.contracts import Record
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import free_bytes, read_lines

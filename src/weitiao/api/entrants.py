@@ -169,7 +169,7 @@ def check(asked: Recipe, found: Sequence[Entrant], *, progress: Progress | None 
         WeitiaoError: `unknown_name` and its like for task and augmentations, `no_such_pair`, `missing_key`,
             `wrong_metric`, `needs_validation`; what putting a method into the model raises (`no_such_modules`).
     """
-    from weitiao.api.train import rehearse, resolve
+    from weitiao.api.rehearse import rehearse, resolve
     from weitiao.data.augment import steps
 
     task = registry.build("task", asked.task)

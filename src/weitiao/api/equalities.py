@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.api.engine import engine
 from weitiao.api.prepare import Prepared, follow, prepare
+from weitiao.api.rehearse import rehearse, resolve
 from weitiao.api.tell import Tell, silent
-from weitiao.api.train import engine, rehearse, resolve
 from weitiao.core import registry
 from weitiao.core.contracts import Batch, Example, Method, Task
 from weitiao.core.recipe import Recipe

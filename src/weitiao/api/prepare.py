@@ -122,7 +122,7 @@ def prepare(
     _start(loaded, recipe, task, method)
     trained, total = anatomy.parameter_counts(loaded.model)
 
-    limit = _row_limit(recipe, loaded, method)
+    limit = row_limit(recipe, loaded, method)
     if task.shape.name == "conversation":
         for notice in chat.notices(loaded.processor):
             tell("notice", text=notice)
@@ -240,7 +240,7 @@ def _refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> Non
         raise fault("token_beyond_vocabulary", place=rows[row].place, token=token, text=text, size=size)
 
 
-def _row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
+def row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
     """Longest row in tokens: what is asked for, within what model and method leave.
 
     Raises:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import rows_to_file
+from weitiao.api.engine import engine, watching
 from weitiao.api.evaluate import evaluate
 from weitiao.api.prepare import Prepared, follow, prepare
+from weitiao.api.rehearse import rehearse, resolve
 from weitiao.api.run import Run
 from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
 from weitiao.core.collector import paused
 from weitiao.core.contracts import Method, Task
-from weitiao.core.errors import fault, need
-from weitiao.core.function import opened
+from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines
 from weitiao.data.augment import steps as augmentation_steps
@@ -92,13 +93,12 @@ def train(
             if distributed.restarted() and world.first:
                 tell("notice", text="one of the processes died; all were started anew")
             if not folder.finished:
-                prepared = _prepared(
-                    folder, resolved, task, method, world=world, changes=changes, tell=tell, progress=progress
-                )
+                prepared = partial(_prepared, changes=changes, tell=tell, progress=progress)
                 _tune(
                     folder if world.first else replace(folder, silent=True),
                     resolved,
-                    prepared,
+                    # Held by `_tune` alone, so that nothing of the training is left in memory when its model is judged.
+                    prepared(folder, resolved, task, method, world=world),
                     method,
                     world=world,
                     resume=bool(resume),
@@ -135,96 +135,6 @@ def _prepared(
 
     shared = world.together(first)
     return own[0] if own else follow(shared, recipe, method)
-
-
-def tried(
-    recipe: str | Path | Mapping[str, Any], *, overrides: Iterable[str] = (), progress: Progress | None = None
-) -> Recipe:
-    """The recipe as it would be trained, every default written out, once model, method and task were found to fit.
-
-    Raises:
-        WeitiaoError: as `train`, before it reads any row.
-    """
-    asked = Recipe.read(recipe, overrides)
-    task, method = registry.build("task", asked.task), registry.build("method", asked.method)
-    rehearse(asked, task, method, progress=progress)
-    return resolve(asked, task, method)
-
-
-def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress | None = None) -> None:
-    """Put the method into the model without its weights, so that what does not fit is told before data are read.
-
-    Raises:
-        WeitiaoError: what loading and `attach` raise; `missing_extra` for a 4-bit base; `unfit_setting` when prompts
-            leave no position for a row; `unfit_training` for a regulariser that task or model cannot take.
-    """
-    from weitiao.models import load, packed, store
-    from weitiao.train import optim
-    from weitiao.train.objective import refuse_unfit
-
-    if method.base_bits == 4:
-        packed.ready()
-    for name in recipe.train.report_to:
-        need(name, extra=name)
-    for named in recipe.train.watchers:
-        opened(named, key="train.watchers")
-    bare = load.skeleton(recipe.model, task, dropout=recipe.train.dropout, progress=progress)
-    store.prepare(bare, method, seed=recipe.seed)
-    if recipe.train.activation_checkpointing and not bare.model.supports_gradient_checkpointing:
-        why = f"{type(bare.model).__name__} cannot compute its blocks again"
-        raise fault("wrong_value", key="train.activation_checkpointing", value=True, why=why)
-    refuse_unfit(task, recipe.train, bare.model)
-    if method.positions >= bare.limit - 1:
-        why, way = (
-            f"it has {bare.limit} positions, and the rows need some of them",
-            f"take {bare.limit // 4} or less",
-        )
-        raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, why=why, way=way)
-    optim.groups(bare.model, recipe.train, learning_rate=1.0, head=bare.head)
-
-
-def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
-    """The recipe with everything written out that depends on method and machine."""
-    from weitiao.models.load import fast_bf16, pick_device
-    from weitiao.train import optim
-
-    train = recipe.train
-    own = registry.settings_of(recipe.method["name"], method)
-    fixed: dict[str, Any] = {
-        **optim.resolved(train, usual_rate=method.learning_rate, method_settings=own.keys()),
-        "bf16": fast_bf16(pick_device()) and not train.fp16 if train.bf16 == "auto" else train.bf16,
-    }
-    if train.train_sampling_strategy == "auto":
-        fixed["train_sampling_strategy"] = "random" if task.packs else "group_by_length"
-    if train.metric_for_best_model not in task.measures:
-        raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(task.measures))
-    if recipe.data.overlong == "split" and not task.splits:
-        way = "take truncate, drop or fail"
-        raise fault("wrong_usage", why="data.overlong=split does not suit this task", way=way)
-    choosing, given = [], recipe.data
-    if given.weights is not None and len(given.weights) != len(given.train):
-        why = f"{len(given.weights)} weights for {len(given.train)} files of data.train"
-        raise fault("wrong_value", key="data.weights", value=given.weights, why=why)
-    chooses = bool(given.validation or given.split.validation or given.split.folds or given.split.column)
-    if not chooses:
-        choosing += ["train.eval_strategy"] * (train.eval_strategy != "no")
-        choosing += ["train.eval_on_start"] * train.eval_on_start
-    if not chooses or train.eval_strategy == "no":
-        choosing += ["train.load_best_model_at_end"] * train.load_best_model_at_end
-        choosing += ["train.early_stopping_patience"] * (train.early_stopping_patience is not None)
-    if choosing:
-        raise fault("needs_validation", why=", ".join(choosing))
-    if train.lr_scheduler_type == "reduce_lr_on_plateau" and (not chooses or train.eval_strategy == "no"):
-        why = "train.lr_scheduler_type=reduce_lr_on_plateau goes by the validation rows, and they are not looked at"
-        way = "set data.split.validation and train.eval_strategy, or take another schedule"
-        raise fault("wrong_usage", why=why, way=way)
-    return recipe.model_copy(
-        update={
-            "train": train.model_copy(update=fixed),
-            "task": registry.settings_of(recipe.task["name"], task),
-            "method": registry.settings_of(recipe.method["name"], method),
-        }
-    )
 
 
 def _tune(
@@ -268,7 +178,7 @@ def _tune(
     interrupt = Interrupt()
     padding = training.batches.padding()
     tell("training", steps=training.total, start=training.state.step, padding=padding)
-    loop.fit(training, [*_watchers(folder, recipe, prepared, training, interrupt, tell), *watchers])
+    loop.fit(training, [*watching(folder, recipe, prepared, training, interrupt, tell), *watchers])
     if interrupt.caught:
         name = signal.Signals(interrupt.caught).name
         error = fault("interrupted", step=training.state.step, signal=name, path=folder.path)
@@ -324,153 +234,3 @@ def _whole(recipe: Recipe, prepared: Prepared, method: Method, training: Trainin
         for name, weight in prepared.loaded.trained.items():
             weight.data.copy_(weights[name])
     return prepared.loaded
-
-
-def engine(
-    recipe: Recipe, prepared: Prepared, method: Method, *, world: World, processes: int, fresh: bool
-) -> Training:
-    """The engine's parts, put together; no step taken yet.
-
-    Args:
-        recipe: resolved.
-        prepared: rows and model.
-        method: what trains.
-        world: the processes.
-        processes: how many there were when the run began; a step holds so many times the accumulation.
-        fresh: does the run begin here?
-    """
-    from weitiao.data.pack import Batches
-    from weitiao.models import anatomy, store
-    from weitiao.train import loop, memory, optim
-    from weitiao.train.ema import Ema
-    from weitiao.train.objective import summed
-    from weitiao.train.parallel import Objective, parallel
-
-    settings, task, loaded = recipe.train, prepared.task, prepared.loaded
-    assert settings.learning_rate is not None  # `resolve` saw to it
-    half = settings.half
-    if half and method.layout != "pretrained":
-        anatomy.cast_frozen(loaded.model, half)
-    memory.trim()
-    if settings.activation_checkpointing:
-        loaded.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-        # It makes embeddings ask for gradients, which only the re-entrant kind needs.
-        loaded.model.disable_input_require_grads()
-    if settings.torch_compile:
-        loaded.model.compile()
-    batches = Batches(
-        prepared.examples["train"],
-        lambda rows, indices: task.collate(rows, indices, loaded.processor),
-        settings.per_device_train_batch_size,
-        settings.gradient_accumulation_steps * processes,
-        recipe.seed,
-        "random" if settings.train_sampling_strategy == "random" else "group_by_length",
-        max_tokens=settings.max_batch_tokens,
-        padded=not task.packs,
-        weights=prepared.weights,
-        workers=settings.dataloader_num_workers,
-        dealt=(world.rank, world.size),
-    )
-    if fresh:
-        loop.calibrate(loaded.model, method, task, batches, device=prepared.device, half=half)
-    snapshot = method.snapshot(loaded.model) if task.needs_base else {}
-    objective = Objective(loaded.model, method, task, summed(task, settings))
-    asked = parallel(objective, world, shards=settings.data_parallel == "fsdp")
-    weights = store.trained(loaded.model)  # shares, if the model was dealt
-    return loop.Training(
-        model=loaded.model,
-        method=method,
-        task=task,
-        batches=batches,
-        settings=settings,
-        optimizer=optim.build(
-            loaded.model,
-            settings,
-            learning_rate=settings.learning_rate,
-            head=loaded.head,
-            factors=method.rates(loaded.model, loaded.head),
-        ),
-        weights=weights,
-        state=loop.State(processes=processes),
-        device=prepared.device,
-        half=half,
-        seed=recipe.seed,
-        snapshot=snapshot,
-        places=prepared.places,
-        world=world,
-        objective=asked,
-        ema=Ema(weights, settings.ema_decay) if settings.ema_decay else None,
-    )
-
-
-def _watchers(
-    folder: RunFolder, recipe: Recipe, prepared: Prepared, training: Training, interrupt: Watcher, tell: Tell
-) -> list[Watcher]:
-    """Ours, in the order in which they must be asked."""
-    from weitiao.train import watchers as around
-    from weitiao.train.neftune import Neftune
-    from weitiao.train.trunk import FrozenTrunk
-
-    settings = recipe.train
-    keep_best = settings.load_best_model_at_end
-    ours: list[Watcher] = [around.Log(folder), FrozenTrunk(folder, prepared.examples["validation"], tell)]
-    if settings.neftune_noise_alpha:
-        ours += [Neftune(settings.neftune_noise_alpha)]
-    if training.ema:
-        ours += [training.ema]
-    if len(prepared.examples["validation"]):
-        metric, task = settings.metric_for_best_model, prepared.task
-        higher = task.higher_is_better if metric == task.primary else metric != "loss"
-        measure = partial(_measure, recipe, prepared, training)
-        ours += [
-            around.Validate(
-                folder,
-                measure,
-                metric,
-                higher,
-                settings.eval_strategy,
-                settings.eval_steps,
-                at_start=settings.eval_on_start,
-                threshold=settings.early_stopping_threshold,
-            )
-        ]
-        ours += [around.Plateau(folder, metric, higher)]
-        if settings.early_stopping_patience is not None:
-            ours += [around.EarlyStop(folder, settings.early_stopping_patience)]
-    save = around.Save(
-        folder, settings.save_strategy, settings.save_steps, settings.save_total_limit, keep_best
-    )
-    closer: list[Watcher] = [around.GradientNorms(folder)] if settings.log_gradient_norms else []
-    if training.world.first:
-        ours += [around.TRACKERS[name](folder, recipe) for name in settings.report_to]
-        closer += [around.Profile(folder, settings.profile_steps)] if settings.profile_steps else []
-    return [*ours, *closer, interrupt, save, *_own(recipe, training)]
-
-
-def _own(recipe: Recipe, training: Training) -> list[Watcher]:
-    """The user's, in process 0 alone."""
-    if not training.world.first:
-        return []
-    return [opened(named, key="train.watchers")() for named in recipe.train.watchers]
-
-
-def _measure(recipe: Recipe, prepared: Prepared, training: Training) -> dict[str, float]:
-    """What the validation rows say of the model as it is now, or of the average of its weights."""
-    from weitiao.evaluate.predict import predict
-
-    examples, world = prepared.examples["validation"], training.world
-    with training.ema.in_use(training.objective) if training.ema else nullcontext():
-        own = predict(
-            prepared.loaded,
-            prepared.task,
-            examples,
-            batch_size=recipe.train.per_device_eval_batch_size,
-            device=prepared.device,
-            half=recipe.train.half,
-            ask=training.objective.predict,
-            dealt=(world.rank, world.size),
-        )
-    everybody = world.gather({row: told for row, told in enumerate(own) if told})
-    told = {row: each for part in everybody for row, each in part.items()}
-    found = [told[row] for row in range(len(examples))]
-    return prepared.task.measure(found, examples)

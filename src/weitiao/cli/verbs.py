@@ -13,6 +13,7 @@ import typer
 from weitiao.cli.check import check
 from weitiao.cli.compare import compare
 from weitiao.cli.data import data_app
+from weitiao.cli.plan import plan
 from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, pairs
 from weitiao.core.errors import did_you_mean, fault
 
@@ -156,6 +157,9 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
 
 
 app.command(epilog="Example: weitiao check recipe.yaml --numerics")(check)
+app.command(
+    epilog="Examples: weitiao plan recipe.yaml | weitiao plan --params 65e9 --method full --precision mixed"
+)(plan)
 app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r=4 output_dir=runs/compared")(
     compare
 )

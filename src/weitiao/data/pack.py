@@ -61,6 +61,17 @@ class Batches:
         held = sum(self._size(lengths[rows]) for rows in self.plan(0))
         return 1 - sum(int(lengths[rows].sum()) for rows in self.plan(0)) / held
 
+    def heaviest(self) -> Batch:
+        """A micro-batch that holds as many positions as any in an epoch of such rows: the longest ones together where
+        rows are put side by side by length, else the largest that is drawn in the first epoch."""
+        import numpy as np
+
+        lengths = self._lengths
+        if self.strategy == "group_by_length" and not self.max_tokens:
+            # The last pool of a few rows ends with a short batch, and these would be in it.
+            return self._collated(np.argsort(lengths, kind="stable")[-self.batch_size :].tolist())
+        return self._collated(max(self.plan(0), key=lambda rows: self._size(lengths[rows])))
+
     def plan(self, epoch: int) -> list[list[int]]:
         """Row indices of every micro-batch of an epoch; each row occurs exactly once, or as its weight says."""
         found = self._planned.get(epoch)

@@ -30,19 +30,31 @@ KNOWN = "weitiao_plain_head"  # the attribute of a model
 
 
 @torch.no_grad()
-def learn(model: Any) -> None:
-    """Send two words through the model, and note whether its logits are its output layer's, bit for bit."""
+def learn(model: Any, *, by_value: bool = True) -> None:
+    """Send two words through the model, and note whether its logits are its output layer's, bit for bit.
+
+    Args:
+        model: a causal language model.
+        by_value: compare numbers; a model that has none (`models.hollow`) can only be asked whether what its output
+            layer gives is what it gives.
+    """
     head, body = model.get_output_embeddings(), model.base_model
-    seen: list[Tensor] = []
+    seen: dict[str, Tensor] = {}
     if isinstance(head, nn.Linear) and body is not model:
-        hook = body.register_forward_hook(lambda module, args, found: seen.append(found[0]))
+        hooks = [
+            body.register_forward_hook(lambda module, args, found: seen.update(body=found[0])),
+            head.register_forward_hook(lambda module, args, found: seen.update(head=found)),
+        ]
         try:
-            logits = model(
-                input_ids=torch.tensor([[0, 1]], device=head.weight.device), use_cache=False
-            ).logits
+            ids = torch.tensor([[0, 1]], device=head.weight.device)
+            logits = model(input_ids=ids, use_cache=False).logits
         finally:
-            hook.remove()
-    setattr(model, KNOWN, bool(seen) and torch.equal(logits, head(seen[-1])))
+            for hook in hooks:
+                hook.remove()
+    same = len(seen) == 2 and (
+        torch.equal(logits, head(seen["body"])) if by_value else logits is seen["head"]
+    )
+    setattr(model, KNOWN, same)
 
 
 def is_plain(model: Any) -> bool:
@@ -62,7 +74,7 @@ def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Ten
         return None
     head = model.get_output_embeddings()
     # Sharded among processes it is whole only inside of the model's own call.
-    if head.weight.requires_grad or type(head.weight.data) is not Tensor:
+    if head.weight.requires_grad or hasattr(head.weight, "device_mesh"):
         return None
     words = dict(inputs)
     keep_N = words.pop("logits_to_keep")

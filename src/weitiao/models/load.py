@@ -133,7 +133,7 @@ def load(
             output_loading_info=True,
             ignore_mismatched_sizes=False,
             **packing,
-            **({"attn_implementation": attention.register()} if task.packs and device == "cpu" else {}),
+            **_attending(task, device),
             **options,
         )
     if packing:
@@ -170,8 +170,16 @@ def skeleton(
     with _opened(ref), quiet(), paused(), torch.device("meta"):
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         config = _dropping(source, task.model_options(), dropout)
-        model = getattr(transformers, task.auto_class).from_config(config, trust_remote_code=False)
+        auto = getattr(transformers, task.auto_class)
+        model = auto.from_config(
+            config, dtype=torch.float32, trust_remote_code=False, **_attending(task, pick_device())
+        )
     return Loaded(model, processor, anatomy.head(model), source)
+
+
+def _attending(task: Task, device: Any) -> dict[str, str]:
+    """Keywords that choose the attention function."""
+    return {"attn_implementation": attention.register()} if task.packs and device == "cpu" else {}
 
 
 def _dropping(source: str, options: Mapping[str, Any], dropout: float | None) -> Any:

@@ -77,6 +77,8 @@ class Training:
     """Base weights that `method.off` swaps in; empty unless the task looks at the base."""
     places: Callable[[Sequence[int]], str] = lambda rows: ", ".join(map(str, rows))
     """Names rows of the training split, for errors."""
+    largest: int = 0
+    """Positions of the largest micro-batch so far, padding included."""
     stop: str = ""
     """A watcher's reason to end after this step."""
     ema: Ema | None = None
@@ -265,6 +267,7 @@ def accumulate(training: Training, batches: Sequence[Batch]) -> float:
     loss = 0.0
     for turn, batch in enumerate(batches):
         micro, last = turn * world.size + world.rank, turn == len(batches) - 1
+        _make_room(training, batch)
         torch.manual_seed(_seed(training.seed, training.state.step, micro))
         with autocast(training.device, training.half):
             batch = batch.to(training.device)
@@ -275,6 +278,19 @@ def accumulate(training: Training, batches: Sequence[Batch]) -> float:
         training.scaler.scale(mean).backward()
         loss += mean.item()
     return world.sums(loss)[0]
+
+
+def _make_room(training: Training, batch: Batch) -> None:
+    """Give back what smaller batches left behind, before one that is larger than all so far.
+
+    The C library keeps freed memory in pieces, of which a larger batch can use only some: the peak would be a quarter
+    higher.  Records are rare (about ln n in n batches), so giving all of it back for them costs nothing.
+    """
+    held = batch.tokens + batch.padding
+    if held > training.largest:
+        training.largest = held
+        if training.device == "cpu":
+            memory.trim()
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 now()   ->  {"memory_mb": 790.1}, and "gpu_memory_mb" where CUDA was used; in MB of 10^6 bytes
 peak()  ->  {"peak_memory_mb": 812.4}, and "peak_gpu_memory_mb"
+free("cpu")  ->  19_200_000_000 bytes that could still be taken
 """
 
 from __future__ import annotations
@@ -12,6 +13,13 @@ from pathlib import Path
 
 STATUS = Path("/proc/self/status")
 STATM = Path("/proc/self/statm")
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+LIMITS = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Folder of a control group -> its files with the limit and with what is taken, and the line of files not in use."""
 
 
 def now() -> dict[str, float]:
@@ -66,3 +74,38 @@ def trim() -> None:
         release = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if release is not None:
             release(0)
+
+
+def free(device: str) -> int | None:
+    """Bytes that may still be taken there: by tensors on a GPU, else by this process; None where the system is silent.
+
+    Of main memory it is what Linux could give without swapping, or what is left of a container's limit where that is
+    less.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [
+        _kilobytes("MemAvailable"),
+        *(_left(CGROUP / folder, *names) for folder, names in LIMITS.items()),
+    ]
+    return min((size for size in found if size is not None), default=None)
+
+
+def _kilobytes(name: str) -> int | None:
+    if not MEMINFO.exists():
+        return None
+    lines = MEMINFO.read_text(encoding="ascii", errors="replace").splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
+
+
+def _left(folder: Path, limit: str, used: str, stat: str) -> int | None:
+    """What a control group may still take; None without a limit."""
+    try:
+        most, taken = (int((folder / name).read_text(encoding="ascii")) for name in (limit, used))
+        known = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):  # no such group, or "max"
+        return None
+    # Files that were read and are not in use are counted as taken, and given back when memory is asked for.
+    return most - taken + next((int(line.split()[1]) for line in known if line.split()[0] == stat), 0)

@@ -1,0 +1,200 @@
+"""What every stage of a run holds at most, found on a model of shapes: no weight is loaded, nothing is computed.
+
+    Forecast(recipe, task, method).stages(train=batch, evaluate=batch)  ->  {"load": Footprint(...), "train": ..., ...}
+
+The figures are bytes of tensors on the device, in one process; the program itself comes on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core.contracts import Batch, Example, Method, Task
+from weitiao.core.recipe import Recipe, Train
+
+if TYPE_CHECKING:
+    from weitiao.data.pack import Batches
+    from weitiao.models.fetch import Progress
+    from weitiao.models.hollow import Hollow
+    from weitiao.models.load import Loaded
+    from weitiao.train.footprint import Footprint
+
+FLOAT32 = 4  # bytes
+WIDTHS = {"F64": 8, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+"""Bytes of safetensors' numbers that are made into float32; whole numbers are few."""
+
+
+@dataclass
+class Forecast:
+    """Asks a model of shapes what a recipe would hold."""
+
+    recipe: Recipe
+    """Resolved."""
+    task: Task
+    """With what the data taught it."""
+    method: Method
+    device: str = "cpu"
+    processes: int = 1
+    progress: Progress | None = None
+
+    @cached_property
+    def hollow(self) -> Hollow:
+        """The model as it is trained."""
+        from weitiao.models import hollow, store
+
+        bare = self._skeleton()
+        store.prepare(bare, self.method, seed=self.recipe.seed)
+        return hollow.fill(
+            bare, self.task, self.method, half=self.recipe.train.half, device=self.device.partition(":")[0]
+        )
+
+    def _skeleton(self) -> Loaded:
+        from weitiao.models import load
+
+        return load.skeleton(
+            self.recipe.model, self.task, dropout=self.recipe.train.dropout, progress=self.progress
+        )
+
+    def stages(self, *, train: Batch, evaluate: Batch) -> dict[str, Footprint]:
+        """Stage -> what it holds, in the order of a run: load, train, evaluate, save, merge (where methods fold).
+
+        Args:
+            train: the heaviest micro-batch of training.
+            evaluate: the heaviest batch of rows that are only predicted.
+        """
+        found = {"load": self.load(), "train": self.train(train), "evaluate": self.evaluate(evaluate)}
+        found["save"] = replace(found["train"], gradients=0, activations=0, allocator=0)
+        if self.method.foldable:
+            merged = _plain(self._whole_bytes)
+            found["merge"] = replace(merged, master=self.trained_bytes, activations=self._read_bytes)
+        return found
+
+    def load(self) -> Footprint:
+        """The base in float32 (or packed into 4 bits), and its files while they are read into another form."""
+        weights = self._whole_bytes
+        if self.method.base_bits == 4:
+            weights = _bytes(self.hollow.loaded.model) - self.trained_bytes
+        return replace(_plain(weights), activations=self._read_bytes)
+
+    def train(self, batch: Batch, settings: Train | None = None) -> Footprint:
+        """A step whose micro-batches are all like `batch`; `settings` instead of the recipe's."""
+        from weitiao.train import footprint
+
+        found = footprint.step(self.hollow, self.method, self.task, settings or self.recipe.train, batch)
+        return self._dealt(found)
+
+    def evaluate(self, batch: Batch) -> Footprint:
+        """The validation rows between two steps, or the locked rows behind the last one: whichever holds more."""
+        from weitiao.train import footprint
+
+        between = self._dealt(footprint.predicting(self.hollow, self.task, self.recipe.train, batch))
+        tuned = _bytes(self.hollow.loaded.model)
+        if not self.recipe.evaluate.untuned:
+            return max(between, _plain(tuned, activations=between.activations), key=lambda each: each.total)
+        # The tuned model is kept while the untuned one is loaded, whole, and then cast.
+        asked = max(self._whole_bytes + self._read_bytes, self._used_bytes + between.activations)
+        judged = _plain(tuned + self._used_bytes, activations=asked - self._used_bytes)
+        return max(between, judged, key=lambda each: each.total)
+
+    @property
+    def trained_bytes(self) -> int:
+        """All that trains, in float32."""
+        return sum(weight.numel() for weight in self.hollow.loaded.trained.values()) * FLOAT32
+
+    @property
+    def kept_bytes(self) -> int:
+        """A checkpoint: all that trains, its moments, and its average where one is kept."""
+        from weitiao.train.footprint import moments
+
+        settings, loaded = self.recipe.train, self.hollow.loaded
+        average = self.trained_bytes if settings.ema_decay else 0
+        return self.trained_bytes + moments(loaded.model, loaded.trained, settings) + average
+
+    @property
+    def saved_bytes(self) -> int:
+        """The tuned model in the run folder."""
+        return self._whole_bytes if self.method.layout == "pretrained" else self.trained_bytes
+
+    @cached_property
+    def _whole_bytes(self) -> int:
+        """The base with the task's head, in float32."""
+        return _bytes(self._skeleton().model)
+
+    @cached_property
+    def _used_bytes(self) -> int:
+        """The base as it is asked for predictions."""
+        from weitiao.models.anatomy import cast_frozen
+
+        model = self._skeleton().model.requires_grad_(False)
+        if half := self.recipe.train.half:
+            cast_frozen(model, half)
+        return _bytes(model)
+
+    @cached_property
+    def _read_bytes(self) -> int:
+        """The base's files, where their numbers are not float32: they are in memory beside what is made of them."""
+        from safetensors import safe_open
+
+        size = 0
+        for path in sorted(Path(self.hollow.loaded.source).glob("*.safetensors")):
+            with safe_open(path, "pt") as file:  # reads the header alone
+                parts = [file.get_slice(name) for name in list(file.keys())]
+                size += sum(prod(part.get_shape()) * WIDTHS.get(part.get_dtype(), 0) for part in parts)
+        return size
+
+    def _dealt(self, found: Footprint) -> Footprint:
+        """What one of several processes holds of it."""
+        if self.processes == 1:
+            return found
+        if self.recipe.train.data_parallel == "ddp":
+            # Gradients are summed in buckets beside them (torch's DistributedDataParallel).
+            return replace(found, gradients=2 * found.gradients)
+        shares = {
+            name: -(-getattr(found, name) // self.processes)
+            for name in ("weights", "master", "gradients", "optimizer")
+        }
+        return replace(found, **shares)
+
+
+def _plain(weights: int, *, activations: int = 0) -> Footprint:
+    from weitiao.train.footprint import Footprint
+
+    return Footprint(weights=weights, activations=activations)
+
+
+def _bytes(model: Any) -> int:
+    """Of all weights and buffers; shared ones once."""
+    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def batches(recipe: Recipe, task: Task, processor: Any, examples: Sequence[Example]) -> Batches:
+    """The micro-batches of training, as the engine makes them."""
+    from weitiao.data.pack import Batches
+
+    settings = recipe.train
+    return Batches(
+        examples,
+        lambda rows, indices: task.collate(rows, indices, processor),
+        settings.per_device_train_batch_size,
+        settings.gradient_accumulation_steps,
+        recipe.seed,
+        "random" if settings.train_sampling_strategy == "random" else "group_by_length",
+        max_tokens=settings.max_batch_tokens,
+        padded=not task.packs,
+    )
+
+
+def longest(recipe: Recipe, task: Task, processor: Any, examples: Sequence[Example]) -> Batch:
+    """The heaviest batch of rows that are only predicted: the longest ones together."""
+    import numpy as np
+
+    from weitiao.data.pack import lengths
+
+    rows = np.argsort(lengths(examples), kind="stable")[-recipe.train.per_device_eval_batch_size :].tolist()
+    return task.collate([examples[row] for row in rows], rows, processor)

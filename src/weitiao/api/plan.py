@@ -1,0 +1,186 @@
+"""What a run will need of memory and disk, told without loading its model.
+
+plan("recipe.yaml")  ->  Plan(stages={"load": Footprint(...), "train": ..., "evaluate": ..., "save": ...}, ...)
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.api.data import located
+from weitiao.api.forecast import Forecast, batches, longest
+from weitiao.api.prepare import row_limit
+from weitiao.api.rehearse import tried
+from weitiao.core import registry
+from weitiao.core.errors import fault
+from weitiao.core.recipe import Data, Recipe
+from weitiao.core.run import free_bytes
+from weitiao.data import check as checking
+from weitiao.data.encode import Encoder
+
+if TYPE_CHECKING:
+    from weitiao.models.fetch import Progress
+    from weitiao.train.footprint import Footprint
+
+ROWS = 2000
+"""So many of each file are looked at, to know how long rows are."""
+KERNELS = 100_000_000
+"""Bytes that torch's code takes on a CPU once it computes: its pages, and what oneDNN compiles for every shape (measured
+30 MB behind a step, 120 MB behind 150 steps of rows of many lengths)."""
+JUDGING = ("sklearn.linear_model", "sklearn.feature_extraction.text", "sklearn.metrics", "scipy.stats")
+"""What is imported when a model is judged; the report's pictures come when the model is gone."""
+SAMPLED = re.compile(r"#\d+$")
+
+
+@dataclass
+class Plan:
+    """What a run will need; bytes."""
+
+    recipe: Recipe
+    """Every default written out."""
+    stages: dict[str, Footprint]
+    """Stage -> what one process holds at its highest point, beside the program itself."""
+    program: dict[str, int]
+    """Stage -> the program without any weight or activation: Python, torch, Transformers, what judges; 0 on a GPU, whose
+    memory it does not take."""
+    processes: int
+    device: str
+    free: int | None
+    """What could be taken there now; None where the system does not tell."""
+    rows: int
+    """Rows that were looked at."""
+    batch: dict[str, int]
+    """Rows, real tokens and padding of the heaviest micro-batch among them."""
+    checkpoint: int
+    """One checkpoint on disk."""
+    checkpoints: int
+    """How many lie there at once, at most: those that are kept, and the one that is being written."""
+    model: int
+    """The tuned model on disk."""
+    free_disk: int
+
+    @property
+    def peak(self) -> int:
+        """The most that one process holds, the program included."""
+        return max(self.program[stage] + held.total for stage, held in self.stages.items())
+
+    @property
+    def memory(self) -> int:
+        """The most that all processes of one machine's main memory, or of one GPU, hold together."""
+        return self.peak if self.device.startswith("cuda") else self.peak * self.processes
+
+    @property
+    def disk(self) -> int:
+        """Checkpoints and model."""
+        return self.checkpoint * self.checkpoints + self.model
+
+    @property
+    def fits(self) -> bool:
+        """Is there room for it now?"""
+        return (self.free is None or self.memory <= self.free) and self.disk <= self.free_disk
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        whole = {"peak": self.peak, "memory": self.memory, "disk": self.disk, "fits": self.fits}
+        stages = {name: {**asdict(held), "total": held.total} for name, held in self.stages.items()}
+        return {**asdict(self), "recipe": self.recipe.model_dump(), "stages": stages, **whole}
+
+
+def plan(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    overrides: Iterable[str] = (),
+    nproc: int = 1,
+    progress: Progress | None = None,
+) -> Plan:
+    """Forecast peak memory and disk of a run, by weights, master copy, gradients, optimiser state and activations.
+
+    The operations of a step are gone through on tensors that have shapes and no numbers, with the heaviest
+    micro-batch of the rows that are looked at (2,000 of each file; a sample that is asked for, as by `#500`, is
+    looked at as it is).  Not counted: the file of a frozen trunk (docs/frozen-trunk.md), encoded rows in the cache.
+
+    Args:
+        recipe: a YAML file or a mapping.
+        overrides: `key=value` words on top.
+        nproc: processes on this machine that share the work.
+        progress: hears bytes that are fetched.
+
+    Raises:
+        WeitiaoError: what `train` would raise over the recipe and these rows.
+    """
+    from weitiao.models import load
+    from weitiao.train import memory
+
+    asked = tried(recipe, overrides=overrides, progress=progress)
+    task, method = registry.build("task", asked.task), registry.build("method", asked.method)
+    device, data = load.pick_device(), _sample(asked.data, progress=progress)
+    checked = checking.check(data, task.shape, seed=asked.seed)
+    task = task.learn(checked.rows)
+    forecast = Forecast(asked, task, method, device=device, processes=nproc, progress=progress)
+    # Before any weight has a shape: what the program takes without them.
+    program = 0 if device.startswith("cuda") else _resident()
+    loaded = forecast.hollow.loaded
+    encode = Encoder(task, loaded.processor, data, row_limit(asked, loaded, method))
+    side = checked.marks.side
+    examples = {
+        name: encode(checked.rows.take(rows.nonzero()[0]), checked.ledger, side=name)
+        for name, rows in (("train", (side == checking.DEALT) | (side == 0)), ("all", side == side))
+    }
+    if not len(examples["train"]):
+        lost = len(checked.rows)
+        raise fault("empty_file", path=", ".join(data.train), why=f"none of {lost} rows could be encoded")
+    task = task.learn_training(examples["train"], None)
+    heaviest = batches(asked, task, loaded.processor, examples["train"]).heaviest()
+    batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
+    train = asked.train
+    kept = (train.save_total_limit if train.save_strategy != "no" else 0) + train.load_best_model_at_end
+    stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded.processor, examples["all"]))
+    return Plan(
+        recipe=asked,
+        stages=stages,
+        program=_program(stages, program),
+        processes=nproc,
+        device=device,
+        free=memory.free(device),
+        rows=len(checked.rows),
+        batch=batch,
+        checkpoint=forecast.kept_bytes,
+        checkpoints=kept + 1 if kept else 0,
+        model=forecast.saved_bytes,
+        free_disk=free_bytes(Path(asked.output_dir)),
+    )
+
+
+def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:
+    """The program at every stage, from what it takes when a model is loaded."""
+    if not loaded:
+        return dict.fromkeys(stages, 0)
+    before = _resident()
+    for name in JUDGING:
+        importlib.import_module(name)
+    found = dict.fromkeys(stages, loaded + KERNELS)
+    return found | {"load": loaded, "evaluate": loaded + KERNELS + max(0, _resident() - before)}
+
+
+def _resident() -> int:
+    from weitiao.train import memory
+
+    return round(memory.now().get("memory_mb", 0) * 1e6)
+
+
+def _sample(data: Data, *, progress: Progress | None) -> Data:
+    """Some rows of each file, drawn by their own hashes, and not compared with each other."""
+    if not data.train:
+        raise fault("missing_key", key="data.train")
+    found = located(data, progress=progress)
+    few = {
+        side: [name if SAMPLED.search(name) else f"{name}#{ROWS}" for name in getattr(found, side)]
+        for side in ("train", "validation", "test")
+    }
+    plain = {"near_duplicates": "keep", "duplicates": "keep", "max_dropped_fraction": 1.0}
+    return found.model_copy(update={**few, **plain})

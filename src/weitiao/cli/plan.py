@@ -1,0 +1,138 @@
+"""The verb `plan`: what a run will need of memory and disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit
+from weitiao.core.errors import fault
+
+if TYPE_CHECKING:
+    from weitiao.api import Plan
+
+KINDS = {
+    "weights": "weights",
+    "master": "master copy",
+    "gradients": "gradients",
+    "optimizer": "optimiser",
+    "activations": "activations",
+    "allocator": "allocator",
+}
+TEXTBOOK = {
+    "weights": "weights",
+    "gradients": "gradients",
+    "master": "master copy",
+    "first_moment": "Adam, first moment",
+    "second_moment": "Adam, second moment",
+}
+PRECISIONS = ("mixed", "fp32")
+
+
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A YAML recipe; none with --params.")] = "",
+    overrides: Overrides = None,
+    nproc: Annotated[int, typer.Option(min=1, help="Processes on this machine that share the work.")] = 1,
+    params: Annotated[
+        float | None, typer.Option(help="No recipe: a number of parameters, such as 65e9.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="With --params: the method.")] = "full",
+    trained: Annotated[
+        float | None, typer.Option(help="With --params: how many of them train; full trains all.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="With --params: mixed or fp32.")] = "mixed",
+    quiet: Quiet = False,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Forecast memory and disk of a run, for load, train, evaluate, save and merge, without loading the model.
+
+    Exit code 6 when it would not fit into what is free now.
+    """
+    from weitiao import api
+    from weitiao.cli.show import Show
+
+    if params is not None:
+        if recipe or precision not in PRECISIONS:
+            why = "--params stands for a recipe" if recipe else f"--precision {precision} is not known"
+            way = "give one or the other" if recipe else f"take one of: {', '.join(PRECISIONS)}"
+            raise fault("wrong_usage", why=why, way=way)
+        book = api.textbook(params, method=method, precision=precision, trained=trained)  # type: ignore[arg-type]
+        emit({**book, "total": sum(book.values())}) if json else _book(book, params=params)
+        return
+    if not recipe:
+        raise fault(
+            "wrong_usage",
+            why="there is neither a recipe nor --params",
+            way="weitiao plan recipe.yaml, or weitiao plan --params 65e9",
+        )
+    show = Show(quiet=quiet or json)
+    with show:
+        found = api.plan(recipe, overrides=overrides or (), nproc=nproc, progress=show.fetching)
+    if json:
+        emit(found.to_dict())
+    else:
+        _table(found)
+    if not found.fits:
+        raise typer.Exit(6)
+
+
+def _book(book: dict[str, float], *, params: float) -> None:
+    from rich.table import Table
+
+    from weitiao.cli.show import out
+
+    table = Table("", "GB", "bytes a parameter")
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for kind, label in TEXTBOOK.items():
+        table.add_row(label, _gb(book[kind]), f"{book[kind] / params:.3g}")
+    table.add_section()
+    total = sum(book.values())
+    table.add_row("together", _gb(total), f"{total / params:.3g}")
+    out.print(table)
+    print("activations come on top, and depend on the rows: weitiao plan RECIPE counts them")
+    print("weitiao itself keeps gradients of trained weights in float32: 4 bytes each, not 2")
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:,.1f}".removesuffix(".0")
+
+
+def _table(found: Plan) -> None:
+    from rich.table import Table
+
+    from weitiao.cli.show import out
+
+    shown: dict[str, Any] = found.stages
+    table = Table("MB", *(stage for stage in shown))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for kind, label in KINDS.items():
+        sizes = [getattr(held, kind) for held in shown.values()]
+        if any(sizes):
+            table.add_row(label, *(f"{size / 1e6:,.0f}" if size else "-" for size in sizes))
+    if any(found.program.values()):
+        table.add_row("program", *(f"{found.program[stage] / 1e6:,.0f}" for stage in shown))
+    table.add_section()
+    table.add_row(
+        "together",
+        *(f"{(held.total + found.program[stage]) / 1e6:,.0f}" for stage, held in shown.items()),
+        style="bold",
+    )
+    out.print(table)
+    batch = found.batch
+    print(
+        f"looked at {found.rows:,} rows; the heaviest forward pass holds {batch['rows']} of them, "
+        f"{batch['tokens']:,} tokens and {batch['padding']:,} of padding"
+    )
+    where = found.device if found.device.startswith("cuda") else "main memory"
+    each = f" ({found.processes} processes)" if found.memory != found.peak else ""
+    free = "" if found.free is None else f", {found.free / 1e6:,.0f} MB are free"
+    print(f"memory ({where}): {found.memory / 1e6:,.0f} MB at most{each}{free}")
+    print(
+        f"disk: {found.checkpoints} checkpoints of {found.checkpoint / 1e6:,.0f} MB and the model, "
+        f"{found.model / 1e6:,.0f} MB: {found.disk / 1e6:,.0f} MB, {found.free_disk / 1e6:,.0f} MB are free"
+    )
+    if not found.fits:
+        print("it does not fit into what is free now")
