@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
-from weitiao.train.memory import peak, resident_bytes
+import pytest
+
+from weitiao.train import memory
+from weitiao.train.memory import _libc, peak, resident_bytes
 
 ASKS = "from weitiao.train.memory import resident_bytes; print(resident_bytes())"
 FAT = f"""
@@ -29,3 +33,42 @@ def test_it_is_the_peak_and_not_what_a_large_parent_held():
 def test_it_is_told_in_mb():
     assert set(peak()) <= {"peak_memory_mb", "peak_gpu_memory_mb"}
     assert 50 < peak()["peak_memory_mb"] <= resident_bytes() / 1e6 < 100_000
+
+
+HOLES = """
+import sys, torch
+from weitiao.train.memory import now, saving
+torch.ones(7_000_000)  # mapped, and freed: from here on tensors of this size lie on the heap
+with saving(wanted=sys.argv[1] == "saving"):
+    before = now()["memory_mb"]
+    made = [torch.ones(1_500_000) for _ in range(80)]
+    kept = made[::2]
+    del made
+    print(now()["memory_mb"] - before)
+"""
+
+
+@pytest.mark.skipif(_libc() is None, reason="only glibc can be told")
+def test_what_is_freed_between_tensors_that_stay_is_given_back():
+    held = {}
+    for word in ("saving", "plain"):
+        done = subprocess.run([sys.executable, "-c", HOLES, word], capture_output=True, text=True, check=True)
+        held[word] = float(done.stdout)
+    assert 230 < held["saving"] < 290, "forty tensors of 6 MB"
+    assert held["plain"] > 400
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="only Linux tells it so")
+def test_free_memory_is_what_the_system_or_a_container_leaves(tmp_path, monkeypatch):
+    plain = memory.free("cpu")
+    assert 1e8 < plain < 1e13
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    for name, text in {
+        "memory.max": "900000000",
+        "memory.current": "700000000",
+        "memory.stat": "anon 1\ninactive_file 50000000",
+    }.items():
+        (tmp_path / name).write_text(text)
+    assert memory.free("cpu") == min(plain, 250_000_000)
+    (tmp_path / "memory.max").write_text("max")
+    assert memory.free("cpu") > 1e8

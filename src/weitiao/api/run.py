@@ -227,8 +227,10 @@ def speaker(ref: str) -> Speaker:
 def for_use(loaded: Loaded, *, half: Half | None) -> Loaded:
     """Nothing trains any more, and in half precision the weights are cast once."""
     from weitiao.models.anatomy import cast_frozen
+    from weitiao.train import memory
 
     loaded.model.requires_grad_(False)
     if half:
         cast_frozen(loaded.model, half)
+        memory.trim()
     return loaded

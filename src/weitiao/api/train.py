@@ -24,7 +24,7 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines
 from weitiao.data.augment import steps as augmentation_steps
-from weitiao.train import distributed
+from weitiao.train import distributed, memory
 from weitiao.train.distributed import World
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def train(
                     watchers=watchers if world.first else (),
                     tell=tell if world.first else silent,
                 )
+        memory.trim()  # what the training took is free by now, and the models that are judged need it
         run = Run(folder)
         return evaluate(run, tell=tell) if world.first and folder.state != "judged" else run
 
@@ -152,7 +153,7 @@ def _tune(
 ) -> None:
     """From encoded rows to the tuned model in the folder."""
     from weitiao.models import store
-    from weitiao.train import checkpoint, loop, memory
+    from weitiao.train import checkpoint, loop
     from weitiao.train.watchers import Interrupt
 
     found, passed = world.together(lambda: checkpoint.newest(folder, chosen=chosen, strict=strict))
@@ -178,7 +179,8 @@ def _tune(
     interrupt = Interrupt()
     padding = training.batches.padding()
     tell("training", steps=training.total, start=training.state.step, padding=padding)
-    loop.fit(training, [*watching(folder, recipe, prepared, training, interrupt, tell), *watchers])
+    with memory.saving(wanted=recipe.train.activation_checkpointing and training.device == "cpu"):
+        loop.fit(training, [*watching(folder, recipe, prepared, training, interrupt, tell), *watchers])
     if interrupt.caught:
         name = signal.Signals(interrupt.caught).name
         error = fault("interrupted", step=training.state.step, signal=name, path=folder.path)
