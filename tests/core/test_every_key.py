@@ -326,6 +326,16 @@ def test_the_cache_of_encoded_rows(lab, monkeypatch, tmp_path):
     assert len(list((tmp_path / "encoded").iterdir())) == 3
 
 
+@own("train.check_memory")
+def test_a_run_without_room_is_refused_or_tried(lab, monkeypatch):
+    from weitiao.train import memory
+
+    monkeypatch.setattr(memory, "free", lambda device: -(1 << 40))
+    with pytest.raises(WeitiaoError, match="will_never_fit"):
+        lab.run("seed=21")
+    assert lab.run("seed=21", "train.check_memory=false").results
+
+
 @own("train.per_device_eval_batch_size")
 def test_the_evaluation_batch(lab, monkeypatch):
     from weitiao.evaluate import predict

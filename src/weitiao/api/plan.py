@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import located
-from weitiao.api.forecast import Forecast, batches, longest
+from weitiao.api.forecast import KERNELS, Forecast, batches, checkpoints, longest, resident
 from weitiao.api.prepare import row_limit
 from weitiao.api.rehearse import tried
 from weitiao.core import registry
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 ROWS = 2000
 """So many of each file are looked at, to know how long rows are."""
-KERNELS = 100_000_000
-"""Bytes that torch's code takes on a CPU once it computes: its pages, and what oneDNN compiles for every shape (measured
-30 MB behind a step, 120 MB behind 150 steps of rows of many lengths)."""
 JUDGING = ("sklearn.linear_model", "sklearn.feature_extraction.text", "sklearn.metrics", "scipy.stats")
 """What is imported when a model is judged; the report's pictures come when the model is gone."""
 SAMPLED = re.compile(r"#\d+$")
@@ -123,7 +120,7 @@ def plan(
     task = task.learn(checked.rows)
     forecast = Forecast(asked, task, method, device=device, processes=nproc, progress=progress)
     # Before any weight has a shape: what the program takes without them.
-    program = 0 if device.startswith("cuda") else _resident()
+    program = resident()
     loaded = forecast.hollow.loaded
     encode = Encoder(task, loaded.processor, data, row_limit(asked, loaded, method))
     side = checked.marks.side
@@ -137,8 +134,6 @@ def plan(
     task = task.learn_training(examples["train"], None)
     heaviest = batches(asked, task, loaded.processor, examples["train"]).heaviest()
     batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
-    train = asked.train
-    kept = (train.save_total_limit if train.save_strategy != "no" else 0) + train.load_best_model_at_end
     stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded.processor, examples["all"]))
     return Plan(
         recipe=asked,
@@ -150,7 +145,7 @@ def plan(
         rows=len(checked.rows),
         batch=batch,
         checkpoint=forecast.kept_bytes,
-        checkpoints=kept + 1 if kept else 0,
+        checkpoints=checkpoints(asked.train),
         model=forecast.saved_bytes,
         free_disk=free_bytes(Path(asked.output_dir)),
     )
@@ -160,17 +155,11 @@ def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:
     """The program at every stage, from what it takes when a model is loaded."""
     if not loaded:
         return dict.fromkeys(stages, 0)
-    before = _resident()
+    before = resident()
     for name in JUDGING:
         importlib.import_module(name)
     found = dict.fromkeys(stages, loaded + KERNELS)
-    return found | {"load": loaded, "evaluate": loaded + KERNELS + max(0, _resident() - before)}
-
-
-def _resident() -> int:
-    from weitiao.train import memory
-
-    return round(memory.now().get("memory_mb", 0) * 1e6)
+    return found | {"load": loaded, "evaluate": loaded + KERNELS + max(0, resident() - before)}
 
 
 def _sample(data: Data, *, progress: Progress | None) -> Data:

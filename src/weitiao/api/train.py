@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.api import fits
 from weitiao.api.data import rows_to_file
 from weitiao.api.engine import engine, watching
 from weitiao.api.evaluate import evaluate
+from weitiao.api.forecast import resident
 from weitiao.api.prepare import Prepared, follow, prepare
 from weitiao.api.rehearse import rehearse, resolve
 from weitiao.api.run import Run
@@ -87,13 +89,15 @@ def train(
             with paused():  # torch and Transformers are imported here
                 world.together(lambda: rehearse(asked, task, method, progress=progress))
             resolved = resolve(asked, task, method)
+            program = resident()
+            world.together(lambda: fits.refuse_base(resolved))
             folder = world.together(
                 lambda: held.enter_context(claim(resolved, resume=bool(resume), changes=changes))
             )
             if distributed.restarted() and world.first:
                 tell("notice", text="one of the processes died; all were started anew")
             if not folder.finished:
-                prepared = partial(_prepared, changes=changes, tell=tell, progress=progress)
+                prepared = partial(_prepared, program=program, changes=changes, tell=tell, progress=progress)
                 _tune(
                     folder if world.first else replace(folder, silent=True),
                     resolved,
@@ -119,6 +123,7 @@ def _prepared(
     method: Method,
     *,
     world: World,
+    program: int,
     changes: Collection[str],
     tell: Tell,
     progress: Progress | None,
@@ -132,6 +137,7 @@ def _prepared(
         own.append(
             prepare(folder, recipe, task, method, tell=tell, progress=progress, cache=cache, changes=changes)
         )
+        fits.refuse(recipe, own[0], method, program=program, processes=world.size)
         return own[0].shared()
 
     shared = world.together(first)

@@ -258,6 +258,9 @@ class Train(Section):
     data_parallel: Literal["ddp", "fsdp"] = "ddp"
     """What each of several processes holds (`--nproc`, torchrun): the whole model (DDP), or a share of every weight,
     gradient and moment (FSDP2), which needs less memory and sends more; alone it is not looked at."""
+    check_memory: bool = True
+    """Refuse a run whose heaviest step would not fit into the memory that is free, or its checkpoints on the disk, before
+    it begins (`weitiao plan` shows what takes how much); false: try."""
     skip_nonfinite_steps: Annotated[int, Field(ge=0)] = 0
     """So many steps whose loss or gradient is not finite are left out, each noted in the log, before the run stops."""
     max_batch_tokens: Annotated[int, Field(ge=1)] | None = None

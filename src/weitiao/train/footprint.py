@@ -155,6 +155,8 @@ def _found(alive: Alive, hollow: Hollow, settings: Train, *, gradients: bool) ->
     backs = sum(weight.numel() for weight in trained.values()) * FLOAT32 if gradients else 0
     average = backs or sum(weight.numel() for weight in trained.values()) * FLOAT32
     mixed = settings.half is not None
+    # With recomputed activations every tensor of some size is mapped by itself (`memory.saving`).
+    pieces = _device(hollow) == "cpu" and not settings.activation_checkpointing
     # Some gradients are there at the highest point, and all behind it.
     activations = max(0, peak["activations"] - backs)
     return Footprint(
@@ -163,7 +165,7 @@ def _found(alive: Alive, hollow: Hollow, settings: Train, *, gradients: bool) ->
         gradients=backs,
         optimizer=moments(hollow.loaded.model, trained, settings) + (average if settings.ema_decay else 0),
         activations=activations,
-        allocator=round(PIECES * activations) if _device(hollow) == "cpu" else 0,
+        allocator=round(PIECES * activations) if pieces else 0,
     )
 
 
