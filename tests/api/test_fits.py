@@ -10,7 +10,9 @@ import pytest
 import weitiao as wt
 from weitiao import api
 from weitiao.api import fits
+from weitiao.api.forecast import Forecast
 from weitiao.cli import run as weitiao
+from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.train import memory
 
@@ -81,7 +83,7 @@ def test_where_there_is_room_many_times_over_nothing_is_gone_through(classify, m
     def never(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr(fits, "_highest", never)
+    monkeypatch.setattr(fits.Needs, "highest", never)
     wt.train(classify(max_steps=1))
 
 
@@ -90,16 +92,13 @@ def test_where_there_is_room_many_times_over_nothing_is_gone_through(classify, m
 def test_the_rough_bound_is_one(request, kind, method, monkeypatch):
     """What is believed without a closer look is never less than what a closer look finds."""
     recipe, seen = request.getfixturevalue(kind)(method=method, max_steps=1, bf16=False), []
-    rough = fits._roughly
+    rough, built = fits._roughly, registry.build("method", {"name": method})
 
     def look(asked, prepared):
-        stage, needed = fits._highest(asked, prepared, prepared_method, processes=1)
-        seen.append((rough(asked, prepared), needed))
-        return rough(asked, prepared)
+        needs = fits.Needs(Forecast(asked, prepared.task, built), prepared)
+        seen.append((rough(asked, prepared), needs.highest(asked)[1]))
+        return seen[-1][0]
 
-    from weitiao.core import registry
-
-    prepared_method = registry.build("method", {"name": method})
     monkeypatch.setattr(fits, "_roughly", look)
     wt.train(recipe)
     ((bound, needed),) = seen

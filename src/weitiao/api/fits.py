@@ -4,17 +4,20 @@
     refuse(recipe, prepared, method, program=...)  before the first step: its heaviest micro-batch, with the real rows
 
 Where there is room many times over, a rough bound says so in no time; else the step is gone through on a model of
-shapes (`api.forecast`), which takes some seconds.
+shapes (`api.forecast`), which takes seconds, or minutes with hundreds of rows.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from weitiao.api.forecast import KERNELS, Forecast, batches, checkpoints, longest, resident
 from weitiao.api.prepare import Prepared
+from weitiao.api.tell import Tell, silent
 from weitiao.core.contracts import Method
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
@@ -45,7 +48,15 @@ def refuse_base(recipe: Recipe) -> None:
         raise fault("will_never_fit", needed_mb=files / 1e6, stage="load", room_mb=room / 1e6)
 
 
-def refuse(recipe: Recipe, prepared: Prepared, method: Method, *, program: int, processes: int = 1) -> None:
+def refuse(
+    recipe: Recipe,
+    prepared: Prepared,
+    method: Method,
+    *,
+    program: int,
+    processes: int = 1,
+    tell: Tell = silent,
+) -> None:
     """Say that the run does not fit, and what would.
 
     Args:
@@ -54,6 +65,7 @@ def refuse(recipe: Recipe, prepared: Prepared, method: Method, *, program: int, 
         method: what trains.
         program: bytes that this process held before the model was loaded; 0 on a GPU.
         processes: how many share the run.
+        tell: hears of the closer look.
 
     Raises:
         WeitiaoError: `will_not_fit`, with changes that help; `will_never_fit` when none of those known does;
@@ -73,21 +85,20 @@ def refuse(recipe: Recipe, prepared: Prepared, method: Method, *, program: int, 
         raise fault("disk_full", path=path, needed_mb=disk / 1e6, free_mb=free_bytes(path) / 1e6)
     if room is None or program + SURE * _roughly(recipe, prepared) < room:
         return
+    tell(
+        "notice", text="memory may not suffice: the heaviest step is gone through on a model of shapes first"
+    )
     if not prepared.device.startswith("cuda"):
         program += KERNELS
-    stage, needed = _highest(recipe, prepared, method, processes=processes)
+    forecast = Forecast(recipe, prepared.task, method, device=prepared.device, processes=processes)
+    needs = Needs(forecast, prepared)
+    stage, needed = needs.highest(recipe)
     if program + needed <= room:
         return
     needed_mb, room_mb = (program + needed) / 1e6, room / 1e6
-    ways = [
-        way
-        for recomputes in (False, True)
-        if (
-            way := _way(
-                recipe, prepared, method, recomputes=recomputes, processes=processes, most=room - program
-            )
-        )
-    ]
+    again = not settings.activation_checkpointing and loaded.model.supports_gradient_checkpointing
+    tries = [_way(recipe, needs, recomputes=each, most=room - program) for each in [False, True][: 1 + again]]
+    ways = [way for way in tries if way]
     if ways:
         told = ", or ".join(ways)
         raise fault("will_not_fit", needed_mb=needed_mb, stage=stage, room_mb=room_mb, changes=told)
@@ -126,35 +137,53 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
     return found
 
 
-def _highest(recipe: Recipe, prepared: Prepared, method: Method, *, processes: int) -> tuple[str, int]:
-    """The stage that holds the most of tensors, and how much."""
-    task, processor = prepared.task, prepared.loaded.processor
-    forecast = Forecast(recipe, task, method, device=prepared.device, processes=processes)
-    train = batches(recipe, task, processor, prepared.examples["train"]).heaviest()
-    rows = prepared.examples["validation"] if len(prepared.examples["validation"]) else None
-    asked = longest(recipe, task, processor, rows or prepared.examples["train"])
-    stages = forecast.stages(train=train, evaluate=asked)
-    stages.pop("merge", None)  # a command of its own
-    stage = max(stages, key=lambda name: stages[name].total)
-    return stage, stages[stage].total
+@dataclass
+class Needs:
+    """What each stage of the run holds under changed settings; what was found once is not gone through again."""
+
+    forecast: Forecast
+    prepared: Prepared
+    _found: dict[tuple[object, ...], int] = field(default_factory=dict)
+
+    def highest(self, recipe: Recipe) -> tuple[str, int]:
+        """The stage that holds the most of tensors, and how much."""
+        settings, prepared, forecast = recipe.train, self.prepared, self.forecast
+        task, processor, rows = prepared.task, prepared.loaded.processor, prepared.examples
+
+        def train() -> int:
+            batch = batches(recipe, task, processor, rows["train"]).heaviest()
+            return forecast.train(batch, settings).total
+
+        def evaluate() -> int:
+            asked = rows["validation"] if len(rows["validation"]) else rows["train"]
+            return forecast.evaluate(longest(recipe, task, processor, asked)).total
+
+        several = settings.gradient_accumulation_steps > 1
+        recomputes = settings.activation_checkpointing
+        stages = {
+            "load": self._once(("load",), lambda: forecast.load().total),
+            "train": self._once((settings.per_device_train_batch_size, several, recomputes), train),
+            "evaluate": self._once((settings.per_device_eval_batch_size,), evaluate),
+        }
+        stage = max(stages, key=lambda name: stages[name])
+        return stage, stages[stage]
+
+    def _once(self, key: tuple[object, ...], find: Callable[[], int]) -> int:
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]
 
 
-def _way(
-    recipe: Recipe, prepared: Prepared, method: Method, *, recomputes: bool, processes: int, most: int
-) -> str:
+def _way(recipe: Recipe, needs: Needs, *, recomputes: bool, most: int) -> str:
     """`key=value` words with which no stage holds more than `most`; empty when there are none.
 
     The global batch stays as it is: rows are halved as often as that gives whole rows, and accumulation is doubled.
     """
     train = recipe.train
-    if recomputes and (
-        train.activation_checkpointing or not prepared.loaded.model.supports_gradient_checkpointing
-    ):
-        return ""
     keys: dict[str, Any] = {"activation_checkpointing": True} if recomputes else {}
     while True:
         changed = recipe.model_copy(update={"train": train.model_copy(update=keys)})
-        stage, needed = _highest(changed, prepared, method, processes=processes)
+        stage, needed = needs.highest(changed)
         if needed <= most:
             return " ".join(f"train.{key}={str(value).lower()}" for key, value in keys.items())
         now = changed.train

@@ -137,7 +137,7 @@ def _prepared(
         own.append(
             prepare(folder, recipe, task, method, tell=tell, progress=progress, cache=cache, changes=changes)
         )
-        fits.refuse(recipe, own[0], method, program=program, processes=world.size)
+        fits.refuse(recipe, own[0], method, program=program, processes=world.size, tell=tell)
         return own[0].shared()
 
     shared = world.together(first)

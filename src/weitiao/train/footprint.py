@@ -32,6 +32,8 @@ FLOAT32 = 4  # bytes
 PIECES = 0.2
 """What glibc's malloc keeps beside tensors that are alive, in shares of the activations: measured 0.1 to 0.3
 (`benchmarks/plan.py`; with every tensor in a mapping of its own, `MALLOC_MMAP_THRESHOLD_=1000000`, it is 0)."""
+FEWER_PIECES = 0.1
+"""The same with recomputed activations, where larger tensors are mapped by themselves (`memory.saving`)."""
 SMALLEST_8BIT = 4096
 """Numbers of a weight below which bitsandbytes keeps its moments in float32 (`min_8bit_size`)."""
 BLOCK_8BIT = 256
@@ -112,12 +114,13 @@ def step(hollow: Hollow, method: Method, task: Task, settings: Train, batch: Bat
     model.train()
     alive = _begun(hollow)
     with hollow.asked(alive):
-        # The second micro-batch of a step finds the gradients of the first.
-        for _ in range(min(2, settings.gradient_accumulation_steps)):
-            with autocast(_device(hollow), settings.half):
-                loss = loss_of(model, batch) / batch.trained + method.penalty(model)
-            loss.backward()
-            del loss
+        if settings.gradient_accumulation_steps > 1:  # a later micro-batch finds the gradients of the first
+            for weight in hollow.loaded.trained.values():
+                weight.grad = torch.empty_like(weight)
+        with autocast(_device(hollow), settings.half):
+            loss = loss_of(model, batch) / batch.trained + method.penalty(model)
+        loss.backward()
+        del loss
     model.zero_grad(set_to_none=True)
     if settings.activation_checkpointing:
         model.activation_checkpointing_disable()
@@ -155,8 +158,7 @@ def _found(alive: Alive, hollow: Hollow, settings: Train, *, gradients: bool) ->
     backs = sum(weight.numel() for weight in trained.values()) * FLOAT32 if gradients else 0
     average = backs or sum(weight.numel() for weight in trained.values()) * FLOAT32
     mixed = settings.half is not None
-    # With recomputed activations every tensor of some size is mapped by itself (`memory.saving`).
-    pieces = _device(hollow) == "cpu" and not settings.activation_checkpointing
+    pieces = FEWER_PIECES if settings.activation_checkpointing else PIECES
     # Some gradients are there at the highest point, and all behind it.
     activations = max(0, peak["activations"] - backs)
     return Footprint(
@@ -165,7 +167,7 @@ def _found(alive: Alive, hollow: Hollow, settings: Train, *, gradients: bool) ->
         gradients=backs,
         optimizer=moments(hollow.loaded.model, trained, settings) + (average if settings.ema_decay else 0),
         activations=activations,
-        allocator=round(PIECES * activations) if pieces else 0,
+        allocator=round(pieces * activations) if _device(hollow) == "cpu" else 0,
     )
 
 
