@@ -13,7 +13,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weitiao.api import Comparison, Run, check, compare, evaluate, init, load, numerics, runs, show, train
+    from weitiao.api import (
+        Comparison,
+        Plan,
+        Run,
+        check,
+        compare,
+        evaluate,
+        init,
+        load,
+        numerics,
+        plan,
+        runs,
+        show,
+        train,
+    )
     from weitiao.core.errors import WeitiaoError
     from weitiao.core.recipe import Recipe
     from weitiao.train.loop import Training, Watcher
@@ -27,9 +41,10 @@ else:
 __version__ = "0.1.0"
 _HOMES = {
     **dict.fromkeys(
-        ("Comparison", "Run", "adapters", "check", "compare", "evaluate", "init", "load"), "weitiao.api"
+        ("Comparison", "Plan", "Run", "adapters", "check", "compare", "evaluate", "init", "load"),
+        "weitiao.api",
     ),
-    **dict.fromkeys(("numerics", "runs", "show", "train"), "weitiao.api"),
+    **dict.fromkeys(("numerics", "plan", "runs", "show", "train"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
     "Training": "weitiao.train.loop",
@@ -37,6 +52,7 @@ _HOMES = {
 }
 __all__ = [
     "Comparison",
+    "Plan",
     "Recipe",
     "Run",
     "Training",
@@ -49,6 +65,7 @@ __all__ = [
     "init",
     "load",
     "numerics",
+    "plan",
     "runs",
     "show",
     "train",

@@ -97,7 +97,10 @@ class Forecast:
         from weitiao.train import footprint
 
         between = self._dealt(footprint.predicting(self.hollow, self.task, self.recipe.train, batch))
-        tuned = _bytes(self.hollow.loaded.model)
+        whole = (
+            self.method.layout == "pretrained"
+        )  # then it is read back without the method's modules, and cast
+        tuned = self._used_bytes if whole else _bytes(self.hollow.loaded.model)
         if not self.recipe.evaluate.untuned:
             return max(between, _plain(tuned, activations=between.activations), key=lambda each: each.total)
         # The tuned model is kept while the untuned one is loaded, whole, and then cast.

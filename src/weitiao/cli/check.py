@@ -60,7 +60,7 @@ def rehearse(recipe: str, overrides: list[str], *, quiet: bool, json: bool) -> N
         f"tried {found.tried:,} of {found.rows:,} rows; rows beyond them were not looked at (weitiao data check)"
     )
     print(f"the full run: about {found.steps:,} steps, {takes} of training without validation")
-    print(f"memory: {found.memory_mb:,.0f} MB were held; longer rows than these need more")
+    print(f"memory: {found.memory_mb:,.0f} MB were held; longer rows than these need more (weitiao plan)")
     print(f"disk: {found.disk_mb:,.0f} MB of checkpoints and model, {found.free_mb:,.0f} MB are free")
 
 
