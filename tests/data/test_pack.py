@@ -234,3 +234,22 @@ def test_chunks_and_pad():
     assert chunks([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
     assert chunks([], 2) == []
     assert pad([[1], [2, 3, 4]], 9).tolist() == [[1, 9, 9], [2, 3, 4]]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("budget", [None, 200])
+@pytest.mark.parametrize("padded", [True, False])
+def test_no_micro_batch_of_the_first_epoch_is_heavier_than_the_heaviest(strategy, budget, padded):
+    found = batches(300, strategy=strategy, max_tokens=budget, padded=padded)
+
+    def size(batch):
+        return batch.tokens + (batch.padding if padded else 0)
+
+    met = [size(batch) for index in range(found.steps_per_epoch) for batch in found.step(index)]
+    heaviest = size(found.heaviest())
+    assert heaviest >= max(met)
+    if strategy == "random" or budget:
+        assert heaviest == max(met)
+    else:
+        longest = sorted(map(len, found.examples))[-8:]
+        assert heaviest == (8 * max(longest) if padded else sum(longest))

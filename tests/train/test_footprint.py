@@ -112,3 +112,20 @@ def test_nothing_is_computed_or_held(llama):
     weight = next(iter(asked.loaded.model.parameters()))
     with asked.asked():
         assert (weight.expand(10_000, *weight.shape) * 2).nbytes == 10_000 * weight.nbytes
+
+
+@pytest.mark.parametrize("half", [None, "bfloat16"])
+@pytest.mark.parametrize("task", [LABELS, {"name": "sft"}], ids=["classify", "converse"])
+@pytest.mark.parametrize("method", registry.names("method"))
+def test_every_method_can_be_asked(method, task, half, bert, llama):
+    built = registry.build("method", {"name": method}), registry.build("task", task)
+    if built[0].refuses(built[1]) or (method == "bitfit" and task["name"] == "sft"):
+        pytest.skip("they do not suit each other, or Llama has no biases")
+    asked, task, kind = model_of(llama if task["name"] == "sft" else bert, method, task, half)
+    batch = batch_of(asked, task, rows=4, length=16)
+    settings = Train(bf16=half is not None, gradient_accumulation_steps=2)
+    found = footprint.step(asked, kind, task, settings, batch)
+    trained = sum(weight.numel() for weight in asked.loaded.trained.values())
+    assert found.gradients == 4 * trained > 0
+    assert found.activations > 0
+    assert footprint.predicting(asked, task, settings, batch).activations < found.activations
