@@ -8,6 +8,7 @@ import re
 import pytest
 
 import weitiao as wt
+from tests.train.test_loop import KillAt, Killed
 from weitiao import api
 from weitiao.api import fits
 from weitiao.api.forecast import Forecast
@@ -77,6 +78,22 @@ def test_a_disk_that_cannot_hold_the_checkpoints_is_told_before(classify, monkey
     with pytest.raises(WeitiaoError, match="disk_full"):
         wt.train(classify())
     assert wt.train(classify(check_memory=False, max_steps=1)).results
+
+
+def test_a_run_that_goes_on_needs_no_more_room_for_what_it_has(classify, tmp_path, monkeypatch):
+    words = {"max_steps": 4, "save_strategy": "steps", "save_steps": 1}
+    with pytest.raises(Killed):
+        wt.train(classify(**words), watchers=[KillAt(3)])
+    monkeypatch.setattr(fits, "free_bytes", lambda path: 0)
+    needed = []
+    for recipe, resume in (
+        (classify(**words), True),
+        (classify(**words, output_dir=str(tmp_path / "new")), False),
+    ):
+        with pytest.raises(WeitiaoError, match="disk_full") as caught:
+            wt.train(recipe, resume=resume)
+        needed.append(caught.value.values["needed_mb"])
+    assert needed[0] < needed[1]
 
 
 def test_where_there_is_room_many_times_over_nothing_is_gone_through(classify, monkeypatch):

@@ -81,6 +81,8 @@ def refuse(
     kept = trained + moments(loaded.model, loaded.trained, settings) + trained * bool(settings.ema_decay)
     disk = checkpoints(settings) * kept + (4 * prepared.total if method.layout == "pretrained" else trained)
     path = Path(recipe.output_dir)
+    # A run that goes on has some of them already.
+    disk -= sum(file.stat().st_size for file in path.glob("checkpoint-*/*"))
     if disk > free_bytes(path):
         raise fault("disk_full", path=path, needed_mb=disk / 1e6, free_mb=free_bytes(path) / 1e6)
     if room is None or program + SURE * _roughly(recipe, prepared) < room:
