@@ -53,6 +53,7 @@ def test_it_looks_at_the_longest_rows_and_heeds_the_batch(classify):
     small, large = api.plan(classify()), api.plan(classify(per_device_train_batch_size=32))
     assert small.batch["rows"] == 8
     assert large.batch["rows"] == 32
+    assert api.plan(classify(per_device_train_batch_size=1000)).batch["rows"] == 140, "70 % of 200"
     assert large.stages["train"].activations > 3 * small.stages["train"].activations
 
 
@@ -80,5 +81,16 @@ def test_on_the_command_line(classify, tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.count("260") == 3
     assert said.count("130") == 2
+    assert weitiao(["plan", "--params", "65e9", "--precision", "fp32"]) == 0
+    assert "not 2" not in capsys.readouterr().out
     assert weitiao(["plan"]) == 2
+    for words in (
+        ["--params", "inf"],
+        ["--params", "-5"],
+        ["--params", "1e9", "--nproc", "2"],
+        ["--params", "1e9", str(file)],
+    ):
+        assert weitiao(["plan", *words]) == 2
+    for words in (["--method", "full"], ["--trained", "5"], ["--precision", "fp32"]):
+        assert weitiao(["plan", str(file), *words]) == 2, "an option that nothing would read"
     assert weitiao(["plan", "--params", "1e9", "--precision", "fp8"]) == 2

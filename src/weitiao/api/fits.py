@@ -19,7 +19,7 @@ from weitiao.api.forecast import KERNELS, Forecast, batches, checkpoints, longes
 from weitiao.api.prepare import Prepared
 from weitiao.api.tell import Tell, silent
 from weitiao.core.contracts import Method
-from weitiao.core.errors import fault
+from weitiao.core.errors import fault, language
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import free_bytes
 
@@ -102,7 +102,7 @@ def refuse(
     tries = [_way(recipe, needs, recomputes=each, most=room - program) for each in [False, True][: 1 + again]]
     ways = [way for way in tries if way]
     if ways:
-        told = ", or ".join(ways)
+        told = (", or " if language() == "en" else "；或 ").join(ways)
         raise fault("will_not_fit", needed_mb=needed_mb, stage=stage, room_mb=room_mb, changes=told)
     raise fault("will_never_fit", needed_mb=needed_mb, stage=stage, room_mb=room_mb)
 

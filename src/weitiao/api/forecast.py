@@ -87,10 +87,12 @@ class Forecast:
 
     def train(self, batch: Batch, settings: Train | None = None) -> Footprint:
         """A step whose micro-batches are all like `batch`; `settings` instead of the recipe's."""
+        from weitiao.models.load import quiet
         from weitiao.train import footprint
 
-        found = footprint.step(self.hollow, self.method, self.task, settings or self.recipe.train, batch)
-        return self._dealt(found)
+        settings = settings or self.recipe.train
+        with quiet():  # Transformers would say that recomputation needs no cache
+            return self._dealt(footprint.step(self.hollow, self.method, self.task, settings, batch))
 
     def evaluate(self, batch: Batch) -> Footprint:
         """The validation rows between two steps, or the locked rows behind the last one: whichever holds more."""

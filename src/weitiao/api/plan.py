@@ -21,6 +21,7 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import free_bytes
 from weitiao.data import check as checking
+from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ ROWS = 2000
 """So many of each file are looked at, to know how long rows are."""
 JUDGING = ("sklearn.linear_model", "sklearn.feature_extraction.text", "sklearn.metrics", "scipy.stats")
 """What is imported when a model is judged; the report's pictures come when the model is gone."""
+BATCHES = 4
+"""Or so many batches of the largest size, if that is more."""
 SAMPLED = re.compile(r"#\d+$")
 
 
@@ -98,7 +101,7 @@ def plan(
     """Forecast peak memory and disk of a run, by weights, master copy, gradients, optimiser state and activations.
 
     The operations of a step are gone through on tensors that have shapes and no numbers, with the heaviest
-    micro-batch of the rows that are looked at (2,000 of each file; a sample that is asked for, as by `#500`, is
+    micro-batch of the rows that are looked at (2,000 of each file, or four batches; a sample that is asked for, as by `#500`, is
     looked at as it is).  Not counted: the file of a frozen trunk (docs/frozen-trunk.md), encoded rows in the cache.
 
     Args:
@@ -115,7 +118,7 @@ def plan(
 
     asked = tried(recipe, overrides=overrides, progress=progress)
     task, method = registry.build("task", asked.task), registry.build("method", asked.method)
-    device, data = load.pick_device(), _sample(asked.data, progress=progress)
+    device, data = load.pick_device(), _sample(asked, progress=progress)
     checked = checking.check(data, task.shape, seed=asked.seed)
     task = task.learn(checked.rows)
     forecast = Forecast(asked, task, method, device=device, processes=nproc, progress=progress)
@@ -123,10 +126,11 @@ def plan(
     program = resident()
     loaded = forecast.hollow.loaded
     encode = Encoder(task, loaded.processor, data, row_limit(asked, loaded, method))
-    side = checked.marks.side
+    dealt = splitting.split(checked, data, seed=asked.seed)
+    judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
     examples = {
-        name: encode(checked.rows.take(rows.nonzero()[0]), checked.ledger, side=name)
-        for name, rows in (("train", (side == checking.DEALT) | (side == 0)), ("all", side == side))
+        name: encode(checked.rows.take(rows), checked.ledger, side=name)
+        for name, rows in (("train", dealt["train"]), ("judging", judging))
     }
     if not len(examples["train"]):
         lost = len(checked.rows)
@@ -134,7 +138,9 @@ def plan(
     task = task.learn_training(examples["train"], None)
     heaviest = batches(asked, task, loaded.processor, examples["train"]).heaviest()
     batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
-    stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded.processor, examples["all"]))
+    stages = forecast.stages(
+        train=heaviest, evaluate=longest(asked, task, loaded.processor, examples["judging"])
+    )
     return Plan(
         recipe=asked,
         stages=stages,
@@ -162,13 +168,17 @@ def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:
     return found | {"load": loaded, "evaluate": loaded + KERNELS + max(0, resident() - before)}
 
 
-def _sample(data: Data, *, progress: Progress | None) -> Data:
+def _sample(recipe: Recipe, *, progress: Progress | None) -> Data:
     """Some rows of each file, drawn by their own hashes, and not compared with each other."""
+    data, settings = recipe.data, recipe.train
+    # Enough for a whole batch when the others have been split off.
+    most = max(settings.per_device_train_batch_size, settings.per_device_eval_batch_size)
+    rows = max(ROWS, BATCHES * most)
     if not data.train:
         raise fault("missing_key", key="data.train")
     found = located(data, progress=progress)
     few = {
-        side: [name if SAMPLED.search(name) else f"{name}#{ROWS}" for name in getattr(found, side)]
+        side: [name if SAMPLED.search(name) else f"{name}#{rows}" for name in getattr(found, side)]
         for side in ("train", "validation", "test")
     }
     plain = {"near_duplicates": "keep", "duplicates": "keep", "max_dropped_fraction": 1.0}

@@ -10,6 +10,7 @@ arXiv 1910.02054).  Activations depend on the rows, and are not in it.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 from weitiao.core import registry
@@ -36,12 +37,16 @@ def textbook(
         WeitiaoError: `unknown_name` for the method, `wrong_usage` for numbers that make no sense.
     """
     kind = registry.build("method", {"name": method})
+    for name, number in (("--params", params), ("--trained", trained)):
+        if number is not None and not 1 <= number < math.inf:
+            why = f"{name} is {number:g}"
+            raise fault("wrong_usage", why=why, way="give a number of parameters, such as 65e9")
     if method == "full":
         trained = params if trained is None else trained
     if trained is None:
         way = "add --trained, such as 2e8; `weitiao methods` says what share of a model each of them trains"
         raise fault("wrong_usage", why=f"how many parameters {method} trains depends on the model", way=way)
-    if not 0 <= trained <= params or params < 1 or (method == "full" and trained != params):
+    if trained > params or (method == "full" and trained != params):
         way = "full trains all parameters, every other method some of them"
         raise fault("wrong_usage", why=f"{method} cannot train {trained:g} of {params:g} parameters", way=way)
     half = HALF if precision == "mixed" else FLOAT32

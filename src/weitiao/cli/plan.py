@@ -27,6 +27,9 @@ TEXTBOOK = {
     "first_moment": "Adam, first moment",
     "second_moment": "Adam, second moment",
 }
+REFUSED = (
+    "weitiao train refuses this run before its first step, and names changes that make it fit, if some do"
+)
 PRECISIONS = ("mixed", "fp32")
 
 
@@ -37,11 +40,13 @@ def plan(
     params: Annotated[
         float | None, typer.Option(help="No recipe: a number of parameters, such as 65e9.")
     ] = None,
-    method: Annotated[str, typer.Option(help="With --params: the method.")] = "full",
+    method: Annotated[str, typer.Option(help="With --params: the method (default: full).")] = "",
     trained: Annotated[
         float | None, typer.Option(help="With --params: how many of them train; full trains all.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="With --params: mixed or fp32.")] = "mixed",
+    precision: Annotated[
+        str, typer.Option(help="With --params: mixed (half precision beside a master copy; default) or fp32.")
+    ] = "",
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -54,12 +59,10 @@ def plan(
     from weitiao.cli.show import Show
 
     if params is not None:
-        if recipe or precision not in PRECISIONS:
-            why = "--params stands for a recipe" if recipe else f"--precision {precision} is not known"
-            way = "give one or the other" if recipe else f"take one of: {', '.join(PRECISIONS)}"
-            raise fault("wrong_usage", why=why, way=way)
-        book = api.textbook(params, method=method, precision=precision, trained=trained)  # type: ignore[arg-type]
-        emit({**book, "total": sum(book.values())}) if json else _book(book, params=params)
+        if recipe or nproc > 1:
+            why = f"--params stands without {'a recipe' if recipe else '--nproc'}"
+            raise fault("wrong_usage", why=why, way="give one or the other")
+        _textbook(params, method=method or "full", trained=trained, precision=precision or "mixed", json=json)
         return
     if not recipe:
         raise fault(
@@ -67,6 +70,9 @@ def plan(
             why="there is neither a recipe nor --params",
             way="weitiao plan recipe.yaml, or weitiao plan --params 65e9",
         )
+    if method or precision or trained is not None:
+        why = "--method, --precision and --trained belong to --params"
+        raise fault("wrong_usage", why=why, way="a recipe's keys are words: method=full, train.bf16=false")
     show = Show(quiet=quiet or json)
     with show:
         found = api.plan(recipe, overrides=overrides or (), nproc=nproc, progress=show.fetching)
@@ -76,6 +82,22 @@ def plan(
         _table(found)
     if not found.fits:
         raise typer.Exit(6)
+
+
+def _textbook(params: float, *, method: str, trained: float | None, precision: str, json: bool) -> None:
+    from weitiao import api
+
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise fault("wrong_usage", why=f"--precision {precision} is not known", way=f"take one of: {known}")
+    book = api.textbook(params, method=method, precision=precision, trained=trained)  # type: ignore[arg-type]
+    if json:
+        emit({**book, "total": sum(book.values())})
+        return
+    _book(book, params=params)
+    print("activations come on top, and depend on the rows: weitiao plan RECIPE counts them")
+    if precision == "mixed":
+        print("weitiao itself keeps gradients of trained weights in float32: 4 bytes each, not 2")
 
 
 def _book(book: dict[str, float], *, params: float) -> None:
@@ -91,12 +113,10 @@ def _book(book: dict[str, float], *, params: float) -> None:
     total = sum(book.values())
     table.add_row("together", _gb(total), f"{total / params:.3g}")
     out.print(table)
-    print("activations come on top, and depend on the rows: weitiao plan RECIPE counts them")
-    print("weitiao itself keeps gradients of trained weights in float32: 4 bytes each, not 2")
 
 
 def _gb(size: float) -> str:
-    return f"{size / 1e9:,.1f}".removesuffix(".0")
+    return f"{size / 1e9:,.1f}".removesuffix(".0") if size > 1e10 else f"{size / 1e9:.3g}"
 
 
 def _table(found: Plan) -> None:
@@ -135,4 +155,4 @@ def _table(found: Plan) -> None:
         f"{found.model / 1e6:,.0f} MB: {found.disk / 1e6:,.0f} MB, {found.free_disk / 1e6:,.0f} MB are free"
     )
     if not found.fits:
-        print("it does not fit into what is free now")
+        print(f"{'disk' if found.disk > found.free_disk else 'memory'} does not suffice: {REFUSED}")
