@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weitiao.api.forecast import KERNELS, Forecast, batches, checkpoints, longest, resident
 from weitiao.api.prepare import Prepared
@@ -22,6 +22,9 @@ from weitiao.core.contracts import Method
 from weitiao.core.errors import fault, language
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import free_bytes
+
+if TYPE_CHECKING:
+    from weitiao.models.load import Loaded
 
 BYTES = 100
 """What a position takes in a block, in bytes for each of its hidden numbers: measured 50 to 90 (LoRA on SmolLM2 and
@@ -124,19 +127,33 @@ def _room(device: str) -> int | None:
 
 def _roughly(recipe: Recipe, prepared: Prepared) -> int:
     """An upper bound of what a step holds, from the sizes of model and batch; beyond all bounds where they are unknown."""
-    task, config = prepared.task, prepared.loaded.model.config.get_text_config()
-    train = batches(recipe, task, prepared.loaded.processor, prepared.examples["train"]).heaviest()
-    found = 4 * prepared.total + 18 * prepared.trained
-    for batch in (train, longest(recipe, task, prepared.loaded.processor, prepared.examples["train"])):
-        positions = batch.tokens + batch.padding
-        width = positions if task.packs else positions // max(1, len(batch.rows))
-        try:
+    task, loaded, rows = prepared.task, prepared.loaded, prepared.examples["train"]
+    config = loaded.model.config.get_text_config()
+    train = batches(recipe, task, loaded.processor, rows).heaviest()
+    asked = longest(recipe, task, loaded.processor, rows)
+    try:
+        # Where nothing is learnt, a block's states go when the next one has them.
+        blocks = {id(train): config.num_hidden_layers, id(asked): 2}
+        activations = 0
+        for batch in (train, asked):
+            positions = batch.tokens + batch.padding
+            # On a CPU rows that lie end to end attend one by one (`models.attention`).
+            ends = task.packs and prepared.device != "cpu"
+            width = positions if ends else max(len(rows[row]) for row in batch.rows)
             a_block = config.hidden_size * BYTES + config.num_attention_heads * width * SCORES
-            top = batch.trained * config.vocab_size * LOGITS if task.packs else 0
-        except AttributeError:
-            return 1 << 62
-        found = max(found, found + round(positions * config.num_hidden_layers * a_block + top))
-    return found
+            top = batch.trained * config.vocab_size * LOGITS if task.packs and _keeps_logits(loaded) else 0
+            activations = max(activations, round(positions * blocks[id(batch)] * a_block + top))
+    except AttributeError:
+        return 1 << 62
+    return 4 * prepared.total + 18 * prepared.trained + activations
+
+
+def _keeps_logits(loaded: Loaded) -> bool:
+    """Are the scores of all words kept, as they are where the output layer learns?"""
+    from weitiao.models import heads
+
+    head = loaded.model.get_output_embeddings()
+    return not heads.is_plain(loaded.model) or head.weight.requires_grad
 
 
 @dataclass
