@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -84,7 +85,7 @@ PLAN = """
 import json, sys, torch
 torch.set_num_threads(int(sys.argv[1]))
 from weitiao import api
-found = api.plan(sys.argv[2])
+found = api.plan(sys.argv[2], overrides=sys.argv[3:])
 print(json.dumps(found.to_dict(), default=str))
 """
 TRAIN = """
@@ -93,7 +94,7 @@ torch.set_num_threads(int(sys.argv[1]))
 from weitiao import api
 from weitiao.core.run import read_lines
 from weitiao.train.memory import resident_bytes
-run = api.train(sys.argv[2])
+run = api.train(sys.argv[2], overrides=sys.argv[3:])
 end = [line for line in read_lines(run.path / "log.jsonl") if line["event"] == "end"][-1]
 print(json.dumps({"trained": end["peak_memory_mb"], "whole": resident_bytes() / 1e6}))
 """
@@ -123,16 +124,11 @@ def main() -> None:
 def measure(name: str, *, threads: int) -> dict[str, float]:
     """What was planned and measured, in MB."""
     base, changes = CELLS[name]
-    tree: dict[str, Any] = {**json.loads(json.dumps(base)), "output_dir": f"run-{abs(hash(name))}"}
-    for key, value in {**COMMON, **changes}.items():
-        *sections, last = key.split(".")
-        node = tree
-        for section in sections:
-            node = node.setdefault(section, {})
-        node[last] = value
     recipe = Path("recipe.yaml")
-    recipe.write_text(json.dumps(tree), encoding="utf-8")  # JSON is YAML
-    planned, measured = _child(PLAN, threads, recipe), _child(TRAIN, threads, recipe)
+    recipe.write_text(json.dumps(base), encoding="utf-8")  # JSON is YAML
+    folder = {"output_dir": re.sub(r"\W+", "-", name)}
+    words = [f"{key}={json.dumps(value)}" for key, value in {**COMMON, **changes, **folder}.items()]
+    planned, measured = (_child(code, threads, recipe, words) for code in (PLAN, TRAIN))
     return {
         "planned": planned["peak"] / 1e6,
         "measured": measured["whole"],
@@ -146,10 +142,13 @@ def measure(name: str, *, threads: int) -> dict[str, float]:
     }
 
 
-def _child(code: str, threads: int, recipe: Path) -> dict[str, Any]:
+def _child(code: str, threads: int, recipe: Path, words: list[str]) -> dict[str, Any]:
     env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
-        [sys.executable, "-c", code, str(threads), str(recipe)], env=env, stdout=subprocess.PIPE, check=True
+        [sys.executable, "-c", code, str(threads), str(recipe), *words],
+        env=env,
+        stdout=subprocess.PIPE,
+        check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -110,7 +110,7 @@ def test_nothing_is_computed_or_held(llama):
     """A model of shapes whose weights would take 4 GB is asked in a moment."""
     asked, task, kind = model_of(llama, "full", {"name": "sft"})
     weight = next(iter(asked.loaded.model.parameters()))
-    with asked.asked():
+    with asked.mode:
         assert (weight.expand(10_000, *weight.shape) * 2).nbytes == 10_000 * weight.nbytes
 
 

@@ -9,7 +9,6 @@ in a temporary folder.  What the full run will need is measured on these rows an
 from __future__ import annotations
 
 import math
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +23,7 @@ from weitiao.api.train import train
 from weitiao.core.contracts import Record
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import free_bytes, read_lines
-from weitiao.data.read import read
+from weitiao.data.read import parted, read
 
 if TYPE_CHECKING:
     from weitiao.api.run import Run
@@ -34,7 +33,6 @@ SHARE = 0.01
 FEWEST = 100
 """Rows of each file at least: fewer would leave no rows that judge, or one label alone."""
 STEPS = 2
-SAMPLED = re.compile(r"#\d+$")
 
 
 @dataclass
@@ -116,7 +114,7 @@ def _sample(data: Data, *, seed: int, progress: Progress | None) -> tuple[Data, 
     for side in ("train", "validation", "test"):
         sampled[side] = []
         for name in getattr(data, side):
-            path = SAMPLED.sub("", name)
+            path, _ = parted(name)
             given = data.model_copy(update={"train": [name]})
             (source,) = read(
                 located(given, progress=progress).train, encoding=data.encoding, format=data.format

@@ -7,10 +7,11 @@ watching(folder, recipe, prepared, training, ...)    ->  our watchers, in the or
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from weitiao.api.prepare import Prepared
+from weitiao.api.prepare import Prepared, micro_batches
 from weitiao.api.tell import Tell
 from weitiao.core.contracts import Method
 from weitiao.core.function import opened
@@ -35,7 +36,6 @@ def engine(
         processes: how many there were when the run began; a step holds so many times the accumulation.
         fresh: does the run begin here?
     """
-    from weitiao.data.pack import Batches
     from weitiao.models import anatomy, store
     from weitiao.train import loop, memory, optim
     from weitiao.train.ema import Ema
@@ -49,20 +49,12 @@ def engine(
         anatomy.cast_frozen(loaded.model, half)
     memory.trim()
     if settings.activation_checkpointing:
-        loaded.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-        # It makes embeddings ask for gradients, which only the re-entrant kind needs.
-        loaded.model.disable_input_require_grads()
+        anatomy.recompute(loaded.model)
     if settings.torch_compile:
         loaded.model.compile()
-    batches = Batches(
-        prepared.examples["train"],
-        lambda rows, indices: task.collate(rows, indices, loaded.processor),
-        settings.per_device_train_batch_size,
-        settings.gradient_accumulation_steps * processes,
-        recipe.seed,
-        "random" if settings.train_sampling_strategy == "random" else "group_by_length",
-        max_tokens=settings.max_batch_tokens,
-        padded=not task.packs,
+    batches = replace(
+        micro_batches(recipe, task, loaded.processor, prepared.examples["train"]),
+        accumulation=settings.gradient_accumulation_steps * processes,
         weights=prepared.weights,
         workers=settings.dataloader_num_workers,
         dealt=(world.rank, world.size),

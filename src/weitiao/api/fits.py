@@ -13,18 +13,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from weitiao.api.forecast import KERNELS, Forecast, batches, checkpoints, longest, resident
-from weitiao.api.prepare import Prepared
+from weitiao.api.forecast import KERNELS, Forecast, checkpoints, longest, resident
+from weitiao.api.prepare import Prepared, micro_batches
 from weitiao.api.tell import Tell, silent
 from weitiao.core.contracts import Method
 from weitiao.core.errors import fault, language
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import free_bytes
-
-if TYPE_CHECKING:
-    from weitiao.models.load import Loaded
 
 BYTES = 100
 """What a position takes in a block, in bytes for each of its hidden numbers: measured 50 to 90 (LoRA on SmolLM2 and
@@ -45,9 +42,11 @@ def refuse_base(recipe: Recipe) -> None:
     """
     from weitiao.models import load
 
+    if not recipe.train.check_memory:
+        return
     files = sum(path.stat().st_size for path in Path(load.resolve(recipe.model)).glob("*.safetensors"))
     room = _room(load.pick_device())
-    if recipe.train.check_memory and room is not None and files > room:
+    if room is not None and files > room:
         raise fault("will_never_fit", needed_mb=files / 1e6, stage="load", room_mb=room / 1e6)
 
 
@@ -74,20 +73,19 @@ def refuse(
         WeitiaoError: `will_not_fit`, with changes that help; `will_never_fit` when none of those known does;
             `disk_full`.
     """
-    from weitiao.train.footprint import moments
+    from weitiao.train.footprint import kept_bytes
 
     settings, loaded = recipe.train, prepared.loaded
-    room = _room(prepared.device)
     if not settings.check_memory:
         return
-    trained = 4 * prepared.trained
-    kept = trained + moments(loaded.model, loaded.trained, settings) + trained * bool(settings.ema_decay)
-    disk = checkpoints(settings) * kept + (4 * prepared.total if method.layout == "pretrained" else trained)
+    saved = prepared.total if method.layout == "pretrained" else prepared.trained
+    disk = checkpoints(settings) * kept_bytes(loaded, settings) + 4 * saved
     path = Path(recipe.output_dir)
     # A run that goes on has some of them already.
     disk -= sum(file.stat().st_size for file in path.glob("checkpoint-*/*"))
     if disk > free_bytes(path):
         raise fault("disk_full", path=path, needed_mb=disk / 1e6, free_mb=free_bytes(path) / 1e6)
+    room = _room(prepared.device)
     if room is None or program + SURE * _roughly(recipe, prepared) < room:
         return
     tell(
@@ -102,8 +100,8 @@ def refuse(
         return
     needed_mb, room_mb = (program + needed) / 1e6, room / 1e6
     again = not settings.activation_checkpointing and loaded.model.supports_gradient_checkpointing
-    tries = [_way(recipe, needs, recomputes=each, most=room - program) for each in [False, True][: 1 + again]]
-    ways = [way for way in tries if way]
+    tries = (False, True) if again else (False,)
+    ways = [way for each in tries if (way := _way(recipe, needs, recomputes=each, most=room - program))]
     if ways:
         told = (", or " if language() == "en" else "；或 ").join(ways)
         raise fault("will_not_fit", needed_mb=needed_mb, stage=stage, room_mb=room_mb, changes=told)
@@ -127,33 +125,27 @@ def _room(device: str) -> int | None:
 
 def _roughly(recipe: Recipe, prepared: Prepared) -> int:
     """An upper bound of what a step holds, from the sizes of model and batch; beyond all bounds where they are unknown."""
+    from weitiao.models import heads
+
     task, loaded, rows = prepared.task, prepared.loaded, prepared.examples["train"]
     config = loaded.model.config.get_text_config()
-    train = batches(recipe, task, loaded.processor, rows).heaviest()
+    train = micro_batches(recipe, task, loaded.processor, rows).heaviest()
     asked = longest(recipe, task, loaded.processor, rows)
+    settings, activations = recipe.train, 0
+    whole = heads.keeps_logits(loaded.model) or settings.label_smoothing_factor or settings.r_drop_alpha
     try:
         # Where nothing is learnt, a block's states go when the next one has them.
-        blocks = {id(train): config.num_hidden_layers, id(asked): 2}
-        activations = 0
-        for batch in (train, asked):
+        for batch, blocks in ((train, config.num_hidden_layers), (asked, 2)):
             positions = batch.tokens + batch.padding
             # On a CPU rows that lie end to end attend one by one (`models.attention`).
             ends = task.packs and prepared.device != "cpu"
             width = positions if ends else max(len(rows[row]) for row in batch.rows)
             a_block = config.hidden_size * BYTES + config.num_attention_heads * width * SCORES
-            top = batch.trained * config.vocab_size * LOGITS if task.packs and _keeps_logits(loaded) else 0
-            activations = max(activations, round(positions * blocks[id(batch)] * a_block + top))
+            top = batch.trained * config.vocab_size * LOGITS if task.packs and whole else 0
+            activations = max(activations, round(positions * blocks * a_block + top))
     except AttributeError:
         return 1 << 62
     return 4 * prepared.total + 18 * prepared.trained + activations
-
-
-def _keeps_logits(loaded: Loaded) -> bool:
-    """Are the scores of all words kept, as they are where the output layer learns?"""
-    from weitiao.models import heads
-
-    head = loaded.model.get_output_embeddings()
-    return not heads.is_plain(loaded.model) or head.weight.requires_grad
 
 
 @dataclass
@@ -170,7 +162,7 @@ class Needs:
         task, processor, rows = prepared.task, prepared.loaded.processor, prepared.examples
 
         def train() -> int:
-            batch = batches(recipe, task, processor, rows["train"]).heaviest()
+            batch = micro_batches(recipe, task, processor, rows["train"]).heaviest()
             return forecast.train(batch, settings).total
 
         def evaluate() -> int:

@@ -18,13 +18,11 @@ from weitiao.core.contracts import Batch, Example, Method, Task
 from weitiao.core.recipe import Recipe, Train
 
 if TYPE_CHECKING:
-    from weitiao.data.pack import Batches
     from weitiao.models.fetch import Progress
     from weitiao.models.hollow import Hollow
     from weitiao.models.load import Loaded
     from weitiao.train.footprint import Footprint
 
-FLOAT32 = 4  # bytes
 WIDTHS = {"F64": 8, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 """Bytes of safetensors' numbers that are made into float32; whole numbers are few."""
 
@@ -74,16 +72,16 @@ class Forecast:
         found = {"load": self.load(), "train": self.train(train), "evaluate": self.evaluate(evaluate)}
         found["save"] = replace(found["train"], gradients=0, activations=0, allocator=0)
         if self.method.foldable:
-            merged = _plain(self._whole_bytes)
-            found["merge"] = replace(merged, master=self.trained_bytes, activations=self._read_bytes)
+            merged = _plain(self._base_bytes[0], activations=self._read_bytes)
+            found["merge"] = replace(merged, master=self._trained_bytes)
         return found
 
     def load(self) -> Footprint:
         """The base in float32 (or packed into 4 bits), and its files while they are read into another form."""
-        weights = self._whole_bytes
+        weights, _ = self._base_bytes
         if self.method.base_bits == 4:
-            weights = _bytes(self.hollow.loaded.model) - self.trained_bytes
-        return replace(_plain(weights), activations=self._read_bytes)
+            weights = _bytes(self.hollow.loaded.model) - self._trained_bytes
+        return _plain(weights, activations=self._read_bytes)
 
     def train(self, batch: Batch, settings: Train | None = None) -> Footprint:
         """A step whose micro-batches are all like `batch`; `settings` instead of the recipe's."""
@@ -99,50 +97,44 @@ class Forecast:
         from weitiao.train import footprint
 
         between = self._dealt(footprint.predicting(self.hollow, self.task, self.recipe.train, batch))
-        whole = (
-            self.method.layout == "pretrained"
-        )  # then it is read back without the method's modules, and cast
-        tuned = self._used_bytes if whole else _bytes(self.hollow.loaded.model)
-        if not self.recipe.evaluate.untuned:
-            return max(between, _plain(tuned, activations=between.activations), key=lambda each: each.total)
-        # The tuned model is kept while the untuned one is loaded, whole, and then cast.
-        asked = max(self._whole_bytes + self._read_bytes, self._used_bytes + between.activations)
-        judged = _plain(tuned + self._used_bytes, activations=asked - self._used_bytes)
+        whole, used = self._base_bytes
+        # A whole model is read back without the method's modules, and cast.
+        tuned = used if self.method.layout == "pretrained" else _bytes(self.hollow.loaded.model)
+        judged = _plain(tuned, activations=between.activations)
+        if self.recipe.evaluate.untuned:
+            # The tuned model is kept while the untuned one is loaded, whole, and then cast.
+            most = max(whole + self._read_bytes, used + between.activations)
+            judged = _plain(tuned + used, activations=most - used)
         return max(between, judged, key=lambda each: each.total)
 
     @property
-    def trained_bytes(self) -> int:
-        """All that trains, in float32."""
-        return sum(weight.numel() for weight in self.hollow.loaded.trained.values()) * FLOAT32
-
-    @property
     def kept_bytes(self) -> int:
-        """A checkpoint: all that trains, its moments, and its average where one is kept."""
-        from weitiao.train.footprint import moments
+        """A checkpoint."""
+        from weitiao.train.footprint import kept_bytes
 
-        settings, loaded = self.recipe.train, self.hollow.loaded
-        average = self.trained_bytes if settings.ema_decay else 0
-        return self.trained_bytes + moments(loaded.model, loaded.trained, settings) + average
+        return kept_bytes(self.hollow.loaded, self.recipe.train)
 
     @property
     def saved_bytes(self) -> int:
         """The tuned model in the run folder."""
-        return self._whole_bytes if self.method.layout == "pretrained" else self.trained_bytes
+        return self._base_bytes[0] if self.method.layout == "pretrained" else self._trained_bytes
+
+    @property
+    def _trained_bytes(self) -> int:
+        from weitiao.train.footprint import trained_bytes
+
+        return trained_bytes(self.hollow.loaded)
 
     @cached_property
-    def _whole_bytes(self) -> int:
-        """The base with the task's head, in float32."""
-        return _bytes(self._skeleton().model)
-
-    @cached_property
-    def _used_bytes(self) -> int:
-        """The base as it is asked for predictions."""
+    def _base_bytes(self) -> tuple[int, int]:
+        """The base with the task's head: in float32, and as it is asked for predictions."""
         from weitiao.models.anatomy import cast_frozen
 
         model = self._skeleton().model.requires_grad_(False)
+        whole = _bytes(model)
         if half := self.recipe.train.half:
             cast_frozen(model, half)
-        return _bytes(model)
+        return whole, _bytes(model)
 
     @cached_property
     def _read_bytes(self) -> int:
@@ -180,23 +172,6 @@ def _bytes(model: Any) -> int:
     """Of all weights and buffers; shared ones once."""
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-
-
-def batches(recipe: Recipe, task: Task, processor: Any, examples: Sequence[Example]) -> Batches:
-    """The micro-batches of training, as the engine makes them."""
-    from weitiao.data.pack import Batches
-
-    settings = recipe.train
-    return Batches(
-        examples,
-        lambda rows, indices: task.collate(rows, indices, processor),
-        settings.per_device_train_batch_size,
-        settings.gradient_accumulation_steps,
-        recipe.seed,
-        "random" if settings.train_sampling_strategy == "random" else "group_by_length",
-        max_tokens=settings.max_batch_tokens,
-        padded=not task.packs,
-    )
 
 
 def longest(recipe: Recipe, task: Task, processor: Any, examples: Sequence[Example]) -> Batch:

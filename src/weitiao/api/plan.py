@@ -6,15 +6,14 @@ plan("recipe.yaml")  ->  Plan(stages={"load": Footprint(...), "train": ..., "eva
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import located
-from weitiao.api.forecast import KERNELS, Forecast, batches, checkpoints, longest, resident
-from weitiao.api.prepare import row_limit
+from weitiao.api.forecast import KERNELS, Forecast, checkpoints, longest, resident
+from weitiao.api.prepare import micro_batches, row_limit
 from weitiao.api.rehearse import tried
 from weitiao.core import registry
 from weitiao.core.errors import fault
@@ -23,6 +22,7 @@ from weitiao.core.run import free_bytes
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder
+from weitiao.data.read import parted
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -34,7 +34,6 @@ JUDGING = ("sklearn.linear_model", "sklearn.feature_extraction.text", "sklearn.m
 """What is imported when a model is judged; the report's pictures come when the model is gone."""
 BATCHES = 4
 """Or so many batches of the largest size, if that is more."""
-SAMPLED = re.compile(r"#\d+$")
 
 
 @dataclass
@@ -136,7 +135,7 @@ def plan(
         lost = len(checked.rows)
         raise fault("empty_file", path=", ".join(data.train), why=f"none of {lost} rows could be encoded")
     task = task.learn_training(examples["train"], None)
-    heaviest = batches(asked, task, loaded.processor, examples["train"]).heaviest()
+    heaviest = micro_batches(asked, task, loaded.processor, examples["train"]).heaviest()
     batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
     stages = forecast.stages(
         train=heaviest, evaluate=longest(asked, task, loaded.processor, examples["judging"])
@@ -178,8 +177,8 @@ def _sample(recipe: Recipe, *, progress: Progress | None) -> Data:
         raise fault("missing_key", key="data.train")
     found = located(data, progress=progress)
     few = {
-        side: [name if SAMPLED.search(name) else f"{name}#{rows}" for name in getattr(found, side)]
-        for side in ("train", "validation", "test")
+        side: [name if parted(name)[1] is not None else f"{name}#{rows}" for name in getattr(found, side)]
+        for side in checking.SIDES
     }
     plain = {"near_duplicates": "keep", "duplicates": "keep", "max_dropped_fraction": 1.0}
     return found.model_copy(update={**few, **plain})

@@ -15,7 +15,7 @@ import numpy as np
 from weitiao.api.data import located
 from weitiao.api.tell import Tell
 from weitiao.core import registry
-from weitiao.core.contracts import Method, Record, Task
+from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import RunFolder, facts, named, open_run, sha256, write_json, write_lines
@@ -28,6 +28,7 @@ from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.rows import Rows
 
 if TYPE_CHECKING:
+    from weitiao.data.pack import Batches
     from weitiao.models.fetch import Progress
     from weitiao.models.load import Loaded
 
@@ -238,6 +239,23 @@ def _refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> Non
         row, token = found
         text = loaded.processor.convert_ids_to_tokens(token)
         raise fault("token_beyond_vocabulary", place=rows[row].place, token=token, text=text, size=size)
+
+
+def micro_batches(recipe: Recipe, task: Task, processor: Any, examples: Sequence[Example]) -> Batches:
+    """The micro-batches of training, in one process."""
+    from weitiao.data.pack import Batches
+
+    settings = recipe.train
+    return Batches(
+        examples,
+        lambda rows, indices: task.collate(rows, indices, processor),
+        settings.per_device_train_batch_size,
+        settings.gradient_accumulation_steps,
+        recipe.seed,
+        "random" if settings.train_sampling_strategy == "random" else "group_by_length",
+        max_tokens=settings.max_batch_tokens,
+        padded=not task.packs,
+    )
 
 
 def row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:

@@ -11,19 +11,18 @@ arXiv 1910.02054).  Activations depend on the rows, and are not in it.
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
 
 from weitiao.core import registry
 from weitiao.core.errors import fault
 
-Precision: TypeAlias = Literal["mixed", "fp32"]
+PRECISIONS = ("mixed", "fp32")
 FLOAT32, HALF = 4, 2  # bytes
 PACKED = (4 + 0.127) / 8
 """Bytes of a weight in NF4, doubly quantised (Dettmers et al. 2023, arXiv 2305.14314, section 3)."""
 
 
 def textbook(
-    params: float, *, method: str = "full", precision: Precision = "mixed", trained: float | None = None
+    params: float, *, method: str = "full", precision: str = "mixed", trained: float | None = None
 ) -> dict[str, float]:
     """Bytes by kind.
 
@@ -36,6 +35,9 @@ def textbook(
     Raises:
         WeitiaoError: `unknown_name` for the method, `wrong_usage` for numbers that make no sense.
     """
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise fault("wrong_usage", why=f"--precision {precision} is not known", way=f"take one of: {known}")
     kind = registry.build("method", {"name": method})
     for name, number in (("--params", params), ("--trained", trained)):
         if number is not None and not 1 <= number < math.inf:

@@ -6,7 +6,6 @@ import signal
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,12 +96,21 @@ def train(
             if distributed.restarted() and world.first:
                 tell("notice", text="one of the processes died; all were started anew")
             if not folder.finished:
-                prepared = partial(_prepared, program=program, changes=changes, tell=tell, progress=progress)
                 _tune(
                     folder if world.first else replace(folder, silent=True),
                     resolved,
                     # Held by `_tune` alone, so that nothing of the training is left in memory when its model is judged.
-                    prepared(folder, resolved, task, method, world=world),
+                    _prepared(
+                        folder,
+                        resolved,
+                        task,
+                        method,
+                        world=world,
+                        program=program,
+                        changes=changes,
+                        tell=tell,
+                        progress=progress,
+                    ),
                     method,
                     world=world,
                     resume=bool(resume),

@@ -12,7 +12,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,25 +102,23 @@ def _before(
 
 def _packed(rows_1TD: Tensor, bounds: Tensor, vectors_PD: Tensor) -> dict[str, Any]:
     """The same vectors before each row of a sequence of many."""
-    count, edges, device = len(vectors_PD), np.array(bounds.tolist()), bounds.device
-    rows, tokens = len(edges) - 1, rows_1TD.shape[1]
-    place = torch.from_numpy(_places(edges, count)).to(device)
-    long = rows_1TD.new_empty(1, tokens + rows * count, rows_1TD.shape[2])
-    moved = edges + count * np.arange(rows + 1)
-    heads = torch.from_numpy((moved[:-1, None] + np.arange(count)).ravel()).to(device)
+    count, rows = len(vectors_PD), len(bounds) - 1
+    place = _places(bounds, count)
+    long = rows_1TD.new_empty(1, rows_1TD.shape[1] + rows * count, rows_1TD.shape[2])
+    starts = bounds[:-1] + count * torch.arange(rows, device=bounds.device)
+    heads = (starts[:, None] + torch.arange(count, device=bounds.device)).flatten()
     long = long.index_copy(1, place, rows_1TD).index_copy(1, heads, vectors_PD.repeat(rows, 1)[None])
-    position = np.arange(moved[-1]) - np.repeat(moved[:-1], np.diff(moved))
-    return {
-        "inputs_embeds": long,
-        "cu_seq_lens_q": torch.from_numpy(moved).to(device),
-        "position_ids": torch.from_numpy(position).to(device)[None],
-    }
+    moved = bounds + count * torch.arange(rows + 1, device=bounds.device)
+    sizes = moved[1:] - moved[:-1]
+    position = torch.arange(int(moved[-1]), device=bounds.device) - moved[:-1].repeat_interleave(sizes)
+    return {"inputs_embeds": long, "cu_seq_lens_q": moved, "position_ids": position[None]}
 
 
-def _places(edges: np.ndarray, count: int) -> np.ndarray:
+def _places(bounds: Tensor, count: int) -> Tensor:
     """Where each token of the packed rows stands once `count` vectors stand before every row."""
-    row = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
-    return np.arange(edges[-1]) + count * (row + 1)
+    sizes = bounds[1:] - bounds[:-1]
+    row = torch.arange(len(sizes), device=bounds.device).repeat_interleave(sizes)
+    return torch.arange(int(bounds[-1]), device=bounds.device) + count * (row + 1)
 
 
 def _after(name: str, body: nn.Module, args: Any, words: dict[str, Any], output: Any) -> Any:
@@ -133,9 +130,8 @@ def _after(name: str, body: nn.Module, args: Any, words: dict[str, Any], output:
     if rows is None:
         output.last_hidden_state = hidden_BTD[:, count:]
     else:
-        own = np.array(rows.tolist()) - count * np.arange(len(rows))
-        places = torch.from_numpy(_places(own, count)).to(hidden_BTD.device)
-        output.last_hidden_state = hidden_BTD.index_select(1, places)
+        own = rows - count * torch.arange(len(rows), device=rows.device)
+        output.last_hidden_state = hidden_BTD.index_select(1, _places(own, count))
     return output
 
 

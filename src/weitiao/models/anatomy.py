@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
@@ -239,6 +240,13 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     weights = list(model.parameters())
     packed = sum(m.in_features * m.out_features for m in model.modules() if isinstance(m, PackedLinear))
     return sum(w.numel() for w in weights if w.requires_grad), sum(w.numel() for w in weights) + packed
+
+
+def recompute(model: Any) -> None:
+    """Let each block's activations be computed again in backward; `activation_checkpointing_disable` ends it."""
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    # It makes embeddings ask for gradients, which only the re-entrant kind needs.
+    model.disable_input_require_grads()
 
 
 def cast_frozen(model: nn.Module, half: Half = "bfloat16") -> None:

@@ -62,6 +62,15 @@ def is_plain(model: Any) -> bool:
     return getattr(model, KNOWN, False)
 
 
+def keeps_logits(model: Any) -> bool:
+    """Are the scores of all words needed at once, because the output layer learns or is not all of what makes them?"""
+    if not is_plain(model):
+        return True
+    weight = model.get_output_embeddings().weight
+    # Sharded among processes it is whole only inside of the model's own call.
+    return weight.requires_grad or hasattr(weight, "device_mesh")
+
+
 def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Tensor | None:
     """Cross-entropy of every learnt token (N,); None where logits are needed.
 
@@ -70,12 +79,9 @@ def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Ten
         inputs: what it is called with; `logits_to_keep` (N,) says where the learnt tokens are predicted from.
         target_N: the learnt tokens.
     """
-    if not is_plain(model):
+    if keeps_logits(model):
         return None
     head = model.get_output_embeddings()
-    # Sharded among processes it is whole only inside of the model's own call.
-    if head.weight.requires_grad or hasattr(head.weight, "device_mesh"):
-        return None
     words = dict(inputs)
     keep_N = words.pop("logits_to_keep")
     hidden_ND = model.base_model(**words, use_cache=False)[0][0, keep_N]

@@ -1,7 +1,7 @@
 """A model of shapes alone: every weight has its size, type and device, and takes no memory.
 
     hollow = fill(skeleton, task, method, half="bfloat16")
-    with hollow.asked():  task.loss(hollow.loaded.model, batch)      goes through every operation, computes none
+    with hollow.mode:  task.loss(hollow.loaded.model, batch)      goes through every operation, computes none
 
 The model is put together as a run puts it together (skeleton, the method's modules, half-precision or 4-bit base), and
 its weights are torch's fake tensors, so what a step would hold can be counted for models that no machine here could
@@ -10,10 +10,8 @@ load.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +24,6 @@ from weitiao.models.load import Loaded
 from weitiao.models.precision import Half, autocast
 from weitiao.models.wrap import put
 
-if TYPE_CHECKING:
-    from torch.utils._python_dispatch import TorchDispatchMode
-
 
 class Shapes(FakeTensorMode):
     """Only shapes are computed; but the whole numbers of a batch stay numbers, for models ask where its rows end."""
@@ -37,12 +32,13 @@ class Shapes(FakeTensorMode):
         super().__init__(allow_non_fake_inputs=True)  # batches are real
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """What an operation gives: a shape, or numbers made of a batch's numbers alone."""
+        """What an operation gives: a shape, or numbers made of a batch's numbers and of counting alone."""
         kwargs = kwargs or {}
         dtype = kwargs.get("dtype")
         tensors = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
         shapes = any(isinstance(each, FakeTensor) or each.is_floating_point() for each in tensors)
-        if tensors and not shapes and not (dtype and dtype.is_floating_point):
+        counts = bool(tensors) or func.overloadpacket is torch.ops.aten.arange
+        if counts and not shapes and not (dtype and dtype.is_floating_point):
             return func(*args, **kwargs)
         return super().__torch_dispatch__(func, types, args, kwargs)
 
@@ -53,14 +49,6 @@ class Hollow:
 
     loaded: Loaded
     mode: FakeTensorMode
-
-    @contextmanager
-    def asked(self, *modes: TorchDispatchMode) -> Iterator[None]:
-        """Whatever is computed here is computed in shapes; `modes` look on."""
-        with ExitStack() as held:
-            for mode in (self.mode, *modes):
-                held.enter_context(mode)
-            yield
 
 
 def fill(bare: Loaded, task: Task, method: Method, *, half: Half | None, device: str = "cpu") -> Hollow:

@@ -23,7 +23,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from weitiao.core.contracts import Batch, Method, Task
 from weitiao.core.recipe import Train
+from weitiao.models import anatomy
 from weitiao.models.hollow import Hollow
+from weitiao.models.load import Loaded
 from weitiao.models.precision import autocast
 from weitiao.train.objective import summed
 from weitiao.train.optim.groups import hidden_matrices
@@ -109,11 +111,10 @@ def step(hollow: Hollow, method: Method, task: Task, settings: Train, batch: Bat
     """
     model, loss_of = hollow.loaded.model, summed(task, settings)
     if settings.activation_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-        model.disable_input_require_grads()
+        anatomy.recompute(model)
     model.train()
     alive = _begun(hollow)
-    with hollow.asked(alive):
+    with hollow.mode, alive:
         if settings.gradient_accumulation_steps > 1:  # a later micro-batch finds the gradients of the first
             for weight in hollow.loaded.trained.values():
                 weight.grad = torch.empty_like(weight)
@@ -131,7 +132,7 @@ def predicting(hollow: Hollow, task: Task, settings: Train, batch: Batch) -> Foo
     """The highest point while a batch of validation rows is asked, between two steps."""
     model = hollow.loaded.model.eval()
     alive = _begun(hollow)
-    with hollow.asked(alive), torch.no_grad(), autocast(_device(hollow), settings.half):
+    with hollow.mode, alive, torch.no_grad(), autocast(_device(hollow), settings.half):
         if task.packs:
             task.loss(model, batch)
         else:
@@ -154,9 +155,9 @@ def _begun(hollow: Hollow) -> Alive:
 
 
 def _found(alive: Alive, hollow: Hollow, settings: Train, *, gradients: bool) -> Footprint:
-    trained, peak = hollow.loaded.trained, alive.peak
-    backs = sum(weight.numel() for weight in trained.values()) * FLOAT32 if gradients else 0
-    average = backs or sum(weight.numel() for weight in trained.values()) * FLOAT32
+    loaded, peak = hollow.loaded, alive.peak
+    trained = trained_bytes(loaded)
+    backs = trained if gradients else 0
     mixed = settings.half is not None
     pieces = FEWER_PIECES if settings.activation_checkpointing else PIECES
     # Some gradients are there at the highest point, and all behind it.
@@ -165,10 +166,21 @@ def _found(alive: Alive, hollow: Hollow, settings: Train, *, gradients: bool) ->
         weights=peak["frozen"] + peak["copies"] + (0 if mixed else peak["trained"]),
         master=peak["trained"] if mixed else 0,
         gradients=backs,
-        optimizer=moments(hollow.loaded.model, trained, settings) + (average if settings.ema_decay else 0),
+        optimizer=kept_bytes(loaded, settings) - trained,
         activations=activations,
         allocator=round(pieces * activations) if _device(hollow) == "cpu" else 0,
     )
+
+
+def trained_bytes(loaded: Loaded) -> int:
+    """All that trains, in float32."""
+    return sum(weight.numel() for weight in loaded.trained.values()) * FLOAT32
+
+
+def kept_bytes(loaded: Loaded, settings: Train) -> int:
+    """A checkpoint: all that trains, its moments, and its average where one is kept."""
+    own = trained_bytes(loaded)
+    return own + moments(loaded.model, loaded.trained, settings) + (own if settings.ema_decay else 0)
 
 
 def moments(model: nn.Module, trained: Mapping[str, nn.Parameter], settings: Train) -> int:

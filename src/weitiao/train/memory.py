@@ -62,10 +62,8 @@ def resident_bytes() -> int:
     """The largest resident size of this program so far; 0 where the system does not tell."""
     # Not getrusage where Linux tells better: its ru_maxrss is handed on over fork and exec (fs/exec.c, exec_mmap), so
     # that a small process started by a large one would report the large one's peak.  VmHWM is this program's own.
-    if STATUS.exists():
-        for line in STATUS.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    if (size := _told(STATUS, "VmHWM")) is not None:
+        return size
     try:
         import resource
     except ImportError:
@@ -123,16 +121,17 @@ def free(device: str) -> int | None:
 
         return int(torch.cuda.mem_get_info(device)[0])
     found = [
-        _kilobytes("MemAvailable"),
+        _told(MEMINFO, "MemAvailable"),
         *(_left(CGROUP / folder, *names) for folder, names in LIMITS.items()),
     ]
     return min((size for size in found if size is not None), default=None)
 
 
-def _kilobytes(name: str) -> int | None:
-    if not MEMINFO.exists():
+def _told(file: Path, name: str) -> int | None:
+    """Bytes of `name:  123 kB` in a file of Linux; None where there is no such file or line."""
+    if not file.exists():
         return None
-    lines = MEMINFO.read_text(encoding="ascii", errors="replace").splitlines()
+    lines = file.read_text(encoding="ascii", errors="replace").splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 

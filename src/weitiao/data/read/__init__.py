@@ -29,7 +29,7 @@ from weitiao.data.read.source import BadRow, Source
 from weitiao.data.read.tables import read_table
 from weitiao.data.read.text import decode, open_text, read_bytes
 
-__all__ = ["BadRow", "Source", "decode", "read", "read_bytes", "read_file", "table_rows"]
+__all__ = ["BadRow", "Source", "decode", "parted", "read", "read_bytes", "read_file", "table_rows"]
 
 SAMPLE = re.compile(r"^(?P<path>.+)#(?P<rows>\d+)$")
 TEXTS: dict[str, Callable[..., Source]] = {
@@ -62,14 +62,16 @@ def read(
     """
     sources = []
     for name in paths:
-        match = SAMPLE.match(name)
-        if match and not os.path.exists(name):
-            source = read_file(match["path"], encoding=encoding, format=format)
-            source = sampled(source, int(match["rows"]), seed=seed)
-        else:
-            source = read_file(name, encoding=encoding, format=format)
-        sources.append(source)
+        path, rows = parted(name)
+        source = read_file(path, encoding=encoding, format=format)
+        sources.append(source if rows is None else sampled(source, rows, seed=seed))
     return sources
+
+
+def parted(name: str) -> tuple[str, int | None]:
+    """`reviews.csv#500` as the file and the size of the sample; None for all rows."""
+    match = SAMPLE.match(name)
+    return (match["path"], int(match["rows"])) if match and not os.path.exists(name) else (name, None)
 
 
 def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto") -> Source:
