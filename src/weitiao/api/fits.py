@@ -40,11 +40,11 @@ def refuse_base(recipe: Recipe) -> None:
     Raises:
         WeitiaoError: `will_never_fit`.
     """
-    from weitiao.models import load
+    from weitiao.models import load, opening
 
     if not recipe.train.check_memory:
         return
-    files = sum(path.stat().st_size for path in Path(load.resolve(recipe.model)).glob("*.safetensors"))
+    files = sum(path.stat().st_size for path in Path(opening.resolve(recipe.model)).glob("*.safetensors"))
     room = _room(load.pick_device())
     if room is not None and files > room:
         raise fault("will_never_fit", needed_mb=files / 1e6, stage="load", room_mb=room / 1e6)

@@ -85,7 +85,7 @@ class Forecast:
 
     def train(self, batch: Batch, settings: Train | None = None) -> Footprint:
         """A step whose micro-batches are all like `batch`; `settings` instead of the recipe's."""
-        from weitiao.models.load import quiet
+        from weitiao.models.opening import quiet
         from weitiao.train import footprint
 
         settings = settings or self.recipe.train

@@ -98,7 +98,7 @@ def prepare(
         WeitiaoError: what checking, splitting, loading and encoding raise; `other_data` when a run that is gone on
             with was begun on other rows or another base.
     """
-    from weitiao.models import anatomy, heads, load, store
+    from weitiao.models import anatomy, heads, load, opening, store
     from weitiao.models.fetch import cache_dir
 
     if not recipe.data.train:
@@ -117,7 +117,7 @@ def prepare(
     if task.packs and not heads.is_plain(loaded.model):
         text = f"{recipe.model} changes its logits behind its output layer: they are kept whole, which takes more memory"
         tell("notice", text=text)
-    base = load.fingerprint(loaded.source)
+    base = opening.fingerprint(loaded.source)
     _refuse_others(folder, ledger, base=base, seed=recipe.seed, device=device, changes=changes)
     store.prepare(loaded, method, seed=recipe.seed)
     _start(loaded, recipe, task, method)

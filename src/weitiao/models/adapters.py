@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Inserted, Method
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.models import store
-from weitiao.models.load import Loaded, fingerprint
+from weitiao.models.load import Loaded
+from weitiao.models.opening import fingerprint
 from weitiao.models.wrap import Wrapper, plain
 
 

@@ -7,20 +7,16 @@ Weights are safetensors only (no pickle is opened), no code of a model's reposit
 
 from __future__ import annotations
 
-import hashlib
 import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.collector import paused
 from weitiao.core.contracts import Task
-from weitiao.core.errors import fault, nearest
-from weitiao.core.run import sha256
-from weitiao.models import anatomy, attention, catalog, dropouts, heads, packed
+from weitiao.core.errors import fault
+from weitiao.models import anatomy, attention, dropouts, heads, packed
+from weitiao.models.opening import opened, quiet, resolve
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -68,31 +64,10 @@ def processor(ref: str, *, progress: Progress | None = None) -> tuple[Any, int]:
     import transformers
 
     source = resolve(ref, progress=progress)
-    with _opened(ref), quiet():
+    with opened(ref), quiet():
         found = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
     return found, row_limit(config, found)
-
-
-def resolve(ref: str, *, progress: Progress | None = None) -> str:
-    """Where `from_pretrained` finds the model: an embedded one's folder (fetched if need be), a folder, or the id.
-
-    Raises:
-        WeitiaoError: `no_such_model`; what fetching raises (`no_network`, `wrong_hash`, `disk_full`...).
-    """
-    if ref in catalog.MODELS:
-        return str(catalog.model_path(ref, progress=progress))
-    if Path(ref).is_dir():
-        if not (Path(ref) / "config.json").is_file():
-            raise fault("no_such_model", ref=ref, why="the folder has no config.json", hint="")
-        return ref
-    if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
-        near = nearest(ref, catalog.MODELS)
-        hint = f' Did you mean "{near}"?' if near else ""
-        raise fault(
-            "no_such_model", ref=ref, why="it is no embedded name, no folder and no hub id", hint=hint
-        )
-    return ref
 
 
 def load(
@@ -119,7 +94,7 @@ def load(
     source = resolve(ref, progress=progress)
     auto = getattr(transformers, task.auto_class)
     packing = _packing(ref, task, bits, device)
-    with _opened(ref), quiet(), paused(), torch.random.fork_rng():
+    with opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         options = task.model_options()
@@ -167,7 +142,7 @@ def skeleton(
     import transformers
 
     source = resolve(ref, progress=progress)
-    with _opened(ref), quiet(), paused(), torch.device("meta"):
+    with opened(ref), quiet(), paused(), torch.device("meta"):
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         config = _dropping(source, task.model_options(), dropout)
         auto = getattr(transformers, task.auto_class)
@@ -205,50 +180,6 @@ def _packing(ref: str, task: Task, bits: int, device: Any) -> dict[str, Any]:
     # What is new must train, and a pooler may be new: packed layers cannot.
     spared = {*anatomy.head_modules(bare.model, bare.head), "pooler", *([output] if output else [])}
     return packed.packing(device, skip=sorted(spared))
-
-
-def fingerprint(source: str) -> str:
-    """A hash of a model folder's weights, configuration and tokenizer; of a hub id, the id itself."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return source
-    names = sorted(
-        p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja")
-    )
-    return hashlib.sha256("".join(f"{p.name} {sha256(p)}\n" for p in names).encode()).hexdigest()
-
-
-@contextmanager
-def _opened(ref: str) -> Iterator[None]:
-    """Name the model in whatever goes wrong while it is opened."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
-        lines = [line for line in str(error).strip().splitlines() if line.strip()]
-        why = lines[0].strip() if lines else type(error).__name__
-        if not Path(ref).is_dir() and ref not in catalog.MODELS:
-            raise fault("hub_unreachable", ref=ref, why=why) from error
-        raise fault("unreadable_model", ref=ref, why=why) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Transformers without its progress bars and load reports; what they say, `load` checks itself."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def pick_device() -> str:

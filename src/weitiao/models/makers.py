@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weitiao.core.errors import WeitiaoError, fault
-from weitiao.models.load import _opened, quiet, resolve
+from weitiao.models.opening import opened, quiet, resolve
 
 BATCH_TEXTS = 16
 BEAMS = 4
@@ -70,7 +70,7 @@ def _loaded(
     import transformers
 
     source = resolve(ref)
-    with _opened(ref), quiet():
+    with opened(ref), quiet():
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         auto = getattr(transformers, auto_class)
         if type(config) not in auto._model_mapping:

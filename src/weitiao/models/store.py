@@ -19,7 +19,8 @@ from weitiao.core import registry
 from weitiao.core.contracts import Method, Task, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder, disk, sha256, write_json
-from weitiao.models.load import Loaded, _opened, fingerprint, load, quiet
+from weitiao.models.load import Loaded, load
+from weitiao.models.opening import fingerprint, opened, quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -204,7 +205,7 @@ def fill(
     """
     from safetensors.torch import load_file
 
-    with _opened(str(folder)):
+    with opened(str(folder)):
         state = load_file(folder / "adapter_model.safetensors")
     try:
         method.fill(loaded.model, loaded.head, loaded.trained if trained is None else trained, state)

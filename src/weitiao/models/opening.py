@@ -1,0 +1,86 @@
+"""Where a base model lies, and what is said when it cannot be opened.
+
+ref  ->  resolve(ref)  ->  a folder or hub id that `from_pretrained` takes
+with opened(ref), quiet(): ...  whatever goes wrong in there names the model
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weitiao.core.errors import fault, nearest
+from weitiao.core.run import sha256
+from weitiao.models import catalog
+
+if TYPE_CHECKING:
+    from weitiao.models.fetch import Progress
+
+
+def resolve(ref: str, *, progress: Progress | None = None) -> str:
+    """Where `from_pretrained` finds the model: an embedded one's folder (fetched if need be), a folder, or the id.
+
+    Raises:
+        WeitiaoError: `no_such_model`; what fetching raises (`no_network`, `wrong_hash`, `disk_full`...).
+    """
+    if ref in catalog.MODELS:
+        return str(catalog.model_path(ref, progress=progress))
+    if Path(ref).is_dir():
+        if not (Path(ref) / "config.json").is_file():
+            raise fault("no_such_model", ref=ref, why="the folder has no config.json", hint="")
+        return ref
+    if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
+        near = nearest(ref, catalog.MODELS)
+        hint = f' Did you mean "{near}"?' if near else ""
+        raise fault(
+            "no_such_model", ref=ref, why="it is no embedded name, no folder and no hub id", hint=hint
+        )
+    return ref
+
+
+def fingerprint(source: str) -> str:
+    """A hash of a model folder's weights, configuration and tokenizer; of a hub id, the id itself."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return source
+    names = sorted(
+        p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja")
+    )
+    return hashlib.sha256("".join(f"{p.name} {sha256(p)}\n" for p in names).encode()).hexdigest()
+
+
+@contextmanager
+def opened(ref: str) -> Iterator[None]:
+    """Name the model in whatever goes wrong while it is opened."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
+        lines = [line for line in str(error).strip().splitlines() if line.strip()]
+        why = lines[0].strip() if lines else type(error).__name__
+        if not Path(ref).is_dir() and ref not in catalog.MODELS:
+            raise fault("hub_unreachable", ref=ref, why=why) from error
+        raise fault("unreadable_model", ref=ref, why=why) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Transformers without its progress bars and load reports; what they say, `load` checks itself."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
