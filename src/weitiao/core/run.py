@@ -90,6 +90,17 @@ def whole_file(path: Path, *, needed_bytes: int = 0) -> Iterator[IO[str]]:
             temporary.unlink(missing_ok=True)
 
 
+def share(folder: Path) -> None:
+    """Give the files of a folder that has just been made the rights that the umask gives: safetensors writes for its
+    owner alone."""
+    rights = (
+        folder.stat().st_mode & 0o666
+    )  # `mkdir` has asked the umask, which to ask here would be to change it
+    for path in folder.iterdir():
+        if path.is_file():
+            path.chmod(rights)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all."""
     with whole_file(path, needed_bytes=len(text)) as file:

@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -77,7 +78,7 @@ class Encoder:
         home = place.parent if place and _writable(place.parent) else Path(tempfile.gettempdir())
         place = place if place and place.parent == home else None
         with disk(home):
-            folder = Path(tempfile.mkdtemp(prefix=".encoding-", dir=home))
+            folder = _new_folder(home, shared=place is not None)
             try:
                 self._write(rows, folder, side)
             except BaseException:
@@ -169,6 +170,16 @@ def _writable(home: Path) -> bool:
     except OSError:
         return False
     return os.access(home, os.W_OK | os.X_OK)
+
+
+def _new_folder(home: Path, *, shared: bool) -> Path:
+    """To be written into.  A cache may be shared, as far as the umask lets it; what lies among everybody's temporary
+    files is for its owner alone."""
+    if not shared:
+        return Path(tempfile.mkdtemp(prefix=".encoding-", dir=home))
+    folder = home / f".encoding-{secrets.token_hex(8)}"
+    folder.mkdir()
+    return folder
 
 
 def _kept(folder: Path, place: Path) -> Path:

@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock
 
 from weitiao.core.errors import did_you_mean, fault
-from weitiao.core.run import disk
+from weitiao.core.run import disk, share
 from weitiao.models import datasets, dictionaries
 from weitiao.models.fetch import Progress, Source, cache_dir, fetch
 
@@ -371,9 +371,8 @@ def _made(
             fresh.mkdir()
             try:
                 build(packed, fresh)
+                share(fresh)
                 files = {file.name: file.stat().st_size for file in sorted(fresh.iterdir())}
-                for name in files:  # safetensors writes for its owner alone, and a cache may be shared
-                    (fresh / name).chmod(0o644)
                 about = {"name": entry.name, "origin": entry.origin, "licence": entry.licence}
                 about |= {"package": f"{entry.source.package} {entry.source.version}"}
                 manifest = json.dumps(stamp | about | {"files": files}, indent=2, ensure_ascii=False)

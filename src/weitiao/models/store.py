@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task, Tokenize, fill_weights
 from weitiao.core.errors import fault
-from weitiao.core.run import RunFolder, disk, sha256, write_json
+from weitiao.core.run import RunFolder, disk, sha256, share, write_json
 from weitiao.models.load import Loaded, load
 from weitiao.models.opening import fingerprint, opened, quiet
 
@@ -104,6 +104,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
         with disk(folder):
             temporary.mkdir(parents=True)
             yield temporary
+            share(temporary)
             for path in temporary.iterdir():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())

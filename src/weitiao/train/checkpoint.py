@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import fault
-from weitiao.core.run import RunFolder, disk, sha256, write_json
+from weitiao.core.run import RunFolder, disk, sha256, share, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,6 +135,7 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _seal(folder: Path, *, step: int) -> None:
     files = {}
+    share(folder)
     for path in sorted(folder.iterdir()):
         _fsync(path)
         files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
