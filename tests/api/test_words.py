@@ -72,6 +72,27 @@ def test_the_test_rows_are_those_of_the_split_and_were_not_trained(classify):
     assert sum(map(len, split.values())) == 200
 
 
+def test_the_groups_of_the_test_rows_are_kept(classify, review_file, tmp_path):
+    rows = [
+        {"text": f"{word} film no {i} {i * 7} {i * 11}", "label": word, "user": f"u{i % 17}"}
+        for i in range(60)
+        for word in ("good", "bad")
+    ]
+    write_csv(review_file, rows)
+    run = wt.train(
+        classify(max_steps=1, data={"split": {"group_by": "user", "test": 0.3}, "near_duplicates": "keep"})
+    )
+    kept, told = read_lines(run.path / "data" / "test.jsonl"), read_lines(run.path / "predictions.jsonl")
+    users = [rows[line["line"] - 2]["user"] for line in kept]
+    first = list(dict.fromkeys(users))
+    assert 3 < len(first) < len(users) / 2
+    assert (
+        [line["group"] for line in kept]
+        == [line["group"] for line in told]
+        == [first.index(u) for u in users]
+    )
+
+
 def test_recipe_words_and_rows_in_memory_give_the_same_run_as_a_file(classify, tmp_path, review_file):
     pandas = pytest.importorskip("pandas")
     recipe = classify(max_steps=3)

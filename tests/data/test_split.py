@@ -17,7 +17,7 @@ from weitiao.data.check import DEALT, SIDES, Checked, Marks, check
 from weitiao.data.ledger import Ledger
 from weitiao.data.rows import Rows
 from weitiao.data.shapes import CONVERSATION, LABELLED
-from weitiao.data.split import split
+from weitiao.data.split import split, together
 
 
 def refused(code: str, *words: str):
@@ -112,6 +112,8 @@ def test_what_hangs_together_stays_together(asked):
         for name, rows in sides.items():
             for row in rows:
                 assert seen.setdefault(truth[row], name) == name
+        first = list(dict.fromkeys(truth))
+        assert together(checked.marks).tolist() == [first.index(one) for one in truth]
         joined = [size for size in sizes.values() if size > 1]
         assert checked.ledger.leaks == {"groups": len(joined), "rows_in_groups": sum(joined)}
         assert 0 <= len(sides["test"]) - round(0.15 * count) < largest, "within one group of what was asked"

@@ -34,9 +34,12 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
     settings, started = recipe.evaluate, time.perf_counter()
     card = read_card(folder.model)
     task = run.task
-    records = [_from_line(line) for line in read_lines(folder.path / "data" / "test.jsonl")]
     dealt = folder.json("data/split.json").get("test", [])
     locked = folder.path / "data" / "test.jsonl"
+    kept = read_lines(locked)
+    # A run of before groups were kept has none: each row was taken for one of its own.
+    groups = [line.pop("group", number) for number, line in enumerate(kept)]
+    records = [_from_line(line) for line in kept]
     if [record.id for record in records] != dealt:
         why = f"{len(records)} rows are there, {len(dealt)} were dealt to the test split"
         raise fault("broken_test_rows", path=locked, why=why)
@@ -84,6 +87,7 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
         {
             "file": record.file,
             "line": record.line,
+            "group": groups[i],
             **_plain(reference),
             **{name: rows[i] for name, rows in systems.items()},
         }

@@ -148,7 +148,9 @@ def prepare(
     ledger.split = {name: len(rows) for name, rows in stay.items()}
     ledger.labels = checking.label_table(stay, task.shape)
     ledger.tokens = token_table(list(examples.values()), limit=limit)
-    _write(folder, ledger, stay)
+    # Rows of one group are no two independent witnesses: whoever draws intervals must know them.
+    group = splitting.together(checked.marks.take(sides["test"]))
+    _write(folder, ledger, stay, group[np.unique(examples["test"].rows)])
     tell("encoded", ledger=ledger, trained=trained, total=total)
     weights = _weights(data, checked.marks.source[sides["train"]], examples["train"])
     task = task.learn_training(examples["train"], weights)
@@ -285,11 +287,11 @@ def _refuse_others(
     write_json(folder.path / "facts.json", facts(seed=seed, device=device, fingerprints=prints))
 
 
-def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows]) -> None:
+def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows], group: np.ndarray) -> None:
     data = folder.path / "data"
     write_json(data / "ledger.json", ledger.to_dict())
     write_json(data / "split.json", {name: [row.id for row in rows] for name, rows in splits.items()})
-    write_lines(data / "test.jsonl", map(_line, splits["test"]))
+    write_lines(data / "test.jsonl", map(_line, splits["test"], group.tolist()))
     known = folder.json("facts.json")
     known["fingerprints"]["test"] = sha256(data / "test.jsonl")
     write_json(folder.path / "facts.json", known)
@@ -297,6 +299,6 @@ def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows]) -> None:
         write_lines(data / "quarantine.jsonl", quarantine)
 
 
-def _line(record: Record) -> dict[str, Any]:
+def _line(record: Record, group: int) -> dict[str, Any]:
     nth = {"nth": record.nth} if record.nth else {}
-    return {"file": record.file, "line": record.line, **nth, **record.values}
+    return {"file": record.file, "line": record.line, **nth, "group": group, **record.values}

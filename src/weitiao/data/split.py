@@ -33,7 +33,7 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
     import numpy as np
 
     marks = checked.marks
-    group = _groups(marks) if len(marks.key) else np.empty(0, dtype=np.int64)
+    group = together(marks)
     side = marks.side.copy()
     free = np.flatnonzero(side == DEALT)
     if len(free):
@@ -46,9 +46,15 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
     return sides
 
 
-def _groups(marks: Marks) -> np.ndarray:
-    """A number for every row, equal for rows that must stay on one side, through whatever chain of likeness."""
+def together(marks: Marks) -> np.ndarray:
+    """A number for every row, equal for rows that must stay on one side, through whatever chain of likeness.
+
+    Groups are numbered from 0, in the order in which their first rows stand.
+    """
     import numpy as np
+
+    if not len(marks.key):
+        return np.empty(0, dtype=np.int64)
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -64,7 +70,9 @@ def _groups(marks: Marks) -> np.ndarray:
     starts = np.tile(np.arange(rows), len(joined))
     nodes = int(ends.max()) + 1
     ties = coo_array((np.ones(len(starts), dtype=np.int8), (starts, ends)), shape=(nodes, nodes))
-    return np.unique(connected_components(ties, directed=False)[1][:rows], return_inverse=True)[1]
+    met = connected_components(ties, directed=False)[1][:rows]
+    _, first, group = np.unique(met, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[group]
 
 
 def _deal(marks: Marks, group: np.ndarray, data: Data, *, seed: int) -> np.ndarray:
