@@ -201,13 +201,13 @@ def test_a_missing_key_is_named(missing):
         ("data.split.test=1", "data.split.test", "less than 1"),
         ("data.split.test=0.9", "data.split", "below 1"),
         ("data.columns=text", "data.columns", "dictionary"),
-        ("data.columns.label=1", "data.columns.label", "valid string"),
-        ("data.train=[1]", "data.train.0", "valid string"),
+        ("data.columns.label=[1]", "data.columns.label", "valid string"),
+        ("data.train=[[1]]", "data.train.0", "valid string"),
         ("evaluate.confidence=95", "evaluate.confidence", "less than 1"),
         ("seed=-1", "seed", "greater"),
         ("train=null", "train", "dictionary"),
         ("task=5", "task", "dictionary"),
-        ("output_dir=2024", "output_dir", "string"),
+        ("output_dir=[2024]", "output_dir", "string"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_key(word, key, why):

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.contracts import Method
 from weitiao.core.errors import fault
-from weitiao.core.recipe import Recipe, typed
+from weitiao.core.read_yaml import typed
+from weitiao.core.recipe import Recipe
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress

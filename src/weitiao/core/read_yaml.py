@@ -1,6 +1,9 @@
 """A recipe's YAML as a mapping, every fault told with its line.
 
-read_yaml(Path("recipe.yaml"))  ->  {"model": ..., "data": {...}}
+    read_yaml(Path("recipe.yaml"))  ->  {"model": ..., "data": {...}}
+    typed("1e-4")                   ->  0.0001
+
+`written_yaml` and `written` keep beside each value how it was written (`weitiao.core.written`).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any
 import yaml
 
 from weitiao.core.errors import fault
+from weitiao.core.written import Scalar, plain
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -33,8 +37,39 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _as_written(loader: _UniqueKeys, node: yaml.ScalarNode) -> Any:
+    value = yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
+    return Scalar(value, node.value) if node.style is None else value  # `!!int "1"` is meant as a number
+
+
+for kind in ("bool", "float", "int", "null", "timestamp"):
+    _UniqueKeys.add_constructor(f"tag:yaml.org,2002:{kind}", _as_written)
+
+
+def written(text: str) -> Any:
+    """What was typed behind the `=` of a word, understood as YAML, with `Scalar`s in it."""
+    try:
+        return yaml.load(text, Loader=_UniqueKeys) if text else ""  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError:
+        return text  # such as `a: b: c`, which is a plain sentence to whoever typed it
+
+
+def typed(text: str) -> Any:
+    """What was typed behind the `=` of a word, understood as YAML."""
+    return plain(written(text))
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
+
+    Raises:
+        WeitiaoError: as `written_yaml`.
+    """
+    return plain(written_yaml(path))  # type: ignore[no-any-return]
+
+
+def written_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, with `Scalar`s in it.
 
     Raises:
         WeitiaoError: `recipe_missing`, `no_permission`, or `bad_yaml` with the line.

@@ -89,8 +89,8 @@ def build(shelf: str, settings: Mapping[str, Any]) -> Any:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from weitiao.core.recipe import wrong_value
     from weitiao.core.renamed import RENAMED
+    from weitiao.core.unfit import wrong_value
 
     found = entry(shelf, str(settings.get("name", "")))
     given = {key: value for key, value in settings.items() if key != "name"}

@@ -19,8 +19,9 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 
 from weitiao.core.errors import did_you_mean, fault
-from weitiao.core.recipe import Section, Train, wrong_value
+from weitiao.core.recipe import Section, Train
 from weitiao.core.renamed import SCHEDULE_SETTINGS
+from weitiao.core.unfit import wrong_value
 
 KEY = "train.lr_scheduler_kwargs"
 Curve = Literal["linear", "cosine", "1-sqrt"]

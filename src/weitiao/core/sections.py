@@ -1,0 +1,326 @@
+"""The sections of the recipe and what each key means; what a key may hold stands in its type.
+
+Section  ->  Split, Data, Train, Evaluate: frozen, no unknown keys, each key's meaning under it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from weitiao.core.function import NAMED
+from weitiao.core.renamed import OPTIMIZERS, SCHEDULES
+
+
+class Section(BaseModel):
+    """A part of the recipe: frozen, no unknown keys, each key's meaning under it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _no(value: Any) -> Any:
+    # YAML reads a bare `no` as false, and everybody writes `eval_strategy: no`.
+    return "no" if value is False else value
+
+
+def _where_rows_go(value: Any) -> Any:
+    if value in ("skip", "fail"):
+        raise ValueError("how many rows may be lost now says data.max_dropped_fraction (0: none)")
+    return value
+
+
+def _known_elsewhere(names: Mapping[str, str]) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in names:
+            raise ValueError(f"here it is {names[value]}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def named(value: Any) -> Any:
+    """A name alone stands for a mapping that holds it."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Period = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+"""A number of steps, or a share of all of them."""
+Named = Annotated[dict[str, Any], BeforeValidator(named)]
+
+
+class Split(Section):
+    """How rows are dealt into train, validation and test; equal and nearly equal texts go to the same side."""
+
+    validation: Share = 0.15
+    """Share of the rows that choose (early stopping, best checkpoint)."""
+    test: Share = 0.15
+    """Share of the rows that judge at the end and are seen by nothing before."""
+    stratify: bool = True
+    """Keep every label's share the same in all three."""
+    group_by: str | None = None
+    """A column of the file whose equal values stay on one side, such as a user or a conversation."""
+    time: str | None = None
+    """A column with a date or a number: the latest rows are the test rows, those before them the validation rows."""
+    column: str | None = None
+    """A column that says train, validation or test for every row; shares are then not looked at."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Deal the rows that are not test rows into so many folds, one of which validates; `validation` is then not
+    looked at."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which of the `folds` validates, counted from 0."""
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Split:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must stay below 1")
+        if self.fold >= (self.folds or 1):
+            raise ValueError(f"fold {self.fold} of {self.folds or 1}: they are counted from 0")
+        if self.column and (self.time or self.group_by or self.folds):
+            raise ValueError("with `column` every row has its side: leave out time, group_by and folds")
+        if self.time and self.folds:
+            raise ValueError("rows in order of time are not dealt into folds: leave out time or folds")
+        return self
+
+
+class Data(Section):
+    """Which rows, and what becomes of the odd ones."""
+
+    train: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    """One file or several, a folder of images, the name of an embedded data set, or a Hugging Face data set as
+    `hf:owner/name`; `#500` takes a sample."""
+    weights: list[Annotated[float, Field(gt=0)]] | None = None
+    """How often the rows of each file of `train` come in one epoch: 2 is twice, 0.5 every other one, drawn anew
+    each epoch; default: once."""
+    validation: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    """Files that choose, where they are given apart; `split.validation` is then not looked at."""
+    test: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    """Files that judge, where they are given apart; `split.test` is then not looked at."""
+    columns: dict[str, str] = {}
+    """Our column name -> the file's, such as `{text: review, label: stars}`."""
+    format: Literal[
+        "auto",
+        "table",
+        "multi_label",
+        "regression",
+        "messages",
+        "sharegpt",
+        "alpaca",
+        "prompt_completion",
+        "text",
+        "preference",
+        "kto",
+        "kto_messages",
+        "tags",
+        "conll",
+        "source_target",
+        "image",
+    ] = "auto"
+    """How the columns are to be understood; `auto` goes by their names."""
+    encoding: str = "auto"
+    """Character encoding of text files; `auto` takes UTF-8 if it is that, else the likeliest of GB18030, Big5 and
+    Latin-1, and says which."""
+    bad_rows: Annotated[Literal["quarantine", "drop"], BeforeValidator(_where_rows_go)] = "quarantine"
+    """Where rows go that cannot be used: into `data/quarantine.jsonl` of the run, to be mended, or only into the
+    ledger.  How many may be lost says `max_dropped_fraction`."""
+    max_dropped_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The run refuses to start when a larger share of the rows than this would be lost (quarantined or dropped)."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Rows that repeat an earlier one: leave out, counted, or keep (always on one side of the split)."""
+    near_duplicates: Literal["group", "drop", "keep"] = "group"
+    """Rows nearly like another: keep them together on one side of the split, leave them out, or do not look."""
+    near_duplicate_threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """From which Jaccard similarity of their character sequences two texts count as nearly the same."""
+    clean: list[Literal["control", "whitespace", "unicode", "html", "mojibake", "personal"]] = []
+    """Repairs made on every text, each counted in the ledger (`weitiao data check` says which would help)."""
+    relabel: dict[str, Annotated[str, Field(pattern=r"\S")]] = {}
+    """Labels to be read as others, such as `{postive: positive, 是: "yes"}`; each change is counted."""
+    max_length: Annotated[int, Field(ge=2)] | None = None
+    """Longest row in tokens; default: as many positions as the model has."""
+    overlong: Literal["truncate", "split", "drop", "fail"] = "truncate"
+    """What to do with longer rows: cut the end off, go on in further rows, leave out, or stop; each is counted."""
+    augment: Annotated[list[Named], BeforeValidator(_listed)] = []
+    """Rows made from the training rows, such as `[{name: synonyms, copies: 1}, balance]` (docs/augmentation.md)."""
+    cache: bool = True
+    """Keep encoded rows in the user's cache folder, so that the same rows are not encoded twice."""
+    split: Split = Split()
+
+
+class Train(Section):
+    """How the optimiser goes."""
+
+    num_train_epochs: Annotated[float, Field(gt=0)] = 3.0
+    """Passes over the training rows."""
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Stop after so many optimiser steps, whatever the epochs say."""
+    per_device_train_batch_size: Annotated[int, Field(ge=1)] = 16
+    """Rows in one forward pass of training."""
+    per_device_eval_batch_size: Annotated[int, Field(ge=1)] = 64
+    """Rows in one forward pass of evaluation."""
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    """Forward passes per optimiser step; the loss is normalised over all of them together."""
+    optim: Annotated[
+        Literal["adamw", "adam", "sgd", "adafactor", "lion", "adamw_8bit", "muon"],
+        _known_elsewhere(OPTIMIZERS),
+    ] = "adamw"
+    """The optimiser (docs/optimisers.md)."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak learning rate; default: the method's own (a third of it for lion; sgd has none and must be told)."""
+    head_learning_rate_ratio: Annotated[float, Field(gt=0)] = 1.0
+    """The task's new output layer learns so many times faster than the rest."""
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each level learns at this times the rate of the one above it: the head (if there is one), the blocks from the
+    top, the embeddings."""
+    lr_scheduler_type: Annotated[
+        Literal[
+            "constant",
+            "linear",
+            "cosine",
+            "cosine_with_restarts",
+            "polynomial",
+            "step",
+            "inverse_sqrt",
+            "warmup_stable_decay",
+            "reduce_lr_on_plateau",
+        ],
+        _known_elsewhere(SCHEDULES),
+    ] = "linear"
+    """How the rate goes after the warm-up."""
+    lr_scheduler_kwargs: dict[str, Any] = {}
+    """Settings of that, such as `{num_cycles: 2}` (docs/optimisers.md)."""
+    warmup_steps: Annotated[float, Field(ge=0)] = 0.06
+    """Steps of linear warm-up; below 1 it is a share of all steps."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decay of weight matrices (of adam and sgd: added to the gradient); biases and norms have none."""
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Memory of the gradient (adam and its kin, lion); default: 0.9."""
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Memory of the squared gradient (adam and its kin), or of the gradient (lion); default: 0.999, lion 0.99."""
+    adam_epsilon: Annotated[float, Field(gt=0)] | None = None
+    """Added to the root of the squared gradient, against division by zero; default: 1e-8."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Memory of the gradient (sgd, muon); default: 0.9, muon 0.95."""
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them."""
+    label_smoothing_factor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target that is spread evenly over all classes, in training."""
+    r_drop_alpha: Annotated[float, Field(ge=0)] = 0.0
+    """R-Drop: weight of the divergence between two passes with other dropout masks; 0: one pass."""
+    neftune_noise_alpha: Annotated[float, Field(ge=0)] = 0.0
+    """NEFTune: scale of the noise on the word embeddings, in training."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """All dropout probabilities that the model's configuration knows; null leaves them as they are."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of an average of the weights over the steps, which is validated and kept in the end; 0: no average."""
+    bf16: bool | Literal["auto"] = "auto"
+    """bfloat16 arithmetic with float32 trained weights; `auto`: where the processor multiplies bfloat16 itself."""
+    fp16: bool = False
+    """float16 arithmetic with float32 trained weights and a loss scaled so that small gradients survive, for GPUs
+    without bfloat16."""
+    activation_checkpointing: bool = False
+    """Compute the activations of each block again in backward instead of keeping them: less memory, about a third
+    more time, the same gradients (Chen et al. 2016, arXiv 1604.06174)."""
+    torch_compile: bool = False
+    """Let `torch.compile` fuse the model's operations; pays for long runs alone, and needs a C++ compiler on CPUs."""
+    cache_frozen_trunk: bool | Literal["auto"] = "auto"
+    """Compute the blocks below everything that trains once and keep their output on disk while training lasts; nothing
+    drops out in them then (docs/frozen-trunk.md).  `auto`: with more than one epoch, where it can be; true: or refuse."""
+    dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
+    """Threads that make the next steps' batches while the model is busy; 0 makes each when it is needed."""
+    data_parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes holds (`--nproc`, torchrun): the whole model (DDP), or a share of every weight,
+    gradient and moment (FSDP2), which needs less memory and sends more; alone it is not looked at."""
+    check_memory: bool = True
+    """Refuse a run whose heaviest step would not fit into the memory that is free, or its checkpoints on the disk, before
+    it begins (`weitiao plan` shows what takes how much); false: try."""
+    skip_nonfinite_steps: Annotated[int, Field(ge=0)] = 0
+    """So many steps whose loss or gradient is not finite are left out, each noted in the log, before the run stops."""
+    max_batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    """A forward pass of training holds at most so many tokens, padding included, besides being at most
+    `per_device_train_batch_size` rows; a longer single row has one of its own."""
+    train_sampling_strategy: Literal["auto", "group_by_length", "random"] = "auto"
+    """Rows of like length together (hardly any padding), or plainly shuffled; `auto`: by length where rows are
+    padded, random where they are packed."""
+    eval_strategy: Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_no)] = "epoch"
+    """When the validation rows are looked at."""
+    eval_steps: Period = 100
+    """Steps between two evaluations when `eval_strategy` is `steps`; below 1 it is a share of all steps."""
+    eval_on_start: bool = False
+    """Look at the validation rows before the first step too; it counts for no patience and no best."""
+    save_strategy: Annotated[Literal["epoch", "steps", "best", "no"], BeforeValidator(_no)] = "epoch"
+    """When a checkpoint is written; the best one is always written when `load_best_model_at_end` asks for it."""
+    save_steps: Period = 100
+    """Steps between two checkpoints when `save_strategy` is `steps`; below 1 it is a share of all steps."""
+    save_total_limit: Annotated[int, Field(ge=1)] = 2
+    """Checkpoints kept; the best is never deleted."""
+    load_best_model_at_end: bool = True
+    """End with the weights that did best on the validation rows, not with the last ones."""
+    metric_for_best_model: str = "loss"
+    """The validation metric that decides what is best."""
+    early_stopping_patience: Annotated[int, Field(ge=1)] | None = 3
+    """Evaluations without a gain before stopping; null never stops early."""
+    early_stopping_threshold: Annotated[float, Field(ge=0)] = 0.0
+    """By how much the best value must be beaten to count as a gain for `early_stopping_patience`."""
+    logging_steps: Period = 10
+    """Steps between two lines on standard error where it is no terminal (a terminal has a bar); below 1 it is a share
+    of all steps.  `log.jsonl` has a line for every step."""
+
+    report_to: Annotated[list[Literal["tensorboard", "wandb", "mlflow"]], BeforeValidator(_listed)] = []
+    """Where curves are written besides `log.jsonl`: into the run folder, and nowhere else unless these tools' own
+    environment variables say so (extras `tensorboard`, `wandb`, `mlflow`)."""
+    log_gradient_norms: bool = False
+    """Write the norms of the gradients by block into `log.jsonl`, before they are clipped."""
+    profile_steps: Annotated[int, Field(ge=0)] = 0
+    """Profile so many steps behind two that warm up: a trace and a table of operators in `profile/` of the run."""
+    watchers: Annotated[list[Annotated[str, Field(pattern=NAMED)]], BeforeValidator(_listed)] = []
+    """Watchers of your own, such as `my_watcher.py:MyWatcher` (docs/watchers.md); asked after all others."""
+
+    @model_validator(mode="after")
+    def _one_half(self) -> Train:
+        if self.fp16 and self.bf16 is True:
+            raise ValueError("bf16 and fp16 cannot both be true: take one")
+        return self
+
+    @property
+    def half(self) -> Literal["bfloat16", "float16"] | None:
+        """What products are computed in, where it is not float32; `auto` is resolved by then."""
+        return "float16" if self.fp16 else "bfloat16" if self.bf16 is True else None
+
+
+class Evaluate(Section):
+    """How the locked test rows judge."""
+
+    untuned: bool = True
+    """Judge the model before tuning on the same rows."""
+    baseline: Literal["tfidf", "none"] = "tfidf"
+    """A classical baseline in the same table (text classification)."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage of the intervals."""
+    resamples: Annotated[int, Field(ge=100)] = 1000
+    """Bootstrap resamples behind the intervals."""
+    samples: Annotated[int, Field(ge=0)] = 4
+    """Test prompts answered before and after tuning (generative tasks)."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 80
+    """Longest sample answer."""
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every key of a section and those below it, with its path, such as `train.learning_rate`."""
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            keys += keys_of(field.annotation, f"{prefix}{name}.")
+    return keys
