@@ -71,7 +71,8 @@ def gather(
     confidence = recipe["evaluate"]["confidence"]
     if first:
         _refuse_other_ground(folder, rows, first)
-        _pair(folder, [row for row in rows if row["state"] == "judged"], task, confidence=confidence)
+        judged = [row for row in rows if row["state"] == "judged"]
+        _pair(folder, judged, task, confidence=confidence, seed=recipe["seed"])
         run = RunFolder(folder / first["folder"])
         metrics = run.json("results.json")["metrics"]
         counts = {side: len(ids) for side, ids in run.json("data/split.json").items()}
@@ -167,14 +168,20 @@ def _refuse_other_ground(folder: Path, rows: Sequence[dict[str, Any]], first: Ma
             row |= {"state": "failed", "failure": error.to_dict()}
 
 
-def _pair(folder: Path, judged: Sequence[dict[str, Any]], task: Task, *, confidence: float) -> None:
+def _pair(
+    folder: Path, judged: Sequence[dict[str, Any]], task: Task, *, confidence: float, seed: int
+) -> None:
     """Every judged method beside the first, on the same rows."""
     if len(judged) < 2:
         return
     first, *rest = (read_lines(folder / row["folder"] / "predictions.jsonl") for row in judged)
     theirs = [line["tuned"] for line in first]
     sign = 1 if task.higher_is_better else -1
-    found = [PAIRED[task.judge](first, [line["tuned"] for line in lines], theirs) for lines in rest]
+    groups = [line.get("group", number) for number, line in enumerate(first)]
+    found = [
+        PAIRED[task.judge](first, [line["tuned"] for line in lines], theirs, groups=groups, seed=seed)
+        for lines in rest
+    ]
     for row, pair, p in zip(judged[1:], found, holm([pair["p_value"] for pair in found]), strict=True):
         proven = p < 1 - confidence and pair["difference"]
         verdict = "level" if not proven else "better" if sign * pair["difference"] > 0 else "worse"
