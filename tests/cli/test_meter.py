@@ -63,7 +63,7 @@ def test_in_a_terminal_there_is_a_bar_and_no_line(classify, monkeypatch):
     drawn = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "\n", said))
     bars = [line for line in drawn if line.startswith("train ━")]
     figures = [line for line in drawn if "tokens/s" in line]
-    assert any("100% 6/6 0:00:" in line for line in bars)
+    assert any(re.search("100% 6/6 +0:00:", line) for line in bars)
     assert all(len(line) <= 80 for line in bars + figures)
     assert "step 0: validation loss" in said
 

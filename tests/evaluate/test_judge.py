@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 
 from tests.conftest import reviews
 from weitiao.core.recipe import Evaluate
-from weitiao.evaluate.baseline import tfidf, without_spaces
+from weitiao.evaluate.baseline import majority, tfidf, without_spaces
 from weitiao.evaluate.metrics import judge_labels, judge_likelihood, macro_scores
 from weitiao.evaluate.paired import mcnemar
 from weitiao.evaluate.verdict import verdict
@@ -98,17 +98,49 @@ def results(tuned, untuned, baseline=None, *, p=0.001, p_baseline=0.001, higher=
     [
         (results(0.9, 0.5), True, "It learned"),
         (results(0.9, 0.5, p=0.2), False, "No gain is proven"),
-        (results(0.4, 0.5), False, "No gain is proven"),
+        (results(0.4, 0.5, p=0.2), False, "No gain is proven"),
+        (results(0.4, 0.5), False, "It got worse"),
+        (results(0.5, 0.5), False, "No gain is proven"),
         (results(3.0, 5.0, higher=False), True, "It learned"),
         (results(0.9, 0.5, 0.8), True, "clearly better than the baseline"),
         (results(0.9, 0.5, 0.89, p_baseline=0.4), True, "within chance"),
-        (results(0.7, 0.5, 0.8), True, "baseline does better"),
+        (results(0.87, 0.5, 0.89, p_baseline=0.4), True, "baseline (TF-IDF) is better with 0.890, though"),
+        (results(3.0, 5.0, 2.9, p_baseline=0.4, higher=False), True, "(TF-IDF) is better with 2.900, though"),
+        (results(0.7, 0.5, 0.8), True, "baseline (TF-IDF) does better with 0.800"),
     ],
 )
 def test_the_verdict_says_what_the_numbers_bear(given, learned, words):
     found = verdict(given, confidence=0.95)
     assert found["learned"] is learned
     assert words in found["sentence"]
+
+
+def test_the_best_of_several_baselines_is_named():
+    given = results(0.7, 0.5, 0.6)
+    given["metrics"]["majority"] = {"accuracy": {"value": 0.8}}
+    given["comparisons"]["majority"] = {"p_value": 0.001}
+    assert "(most frequent label) does better with 0.800" in verdict(given, confidence=0.95)["sentence"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["\U0001f600\U0001f680", "\U0001f622"] * 30,  # emoji
+        ["\U0001f600 ok", "\U0001f622"] * 30,  # and hardly a word
+        ["a b", "c d"] * 30,  # single letters
+        ["1 0 ...", "0 1 !!"] * 30,  # digits and punctuation
+        [f"{'a' if row % 2 else 'b'}{row:07}" for row in range(1200)],  # no word twice
+        ["好书", "坏书"] * 30,
+    ],
+)
+def test_the_baseline_tells_apart_whatever_texts_are_made_of(texts):
+    labels = ["yes", "no"] * (len(texts) // 2)
+    assert tfidf(texts, labels, texts[:10]) == labels[:10]
+
+
+def test_the_baseline_of_one_label_is_that_label():
+    assert tfidf(["a text", "another"], ["x", "x"], ["a third"]) == ["x"]
+    assert majority({"b": 2, "a": 2, "c": 1}) == "a"
 
 
 def test_the_baseline_learns_and_knows_chinese_from_english():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from weitiao.core.contracts import OURS, Record
 from weitiao.core.errors import fault
 from weitiao.core.run import read_lines, sha256, write_json, write_lines
 from weitiao.data import check as checking
+from weitiao.evaluate.baseline import majority
 
 
 def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
-    """Judge the saved model on the locked test rows, beside the untuned one and a baseline; write the report.
+    """Judge the saved model on the locked test rows, beside the untuned one and baselines; write the report.
 
-    What is judged is the model as it lies in the folder, read back from disk.
+    What is judged is the model as it lies in the folder, read back from disk.  What stands beside it, the samples and
+    the page may each fail alone: `results["missing"]` then says what is not there, and why.
 
     Raises:
         WeitiaoError: `unfinished_run`, `broken_model`, and what loading raises.
@@ -50,17 +54,38 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
     tell("judging", rows=len(records))
     examples = list(task.encode(records, run.tuned.processor, limit=run._limit))
     references = [task.reference(record) for record in records]
-    systems = {"tuned": run._predict(examples, lambda done, all: tell("judged", done=done, all=all))}
     prompts = _sample_prompts(references, settings.samples) if task.generates else []
-    answers = {"tuned": [_sample_answer(run, prompt) for prompt in prompts]}
+    beside = _Beside(tell)
+    systems: dict[str, list[dict[str, Any]]] = {}
+    answers: dict[str, list[str]] = {}
+
+    def ask(name: str, model: Run) -> None:
+        told = model._predict(examples, lambda done, all: tell("judged", what=name, done=done, all=all))
+        systems[name] = told
+        with beside.may_fail("samples"):
+            given = []
+            for prompt in prompts:
+                given.append(_sample_answer(model, prompt))
+                done = len(answers) * len(prompts) + len(given)
+                tell("judged", what="answers", done=done, all=len(prompts) * (1 + settings.untuned))
+            answers[name] = given
+
+    ask("tuned", run)
     if settings.untuned:
-        untuned = run.untuned()
-        systems["untuned"] = untuned._predict(examples, lambda done, all: tell("judged", done=done, all=all))
-        answers["untuned"] = [_sample_answer(untuned, prompt) for prompt in prompts]
-    if settings.baseline == "tfidf" and task.judge == "labels":
-        systems["tfidf"] = _baseline(run, records)
+        with beside.may_fail("untuned"):
+            ask("untuned", run.untuned())
+    if settings.baseline != "none" and task.judge == "labels":
+        if settings.baseline == "tfidf":
+            with beside.may_fail("tfidf"):
+                systems["tfidf"] = _baseline(run, records)
+        with beside.may_fail("majority"):
+            counts = folder.json("data/ledger.json")["labels"]["train"]
+            systems["majority"] = [{"label": majority(counts)}] * len(records)
     labels = getattr(task, "labels", ())
-    judged = JUDGES[task.judge](references, systems, settings=settings, seed=recipe.seed, labels=labels)
+    judged = JUDGES[task.judge](
+        references, systems, settings=settings, seed=recipe.seed, labels=labels, groups=groups
+    )
+    cut = sum(example.tokens_lost > 0 for example in examples)
     results = {
         "task": recipe.task["name"],
         "model": recipe.model,
@@ -68,6 +93,7 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
         "primary": task.primary,
         "higher_is_better": task.higher_is_better,
         "rows": len(records),
+        "cut": {"rows": cut, "limit": run._limit} if cut else None,
         **judged,
         "samples": [
             {
@@ -79,10 +105,12 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
         ],
         "trainable": {"trained": card["trained"], "total": card["total"]},
         "seconds": {"train": card["seconds"], "evaluate": time.perf_counter() - started},
-        "usage": usage(run),
+        "usage": [],
+        "missing": beside.missing,
     }
+    with beside.may_fail("usage"):
+        results["usage"] = usage(run)
     results["verdict"] = verdict(results, confidence=settings.confidence)
-    write_json(folder.path / "results.json", results)
     lines = [
         {
             "file": record.file,
@@ -94,9 +122,34 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
         for i, (record, reference) in enumerate(zip(records, references, strict=True))
     ]
     write_lines(folder.path / "predictions.jsonl", lines)
-    write_report(folder.path)
+    write_json(folder.path / "results.json", results)
+    run.report.unlink(missing_ok=True)  # a page of other numbers is worse than none
+    there = len(beside.missing)
+    with beside.may_fail("page"):
+        write_report(folder.path)
+    if len(beside.missing) > there:
+        write_json(folder.path / "results.json", results)
     tell("results", results=results, report=run.report)
     return run
+
+
+@dataclass
+class _Beside:
+    """What stands beside the judged model may fail alone."""
+
+    tell: Tell
+    missing: list[dict[str, str]] = field(default_factory=list)
+    """What is not there, and why."""
+
+    @contextmanager
+    def may_fail(self, what: str) -> Iterator[None]:
+        """Whatever goes wrong in here is noted, and the rest goes on."""
+        try:
+            yield
+        except Exception as error:
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            self.missing.append({"what": what, "why": why})
+            self.tell("notice", text=f"{what}: {why}")
 
 
 def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:

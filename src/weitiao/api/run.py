@@ -44,6 +44,13 @@ class Run:
         return self.folder.json("results.json")
 
     @property
+    def remarks(self) -> list[str]:
+        """What a reader of the results must know besides: rows that were cut, what is missing and why."""
+        from weitiao.evaluate.verdict import remarks
+
+        return remarks(self.results) if self.results else []
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"

@@ -121,7 +121,20 @@ def train(
                 )
         memory.trim()  # what the training took is free by now, and the models that are judged need it
         run = Run(folder)
-        return evaluate(run, tell=tell) if world.first and folder.state != "judged" else run
+        return _judged(run, tell) if world.first and folder.state != "judged" else run
+
+
+def _judged(run: Run, tell: Tell) -> Run:
+    """What was trained is there, whatever becomes of its judging.
+
+    Raises:
+        WeitiaoError: `not_judged`, with what went wrong.
+    """
+    try:
+        return evaluate(run, tell=tell)
+    except Exception as error:
+        why = str(error).strip() or type(error).__name__
+        raise fault("not_judged", path=run.path, why=why) from error
 
 
 def _prepared(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 SHOWN = 20
+QUIET_S = 10.0
+"""Where there is no terminal, judging says a line so often."""
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Show:
     quiet: bool = False
     _progress: Any = field(default=None, init=False)
     _bars: dict[str, Any] = field(default_factory=dict, init=False)
+    _judged: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
+    """Who is judged -> when it began, and when a line was last said."""
 
     def __enter__(self) -> Show:
         if not self.quiet:
@@ -113,9 +118,22 @@ class Show:
             self.line(
                 f"[bold]judge[/bold] {facts['rows']} locked test rows, on the model read back from disk"
             )
-            self._bars.pop("judge", None)
+            self._judged = {}
         elif event == "judged":
-            self.bar("judge", facts["done"], facts["all"])
+            self.judged(**facts)
+
+    def judged(self, *, what: str, done: int, all: int) -> None:
+        """How far judging has come: a bar, or a line now and then where there is no terminal."""
+        from weitiao.cli.bars import clock
+
+        self.bar(what, done, all, note=f"{done:,}/{all:,}")
+        now = time.monotonic()
+        begun, last = self._judged.setdefault(what, (now, now))
+        if self.live or (now - last < QUIET_S and done < all) or (done == all and last == begun):
+            return
+        self._judged[what] = begun, now
+        left = f"  left {clock((all - done) * (now - begun) / done)}" if done < all else ""
+        self.line(f"      {what}: {done:,}/{all:,}{left}")
 
     def ledger(self, ledger: Ledger) -> None:
         """What was read."""
@@ -154,7 +172,7 @@ class Show:
         return [Meter(self)]
 
     def results(self, run: Run) -> None:
-        """The table of systems by metrics, and the verdict."""
+        """The table of systems by metrics, the verdict, and what a reader must know besides."""
         results = run.results
         if not results:
             out.print(
@@ -163,12 +181,15 @@ class Show:
             return
         out.print(results_table(results))
         out.print(results["verdict"]["sentence"])
+        for remark in run.remarks:
+            out.print(escape(remark))
         for sample in results["samples"]:
             out.print(f"\n[bold]{escape(sample['prompt'])}[/bold]")
             for name in ("untuned", "tuned", "reference"):
                 if name in sample:
                     out.print(f"  [dim]{name:>9}[/dim]  {escape(sample[name])}")
-        out.print(f"\nreport: {run.report.resolve()}")
+        if run.report.is_file():
+            out.print(f"\nreport: {run.report.resolve()}")
 
     def next_steps(self, run: Run) -> None:
         """Three commands that work when pasted."""

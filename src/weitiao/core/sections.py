@@ -304,8 +304,9 @@ class Evaluate(Section):
 
     untuned: bool = True
     """Judge the model before tuning on the same rows."""
-    baseline: Literal["tfidf", "none"] = "tfidf"
-    """A classical baseline in the same table (text classification)."""
+    baseline: Literal["tfidf", "majority", "none"] = "tfidf"
+    """What stands beside it in the same table (text classification): TF-IDF with logistic regression and the commonest
+    label of the training rows; that label alone; or nothing."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Coverage of the intervals."""
     resamples: Annotated[int, Field(ge=100)] = 1000

@@ -1,6 +1,7 @@
-"""Did it learn?  One sentence that the numbers bear out.
+"""Did it learn?  What the numbers bear, in sentences.
 
 results  ->  verdict(results)  ->  {"learned": True, "sentence": "..."}
+         ->  remarks(results)  ->  what was read, what is missing and why
 """
 
 from __future__ import annotations
@@ -9,46 +10,76 @@ from collections.abc import Mapping
 from typing import Any
 
 from weitiao.core.errors import language
+from weitiao.evaluate.report.words import words
 
 SAYS = {
     "en": {
         "learned": "It learned: {name} went from {before} to {after} on {rows} unseen rows",
+        "worse": "It got worse: {name} went from {before} to {after} on {rows} unseen rows",
         "not": "No gain is proven: {name} is {after} after tuning and {before} before, on {rows} unseen rows",
         "alone": "{name} is {after} on {rows} unseen rows; the untuned model was not judged",
         "above": ", clearly better than the baseline's {value}.",
         "level": "; the difference to the baseline's {value} is within chance.",
-        "below": "; the baseline does better with {value}: prefer it, or train longer.",
+        "nominal": "; the baseline ({system}) is better with {value}, though within chance.",
+        "below": "; the baseline ({system}) does better with {value}: prefer it, or train longer.",
         "end": ".",
+        "cut": "The models read at most {limit} tokens of a row: {cut} of {rows} test rows were cut.",
+        "whole": " The baseline read whole texts.",
+        "missing": "Missing: {what} ({why}). `weitiao evaluate RUN` tries again.",
     },
     "zh": {
         "learned": "学到了：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}",
+        "worse": "变差了：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}",
         "not": "未证明有提升：在 {rows} 行未见过的数据上，微调后 {name} 为 {after}，之前为 {before}",
         "alone": "在 {rows} 行未见过的数据上 {name} 为 {after}；未评估微调前的模型",
         "above": "，明显优于基线的 {value}。",
         "level": "；与基线 {value} 的差异在偶然范围内。",
-        "below": "；基线更好（{value}）：可直接使用基线，或延长训练。",
+        "nominal": "；基线（{system}）为 {value}，略好，但差异在偶然范围内。",
+        "below": "；基线（{system}）更好（{value}）：可直接使用基线，或延长训练。",
         "end": "。",
+        "cut": "模型每行最多读取 {limit} 个词元：{rows} 行测试数据中有 {cut} 行被截断。",
+        "whole": "基线读取全文。",
+        "missing": "缺少：{what}（{why}）。可用 `weitiao evaluate RUN` 重试。",
     },
 }
 
 
 def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
-    """`learned` is true when tuned beats untuned on the same rows beyond chance (p below 1 - confidence)."""
+    """`learned` is true when tuned beats untuned on the same rows beyond chance (p below 1 - confidence).
+
+    Of several baselines the best is named.
+    """
     says, name = SAYS[language()], results["primary"]
     values = {system: metrics[name]["value"] for system, metrics in results["metrics"].items()}
-    shown = {system: f"{value:.3f}" for system, value in values.items()}
+    sign = 1 if results["higher_is_better"] else -1
 
     def against(other: str) -> str:
-        sign = 1 if results["higher_is_better"] else -1
-        if results["comparisons"][other]["p_value"] >= 1 - confidence:
-            return "level"
-        return "above" if sign * (values["tuned"] - values[other]) > 0 else "below"
+        ahead = sign * (values["tuned"] - values[other])
+        if ahead and results["comparisons"][other]["p_value"] < 1 - confidence:
+            return "above" if ahead > 0 else "below"
+        return "nominal" if ahead < 0 else "level"
 
-    learned = against("untuned") == "above" if "untuned" in values else None
-    kind = "alone" if learned is None else "learned" if learned else "not"
+    beside = against("untuned") if "untuned" in values else None
+    kind = {None: "alone", "above": "learned", "below": "worse"}.get(beside, "not")
+    shown = {system: f"{value:.3f}" for system, value in values.items()}
     sentence = says[kind].format(
         name=name, before=shown.get("untuned"), after=shown["tuned"], rows=results["rows"]
     )
-    baseline = next((system for system in values if system not in ("tuned", "untuned")), None)
-    ending = says["end"] if baseline is None else says[against(baseline)]
-    return {"learned": learned, "sentence": sentence + ending.format(value=shown.get(baseline or ""))}
+    learned = None if beside is None else beside == "above"
+    baselines = [system for system in values if system not in ("tuned", "untuned")]
+    if not baselines:
+        return {"learned": learned, "sentence": sentence + says["end"]}
+    best = max(baselines, key=lambda system: sign * values[system])
+    ending = says[against(best)].format(value=shown[best], system=words(language()).get(best, best))
+    return {"learned": learned, "sentence": sentence + ending}
+
+
+def remarks(results: Mapping[str, Any]) -> list[str]:
+    """What a reader of the numbers must know besides: what was cut, and what is missing with the reason."""
+    says, named, found = SAYS[language()], words(language()), []
+    if cut := results.get("cut"):
+        line = says["cut"].format(limit=cut["limit"], cut=cut["rows"], rows=results["rows"])
+        found.append(line + says["whole"] * ("tfidf" in results["metrics"]))
+    for each in results.get("missing", ()):
+        found.append(says["missing"].format(what=named.get(each["what"], each["what"]), why=each["why"]))
+    return found

@@ -83,15 +83,12 @@ class Suits(Part):
 
 
 def nearest(prompts: Sequence[str]) -> float:
-    """Median over prompts of the cosine similarity to the nearest other one, by their words (TF-IDF)."""
+    """Median over prompts of the cosine similarity to the nearest other one, by their words or characters (TF-IDF)."""
     import numpy as np
 
-    from weitiao.data.features import vectorizer
+    from weitiao.data.features import fitted
 
-    try:
-        rows = vectorizer(prompts).fit_transform(prompts)
-    except ValueError:  # not a single word in all of them
-        return 1.0
+    _, rows = fitted(prompts)
     similar = (rows @ rows.T).toarray()
     np.fill_diagonal(similar, 0)
     return float(np.median(similar.max(1)))

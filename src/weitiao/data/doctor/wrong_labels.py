@@ -87,15 +87,15 @@ def held_out(texts: Sequence[str], given: NDArray[Any], *, seed: int) -> NDArray
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
-    from weitiao.data.features import vectorizer
+    from weitiao.data.features import fitted
 
     found = np.zeros((len(texts), int(given.max()) + 1))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     for train, test in folds.split(np.zeros(len(texts)), given):
-        words = vectorizer([texts[index] for index in train])
+        features, rows = fitted([texts[index] for index in train])
         model = LogisticRegression(C=10, max_iter=1000)
-        model.fit(words.fit_transform([texts[index] for index in train]), given[train])
-        chances = model.predict_proba(words.transform([texts[index] for index in test]))
+        model.fit(rows, given[train])
+        chances = model.predict_proba(features.transform([texts[index] for index in test]))
         found[np.ix_(test, model.classes_)] = chances
     return found
 

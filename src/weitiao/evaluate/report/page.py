@@ -20,6 +20,7 @@ from weitiao.core.run import read_lines, write_text
 from weitiao.evaluate.report.charts import curves, small
 from weitiao.evaluate.report.intervals import intervals
 from weitiao.evaluate.report.words import words
+from weitiao.evaluate.verdict import remarks
 
 ROWS_SHOWN = 50  # of the rows that were not kept
 ERRORS_SHOWN = 20
@@ -76,6 +77,7 @@ def view(folder: Path) -> dict[str, Any]:
         "confidence": (recipe.get("evaluate") or {}).get("confidence"),
         "results": results,
         "metrics": metrics,
+        "remarks": remarks(results),
         "forest": intervals(metrics, results["primary"]),
         "charts": curves(read_lines(folder / "log.jsonl"), results["primary"]),
         "recipe_text": recipe_text,

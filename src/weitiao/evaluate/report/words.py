@@ -22,6 +22,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "untuned": ("untuned", "微调前"),
     "tfidf": ("TF-IDF", "TF-IDF"),
     "majority": ("most frequent label", "最多的类别"),
+    "page": ("the report page", "报告页"),
     "accuracy": ("accuracy", "准确率"),
     "precision": ("precision", "精确率"),
     "recall": ("recall", "召回率"),
