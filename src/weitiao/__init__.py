@@ -10,6 +10,8 @@ run.predict(["A wonderful film."])
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,7 +78,10 @@ def __getattr__(name: str) -> Any:
     # Words are looked up when they are used, so that `import weitiao` costs nothing.
     if name not in _HOMES:
         raise AttributeError(f"module 'weitiao' has no attribute '{name}'")
+    from weitiao.core import threads
     from weitiao.core.collector import paused
 
+    if "torch" not in sys.modules:
+        threads.settle(os.environ)
     with paused():
         return getattr(importlib.import_module(_HOMES[name]), name)

@@ -14,11 +14,13 @@ import os
 import sys
 import traceback
 
+from weitiao.core import threads
 from weitiao.core.errors import WeitiaoError, fault
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    threads.settle(os.environ)
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from weitiao.core import threads
 from weitiao.core.errors import fault
 
 NOTE = (
@@ -33,8 +34,7 @@ def launch(words: Sequence[str], *, processes: int, max_restarts: int) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # Every process would take all cores otherwise, and be slower for it.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
+    threads.share(os.environ, processes)
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         os.environ[NOTE] = str(note := Path(folder) / "ended")
