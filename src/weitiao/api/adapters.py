@@ -48,7 +48,7 @@ class Adapters:
         from weitiao.models.load import pick_device
 
         # A run of our own: the caller's goes on answering as it does.
-        run = Run(run.folder) if isinstance(run, Run) else load(run)
+        run = Run(run.folder, base=run.base) if isinstance(run, Run) else load(run)
         name = name or run.path.name
         first = next(iter(self._runs.values()), run)
         for what, theirs, ours in (
@@ -60,7 +60,7 @@ class Adapters:
                 raise fault("wrong_usage", why=why, way="hold them apart: wt.adapters for each kind")
         if self._held is None:
             device = pick_device()
-            base = load_model(run.recipe.model, run.task, device=device, bits=run.method.base_bits)
+            base = load_model(run.where_base_lies(), run.task, device=device, bits=run.method.base_bits)
             self._held = Shelf(for_use(base, half=run.recipe.train.half))
             self._device = device
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import write_lines
 from weitiao.data import check as checking
 from weitiao.data import formats
-from weitiao.data.ledger import named_rows
+from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.read import BadRow, read, read_file, table_rows
 
 if TYPE_CHECKING:
@@ -84,14 +85,28 @@ def suiting(task: Task, checked: checking.Checked) -> str:
     return "e5-small" if without_spaces(texts) else "minilm-l6"
 
 
-def located(data: Data, *, progress: Progress | None = None) -> Data:
-    """The section with embedded names replaced by the files they stand for, fetched if need be."""
+def file_prints(ledger: Ledger) -> str:
+    """Hashes of all files that were read."""
+    return " ".join(file["sha256"] for file in ledger.files)
+
+
+def located(data: Data, *, begun_in: str = "", progress: Progress | None = None) -> Data:
+    """The section with embedded names replaced by the files they stand for, fetched if need be.
+
+    Args:
+        data: the recipe's section.
+        begun_in: the folder from which relative paths are meant, if that is another one.
+        progress: hears bytes that are fetched.
+    """
     from weitiao.models import catalog
 
     def place(name: str) -> str:
         plain, mark, rows = name.partition("#")
         known = plain in catalog.DATASETS and not Path(plain).exists()
-        return f"{catalog.dataset_path(plain, progress=progress)}{mark}{rows}" if known else name
+        if known:
+            return f"{catalog.dataset_path(plain, progress=progress)}{mark}{rows}"
+        there = os.path.join(begun_in, name)
+        return there if os.path.exists(there.partition("#")[0]) else name
 
     named = {side: [place(name) for name in getattr(data, side)] for side in checking.SIDES}
     return data.model_copy(update=named)

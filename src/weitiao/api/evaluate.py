@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weitiao.api.data import located
+from weitiao.api.data import file_prints, located
 from weitiao.api.run import Run, load
 from weitiao.api.tell import Tell, silent
 from weitiao.core.contracts import OURS, Record
@@ -173,9 +174,20 @@ def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
         return before
     recipe = run.recipe
     shape = run.task.shape
-    data = located(recipe.data).model_copy(update={"near_duplicates": "keep"})  # the split is known already
+    known = run.folder.json("facts.json")
+    begun_in = known.get("cwd", "")
+    data = located(recipe.data, begun_in=begun_in).model_copy(
+        update={"near_duplicates": "keep"}
+    )  # it is split already
     training = set(run.folder.json("data/split.json")["train"])
-    rows = [row for row in checking.inspect(data, shape, seed=recipe.seed).rows if row.id in training]
+    checked = checking.inspect(data, shape, seed=recipe.seed)
+    now, was = file_prints(checked.ledger), known["fingerprints"]["data"]
+    if now != was:
+        raise fault(
+            "other_data", path=run.path, what="data", key="data.train", before=was[:12], after=now[:12]
+        )
+    # Rows are known by their files as the recipe names them.
+    rows = [row for row in checked.rows if {row.id, row.id.removeprefix(f"{begun_in}{os.sep}")} & training]
     texts, labels = [shape.group(row.values) for row in rows], [row.values["label"] for row in rows]
     return [{"label": label} for label in tfidf(texts, labels, [shape.group(row.values) for row in records])]
 

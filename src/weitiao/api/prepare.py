@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weitiao.api.data import located
+from weitiao.api.data import file_prints, located
 from weitiao.api.tell import Tell
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
@@ -278,7 +278,7 @@ def _refuse_others(
     folder: RunFolder, ledger: Ledger, *, base: str, seed: int, device: str, changes: Collection[str]
 ) -> None:
     """Note what the run is made of, or find that it was begun on something else."""
-    prints = {"data": " ".join(file["sha256"] for file in ledger.files), "base": base}
+    prints = {"data": file_prints(ledger), "base": base}
     before = folder.json("facts.json").get("fingerprints", prints)
     for what, key in (("data", "data.train"), ("base", "model")):
         was, now = before[what][:12], prints[what][:12]

@@ -25,6 +25,8 @@ class Run:
 
     folder: RunFolder
     device: str = field(default="")
+    base: str | Path = ""
+    """Where its base lies now, if that is not where it lay (`load`)."""
     positions: int | None = None
     """Positions that all adapters in use take from a row; default: those of the run's own method."""
 
@@ -71,7 +73,12 @@ class Run:
         self.device = self.device or pick_device()
         recipe = self.recipe
         loaded = load_tuned(
-            self.folder.model, ref=recipe.model, task=self.task, method=self.method, device=self.device
+            self.folder.model,
+            ref=recipe.model,
+            task=self.task,
+            method=self.method,
+            base=self.base,
+            device=self.device,
         )
         return for_use(loaded, half=recipe.train.half)
 
@@ -82,12 +89,24 @@ class Run:
 
         return registry.build("method", read_card(self.folder.model)["method"])
 
+    def where_base_lies(self) -> str:
+        """The folder, name or hub id of the model that was tuned, as it is found now.
+
+        Raises:
+            WeitiaoError: `base_gone`, `wrong_base`.
+        """
+        from weitiao.models import bases
+        from weitiao.models.store import read_card
+
+        known = read_card(self.folder.model)["base"]
+        return bases.found(self.path, known, ref=self.recipe.model, said=self.base)
+
     def untuned(self) -> Run:
         """The same run with the model as it was before: the base, and a head as it was drawn."""
         from weitiao.models.load import load as load_model
 
         before, recipe = Run(self.folder, self.device), self.recipe
-        base = load_model(recipe.model, self.task, seed=recipe.seed, device=self.device)
+        base = load_model(self.where_base_lies(), self.task, seed=recipe.seed, device=self.device)
         before.__dict__ |= {"task": self.task, "tuned": for_use(base, half=recipe.train.half)}
         return before
 
@@ -162,7 +181,7 @@ class Run:
             why = f"{folder} exists already"
             raise fault("wrong_usage", why=why, way="name a new folder; nothing was changed")
         loaded = store.load_tuned(
-            self.folder.model, ref=self.recipe.model, task=self.task, method=self.method
+            self.folder.model, ref=self.recipe.model, task=self.task, method=self.method, base=self.base
         )
         loaded.model = self.method.fold(loaded.model)
         store.save_plain(folder, loaded)
@@ -175,13 +194,17 @@ class Run:
         return Speaker(loaded, self.task, self.device, self.recipe.train.half)
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, *, base: str | Path = "") -> Run:
     """The run in a folder.
+
+    Args:
+        path: the run folder.
+        base: where the model that was tuned lies now, if that is not where it lay, nor in the same place beside the run.
 
     Raises:
         WeitiaoError: `no_run`.
     """
-    return Run(open_run(path))
+    return Run(open_run(path), base=base)
 
 
 def runs(folder: str | Path = "runs") -> list[Run]:
@@ -209,8 +232,8 @@ class Speaker:
         return answer(self.loaded, self.task.opening(messages, self.loaded.processor), **options)
 
 
-def speaker(ref: str) -> Speaker:
-    """A run of a generative task, or a base language model, ready to answer.
+def speaker(ref: str, *, base: str | Path = "") -> Speaker:
+    """A run of a generative task (`base` as in `load`), or a base language model, ready to answer.
 
     Raises:
         WeitiaoError: `wrong_usage` when the run labels instead of answering; what loading raises.
@@ -219,7 +242,7 @@ def speaker(ref: str) -> Speaker:
     from weitiao.models.load import load as load_model
 
     if (Path(ref) / "recipe.yaml").is_file():
-        run = load(ref)
+        run = load(ref, base=base)
         if not run.task.generates:
             way = f'weitiao predict {ref} "a text"'
             raise fault("wrong_usage", why="this model labels texts, it does not answer", way=way)
@@ -227,8 +250,8 @@ def speaker(ref: str) -> Speaker:
     device = pick_device()
     half: Half | None = "bfloat16" if fast_bf16(device) else None
     task = registry.build("task", {"name": "sft"})
-    base = load_model(ref, task, device=device)
-    return Speaker(for_use(base, half=half), task, device, half)
+    untuned = load_model(ref, task, device=device)
+    return Speaker(for_use(untuned, half=half), task, device, half)
 
 
 def for_use(loaded: Loaded, *, half: Half | None) -> Loaded:

@@ -23,7 +23,7 @@ from weitiao.core.collector import paused
 from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import RunFolder, claim, read_lines
+from weitiao.core.run import RunFolder, claim, read_lines, refuse_elsewhere
 from weitiao.data.augment import steps as augmentation_steps
 from weitiao.train import distributed, memory
 from weitiao.train.distributed import World
@@ -73,6 +73,8 @@ def train(
     if tree is None:
         raise fault("missing_key", key="model")
     asked = Recipe.read(tree, overrides)
+    if resume and isinstance(recipe, str | Path):
+        refuse_elsewhere(Path(recipe), asked)
     task = registry.build("task", asked.task)
     method = registry.build("method", asked.method)
     why = method.refuses(task)

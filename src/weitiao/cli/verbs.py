@@ -14,7 +14,7 @@ from weitiao.cli.check import check
 from weitiao.cli.compare import compare
 from weitiao.cli.data import data_app
 from weitiao.cli.plan import plan
-from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, pairs
+from weitiao.cli.words import Base, Json, Overrides, Quiet, Verbose, emit, pairs
 from weitiao.core.errors import did_you_mean, fault
 
 DEMOS = ("reviews", "zh", "chat")
@@ -168,6 +168,7 @@ app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r
 @app.command(epilog="Example: weitiao evaluate runs/reviews-lora --json")
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run folder.")],
+    base: Base = "",
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -178,7 +179,7 @@ def evaluate(
 
     show = Show(quiet=quiet or json)
     with show:
-        found = api.evaluate(run, tell=show.tell)
+        found = api.evaluate(api.load(run, base=base), tell=show.tell)
     if json:
         emit({"run": str(found.path), **found.results})
     else:
@@ -196,6 +197,7 @@ def predict(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="A table with a text column, or a .txt file.")
     ] = None,
+    base: Base = "",
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -205,7 +207,7 @@ def predict(
 
     if texts and file:
         raise fault("wrong_usage", why="texts and a --file are given", way="give one or the other")
-    found = api.load(run)
+    found = api.load(run, base=base)
     lines = texts or (api.texts_of(file, found) if file else _piped())
     if not lines:
         raise fault(
@@ -235,12 +237,13 @@ def _line(value: Any) -> str:
 def merge(
     run: Annotated[str, typer.Argument(help="A run folder whose method folds (lora, adalora, ia3 ...).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder for the plain model.")],
+    base: Base = "",
     verbose: Verbose = False,
 ) -> None:
     """Fold the tuned change into the base's weights: a plain model that needs neither weitiao nor PEFT."""
     from weitiao import api
 
-    print(api.load(run).merge(output))
+    print(api.load(run, base=base).merge(output))
 
 
 @app.command(epilog="Examples: weitiao chat runs/demo-chat | weitiao chat smollm2-135m")
@@ -254,6 +257,7 @@ def chat(
         bool, typer.Option("--sample", help="Draw words instead of taking the likeliest.")
     ] = False,
     temperature: Annotated[float, typer.Option(min=0.01, help="With --sample: lower is more certain.")] = 0.7,
+    base: Base = "",
     verbose: Verbose = False,
 ) -> None:
     """Talk to a tuned or an embedded language model; an empty line or Ctrl-D ends it."""
@@ -261,7 +265,7 @@ def chat(
     from weitiao.cli.show import conversation
 
     conversation(
-        api.speaker(model),
+        api.speaker(model, base=base),
         system=system,
         max_new_tokens=max_new_tokens,
         sample=sample,

@@ -12,6 +12,9 @@ from weitiao.core.errors import fault
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show a traceback when something fails.")]
+Base = Annotated[
+    str, typer.Option("--base", help="Where the run's base model lies now, if it is found no more.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="key=value words, such as train.learning_rate=1e-4.")
 ]

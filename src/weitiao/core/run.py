@@ -270,12 +270,38 @@ def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool, changes: Collecti
         return
     if not resume:
         raise fault("run_exists", path=folder.path, state=folder.state)
-    found = list(differences(read_yaml(before), recipe.model_dump(mode="json")))
+    trees = read_yaml(before), recipe.model_dump(mode="json")
+    if not folder.finished:  # else nothing is read again that could be compared
+        trees = _wherever(trees[0]), _wherever(trees[1])
+    found = list(differences(*trees))
     changed = [line for line in found if not named(line.partition(": ")[0], changes)]
     if not changed and found:
         folder.log(event="changed", changes=found)
     if changed:
         raise fault("other_recipe", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
+
+
+def _wherever(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe less the folders that things lie in: what lies there is compared by its fingerprint before a step is taken."""
+    data = {
+        key: [name if name.startswith("hf:") else Path(name).name for name in value]
+        if key in ("train", "validation", "test")
+        else value
+        for key, value in tree["data"].items()
+    }
+    return {**{key: tree[key] for key in tree if key not in ("model", "output_dir")}, "data": data}
+
+
+def refuse_elsewhere(file: Path, recipe: Recipe) -> None:
+    """A run's own recipe is to go on, and its `output_dir` is another folder from here: a new run would begin there.
+
+    Raises:
+        WeitiaoError: `run_elsewhere`.
+    """
+    run = RunFolder(file.parent)
+    ours = file.name == "recipe.yaml" and run.begun and (cwd := run.json("facts.json").get("cwd"))
+    if ours and Path(recipe.output_dir).resolve() != run.path.resolve():
+        raise fault("run_elsewhere", path=run.path, output=recipe.output_dir, cwd=cwd)
 
 
 def _written_by_us(path: Path) -> bool:
@@ -319,6 +345,7 @@ def facts(*, seed: int, device: str, fingerprints: Mapping[str, str]) -> dict[st
             "device": device,
         },
         "seed": seed,
+        "cwd": os.getcwd(),  # from where the recipe's relative paths are meant
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprints": dict(fingerprints),
     }

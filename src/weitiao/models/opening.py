@@ -7,6 +7,7 @@ with opened(ref), quiet(): ...  whatever goes wrong in there names the model
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ def resolve(ref: str, *, progress: Progress | None = None) -> str:
     if Path(ref).is_dir():
         if not (Path(ref) / "config.json").is_file():
             raise fault("no_such_model", ref=ref, why="the folder has no config.json", hint="")
-        return ref
+        return os.path.abspath(ref)  # what is written down is read from elsewhere
     if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
         near = nearest(ref, catalog.MODELS)
         hint = f' Did you mean "{near}"?' if near else ""

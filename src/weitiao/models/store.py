@@ -19,8 +19,9 @@ from weitiao.core import registry
 from weitiao.core.contracts import Method, Task, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder, disk, sha256, share, write_json
+from weitiao.models import bases
 from weitiao.models.load import Loaded, load
-from weitiao.models.opening import fingerprint, opened, quiet
+from weitiao.models.opening import opened, quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,7 +67,7 @@ def save_tuned(folder: Path, loaded: Loaded, *, task: Task, method: Method, card
             _save_adapter(temporary, loaded, task, method)
         loaded.processor.save_pretrained(temporary)
         files = {path.name: sha256(path) for path in sorted(temporary.iterdir()) if path.is_file()}
-        base = {"source": loaded.source, "fingerprint": fingerprint(loaded.source)}
+        base = bases.remembered(loaded.source, folder.parent)
         write_json(temporary / CARD, {**card, "layout": method.layout, "base": base, "files": files})
 
 
@@ -133,19 +134,20 @@ def read_card(folder: Path) -> dict[str, Any]:
     return known
 
 
-def load_tuned(folder: Path, *, ref: str, task: Task, method: Method, device: Any = "cpu") -> Loaded:
-    """The model that `save_tuned` wrote, as it was: `ref` is the recipe's base.
+def load_tuned(
+    folder: Path, *, ref: str, task: Task, method: Method, base: str | Path = "", device: Any = "cpu"
+) -> Loaded:
+    """The model that `save_tuned` wrote, as it was: `ref` is the recipe's base, `base` where it is said to lie now.
 
     Raises:
-        WeitiaoError: `unfinished_run`, `broken_model`, `wrong_base` when the base is not the one that was tuned,
-            and what `load` raises.
+        WeitiaoError: `unfinished_run`, `broken_model`; `base_gone`, `wrong_base` when the base is not there or not the
+            one that was tuned; and what `load` raises.
     """
     card = read_card(folder)
     if method.layout == "pretrained":
         return load(str(folder), task, device=device)
-    loaded = load(ref, task, device=device, bits=method.base_bits)
-    if fingerprint(loaded.source) != card["base"]["fingerprint"]:
-        raise fault("wrong_base", path=folder, ref=ref, tuned_on=card["base"]["source"])
+    place = bases.found(folder.parent, card["base"], ref=ref, said=base)
+    loaded = load(place, task, device=device, bits=method.base_bits)
     prepare(loaded, method, seed=0)
     fill(folder, loaded, method)
     return loaded
@@ -181,7 +183,7 @@ def begin_with(
         raise fault("unfit_start", path=run.path, why=why)
     # With the settings of its own: what does not fit shows by name below.
     theirs_method = registry.build("method", card["method"])
-    other = load_tuned(run.model, ref=ref, task=task, method=theirs_method)
+    other = load_tuned(run.model, ref=ref, task=task, method=theirs_method, base=ref)
     theirs = dict(other.model.named_parameters())
     try:
         fill_weights(loaded.trained, {name: theirs[name] for name in loaded.trained})
