@@ -239,7 +239,7 @@ def test_a_cell_of_a_table_may_hold_turns_as_json():
         ),
         ([{"role": ["user"], "content": "a"}], "turn 1 has the role"),
         ([{"role": "user", "content": None}], "content of turn 1 is missing, not text"),
-        ([{"role": "user", "content": 3}], "content of turn 1 is a int, not text"),
+        ([{"role": "user", "content": {}}], "content of turn 1 is a dict, not text"),
         ([{"role": "user", "content": [{"type": "text"}]}], "turn 1 holds parts that are not text"),
     ],
 )
@@ -265,7 +265,7 @@ def test_prompt_and_completion_as_texts_or_turns():
     assert converted("prompt_completion", as_turns) == dialogue("p", "c")
     for row, why in (
         ({"prompt": "p"}, "`completion` is missing"),
-        ({"prompt": 3, "completion": "c"}, "`prompt` is a int"),
+        ({"prompt": {3: 4}, "completion": "c"}, "turn 1 lacks `role`"),
         ({"prompt": None, "completion": "c"}, "`prompt` is missing"),
     ):
         with pytest.raises(Unusable, match=why):
@@ -287,7 +287,7 @@ def test_alpaca_with_and_without_input_system_and_history():
     [
         ({"input": ["x"]}, "`input` is a list"),
         ({"output": None}, "`output` is missing"),
-        ({"system": 4}, "`system` is a int"),
+        ({"system": [4]}, "`system` is a list"),
         ({"history": 4}, "`history` is not a list of"),
         ({"history": True}, "`history` is not a list of"),
         ({"history": "abc"}, "`history` is not a list of"),

@@ -9,6 +9,7 @@ import codecs
 import csv
 import io
 import json
+import math
 import random
 import tempfile
 from collections import Counter
@@ -115,7 +116,14 @@ SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.tex
 NESTED = st.recursive(
     SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)), max_leaves=6
 )  # fmt: skip
-NO_TEXT = NESTED.filter(lambda value: not isinstance(value, str) or not value.strip())
+# A number is its digits, and so a text.
+NO_TEXT = NESTED.filter(
+    lambda value: (
+        not isinstance(value, str | int | float)
+        or (isinstance(value, str) and not value.strip())
+        or (isinstance(value, float) and not math.isfinite(value))
+    )
+)
 NO_LABEL = st.one_of(
     st.none(),
     st.just(""),

@@ -24,6 +24,7 @@ from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder, token_table
 from weitiao.data.encoded import Encoded
+from weitiao.data.labels import label_table
 from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.rows import Rows
 
@@ -146,7 +147,7 @@ def prepare(
         for name, found in examples.items()
     }
     ledger.split = {name: len(rows) for name, rows in stay.items()}
-    ledger.labels = checking.label_table(stay, task.shape)
+    ledger.labels = label_table(stay, task.shape)
     ledger.tokens = token_table(list(examples.values()), limit=limit)
     # Rows of one group are no two independent witnesses: whoever draws intervals must know them.
     group = splitting.together(checked.marks.take(sides["test"]))

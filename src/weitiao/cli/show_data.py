@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from weitiao.api.check import Examined
     from weitiao.api.show import Shown
     from weitiao.data.doctor.fix import Fixed
+    from weitiao.data.ledger import Ledger
+
+ALIKE = 3  # rows to which the same happened that are named
 
 
 def examined(found: Examined) -> None:
     """What `weitiao data check` found."""
-    from weitiao.data.check import label_table
     from weitiao.data.doctor.page import headline, lines
+    from weitiao.data.labels import label_table
 
     ledger = found.ledger
     for file in ledger.files:
@@ -38,11 +41,11 @@ def examined(found: Examined) -> None:
         for label, count in counts.items():
             table.add_row(escape(label), f"{count:,}", f"{count / len(rows):.1%}")
         out.print(table)
-    for row in ledger.rows[:SHOWN]:
-        where = place(row["file"], row["line"], row.get("nth", 0))
-        out.print(f"  {escape(where)}: {row['status']}: {escape(row['reason'])}")
-    if len(ledger.rows) > SHOWN:
-        out.print(f"  ... {len(ledger.rows) - SHOWN:,} more; --json lists all")
+    fates = list(_fates(ledger))
+    for line in fates[:SHOWN]:
+        out.print(f"  {escape(line)}")
+    if len(fates) > SHOWN:
+        out.print(f"  ... {len(fates) - SHOWN:,} more; --json lists all")
     diagnosis = found.diagnosis
     out.print(f"\n[bold]{escape(headline(diagnosis))}[/bold]")
     for one in diagnosis.findings:
@@ -52,6 +55,19 @@ def examined(found: Examined) -> None:
             out.print(f"         {escape(line)}")
         if one.fix:
             out.print(f"         -> {escape(one.fix)}")
+
+
+def _fates(ledger: Ledger) -> Iterator[str]:
+    """What became of rows that were not kept as they were; the same thing that happened to many is one line."""
+    from weitiao.data.doctor.page import lines
+
+    alike: dict[tuple[str, str], list[str]] = {}
+    for row in ledger.rows:
+        where = place(row["file"], row["line"], row.get("nth", 0))
+        alike.setdefault((row["status"], row["reason"]), []).append(where)
+    for (status, reason), places in alike.items():
+        more = f" and {len(places) - ALIKE:,} more" if len(places) > ALIKE else ""
+        yield f"{'; '.join(lines(places[:ALIKE]))}{more}: {status}: {reason}"
 
 
 def fixed(copies: Sequence[Fixed]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +19,8 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.data import formats
+from weitiao.data.formats.convert import as_text
+from weitiao.data.labels import label_names, one_spelling, relabelled
 from weitiao.data.ledger import Ledger, brief
 from weitiao.data.read import BadRow, Source, read
 from weitiao.data.rows import Rows
@@ -121,6 +122,7 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
                 named[source.path] = side
                 own = side == "train"
                 taker.take(source, side=None if own else side, number=number if own else 0)
+    taker.respell(one_spelling(taker.labels))
     rows, marks, ledger = taker.rows, taker.marks(), taker.ledger
     if not ledger.total:
         raise fault("empty_file", path=", ".join(data.train), why="no rows are left")
@@ -137,6 +139,7 @@ class _Taker:
         self.data, self.shape = data, shape
         self.rows, self.ledger = Rows(), Ledger()
         self.strata: dict[str, int] = {}
+        self.labels: set[str] = set()
         self.dated: bool | None = None
         self.columns: dict[str, array[Any]] = {
             "key": array("Q"),
@@ -204,7 +207,7 @@ class _Taker:
             record = formats.convert(record, format=name, columns=data.columns, repairs=repairs)
             values: Mapping[str, Any] = record.values
             if data.relabel:
-                values = _relabelled(values, data.relabel, repairs)
+                values = relabelled(values, data.relabel, repairs)
             if data.clean:
                 from weitiao.data.clean import clean
 
@@ -220,7 +223,7 @@ class _Taker:
         by = values.get(split.group_by) if split.group_by else None
         return {
             "side": SIDES.index(side) if side else _side(values, split.column),
-            "by": digest(str(by)) if by not in (None, "") else 0,
+            "by": digest(as_text(by)) if by not in (None, "") else 0,
             "time": self._time(values, split.time) if split.time and side is None else 0.0,
         }
 
@@ -242,22 +245,26 @@ class _Taker:
         columns["source"].append(number)
         for name, value in where.items():
             columns[name].append(value)
+        self.labels.update(label_names(values))
         self.rows.append(record)
+
+    def respell(self, same: Mapping[str, str]) -> None:
+        """Write labels as `same` says: which are two spellings of one is known behind the last row alone."""
+        if not same:
+            return
+        before, self.rows, self.strata = self.rows, Rows(), {}
+        for place, record in enumerate(before):
+            repairs: list[str] = []
+            values = relabelled(record.values, same, repairs)
+            if repairs:
+                self.ledger.note(record, "repaired", f"{'; '.join(repairs)}, which is spelt so elsewhere")
+            code = self.strata.setdefault(self.shape.stratum(values), len(self.strata))
+            self.columns["stratum"][place] = code
+            self.rows.append(Record(record.file, record.line, values, record.nth))
 
     def _reject(self, row: Record | BadRow, reason: str, *, raw: Any) -> None:
         status = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
         self.ledger.note(row, status, reason, raw=raw)
-
-
-def _relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: list[str]) -> dict[str, Any]:
-    label = values.get("label")
-    if isinstance(label, str) and label in mapping:
-        repairs.append(f'label "{label}" read as "{mapping[label]}"')
-        return {**values, "label": mapping[label]}
-    if isinstance(label, list) and (found := [name for name in label if name in mapping]):
-        repairs += [f'label "{name}" read as "{mapping[name]}"' for name in found]
-        return {**values, "label": list(dict.fromkeys(mapping.get(name, name) for name in label))}
-    return dict(values)
 
 
 def _side(values: Mapping[str, Any], column: str | None) -> int:
@@ -382,13 +389,3 @@ def _renumbered(marks: Marks, kept: np.ndarray) -> Marks:
     _, first, inverse = np.unique(taken.near, return_index=True, return_inverse=True)
     taken.near = first[inverse]
     return taken
-
-
-def label_table(sides: Mapping[str, Rows], shape: Shape) -> dict[str, dict[str, int]]:
-    """Rows per label in every split; empty for shapes without labels."""
-    table = {}
-    for name, rows in sides.items():
-        counts = Counter(found for record in rows if (found := shape.stratum(record.values)))
-        if counts:
-            table[name] = dict(sorted(counts.items()))
-    return table

@@ -16,7 +16,10 @@ def test_a_table_in_memory_becomes_plain_rows():
     table = pd.DataFrame({"text": ["a", None], "label": [1.0, float("nan")], 3: [True, False]})
     found = table_rows(table)
     assert found == [{"text": "a", "label": 1.0, "3": True}, {"text": None, "label": None, "3": False}]
-    assert all(type(v) in (str, float, bool, type(None)) for row in found for v in row.values())
+    assert type(found[0]["label"]) is int, (
+        "a column of whole numbers with a hole is one of floats to pandas alone"
+    )
+    assert all(type(v) in (str, int, bool, type(None)) for row in found for v in row.values())
     assert table_rows([{"a": 1}]) == [{"a": 1}]
     json.dumps(table_rows(pd.DataFrame({"n": [1, 2]})))
 

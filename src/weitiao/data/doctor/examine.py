@@ -14,7 +14,7 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.data.doctor.amount import Amount
 from weitiao.data.doctor.contents import Contents
 from weitiao.data.doctor.conversations import Conversations
-from weitiao.data.doctor.finding import SEVERITIES, Case, Diagnosis, Part, Row
+from weitiao.data.doctor.finding import SEVERITIES, Case, Diagnosis, Finding, Part, Row, words
 from weitiao.data.doctor.labels import Labels
 from weitiao.data.doctor.leak import Leak
 from weitiao.data.doctor.ledger import Unused
@@ -84,6 +84,7 @@ def examine(
     diagnosis = Diagnosis(shape.name, len(rows))
     for part in parts:
         diagnosis.findings += part.tell(diagnosis)
+    diagnosis.findings = [_every(one, len(rows)) for one in diagnosis.findings]
     files = " ".join(
         " ".join([*([f"--{file['side']}"] if "side" in file else []), shlex.quote(str(file["path"]))])
         for file in ledger.get("files", ())
@@ -94,3 +95,10 @@ def examine(
         key=lambda found: SEVERITIES.index(found.severity)
     )  # stable: parts keep their order
     return diagnosis
+
+
+def _every(found: Finding, rows: int) -> Finding:
+    """A finding about every single row says so, and names none of them."""
+    if not found.places or found.count < rows:
+        return found
+    return replace(found, text=f"{found.text} {words()['every']}", places=[])

@@ -137,6 +137,12 @@ def table() -> dict[str, Any]:
     return loaded
 
 
+def words() -> dict[str, str]:
+    """Name -> label in the reader's language."""
+    column = ("en", "zh").index(language())
+    return {name: pair[column] for name, pair in table()["page"].items()}
+
+
 def percent(part: float, whole: float = 1.0) -> str:
     """`part` of `whole`, such as `12 %`; small shares get a digit more."""
     share = 100 * part / whole if whole else 0.0

@@ -13,7 +13,7 @@ from typing import Any
 from weitiao.core.errors import language
 from weitiao.core.page import render
 from weitiao.core.run import write_text
-from weitiao.data.doctor.finding import SEVERITIES, Diagnosis, percent, table
+from weitiao.data.doctor.finding import SEVERITIES, Diagnosis, percent, words
 
 LABELS, EXAMPLES = 20, 25  # bars, and suspects, on the page
 
@@ -32,12 +32,6 @@ def page(diagnosis: Diagnosis) -> str:
     """The page's HTML, in the reader's language."""
     filters = {"number": number, "percent": percent, "lines": lines}
     return render(Path(__file__).parent, "doctor.html.j2", view(diagnosis), filters=filters)
-
-
-def words() -> dict[str, str]:
-    """Name -> label in the reader's language."""
-    column = ("en", "zh").index(language())
-    return {name: pair[column] for name, pair in table()["page"].items()}
 
 
 def headline(diagnosis: Diagnosis) -> str:

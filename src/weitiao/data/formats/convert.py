@@ -38,6 +38,8 @@ KEPT = (
 )  # what templates read of a turn
 WEIGHTS = ("weight", "loss", "train")  # how OpenAI, and others, say whether an answer is learnt
 
+NULLABLE = ("default", "const", "example")  # what a JSON schema may say null of
+
 Row = Mapping[str, Any]
 Repairs = list[str]
 
@@ -51,16 +53,22 @@ def kind(value: Any) -> str:
     return "missing" if value is None else f"a {type(value).__name__}"
 
 
+def as_text(value: Any) -> Any:
+    """A number in a column of texts is its digits: Excel and JSON store the film `2012` as one.  Others stay."""
+    if isinstance(value, bool):
+        return "true" if value else "false"  # as JSON and YAML spell them
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return (
+        str(value) if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)) else value
+    )
+
+
 def as_label(value: Any) -> str | None:
     """A label as text: 1 and 1.0 are "1"; a missing or blank one (or NaN) is None."""
     if isinstance(value, list | Mapping):
         raise Unusable(f"`label` is {kind(value)}, not one label")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if value != value:
-        value = None
-    if isinstance(value, bool):
-        value = "true" if value else "false"  # as JSON and YAML spell them
+    value = None if value != value else as_text(value)
     return None if value is None or str(value).strip() == "" else str(value).strip()
 
 
@@ -104,25 +112,25 @@ def regression(row: Row, repairs: Repairs) -> dict[str, Any]:
 
 
 def _texts(row: Row) -> dict[str, Any]:
-    pair = {"text_pair": row["text_pair"]} if row.get("text_pair") is not None else {}
-    return {"text": row["text"], **pair}
+    pair = {"text_pair": as_text(row["text_pair"])} if row.get("text_pair") is not None else {}
+    return {"text": as_text(row["text"]), **pair}
 
 
 def messages(row: Row, repairs: Repairs) -> dict[str, Any]:
     """OpenAI's turns, with tools if any."""
-    return {"messages": as_turns(row["messages"], "messages"), **_tools(row)}
+    return _told(as_turns(row["messages"], "messages"), row)
 
 
 def sharegpt(row: Row, repairs: Repairs) -> dict[str, Any]:
     """ShareGPT's `from` and `value`, with a system message beside them if any."""
     turns = as_turns(row["conversations"], "conversations")
-    return {"messages": [*_system(row), *turns], **_tools(row)}
+    return _told([*_system(row), *turns], row)
 
 
 def prompt_completion(row: Row, repairs: Repairs) -> dict[str, Any]:
     """TRL's pair, as texts or as turns."""
     turns = [*_turns_or_text(row, "prompt", "user"), *_turns_or_text(row, "completion", "assistant")]
-    return {"messages": turns, **_tools(row)}
+    return _told(turns, row)
 
 
 def alpaca(row: Row, repairs: Repairs) -> dict[str, Any]:
@@ -133,7 +141,7 @@ def alpaca(row: Row, repairs: Repairs) -> dict[str, Any]:
 
 def text(row: Row, repairs: Repairs) -> dict[str, Any]:
     """A text alone."""
-    return {"text": row["text"]}
+    return {"text": as_text(row["text"])}
 
 
 def preference(row: Row, repairs: Repairs) -> dict[str, Any]:
@@ -183,7 +191,7 @@ def tags(row: Row, repairs: Repairs) -> dict[str, Any]:
 
 def source_target(row: Row, repairs: Repairs) -> dict[str, Any]:
     """A text and what it should become."""
-    return {"source": row["source"], "target": row["target"]}
+    return {"source": as_text(row["source"]), "target": as_text(row["target"])}
 
 
 def image(row: Row, repairs: Repairs) -> dict[str, Any]:
@@ -229,6 +237,7 @@ def _as_turn(turn: Any, number: int) -> dict[str, Any]:
         raise Unusable(f'turn {number} has the role "{role}", not one of {", ".join(ROLES)}.{hint}')
     if isinstance(content, list):
         content = _parts(content, number)
+    content = as_text(content)
     if not isinstance(content, str) and not (content is None and kept.get("tool_calls")):
         raise Unusable(f"the content of turn {number} is {kind(content)}, not text")
     return {"role": role, "content": content, **kept, **_weight(turn, number)}
@@ -275,7 +284,47 @@ def _tools(row: Row) -> dict[str, Any]:
             raise Unusable("`tools` is text that is not JSON") from None
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
         raise Unusable("`tools` is not a list of objects")
-    return {"tools": tools} if tools else {}
+    return {"tools": written(tools)} if tools else {}
+
+
+def written(value: Any) -> Any:
+    """Tools without the nulls that no one wrote: where rows share a structure, each has the keys of all others."""
+    if isinstance(value, list):
+        return [written(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    # A default may well be null.
+    return {name: written(item) for name, item in value.items() if item is not None or name in NULLABLE}
+
+
+def _told(turns: Sequence[dict[str, Any]], row: Row) -> dict[str, Any]:
+    """A conversation with its tools; a null among a call's arguments counts if the called tool knows the argument."""
+    found = _tools(row)
+    known = {
+        name: set((tool.get("parameters") or {}).get("properties") or ())
+        for tool in (tool.get("function", tool) for tool in found.get("tools", ()))
+        if isinstance(tool, Mapping) and isinstance(name := tool.get("name"), str)
+    }
+    return {"messages": [_called(turn, known) if "tool_calls" in turn else turn for turn in turns], **found}
+
+
+def _called(turn: dict[str, Any], known: Mapping[str, set[str]]) -> dict[str, Any]:
+    calls = turn["tool_calls"]
+    if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
+        return turn
+    return {**turn, "tool_calls": [_call(call, known) for call in calls]}
+
+
+def _call(call: Row, known: Mapping[str, set[str]]) -> dict[str, Any]:
+    call = {name: value for name, value in call.items() if value is not None}
+    if isinstance(call.get("function"), Mapping):
+        return {**call, "function": _call(call["function"], known)}
+    given, mine = call.get("arguments"), known.get(str(call.get("name")))
+    if isinstance(given, Mapping) and mine is not None:
+        call["arguments"] = {
+            name: value for name, value in given.items() if value is not None or name in mine
+        }
+    return call
 
 
 def _turns_or_text(row: Row, column: str, role: str) -> list[dict[str, Any]]:
@@ -320,7 +369,7 @@ def _turn(role: str, content: str) -> dict[str, Any]:
 
 
 def _text(row: Row, column: str) -> str:
-    value = row.get(column)
+    value = as_text(row.get(column))
     if not isinstance(value, str):
         raise Unusable(f"`{column}` is {kind(value)}, not text")
     return value

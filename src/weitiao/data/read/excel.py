@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,9 @@ from weitiao.data.read.memory import plain
 from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.tables import checked_header
 from weitiao.data.read.text import file_sha256
+
+ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
+"""How a workbook writes a character that XML cannot hold (ECMA-376, ST_Xstring)."""
 
 
 def read_excel(path: Path, *, format: str) -> Source:
@@ -56,11 +61,22 @@ def _filled(book: Any) -> Iterator[tuple[int, list[Any]]]:
     # The size that a file gives for its sheet may be wrong, and rows beyond it would be lost.
     sheet.reset_dimensions()
     for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
-        cells = [plain(cell) for cell in row]
+        cells = [_cell(cell) for cell in row]
         while cells and cells[-1] in (None, ""):
             cells.pop()
         if cells:
             yield number, cells
+
+
+def _cell(value: Any) -> Any:
+    """What a reader of the sheet sees: a day without a time, the character that `_x000D_` stands for."""
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time.min:
+        return value.date().isoformat()  # Excel knows no days, only midnights
+    if isinstance(value, str) and "_x" in value:
+        # A literal one is written `_x005F_x000D_`.  A character beyond U+FFFF is two of these.
+        found = ESCAPED.sub(lambda match: chr(int(match[1], 16)), value)
+        return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return plain(value)
 
 
 @contextmanager

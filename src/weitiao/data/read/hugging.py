@@ -16,7 +16,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault, need
-from weitiao.data.read.memory import plain
+from weitiao.data.read.memory import plain_row
 from weitiao.data.read.source import BadRow, Source
 from weitiao.data.read.tables import checked_header
 from weitiao.data.read.text import CHUNK
@@ -67,7 +67,7 @@ def read_dataset(name: str) -> Source:
     def rows() -> Iterator[Record | BadRow]:
         for number, values in enumerate(values_of(found), start=1):
             try:
-                yield Record(name, number, plain(values))
+                yield Record(name, number, plain_row(values))
             except ValueError as error:
                 yield BadRow(name, number, f"a cell cannot be read: {error}")
 

@@ -38,13 +38,29 @@ def table_rows(table: Any) -> list[Mapping[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise fault("wrong_usage", why=f"rows of type {type(table).__name__} are not read", way=WAY)
     try:
-        return [plain(row) for row in rows]
+        # Of a list of dicts every null was written by somebody.
+        return [plain_row(row, shared=rows is not table) for row in rows]
     except ValueError as error:
         raise fault("wrong_usage", why=f"a row cannot be read: {error}", way=WAY) from None
 
 
-def plain(value: Any) -> Any:
+def plain_row(row: Mapping[str, Any], *, shared: bool = True) -> dict[str, Any]:
+    """A row of plain values, every column of it; `shared` as in `plain`.
+
+    Raises:
+        ValueError: for bytes that are no UTF-8 text.
+    """
+    return {str(name): plain(value, shared=shared) for name, value in row.items()}
+
+
+def plain(value: Any, *, shared: bool = True) -> Any:
     """A JSON value: NumPy scalars become Python's, a missing cell (NaN, NaT) becomes None, a date its ISO form.
+
+    A whole number is one, also where a column with a hole had to store it as a float.
+
+    Args:
+        shared: do objects of all rows share one structure, as Arrow has it?  Then a null in one was written by
+            nobody: another row has that key, and so it is left out.
 
     Raises:
         ValueError: for bytes that are no UTF-8 text.
@@ -53,11 +69,12 @@ def plain(value: Any) -> Any:
         # Subclasses of these, such as numpy.str_, are no plain values to every writer.
         return value if type(value) in (str, bool, int, type(None)) else _base(value)
     if isinstance(value, float):
-        return float(value) if value == value else None
+        return None if value != value else int(value) if value.is_integer() and shared else float(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        items = ((str(key), plain(item, shared=shared)) for key, item in value.items())
+        return {key: item for key, item in items if not (shared and item is None)}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain(item, shared=shared) for item in value]
     if isinstance(value, bytes):
         return _text(value)
     if isinstance(value, decimal.Decimal):
@@ -65,7 +82,7 @@ def plain(value: Any) -> Any:
     match type(value).__module__.partition(".")[0], type(value).__name__:
         case "numpy", _:
             # tolist gives Python's own numbers and lists; a scalar's NaN is still to be looked at.
-            return plain(value.tolist())
+            return plain(value.tolist(), shared=shared)
         case "pandas", "NAType" | "NaTType":
             return None
     if isinstance(value, datetime.date | datetime.time):

@@ -9,7 +9,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault, need
-from weitiao.data.read.memory import plain
+from weitiao.data.read.memory import plain_row
 from weitiao.data.read.source import BadRow, Source
 from weitiao.data.read.tables import checked_header
 from weitiao.data.read.text import file_sha256
@@ -33,7 +33,7 @@ def read_parquet(path: Path, *, format: str) -> Source:
             for batch in file.iter_batches(batch_size=BATCH):
                 for number, row in enumerate(_rows(batch), start=number + 1):  # noqa: B020 - it goes on counting
                     try:
-                        values = plain(row()[0])
+                        values = plain_row(row()[0])
                     except ValueError as error:
                         yield BadRow(name, number, f"a cell cannot be read: {error}")
                     else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
@@ -20,24 +21,33 @@ from weitiao.data.read.text import Text
 LONGEST_ROW = 1 << 24
 """Characters; a quoted cell that has not ended by then was never meant to."""
 
+SAYS = re.compile(r"""\s*"?sep=(?P<mark>[^\s"'\w]|\t|\\t)"?(?P=mark)*\s*""", re.IGNORECASE)
+"""A line above the header that tells Excel how columns are set apart; behind it may stand empty cells."""
 NEVER_CLOSED = "a quotation mark that is never closed"
 
 
 def read_table(text: Text, *, format: str) -> Source:
-    """Open a table; its header tells how columns are set apart (CSV), or a tab does (TSV).
+    """Open a table; its header tells how columns are set apart (CSV), a tab does (TSV), or a line `sep=;` above.
 
     Raises:
         WeitiaoError: `empty_file`, `bad_header`, `open_quote` when the header itself cannot be taken apart.
     """
     path = str(text.path)
-    lines = text.lines(newline="")
-    first = next((line for line in lines if line.strip()), None)
-    if first is None:
+    said, first, above = "", "", 0
+    for number, physical in enumerate(text.lines(newline=""), start=1):
+        mark = SAYS.fullmatch(physical)
+        if mark and not said:
+            said, above = mark["mark"].replace("\\t", "\t"), number
+        elif physical.strip():
+            first = physical
+            break
+    if not first:
         raise fault("empty_file", path=path, why="the file is empty")
-    delimiter = "\t" if format.startswith("tsv") else _delimiter(first)
+    delimiter = said or ("\t" if format.startswith("tsv") else _delimiter(first))
 
     def pieces() -> Iterator[tuple[int, list[str] | str, str]]:
-        return taken_apart(text.lines(newline=""), delimiter=delimiter)
+        rows = taken_apart(islice(text.lines(newline=""), above, None), delimiter=delimiter)
+        return ((above + line, cells, raw) for line, cells, raw in rows)
 
     line, header, raw = next((line, cells, raw) for line, cells, raw in pieces() if raw.strip())
     if isinstance(header, str):

@@ -1,0 +1,60 @@
+"""Labels as they are meant, whatever a file made of them.
+
+{"0", "1", "1.0", "true", "TRUE"}  ->  one_spelling(labels)  ->  {"1.0": "1", "TRUE": "true"}
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from weitiao.core.contracts import Shape
+from weitiao.data.rows import Rows
+
+# A whole number and what pandas makes of it in a column with a hole.  "1.50" is no such number: it may be a version.
+WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")
+TRUTHS = ("true", "false")
+
+
+def one_spelling(labels: Iterable[str]) -> dict[str, str]:
+    """Label -> how it is written, for labels that stand there in several spellings of one number or truth value.
+
+    Where there is one spelling alone it stays, whatever it is.
+    """
+    spelt: defaultdict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        whole = WHOLE.fullmatch(label)
+        spelt[whole[1] if whole else label.lower() if label.lower() in TRUTHS else label].append(label)
+    return {
+        label: meant for meant, each in spelt.items() if len(each) > 1 for label in each if label != meant
+    }
+
+
+def label_names(values: Mapping[str, Any]) -> list[str]:
+    """The labels of a converted row that are words; a number or a truth value is none."""
+    label = values.get("label")
+    return [label] if isinstance(label, str) else label if isinstance(label, list) else []
+
+
+def relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: list[str]) -> dict[str, Any]:
+    """A copy of a converted row with its labels written as `mapping` has them; `repairs` hears of it."""
+    found = [name for name in label_names(values) if name in mapping]
+    if not found:
+        return dict(values)
+    repairs += [f'label "{name}" read as "{mapping[name]}"' for name in found]
+    label = values["label"]
+    if isinstance(label, str):
+        return {**values, "label": mapping[label]}
+    return {**values, "label": list(dict.fromkeys(mapping.get(name, name) for name in label))}
+
+
+def label_table(sides: Mapping[str, Rows], shape: Shape) -> dict[str, dict[str, int]]:
+    """Rows per label in every split; empty for shapes without labels."""
+    table = {}
+    for name, rows in sides.items():
+        counts = Counter(found for record in rows if (found := shape.stratum(record.values)))
+        if counts:
+            table[name] = dict(sorted(counts.items()))
+    return table
