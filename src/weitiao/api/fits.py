@@ -40,11 +40,11 @@ def refuse_base(recipe: Recipe) -> None:
     Raises:
         WeitiaoError: `will_never_fit`.
     """
-    from weitiao.models import load, opening
+    from weitiao.models import load, opening, stored
 
     if not recipe.train.check_memory:
         return
-    files = sum(path.stat().st_size for path in Path(opening.resolve(recipe.model)).glob("*.safetensors"))
+    files = sum(path.stat().st_size for path in stored.weight_files(opening.resolve(recipe.model)))
     room = _room(load.pick_device())
     if room is not None and files > room:
         raise fault("will_never_fit", needed_mb=files / 1e6, stage="load", room_mb=room / 1e6)
@@ -73,13 +73,17 @@ def refuse(
         WeitiaoError: `will_not_fit`, with changes that help; `will_never_fit` when none of those known does;
             `disk_full`.
     """
+    from weitiao.models import stored
     from weitiao.train.footprint import kept_bytes
 
     settings, loaded = recipe.train, prepared.loaded
     if not settings.check_memory:
         return
-    saved = prepared.total if method.layout == "pretrained" else prepared.trained
-    disk = checkpoints(settings) * kept_bytes(loaded, settings) + 4 * saved
+    if method.layout == "pretrained":
+        saved = prepared.total * (4 if stored.precision(loaded.source) == "float32" else 2)
+    else:
+        saved = prepared.trained * 4
+    disk = checkpoints(settings) * kept_bytes(loaded, settings) + saved
     path = Path(recipe.output_dir)
     # A run that goes on has some of them already.
     disk -= sum(file.stat().st_size for file in path.glob("checkpoint-*/*"))

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Batch, Example, Method, Task
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
     from weitiao.models.hollow import Hollow
     from weitiao.models.load import Loaded
     from weitiao.train.footprint import Footprint
-
-WIDTHS = {"F64": 8, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
-"""Bytes of safetensors' numbers that are made into float32; whole numbers are few."""
 
 KERNELS = 100_000_000
 """Bytes that torch's code takes on a CPU once it computes: its pages, and what oneDNN compiles for every shape (measured
@@ -117,7 +112,11 @@ class Forecast:
     @property
     def saved_bytes(self) -> int:
         """The tuned model in the run folder."""
-        return self._base_bytes[0] if self.method.layout == "pretrained" else self._trained_bytes
+        from weitiao.models import stored
+
+        if self.method.layout != "pretrained":
+            return self._trained_bytes
+        return self._base_bytes[0] // (1 if stored.precision(self.hollow.loaded.source) == "float32" else 2)
 
     @property
     def _trained_bytes(self) -> int:
@@ -139,14 +138,10 @@ class Forecast:
     @cached_property
     def _read_bytes(self) -> int:
         """The base's files, where their numbers are not float32: they are in memory beside what is made of them."""
-        from safetensors import safe_open
+        from weitiao.models import stored
 
-        size = 0
-        for path in sorted(Path(self.hollow.loaded.source).glob("*.safetensors")):
-            with safe_open(path, "pt") as file:  # reads the header alone
-                parts = [file.get_slice(name) for name in list(file.keys())]
-                size += sum(prod(part.get_shape()) * WIDTHS.get(part.get_dtype(), 0) for part in parts)
-        return size
+        parts = stored.kinds(self.hollow.loaded.source).values()
+        return sum(count * stored.WIDTHS.get(kind, 0) for kind, count in parts if kind != "F32")
 
     def _dealt(self, found: Footprint) -> Footprint:
         """What one of several processes holds of it."""

@@ -160,18 +160,23 @@ class Run:
         """The tuned model's next turn (generative tasks), rendered by the template that training used."""
         return self.speaker.answer(messages, max_new_tokens=max_new_tokens, **options)
 
-    def merge(self, folder: str | Path) -> Path:
-        """Fold the tuned change into the base's weights: a plain model that `from_pretrained` opens, in float32.
+    def merge(self, folder: str | Path, *, dtype: str | None = None) -> Path:
+        """Fold the tuned change into the base's weights: a plain model that `from_pretrained` opens.
 
         Args:
             folder: where the model and its tokenizer go; must not exist yet.
+            dtype: float32, bfloat16 or float16; default: what the base is stored in.
 
         Raises:
             WeitiaoError: `wrong_usage` when the folder exists or the method's modules cannot be folded;
                 `unfinished_run`, `broken_model`.
         """
         from weitiao.models import store
+        from weitiao.models.stored import KNOWN
 
+        if dtype is not None and dtype not in KNOWN.values():
+            why = f"a model cannot be stored in {dtype}"
+            raise fault("wrong_usage", why=why, way=f"take one of: {', '.join(KNOWN.values())}")
         name, folder = self.recipe.method["name"], Path(folder)
         if not self.method.foldable:
             why = f"{name} puts modules beside the weights that are no part of them"
@@ -184,7 +189,7 @@ class Run:
             self.folder.model, ref=self.recipe.model, task=self.task, method=self.method, base=self.base
         )
         loaded.model = self.method.fold(loaded.model)
-        store.save_plain(folder, loaded)
+        store.save_plain(folder, loaded, precision=dtype)
         return folder
 
     @property

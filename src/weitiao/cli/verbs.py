@@ -237,13 +237,16 @@ def _line(value: Any) -> str:
 def merge(
     run: Annotated[str, typer.Argument(help="A run folder whose method folds (lora, adalora, ia3 ...).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new folder for the plain model.")],
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16 or float16; default: what the base is stored in.")
+    ] = "",
     base: Base = "",
     verbose: Verbose = False,
 ) -> None:
     """Fold the tuned change into the base's weights: a plain model that needs neither weitiao nor PEFT."""
     from weitiao import api
 
-    print(api.load(run, base=base).merge(output))
+    print(api.load(run, base=base).merge(output, dtype=dtype or None))
 
 
 @app.command(epilog="Examples: weitiao chat runs/demo-chat | weitiao chat smollm2-135m")

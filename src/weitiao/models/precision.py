@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import torch
 
 Half: TypeAlias = Literal["bfloat16", "float16"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
+"""What weights are stored in."""
 
 
 def autocast(device: str, half: Half | None) -> torch.autocast:

@@ -19,7 +19,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Method, Task, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder, disk, sha256, share, write_json
-from weitiao.models import bases
+from weitiao.models import bases, stored
 from weitiao.models.load import Loaded, load
 from weitiao.models.opening import opened, quiet
 
@@ -61,8 +61,7 @@ def save_tuned(folder: Path, loaded: Loaded, *, task: Task, method: Method, card
     """Write the tuned model, whole or not at all; `card` goes into `weitiao.json` with a hash of every file."""
     with _replacing(folder) as temporary:
         if method.layout == "pretrained":
-            with quiet():
-                loaded.model.save_pretrained(temporary)
+            _save_model(temporary, loaded, precision=None)
         else:
             _save_adapter(temporary, loaded, task, method)
         loaded.processor.save_pretrained(temporary)
@@ -71,11 +70,38 @@ def save_tuned(folder: Path, loaded: Loaded, *, task: Task, method: Method, card
         write_json(temporary / CARD, {**card, "layout": method.layout, "base": base, "files": files})
 
 
-def save_plain(folder: Path, loaded: Loaded) -> None:
-    """Write model and tokenizer as `from_pretrained` reads them, whole or not at all."""
-    with _replacing(folder) as temporary, quiet():
-        loaded.model.save_pretrained(temporary)
+def save_plain(folder: Path, loaded: Loaded, *, precision: str | None = None) -> None:
+    """Write model and tokenizer as `from_pretrained` reads them, whole or not at all; as its base is stored by default.
+
+    Raises:
+        WeitiaoError: `wrong_usage` when a number is too large for float16.
+    """
+    with _replacing(folder) as temporary:
+        _save_model(temporary, loaded, precision=precision)
         loaded.processor.save_pretrained(temporary)
+
+
+def _save_model(folder: Path, loaded: Loaded, *, precision: str | None) -> None:
+    """All weights; in memory they are then what was written, in float32."""
+    import torch
+
+    known, usual = stored.kinds(loaded.source), stored.precision(loaded.source)
+    prefix = f"{loaded.model.base_model_prefix}."
+    for name, weight in loaded.model.named_parameters():
+        # A base may hold a few weights more exactly than the others; a new head is stored like most.
+        kind = (known.get(name) or known.get(name.removeprefix(prefix)) or ("", 0))[0]
+        wanted = precision or stored.KNOWN.get(kind, usual)
+        made = weight.data.to(getattr(torch, wanted))
+        if wanted == "float16" and not torch.isfinite(made).all():
+            if precision:
+                why, way = f"{name} holds numbers too large for float16", "take bfloat16 or float32"
+                raise fault("wrong_usage", why=why, way=way)
+            made = weight.data
+        weight.data = made
+    with quiet():
+        loaded.model.save_pretrained(folder)
+    for weight in loaded.model.parameters():
+        weight.data = weight.data.float()
 
 
 def _save_adapter(folder: Path, loaded: Loaded, task: Task, method: Method) -> None:

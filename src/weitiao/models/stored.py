@@ -1,0 +1,54 @@
+"""What lies in the files of a model, told from their headers: no weight is read.
+
+kinds("models/base")      ->  {"model.norm.weight": ("BF16", 64), ...}     name -> kind of number, how many
+precision("models/base")  ->  "bfloat16"                                   what most of its numbers are
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import prod
+from pathlib import Path
+
+from weitiao.models.precision import Precision
+
+WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
+"""Bytes of safetensors' numbers that are no whole ones."""
+KNOWN: dict[str, Precision] = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+
+def weight_files(source: str) -> list[Path]:
+    """The safetensors of a folder, or of a hub id as far as they have been fetched."""
+    from transformers.utils import cached_file
+
+    folder: Path | None = Path(source)
+    if not Path(source).is_dir():
+        try:
+            found = cached_file(source, "config.json", local_files_only=True)
+        except (OSError, ValueError):
+            found = None
+        folder = Path(found).parent if found else None
+    files = sorted(folder.glob("*.safetensors")) if folder else []
+    # Some hub folders hold the same weights twice, under their makers' names too.
+    return [file for file in files if file.name.startswith("model")] or files
+
+
+def kinds(source: str) -> dict[str, tuple[str, int]]:
+    """Name of every weight -> what kind of number it holds, and how many."""
+    from safetensors import safe_open
+
+    found = {}
+    for path in weight_files(source):
+        with safe_open(path, "pt") as file:  # reads the header alone
+            for name in list(file.keys()):
+                part = file.get_slice(name)
+                found[name] = part.get_dtype(), prod(part.get_shape())
+    return found
+
+
+def precision(source: str) -> Precision:
+    """What most numbers of a model are stored in; float32 where that is none of the three."""
+    counts: Counter[str] = Counter()
+    for kind, count in kinds(source).values():
+        counts[kind] += count if kind in KNOWN else 0
+    return KNOWN[counts.most_common(1)[0][0]] if counts.total() else "float32"
