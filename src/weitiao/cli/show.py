@@ -141,6 +141,9 @@ class Show:
         self.line(f"      {ledger.total:,} rows read" + (f" ({encodings})" if encodings else ""))
         for note in (note for file in ledger.files for note in file.get("notes", ())):
             self.line(f"[yellow]note[/yellow]  {escape(note)}")
+        for side, (rows, asked) in ledger.missed.items():
+            why = "rows that belong together are on one side, and there are large groups or rare labels"
+            self.line(f"[yellow]note[/yellow]  {rows:,} {side} rows, not the {asked:,} asked for: {why}")
 
     def encoded(self, ledger: Ledger, *, trained: int, total: int) -> None:
         """What became of the rows, splits, lengths, trained parameters: all that a person may want to stop for."""

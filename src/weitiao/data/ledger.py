@@ -50,6 +50,8 @@ class Ledger:
     tokens: dict[str, Any] = field(default_factory=dict)
     leaks: dict[str, int] = field(default_factory=dict)
     """Groups of equal or nearly equal rows that the split kept together, and rows it took out of training."""
+    missed: dict[str, list[int]] = field(default_factory=dict)
+    """Sides that the groups left smaller or larger than asked for: [rows, rows asked for]."""
     made: dict[str, Any] = field(default_factory=dict)
     """Rows that augmentation added (`made`, `made_from`, and what became of them when `encoded`); they are no input
     and stand outside the counts."""
@@ -137,6 +139,7 @@ class Ledger:
             "labels": self.labels,
             "tokens": self.tokens,
             "leaks": self.leaks,
+            **({"missed": self.missed} if self.missed else {}),
             **({"made": {}} | self.made),
             "rows": self.rows,
         }

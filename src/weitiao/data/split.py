@@ -41,6 +41,7 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
     sides = {name: np.flatnonzero(side == number) for number, name in enumerate(SIDES)}
     _refuse_empty(sides, checked, group, data)
     sizes = np.bincount(group)
+    checked.ledger.missed = _told(sides, marks, group, data)
     checked.ledger.leaks["groups"] = int((sizes > 1).sum())
     checked.ledger.leaks["rows_in_groups"] = int(sizes[sizes > 1].sum())
     return sides
@@ -95,24 +96,39 @@ def _deal(marks: Marks, group: np.ndarray, data: Data, *, seed: int) -> np.ndarr
         latest = np.full(len(sizes), -math.inf)
         np.maximum.at(latest, group, marks.time)
         order = np.lexsort((marks.key[first], -latest))
-        side[order] = _by_shares(sizes[order], shares * sizes.sum())
+        side[order] = _by_time(sizes[order], shares * sizes.sum())
         return side[group]
     chance = np.array([_chance(int(key), seed) for key in marks.key[first]])
     strata = marks.stratum[first] if settings.stratify else np.zeros(len(sizes), dtype=int)
+    rows = shares * sizes.sum()
+    # A group larger than what a side shall hold is trained on: whoever wrote most of the rows would else be nearly
+    # all of that side, and leave nothing to train on.
+    fits = [sizes <= max(1, round(wanted)) for wanted in rows]
+    # What a side shall hold comes out of the groups that fit it; both sides together out of no more than there is.
+    shares = rows / np.maximum([sizes[fit].sum() for fit in fits], 1)
+    shares /= max(1.0, shares.sum())
     # What rounding gave one label too much or too little is made good by the next, or many labels of few rows would
-    # leave a side empty; never more than half a row, so that no label pays for others.
+    # leave a side empty; never more than half a row, or half a group, so that no label pays for others.
+    most = np.array([max(1, sizes[fit].max(initial=0)) / 2 for fit in fits])
+    parted = _fold_sizes(sizes, fits[0], rows[0], folds)
     owed, turn = np.zeros(2), 0
     by_stratum = np.lexsort((chance, strata))
     parts = np.split(by_stratum, np.flatnonzero(np.diff(strata[by_stratum])) + 1)
     for order in sorted(parts, key=lambda part: marks.strata[strata[part[0]]]):
-        wanted = shares * sizes[order].sum() + owed
+        wanted = shares * [sizes[order][fit[order]].sum() for fit in fits] + owed
         if folds:
-            side[order] = _by_folds(sizes[order], wanted[0], folds, (settings.fold - turn) % folds)
-            turn += int((side[order] != TEST).sum())
+            taken = _until(sizes[order], wanted[0], fits[0][order])
+            side[order[taken]] = TEST
+            turn += _fold(side, order[~taken], sizes, parted, (settings.fold - turn) % folds, folds)
         else:
-            side[order] = _by_shares(sizes[order], wanted)
+            side[order] = _by_shares(sizes[order], wanted, [fit[order] for fit in fits])
         got = [sizes[order][side[order] == chosen].sum() for chosen in (TEST, VALIDATION)]
-        owed = np.clip(wanted - got, -0.5, 0.5)
+        owed = np.clip(wanted - got, -most, most)
+    for chosen, wanted in zip((TEST, VALIDATION), rows, strict=True):
+        if wanted and sizes.max() > 1 and not (side == chosen).any() and (side == TRAIN).sum() > 1:
+            # No group that fits is left: the smallest judges, which is nearest to what was asked for.
+            left = np.flatnonzero(side == TRAIN)
+            side[left[np.lexsort((chance[left], sizes[left]))[0]]] = chosen
     return side[group]
 
 
@@ -120,35 +136,92 @@ def _chance(key: int, seed: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=7).digest())
 
 
-def _head(sizes: np.ndarray, wanted: float) -> np.ndarray:
-    """Which groups, in their order, are taken until so many rows are reached; never the last one."""
+def _until(sizes: np.ndarray, wanted: float, fits: np.ndarray) -> np.ndarray:
+    """Which groups, in their order, are taken so that their rows come nearest to those wanted; never the last one.
+
+    A group that does not fit, or would go further beyond than it leaves short, is passed over for those behind it.
+    """
     import numpy as np
 
-    taken = np.cumsum(sizes) - sizes < round(wanted)
+    goal = round(wanted)
+    if sizes.max(initial=1) == 1:
+        taken = np.arange(len(sizes)) < goal
+    else:
+        taken, total = np.zeros(len(sizes), dtype=bool), 0
+        for place, (size, fit) in enumerate(zip(sizes.tolist(), fits.tolist(), strict=True)):
+            if fit and total + (size - 1) / 2 < goal:
+                taken[place], total = True, total + size
+                if total >= goal:
+                    break
     taken[-1:] = False
     return taken
 
 
-def _by_shares(sizes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _by_shares(sizes: np.ndarray, wanted: np.ndarray, fits: list[np.ndarray]) -> np.ndarray:
     """Sides of groups in their order: test until its rows are reached, then validation, then train."""
     import numpy as np
 
-    side = np.where(_head(sizes, wanted[0]), TEST, TRAIN)
+    side = np.where(_until(sizes, wanted[0], fits[0]), TEST, TRAIN)
     rest = np.flatnonzero(side == TRAIN)
-    side[rest] = np.where(_head(sizes[rest], wanted[1]), VALIDATION, TRAIN)
+    side[rest] = np.where(_until(sizes[rest], wanted[1], fits[1][rest]), VALIDATION, TRAIN)
     return side
 
 
-def _by_folds(sizes: np.ndarray, test: float, folds: int, fold: int) -> np.ndarray:
-    """The same test rows whatever the fold; of the others, one part in `folds` validates."""
+def _by_time(sizes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Sides of groups, the latest first: whole groups in their order, or training would see what came later."""
     import numpy as np
 
-    side = np.where(_head(sizes, test), TEST, TRAIN)
-    rest = np.flatnonzero(side == TRAIN)
+    side = np.full(len(sizes), TRAIN)
+    for chosen, rows in ((TEST, wanted[0]), (VALIDATION, wanted[1])):
+        rest = np.flatnonzero(side == TRAIN)
+        before = np.cumsum(sizes[rest]) - sizes[rest]
+        side[rest[:-1]] = np.where(before[:-1] < round(rows), chosen, TRAIN)
+    return side
+
+
+def _fold_sizes(sizes: np.ndarray, fits: np.ndarray, test: float, folds: int) -> np.ndarray:
+    """Rows of each group as the folds count them: a group larger than a fold validates in none."""
+    import numpy as np
+
+    if not folds:
+        return sizes
+    return np.where(sizes <= max(1, round((sizes.sum() - test) / folds)), sizes, 0)
+
+
+def _fold(
+    side: np.ndarray, rest: np.ndarray, sizes: np.ndarray, parted: np.ndarray, fold: int, folds: int
+) -> int:
+    """One part in `folds` of a label's groups that are not for the test validates; how many groups there were."""
+    import numpy as np
+
+    rest = rest[parted[rest] > 0]
     dealt = np.cumsum(sizes[rest]) - sizes[rest]  # rows before each group
     place = dealt * folds // max(1, int(sizes[rest].sum()))
-    side[rest] = np.where(place == fold, VALIDATION, TRAIN)
-    return side
+    side[rest[place == fold]] = VALIDATION
+    return len(rest)
+
+
+def _told(sides: dict[str, np.ndarray], marks: Marks, group: np.ndarray, data: Data) -> dict[str, list[int]]:
+    """Sides that miss what was asked of them by more than one group that fits: [rows, rows asked for]."""
+    import numpy as np
+
+    free = marks.side == DEALT
+    if not free.any() or data.split.column:
+        return {}
+    sizes = np.bincount(np.unique(group[free], return_inverse=True)[1])
+    rest = 1 - (0.0 if data.test else data.split.test)
+    asked = {"test": 0.0 if data.test else data.split.test, "validation": data.split.validation}
+    if data.validation:
+        asked["validation"] = 0.0
+    elif data.split.folds:
+        asked["validation"] = rest / data.split.folds
+    missed = {}
+    for name, share in asked.items():
+        rows, wanted = len(sides[name]), share * int(free.sum())
+        largest = sizes[sizes <= max(1, wanted)].max(initial=1)
+        if share and abs(rows - wanted) > largest + 1:
+            missed[name] = [rows, round(wanted)]
+    return missed
 
 
 def _refuse_empty(sides: dict[str, np.ndarray], checked: Checked, group: np.ndarray, data: Data) -> None:
