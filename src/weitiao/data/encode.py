@@ -99,6 +99,8 @@ class Encoder:
         for row, example in zip(range(len(rows)), examples, strict=True):
             lost, length = example.tokens_lost, len(example) + example.tokens_lost
             over = length > self.limit
+            if not example.refused:
+                writer.met(length)
             if example.refused:
                 notes.append((row, bad, example.refused))
             elif over and policy == "fail":
@@ -200,10 +202,10 @@ def _kept(folder: Path, place: Path) -> Path:
 
 
 def token_table(encoded: Sequence[Encoded], *, limit: int) -> dict[str, Any]:
-    """Lengths in tokens, for the ledger."""
+    """Lengths in tokens, for the ledger: of rows as they came, and beside them what was cut off."""
     import numpy as np
 
-    lengths = np.concatenate([examples.lengths for examples in encoded])
+    lengths = np.concatenate([examples.whole for examples in encoded])
     lost, trained = (
         np.concatenate([examples.counts(name) for examples in encoded])
         for name in ("tokens_lost", "trained_lost")

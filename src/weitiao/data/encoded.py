@@ -42,6 +42,8 @@ class Encoded(Sequence[Example]):
         self._bounds = self._arrays["bounds"]
         self.rows: np.ndarray = self._arrays["row"]
         """Which row every example was made of."""
+        self.whole: np.ndarray = self._arrays["whole"]
+        """Tokens of every row that could be encoded, before anything was cut, divided or dropped."""
 
     def _map(self, name: str, code: str) -> Any:
         import numpy as np
@@ -113,7 +115,7 @@ class Writer:
     def __init__(self, folder: Path):
         self.folder = folder
         self._waiting: dict[str, array[Any]] = {name: array("i") for name in COUNTS}
-        self._waiting |= {"row": array("q"), "bounds": array("q", [0])}
+        self._waiting |= {"row": array("q"), "bounds": array("q", [0]), "whole": array("q")}
         self._inputs: list[str] | None = None
         self._width: int | None = None
         self._length = 0
@@ -140,6 +142,10 @@ class Writer:
         waiting["row"].append(row)
         if len(waiting[self._inputs[0]]) > FLUSHED:
             self._flush()
+
+    def met(self, length: int) -> None:
+        """A row of so many tokens, whatever becomes of it."""
+        self._waiting["whole"].append(length)
 
     def _flush(self) -> None:
         for name, values in self._waiting.items():
