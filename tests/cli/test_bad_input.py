@@ -451,11 +451,16 @@ def test_predict_needs_texts(weitiao, monkeypatch):
     stdin = io.TextIOWrapper(io.BytesIO(b"\n \n"))
     monkeypatch.setattr(sys, "stdin", stdin)
     refused(weitiao("predict", "run"), "wrong_usage", "there is no text")
-    refused(weitiao("predict", "run", " "), "wrong_usage", "text 1 is empty")
+    refused(weitiao("predict", "run", " "), "bad_given", "1: the text is empty")
     refused(weitiao("predict", "run", "--file", "nowhere.csv"), "file_missing", "nowhere.csv")
     refused(weitiao("predict", "run", "--file", "nowhere.txt"), "file_missing", "nowhere.txt")
     Path("new.csv").write_text("review\nfine\n")
-    refused(weitiao("predict", "run", "--file", "new.csv"), "missing_column", 'Did you mean "review"?')
+    refused(
+        weitiao("predict", "run", "--file", "new.csv"),
+        "no_asked_column",
+        'Did you mean "review"?',
+        "--columns text=",
+    )
     Path("new.csv").write_text("text\nfine\n \n")
     refused(weitiao("predict", "run", "--file", "new.csv"), "bad_rows", "line 3: the text is empty")
     Path("new.txt").write_bytes("fine\nхороший отзыв\n".encode("cp1251"))

@@ -10,10 +10,11 @@ run = wt.load("runs/reviews-lora")
 from weitiao.api.adapters import Adapters, adapters
 from weitiao.api.check import check
 from weitiao.api.compare import Comparison, compare
-from weitiao.api.data import fetch, guess, init, lines_of, texts_of
+from weitiao.api.data import fetch, guess, init, lines_of
 from weitiao.api.dry_run import DryRun, dry_run
 from weitiao.api.equalities import Equality, numerics
 from weitiao.api.evaluate import evaluate
+from weitiao.api.labelled import write_labelled
 from weitiao.api.plan import Plan, plan
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.rehearse import tried
@@ -49,7 +50,7 @@ __all__ = [
     "show",
     "speaker",
     "textbook",
-    "texts_of",
     "train",
     "tried",
+    "write_labelled",
 ]

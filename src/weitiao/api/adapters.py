@@ -95,13 +95,13 @@ class Adapters:
         self._some.remove(name)
         del self._runs[name]
 
-    def predict(self, texts: str | Sequence[str]) -> list[dict[str, Any]]:
-        """What the adapter in use says of texts (`Run.predict`); of several, the last one's labels.
+    def predict(self, texts: Any, **options: Any) -> list[dict[str, Any]]:
+        """What the adapter in use says of texts or rows (`Run.predict`); of several, the last one's labels.
 
         Raises:
             WeitiaoError: `wrong_usage` when none is in use: the base has no labels.
         """
-        return self._last.predict(texts)
+        return self._last.predict(texts, **options)
 
     def answer(self, messages: Sequence[Mapping[str, str]], **options: Any) -> str:
         """The next turn (`Run.answer`); with none in use, the base's."""

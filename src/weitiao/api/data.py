@@ -16,11 +16,10 @@ from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import write_lines
 from weitiao.data import check as checking
 from weitiao.data import formats
-from weitiao.data.ledger import Ledger, named_rows
-from weitiao.data.read import BadRow, read, read_file, table_rows
+from weitiao.data.ledger import Ledger
+from weitiao.data.read import read, table_rows
 
 if TYPE_CHECKING:
-    from weitiao.api.run import Run
     from weitiao.models.fetch import Progress
 
 
@@ -140,39 +139,6 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
 def lines_of(text: str) -> list[str]:
     """Lines that say something; cut at line feeds alone, since texts may hold other separators (U+2028)."""
     return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
-
-
-def texts_of(file: Path, run: Run) -> list[str]:
-    """The texts in a file to predict: every line of a `.txt`, or the text column of a table.
-
-    Raises:
-        WeitiaoError: what reading raises; `missing_column` when there is no text column; `bad_rows`.
-    """
-    from weitiao.data.read import decode, read_bytes
-
-    if file.suffix == ".txt":
-        text, _ = decode(read_bytes(file), file, "auto")
-        return lines_of(text)
-    section = run.recipe.data
-    source = read_file(file, encoding=section.encoding)
-    column = section.columns.get("text", "text")
-    if column not in source.columns:
-        hint, found = formats.hint("text", source.columns), ", ".join(source.columns)
-        raise fault("missing_column", path=file, column=column, found=found, hint=hint)
-    texts: list[str] = []
-    total = 0
-    bad: list[dict[str, Any]] = []
-    for item in source.rows():
-        total += 1
-        reason = item.reason if isinstance(item, BadRow) else ""
-        if isinstance(item, Record):
-            texts.append(str(item.values[column] or ""))
-            reason = "" if texts[-1].strip() else "the text is empty"
-        if reason:
-            bad.append({"file": item.file, "line": item.line, "reason": reason})
-    if bad:
-        raise fault("bad_rows", count=len(bad), total=total, rows=named_rows(bad))
-    return texts
 
 
 def rows_to_file(words: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,12 @@ from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
 
 if TYPE_CHECKING:
+    from weitiao.api.asking import Questions
     from weitiao.models.load import Loaded
     from weitiao.models.precision import Half
+
+AT_ONCE = 4096
+"""Rows that are encoded and asked before their answers are handed on."""
 
 
 @dataclass
@@ -110,27 +115,75 @@ class Run:
         before.__dict__ |= {"task": self.task, "tuned": for_use(base, half=recipe.train.half)}
         return before
 
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """The columns of its task that its rows had: one text, or two."""
+        from weitiao.models.store import read_card
+
+        # Runs of older versions do not say it; their texts stood alone unless the recipe names a second column.
+        unsaid = {*self.task.record(""), *self.recipe.data.columns}
+        return frozenset(read_card(self.folder.model).get("columns", unsaid))
+
     def predict(
-        self, texts: str | Sequence[str], *, progress: Callable[[int, int], None] | None = None
+        self,
+        texts: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[dict[str, Any]]:
         """One prediction a text: {"label", "score", "scores"}.
 
+        Args:
+            texts: a text, texts, rows (dicts), a pandas table or Series, a `datasets.Dataset`, a `pyarrow.Table`, or
+                the path of a file.
+            columns: which of their columns to read, as the recipe's `data.columns`: `{"text": "body"}`.  Without it,
+                the one that the recipe names, or else the one called as the task calls it.
+            progress: hears (texts done, texts).
+
         Raises:
-            WeitiaoError: `unfinished_run`, `broken_model`; `wrong_usage` for a generative task, which answers instead.
+            WeitiaoError: `not_texts`, `bad_given`, `no_asked_column`; what reading a file raises; `unfinished_run`,
+                `broken_model`; `wrong_usage` for a generative task, which answers instead.
         """
-        texts = [texts] if isinstance(texts, str) else texts
+        return [answer for _, answer in self.answers(self.asked(texts, columns), progress=progress)]
+
+    def asked(self, texts: Any, columns: Mapping[str, str] | None = None) -> Questions:
+        """What is to be labelled, as this run's task reads it; the arguments are those of `predict`.
+
+        Raises:
+            WeitiaoError: as `predict`.
+        """
+        from weitiao.api.asking import asked
+
         if self.task.generates:
             way = f'run.answer([{{"role": "user", "content": ...}}]), or weitiao chat {self.path}'
             raise fault("wrong_usage", why="this model answers, it does not label", way=way)
-        records = [Record("<texts>", i, self.task.record(text)) for i, text in enumerate(texts, start=1)]
-        for record in records:
-            if not isinstance(record.values["text"], str) or not record.values["text"].strip():
-                raise fault(
-                    "wrong_usage", why=f"text {record.line} is empty", way="give text that says something"
-                )
-        return self._predict(
-            list(self.task.encode(records, self.tuned.processor, limit=self._limit)), progress
-        )
+        return asked(texts, self, columns)
+
+    def answers(
+        self, questions: Questions, *, progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[tuple[Record, dict[str, Any]]]:
+        """Every row as it came and its prediction, some thousands at a time: a file may be larger than memory.
+
+        Raises:
+            WeitiaoError: as `predict`, before the first prediction.
+        """
+        total, done = questions.count(), 0
+
+        def heard(part: int, _: int) -> None:
+            if progress:
+                progress(done + part, total)
+
+        rows = iter(questions)
+        while part := list(islice(rows, AT_ONCE)):
+            records = [record for _, record in part]
+            examples = list(self.task.encode(records, self.tuned.processor, limit=self._limit))
+            for (came, _), example in zip(part, examples, strict=True):
+                if example.refused:
+                    place = came.place if came.file else str(came.line)
+                    raise fault("bad_given", count=1, total=total, rows=f"  {place}: {example.refused}")
+            told = self._predict(examples, heard)
+            yield from ((came, answer) for (came, _), answer in zip(part, told, strict=True))
+            done += len(part)
 
     def _predict(
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None

@@ -247,6 +247,7 @@ def _tune(
         "task": registry.settings_of(recipe.task["name"], prepared.task),
         "method": recipe.method,
         "step": kept,
+        "columns": sorted(prepared.splits["train"][0].values),
         "trained": prepared.trained,
         "total": prepared.total,
         "seconds": seconds,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json as json_module
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,10 @@ class Show:
         self.bar("fetching", done, total, note=f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
         if done >= total:
             self._bars.pop("fetching", None)
+
+    def labelling(self, done: int, total: int) -> None:
+        """Rows that are labelled."""
+        self.bar("label", done, total, note=f"{done:,} of {total:,}")
 
     def tell(self, event: str, **facts: Any) -> None:
         """What a stage says."""
@@ -253,10 +258,17 @@ def results_table(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def predictions(texts: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:
-    """One line a text: label, probability, text, set apart by tabs (which Rich would turn into spaces)."""
-    for text, answer in zip(texts, answers, strict=True):
-        print(answer["label"], f"{answer['score']:.3f}", text, sep="\t")
+def prediction(texts: Iterable[str], answer: Mapping[str, Any]) -> str:
+    """One line a row: label, probability, text, set apart by tabs (which Rich would turn into spaces)."""
+    return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *texts)))
+
+
+def one_line(text: str) -> str:
+    """The text with everything that ends a line, or steers a terminal, written as an escape: `\\n`, `\\t`."""
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char
+        for char in text
+    )
 
 
 def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:

@@ -187,7 +187,7 @@ def evaluate(
 
 
 @app.command(
-    epilog='Examples: weitiao predict runs/demo "A wonderful film." | weitiao predict runs/demo --file new.csv --json'
+    epilog='Examples: weitiao predict runs/demo "A wonderful film." | weitiao predict runs/demo --file new.csv --output labelled.csv'
 )
 def predict(
     run: Annotated[str, typer.Argument(help="A run folder.")],
@@ -197,28 +197,40 @@ def predict(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="A table with a text column, or a .txt file.")
     ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Ours=theirs, where the file calls them otherwise: text=body.")
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the rows with their labels: .csv, .tsv or .jsonl."),
+    ] = None,
     base: Base = "",
+    quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Label texts: given as words, in a file, or on standard input, one a line."""
     from weitiao import api
-    from weitiao.cli.show import predictions
+    from weitiao.cli.show import Show, prediction
 
     if texts and file:
         raise fault("wrong_usage", why="texts and a --file are given", way="give one or the other")
     found = api.load(run, base=base)
-    lines = texts or (api.texts_of(file, found) if file else _piped())
+    lines = file or texts or _piped()
     if not lines:
         raise fault(
             "wrong_usage", why="there is no text", way=f'weitiao predict {run} "a text", or --file, or a pipe'
         )
-    answers = found.predict(lines)
-    if json:
-        for text, answer in zip(lines, answers, strict=True):
-            print(_line({"text": text, **answer}))
-    else:
-        predictions(lines, answers)
+    questions = found.asked(lines, pairs(columns))
+    if output:
+        show = Show(quiet=quiet or json)
+        with show:
+            count = api.write_labelled(output, found, questions, progress=show.labelling)
+        print(f"wrote {output}: {count:,} rows", file=sys.stderr)
+        return
+    for row, answer in found.answers(questions):
+        said = {ours: row.values[theirs] for ours, theirs in questions.read.items()}
+        print(_line({**said, **answer}) if json else prediction(said.values(), answer))
 
 
 def _piped() -> list[str]:

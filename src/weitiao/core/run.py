@@ -75,13 +75,13 @@ def _errno(error: Exception) -> int | None:
 
 
 @contextmanager
-def whole_file(path: Path, *, needed_bytes: int = 0) -> Iterator[IO[str]]:
+def whole_file(path: Path, *, needed_bytes: int = 0, newline: str | None = None) -> Iterator[IO[str]]:
     """A text file that is there whole or not at all: temporary file, fsync, rename."""
     with disk(path, needed_bytes=needed_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
+            with temporary.open("w", encoding="utf-8", newline=newline) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
