@@ -226,7 +226,7 @@ ROWS = {
     "data.split.folds": Row("5", lambda run: ledger("split")(run)["validation"], 12, 14),
     "data.split.fold": Row("1", lambda run: run.folder.json("data/split.json")["validation"], also=("data.split.folds=4",)),
     "train.max_batch_tokens": Row("40", lambda run: max(a + b for a, b in zip(log(run, "step", "tokens"), log(run, "step", "padding"), strict=True)) <= 40, False, True),
-    "data.max_length": Row("8", lambda run: run.folder.json("data/ledger.json")["tokens"]["max"], after=8),
+    "data.max_length": Row("8", lambda run: max((a + b) / rows for a, b, rows in zip(*(log(run, "step", name) for name in ("tokens", "padding", "rows")), strict=True)), after=8),
     "data.overlong": Row("drop", lambda run: set(ledger("counts")(run)), {"kept", "truncated"}, {"kept", "dropped"}, ("data.max_length=8", "data.max_dropped_fraction=1")),
     "data.split.validation": Row("0.3", lambda run: ledger("split")(run)["validation"], 12, 24),
     "data.split.test": Row("0.3", lambda run: ledger("split")(run)["test"], 12, 24),
