@@ -14,33 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.utils._pytree import tree_iter
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from weitiao.core.contracts import Method, Task
 from weitiao.models import anatomy, heads, packed, store
 from weitiao.models.load import Loaded
 from weitiao.models.precision import Half, autocast
+from weitiao.models.shapes import Shapes, materialise
 from weitiao.models.wrap import put
-
-
-class Shapes(FakeTensorMode):
-    """Only shapes are computed; but the whole numbers of a batch stay numbers, for models ask where its rows end."""
-
-    def __init__(self) -> None:
-        super().__init__(allow_non_fake_inputs=True)  # batches are real
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """What an operation gives: a shape, or numbers made of a batch's numbers and of counting alone."""
-        kwargs = kwargs or {}
-        dtype = kwargs.get("dtype")
-        tensors = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
-        shapes = any(isinstance(each, FakeTensor) or each.is_floating_point() for each in tensors)
-        counts = bool(tensors) or func.overloadpacket is torch.ops.aten.arange
-        if counts and not shapes and not (dtype and dtype.is_floating_point):
-            return func(*args, **kwargs)
-        return super().__torch_dispatch__(func, types, args, kwargs)
 
 
 @dataclass
@@ -68,7 +50,7 @@ def fill(bare: Loaded, task: Task, method: Method, *, half: Half | None, device:
     if half and method.layout != "pretrained":
         anatomy.cast_frozen(model, half)
     hollow = Hollow(bare, Shapes())
-    _materialise(model, hollow.mode, device)
+    materialise(model, hollow.mode, device)
     if method.base_bits == 4:
         _pack(bare, hollow.mode)
     if task.packs:
@@ -76,26 +58,6 @@ def fill(bare: Loaded, task: Task, method: Method, *, half: Half | None, device:
             heads.learn(model, by_value=False)
     bare.trained = store.trained(model)
     return hollow
-
-
-def _materialise(model: nn.Module, mode: FakeTensorMode, device: str) -> None:
-    """Fake tensors in place of those on the `meta` device; a shared weight stays shared."""
-    made: dict[int, Any] = {}
-
-    def fake(tensor: Tensor) -> Tensor:
-        return torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
-
-    with mode:
-        for module in model.modules():
-            for name, weight in module._parameters.items():
-                if weight is not None:
-                    if id(weight) not in made:
-                        # The old one is kept, so that no other can have its id.
-                        made[id(weight)] = weight, nn.Parameter(fake(weight), weight.requires_grad)
-                    module._parameters[name] = made[id(weight)][1]
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = fake(buffer)
 
 
 def _pack(bare: Loaded, mode: FakeTensorMode) -> None:

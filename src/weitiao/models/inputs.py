@@ -16,9 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from weitiao.models import anatomy
-
-# Families whose positions go by the padding, and begin behind its index.
-FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "data2vec-text", "mpnet", "xmod")
+from weitiao.models.positions import places
 
 
 def text_model(model: Any) -> nn.Module:
@@ -64,7 +62,7 @@ def positions(model: Any, words: Mapping[str, Any], *, shift: int) -> Tensor:
         return given + shift
     ids = words.get("input_ids")
     config = model.config
-    if ids is not None and config.model_type in FROM_PADDING:
+    if ids is not None and places(config).counted:
         real = (ids != config.pad_token_id).long()
         return (real.cumsum(1) + shift) * real + config.pad_token_id
     shown = ids if ids is not None else words["inputs_embeds"]
