@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import located
 from weitiao.api.forecast import KERNELS, Forecast, checkpoints, longest, resident
-from weitiao.api.prepare import micro_batches, row_limit
+from weitiao.api.prepare import learnt, micro_batches, row_limit
 from weitiao.api.rehearse import tried
 from weitiao.core import registry
 from weitiao.core.errors import fault
@@ -119,7 +119,7 @@ def plan(
     task, method = registry.build("task", asked.task), registry.build("method", asked.method)
     device, data = load.pick_device(), _sample(asked, progress=progress)
     checked = checking.check(data, task.shape, seed=asked.seed)
-    task = task.learn(checked.rows)
+    task = learnt(asked, task, checked.rows, progress=progress)
     forecast = Forecast(asked, task, method, device=device, processes=nproc, progress=progress)
     # Before any weight has a shape: what the program takes without them.
     program = resident()

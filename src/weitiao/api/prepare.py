@@ -107,7 +107,7 @@ def prepare(
     data = located(recipe.data, progress=progress)
     checked = checking.check(data, task.shape, seed=recipe.seed)
     ledger = checked.ledger
-    task = task.learn(checked.rows)
+    task = learnt(recipe, task, checked.rows, progress=progress)
     sides = splitting.split(checked, data, seed=recipe.seed)
     splits = {name: checked.rows.take(rows) for name, rows in sides.items()}
     tell("data", ledger=ledger, splits={name: len(rows) for name, rows in splits.items()})
@@ -120,6 +120,8 @@ def prepare(
         tell("notice", text=text)
     base = opening.fingerprint(loaded.source)
     _refuse_others(folder, ledger, base=base, seed=recipe.seed, device=device, changes=changes)
+    for text in loaded.notices:
+        tell("notice", text=text)
     store.prepare(loaded, method, seed=recipe.seed)
     _start(loaded, recipe, task, method)
     trained, total = anatomy.parameter_counts(loaded.model)
@@ -160,6 +162,27 @@ def prepare(
     return Prepared(
         task, loaded, kept, {name: examples[name] for name in kept}, weights, device, trained, total
     )
+
+
+def learnt(recipe: Recipe, task: Task, rows: Sequence[Record], *, progress: Progress | None = None) -> Task:
+    """The task with what the rows teach it, and its labels in the order of the base's outputs, if it has them.
+
+    Raises:
+        WeitiaoError: what `learn` raises; `wrong_value` when labels were given in another order than the base's.
+    """
+    from weitiao.models import labels
+
+    found = task.learn(rows)
+    if "id2label" not in found.model_options():
+        return found
+    outputs = labels.outputs(recipe.model, progress=progress)
+    followed = found.follow(outputs)
+    if found == task and followed != found:
+        why = f"{recipe.model} has these outputs in another order: {', '.join(outputs)}; take that, or leave the key out"
+        raise fault(
+            "wrong_value", key="task.labels", value=", ".join(found.model_options()["label2id"]), why=why
+        )
+    return followed
 
 
 def follow(shared: dict[str, Any], recipe: Recipe, method: Method) -> Prepared:

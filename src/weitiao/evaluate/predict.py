@@ -88,7 +88,6 @@ def answer(
         ids = loaded.model.generate(
             **inputs,
             max_new_tokens=max_new_tokens,
-            pad_token_id=loaded.processor.pad_token_id,
             streamer=streamer,
             **choice,
         )

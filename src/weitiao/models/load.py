@@ -8,20 +8,17 @@ Weights are safetensors only (no pickle is opened), no code of a model's reposit
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.collector import paused
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
-from weitiao.models import anatomy, attention, dropouts, heads, packed
+from weitiao.models import anatomy, attention, dropouts, heads, labels, marks, packed, positions
 from weitiao.models.opening import opened, quiet, resolve
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
-
-UNLIMITED = 10**6  # tokenizers without a limit carry 1e30 as model_max_length
 
 
 @dataclass
@@ -38,21 +35,13 @@ class Loaded:
     """The folder or hub id that it came from."""
     trained: dict[str, Any] = field(default_factory=dict)
     """Name -> parameter of all that trains, once a method is on it."""
+    notices: list[str] = field(default_factory=list)
+    """What was made otherwise than the base has it, to be said once before training."""
 
     @property
     def limit(self) -> int:
         """Longest row in tokens that the model has positions for."""
-        return row_limit(self.model.config, self.processor)
-
-
-def row_limit(config: Any, processor: Any) -> int:
-    """Longest row in tokens that a model of this configuration has positions for."""
-    positions = getattr(config, "max_position_embeddings", None) or UNLIMITED
-    # RoBERTa's positions start behind the padding index, so two of them are never used.
-    offset = getattr(config, "pad_token_id", None) or 0
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        positions -= offset + 1
-    return int(min(positions, processor.model_max_length, UNLIMITED))
+        return positions.limit(self.model.config, self.processor)
 
 
 def processor(ref: str, *, progress: Progress | None = None) -> tuple[Any, int]:
@@ -67,7 +56,8 @@ def processor(ref: str, *, progress: Progress | None = None) -> tuple[Any, int]:
     with opened(ref), quiet():
         found = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-    return found, row_limit(config, found)
+        marks.agree(config, found)
+    return found, positions.limit(config, found)
 
 
 def load(
@@ -97,20 +87,21 @@ def load(
     with opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        options = task.model_options()
-        if dropout is not None:
-            options = {"config": _dropping(source, options, dropout)}
+        base = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+        config = _config(source, processor, task, dropout)
         model, report = auto.from_pretrained(
             source,
+            config=config,
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=False,
+            ignore_mismatched_sizes=True,  # of the head alone, see below
             **packing,
             **_attending(task, device),
-            **options,
         )
+        torch.manual_seed(seed)  # what Transformers has drawn is no matter
+        left_out = labels.fit(model, report, base, head=anatomy.head(model)) if task.model_options() else 0
     if packing:
         packed.take_over(model)
     lacking = set(report["missing_keys"])
@@ -120,14 +111,21 @@ def load(
     strangers = sorted(name for name in lacking - head if not name.endswith(".position_ids"))
     if strangers:
         raise fault("unsuitable_model", ref=ref, task=task.auto_class, names=", ".join(strangers[:4]))
-    if processor.pad_token_id is None:
-        processor.pad_token = processor.eos_token
-    if getattr(model.config, "pad_token_id", None) is None:
-        model.config.pad_token_id = processor.pad_token_id
+    misfits = sorted(name for name, *_ in report["mismatched_keys"] if name not in head)
+    if misfits:
+        why = f"config.json and the weights disagree about the size of {', '.join(misfits[:4])}"
+        raise fault("unreadable_model", ref=ref, why=why)
+    marks.settle(model, processor)
     model = model if bits == 4 else model.to(device)
     if task.packs:
         heads.learn(model)
-    return Loaded(model, processor, head, source)
+    notices = []
+    if left_out:
+        names = ", ".join(labels.named(base)[:6]) or "without names"
+        notices.append(
+            f"{ref} has {left_out} outputs of its own ({names}): new ones are drawn for these labels"
+        )
+    return Loaded(model, processor, head, source, notices=notices)
 
 
 def skeleton(
@@ -144,7 +142,7 @@ def skeleton(
     source = resolve(ref, progress=progress)
     with opened(ref), quiet(), paused(), torch.device("meta"):
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        config = _dropping(source, task.model_options(), dropout)
+        config = _config(source, processor, task, dropout)
         auto = getattr(transformers, task.auto_class)
         model = auto.from_config(
             config, dtype=torch.float32, trust_remote_code=False, **_attending(task, pick_device())
@@ -157,11 +155,12 @@ def _attending(task: Task, device: Any) -> dict[str, str]:
     return {"attn_implementation": attention.register()} if task.packs and device == "cpu" else {}
 
 
-def _dropping(source: str, options: Mapping[str, Any], dropout: float | None) -> Any:
-    """The configuration, with all of its dropout set to `dropout`."""
+def _config(source: str, processor: Any, task: Task, dropout: float | None) -> Any:
+    """The configuration with the task's outputs, the tokenizer's special tokens, and all of its dropout set to `dropout`."""
     import transformers
 
-    config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+    config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **task.model_options())
+    marks.agree(config, processor)
     if dropout is not None:
         if not dropouts.names(config):
             why = f"{config.model_type} models have no dropout"

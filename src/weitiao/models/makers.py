@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weitiao.core.errors import WeitiaoError, fault
+from weitiao.models import marks, positions
 from weitiao.models.opening import opened, quiet, resolve
 
 BATCH_TEXTS = 16
 BEAMS = 4
 LONGER = 2  # a translation of more than twice the tokens, and a few, is a model that repeats itself
 MORE_TOKENS = 16
+USUAL = 512  # tokens of a text: what translation models were trained on
 
 
 def masked_model(ref: str, *, device: Any = "cpu") -> tuple[Any, Any]:
@@ -46,7 +48,7 @@ def translator(ref: str, *, device: Any = "cpu") -> Callable[[Sequence[str]], li
         lambda why: fault("no_translation_model", ref=ref, why=why),
         device=device,
     )
-    limit = getattr(model.config, "max_position_embeddings", None) or 512
+    limit = min(processor.model_max_length, USUAL)
 
     def translate(texts: Sequence[str]) -> list[str]:
         told: list[str] = []
@@ -76,9 +78,13 @@ def _loaded(
         if type(config) not in auto._model_mapping:
             raise unsuitable(f"{config.model_type} models have no such head")
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        marks.agree(config, processor)
+        # Whoever cuts a text asks the tokenizer, and it may know less than the model.
+        processor.model_max_length = positions.limit(config, processor)
         with torch.random.fork_rng():
             model, report = auto.from_pretrained(
                 source,
+                config=config,
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,

@@ -82,6 +82,16 @@ class TextClassification(Categorical):
         targets = [example.target for example in examples]
         return replace(self, class_weights=balanced(targets, weights, self.labels))
 
+    def follow(self, outputs: Sequence[str]) -> TextClassification:
+        """The base's order, when its outputs are these labels but for case: then its head knows them."""
+        ours, order = (
+            {label.casefold(): label for label in self.labels},
+            [name.casefold() for name in outputs],
+        )
+        if len(ours) < len(self.labels) or sorted(ours) != sorted(order):
+            return self
+        return replace(self, labels=tuple(ours[name] for name in order))
+
     def refuses(self, key: str) -> str:
         """What has no meaning beside the loss that was chosen."""
         if key == "label_smoothing_factor" and self.loss_type not in ("cross_entropy", "mse"):
@@ -121,9 +131,10 @@ class TextClassification(Categorical):
                 raise fault("unknown_label", place=record.place, label=label, known=known, hint=hint)
 
     def model_options(self) -> dict[str, Any]:
-        """The size of the head and the names of its outputs."""
+        """The size of the head, the names of its outputs, and that one of them is right."""
         names = dict(enumerate(self.labels))
-        return {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
+        options = {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
+        return {**options, "problem_type": "single_label_classification"}
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Token ids with the model's special tokens; the end of a long text (of the longer, in a pair) is cut."""

@@ -62,6 +62,14 @@ class Task(ABC):
         """
         return self
 
+    def follow(self, outputs: Sequence[str]) -> Task:
+        """This task with its labels in the order in which a base has outputs of their names.
+
+        Args:
+            outputs: names of the base's outputs; none when it has no head of its own.
+        """
+        return self
+
     def refuses(self, key: str) -> str:
         """Why the loss cannot take a key of the recipe's `train` (`label_smoothing_factor`, `r_drop_alpha`); empty
         when it can."""
@@ -122,6 +130,14 @@ class Task(ABC):
 class Categorical(Task):
     """A task in which each of N things (rows, or tokens) is one of C classes: its loss can be smoothed, and what two
     passes say of the same batch can be compared."""
+
+    def follow(self, outputs: Sequence[str]) -> Task:
+        """This task with its labels in the order in which a base has outputs of their names.
+
+        Args:
+            outputs: names of the base's outputs; none when it has no head of its own.
+        """
+        return self
 
     def refuses(self, key: str) -> str:
         """Nothing, as long as the settings leave the loss a cross-entropy."""

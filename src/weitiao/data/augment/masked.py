@@ -101,10 +101,9 @@ def _expected(
     """For each text, for each mask in it that the model could see: likely words and their probabilities."""
     import torch
 
-    limit = min(getattr(model.config, "max_position_embeddings", 512), processor.model_max_length, 10**6)
-    inputs = processor(
-        [gap.masked for gap in gaps], padding=True, truncation=True, max_length=limit, return_tensors="pt"
-    ).to(model.device)
+    inputs = processor([gap.masked for gap in gaps], padding=True, truncation=True, return_tensors="pt").to(
+        model.device
+    )
     with torch.inference_mode():
         logits_BTV = model(**inputs).logits.float()
     found = []

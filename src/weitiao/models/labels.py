@@ -1,0 +1,70 @@
+"""The outputs of a base that labels texts already: matched to the task's labels by name.
+
+named(config)                  ->  ("negative", "positive"), or () where they have no names
+fit(model, report, base, ...)  ->  how many outputs were left out, when new ones had to be drawn
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from weitiao.models.opening import opened, quiet, resolve
+
+if TYPE_CHECKING:
+    from weitiao.models.fetch import Progress
+
+UNNAMED = re.compile(r"LABEL_\d+")  # what Transformers calls an output that nobody has named
+
+
+def named(config: Any) -> tuple[str, ...]:
+    """Names of a configuration's outputs in their order; none when they are numbers' only."""
+    names = tuple(str(name) for _, name in sorted(config.id2label.items()))
+    return () if any(map(UNNAMED.fullmatch, names)) else names
+
+
+def outputs(ref: str, *, progress: Progress | None = None) -> tuple[str, ...]:
+    """Names of a base's outputs in their order; none when it has none, or numbers only.
+
+    Raises:
+        WeitiaoError: as `load`.
+    """
+    import transformers
+
+    source = resolve(ref, progress=progress)
+    with opened(ref), quiet():
+        return named(transformers.AutoConfig.from_pretrained(source, trust_remote_code=False))
+
+
+def same(ours: Iterable[str], theirs: Iterable[str]) -> bool:
+    """Are these the same names in the same order, but for case?"""
+    return [name.casefold() for name in ours] == [name.casefold() for name in theirs]
+
+
+def fit(model: Any, report: Mapping[str, Any], base: Any, *, head: frozenset[str]) -> int:
+    """Draw new outputs where those of the base mean something else; how many it had, 0 when they stay or are new anyway.
+
+    Args:
+        model: as loaded, with the task's names in its configuration.
+        report: what Transformers found missing and of another size.
+        base: the configuration as it was saved.
+        head: names of the parameters of the head.
+    """
+    shapes = {name: tuple(shape) for name, shape, _ in report["mismatched_keys"] if name in head}
+    if shapes:
+        return next(iter(shapes.values()))[0]
+    count = len(model.config.id2label)
+    # The last layer has an output a label.
+    last = [name for name in head if model.get_parameter(name).shape[0] == count]
+    if not last or set(last) & set(report["missing_keys"]) or same(named(model.config), named(base)):
+        return 0
+    for name in sorted(last):
+        weight = model.get_parameter(name).data
+        if weight.dim() > 1:
+            nn.init.normal_(weight, std=getattr(model.config, "initializer_range", None) or 0.02)
+        else:
+            nn.init.zeros_(weight)
+    return count

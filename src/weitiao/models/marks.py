@@ -1,0 +1,90 @@
+"""Pad, begin and end token: one word for each in configuration, generation settings and tokenizer.
+
+    agree(config, processor)   before the model is made of the configuration
+    settle(model, processor)   its generation settings, after that
+
+Transformers finds the last word of a row, by which a decoder labels a text, as the last token that is not the
+*configuration's* pad token, while rows are padded with the *tokenizer's*: where they differ, an answer hangs on the
+longest text beside it.  BART takes its answer from the configuration's end token, which the tokenizer puts there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weitiao.data.chat.labels import special_tokens
+from weitiao.models import positions
+
+NAMES = ("pad_token_id", "bos_token_id", "eos_token_id")
+
+
+def agree(config: Any, processor: Any) -> None:
+    """Make a configuration and a tokenizer say the same; what is no token of the model's is forgotten.
+
+    The tokenizer is right, for it makes the rows; but where positions are counted from behind the padding index
+    (RoBERTa and its kin), another pad token would move them, and the configuration is right.
+    """
+    size = getattr(config.get_text_config(), "vocab_size", None) or positions.UNLIMITED
+    parts = {id(part): part for part in (config, config.get_text_config())}.values()
+    for part in parts:
+        for name in NAMES:
+            if (given := getattr(part, name, None)) is not None:
+                setattr(part, name, _within(given, size))
+    pad = _pad(config.get_text_config(), processor, size)
+    for part in parts:
+        # Where nothing pads by name, 0 does, as in batches; the mask hides it.
+        part.pad_token_id = pad if pad is not None else 0
+        for name in NAMES[1:]:
+            own, given = getattr(processor, name, None), getattr(part, name, None)
+            if _within(own, size) is not None and not (isinstance(given, list) and own in given):
+                setattr(part, name, own)
+
+
+def settle(model: Any, processor: Any) -> None:
+    """Let generation pad, begin and end as the configuration says; other end tokens that it knows stay."""
+    settings = getattr(model, "generation_config", None)
+    if settings is None:
+        return
+    config = model.config.get_text_config()
+    settings.pad_token_id = config.pad_token_id
+    if getattr(config, "bos_token_id", None) is not None:
+        settings.bos_token_id = config.bos_token_id
+    ends = [*_listed(processor.eos_token_id), *_listed(settings.eos_token_id)]
+    ends = [end for end in dict.fromkeys(ends) if _within(end, config.vocab_size) is not None]
+    settings.eos_token_id = ends[0] if len(ends) == 1 else ends or None
+
+
+def _pad(config: Any, processor: Any, size: int) -> int | None:
+    """The token that pads, which the tokenizer is told; None when none can be had that is no word."""
+    given, own = getattr(config, "pad_token_id", None), processor.pad_token_id
+    if given is not None and given != own and _token(processor, given) and positions.places(config).counted:
+        processor.pad_token = _token(processor, given)
+        return given
+    if _within(own, size) is not None:
+        return own
+    marks = {index: text for text, index in special_tokens(processor).items() if index < size}
+    first = [given, processor.eos_token_id, *sorted(marks)]
+    if (found := next((index for index in first if index in marks), None)) is not None:
+        processor.pad_token = marks[found]
+        return found
+    processor.pad_token = None
+    # Models often have some embeddings more than their tokenizer has words.
+    if max(processor.get_vocab().values(), default=-1) + 1 < size:
+        processor.add_special_tokens({"pad_token": "<pad>"})
+        return processor.pad_token_id
+    return None
+
+
+def _token(processor: Any, index: int) -> str | None:
+    return processor.convert_ids_to_tokens(index) if 0 <= index < len(processor) else None
+
+
+def _within(given: Any, size: int) -> Any:
+    """A token's number, or several of an end token's, as far as the model has them; else None."""
+    if isinstance(given, list):
+        return [token for token in given if _within(token, size) is not None] or None
+    return given if isinstance(given, int) and 0 <= given < size else None
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
