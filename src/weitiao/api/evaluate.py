@@ -73,8 +73,8 @@ def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
 
     ask("tuned", run)
     if settings.untuned:
-        with beside.may_fail("untuned"):
-            ask("untuned", run.untuned())
+        with beside.may_fail("untuned"), run.untuned() as before:
+            ask("untuned", before)
     if settings.baseline != "none" and task.judge == "labels":
         if settings.baseline == "tfidf":
             with beside.may_fail("tfidf"):

@@ -96,8 +96,8 @@ class Forecast:
         # A whole model is read back without the method's modules, and cast.
         tuned = used if self.method.layout == "pretrained" else _bytes(self.hollow.loaded.model)
         judged = _plain(tuned, activations=between.activations)
-        if self.recipe.evaluate.untuned:
-            # The tuned model is kept while the untuned one is loaded, whole, and then cast.
+        if self.recipe.evaluate.untuned and self.method.layout == "pretrained":
+            # An adapter is turned off; here the tuned model is kept while the untuned one is loaded, whole, and then cast.
             most = max(whole + self._read_bytes, used + between.activations)
             judged = _plain(tuned + used, activations=most - used)
         return max(between, judged, key=lambda each: each.total)

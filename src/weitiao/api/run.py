@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -83,6 +84,7 @@ class Run:
             task=self.task,
             method=self.method,
             base=self.base,
+            seed=recipe.seed,
             device=self.device,
         )
         return for_use(loaded, half=recipe.train.half)
@@ -106,14 +108,23 @@ class Run:
         known = read_card(self.folder.model)["base"]
         return bases.found(self.path, known, ref=self.recipe.model, said=self.base)
 
-    def untuned(self) -> Run:
-        """The same run with the model as it was before: the base, and a head as it was drawn."""
+    @contextmanager
+    def untuned(self) -> Iterator[Run]:
+        """The same run with the model as it was before: the base, and a head as it was drawn.
+
+        Where a method has put modules into the base it is this run itself, with all of it turned off while this lasts.
+        """
         from weitiao.models.load import load as load_model
 
-        before, recipe = Run(self.folder, self.device), self.recipe
+        loaded, recipe = self.tuned, self.recipe
+        if loaded.before is not None:
+            with self.method.off(loaded.model, loaded.before):
+                yield self
+            return
+        before = Run(self.folder, self.device)
         base = load_model(self.where_base_lies(), self.task, seed=recipe.seed, device=self.device)
         before.__dict__ |= {"task": self.task, "tuned": for_use(base, half=recipe.train.half)}
-        return before
+        yield before
 
     @cached_property
     def columns(self) -> frozenset[str]:

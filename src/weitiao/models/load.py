@@ -37,6 +37,8 @@ class Loaded:
     """Name -> parameter of all that trains, once a method is on it."""
     notices: list[str] = field(default_factory=list)
     """What was made otherwise than the base has it, to be said once before training."""
+    before: dict[str, Any] | None = None
+    """What tuning has changed of the base and its head, as it was before (`Method.off`); None where that is not known."""
 
     @property
     def limit(self) -> int:

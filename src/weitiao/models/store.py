@@ -161,9 +161,25 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def load_tuned(
-    folder: Path, *, ref: str, task: Task, method: Method, base: str | Path = "", device: Any = "cpu"
+    folder: Path,
+    *,
+    ref: str,
+    task: Task,
+    method: Method,
+    base: str | Path = "",
+    seed: int = 0,
+    device: Any = "cpu",
 ) -> Loaded:
-    """The model that `save_tuned` wrote, as it was: `ref` is the recipe's base, `base` where it is said to lie now.
+    """The model that `save_tuned` wrote, as it was, and of an adapter what it was before.
+
+    Args:
+        folder: the model.
+        ref: the recipe's base.
+        task: what it has learnt.
+        method: how.
+        base: where the base is said to lie now.
+        seed: from which its new head was drawn.
+        device: where it is to lie.
 
     Raises:
         WeitiaoError: `unfinished_run`, `broken_model`; `base_gone`, `wrong_base` when the base is not there or not the
@@ -173,8 +189,12 @@ def load_tuned(
     if method.layout == "pretrained":
         return load(str(folder), task, device=device)
     place = bases.found(folder.parent, card["base"], ref=ref, said=base)
-    loaded = load(place, task, device=device, bits=method.base_bits)
-    prepare(loaded, method, seed=0)
+    loaded = load(place, task, seed=seed, device=device, bits=method.base_bits)
+    own = {id(weight) for weight in loaded.model.parameters()}
+    prepare(loaded, method, seed=seed)
+    loaded.before = {
+        name: weight.detach().clone() for name, weight in loaded.trained.items() if id(weight) in own
+    }
     fill(folder, loaded, method)
     return loaded
 
