@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
 from weitiao.data.chat import IGNORE
+from weitiao.data.code import code_print
 from weitiao.data.encode import FORGOTTEN_S, Encoder, token_table
 from weitiao.data.encoded import META, Encoded
 from weitiao.data.ledger import Ledger
@@ -470,7 +472,15 @@ def test_other_settings_of_the_task_miss(bert, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "module", ["data/chat/spans.py", "data/encode.py", "data/formats/convert.py", "tasks/", "packed.py"]
+    "module",
+    [
+        "data/chat/spans.py",
+        "data/encode.py",
+        "tasks/",
+        "packed.py",
+        "tasks/losses.py",
+        "core/contracts/task.py",
+    ],
 )
 def test_other_code_misses(module, kind, limit, cached, tmp_path, monkeypatch):
     task = kind[0]
@@ -492,6 +502,38 @@ def test_other_code_misses(module, kind, limit, cached, tmp_path, monkeypatch):
     encoded(kind, limit=limit, cache=tmp_path)
     assert touched
     assert counted.times == 1
+
+
+OWN = {
+    "our_tasks/__init__.py": "",
+    "our_tasks/task.py": "from our_helper import CUT\nfrom .near import word\nclass Ours:\n    pass\n",
+    "our_tasks/near.py": "word = 1\n",
+    "our_tasks/deep/inner.py": "x = 1\n",
+    "our_helper.py": "CUT = 3\ndef late():\n    import our_late\n",
+    "our_late.py": "import json\n",
+    "our_stranger.py": "y = 1\n",
+}
+
+
+def test_all_code_of_a_task_of_ones_own_counts(tmp_path, monkeypatch):
+    for name, text in OWN.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = importlib.import_module("our_tasks.task").Ours
+    before = code_print(kind)
+    assert before == code_print(kind) != code_print(type("Other", (), {}))
+    for name, text in OWN.items():
+        (tmp_path / name).write_text(text + "# another\n")
+        assert (code_print(kind) == before) == (name == "our_stranger.py"), name
+        (tmp_path / name).write_text(text)
+    assert code_print(kind) == before
+
+
+def test_a_task_without_a_file_is_encoded_anew():
+    space: dict = {"__name__": "a_notebook"}
+    exec("class Typed:\n    pass", space)
+    assert code_print(space["Typed"]) != code_print(space["Typed"])
 
 
 def damage_cut(folder: Path):

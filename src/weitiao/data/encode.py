@@ -10,7 +10,6 @@ settings, and the code itself.  Any change misses; without a change nothing is e
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
 import secrets
@@ -30,6 +29,7 @@ from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.core.run import disk
+from weitiao.data.code import code_print
 from weitiao.data.encoded import Encoded, Writer, sound
 from weitiao.data.ledger import Ledger
 from weitiao.data.rows import Rows
@@ -156,13 +156,8 @@ class Encoder:
 
     @cached_property
     def _code_print(self) -> str:
-        here = Path(__file__).parent
-        files = {*here.rglob("*.py"), Path(inspect.getfile(type(self.task)))}
-        files |= set(Path(inspect.getfile(type(self.task))).parent.glob("packed.py"))
-        found = hashlib.sha256(f"{version('tokenizers')} {version('transformers')}".encode())
-        for file in sorted(files):
-            found.update(file.name.encode() + b"\0" + file.read_bytes())
-        return found.hexdigest()
+        versions = f"{version('tokenizers')} {version('transformers')} "
+        return versions + code_print(type(self.task))
 
 
 def _writable(home: Path) -> bool:
