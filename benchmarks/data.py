@@ -103,6 +103,7 @@ def encode_ours(file: str) -> int:
     from weitiao.core.recipe import Data
     from weitiao.data import check as checking
     from weitiao.data.encode import Encoder
+    from weitiao.data.layout import Layout
     from weitiao.data.pack import Batches
     from weitiao.models import load
     from weitiao.models.fetch import cache_dir
@@ -116,10 +117,10 @@ def encode_ours(file: str) -> int:
     )
     batches = Batches(
         encoded,
-        lambda rows, indices: task.collate(rows, indices, processor),
+        task.pack,
         64,
         max_tokens=16 * BLOCK,
-        padded=False,
+        layout=Layout.PACKED,
     )
     batches.plan(0)
     return int(encoded.lengths.sum())

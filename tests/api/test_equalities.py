@@ -42,7 +42,7 @@ def test_a_loss_that_is_averaged_is_found(classify, monkeypatch):
 
 
 def test_rows_that_see_one_another_are_found(converse, monkeypatch):
-    from weitiao.models import attention
+    from weitiao.models import attention, examine
 
     def one_row(module, query, key, value, mask, *, cu_seq_lens_q=None, **others):
         bounds = torch.tensor([0, query.shape[2]])
@@ -50,6 +50,9 @@ def test_rows_that_see_one_another_are_found(converse, monkeypatch):
 
     rows = attention.rows_attention
     monkeypatch.setattr(attention, "rows_attention", one_row)
+    # As it is opened, the model would be found to mix rows up, and get them filled up.
+    packed = examine.Examined(examine.Layout.PACKED, attention.ROWS)
+    monkeypatch.setattr(examine, "examine", lambda *_, **__: packed)
     (found,) = look(converse(), equalities.alone, monkeypatch=monkeypatch)
     assert not found.holds
 

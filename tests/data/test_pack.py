@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from weitiao.core.contracts import Batch, Example
+from weitiao.data.layout import Layout
 from weitiao.data.pack import Batches, chunks, in_order, pad
 
 STRATEGIES = ("group_by_length", "random")
@@ -133,7 +134,7 @@ def counted(found: Batches, epoch: int) -> Counter:
 
 
 WEIGHTED = [2.0] * 20 + [0.5] * 31 + [1.0] * 10 + [1.25] * 40 + [0.1] * 3
-BUDGETS = ({}, {"max_tokens": 200}, {"max_tokens": 200, "padded": False})
+BUDGETS = ({}, {"max_tokens": 200}, {"max_tokens": 200, "layout": Layout.PACKED})
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
@@ -156,7 +157,7 @@ def test_rows_come_as_often_as_their_weight_says(strategy, budget):
         assert len(found.plan(epoch)) == len(found.plan(0))
         for rows in found.plan(epoch) if budget else ():
             sizes = [len(found.examples[row]) for row in rows]
-            held = sum(sizes) if "padded" in budget else max(sizes) * len(sizes)
+            held = sum(sizes) if "layout" in budget else max(sizes) * len(sizes)
             assert held <= budget["max_tokens"], "whoever was drawn"
 
 
@@ -188,7 +189,14 @@ def test_weights_of_one_change_nothing():
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(("budget", "size"), [(64, 8), (300, 8), (300, 1000), (10, 8), (10_000, 8), (1, 8)])
 def test_no_batch_holds_more_tokens_than_allowed(strategy, budget, size, padded):
-    found = batches(150, strategy=strategy, max_tokens=budget, padded=padded, batch_size=size, accumulation=2)
+    found = batches(
+        150,
+        strategy=strategy,
+        max_tokens=budget,
+        layout=Layout.PADDED if padded else Layout.PACKED,
+        batch_size=size,
+        accumulation=2,
+    )
     long = 0
     for epoch in range(4):
         steps = epoch_rows(found, epoch)
@@ -207,11 +215,11 @@ def test_no_batch_holds_more_tokens_than_allowed(strategy, budget, size, padded)
 
 
 def test_a_budget_fills_batches_and_mixes_their_order():
-    found = batches(400, max_tokens=240, padded=False, batch_size=1000, strategy="random")
+    found = batches(400, max_tokens=240, layout=Layout.PACKED, batch_size=1000, strategy="random")
     sizes = [sum(len(found.examples[row]) for row in rows) for rows in found.plan(0)]
     assert sum(sizes) / len(sizes) > 240 - 60, "no batch could have taken the row after it"
     assert found.plan(0) != found.plan(1) != found.plan(2)
-    assert batches(400, max_tokens=240, padded=False, batch_size=1000, strategy="random").plan(
+    assert batches(400, max_tokens=240, layout=Layout.PACKED, batch_size=1000, strategy="random").plan(
         2
     ) == found.plan(2)
 
@@ -227,7 +235,7 @@ def test_the_share_of_padding_is_that_of_the_batches(words):
     made = [batch for i in range(found.steps_per_epoch) for batch in found.step(i)]
     held = sum(batch.tokens + batch.padding for batch in made)
     assert found.padding() == pytest.approx(sum(batch.padding for batch in made) / held)
-    assert batches(100, padded=False, **words).padding() == 0
+    assert batches(100, layout=Layout.PACKED, **words).padding() == 0
 
 
 def test_chunks_and_pad():
@@ -240,7 +248,9 @@ def test_chunks_and_pad():
 @pytest.mark.parametrize("budget", [None, 200])
 @pytest.mark.parametrize("padded", [True, False])
 def test_no_micro_batch_of_the_first_epoch_is_heavier_than_the_heaviest(strategy, budget, padded):
-    found = batches(300, strategy=strategy, max_tokens=budget, padded=padded)
+    found = batches(
+        300, strategy=strategy, max_tokens=budget, layout=Layout.PADDED if padded else Layout.PACKED
+    )
 
     def size(batch):
         return batch.tokens + (batch.padding if padded else 0)

@@ -169,7 +169,9 @@ class Toy:
         self.base = copy.deepcopy(self.loaded.model)
         store.prepare(self.loaded, self.method, seed=0)
         order = "random" if family == "vit" else "group_by_length"  # pictures have no length
-        self.batches = Batches(self.examples(), self.collate, batch_size=6, strategy=order)
+        self.batches = Batches(
+            self.examples(), self.collate, batch_size=6, strategy=order, layout=self.loaded.layout
+        )
         settings = Train(num_train_epochs=2, learning_rate=1e-2, warmup_steps=0, bf16=bf16, weight_decay=0)
         factors = self.method.rates(self.loaded.model, self.loaded.head)
         self.training = loop.Training(
@@ -205,7 +207,7 @@ class Toy:
         return list(self.task.encode(records(self.family), self.loaded.processor, limit=64 - 20))
 
     def collate(self, part: Sequence[Example], indices: Sequence[int]) -> Batch:
-        return self.task.collate(part, indices, self.loaded.processor)
+        return self.loaded.collate(self.task)(part, indices)
 
     @property
     def model(self):

@@ -71,7 +71,7 @@ def test_attention_over_packed_rows_drops_out(llama):
     from weitiao.tasks import packed
 
     task = registry.build("task", {"name": "sft"})
-    batch = packed.collate(examples(4), range(4))
+    batch = packed.pack(examples(4), range(4))
     for share in (0.0, 0.5):
         model = load.load(llama, task, dropout=share).model.train()
         with torch.no_grad():

@@ -45,7 +45,7 @@ def toy(request):
 
 
 def one_by_one(task, loaded, examples):
-    return [task.collate([example], [i], loaded.processor) for i, example in enumerate(examples)]
+    return [loaded.collate(task)([example], [i]) for i, example in enumerate(examples)]
 
 
 def test_settings_go_to_a_file_and_back():
@@ -66,7 +66,7 @@ def test_missing_columns_are_refused_by_name(name, tmp_path):
 
 def test_the_loss_of_a_batch_is_the_sum_of_its_rows(toy):
     task, loaded, _, examples = toy
-    whole = task.collate(examples, list(range(len(examples))), loaded.processor)
+    whole = loaded.collate(task)(examples, list(range(len(examples))))
     with torch.no_grad():
         together = task.loss(loaded.model, whole)
         apart = sum(task.loss(loaded.model, batch) for batch in one_by_one(task, loaded, examples))
@@ -76,7 +76,7 @@ def test_the_loss_of_a_batch_is_the_sum_of_its_rows(toy):
 
 def test_the_gradient_of_a_batch_is_the_sum_of_its_rows(toy):
     task, loaded, _, examples = toy
-    task.loss(loaded.model, task.collate(examples, list(range(len(examples))), loaded.processor)).backward()
+    task.loss(loaded.model, loaded.collate(task)(examples, list(range(len(examples))))).backward()
     together = {n: w.grad.clone() for n, w in loaded.model.named_parameters() if w.grad is not None}
     loaded.model.zero_grad()
     for batch in one_by_one(task, loaded, examples):
@@ -157,7 +157,7 @@ def test_classification_equals_transformers_own_loss(bert):
     )
     target = torch.tensor([task.labels.index(r.values["label"]) for r in rows])
     examples = list(task.encode(rows, loaded.processor, limit=64))
-    batch = task.collate(examples, list(range(10)), loaded.processor)
+    batch = loaded.collate(task)(examples, list(range(10)))
     with torch.no_grad():
         expected = theirs.eval()(**encoded, labels=target).loss * len(rows)
         torch.testing.assert_close(task.loss(loaded.model.eval(), batch), expected)
@@ -180,7 +180,7 @@ def test_packed_rows_equal_padded_rows_of_transformers(llama):
     with torch.no_grad():
         logits = loaded.model(input_ids=ids, attention_mask=mask).logits
         expected = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
-        packed = task.loss(loaded.model, task.collate(examples, list(range(6)), loaded.processor))
+        packed = task.loss(loaded.model, loaded.collate(task)(examples, list(range(6))))
     torch.testing.assert_close(packed, expected, rtol=1e-5, atol=1e-4)
 
 
@@ -192,8 +192,8 @@ def test_rows_of_one_sequence_do_not_see_each_other(llama):
     first, second = task.encode(rows, loaded.processor, limit=64)
     changed = chat_records([{**dialogues(1)[0], "prompt": "boring boring"}])
     (other,) = task.encode(changed, loaded.processor, limit=64)
-    before = task.predict(loaded.model, task.collate([first, second], [0, 1], loaded.processor))[1]
-    after = task.predict(loaded.model, task.collate([other, second], [0, 1], loaded.processor))[1]
+    before = task.predict(loaded.model, loaded.collate(task)([first, second], [0, 1]))[1]
+    after = task.predict(loaded.model, loaded.collate(task)([other, second], [0, 1]))[1]
     assert before["loss"] == pytest.approx(after["loss"], rel=1e-5)
 
 

@@ -58,7 +58,7 @@ def test_a_batch_by_hand():
         Example({"input_ids": [5, 6, 7], "labels": [IGNORE, 6, 7]}, trained=2),
         Example({"input_ids": [8, 9], "labels": [IGNORE, 9]}, trained=1),
     ]
-    batch = packed.collate(rows, [4, 2])
+    batch = packed.pack(rows, [4, 2])
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 7, 8, 9]]
     assert batch.inputs["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
     assert batch.inputs["cu_seq_lens_q"].tolist() == [0, 3, 5]
@@ -70,7 +70,7 @@ def test_a_batch_by_hand():
 
 def test_positions_start_again_and_every_learnt_token_has_one_before_it():
     rows = examples(30)
-    batch = packed.collate(rows, range(30))
+    batch = packed.pack(rows, range(30))
     assert batch.inputs["position_ids"][0].tolist() == [i for row in rows for i in range(len(row))]
     keep = batch.inputs["logits_to_keep"]
     ids, positions = batch.inputs["input_ids"][0], batch.inputs["position_ids"][0]
@@ -87,7 +87,7 @@ def test_positions_start_again_and_every_learnt_token_has_one_before_it():
 def test_losses_are_those_of_the_rows_one_by_one(count, model):
     for seed in range(3):
         rows = examples(count, seed=seed)
-        losses = packed.token_losses(model, packed.collate(rows, range(count)))
+        losses = packed.token_losses(model, packed.pack(rows, range(count)))
         torch.testing.assert_close(
             losses, torch.cat([alone(model, row) for row in rows]), rtol=1e-4, atol=1e-4
         )
@@ -96,7 +96,7 @@ def test_losses_are_those_of_the_rows_one_by_one(count, model):
 def test_gradients_are_those_of_the_rows_one_by_one(model):
     rows = examples(5)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    together = torch.autograd.grad(packed.token_losses(model, packed.collate(rows, range(5))).sum(), weights)
+    together = torch.autograd.grad(packed.token_losses(model, packed.pack(rows, range(5))).sum(), weights)
     one_by_one = torch.autograd.grad(sum(alone(model, row).sum() for row in rows), weights)
     for a, b in zip(together, one_by_one, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
@@ -109,7 +109,7 @@ def test_a_row_does_not_hear_what_stands_before_it(model):
     other = Example({name: (values * size)[:size] for name, values in other.inputs.items()})
     heard = []
     for first in (one, other):
-        found = packed.row_losses(model, packed.collate([first, last], [0, 1]))
+        found = packed.row_losses(model, packed.pack([first, last], [0, 1]))
         heard.append(found)
     assert heard[0][1]["loss"] == pytest.approx(heard[1][1]["loss"], rel=1e-5)
     assert heard[0][0]["loss"] != pytest.approx(heard[1][0]["loss"], rel=1e-2)
@@ -117,7 +117,7 @@ def test_a_row_does_not_hear_what_stands_before_it(model):
 
 def test_predictions_add_up_row_by_row(model):
     rows = examples(6, seed=3)
-    found = packed.row_losses(model, packed.collate(rows, range(6)))
+    found = packed.row_losses(model, packed.pack(rows, range(6)))
     for row, prediction in zip(rows, found, strict=True):
         truth = alone(model, row)
         assert prediction["tokens"] == len(truth) == row.trained
@@ -129,7 +129,7 @@ def test_predictions_add_up_row_by_row(model):
 
 def test_a_row_in_which_nothing_is_learnt_keeps_its_place(model):
     silent = Example({"input_ids": [1, 2, 3], "labels": [IGNORE] * 3}, trained=0)
-    found = packed.row_losses(model, packed.collate([silent, *examples(1), silent], range(3)))
+    found = packed.row_losses(model, packed.pack([silent, *examples(1), silent], range(3)))
     assert [prediction["tokens"] > 0 for prediction in found] == [False, True, False]
     assert found[0]["loss"] == 0
 

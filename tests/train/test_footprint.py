@@ -29,7 +29,7 @@ def batch_of(hollow, task, *, rows, length):
         if task.packs
         else Example({"input_ids": list(ids)}, target=0, trained=1)
     )
-    return task.collate([example] * rows, list(range(rows)), hollow.loaded.processor)
+    return hollow.loaded.collate(task)([example] * rows, list(range(rows)))
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "lion", "adafactor", "muon", "adamw_8bit"])

@@ -53,7 +53,7 @@ def engine(
     if settings.torch_compile:
         loaded.model.compile()
     batches = replace(
-        micro_batches(recipe, task, loaded.processor, prepared.examples["train"]),
+        micro_batches(recipe, task, loaded, prepared.examples["train"]),
         accumulation=settings.gradient_accumulation_steps * processes,
         weights=prepared.weights,
         workers=settings.dataloader_num_workers,

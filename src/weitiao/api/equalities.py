@@ -23,6 +23,8 @@ from weitiao.core import registry
 from weitiao.core.contracts import Batch, Example, Method, Task
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
+from weitiao.data.layout import Layout
+from weitiao.data.pack import chunks
 from weitiao.train.distributed import World, joined
 
 if TYPE_CHECKING:
@@ -51,6 +53,13 @@ STILL = {
     "neftune_noise_alpha": 0.0,
     "max_grad_norm": 0.0,
 }
+BESIDE = {
+    Layout.PACKED: "rows packed end to end",
+    Layout.PADDED: "rows padded",
+    Layout.ALIKE: "rows of one length together",
+    Layout.ALONE: "rows that go one by one",
+}
+"""What is compared with rows alone."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +146,18 @@ class Lab:
         return self.prepared.task
 
     def batches(self, *, each: int = ROWS) -> list[Batch]:
-        """The rows, so many in a batch."""
-        parts = [self.rows[i : i + each] for i in range(0, len(self.rows), each)]
-        return [self.collate(part) for part in parts]
+        """The rows, so many in a batch, as far as they may be beside each other."""
+        sizes = [len(row) for _, row in self.rows]
+        return [
+            self.collate([self.rows[place] for place in part])
+            for places in chunks(list(range(len(sizes))), each)
+            for part in self.still.layout.parts(places, [sizes[place] for place in places])
+        ]
 
     def collate(self, part: Sequence[tuple[int, Example]]) -> Batch:
         """One batch."""
         indices = [index for index, _ in part]
-        return self.task.collate([row for _, row in part], indices, self.still.processor)
+        return self.still.collate(self.task)([row for _, row in part], indices)
 
     def training(self, loaded: Loaded, recipe: Recipe, *, world: World | None = None) -> Training:
         """A training of a copy of that model, on these rows alone."""
@@ -226,7 +239,7 @@ def micro_batches(lab: Lab) -> Equality:
 
 def alone(lab: Lab) -> Equality:
     """Packing and padding."""
-    name = "rows packed end to end = each row alone" if lab.task.packs else "rows padded = each row alone"
+    name = f"{BESIDE[lab.still.layout]} = each row alone"
     one, many = lab.batches(), lab.batches(each=1)
     return Equality(name, lab.gradients(lab.still, one).apart(lab.gradients(lab.still, many)), SUM)
 

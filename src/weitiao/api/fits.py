@@ -22,6 +22,7 @@ from weitiao.core.contracts import Method
 from weitiao.core.errors import fault, language
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import free_bytes
+from weitiao.data.layout import Layout
 
 BYTES = 100
 """What a position takes in a block, in bytes for each of its hidden numbers: measured 50 to 90 (LoRA on SmolLM2 and
@@ -97,7 +98,10 @@ def refuse(
     )
     if not prepared.device.startswith("cuda"):
         program += KERNELS
-    forecast = Forecast(recipe, prepared.task, method, device=prepared.device, processes=processes)
+    found = loaded.model.config._attn_implementation
+    forecast = Forecast(
+        recipe, prepared.task, method, device=prepared.device, processes=processes, attention=found
+    )
     needs = Needs(forecast, prepared)
     stage, needed = needs.highest(recipe)
     if program + needed <= room:
@@ -133,8 +137,8 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
 
     task, loaded, rows = prepared.task, prepared.loaded, prepared.examples["train"]
     config = loaded.model.config.get_text_config()
-    train = micro_batches(recipe, task, loaded.processor, rows).heaviest()
-    asked = longest(recipe, task, loaded.processor, rows)
+    train = micro_batches(recipe, task, loaded, rows).heaviest()
+    asked = longest(recipe, task, loaded, rows)
     settings, activations = recipe.train, 0
     whole = heads.keeps_logits(loaded.model) or settings.label_smoothing_factor or settings.r_drop_alpha
     try:
@@ -142,10 +146,11 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
         for batch, blocks in ((train, config.num_hidden_layers), (asked, 2)):
             positions = batch.tokens + batch.padding
             # On a CPU rows that lie end to end attend one by one (`models.attention`).
-            ends = task.packs and prepared.device != "cpu"
+            ends = loaded.layout is Layout.PACKED and prepared.device != "cpu"
             width = positions if ends else max(len(rows[row]) for row in batch.rows)
             a_block = config.hidden_size * BYTES + config.num_attention_heads * width * SCORES
-            top = batch.trained * config.vocab_size * LOGITS if task.packs and whole else 0
+            scored = batch.trained if loaded.layout is Layout.PACKED else positions
+            top = scored * config.vocab_size * LOGITS if task.packs and whole else 0
             activations = max(activations, round(positions * blocks * a_block + top))
     except AttributeError:
         return 1 << 62
@@ -163,15 +168,15 @@ class Needs:
     def highest(self, recipe: Recipe) -> tuple[str, int]:
         """The stage that holds the most of tensors, and how much."""
         settings, prepared, forecast = recipe.train, self.prepared, self.forecast
-        task, processor, rows = prepared.task, prepared.loaded.processor, prepared.examples
+        task, loaded, rows = prepared.task, prepared.loaded, prepared.examples
 
         def train() -> int:
-            batch = micro_batches(recipe, task, processor, rows["train"]).heaviest()
+            batch = micro_batches(recipe, task, loaded, rows["train"]).heaviest()
             return forecast.train(batch, settings).total
 
         def evaluate() -> int:
             asked = rows["validation"] if len(rows["validation"]) else rows["train"]
-            return forecast.evaluate(longest(recipe, task, processor, asked)).total
+            return forecast.evaluate(longest(recipe, task, loaded, asked)).total
 
         several = settings.gradient_accumulation_steps > 1
         recomputes = settings.activation_checkpointing

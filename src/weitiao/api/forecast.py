@@ -38,6 +38,8 @@ class Forecast:
     device: str = "cpu"
     processes: int = 1
     progress: Progress | None = None
+    attention: str | None = None
+    """The attention function that the loaded model has; None: the first that its code takes."""
 
     @cached_property
     def hollow(self) -> Hollow:
@@ -54,7 +56,11 @@ class Forecast:
         from weitiao.models import load
 
         return load.skeleton(
-            self.recipe.model, self.task, dropout=self.recipe.train.dropout, progress=self.progress
+            self.recipe.model,
+            self.task,
+            dropout=self.recipe.train.dropout,
+            attention=self.attention,
+            progress=self.progress,
         )
 
     def stages(self, *, train: Batch, evaluate: Batch) -> dict[str, Footprint]:
@@ -169,14 +175,17 @@ def _bytes(model: Any) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
-def longest(recipe: Recipe, task: Task, processor: Any, examples: Sequence[Example]) -> Batch:
+def longest(recipe: Recipe, task: Task, loaded: Loaded, examples: Sequence[Example]) -> Batch:
     """The heaviest batch of rows that are only predicted: the longest ones together."""
     import numpy as np
 
     from weitiao.data.pack import lengths
 
-    rows = np.argsort(lengths(examples), kind="stable")[-recipe.train.per_device_eval_batch_size :].tolist()
-    return task.collate([examples[row] for row in rows], rows, processor)
+    sizes = lengths(examples)
+    rows = np.argsort(sizes, kind="stable")[-recipe.train.per_device_eval_batch_size :].tolist()
+    parts = loaded.layout.parts(rows, sizes[rows].tolist())
+    most = max(parts, key=lambda part: sizes[part].sum())
+    return loaded.collate(task)([examples[row] for row in most], most)
 
 
 def resident() -> int:

@@ -135,11 +135,9 @@ def plan(
         lost = len(checked.rows)
         raise fault("empty_file", path=", ".join(data.train), why=f"none of {lost} rows could be encoded")
     task = task.learn_training(examples["train"], None)
-    heaviest = micro_batches(asked, task, loaded.processor, examples["train"]).heaviest()
+    heaviest = micro_batches(asked, task, loaded, examples["train"]).heaviest()
     batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
-    stages = forecast.stages(
-        train=heaviest, evaluate=longest(asked, task, loaded.processor, examples["judging"])
-    )
+    stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded, examples["judging"]))
     return Plan(
         recipe=asked,
         stages=stages,

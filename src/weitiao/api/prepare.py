@@ -267,20 +267,20 @@ def _refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> Non
         raise fault("token_beyond_vocabulary", place=rows[row].place, token=token, text=text, size=size)
 
 
-def micro_batches(recipe: Recipe, task: Task, processor: Any, examples: Sequence[Example]) -> Batches:
+def micro_batches(recipe: Recipe, task: Task, loaded: Loaded, examples: Sequence[Example]) -> Batches:
     """The micro-batches of training, in one process."""
     from weitiao.data.pack import Batches
 
     settings = recipe.train
     return Batches(
         examples,
-        lambda rows, indices: task.collate(rows, indices, processor),
+        loaded.collate(task),
         settings.per_device_train_batch_size,
         settings.gradient_accumulation_steps,
         recipe.seed,
         "random" if settings.train_sampling_strategy == "random" else "group_by_length",
         max_tokens=settings.max_batch_tokens,
-        padded=not task.packs,
+        layout=loaded.layout,
     )
 
 

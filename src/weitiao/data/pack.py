@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from weitiao.core.contracts import Batch, Example
 from weitiao.data.ahead import Ahead
+from weitiao.data.layout import Layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,9 +34,9 @@ class Batches:
     seed: int = 0
     strategy: Literal["group_by_length", "random"] = "group_by_length"
     max_tokens: int | None = None
-    """Tokens in a micro-batch, at most, as `padded` counts them; a longer row has one of its own."""
-    padded: bool = True
-    """Do the rows of a batch fill up to the longest (or lie end to end)?"""
+    """Tokens in a micro-batch, at most, padding counted; a longer row has one of its own."""
+    layout: Layout = Layout.PADDED
+    """How rows lie beside each other."""
     weights: Sequence[float] | None = None
     """How often each row comes in an epoch; default: once."""
     workers: int = 0
@@ -69,8 +70,11 @@ class Batches:
         lengths = self._lengths
         if self.strategy == "group_by_length" and not self.max_tokens:
             # The last pool of a few rows ends with a short batch, and these would be in it.
-            return self._collated(np.argsort(lengths, kind="stable")[-self.batch_size :].tolist())
-        return self._collated(max(self.plan(0), key=lambda rows: self._size(lengths[rows])))
+            planned = [np.argsort(lengths, kind="stable")[-self.batch_size :].tolist()]
+        else:
+            planned = self.plan(0)
+        parts = [part for rows in planned for part in self._parts(rows)]
+        return self._collated(max(parts, key=lambda rows: self._size(lengths[rows])))
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Row indices of every micro-batch of an epoch; each row occurs exactly once, or as its weight says."""
@@ -126,7 +130,7 @@ class Batches:
         return batches
 
     def _size(self, lengths: np.ndarray) -> int:
-        return int(lengths.max()) * len(lengths) if self.padded else int(lengths.sum())
+        return int(lengths.max()) * len(lengths) if self.layout.fills else int(lengths.sum())
 
     @cached_property
     def _lengths(self) -> np.ndarray:
@@ -182,10 +186,18 @@ class Batches:
     def _make(self, index: int, parts: int = 1) -> list[Batch]:
         epoch, place = divmod(index, self.steps_per_epoch)
         micro = self.plan(epoch)[place * self.accumulation : (place + 1) * self.accumulation]
-        cut = [part for rows in micro for part in chunks(rows, math.ceil(len(rows) / parts))]
+        cut = [
+            part
+            for rows in micro
+            for half in chunks(rows, math.ceil(len(rows) / parts))
+            for part in self._parts(half)
+        ]
         which, processes = self.dealt
         turns = range(which, math.ceil(len(cut) / processes) * processes, processes)
         return [self._collated(cut[turn]) if turn < len(cut) else self._idle(cut[0]) for turn in turns]
+
+    def _parts(self, rows: list[int]) -> list[list[int]]:
+        return self.layout.parts(rows, self._lengths[rows].tolist())
 
     def _collated(self, rows: list[int]) -> Batch:
         return self.collate([self.examples[row] for row in rows], rows)
@@ -199,21 +211,28 @@ class Batches:
 
 
 def in_order(
-    examples: Sequence[Example], collate: Collate, *, batch_size: int, dealt: tuple[int, int] = (0, 1)
+    examples: Sequence[Example],
+    collate: Collate,
+    *,
+    batch_size: int,
+    layout: Layout = Layout.PADDED,
+    dealt: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Every example once, rows of like length together: for evaluation, where order does not matter.
 
     Args:
         examples: encoded rows.
         collate: stacks them.
-        batch_size: rows in a batch.
+        batch_size: rows in a batch, at most.
+        layout: which rows may be beside each other.
         dealt: which process this is and how many there are: it gets its share, and a batch without rows where the
             last round does not go round.
     """
     import numpy as np
 
-    order = np.argsort(lengths(examples), kind="stable").tolist()
-    parts = chunks(order, batch_size)
+    sizes = lengths(examples)
+    order = np.argsort(sizes, kind="stable").tolist()
+    parts = [part for rows in chunks(order, batch_size) for part in layout.parts(rows, sizes[rows].tolist())]
     which, processes = dealt
     for turn in range(which, math.ceil(len(parts) / processes) * processes, processes):
         rows = parts[turn % len(parts)]

@@ -52,8 +52,9 @@ def predict(
     with torch.inference_mode(), autocast(device, half):
         for batch in in_order(
             examples,
-            lambda e, rows: task.collate(e, rows, loaded.processor),
+            loaded.collate(task),
             batch_size=batch_size,
+            layout=loaded.layout,
             dealt=dealt,
         ):
             told = ask(batch.to(device)) if ask else task.predict(loaded.model, batch.to(device))

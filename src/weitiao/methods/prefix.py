@@ -22,7 +22,7 @@ from weitiao.core.contracts import Inserted, Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.methods.prompt import fill_head, saved_head, sizes
-from weitiao.models import anatomy, attention, inputs
+from weitiao.models import anatomy, attention, examine, inputs
 from weitiao.models.wrap import hang, inserted, plain
 
 NAME = "prefix"  # what the modules are called inside the model
@@ -90,12 +90,13 @@ def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> None:
     Raises:
         WeitiaoError: `unfit_setting` when the model's attention cannot be reached.
     """
-    if not getattr(model, "_supports_attention_backend", False) and not getattr(
-        model, "_supports_sdpa", False
+    supports = ("_supports_attention_backend", "_supports_sdpa")
+    # Code that takes our function may still make other use of it than ours is meant for.
+    if not any(getattr(model, word, False) for word in supports) or not examine.attends_alike(
+        model, attention.register()
     ):
         why, way = "its attention takes no keys from outside", "take lora, adapter or prompt"
         raise fault("unfit_setting", key="name", value=NAME, why=why, way=way)
-    model.set_attn_implementation(attention.register())  # type: ignore[operator]
     kinds: dict[str, list[anatomy.Attention]] = {}
     for block in anatomy.blocks(model):
         for found in block.attentions:

@@ -32,7 +32,9 @@ def chosen(model: nn.Module, head: frozenset[str], asked: str | list[str]) -> di
         raise fault("unfit_setting", key="target_modules", value=asked, why=why, way=way)
     every = anatomy.linears(model, head)
     if asked == "all-linear":
-        return every
+        # A row of numbers (the gate of a shared expert) has no smaller change than itself.
+        wide = {name: layer for name, layer in every.items() if min(linear.sizes(layer)) > 1}
+        return _some(wide, asked, every)
     if isinstance(asked, str):
         try:
             return _some({n: m for n, m in every.items() if re.fullmatch(asked, plain(n))}, asked, every)

@@ -68,14 +68,15 @@ def rows_attention(
     Args:
         cu_seq_lens_q: where rows begin and the last one ends, (rows + 1,); without it this is plain SDPA.
     """
+    # A sliding window or a score cap would need more than a causal call: those models keep the masked way.
+    if others.get("sliding_window") is not None or others.get("softcap") is not None:
+        cu_seq_lens_q = None
     slot: Slot | None = getattr(module, SLOT, None)
     if slot is not None and slot.keys is not None:
         return _prefixed(
             module, query, key, value, attention_mask, slot, dropout, scaling, cu_seq_lens_q, **others
         ), None
-    # A sliding window or a score cap would need more than a causal call: those models keep the masked way.
-    plain = others.get("sliding_window") is None and others.get("softcap") is None
-    if cu_seq_lens_q is None or not plain:
+    if cu_seq_lens_q is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         return sdpa_attention_forward(

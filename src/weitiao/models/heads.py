@@ -76,7 +76,8 @@ def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Ten
 
     Args:
         model: a causal language model.
-        inputs: what it is called with; `logits_to_keep` (N,) says where the learnt tokens are predicted from.
+        inputs: what it is called with; `logits_to_keep` (N,) says where, in B x T laid flat, the learnt tokens are
+            predicted from.
         target_N: the learnt tokens.
     """
     if keeps_logits(model):
@@ -84,7 +85,7 @@ def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Ten
     head = model.get_output_embeddings()
     words = dict(inputs)
     keep_N = words.pop("logits_to_keep")
-    hidden_ND = model.base_model(**words, use_cache=False)[0][0, keep_N]
+    hidden_ND = model.base_model(**words, use_cache=False)[0].flatten(0, 1)[keep_N]
     half = half_of(hidden_ND) or hidden_ND.dtype
     learns = torch.is_grad_enabled() and hidden_ND.requires_grad
     return _TokenLosses.apply(hidden_ND.to(half), head.weight.to(half), head.bias, target_N, learns)  # type: ignore[no-untyped-call, no-any-return]

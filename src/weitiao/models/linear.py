@@ -8,6 +8,7 @@ the last place.  `plus` hands the change to the product (`addmm`), which adds it
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,7 +24,23 @@ HALVED = "half_precision_copy"  # an attribute of a tensor
 
 def is_linear(module: nn.Module) -> bool:
     """Is it a layer that these functions know?"""
-    return isinstance(module, nn.Linear | PackedLinear) or _transposed(module)
+    kind: Any = type(module)
+    return isinstance(module, PackedLinear) or _transposed(module) or _is_plain(kind)
+
+
+@cache
+def _is_plain(kind: Any) -> bool:
+    """Does a layer of that class compute W x + b?  Families make classes of their own of `nn.Linear`: Falcon's does, a
+    router or one with 1-bit weights does something else.
+    """
+    if kind.forward is nn.Linear.forward or not issubclass(kind, nn.Linear):
+        return issubclass(kind, nn.Linear)
+    with torch.random.fork_rng(), torch.no_grad():
+        try:
+            layer, x = kind(3, 2, device="cpu"), torch.ones(1, 3)
+            return bool(torch.allclose(layer(x), F.linear(x, layer.weight, layer.bias)))
+        except Exception:  # a class that is made of something else, or gives something else
+            return False
 
 
 def sizes(layer: nn.Module) -> tuple[int, int]:

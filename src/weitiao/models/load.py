@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.collector import paused
 from weitiao.core.contracts import Task
-from weitiao.core.errors import fault
-from weitiao.models import anatomy, attention, dropouts, heads, labels, marks, packed, positions
+from weitiao.core.errors import WeitiaoError, fault
+from weitiao.data.layout import Layout
+from weitiao.data.pack import Collate
+from weitiao.models import anatomy, dropouts, examine, heads, labels, marks, packed, positions
 from weitiao.models.opening import opened, quiet, resolve
 
 if TYPE_CHECKING:
@@ -36,9 +38,17 @@ class Loaded:
     trained: dict[str, Any] = field(default_factory=dict)
     """Name -> parameter of all that trains, once a method is on it."""
     notices: list[str] = field(default_factory=list)
-    """What was made otherwise than the base has it, to be said once before training."""
+    """What was made otherwise than the base has it, and how its rows go; to be said once before training."""
     before: dict[str, Any] | None = None
     """What tuning has changed of the base and its head, as it was before (`Method.off`); None where that is not known."""
+    layout: Layout = Layout.PADDED
+    """How rows may lie beside each other, as it was measured (`models.examine`)."""
+
+    def collate(self, task: Task) -> Collate:
+        """How rows of a task are stacked for this model."""
+        if self.layout is Layout.PACKED:
+            return task.pack
+        return lambda examples, rows: task.collate(examples, rows, self.processor)
 
     @property
     def limit(self) -> int:
@@ -78,8 +88,30 @@ def load(
     they are read (QLoRA).
 
     Raises:
-        WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unsuitable_model`, and `resolve`'s.
+        WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unsuitable_model`, `not_causal`,
+            `model_fails`, and `resolve`'s.
     """
+    *first, last = examine.attentions(task, device)
+    for attention in first:
+        try:
+            return _load(ref, task, attention, seed, device, bits, dropout, progress)
+        except WeitiaoError as error:
+            # The model's code takes no such attention, or the model is not itself with it.
+            if error.code not in examine.UNSUITED and not isinstance(error.__cause__, ValueError | KeyError):
+                raise
+    return _load(ref, task, last, seed, device, bits, dropout, progress)
+
+
+def _load(
+    ref: str,
+    task: Task,
+    attention: str,
+    seed: int,
+    device: Any,
+    bits: int,
+    dropout: float | None,
+    progress: Progress | None,
+) -> Loaded:
     import torch
     import transformers
 
@@ -99,8 +131,8 @@ def load(
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # of the head alone, see below
+            attn_implementation=attention,
             **packing,
-            **_attending(task, device),
         )
         torch.manual_seed(seed)  # what Transformers has drawn is no matter
         left_out = labels.fit(model, report, base, head=anatomy.head(model)) if task.model_options() else 0
@@ -119,21 +151,31 @@ def load(
         raise fault("unreadable_model", ref=ref, why=why)
     marks.settle(model, processor)
     model = model if bits == 4 else model.to(device)
+    with quiet():
+        found = examine.examine(model, task, processor, ref=ref)
     if task.packs:
         heads.learn(model)
-    notices = []
+    notices = found.notices(ref, packs=task.packs)
     if left_out:
         names = ", ".join(labels.named(base)[:6]) or "without names"
         notices.append(
             f"{ref} has {left_out} outputs of its own ({names}): new ones are drawn for these labels"
         )
-    return Loaded(model, processor, head, source, notices=notices)
+    return Loaded(model, processor, head, source, notices=notices, layout=found.layout)
 
 
 def skeleton(
-    ref: str, task: Task, *, dropout: float | None = None, progress: Progress | None = None
+    ref: str,
+    task: Task,
+    *,
+    dropout: float | None = None,
+    attention: str | None = None,
+    progress: Progress | None = None,
 ) -> Loaded:
     """The model without its weights (on the `meta` device): what a method can be tried on before anything is loaded.
+
+    Without weights nothing can be measured: unless `attention` says what was found, rows are taken to lie as the first
+    attention function that the model's code takes lets them.
 
     Raises:
         WeitiaoError: as `load`.
@@ -146,15 +188,18 @@ def skeleton(
         processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         config = _config(source, processor, task, dropout)
         auto = getattr(transformers, task.auto_class)
-        model = auto.from_config(
-            config, dtype=torch.float32, trust_remote_code=False, **_attending(task, pick_device())
-        )
-    return Loaded(model, processor, anatomy.head(model), source)
-
-
-def _attending(task: Task, device: Any) -> dict[str, str]:
-    """Keywords that choose the attention function."""
-    return {"attn_implementation": attention.register()} if task.packs and device == "cpu" else {}
+        names = [attention] if attention else examine.attentions(task, pick_device())
+        for name in names:
+            try:
+                model = auto.from_config(
+                    config, dtype=torch.float32, trust_remote_code=False, attn_implementation=name
+                )
+                break
+            except (ValueError, KeyError):
+                if name == names[-1]:
+                    raise
+    layout = examine.expected(task, name)
+    return Loaded(model, processor, anatomy.head(model), source, layout=layout)
 
 
 def _config(source: str, processor: Any, task: Task, dropout: float | None) -> Any:

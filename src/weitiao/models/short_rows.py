@@ -1,6 +1,6 @@
 """Causal attention of one short row as a few batched products, with its backward written out.
 
-    query (H, T, D), key and value (K, T, D)  ->  short_row(...)  ->  (H, T, D)
+    query (H, T, D), key (K, T, D), value (K, T, E)  ->  short_row(...)  ->  (H, T, E)
 
 On a CPU the fused attention of torch is made for long sequences: on rows of some hundred tokens its backward takes four
 to six times the time of the products themselves.  Here scores of all heads are one `bmm`, the heads that share a key
@@ -40,7 +40,7 @@ class _ShortRow(torch.autograd.Function):
     # G heads a key; GT: their rows one below the other.
 
     @staticmethod
-    def forward(ctx: Any, query_HTD: Tensor, key_KTD: Tensor, value_KTD: Tensor, scaling: float) -> Tensor:
+    def forward(ctx: Any, query_HTD: Tensor, key_KTD: Tensor, value_KTE: Tensor, scaling: float) -> Tensor:
         heads, length, width = query_HTD.shape
         keys = key_KTD.shape[0]
         query_KGTD = query_HTD.reshape(keys, -1, width)
@@ -53,20 +53,20 @@ class _ShortRow(torch.autograd.Function):
         # language models look that hard at their first token.
         exponents_KGTT = exponents_HTT.to(query_HTD.dtype).view(keys, -1, length)
         sums_KGT1 = exponents_KGTT.sum(-1, keepdim=True, dtype=torch.float32)
-        y_KGTD = torch.bmm(exponents_KGTT, value_KTD).div_(sums_KGT1)
-        ctx.save_for_backward(query_KGTD, key_KTD, value_KTD, exponents_KGTT, sums_KGT1)
+        y_KGTE = torch.bmm(exponents_KGTT, value_KTE).div_(sums_KGT1)
+        ctx.save_for_backward(query_KGTD, key_KTD, value_KTE, exponents_KGTT, sums_KGT1)
         ctx.scaling = scaling
-        return y_KGTD.view(heads, length, width)
+        return y_KGTE.view(heads, length, -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        query_KGTD, key_KTD, value_KTD, exponents_KGTT, sums_KGT1 = ctx.saved_tensors
-        back_KGTD = gradients[0].reshape(query_KGTD.shape)
-        value_back = torch.bmm(exponents_KGTT.transpose(1, 2), back_KGTD / sums_KGT1.to(back_KGTD.dtype))
-        weights_back = torch.bmm(back_KGTD, value_KTD.transpose(1, 2)).float()
+        query_KGTD, key_KTD, value_KTE, exponents_KGTT, sums_KGT1 = ctx.saved_tensors
+        back_KGTE = gradients[0].reshape(*query_KGTD.shape[:2], -1)
+        value_back = torch.bmm(exponents_KGTT.transpose(1, 2), back_KGTE / sums_KGT1.to(back_KGTE.dtype))
+        weights_back = torch.bmm(back_KGTE, value_KTE.transpose(1, 2)).float()
         weights = exponents_KGTT / sums_KGT1
         scores_back = torch._softmax_backward_data(weights_back, weights, -1, torch.float32)
         scores_back = scores_back.mul_(ctx.scaling).to(key_KTD.dtype)
-        query_back = torch.bmm(scores_back, key_KTD).view(gradients[0].shape)
+        query_back = torch.bmm(scores_back, key_KTD).view(*gradients[0].shape[:2], -1)
         return query_back, torch.bmm(scores_back.transpose(1, 2), query_KGTD), value_back, None

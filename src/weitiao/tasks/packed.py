@@ -1,9 +1,11 @@
-"""Rows of tokens end to end in one sequence, and the loss of those that are learnt: what language tasks share.
+"""Rows of tokens and the loss of those that are learnt: what language tasks share.
 
-    [Example(input_ids, labels)]  ->  collate  ->  Batch(ids (1, T), positions (1, T), targets (N,))  ->  token_losses (N,)
+    [Example(input_ids, labels)]  ->  pack     ->  Batch(ids (1, T), positions (1, T), targets (N,))  ->  token_losses (N,)
+                                      collate  ->  Batch(ids (B, T), mask (B, T), targets (N,))
 
-Positions that start again at 0 keep attention inside each row (`models.attention`; Transformers' own attention
-derives a mask from them), and logits are computed at the learnt positions only.
+End to end, positions that start again at 0 keep attention inside each row (`models.attention`; Transformers' own
+attention derives a mask from them), and logits are computed at the learnt positions only.  Models that would mix such
+rows up (`models.examine`) get them filled up on the right.
 """
 
 from __future__ import annotations
@@ -39,8 +41,12 @@ class PackedTask(Categorical):
         return windows(whole.inputs["input_ids"], whole.inputs["labels"], limit=limit)
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
+        """The rows filled up on the right."""
+        return collate(examples, rows, padding=processor.pad_token_id or 0)
+
+    def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
         """The rows end to end."""
-        return collate(examples, rows)
+        return pack(examples, rows)
 
     def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy, summed over the learnt tokens."""
@@ -91,28 +97,58 @@ def windows(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> list[Ex
     return found
 
 
-def collate(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+def pack(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
     """The rows end to end: ids (1, T), positions (1, T); targets (N,) and where they are predicted from (N,)."""
     import torch
 
-    sizes = np.array([len(example) for example in examples])
+    sizes_B, ids_T, labels_T = _flat(examples)
+    bounds = np.concatenate([[0], np.cumsum(sizes_B)])
+    inputs = {
+        # The names under which Transformers hands bounds of packed rows on to attention.
+        "cu_seq_lens_q": torch.from_numpy(bounds),
+        "input_ids": torch.from_numpy(ids_T)[None],
+        "position_ids": torch.from_numpy(np.arange(len(ids_T)) - np.repeat(bounds[:-1], sizes_B))[None],
+    }
+    return _batch(inputs, labels_T, np.arange(len(ids_T)), rows, sizes_B)
+
+
+def collate(examples: Sequence[Example], rows: Sequence[int], *, padding: int) -> Batch:
+    """The rows filled up with `padding`: ids (B, T), mask (B, T); targets (N,), and places (N,) in B x T laid flat."""
+    import torch
+
+    sizes_B, ids_N, labels_N = _flat(examples)
+    real_BT = np.arange(sizes_B.max()) < sizes_B[:, None]
+    ids_BT = np.full(real_BT.shape, padding)
+    ids_BT[real_BT] = ids_N
+    inputs = {
+        "input_ids": torch.from_numpy(ids_BT),
+        "attention_mask": torch.from_numpy(real_BT.astype(np.int64)),
+    }
+    return _batch(inputs, labels_N, np.flatnonzero(real_BT), rows, sizes_B)
+
+
+def _flat(examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lengths of the rows, and all their ids and labels."""
     ids, labels = (
         np.concatenate([np.asarray(example.inputs[name], dtype=np.int64) for example in examples])
         for name in ("input_ids", "labels")
     )
-    bounds = np.concatenate([[0], np.cumsum(sizes)])
-    learnt = np.flatnonzero(labels != IGNORE)
-    inputs = {
-        # The names under which Transformers hands bounds of packed rows on to attention.
-        "cu_seq_lens_q": torch.from_numpy(bounds),
-        "input_ids": torch.from_numpy(ids)[None],
-        "position_ids": torch.from_numpy(np.arange(len(ids)) - np.repeat(bounds[:-1], sizes))[None],
-        "logits_to_keep": torch.from_numpy(learnt - 1),
-    }
-    owner = torch.from_numpy(np.repeat(np.arange(len(examples)), sizes)[learnt])
-    extra = {"owner": owner, "rows": len(examples)}
-    targets = torch.from_numpy(labels[learnt])
-    return Batch(inputs, targets, len(learnt), list(rows), tokens=len(ids), padding=0, extra=extra)
+    return np.array([len(example) for example in examples]), ids, labels
+
+
+def _batch(
+    inputs: dict[str, Any], labels_N: np.ndarray, places_N: np.ndarray, rows: Sequence[int], sizes: np.ndarray
+) -> Batch:
+    """With what is learnt: each token's place among the inputs' is known, and it is predicted at the one before it."""
+    import torch
+
+    learnt = np.flatnonzero(labels_N != IGNORE)
+    inputs["logits_to_keep"] = torch.from_numpy(places_N[learnt] - 1)
+    owner = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)[learnt])
+    extra = {"owner": owner, "rows": len(sizes)}
+    targets = torch.from_numpy(labels_N[learnt])
+    padding = inputs["input_ids"].numel() - len(labels_N)
+    return Batch(inputs, targets, len(learnt), list(rows), tokens=len(labels_N), padding=padding, extra=extra)
 
 
 def token_losses(model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
@@ -128,8 +164,14 @@ def token_losses(model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0
 
 def token_logits(model: nn.Module, batch: Batch) -> Tensor:
     """Scores of every learnt token over the vocabulary (N, V)."""
+    from weitiao.models import inputs
+
+    words, places_N = dict(batch.inputs), batch.inputs["logits_to_keep"]
     # No cache: it would make Transformers skip the packed mask, and nothing is generated here.
-    return model(**batch.inputs, use_cache=False).logits[0].float()  # type: ignore[no-any-return]
+    if "cu_seq_lens_q" in words and inputs.takes(model, "logits_to_keep"):
+        return model(**words, use_cache=False).logits[0].float()  # type: ignore[no-any-return]
+    del words["logits_to_keep"]
+    return model(**words, use_cache=False).logits.flatten(0, 1)[places_N].float()  # type: ignore[no-any-return]
 
 
 def _cross_entropy(logits_NV: Tensor, batch: Batch, *, label_smoothing: float) -> Tensor:

@@ -211,7 +211,8 @@ def _trunk(training: Training) -> tuple[Trunk | None, str]:
         return None, why
     examples = training.batches.examples
     sizes = lengths(examples)
-    rows = sorted({int(sizes.argmin()), int(sizes.argmax())})
+    few = sorted({int(sizes.argmin()), int(sizes.argmax())})
+    rows = training.batches.layout.parts(few, sizes[few].tolist())[-1]
     batch = training.batches.collate([examples[row] for row in rows], rows).to(training.device)
     training.model.eval()
     try:
@@ -224,9 +225,9 @@ def _trunk(training: Training) -> tuple[Trunk | None, str]:
 
 def _fill(kept: States, found: Trunk, training: Training) -> None:
     """Every row once through the trunk."""
-    model, collate = training.model.eval(), training.batches.collate
+    model, batches = training.model.eval(), training.batches
     size = training.settings.per_device_eval_batch_size
     with torch.no_grad(), autocast(training.device, training.half):
-        for batch in in_order(kept.examples, collate, batch_size=size):
+        for batch in in_order(kept.examples, batches.collate, batch_size=size, layout=batches.layout):
             batch = batch.to(training.device)
             kept.keep(batch, found.reach(partial(training.task.predict, model, batch)))

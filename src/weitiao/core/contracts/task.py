@@ -37,7 +37,7 @@ class Task(ABC):
     needs_base: ClassVar[bool] = False
     """Does `look` ask the model as it was (the reference of DPO)?  Then copies of the base weights are kept."""
     packs: ClassVar[bool] = False
-    """Do its batches hold rows end to end, so that rows of unlike length cost no padding?"""
+    """Can it lay rows end to end (`pack`), for models that do not mix them up?"""
     splits: ClassVar[bool] = False
     """Can a row that is too long go on in further rows (`data.overlong: split`)?"""
     generates: ClassVar[bool] = False
@@ -94,7 +94,11 @@ class Task(ABC):
 
     @abstractmethod
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
-        """Stack examples; `rows` are their indices."""
+        """Stack examples, filled up on the right to the longest; `rows` are their indices."""
+
+    def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+        """The same end to end, so that rows of unlike length cost no padding; only when `packs`."""
+        raise NotImplementedError(f"{type(self).__name__} says that it does not pack")
 
     def look(self, model: nn.Module, batch: Batch, off: Off) -> Batch:
         """Without gradient, before the loss: sample, score, ask the model as it was (`with off(): ...`)."""

@@ -1,0 +1,299 @@
+"""What a model does with rows beside each other: measured when it is opened, not believed of its family.
+
+    examine(model, task, processor)  ->  Examined(layout=PACKED, attention="weitiao_rows")
+
+    [a] [b]        each alone, by the model's own attention     the truth
+    [a b]          end to end                                   must give the same
+    [a], [b . .]   filled up on the right                       must give the same
+    [z b]          another last word in a                       may change nothing in b, and nothing before it in a
+
+The first layout that gives the same is taken, with the first attention function that does: rows end to end with ours
+(`models.attention`), else filled up with Transformers' fused one, else with the plain one.  A language model in which
+an early word hears a later one is none, whatever its name: it is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from weitiao.core.contracts import Task
+from weitiao.core.errors import fault, language
+from weitiao.data.layout import Layout
+from weitiao.data.pack import pad
+from weitiao.models import attention
+
+LONG, SHORT = 7, 4
+"""Words of the two rows."""
+WINDOW = 3
+"""How far back words see while a model with a window is examined: rows are shorter than any real one."""
+WINDOWS = ("sliding_window", "attention_chunk_size")
+SAME, HEARD = 1e-4, 1e-5
+"""How far a token's scores may be from the truth, as a share of their norm; and how far two passes of one shape that
+differ in a word that must not be heard.  In float32 another order of sums gives 1e-7 to 1e-5 (experts get other words
+then, all else is the same bit for bit); a leak, a lost mask or position gave 2e-3 to 1 in every family looked at."""
+HALVES = (torch.float16, torch.bfloat16)
+UNSUITED = ("not_causal", "model_fails")
+"""What another attention function may mend."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found."""
+
+    layout: Layout
+    attention: str
+    """The attention function that the model has now."""
+    apart: float | None = None
+    """How far rows laid as the task would have them were from rows alone; None where they could not be laid so."""
+
+    def notices(self, ref: str, *, packs: bool) -> list[str]:
+        """What a user should know, in their language; nothing where rows lie as the task has them."""
+        if self.layout is (Layout.PACKED if packs else Layout.PADDED):
+            return []
+        words = _WORDS[language()]
+        why = words["off"].format(apart=self.apart) if self.apart is not None else words["cannot"]
+        beside = words["packed" if packs else "padded"]
+        return [words["notice"].format(ref=ref, beside=beside, why=why, now=words[self.layout])]
+
+
+_WORDS = {
+    "en": {
+        "packed": "laid end to end",
+        "padded": "filled up to one length",
+        "alike": "only rows of one length share a pass",
+        "alone": "each row has a pass of its own",
+        "off": "give other scores than alone (off by {apart:.2%}, as measured)",
+        "cannot": "cannot be read by its code",
+        "notice": "{ref}: rows {beside} {why}; now {now}",
+    },
+    "zh": {
+        "packed": "首尾相接",
+        "padded": "补齐到同一长度",
+        "alike": "只有等长的行同批计算",
+        "alone": "每行单独计算",
+        "off": "与单独计算的结果不同（实测相差 {apart:.2%}）",
+        "cannot": "无法由其代码处理",
+        "notice": "{ref}：各行{beside}时{why}；改为：{now}",
+    },
+}
+
+
+def attentions(task: Task, device: Any) -> list[str]:
+    """Names of attention functions, in the order in which a model is opened with them."""
+    ours = [attention.register()] if task.packs and device == "cpu" else []
+    return [*ours, "sdpa", "eager"]
+
+
+def expected(task: Task, name: str) -> Layout:
+    """How rows would lie in a model of which only the shape is known."""
+    return Layout.PACKED if task.packs and name != "eager" else Layout.PADDED
+
+
+def examine(model: Any, task: Task, processor: Any, *, ref: str) -> Examined:
+    """Find the best layout of rows and the attention function for it, and give the model that function.
+
+    Args:
+        model: as it was opened, with its weights.
+        task: what it is for.
+        processor: its tokenizer.
+        ref: the model's name in errors.
+
+    Raises:
+        WeitiaoError: `not_causal`; `model_fails` when it cannot read a row, or answers differently each time.
+    """
+    device = next(model.parameters()).device
+    looks = _Looks(model, processor, reads_on=task.auto_class == "AutoModelForCausalLM")
+    names = [name for name in attentions(task, device.type) if _attend(model, name)]
+    names = names or [model.config._attn_implementation]
+    with _examined(model):
+        try:
+            _attend(model, "eager")
+            truth = [looks.alone(row) for row in looks.rows]
+        except Exception as error:  # a model's own code, on a plain row
+            raise fault("model_fails", ref=ref, why=_first_line(error)) from error
+        if not all(bool(each.isfinite().any()) for each in truth):
+            raise fault("model_fails", ref=ref, why="its scores are not numbers")
+        hears, off = False, None
+        wished = Layout.PACKED if task.packs else Layout.PADDED
+        for layout, name in _orders(names, packs=task.packs, cpu=device.type == "cpu"):
+            _attend(model, name)
+            apart, heard = looks.try_(layout, truth)
+            if layout is wished and off is None and math.isfinite(apart):
+                off = max(apart, heard)
+            if apart <= SAME and heard <= HEARD:
+                return Examined(layout, name, off)
+            hears |= apart <= SAME
+    if hears:
+        raise fault("not_causal", ref=ref, kind=model.config.model_type)
+    raise fault("model_fails", ref=ref, why=looks.why)
+
+
+def attends_alike(model: Any, name: str) -> bool:
+    """Does the model give the same with that attention function?  It has it afterwards; without weights, nobody knows."""
+    if next(model.parameters()).is_meta:
+        model.set_attn_implementation(name)
+        return True
+    looks = _Looks(model, None, reads_on=False)
+    with _examined(model):
+        try:
+            before = looks.alone(looks.rows[0])
+            return _attend(model, name) and _apart(looks.alone(looks.rows[0]), before) <= SAME
+        except Exception:  # a model's own code, with an attention that it was not made for
+            return False
+
+
+def _orders(names: Sequence[str], *, packs: bool, cpu: bool) -> Iterator[tuple[Layout, str]]:
+    """Layouts with the functions for them, the cheapest first."""
+    if packs:
+        # On a CPU Transformers' own would compute all pairs of the whole sequence to mask most of them away.
+        yield from ((Layout.PACKED, name) for name in names if name == (attention.ROWS if cpu else "sdpa"))
+    for layout in (Layout.PADDED, Layout.ALIKE, Layout.ALONE):
+        yield from ((layout, name) for name in names if name != attention.ROWS or len(names) == 1)
+
+
+class _Looks:
+    """Rows of a few words, and what the model says to them."""
+
+    def __init__(self, model: Any, processor: Any, *, reads_on: bool):
+        self.model, self.reads_on = model, reads_on
+        self.device = next(model.parameters()).device
+        words = _words(model.config, processor)
+        marks = [] if processor is None or reads_on else list(processor("")["input_ids"])
+        half = len(marks) // 2
+        before, behind = marks[:half], marks[half:]
+        count = 2 * LONG + SHORT + 1
+        some = (words * count)[:count]
+        a, b, c, z = some[:LONG], some[LONG:][:SHORT], some[-LONG - 1 : -1], some[-1:]
+        self.rows = [before + row + behind for row in (a, b, c)]
+        """Two rows of one length with a shorter one between them."""
+        self.changed = [before + a[:-1] + z + behind, *self.rows[1:]]
+        """The same with another last word in the first."""
+        self.why = "the same row does not give the same scores twice"
+        """Why rows cannot be laid as they were last."""
+        self.padding = (processor.pad_token_id or 0) if processor is not None else 0
+
+    def alone(self, row: list[int]) -> Tensor:
+        """Scores of one row (T, V), or (1, L)."""
+        return self._scores([row])[0]
+
+    def try_(self, layout: Layout, truth: Sequence[Tensor]) -> tuple[float, float]:
+        """How far rows so laid are from the truth, and how far what must not hear a word is changed by it."""
+        beside = {Layout.ALIKE: [0, 2], Layout.ALONE: [0]}.get(layout, [0, 1])
+        try:
+            found = self._laid(layout, [self.rows[row] for row in beside])
+            apart = max(_apart(x, truth[row]) for x, row in zip(found, beside, strict=True))
+            again = self._laid(layout, [self.changed[row] for row in beside])
+        except Exception as error:  # a model's own code, on rows as it does not know them
+            self.why = _first_line(error)
+            return math.inf, 0.0
+        before = slice(0, -1 if self.reads_on else 0)
+        heard = max(_apart(again[0][before], found[0][before]), *map(_apart, again[1:], found[1:]), 0.0)
+        return apart, heard
+
+    def _laid(self, layout: Layout, rows: list[list[int]]) -> list[Tensor]:
+        if layout is not Layout.PACKED:
+            return self._scores(rows)
+        sizes = [len(row) for row in rows]
+        ids = torch.tensor([sum(rows, [])], device=self.device)
+        places = torch.tensor([[place for size in sizes for place in range(size)]], device=self.device)
+        ends = torch.tensor([0, *sizes]).cumsum(0).to(self.device)
+        (logits,) = self._ask(input_ids=ids, position_ids=places, cu_seq_lens_q=ends)
+        return list(logits.split(sizes))
+
+    def _scores(self, rows: list[list[int]]) -> list[Tensor]:
+        """Of rows filled up to the longest."""
+        ids = pad(rows, self.padding).to(self.device)
+        mask = pad([[1] * len(row) for row in rows], 0).to(self.device)
+        logits = self._ask(input_ids=ids, attention_mask=mask)
+        if logits.dim() == 2:  # one answer a row
+            return list(logits[:, None])
+        return [each[: len(row)] for each, row in zip(logits, rows, strict=True)]
+
+    def _ask(self, **words: Tensor) -> Tensor:
+        if self.reads_on:
+            words["use_cache"] = False  # type: ignore[assignment]
+        elif self.model.config.is_encoder_decoder and "Conditional" in type(self.model).__name__:
+            words["decoder_input_ids"] = words["input_ids"]
+        return self.model(**words).logits.float()  # type: ignore[no-any-return]
+
+
+def _words(config: Any, processor: Any) -> list[int]:
+    """Ids that are words, from all over the vocabulary."""
+    size = int(getattr(config.get_text_config(), "vocab_size", 0) or 64)
+    marks = {value for key, value in config.to_dict().items() if key.endswith(("_token_id", "_token_index"))}
+    special = {mark for mark in marks if isinstance(mark, int)}
+    special |= set(processor.all_special_ids) if processor is not None else set()
+    spread = [place * size // 64 for place in range(1, 64)] if size >= 64 else list(range(size))
+    found = sorted({word for word in spread if word not in special})
+    return found or [0]
+
+
+def _apart(x: Tensor, truth: Tensor) -> float:
+    """The largest difference of a token's scores, as a share of their norm."""
+    if x.shape != truth.shape:
+        return math.inf
+    if not len(x):
+        return 0.0
+    gap = torch.where(x == truth, 0.0, x - truth)  # a score may be minus infinity in both
+    share = gap.norm(dim=-1) / truth.where(truth.isfinite(), 0.0).norm(dim=-1).clamp(min=1e-12)
+    return share.max().nan_to_num(math.inf).item()
+
+
+def _attend(model: Any, name: str) -> bool:
+    """Give the model that attention function, if its code takes one."""
+    if model.config._attn_implementation != name:
+        try:
+            model.set_attn_implementation(name)
+        except (ValueError, ImportError):
+            return False
+    return bool(model.config._attn_implementation == name)
+
+
+@contextmanager
+def _examined(model: Any) -> Iterator[None]:
+    """In evaluation mode, without gradients, and with short windows; chance stays as it is."""
+    config, training = model.config.get_text_config(), model.training
+    wide = {word: value for word in WINDOWS if isinstance(value := getattr(config, word, None), int)}
+    halves = any(weight.dtype in HALVES for weight in model.parameters())
+    model.eval()
+    try:
+        for word, value in wide.items():
+            setattr(config, word, min(value, WINDOW))
+        with torch.no_grad(), torch.random.fork_rng(), _Exactly() if halves else nullcontext():
+            yield
+    finally:
+        model.train(training)
+        for word, value in wide.items():
+            setattr(config, word, value)
+
+
+class _Exactly(TorchDispatchMode):
+    """Weights that are stored in half precision are computed with in float32, one after the other: deep models round by
+    8 % in bfloat16, and a leak may be smaller."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """An operation, on float32 where it would be on halves."""
+        kwargs = dict(kwargs or {})
+        if func._schema.is_mutable:  # what is written into must stay itself
+            return func(*args, **kwargs)
+        if kwargs.get("dtype") in HALVES:
+            kwargs["dtype"] = torch.float32
+        return func(*tree_map(_whole, args), **tree_map(_whole, kwargs))
+
+
+def _whole(found: Any) -> Any:
+    return found.float() if isinstance(found, Tensor) and found.dtype in HALVES else found
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__
