@@ -257,6 +257,8 @@ def built(name: str, kind: str) -> Any:
     """A toy: its weights drawn from one seed."""
     begins, _, settings = (DECODERS if kind == "CausalLM" else CLASSIFIERS)[name]
     words = T.AutoConfig.for_model(name.partition("-alibi")[0], **settings)
+    if kind != "CausalLM":
+        words.id2label, words.label2id = {0: "bad", 1: "good"}, {"bad": 0, "good": 1}
     ends = "LMHeadModel" if begins == "GPT2" and kind == "CausalLM" else f"For{kind}"
     torch.manual_seed(0)
     model = getattr(T, begins + ends)(words).eval()

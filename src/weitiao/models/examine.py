@@ -229,8 +229,8 @@ class _Looks:
 def _words(config: Any, processor: Any) -> list[int]:
     """Ids that are words, from all over the vocabulary."""
     size = int(getattr(config.get_text_config(), "vocab_size", 0) or 64)
-    marks = {value for key, value in config.to_dict().items() if key.endswith(("_token_id", "_token_index"))}
-    special = {mark for mark in marks if isinstance(mark, int)}
+    marks = [value for key, value in config.to_dict().items() if key.endswith(("_token_id", "_token_index"))]
+    special = {mark for each in marks for mark in (each if isinstance(each, list) else [each])}
     special |= set(processor.all_special_ids) if processor is not None else set()
     spread = [place * size // 64 for place in range(1, 64)] if size >= 64 else list(range(size))
     found = sorted({word for word in spread if word not in special})
