@@ -162,6 +162,21 @@ def test_batches_made_ahead_are_the_same_and_resume(converse, tmp_path, workers)
     assert steps(tmp_path / "halved") == steps(tmp_path / "plain")
 
 
+@pytest.mark.parametrize(
+    "words", [{}, {"label_smoothing_factor": 0.1}], ids=["around its logits", "with logits"]
+)
+def test_what_is_compiled_is_what_is_called(converse, tmp_path, monkeypatch, words):
+    calls = []
+    monkeypatch.setattr(
+        torch.nn.Module,
+        "compile",
+        lambda self: self.register_forward_hook(lambda *of: calls.append(torch.is_grad_enabled())),
+    )
+    words |= {"max_steps": 3, "eval_strategy": "no", "load_best_model_at_end": False}
+    wt.train(converse(output_dir=str(tmp_path / "run"), torch_compile=True, **words))
+    assert sum(calls) == 3, "one forward pass that learns, a step"
+
+
 @pytest.mark.whole
 @pytest.mark.filterwarnings("ignore")  # what the compiler itself warns of
 def test_a_compiled_model_gives_the_same_losses(converse, tmp_path):

@@ -36,7 +36,7 @@ def engine(
         processes: how many there were when the run began; a step holds so many times the accumulation.
         fresh: does the run begin here?
     """
-    from weitiao.models import anatomy, store
+    from weitiao.models import anatomy, attention, heads, store
     from weitiao.train import loop, memory, optim
     from weitiao.train.ema import Ema
     from weitiao.train.objective import summed
@@ -50,8 +50,6 @@ def engine(
     memory.trim()
     if settings.activation_checkpointing:
         anatomy.recompute(loaded.model)
-    if settings.torch_compile:
-        loaded.model.compile()
     batches = replace(
         micro_batches(recipe, task, loaded, prepared.examples["train"]),
         accumulation=settings.gradient_accumulation_steps * processes,
@@ -64,6 +62,10 @@ def engine(
     snapshot = method.snapshot(loaded.model) if task.needs_base else {}
     objective = Objective(loaded.model, method, task, summed(task, settings))
     asked = parallel(objective, world, shards=settings.data_parallel == "fsdp")
+    if settings.torch_compile:
+        whole = not task.packs or bool(settings.label_smoothing_factor or settings.r_drop_alpha)
+        attention.register(compiled=True)
+        heads.called(loaded.model, whole=whole).compile()
     weights = store.trained(loaded.model)  # shares, if the model was dealt
     return loop.Training(
         model=loaded.model,

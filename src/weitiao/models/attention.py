@@ -41,12 +41,16 @@ class Slot:
         return Slot()  # what is in it belongs to one forward pass
 
 
-def register() -> str:
-    """Make the function known to Transformers; returns its name for `attn_implementation`."""
+def register(*, compiled: bool = False) -> str:
+    """Make the function known to Transformers; returns its name for `attn_implementation`.
+
+    Args:
+        compiled: is the model going to be?  A call a row would be a program of its own for every batch's rows.
+    """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    AttentionInterface.register(ROWS, rows_attention)
+    AttentionInterface.register(ROWS, torch.compiler.disable(rows_attention) if compiled else rows_attention)
     AttentionMaskInterface.register(ROWS, sdpa_mask)
     return ROWS
 

@@ -71,6 +71,16 @@ def keeps_logits(model: Any) -> bool:
     return weight.requires_grad or hasattr(weight, "device_mesh")
 
 
+def called(model: Any, *, whole: bool) -> nn.Module:
+    """The module that a language task calls when it learns: around its output layer, where no logits are needed.
+
+    Args:
+        model: a causal language model.
+        whole: does the task look at all words of a token?
+    """
+    return model if whole or keeps_logits(model) else model.base_model  # type: ignore[no-any-return]
+
+
 def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Tensor | None:
     """Cross-entropy of every learnt token (N,); None where logits are needed.
 
