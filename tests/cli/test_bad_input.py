@@ -237,7 +237,7 @@ def test_pickled_weights_are_not_opened(weitiao, bert):
     folder = model_folder(bert)
     (folder / "model.safetensors").unlink()
     torch.save(Bomb(), folder / "pytorch_model.bin")
-    refused(weitiao("train", "recipe.yaml", "model=model"), "unreadable_model", "model")
+    refused(weitiao("train", "recipe.yaml", "model=model"), "no_weights", "pytorch_model.bin")
     assert not Path("ran").exists()
     usable()
 
@@ -276,7 +276,7 @@ def test_corrupted_weights_are_refused(harm, weitiao, bert):
     weights = model_folder(bert) / "model.safetensors"
     raw = weights.read_bytes()
     weights.write_bytes({"cut": raw[: len(raw) // 2], "garbage": b"\xff" * 1000, "empty": b""}[harm])
-    refused(weitiao("train", "recipe.yaml", "model=model"), "unreadable_model", "model")
+    refused(weitiao("train", "recipe.yaml", "model=model"), "broken_file", "model.safetensors")
     usable()
 
 

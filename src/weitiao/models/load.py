@@ -16,7 +16,7 @@ from weitiao.core.contracts import Task
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.data.layout import Layout
 from weitiao.data.pack import Collate
-from weitiao.models import anatomy, dropouts, examine, heads, labels, marks, packed, positions
+from weitiao.models import anatomy, dropouts, examine, folders, heads, labels, marks, packed, positions
 from weitiao.models.opening import opened, quiet, resolve
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def processor(ref: str, *, progress: Progress | None = None) -> tuple[Any, int]:
 
     source = resolve(ref, progress=progress)
     with opened(ref), quiet():
-        found = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        found = folders.tokenizer(source)
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         marks.agree(config, found)
     return found, positions.limit(config, found)
@@ -116,11 +116,12 @@ def _load(
     import transformers
 
     source = resolve(ref, progress=progress)
+    folders.refuse_weightless(source)
     auto = getattr(transformers, task.auto_class)
     packing = _packing(ref, task, bits, device)
     with opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        processor = folders.tokenizer(source)
         base = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         config = _config(source, processor, task, dropout)
         model, report = auto.from_pretrained(
@@ -184,8 +185,9 @@ def skeleton(
     import transformers
 
     source = resolve(ref, progress=progress)
+    folders.refuse_weightless(source)
     with opened(ref), quiet(), paused(), torch.device("meta"):
-        processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        processor = folders.tokenizer(source)
         config = _config(source, processor, task, dropout)
         auto = getattr(transformers, task.auto_class)
         names = [attention] if attention else examine.attentions(task, pick_device())

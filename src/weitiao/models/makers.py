@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weitiao.core.errors import WeitiaoError, fault
-from weitiao.models import marks, positions
+from weitiao.models import folders, marks, positions
 from weitiao.models.opening import opened, quiet, resolve
 
 BATCH_TEXTS = 16
@@ -72,12 +72,13 @@ def _loaded(
     import transformers
 
     source = resolve(ref)
+    folders.refuse_weightless(source)
     with opened(ref), quiet():
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         auto = getattr(transformers, auto_class)
         if type(config) not in auto._model_mapping:
             raise unsuitable(f"{config.model_type} models have no such head")
-        processor = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        processor = folders.tokenizer(source)
         marks.agree(config, processor)
         # Whoever cuts a text asks the tokenizer, and it may know less than the model.
         processor.model_max_length = positions.limit(config, processor)

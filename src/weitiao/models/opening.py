@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from weitiao.core.errors import fault, nearest
 from weitiao.core.run import sha256
-from weitiao.models import catalog
+from weitiao.models import catalog, folders
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
+
+HUB_S = 10.0  # seconds for the hub's first answer
 
 
 def resolve(ref: str, *, progress: Progress | None = None) -> str:
@@ -30,9 +32,10 @@ def resolve(ref: str, *, progress: Progress | None = None) -> str:
     """
     if ref in catalog.MODELS:
         return str(catalog.model_path(ref, progress=progress))
-    if Path(ref).is_dir():
-        if not (Path(ref) / "config.json").is_file():
-            raise fault("no_such_model", ref=ref, why="the folder has no config.json", hint="")
+    if (folder := Path(ref)).is_dir():
+        if not (folder / "config.json").is_file():
+            raise fault("no_such_model", ref=ref, why="the folder has no config.json", hint=_instead(folder))
+        folders.refuse_strange(folder)
         return os.path.abspath(ref)  # what is written down is read from elsewhere
     if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
         near = nearest(ref, catalog.MODELS)
@@ -40,7 +43,30 @@ def resolve(ref: str, *, progress: Progress | None = None) -> str:
         raise fault(
             "no_such_model", ref=ref, why="it is no embedded name, no folder and no hub id", hint=hint
         )
+    _refuse_unreachable(ref)
     return ref
+
+
+def _instead(folder: Path) -> str:
+    """What the folder is, when it is something else that this program knows."""
+    if (folder / "recipe.yaml").is_file():
+        way = "its model lies in model/; or begin with it by start_from, or merge it (weitiao merge)"
+        return f" It is a run: {way}."
+    if (folder / "adapter_config.json").is_file():
+        return " It holds an adapter, which is no model without its base: merge them (weitiao merge), and name that."
+    return ""
+
+
+def _refuse_unreachable(ref: str) -> None:
+    """Ask the hub once: Transformers asks six times, for each file, and waits in between."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    try:
+        if not isinstance(try_to_load_from_cache(ref, "config.json"), str):
+            get_hf_file_metadata(hf_hub_url(ref, "config.json"), timeout=HUB_S)
+    except Exception as error:  # of the hub, or of the network library beneath it, which changes
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise fault("hub_unreachable", ref=ref, why=why[0]) from error
 
 
 def fingerprint(source: str) -> str:

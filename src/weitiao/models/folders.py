@@ -1,0 +1,126 @@
+"""What is wrong with a model's files, before anything is made of them: files that are not there, or not what they seem.
+
+    refuse_strange(folder)      configuration and tokenizer: a Git LFS pointer, a saved web page, an empty file
+    refuse_weightless(folder)   weights: the same, shards that are missing, pickled ones, broken ones
+    tokenizer(source)           a tokenizer that knows words
+
+Transformers opens a folder without a tokenizer's files, or with half of them, with a tokenizer that knows its special
+tokens and nothing else: every word becomes unknown, and training runs to its end all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.errors import fault
+from weitiao.data.chat.labels import special_tokens
+
+POINTER = b"version https://git-lfs"
+PAGES = (b"<!doctype", b"<html", b"<?xml")
+READ = (".json", ".txt", ".model", ".jinja")  # what configuration and tokenizer are read from
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+OTHERS = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
+FEWEST = 3  # words; T5's tokenizer of nothing has "▁" beside its special tokens
+
+
+def refuse_strange(folder: Path) -> None:
+    """Look at the files of configuration and tokenizer.
+
+    Raises:
+        WeitiaoError: `lfs_pointer`, `web_page`, `broken_file`.
+    """
+    _refuse_strange(path for path in sorted(folder.iterdir()) if path.suffix in READ and path.is_file())
+
+
+def _refuse_strange(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with path.open("rb") as file:
+            start = file.read(64)
+        if start.startswith(POINTER):
+            raise fault("lfs_pointer", path=path, folder=path.parent)
+        if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGES):
+            raise fault("web_page", path=path)
+        if not start.strip() and path.suffix != ".txt":
+            raise fault("broken_file", path=path, why="it is empty")
+
+
+def refuse_weightless(source: str) -> None:
+    """Look at the weights, of which no more than the headers is read.
+
+    Raises:
+        WeitiaoError: `no_weights` for a folder without safetensors, `missing_shards`, `lfs_pointer`, `web_page`,
+            `broken_file`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    folder = Path(source)
+    if not folder.is_dir():
+        return  # a hub has its own way of saying what it lacks
+    files = [folder / WHOLE]
+    if not files[0].is_file():
+        if not (folder / INDEX).is_file():
+            found = sorted({path.name for kind in OTHERS for path in folder.glob(kind)})
+            raise fault("no_weights", path=folder, found=", ".join(found[:4]) or "-")
+        files = [folder / name for name in _shards(folder / INDEX)]
+        if missing := [path.name for path in files if not path.is_file()]:
+            named = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+            raise fault("missing_shards", path=folder, count=len(missing), total=len(files), names=named)
+    _refuse_strange(files)
+    for path in files:
+        try:
+            with safe_open(path, "pt") as file:
+                if not list(file.keys()):
+                    raise fault("broken_file", path=path, why="it holds no weights")
+        except SafetensorError as error:
+            raise fault(
+                "broken_file", path=path, why=f"it cannot be read as safetensors ({error})"
+            ) from error
+
+
+def _shards(index: Path) -> list[str]:
+    _refuse_strange([index])
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise fault("broken_file", path=index, why="it names no shards") from error
+
+
+def tokenizer(source: str) -> Any:
+    """The tokenizer of a folder or hub id.
+
+    Raises:
+        WeitiaoError: `no_tokenizer`, when there is none, or one that knows no words.
+    """
+    import transformers
+
+    try:
+        found = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # whatever it is: tokenizers raise bare ones
+        if not Path(source).is_dir():
+            raise
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise fault("no_tokenizer", ref=source, why=f"its files make none ({line})") from error
+    words = found.get_vocab().keys() - special_tokens(found).keys()
+    if len(words) < FEWEST:
+        raise fault(
+            "no_tokenizer", ref=source, why="it knows special tokens alone, so every word would be unknown"
+        )
+    if _without_merges(found, words):
+        raise fault(
+            "no_tokenizer",
+            ref=source,
+            why="it has words but no merges, so letters would never be joined to words",
+        )
+    return found
+
+
+def _without_merges(processor: Any, words: Iterable[str]) -> bool:
+    """Half a tokenizer: `vocab.json` without `merges.txt`."""
+    model = getattr(getattr(processor, "backend_tokenizer", None), "model", None)
+    if type(model).__name__ != "BPE" or all(len(word) == 1 for word in words):
+        return False
+    tree = json.loads(processor.backend_tokenizer.to_str())["model"]
+    return not tree["merges"] and not tree.get("ignore_merges")
