@@ -22,7 +22,7 @@ from weitiao.api import methods
 from weitiao.core import registry
 from weitiao.core.contracts import Shape
 from weitiao.core.recipe import Recipe
-from weitiao.core.renamed import RENAMED
+from weitiao.core.renamed import spellings as spelt
 from weitiao.data.augment import Changes
 from weitiao.data.formats import FORMATS
 from weitiao.data.shapes import SHAPES
@@ -96,7 +96,7 @@ def recipe_page() -> str:
         if row["key"] in ("`task`", "`method`"):
             row["type"] = "name, or mapping with `name`"
             row["default"] = row["default"].replace('{"name": "lora"}', "lora")
-    spellings = [{"elsewhere": f"`{theirs}`", "here": ours} for theirs, ours in RENAMED.items()]
+    spellings = [{"elsewhere": f"`{theirs}`", "here": ours} for theirs, ours in spelt("en").items()]
     return _page(
         "# The recipe, key by key",
         "One YAML file says what is asked of one run. `weitiao init FILE` writes one with all of these keys, the "

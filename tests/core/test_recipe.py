@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, get_args
 
@@ -14,7 +13,7 @@ from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.read_yaml import read_yaml
 from weitiao.core.recipe import Recipe, Section, known_keys
-from weitiao.core.renamed import METHODS, RENAMED
+from weitiao.core.renamed import METHODS
 
 SMALL = {"model": "minilm-l6", "task": "text_classification", "output_dir": "runs/x"}
 
@@ -158,27 +157,6 @@ def test_an_unknown_key_is_named_with_the_nearest(tree, key, hint):
 def test_a_mistyped_required_key_is_told_as_such():
     with refused("unknown_key", '"modle"', 'Did you mean "model"'):
         Recipe.read({"modle": "x", "task": "t", "output_dir": "o"})
-
-
-@pytest.mark.parametrize("word", RENAMED)
-def test_a_key_of_another_tool_is_answered_with_ours(word):
-    target = RENAMED[word].split()[0].rstrip(":")
-    settings = [
-        f"{shelf}.{field.name}"
-        for shelf in ("method", "task")
-        for name in registry.names(shelf)
-        for field in dataclasses.fields(registry.entry(shelf, name).kind)
-    ]
-    assert target in [*known_keys(), *settings] or " " in RENAMED[word], "it leads nowhere"
-    for tree in ({word: 1}, {"train": {word: 1}}, {"data": {word: 1}}):
-        with pytest.raises(WeitiaoError) as caught:
-            Recipe.read({**SMALL, **tree})
-        assert caught.value.code == "unknown_key"
-        assert f"-> {RENAMED[word]}" in str(caught.value)
-
-
-def test_a_renamed_word_is_no_key_of_ours():
-    assert not {key.rpartition(".")[2] for key in known_keys()} & set(RENAMED)
 
 
 @pytest.mark.parametrize("missing", ["model", "task", "output_dir"])

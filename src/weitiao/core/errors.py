@@ -9,7 +9,6 @@ has one meaning and a translator needs no Python.  `WEITIAO_LANG` (`en` or `zh`)
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import locale
@@ -74,11 +73,59 @@ def fault(code: str, **values: Any) -> WeitiaoError:
     return WeitiaoError(code, **values)
 
 
-def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """The known word closest to `word`, or an empty string when none is close."""
-    by_lower = {str(name).lower(): str(name) for name in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
-    return by_lower[found[0]] if found else ""
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that `word` probably was meant to be, or an empty string: no hint is better than a wrong one.
+
+    That is one which differs in case and marks alone, of which it is the greater part, or from which a typing error or
+    two have led here.
+    """
+    by_plain = {_unmarked(str(name)): str(name) for name in known}
+    typed = _unmarked(word)
+    if typed in by_plain:
+        return by_plain[typed]
+    longer = [
+        name for plain, name in by_plain.items() if plain.startswith(typed) and len(typed) >= 0.6 * len(plain)
+    ]
+    if len(longer) == 1:
+        return longer[0]
+    digits = [char for char in typed if char.isdigit()]
+    # Whoever writes adam_beta3 has not mistyped adam_beta1.
+    close = {
+        plain: mistakes(typed, plain, most=_forgiven(plain))
+        for plain in by_plain
+        if [char for char in plain if char.isdigit()] == digits
+    }
+    best = min((count for count in close.values() if count is not None), default=None)
+    found = [plain for plain, count in close.items() if count is not None and count == best]
+    return by_plain[found[0]] if found else ""
+
+
+def _forgiven(word: str) -> float:
+    """Mistakes that may be in a word: none in three letters (正面 is not 负面), else one, two in ten, three at most."""
+    return 0 if len(word) < 4 else min(max(1.0, 0.22 * len(word)), 3.0)
+
+
+def _unmarked(word: str) -> str:
+    return "".join(char for char in word.lower() if char not in "_- .")
+
+
+def mistakes(one: str, other: str, *, most: float) -> int | None:
+    """How many letters must be put in, left out, changed or swapped with the next to make the other word; None when
+    more than `most` (optimal string alignment, Boytsov 2011, 2.1)."""
+    if abs(len(one) - len(other)) > most:
+        return None
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, char in enumerate(one, start=1):
+        older, before, row = before, row, [i]
+        for j, its in enumerate(other, start=1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (char != its))
+            if i > 1 and j > 1 and char == other[j - 2] and its == one[i - 2]:
+                cost = min(cost, older[j - 2] + 1)
+            row.append(cost)
+        if min(*row, *before) > most:
+            return None
+    return row[-1] if row[-1] <= most else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from weitiao.core import registry
 from weitiao.core.errors import fault
 from weitiao.core.read_yaml import written, written_yaml
 from weitiao.core.sections import Data, Evaluate, Named, Section, Split, Train, keys_of, named
-from weitiao.core.unfit import explained
+from weitiao.core.unfit import explained, strangers
 from weitiao.core.written import settled
 
 __all__ = ["DEFAULT_METHOD", "Data", "Evaluate", "Recipe", "Section", "Split", "Train", "known_keys"]
@@ -68,10 +68,16 @@ class Recipe(Section):
         for word in overrides:
             tree = _override(tree, word)
         shelved = {shelf: _settings(tree[shelf], shelf) for shelf in SHELVED if shelf in tree}
+        unknown = [
+            one for shelf in shelved for one in strangers(shelf, shelved[shelf], default=DEFAULT_METHOD)
+        ]
         try:
-            return cls.model_validate({**settled(tree, cls), **shelved})
+            recipe = cls.model_validate({**settled(tree, cls), **shelved})
         except ValidationError as error:
-            raise explained(error, cls) from None
+            raise explained(error, cls, unknown) from None
+        if unknown:
+            raise explained(None, cls, unknown)
+        return recipe
 
     def to_yaml(self) -> str:
         """The whole recipe, every default written out; reading it back gives the same recipe."""

@@ -24,7 +24,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from weitiao.core.errors import did_you_mean, fault
-from weitiao.core.renamed import METHODS
+from weitiao.core.renamed import NAMES
 
 SHELVES = {"method": "weitiao.methods", "task": "weitiao.tasks", "augmentation": "weitiao.data.augment"}
 Kind = TypeVar("Kind", bound=type)
@@ -75,36 +75,37 @@ def entry(shelf: str, name: str) -> Entry:
     """
     known = names(shelf)
     if name not in known:
-        elsewhere = METHODS.get(name.lower().replace("-", "_")) if shelf == "method" else None
+        elsewhere = NAMES.get(shelf, {}).get(name.lower().replace("-", "_"))
         hint = f" -> {elsewhere}" if elsewhere else did_you_mean(name, known)
         raise fault("unknown_name", shelf=shelf, name=name, hint=hint, known=", ".join(known))
     return _entries[shelf][name]
 
 
-def build(shelf: str, settings: Mapping[str, Any]) -> Any:
-    """The thing that `settings` describe: its `name`, and the fields of its dataclass, checked one by one.
+def build(shelf: str, asked: Mapping[str, Any]) -> Any:
+    """The thing that `asked` describes: its `name`, and the fields of its dataclass, checked one by one.
 
     Raises:
         WeitiaoError: `unknown_name`, `unknown_key` (with "did you mean") or `wrong_value`.
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from weitiao.core.renamed import RENAMED
-    from weitiao.core.unfit import wrong_value
+    from weitiao.core.unfit import unknown_setting, wrong_value
 
-    found = entry(shelf, str(settings.get("name", "")))
-    given = {key: value for key, value in settings.items() if key != "name"}
-    fields = [field.name for field in dataclasses.fields(found.kind) if field.init]
+    found = entry(shelf, str(asked.get("name", "")))
+    given = {key: value for key, value in asked.items() if key != "name"}
+    known = settings(found.kind)
     for key in given:
-        if key not in fields:
-            known, ours = ", ".join(fields) or "-", RENAMED.get(key, "")
-            renamed = ours.startswith(f"{shelf}.") and ours.partition(".")[2] in fields
-            hint = f" -> {ours}" if renamed else did_you_mean(key, fields)
-            raise fault("unknown_key", key=f"{shelf}.{key}", hint=hint, known=known)
+        if key not in known:
+            raise unknown_setting(shelf, key, known)
     try:
         return TypeAdapter[Any](found.kind).validate_python({**found.preset, **given})
     except ValidationError as error:
         raise wrong_value(error, prefix=shelf) from None
+
+
+def settings(kind: type) -> list[str]:
+    """What can be set on a thing of this class."""
+    return [field.name for field in dataclasses.fields(kind) if field.init]
 
 
 def settings_of(name: str, thing: Any) -> dict[str, Any]:

@@ -1,104 +1,38 @@
-"""What keys are called elsewhere, and what they are called here: for the error that answers a foreign spelling.
+"""What keys and names are called elsewhere, and what they are called here: for the error that answers a foreign spelling.
 
-RENAMED["evaluation_strategy"]  ->  "train.eval_strategy"
+    ours("warmup_ratio")          ->  "train.warmup_steps (a value below 1 is a share)"
+    ours("use_liger_kernel")      ->  "nothing (our own loop has its own fast paths; ...)"
+
+Keys lie in `elsewhere.yaml`, in both languages; names of optimisers, schedules, methods and tasks stand here.
 """
 
 from __future__ import annotations
 
-# Spellings of older Transformers, TRL, LLaMA-Factory and Axolotl -> ours.
-RENAMED = {
-    "evaluation_strategy": "train.eval_strategy",
-    "num_epochs": "train.num_train_epochs",
-    "epochs": "train.num_train_epochs",
-    "lr": "train.learning_rate",
-    "batch_size": "train.per_device_train_batch_size",
-    "micro_batch_size": "train.per_device_train_batch_size",
-    "per_gpu_train_batch_size": "train.per_device_train_batch_size",
-    "per_gpu_eval_batch_size": "train.per_device_eval_batch_size",
-    "gradient_checkpointing": "train.activation_checkpointing",
-    "use_gradient_checkpointing": "train.activation_checkpointing",
-    "num_workers": "train.dataloader_num_workers",
-    "preprocessing_num_workers": "train.dataloader_num_workers",
-    "resume_from_checkpoint": "weitiao train --resume-from-checkpoint",
-    "warmup_ratio": "train.warmup_steps (a value below 1 is a share)",
-    "group_by_length": "train.train_sampling_strategy: group_by_length",
-    "lr_scheduler": "train.lr_scheduler_type",
-    "scheduler": "train.lr_scheduler_type",
-    "lr_scheduler_args": "train.lr_scheduler_kwargs",
-    "num_warmup_steps": "train.warmup_steps",
-    "cosine_min_lr_ratio": "train.lr_scheduler_kwargs: {min_lr_ratio: ...}",
-    "optimizer": "train.optim",
-    "optimiser": "train.optim",
-    "betas": "train.adam_beta1 and train.adam_beta2",
-    "eps": "train.adam_epsilon",
-    "sgd_momentum": "train.momentum",
-    "muon_momentum": "train.momentum",
-    "layer_decay": "train.layerwise_lr_decay",
-    "llrd": "train.layerwise_lr_decay",
-    "head_lr": "train.head_learning_rate_ratio (a factor on the rate)",
-    "classifier_lr": "train.head_learning_rate_ratio (a factor on the rate)",
-    "label_smoothing": "train.label_smoothing_factor",
-    "label_smoothing_epsilon": "train.label_smoothing_factor",
-    "neft_alpha": "train.neftune_noise_alpha",
-    "neftune_alpha": "train.neftune_noise_alpha",
-    "noisy_embedding_alpha": "train.neftune_noise_alpha",
-    "rdrop_alpha": "train.r_drop_alpha",
-    "rdrop": "train.r_drop_alpha",
-    "ema": "train.ema_decay",
-    "use_ema": "train.ema_decay",
-    "model_ema_decay": "train.ema_decay",
-    "dropout_rate": "train.dropout",
-    "hidden_dropout_prob": "train.dropout",
-    "attention_dropout": "train.dropout",
-    "loss": "task.loss_type",
-    "loss_fn": "task.loss_type",
-    "loss_function": "task.loss_type",
-    "class_weight": "task.class_weights",
-    "patience": "train.early_stopping_patience",
-    "overwrite_output_dir": "a new output_dir (a run never overwrites another)",
-    "logging_dir": "output_dir (log.jsonl lies in the run folder)",
-    "model_name_or_path": "model",
-    "base_model": "model",
-    "dataset": "data.train",
-    "datasets": "data.train",
-    "train_file": "data.train",
-    "max_seq_length": "data.max_length",
-    "cutoff_len": "data.max_length",
-    "sequence_len": "data.max_length",
-    "val_size": "data.split.validation",
-    "val_set_size": "data.split.validation",
-    "test_size": "data.split.test",
-    "template": "the chat template of the model's own tokenizer",
-    "stage": "task",
-    "finetuning_type": "method",
-    "peft_type": "method",
-    "lora_rank": "method.r",
-    "lora_r": "method.r",
-    "rank": "method.r",
-    "alpha": "method.lora_alpha",
-    "lora_target": "method.target_modules",
-    "lora_target_modules": "method.target_modules",
-    "lora_modules": "method.target_modules",
-    "load_in_4bit": "method: qlora",
-    "quantization_bit": "method: qlora",
-    "quantization": "method: qlora",
-    "pissa_init": "method.init_lora_weights",
-    "loraplus_lr_embedding": "method.loraplus_lr_ratio",
-    "prefix_projection": "method: prefix (with the MLP) or method: p_tuning_v2 (without)",
-    "pre_seq_len": "method.num_virtual_tokens",
-    "prompt_length": "method.num_virtual_tokens",
-    "prefix_length": "method.num_virtual_tokens",
-    "bottleneck_size": "method.encoder_hidden_size",
-    "freeze_trainable_layers": "method.n",
-    "unfrozen_parameters": "method.freeze (what stays frozen)",
-    "random_state": "seed",
-    "skip_bad_rows": "data.max_dropped_fraction",
-    "streaming": "nothing (files larger than memory are read as any other)",
-    "packing": "nothing (sft always packs rows end to end)",
-    "dataset_text_field": "data.columns: {text: NAME}",
-    "interleave_probs": "data.weights",
-    "mask_history": "data.columns, or `weight: 0` on the turns that are not to be learnt",
-}
+from functools import cache
+from importlib import resources
+
+from weitiao.core.errors import language
+
+
+def ours(word: str) -> str:
+    """What a key of another tool is called here, or why there is none, in the reader's language; empty when unknown."""
+    return spellings(language()).get(word, "")
+
+
+@cache
+def spellings(lang: str) -> dict[str, str]:
+    """Every key that is known from elsewhere -> ours, with what is to be said of it."""
+    import yaml
+
+    text = resources.files(__package__).joinpath("elsewhere.yaml").read_text(encoding="utf-8")
+    table = yaml.load(text, Loader=yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader)  # noqa: S506
+    found: dict[str, str] = dict(table["same"])
+    around, nothing = ("{} ({})", "nothing ({})") if lang == "en" else ("{}（{}）", "没有对应的键（{}）")
+    found |= {word: around.format(facts["to"], facts[lang]) for word, facts in table["noted"].items()}
+    for group in table["none"]:
+        found |= dict.fromkeys(group["keys"], nothing.format(group[lang]))
+    return found
+
 
 # What `train.optim` is called elsewhere (Transformers, Axolotl, torch) -> ours.
 OPTIMIZERS = {
@@ -169,5 +103,33 @@ METHODS = {
     "prefix_tuning": "prefix",
     "ptuning": "p_tuning",
     "ptuning_v2": "p_tuning_v2",
+    "fft": "full",
+    "full_finetune": "full",
+    "full_finetuning": "full",
+    "ia_3": "ia3",
     "sft": "a task, not a method (task: sft)",
 }
+
+# What tasks are called elsewhere -> ours.
+TASKS = {
+    "classification": "text_classification",
+    "sequence_classification": "text_classification",
+    "seq_cls": "text_classification",
+    "sentiment_analysis": "text_classification",
+    "single_label_classification": "text_classification",
+    "chat": "sft",
+    "instruct": "sft",
+    "instruction": "sft",
+    "instruction_tuning": "sft",
+    "conversational": "sft",
+    "causal_lm": "language_modeling",
+    "clm": "language_modeling",
+    "pt": "language_modeling",
+    "pretrain": "language_modeling",
+    "pretraining": "language_modeling",
+    "completion": "language_modeling",
+    "text_generation": "sft, which learns answers, or language_modeling, which learns every word",
+}
+
+NAMES = {"method": METHODS, "task": TASKS}
+"""Shelf -> what its things are called elsewhere."""

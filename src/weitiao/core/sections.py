@@ -30,6 +30,11 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _reported(value: Any) -> Any:
+    # As Transformers has it; an empty list says the same.
+    return [] if value in ("none", None) else _listed(value)
+
+
 def _no(value: Any) -> Any:
     # YAML reads a bare `no` as false, and everybody writes `eval_strategy: no`.
     return "no" if value is False else value
@@ -277,7 +282,7 @@ class Train(Section):
     """Steps between two lines on standard error where it is no terminal (a terminal has a bar); below 1 it is a share
     of all steps.  `log.jsonl` has a line for every step."""
 
-    report_to: Annotated[list[Literal["tensorboard", "wandb", "mlflow"]], BeforeValidator(_listed)] = []
+    report_to: Annotated[list[Literal["tensorboard", "wandb", "mlflow"]], BeforeValidator(_reported)] = []
     """Where curves are written besides `log.jsonl`: into the run folder, and nowhere else unless these tools' own
     environment variables say so (extras `tensorboard`, `wandb`, `mlflow`)."""
     log_gradient_norms: bool = False

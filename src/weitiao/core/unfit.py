@@ -1,49 +1,135 @@
-"""What is wrong with a recipe, said with the key, the nearest known one, and the way out.
+"""What is wrong with a recipe, all of it at once: each key, the one that is meant, and the way out.
 
-explained(ValidationError, Recipe)  ->  [unknown_key] "train.lr" is not a key of the recipe. -> train.learning_rate
+explained(ValidationError, Recipe, ...)  ->  [unknown_key] "train.lr" is not a key of the recipe. -> train.learning_rate
+three of them                            ->  [unfit_recipe] 3 things in the recipe do not fit: ...
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from weitiao.core.errors import did_you_mean, fault
-from weitiao.core.renamed import RENAMED
+from weitiao.core import registry
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
+from weitiao.core.renamed import ours
 from weitiao.core.sections import keys_of
 
 
-def explained(error: ValidationError, model: type[BaseModel]) -> Exception:
-    """The coded error for what pydantic found in a recipe."""
-    # A mistyped key is told before the key that is missing because of it.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    place = ".".join(map(str, first["loc"]))
-    last = str(first["loc"][-1]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        section = place.rpartition(".")[0]
-        known = keys_of(model)
-        siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section]
-        hint = did_you_mean(last, siblings)
-        if last in RENAMED:
-            hint = f" -> {RENAMED[last]}"
-        elif not hint:
-            elsewhere = [key for key in known if key.rpartition(".")[2] == last]
-            hint = f" -> {elsewhere[0]}" if elsewhere else ""
-        return fault("unknown_key", key=place, hint=hint, known=", ".join(siblings))
-    if first["type"] == "missing":
-        return fault("missing_key", key=place)
-    return wrong_value(error)
+def explained(
+    error: ValidationError | None, model: type[BaseModel], strangers: Sequence[WeitiaoError] = ()
+) -> WeitiaoError:
+    """The coded error for what pydantic found in a recipe.
+
+    Args:
+        error: what it found, if anything.
+        model: the recipe's class.
+        strangers: unknown settings of its task and method, found elsewhere.
+    """
+    found, missing = [*strangers], []
+    known = keys_of(model)
+    for place, these in _by_place(error).items():
+        section, _, last = place.rpartition(".")
+        if these[0]["type"] == "extra_forbidden":
+            siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section]
+            hint = meant(last, siblings, known)
+            found.append(fault("unknown_key", key=place, hint=hint, known=", ".join(siblings)))
+        elif these[0]["type"] == "missing":
+            missing.append(fault("missing_key", key=place))
+        else:
+            found.append(_unfit(place, these))
+    # A key that is only called otherwise is not missing too.
+    said = " ".join(str(one.values.get("hint", "")) for one in found)
+    found += [one for one in missing if not re.search(rf'(-> |"){one.values["key"]}\b', said)]
+    return _together(found)
 
 
-def wrong_value(error: ValidationError, *, prefix: str = "") -> Exception:
-    """The coded error for the first value that does not fit; `prefix` stands before its key."""
-    first = error.errors()[0]
-    place = _place(first["loc"])
-    whys = dict.fromkeys(found["msg"] for found in error.errors() if _place(found["loc"]) == place)
+def strangers(shelf: str, settings: Any, *, default: str) -> list[WeitiaoError]:
+    """The settings of a task or method (of `default` where none is named) that it does not have, and what was meant."""
+    name = settings.get("name", default) if isinstance(settings, Mapping) else None
+    if set(settings or ()) <= {"name"} or not isinstance(name, str) or name not in registry.names(shelf):
+        return []  # what there is not is told by `registry.build`
+    known = registry.settings(registry.entry(shelf, name).kind)
+    return [unknown_setting(shelf, key, known) for key in settings if key not in (*known, "name")]
+
+
+def unknown_setting(shelf: str, key: str, known: Sequence[str]) -> WeitiaoError:
+    """The coded error for a setting that something on a shelf does not have."""
+    named = ", ".join(known) or "-"
+    return fault("unknown_key", key=f"{shelf}.{key}", hint=meant(key, known, (), shelf=shelf), known=named)
+
+
+def meant(word: str, siblings: Sequence[str], known: Iterable[str], *, shelf: str = "") -> str:
+    """` -> train.learning_rate`, ` Did you mean "output_dir"?`, or nothing: no hint is better than a wrong one.
+
+    Args:
+        word: the key, without its section.
+        siblings: the keys of its section.
+        known: all keys of the recipe.
+        shelf: on which the thing lies whose settings the siblings are, if they are such.
+    """
+    same = nearest(word, [key for key in siblings if _plain(key) == _plain(word)])
+    if same:
+        return did_you_mean(word, [same])
+    answer = ours(word)
+    place, _, own = answer.partition(" ")[0].partition(".")
+    if shelf and place == shelf and own and own not in siblings:
+        answer = ""  # another of its kind has it
+    if answer:
+        return f" -> {answer}"
+    ends = [key for key in siblings if key.endswith(f"_{word}")]
+    if shelf and len(ends) == 1 and len(word) > 4:  # `dropout` of LoRA is its lora_dropout
+        return did_you_mean(ends[0], ends)
+    if elsewhere := _elsewhere(word, known):
+        return f" -> {elsewhere}"
+    return did_you_mean(word, siblings)
+
+
+def _elsewhere(word: str, known: Iterable[str]) -> str:
+    """The key of that very name in another section, or among the settings of a method or task."""
+    if found := next((key for key in known if key.rpartition(".")[2] == word), ""):
+        return found
+    for shelf in ("method", "task"):
+        having = [
+            name
+            for name in registry.names(shelf)
+            if word in registry.settings(registry.entry(shelf, name).kind)
+        ]
+        if having and len(word) > 2:
+            return f"{shelf}.{word} ({', '.join(having)})"
+    return ""
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("-", "_")
+
+
+def _by_place(error: ValidationError | None) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for one in error.errors() if error else ():
+        found.setdefault(_place(one["loc"]), []).append(one)
+    return found
+
+
+def wrong_value(error: ValidationError, *, prefix: str = "") -> WeitiaoError:
+    """The coded error for the values that do not fit; `prefix` stands before their keys."""
+    found = [_unfit(place, these, prefix=prefix) for place, these in _by_place(error).items()]
+    return _together(found)
+
+
+def _together(found: Sequence[WeitiaoError]) -> WeitiaoError:
+    """The fault alone, or one of all faults with a line each."""
+    lines = [one.text().partition("] ")[2].partition("\n")[0] for one in found]
+    return found[0] if len(found) == 1 else fault("unfit_recipe", count=len(found), lines="\n  ".join(lines))
+
+
+def _unfit(place: str, these: Sequence[Any], *, prefix: str = "") -> WeitiaoError:
+    whys = dict.fromkeys(found["msg"] for found in these)
     why = "; or ".join(whys).replace("Value error, ", "")
     key = ".".join(filter(None, (prefix, place))) or "recipe"
-    return fault("wrong_value", key=key, value=first["input"], why=why)
+    return fault("wrong_value", key=key, value=these[0]["input"], why=why)
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

@@ -51,7 +51,9 @@ def chosen(model: nn.Module, head: frozenset[str], asked: str | list[str]) -> di
 def _some(matches: dict[str, nn.Module], asked: str, every: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     if not matches:
         endings = sorted({plain(name).rpartition(".")[2] for name in every})
-        hint = did_you_mean(asked, endings)
+        hint = (
+            " -> all-linear" if asked in ("all", "linear") else did_you_mean(asked, [*endings, "all-linear"])
+        )
         raise fault("no_such_modules", asked=asked, hint=hint, known=", ".join(endings))
     return matches
 

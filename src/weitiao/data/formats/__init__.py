@@ -211,7 +211,7 @@ def guess_column(ours: str, found: Sequence[str]) -> str:
     for name in (ours, *KNOWN_AS.get(ours, ())):
         if name in lower:
             return lower[name]
-    return nearest(ours, found, cutoff=0.7)
+    return nearest(ours, found)
 
 
 def hint(column: str, found: Sequence[str]) -> str:
