@@ -74,14 +74,14 @@ class Forecast:
         found["save"] = replace(found["train"], gradients=0, activations=0, allocator=0)
         if self.method.foldable:
             merged = _plain(self._base_bytes[0], activations=self._read_bytes)
-            found["merge"] = replace(merged, master=self._trained_bytes)
+            found["merge"] = replace(merged, master=self.trained_bytes)
         return found
 
     def load(self) -> Footprint:
         """The base in float32 (or packed into 4 bits), and its files while they are read into another form."""
         weights, _ = self._base_bytes
         if self.method.base_bits == 4:
-            weights = _bytes(self.hollow.loaded.model) - self._trained_bytes
+            weights = _bytes(self.hollow.loaded.model) - self.trained_bytes
         return _plain(weights, activations=self._read_bytes)
 
     def train(self, batch: Batch, settings: Train | None = None) -> Footprint:
@@ -121,11 +121,12 @@ class Forecast:
         from weitiao.models import stored
 
         if self.method.layout != "pretrained":
-            return self._trained_bytes
+            return self.trained_bytes
         return self._base_bytes[0] // (1 if stored.precision(self.hollow.loaded.source) == "float32" else 2)
 
     @property
-    def _trained_bytes(self) -> int:
+    def trained_bytes(self) -> int:
+        """All that trains, in float32."""
         from weitiao.train.footprint import trained_bytes
 
         return trained_bytes(self.hollow.loaded)

@@ -6,8 +6,9 @@ plan("recipe.yaml")  ->  Plan(stages={"load": Footprint(...), "train": ..., "eva
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from weitiao.api.forecast import KERNELS, Forecast, checkpoints, longest, reside
 from weitiao.api.prepare import learnt, micro_batches, row_limit
 from weitiao.api.rehearse import tried
 from weitiao.core import registry
+from weitiao.core.contracts import Batch, Shape
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import free_bytes
@@ -23,15 +25,22 @@ from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder
 from weitiao.data.read import parted
+from weitiao.data.rows import Rows
 
 if TYPE_CHECKING:
+    from weitiao.data.pack import Batches
     from weitiao.models.fetch import Progress
     from weitiao.train.footprint import Footprint
+    from weitiao.train.pace import Work
 
 ROWS = 2000
 """So many of each file are looked at, to know how long rows are."""
 JUDGING = ("sklearn.linear_model", "sklearn.feature_extraction.text", "sklearn.metrics", "scipy.stats")
 """What is imported when a model is judged; the report's pictures come when the model is gone."""
+CHARACTERS = 8
+"""So many for each token that a row may have are encoded for a plan; hardly any text has longer tokens on average."""
+PASSES = 12
+"""Of AdamW over what trains, in a step."""
 BATCHES = 4
 """Or so many batches of the largest size, if that is more."""
 
@@ -62,6 +71,10 @@ class Plan:
     model: int
     """The tuned model on disk."""
     free_disk: int
+    steps: int
+    """Of the optimiser, in the whole run."""
+    seconds: float
+    """What training takes, at the speed that this machine had while planning; validation and judging come on top."""
 
     @property
     def peak(self) -> int:
@@ -124,23 +137,32 @@ def plan(
     # Before any weight has a shape: what the program takes without them.
     program = resident()
     loaded = forecast.hollow.loaded
-    encode = Encoder(task, loaded.processor, data, row_limit(asked, loaded, method))
+    limit = row_limit(asked, loaded, method)
+    encode = Encoder(task, loaded.processor, data, limit)
+    # What goes on in further rows must be there whole.
+    rows = checked.rows if data.overlong == "split" else _shortened(checked.rows, task.shape, limit)
     dealt = splitting.split(checked, data, seed=asked.seed)
     judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
     examples = {
-        name: encode(checked.rows.take(rows), checked.ledger, side=name)
-        for name, rows in (("train", dealt["train"]), ("judging", judging))
+        name: encode(rows.take(own), checked.ledger, side=name)
+        for name, own in (("train", dealt["train"]), ("judging", judging))
     }
     if not len(examples["train"]):
         lost = len(checked.rows)
         raise fault("empty_file", path=", ".join(data.train), why=f"none of {lost} rows could be encoded")
     task = task.learn_training(examples["train"], None)
-    heaviest = micro_batches(asked, task, loaded, examples["train"]).heaviest()
+    batches = micro_batches(asked, task, loaded, examples["train"])
+    heaviest = batches.heaviest()
     batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
     stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded, examples["judging"]))
+    steps, seconds = _time(
+        asked, batches, heaviest, forecast, stages["train"].work, share=_share(asked, checked), processes=nproc
+    )
     return Plan(
         recipe=asked,
         stages=stages,
+        steps=steps,
+        seconds=seconds,
         program=_program(stages, program),
         processes=nproc,
         device=device,
@@ -152,6 +174,51 @@ def plan(
         model=forecast.saved_bytes,
         free_disk=free_bytes(Path(asked.output_dir)),
     )
+
+
+def _share(recipe: Recipe, checked: checking.Checked) -> float:
+    """How many rows there are for each that was looked at, in the files that train."""
+    asked = any(parted(name)[1] is not None for name in recipe.data.train)
+    files = [file for file in checked.ledger.files if "side" not in file]
+    there = sum(file["rows"] if asked else file.get("drawn_from", file["rows"]) for file in files)
+    return there / max(1, sum(file["rows"] for file in files))
+
+
+def _time(
+    recipe: Recipe,
+    batches: Batches,
+    heaviest: Batch,
+    forecast: Forecast,
+    work: Work,
+    *,
+    share: float,
+    processes: int,
+) -> tuple[int, float]:
+    """Steps and seconds of training, from the work of the heaviest micro-batch and the positions of all."""
+    import torch
+
+    from weitiao.train.pace import Work, pace
+
+    settings = recipe.train
+    micro = math.ceil(len(batches.plan(0)) * share / processes)
+    an_epoch = math.ceil(micro / settings.gradient_accumulation_steps)
+    whole = math.ceil(settings.num_train_epochs * an_epoch)
+    steps = min(whole, settings.max_steps or whole)
+    size = batches.positions() * share / processes / max(1, heaviest.tokens + heaviest.padding)
+    # Every optimiser reads and writes what trains, its gradients and its moments some times.
+    updates = Work(moved=PASSES * forecast.trained_bytes * an_epoch)
+    speed = pace(forecast.device, getattr(torch, settings.half or "float32"))
+    return steps, speed.seconds(work.times(size, calls=micro) + updates) * steps / an_epoch
+
+
+def _shortened(rows: Rows, shape: Shape, limit: int) -> Rows:
+    """The rows without what would be cut off anyway: one long mail takes longer to encode than all others."""
+    most, found = limit * CHARACTERS, Rows()
+    for record in rows:
+        texts = shape.texts(record.values)
+        short = {address: text[:most] for address, text in texts.items() if len(text) > most}
+        found.append(replace(record, values=shape.with_texts(record.values, short)) if short else record)
+    return found
 
 
 def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit
+from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, span
 
 if TYPE_CHECKING:
     from weitiao.api.equalities import Equality
@@ -54,12 +54,10 @@ def rehearse(recipe: str, overrides: list[str], *, quiet: bool, json: bool) -> N
     if json:
         emit(found.to_dict())
         return
-    hours, minutes = divmod(round(found.seconds / 60), 60)
-    takes = f"{hours} h {minutes} min" if hours else f"{found.seconds / 60:.1f} min"
     print(
         f"tried {found.tried:,} of {found.rows:,} rows; rows beyond them were not looked at (weitiao data check)"
     )
-    print(f"the full run: about {found.steps:,} steps, {takes} of training without validation")
+    print(f"the full run: about {found.steps:,} steps, {span(found.seconds)} of training without validation")
     print(f"memory: {found.memory_mb:,.0f} MB were held; longer rows than these need more (weitiao plan)")
     print(f"disk: {found.disk_mb:,.0f} MB of checkpoints and model, {found.free_mb:,.0f} MB are free")
 

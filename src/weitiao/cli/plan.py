@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit
+from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, span
 from weitiao.core.errors import fault
 
 if TYPE_CHECKING:
@@ -141,6 +141,10 @@ def _table(found: Plan) -> None:
     print(
         f"looked at {found.rows:,} rows; the heaviest forward pass holds {batch['rows']} of them, "
         f"{batch['tokens']:,} tokens and {batch['padding']:,} of padding"
+    )
+    print(
+        f"time: about {span(found.seconds)} for {found.steps:,} steps of training at this machine's present speed; "
+        "validation and judging come on top"
     )
     where = found.device if found.device.startswith("cuda") else "main memory"
     each = f" ({found.processes} processes)" if found.memory != found.peak else ""

@@ -31,3 +31,9 @@ def pairs(columns: str) -> dict[str, str]:
     if any(not theirs for _, _, theirs in found):
         raise fault("bad_override", word=columns)
     return {ours.strip(): theirs.strip() for ours, _, theirs in found}
+
+
+def span(seconds: float) -> str:
+    """A time as a forecast says it: `0.6 min`, `3 h 20 min`."""
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{seconds / 60:.1f} min"

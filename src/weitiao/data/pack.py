@@ -58,9 +58,11 @@ class Batches:
 
     def padding(self) -> float:
         """Share of the first epoch's positions that hold nothing."""
-        lengths = self._lengths
-        held = sum(self._size(lengths[rows]) for rows in self.plan(0))
-        return 1 - sum(int(lengths[rows].sum()) for rows in self.plan(0)) / held
+        return 1 - sum(int(self._lengths[rows].sum()) for rows in self.plan(0)) / self.positions()
+
+    def positions(self) -> int:
+        """Of the first epoch, padding among them."""
+        return sum(self._size(self._lengths[rows]) for rows in self.plan(0))
 
     def heaviest(self) -> Batch:
         """A micro-batch that holds as many positions as any in an epoch of such rows: the longest ones together where

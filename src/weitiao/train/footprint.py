@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
 from weitiao.core.contracts import Batch, Method, Task
@@ -29,6 +30,7 @@ from weitiao.models.load import Loaded
 from weitiao.models.precision import autocast
 from weitiao.train.objective import summed
 from weitiao.train.optim.groups import hidden_matrices
+from weitiao.train.pace import Work
 
 FLOAT32 = 4  # bytes
 PIECES = 0.2
@@ -57,11 +59,13 @@ class Footprint:
     """All else that is alive at the highest point: what backward needs, and what is being computed."""
     allocator: int = 0
     """Freed memory in pieces that cannot be used again (main memory alone)."""
+    work: Work = Work()
+    """What the pass computes; no bytes."""
 
     @property
     def total(self) -> int:
         """All of it."""
-        return sum(getattr(self, field.name) for field in fields(self))
+        return sum(getattr(self, field.name) for field in fields(self) if field.name != "work")
 
 
 class Alive(TorchDispatchMode):
@@ -71,6 +75,7 @@ class Alive(TorchDispatchMode):
         super().__init__()
         self.now: Counter[str] = Counter()
         self.peak: Counter[str] = Counter()
+        self.work = Work()
         self._known: Any = WeakIdKeyDictionary()
         self._trained = {weight.untyped_storage()._cdata for weight in trained.values()}
 
@@ -92,11 +97,26 @@ class Alive(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """What comes out of an operation is alive from here on."""
         out = func(*args, **(kwargs or {}))
+        self.work += _work(func, args, kwargs or {}, out)
         cast = func is torch.ops.aten._to_copy.default and args[0].untyped_storage()._cdata in self._trained
         for tensor in tree_iter(out):
             if isinstance(tensor, Tensor):
                 self.note(tensor, "copies" if cast else "activations")
         return out
+
+
+def _work(func: Any, args: Any, kwargs: Any, out: Any) -> Work:
+    name = func.overloadpacket.__name__
+    # A product into a tensor that is there (`addmm_`) is one like any other, and torch's table leaves it out.
+    formula = flop_registry.get(getattr(torch.ops.aten, name.removesuffix("_"), None))
+    if formula:
+        return Work(flops=formula(*args, **kwargs, out_val=out), operations=1)
+    if func.namespace == "prim":  # a question about a tensor
+        return Work()
+    if func.is_view or name == "_unsafe_view":
+        return Work(operations=1)
+    tensors = (each for each in tree_iter((args, kwargs, out)) if isinstance(each, Tensor))
+    return Work(moved=sum(each.numel() * each.element_size() for each in tensors), operations=1)
 
 
 def step(hollow: Hollow, method: Method, task: Task, settings: Train, batch: Batch) -> Footprint:
@@ -169,6 +189,7 @@ def _found(alive: Alive, hollow: Hollow, settings: Train, *, gradients: bool) ->
         optimizer=kept_bytes(loaded, settings) - trained,
         activations=activations,
         allocator=round(pieces * activations) if _device(hollow) == "cpu" else 0,
+        work=alive.work,
     )
 
 

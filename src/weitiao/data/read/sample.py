@@ -40,6 +40,7 @@ def sampled(source: Source, count: int, *, seed: int) -> Source:
             if at in chosen():
                 yield row
             at += 1
+        sample.drawn_from = at
         if bad:
             sample.notes = (*source.notes, f"{bad} rows that cannot be read were not drawn from")
 

@@ -50,6 +50,8 @@ class Source:
     """Reads from the beginning, lazily; every row of the file comes as exactly one of the two."""
     notes: tuple[str, ...] = ()
     """What a reader of the ledger should know, such as other sheets that were not read."""
+    drawn_from: int | None = None
+    """Of a sample that was read: how many rows there were to draw from."""
 
     def facts(self) -> dict[str, Any]:
         """The file's line in the ledger."""
@@ -59,6 +61,7 @@ class Source:
             "encoding": self.encoding,
             "sha256": self.sha256,
         }
+        facts |= {"drawn_from": self.drawn_from} if self.drawn_from is not None else {}
         return facts | ({"notes": list(self.notes)} if self.notes else {})
 
 
