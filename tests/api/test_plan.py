@@ -11,6 +11,7 @@ import weitiao as wt
 from weitiao import api
 from weitiao.cli import run as weitiao
 from weitiao.core.errors import WeitiaoError
+from weitiao.core.run import read_lines
 
 
 def test_the_textbook_table_of_65_billion_parameters():
@@ -94,3 +95,46 @@ def test_on_the_command_line(classify, tmp_path, capsys):
     for words in (["--method", "full"], ["--trained", "5"], ["--precision", "fp32"]):
         assert weitiao(["plan", str(file), *words]) == 2, "an option that nothing would read"
     assert weitiao(["plan", "--params", "1e9", "--precision", "fp8"]) == 2
+
+
+def test_steps_and_time_follow_rows_and_epochs(classify, monkeypatch):
+    # A machine that is always as quick: one product, one byte, one call a second.
+    from weitiao.train import pace
+
+    monkeypatch.setattr(pace, "pace", lambda device, dtype: pace.Pace(1e12, 1e12, 1e12))
+    one, three = api.plan(classify()), api.plan(classify(num_train_epochs=3))
+    assert one.steps == 18, "140 rows in batches of 8"
+    assert three.steps == 54
+    assert three.seconds == pytest.approx(3 * one.seconds)
+    assert api.plan(classify(num_train_epochs=3, max_steps=27)).seconds == pytest.approx(1.5 * one.seconds)
+    (end,) = [line for line in read_lines(wt.train(classify()).path / "log.jsonl") if line["event"] == "end"]
+    assert end["step"] == one.steps
+
+
+def test_a_sample_is_counted_up_to_the_whole_file(classify, monkeypatch):
+    import importlib
+
+    plan = importlib.import_module("weitiao.api.plan")
+    small = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}
+    whole = api.plan(classify(**small))
+    monkeypatch.setattr(plan, "ROWS", 100)
+    part = api.plan(classify(**small))
+    assert part.rows == 100
+    assert part.steps == pytest.approx(whole.steps, abs=1)
+    asked = api.plan(classify(**small, data={"train": f"{classify()['data']['train']}#100"}))
+    assert asked.steps == pytest.approx(whole.steps / 2, abs=1), "a sample that is asked for is all there is"
+
+
+def test_of_a_long_text_only_what_may_be_read_is_encoded(classify, review_file, monkeypatch):
+    from weitiao.data.tokens import Tokens
+
+    rows = review_file.read_text(encoding="utf-8").splitlines()
+    rows[1] = f'"{"film was very good " * 5000}",good'
+    review_file.write_text("\n".join(rows), encoding="utf-8")
+    met, encode = [], Tokens.__call__
+    monkeypatch.setattr(
+        Tokens, "__call__", lambda self, texts: (met.extend(map(len, texts)), encode(self, texts))[1]
+    )
+    found = api.plan(classify(data={"max_length": 32}))
+    assert max(met) <= 8 * 32
+    assert found.batch["tokens"] + found.batch["padding"] == 8 * 32

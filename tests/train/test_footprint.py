@@ -129,3 +129,19 @@ def test_every_method_can_be_asked(method, task, half, bert, llama):
     assert found.gradients == 4 * trained > 0
     assert found.activations > 0
     assert footprint.predicting(asked, task, settings, batch).activations < found.activations
+
+
+@pytest.mark.parametrize("rows", [2, 8])
+def test_products_of_a_step_are_counted_as_by_hand(bert, rows):
+    asked, task, method = model_of(bert, "full")
+    tokens = rows * 12
+    found = footprint.step(
+        asked, method, task, Train(learning_rate=0.1), batch_of(asked, task, rows=rows, length=12)
+    )
+    config = asked.loaded.model.config
+    hidden, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    weights = layers * (4 * hidden * hidden + 2 * hidden * wide)
+    # Two operations a weight and token, three times: forward, and backward for inputs and for weights.
+    assert found.work.flops >= 6 * weights * tokens
+    # Attention and the pooler are the rest, and little of it.
+    assert found.work.flops <= 1.3 * 6 * weights * tokens

@@ -156,7 +156,13 @@ def plan(
     batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
     stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded, examples["judging"]))
     steps, seconds = _time(
-        asked, batches, heaviest, forecast, stages["train"].work, share=_share(asked, checked), processes=nproc
+        asked,
+        batches,
+        heaviest,
+        forecast,
+        stages["train"].work,
+        share=_share(asked, checked),
+        processes=nproc,
     )
     return Plan(
         recipe=asked,
