@@ -61,7 +61,7 @@ def test_a_json_list_is_rows_with_their_lines(file):
     [
         ('[{"a": 1},\n {"a": }]', "line 2, column 8"),
         ('{"a": 1}', "this is not a list"),
-        ('{"a": 1}\n{"a": 2}', "Extra data.*one object per line is a .jsonl file"),
+        ('[{"a": 1}]\n{"a": 2}', "Extra data.*one object per line is a .jsonl file"),
         ("[" * 100_000, "nested too deeply"),
         ('[{"a": ' + "9" * 5000 + "}]", "digits"),
     ],

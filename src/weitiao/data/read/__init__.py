@@ -13,21 +13,23 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from weitiao.core.errors import fault
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.data.read import hugging
+from weitiao.data.read.content import SAID, binary, content, refuse_nameless
 from weitiao.data.read.excel import read_excel
 from weitiao.data.read.images import read_images
-from weitiao.data.read.json import read_json, read_json_lines
+from weitiao.data.read.json import read_json
 from weitiao.data.read.lines import read_conll, read_lines
 from weitiao.data.read.memory import table_rows
 from weitiao.data.read.parquet import read_parquet
 from weitiao.data.read.sample import sampled
 from weitiao.data.read.source import BadRow, Source
 from weitiao.data.read.tables import read_table
-from weitiao.data.read.text import decode, open_text, read_bytes
+from weitiao.data.read.text import decode, is_packed, open_text, read_bytes
 
 __all__ = ["BadRow", "Source", "decode", "parted", "read", "read_bytes", "read_file", "table_rows"]
 
@@ -36,8 +38,8 @@ TEXTS: dict[str, Callable[..., Source]] = {
     ".csv": read_table,
     ".tsv": read_table,
     ".json": read_json,
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
+    ".jsonl": read_json,
+    ".ndjson": read_json,
     ".txt": read_lines,
     ".md": read_lines,
     ".conll": read_conll,
@@ -50,6 +52,8 @@ OTHERS: dict[str, Callable[..., Source]] = {
     ".xlsx": read_excel,
     ".xlsm": read_excel,
 }
+READERS: dict[str, Callable[..., Source]] = {"json": read_json, "conll": read_conll, "csv": read_table}
+"""What `content` finds -> its reader."""
 
 
 def read(
@@ -78,14 +82,14 @@ def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto")
     """Open one file, a folder, or a data set of Hugging Face (`hf:owner/name`).
 
     Args:
-        path: what to read; its ending tells how.
+        path: what to read; its ending tells how, unless it holds something else beyond doubt.
         encoding: of text files; `auto` finds UTF-8, UTF-16/32 with a mark, GB 18030, Big5 and cp1252 (latin-1).
         format: the recipe's `data.format`; `conll` makes a `.txt`, a table or a file of unknown ending one of
             tokens and tags, `text` a file of unknown ending one of lines.
 
     Raises:
         WeitiaoError: `file_missing`, `no_permission`, `unknown_format`, `empty_file`, `bad_file`, `bad_encoding`,
-            `unknown_encoding`, `bad_header`, `open_quote`, `bad_json`, `missing_extra`, `no_dataset`.
+            `unknown_encoding`, `bad_header`, `open_quote`, `bad_json`, `nameless_table`, `missing_extra`, `no_dataset`.
     """
     if str(path).startswith(hugging.PREFIX):
         source = hugging.read_dataset(str(path))
@@ -104,19 +108,40 @@ def _read_one(path: Path, encoding: str, format: str) -> Source:
     packed = path.suffix.lower() == ".gz"
     ending = Path(path.stem if packed else path.name).suffix.lower()
     name = ending.removeprefix(".") + (".gz" if packed else "")
-    reader = TEXTS.get(ending)
-    if format == "conll" and ending not in OTHERS and reader in (None, read_lines, read_table):
-        reader = read_conll
-    elif format == "text" and reader is None and ending not in OTHERS:
-        reader = read_lines
-    known = reader or (OTHERS.get(ending) if not packed else None)
     # A pipe cannot be gone through twice, and opening one would wait for ever.
     if os.path.exists(path) and not os.path.isfile(path):
         raise fault("bad_file", path=path, format=name or "a file", why="it is a pipe or a device, no file")
-    if known is None and os.path.isfile(path):
+    if not os.path.isfile(path):
+        raise fault("file_missing", path=path)
+    # A broken workbook or an empty Parquet file is still one.
+    held = binary(path) or (ending.removeprefix(".") if ending in OTHERS and not packed else "")
+    if held:
+        return _told(OTHERS[f".{held}"](path, format=held), held, said=ending)
+    reader = TEXTS.get(ending)
+    try:
+        text = open_text(path, encoding)
+    except WeitiaoError as error:
+        if reader or format in ("conll", "text") or error.code not in ("bad_encoding", "bad_file"):
+            raise
+        raise fault("unknown_format", path=path, ending=path.suffix or path.name) from None
+    if not packed and is_packed(path):
+        name += ".gz"
+    if format == "conll" and reader in (None, read_lines, read_table):
+        return read_conll(text, format=name)
+    if format == "text" and reader in (None, read_lines):
+        return read_lines(text, format=name)
+    found = content(text) if ending != ".md" else ""
+    if found and READERS[found] is not reader and not (found == "csv" and reader is read_conll):
+        return _told(READERS[found](text, format=found), found, said=ending)
+    if reader is None:
         raise fault("unknown_format", path=path, ending=path.suffix or path.name)
-    if reader:
-        return reader(open_text(path, encoding), format=name)
-    if known:
-        return known(path, format=name)
-    raise fault("file_missing", path=path)
+    if reader is read_lines and ending == ".txt":
+        refuse_nameless(text)
+    return reader(text, format=name)
+
+
+def _told(source: Source, held: str, *, said: str) -> Source:
+    """The source; where a file's name says something else, with a note of what it holds."""
+    if said == f".{held}" or (said, held) == (".xlsm", "xlsx"):
+        return source
+    return replace(source, notes=(*source.notes, SAID[held]))

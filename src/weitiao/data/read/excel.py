@@ -83,13 +83,15 @@ def _cell(value: Any) -> Any:
 def _opened(path: Path) -> Iterator[Any]:
     openpyxl = need("openpyxl", extra="data")
     try:
-        with warnings.catch_warnings():  # of styles and charts, which are nothing to us
-            warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            yield book
-        finally:
-            book.close()
+        # As bytes: openpyxl would go by the name.
+        with path.open("rb") as file:
+            with warnings.catch_warnings():  # of styles and charts, which are nothing to us
+                warnings.simplefilter("ignore")
+                book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            try:
+                yield book
+            finally:
+                book.close()
     except WeitiaoError:
         raise
     except (

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault
-from weitiao.data.read.source import BadRow, Source, numbered, seen_columns, shown
+from weitiao.data.formats import FORMATS
+from weitiao.data.read.source import LONGEST_RAW, BadRow, Source, numbered, seen_columns, shown
 from weitiao.data.read.text import Text
 
 DEEPEST = 100
@@ -22,11 +25,99 @@ SPACE = re.compile(r"[ \t\r\n]*")
 DECODER = json.JSONDecoder()
 ENDS = re.compile(r"|\.|[eE][+-]?")
 """What may be left of a number that a file ends in, behind what already is one."""
+ROWS = frozenset(name for format in FORMATS.values() for name in format.needs + format.may_have)
+"""Names under which a list is part of a row."""
 WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 
 
-def read_json_lines(text: Text, *, format: str) -> Source:
-    """Open a file of one object a line; lines that hold none are bad rows."""
+def read_json(text: Text, *, format: str) -> Source:
+    """Open a file of objects: a list of them, an object with one such list in it, one a line, or over many lines.
+
+    Raises:
+        WeitiaoError: `bad_json`, also later by `rows()`, with line and column; `empty_file`.
+    """
+    lines = not format.startswith("json") or format.startswith("jsonl")
+    layout = _layout(text, lines=lines)
+    if layout == "lines":
+        found, note = _lines(text, format=format), "one object a line" if not lines else ""
+    elif layout == "objects":
+        found, note = _objects(text, format=format), "objects over several lines"
+    else:
+        found, note = _list(text, format=format), "one list" if lines else ""
+    return replace(found, notes=(*found.notes, *([f"it holds {note}"] if note else ())))
+
+
+def begins_json(text: Text) -> bool:
+    """Does a file begin with an object that holds something, or with a list of such?"""
+    walk = _Walk(text)
+    try:
+        if walk.peek() == "[":
+            walk.at += 1
+        if walk.peek() != "{":
+            return False
+        walk.at += 1
+        return isinstance(walk.value()[0], str) and walk.peek() == ":"
+    except (WeitiaoError, _End):
+        return False
+
+
+def _layout(text: Text, *, lines: bool) -> str:
+    """`list`, `lines` or `objects`, by how a file begins; `lines` when its name says one object a line."""
+    said = list(islice((line for line in text.lines() if line.strip()), 2))
+    start = said[0].lstrip()[:1] if said else ""
+    whole = bool(said) and _is_json(said[0])
+    if start == "[" and lines:
+        # A list a line is a bad row a line.
+        return "lines" if (whole and len(said) > 1) or not begins_json(text) else "list"
+    if start != "{":
+        return "lines" if lines else "list"
+    if len(said) > 1 and (whole or (lines and said[1].lstrip().startswith("{"))):
+        return "lines"
+    if lines and len(said) == 1 and not whole:
+        return "lines"  # cut short
+    walk = _Walk(text)
+    try:
+        walk.at = walk.window.find("{") + 1 if walk.peek() else 0
+        key, _ = walk.value()
+        walk.expect(":")
+        if walk.peek() == "[" and key not in ROWS and not lines:
+            return "list"  # however long it is
+        walk = _Walk(text)
+        first, _ = walk.value()
+        if walk.peek():
+            return "objects"
+        # One object alone is a row, or what wraps the rows.
+        rows = [
+            name
+            for name, value in first.items()
+            if value and isinstance(value, list) and isinstance(value[0], dict)
+        ]
+        a_row = any(set(first) >= set(format.needs) for format in FORMATS.values())
+        wraps = len(rows) == 1 if lines else True
+        return "list" if wraps and not a_row else "objects"
+    except (WeitiaoError, _End):
+        return "lines" if lines else "list"
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _objects(text: Text, *, format: str) -> Source:
+    """Objects one behind another, each over several lines."""
+
+    def rows() -> Iterator[Record | BadRow]:
+        return numbered(_Walk(text).objects())
+
+    return Source(str(text.path), format, text.encoding, text.sha256, seen_columns(rows()), rows)
+
+
+def _lines(text: Text, *, format: str) -> Source:
+    """One object a line; lines that hold none are bad rows."""
     path = str(text.path)
 
     def rows() -> Iterator[Record | BadRow]:
@@ -48,12 +139,8 @@ def read_json_lines(text: Text, *, format: str) -> Source:
     return Source(path, format, text.encoding, text.sha256, seen_columns(rows()), rows)
 
 
-def read_json(text: Text, *, format: str) -> Source:
-    """Open a file that holds a list of objects, or an object with one such list in it.
-
-    Raises:
-        WeitiaoError: `bad_json`, also later by `rows()`, with line and column; `empty_file`.
-    """
+def _list(text: Text, *, format: str) -> Source:
+    """A list of objects, or an object with one such list in it."""
     path = str(text.path)
 
     walk = _Walk(text)
@@ -95,6 +182,33 @@ class _Walk:
             raise self.bad(self.said("Extra data", self.at))
         if mark == "{" and not self.key:
             raise self.bad("a list of objects is needed, this is not a list")
+
+    def objects(self) -> Iterator[Record | BadRow]:
+        """Objects one behind another; a broken one ends where a line begins with the next."""
+        while self.peek():
+            line = self.line_at(self.at)
+            try:
+                value, raw = self.value()
+                reason = self.text.spoilt(raw) or _unusable(value, raw)
+            except _End:
+                reason, raw = "the file ends in the middle of this row", self.skip()
+            except WeitiaoError as error:
+                reason, raw = f"not JSON: {error.values['why']}", self.skip()
+            yield BadRow(self.path, line, reason, shown(raw)) if reason else Record(self.path, line, value)
+            if self.peek() == ",":
+                self.at += 1
+
+    def skip(self) -> str:
+        """Go on to the next line that begins with an object, or to the end; what was passed."""
+        passed = ""
+        while (found := self.window.find("\n{", max(self.at + 1, self.counted - 1))) < 0:
+            # Of a long piece nobody will want to see the rest.
+            passed = (passed + self.window[self.at :])[:LONGEST_RAW]
+            self.at = len(self.window)
+            if not self.more():
+                return passed
+        raw, self.at = self.window[self.at : found], found + 1
+        return passed + raw
 
     def members(self) -> Generator[Record | BadRow, None, bool]:
         """The elements of the one list of objects among an object's members; what else is there is passed over."""

@@ -18,6 +18,9 @@ from weitiao.data.read.text import Text
 # Universal Dependencies write facts of a sentence above it: `# sent_id = 3`.
 FACT = re.compile(r"#\s*\w+\s*=")
 
+# They number their tokens, in the first of ten columns; the word stands in the second, its part of speech in the fourth.
+UNIVERSAL = re.compile(r"\d+([-.]\d+)?")
+
 
 def read_lines(text: Text, *, format: str) -> Source:
     """Open plain text: every line that says something is a row."""
@@ -65,6 +68,10 @@ def _sentence(text: Text, first: int, lines: list[str]) -> Iterator[Record | Bad
         if cells[0] == "-DOCSTART-" or FACT.match(line):
             continue
         start = start or number
+        if len(cells) == 10 and (universal := UNIVERSAL.fullmatch(cells[0])):
+            if universal[1]:
+                continue  # words that are written as one, and left out words, beside the tokens
+            cells = [cells[1], cells[3]]
         if len(cells) < 2 or not cells[0] or not cells[-1].strip():
             reason = f"line {number} holds no {'tag' if cells[0] else 'token'}"
             yield BadRow(path, start, reason, shown(raw))

@@ -43,7 +43,7 @@ def read_table(text: Text, *, format: str) -> Source:
             break
     if not first:
         raise fault("empty_file", path=path, why="the file is empty")
-    delimiter = said or ("\t" if format.startswith("tsv") else _delimiter(first))
+    delimiter = said or ("\t" if format.startswith("tsv") else delimiter_of(first))
 
     def pieces() -> Iterator[tuple[int, list[str] | str, str]]:
         rows = taken_apart(islice(text.lines(newline=""), above, None), delimiter=delimiter)
@@ -87,7 +87,8 @@ def checked_header(path: str, header: list[str]) -> list[str]:
     return header
 
 
-def _delimiter(header: str) -> str:
+def delimiter_of(header: str) -> str:
+    """How a header sets columns apart."""
     # Only the header is asked: commas inside texts say nothing about how columns are set apart.
     if "," in header or not any(mark in header for mark in ";\t|"):
         return ","

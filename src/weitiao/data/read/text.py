@@ -84,7 +84,7 @@ def open_text(path: Path, encoding: str = "auto") -> Text:
 
     passes = iter([hashed])  # the first pass is hashed, others are not
     name, scan = find_encoding(lambda: next(passes, chunks)(), path, encoding)
-    sha256 = file_sha256(path) if path.suffix.lower() == ".gz" else digest.hexdigest()
+    sha256 = file_sha256(path) if is_packed(path) else digest.hexdigest()
     return Text(path, name, sha256, broken=scan.broken > 0)
 
 
@@ -120,11 +120,19 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_packed(path: Path) -> bool:
+    """Did gzip pack a file, by its name or its first bytes?"""
+    if path.suffix.lower() == ".gz":
+        return True
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file; what gzip packed is unpacked."""
     with _told(path), path.open("rb") as file:
-        if path.suffix.lower() == ".gz":
+        if is_packed(path):
             with gzip.GzipFile(fileobj=file) as unpacked:
                 yield cast(BinaryIO, unpacked)
         else:
