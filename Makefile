@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Processes that run tests, each with one thread; one more takes about 3 GB.
+WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
@@ -15,10 +17,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.dev
 	$(BIN)/weitiao fetch --quiet minilm-l6 smollm2-135m e5-small film-reviews reviews-zh alpaca-en alpaca-zh > /dev/null
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not whole" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not whole" -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check src tests benchmarks

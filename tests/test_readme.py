@@ -120,6 +120,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.whole
 def test_the_commands_work_on_a_toy(folder, bert):
     put_files(README, folder)
     write_csv(folder / "reviews.csv", reviews(200))

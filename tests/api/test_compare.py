@@ -24,6 +24,8 @@ from weitiao.cli import run as weitiao
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.run import read_lines, sha256
 
+pytestmark = pytest.mark.whole  # each training is a process that imports torch
+
 BROKEN = "lora:lora_alpha=1e38"  # its first gradient is not finite
 METHODS = ["full", BROKEN, "head"]
 

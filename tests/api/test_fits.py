@@ -37,7 +37,7 @@ def needs(recipe):
     return {name: held.total for name, held in stages.items()}
 
 
-@pytest.mark.parametrize("kind", ["classify", "converse"])
+@pytest.mark.parametrize("kind", ["classify", pytest.param("converse", marks=pytest.mark.whole)])
 def test_it_is_refused_with_changes_that_keep_the_global_batch(request, kind, room, monkeypatch):
     recipe = request.getfixturevalue(kind)(method="lora", per_device_train_batch_size=32, max_steps=2)
     room(needs(recipe)["train"] * 0.8)
@@ -54,6 +54,7 @@ def test_it_is_refused_with_changes_that_keep_the_global_batch(request, kind, ro
     assert run.results
 
 
+@pytest.mark.whole
 def test_a_run_that_no_change_makes_fit(classify, room, monkeypatch):
     room(100_000)
     with pytest.raises(WeitiaoError, match="will_never_fit"):

@@ -54,6 +54,7 @@ def test_importing_weitiao_imports_nothing_heavy(tmp_path):
     assert not modules("import weitiao as wt; wt.__version__", tmp_path) & set(HEAVY)
 
 
+@pytest.mark.whole
 def test_what_judging_and_reporting_need_is_not_imported_before_the_first_step(converse, tmp_path):
     recipe = converse(output_dir=str(tmp_path / "run"), method="lora")
     code = f"""

@@ -168,6 +168,7 @@ WHOLE = """
 """
 
 
+@pytest.mark.whole
 def test_a_saved_lora_opens_in_peft_without_weitiao(classify, bert):
     pytest.importorskip("peft")
     run = wt.train(classify(max_steps=8, learning_rate=1e-2))
@@ -176,6 +177,7 @@ def test_a_saved_lora_opens_in_peft_without_weitiao(classify, bert):
     assert theirs == pytest.approx(list(ours["scores"].values()), abs=1e-6)
 
 
+@pytest.mark.whole
 def test_a_saved_chat_lora_opens_in_peft_without_weitiao(converse, llama):
     pytest.importorskip("peft")
     run = wt.train(converse(max_steps=8, learning_rate=1e-2))
@@ -183,6 +185,7 @@ def test_a_saved_chat_lora_opens_in_peft_without_weitiao(converse, llama):
     assert theirs == run.answer([{"role": "user", "content": "the film"}], max_new_tokens=4)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("method", ["full", "head"])
 def test_a_saved_whole_model_opens_in_transformers_without_weitiao(classify, bert, method):
     run = wt.train(classify(method=method, max_steps=8, learning_rate=1e-2))

@@ -206,7 +206,7 @@ def test_an_override_that_is_none_is_refused(word):
         (b"train:\n  max_steps: 1\n  seed: 2\n  max_steps: 3\n", 4, '"max_steps" stands twice'),
         (b"model: a\noutput_dir: {{name}}\n", 2, "cannot be a key"),
         (b"model: a\ntask: [1\n", 3, "expected"),
-        (b"model: a\n\tb: c\n", 2, "cannot start any token"),
+        (b"model: a\n\tb: c\n", 2, "found"),
         ("model: a\noutput_dir: 输出\n".encode("gbk"), 2, "not UTF-8"),
         (b"model: a\ntask: b\x00\n", 2, "0x0"),
         (b"- model\n", 1, "list of `key: value`"),

@@ -432,6 +432,7 @@ def test_a_pack_writes_where_it_is_told(tmp_path, monkeypatch):
     assert not list(tmp_path.parent.glob("outside*"))
 
 
+@pytest.mark.whole
 def test_small_files_that_unpack_to_large_ones(weitiao):
     """Ten rows, and a cell of 200 MB in 200 KB of gzip: the row is lost and counted, memory stays bounded."""
     with gzip.open("bomb.csv.gz", "wb") as file:

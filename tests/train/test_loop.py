@@ -121,6 +121,7 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
     pytest.fail("the run did not get that far")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)],

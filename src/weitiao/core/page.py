@@ -6,8 +6,12 @@ render(folder, "page.html.j2", values, filters={...})  ->  the HTML
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def render(
@@ -18,6 +22,14 @@ def render(
     filters: Mapping[str, Any] | None = None,
 ) -> str:
     """The page; a name that the template asks for and nobody gives is an error, not a blank."""
+    # Half a surrogate pair in a user's row cannot be UTF-8; a reference to it is shown as the usual �.
+    page = _compiled(folder, template, tuple((filters or {}).items())).render(values)
+    return page.encode("utf-8", "xmlcharrefreplace").decode("utf-8")
+
+
+@lru_cache(maxsize=8)
+def _compiled(folder: Path, template: str, filters: tuple[tuple[str, Any], ...]) -> Template:
+    # Compiling takes several times as long as rendering, and a comparison or a test makes many pages.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
@@ -27,8 +39,5 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= filters or {}
-    # Half a surrogate pair in a user's row cannot be UTF-8; a reference to it is shown as the usual �.
-    return (
-        templates.get_template(template).render(values).encode("utf-8", "xmlcharrefreplace").decode("utf-8")
-    )
+    templates.filters |= dict(filters)
+    return templates.get_template(template)

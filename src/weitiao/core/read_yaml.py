@@ -18,7 +18,11 @@ from weitiao.core.errors import fault
 from weitiao.core.written import Scalar, plain
 
 
-class _UniqueKeys(yaml.SafeLoader):
+# The same loader on libyaml is several times faster; PyYAML's wheels have it.
+_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _UniqueKeys(_Safe):  # type: ignore[misc]
     """PyYAML keeps the last of two equal keys in silence; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -202,6 +202,7 @@ def big(ending: str, count: int, path: Path) -> Path:
     return path
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "parquet"])
 def test_memory_is_flat_in_the_size_of_the_file(ending, tmp_path):
     def peak(count: int) -> tuple[int, int]:
