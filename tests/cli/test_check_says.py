@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -44,3 +45,32 @@ def test_what_is_true_of_every_row_names_none(check):
     write_csv(Path("b.csv"), [*rows, {"text": "no tag", "label": "good"}])
     _, said = check("b.csv")
     assert re.search(r"60 rows hold HTML tags\.\n\s+b\.csv line 2, 3, ", said)
+
+
+def test_the_task_that_learns_from_the_rows_is_named(check, monkeypatch):
+    write_csv(Path("a.csv"), reviews(60))
+    assert "The task text_classification learns from these rows." in check("a.csv")[1]
+    Path("b.conll").write_text("".join(f"Ann{i} B-PER\nsings O\n\n" for i in range(60)))
+    code, said = check("b.conll", "--html", "b.html")
+    none = "No task learns from rows of this shape (tagged) yet: they can be checked and repaired, not trained on."
+    assert none in said
+    assert none in Path("b.html").read_text()
+    assert code == 0
+    assert json.loads(check("b.conll", "--json")[1])["diagnosis"]["task"] == ""
+
+
+def test_every_fix_says_how_many_rows_it_changed(check):
+    rows = reviews(40)
+    for i, text in (
+        (1, " two  spaces"),
+        (2, "a caf\u00c3\u00a9 film"),
+        (3, "<b>bold</b> film "),
+        (4, "lost \ufffd"),
+    ):
+        rows[i]["text"] += text
+    write_csv(Path("a.csv"), rows)
+    _, said = check("a.csv", "--fix-with", "mojibake,personal")
+    assert "rows changed by each repair: control 0, mojibake 1, unicode 0, whitespace 2, personal 0" in said
+    _, said = check("a.fixed.csv", "--fix-with", "mojibake")
+    assert "40 kept, 0 changed" in said
+    assert "rows changed by each repair: control 0, mojibake 0, unicode 0, whitespace 0" in said

@@ -10,6 +10,7 @@ import json
 import math
 import random
 import re
+import string
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -301,8 +302,16 @@ def test_the_tables_of_a_classification_hold_the_counts(report):
     assert "reviews.csv:80" not in page.said("data")
 
 
+def told_apart() -> dict:
+    """A classification whose texts are not alike."""
+    content, rng = classification(), random.Random(0)
+    for row in content["predictions.jsonl"]:
+        row["text"] = "".join(rng.choices(string.ascii_lowercase, k=40))
+    return content
+
+
 def test_the_most_confident_wrong_row_is_the_first_error(report):
-    content = classification()
+    content = told_apart()
     wrong = [row for row in content["predictions.jsonl"] if row["tuned"]["label"] != row["label"]]
     scores = sorted((row["tuned"]["score"] for row in wrong), reverse=True)
     shown = report(content).said("errors")
@@ -312,6 +321,23 @@ def test_the_most_confident_wrong_row_is_the_first_error(report):
     worst = next(row for row in wrong if row["tuned"]["score"] == scores[0])
     assert f"true {worst['label']}predicted {worst['tuned']['label']} {number(scores[0])}" in shown
     assert f"reviews.csv:{worst['line']}" in shown
+
+
+def test_copies_of_one_error_are_one(report):
+    content = told_apart()
+    copy = "the weekly letter of our house with many offers for you and yours, number "
+    wrong = {"label": "negative", "tuned": {"label": "positive", "score": 0.9999}}
+    rows = [{"file": "reviews.csv", "line": 9000 + i, "text": f"{copy}{i}", **wrong} for i in range(6)]
+    right = {"label": "positive", "tuned": {"label": "negative", "score": 0.9998}}
+    rows.append({"file": "reviews.csv", "line": 9100, "text": f"{copy}7", **right})
+    before = sum(row["tuned"]["label"] != row["label"] for row in content["predictions.jsonl"])
+    content["predictions.jsonl"] += [row | {"untuned": row["tuned"], "tfidf": row["tuned"]} for row in rows]
+    shown = report(content).said("errors")
+    assert shown.count(copy.strip()) == 2, "another mistake on a copy is another error"
+    assert shown.count("× 6") == 1
+    assert "reviews.csv:9000" in shown
+    assert "reviews.csv:9100" in shown
+    assert f"{before + 7} of 1,376" in shown
 
 
 def test_what_a_user_wrote_is_text_and_never_markup(report):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.api.data import guess, located, task_of
+from weitiao.api.data import guess, learner, located, task_of
 from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
@@ -166,6 +166,7 @@ def check(
         limit=limit,
         labels=labels,
     )
+    diagnosis.task = task or learner(shape)
     return Examined(data, shape, checked, diagnosis)
 
 

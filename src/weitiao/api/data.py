@@ -44,12 +44,16 @@ def task_of(shape: Shape) -> str:
     Raises:
         WeitiaoError: `no_task` when none on the shelf does.
     """
-    known = registry.names("task")
+    if name := learner(shape):
+        return name
+    raise fault("no_task", shape=shape.name, known=", ".join(registry.names("task")))
+
+
+def learner(shape: Shape) -> str:
+    """The task that learns from rows of this shape; empty when none on the shelf does."""
     # A table is for classification, whatever else might read its text.
-    found = [name for name in known if registry.build("task", {"name": name}).shape == shape]
-    if not found:
-        raise fault("no_task", shape=shape.name, known=", ".join(known))
-    return found[0]
+    tasks = (name for name in registry.names("task") if registry.build("task", {"name": name}).shape == shape)
+    return next(tasks, "")
 
 
 def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None = None) -> str:

@@ -22,7 +22,7 @@ ALIKE = 3  # rows to which the same happened that are named
 
 def examined(found: Examined) -> None:
     """What `weitiao data check` found."""
-    from weitiao.data.doctor.page import headline, lines
+    from weitiao.data.doctor.page import headline, learnt, lines
     from weitiao.data.labels import label_table
 
     ledger = found.ledger
@@ -48,6 +48,7 @@ def examined(found: Examined) -> None:
         out.print(f"  ... {len(fates) - SHOWN:,} more; --json lists all")
     diagnosis = found.diagnosis
     out.print(f"\n[bold]{escape(headline(diagnosis))}[/bold]")
+    out.print(escape(learnt(diagnosis)))
     for one in diagnosis.findings:
         style = {"fault": "red", "warning": "yellow", "note": "dim"}[one.severity]
         out.print(f"[{style}]{one.severity}[/{style}]  [bold]{escape(one.title)}[/bold]: {escape(one.text)}")
@@ -75,6 +76,8 @@ def fixed(copies: Sequence[Fixed]) -> None:
     for copy in copies:
         counts = ", ".join(f"{count:,} {name}" for name, count in copy.counts.items())
         out.print(f"[bold]{escape(str(copy.path))}[/bold]  {counts}")
+        mended = ", ".join(f"{name} {count:,}" for name, count in copy.mended.items())
+        out.print(f"  rows changed by each repair: {mended}")
         for line in copy.first:
             out.print(f"  {escape(line)}")
         for what, path in (("every change", copy.changes), ("rejected rows", copy.rejected)):

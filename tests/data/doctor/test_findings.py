@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weitiao.core.contracts import Record, Shape
+from weitiao.data.clean import DEFAULT, repaired
 from weitiao.data.doctor import Diagnosis, examine
+from weitiao.data.doctor.contents import KINDS, kinds
 from weitiao.data.doctor.finding import table
 from weitiao.data.doctor.page import page
 from weitiao.data.doctor.synonyms import distance, propose
@@ -118,11 +120,30 @@ def test_sound_rows_are_left_in_peace(rows, shape):
     assert json.loads(json.dumps(diagnosis.to_dict()))["rows"] == 400
 
 
+def test_a_way_out_is_offered_where_it_mends_something_alone():
+    """What a finding names as repair is tried on the text that it names."""
+    texts = [
+        "a caf\ufffd here",
+        "a cafÃ© here",
+        "a caf\ufffd and a cafÃ© here",
+        "<b>a</b><br>film",
+        "a  film\u200b",
+    ]
+    for text in texts:
+        for kind in kinds(text):
+            fix = KINDS[kind][1]
+            names = [*DEFAULT, *(fix.partition("--fix-with ")[2].split() if fix else ())]
+            assert bool(fix) == (kind in ("broken_characters", "markup", "untidy"))
+            assert not fix or kind not in set(kinds(repaired(text, names)[0])), (text, kind)
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
         ("N/A", "placeholders"),
         ("the film was a cafÃ© by Ã‰ric", "broken_characters"),
+        ("the film was a caf\ufffd by \ufffdric", "lost_characters"),
+        ("the film was a cafï¿½ by ï¿½ric", "lost_characters"),
         ("<p>the film</p> <b>was</b> great", "markup"),
         ("https://www.example.org/a/very/long/path?x=1 see", "links"),
         ("1234 5678 90 12 a", "digits"),

@@ -36,8 +36,11 @@ NOTHING = frozenset(
         "未知",
     ]
 )
+LOST = ("\ufffd", "ï¿½")
+"""What stands for a character that could not be read, plain and misread once more: nothing brings it back."""
 KINDS: dict[str, tuple[Severity, str]] = {
     "placeholders": ("warning", ""),
+    "lost_characters": ("warning", ""),
     "broken_characters": ("warning", f"{FIX} --fix-with mojibake"),
     "markup": ("warning", f"{FIX} --fix-with html"),
     "links": ("note", ""),
@@ -75,7 +78,9 @@ def kinds(text: str) -> Iterator[str]:
     """Keys of `KINDS` that a text deserves."""
     if len(text) < 12 and text.strip().lower() in NOTHING:
         yield "placeholders"
-    if "\ufffd" in text or (not text.isascii() and CLEANERS["mojibake"].repair(text) != text):
+    if any(sign in text for sign in LOST):
+        yield "lost_characters"
+    if not text.isascii() and CLEANERS["mojibake"].repair(text) != text:
         yield "broken_characters"
     if "<" in text and len(TAG.findall(text)) >= 2:
         yield "markup"

@@ -51,6 +51,8 @@ class Diagnosis:
     tables: dict[str, Any] = field(default_factory=dict)
     mapping: dict[str, str] = field(default_factory=dict)
     """Labels that seem to be spellings of others: what `--fix` rewrites."""
+    task: str = ""
+    """The task that learns from the rows; empty when none does."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

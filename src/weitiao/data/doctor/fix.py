@@ -50,6 +50,8 @@ class Fixed:
     """`kept`, `duplicate`, `rejected` add up to the input; `changed` are among the kept."""
     done: dict[str, int] = field(default_factory=dict)
     """Repair -> texts, `label` -> labels, `EMAIL`, `PHONE` ... -> how many were masked."""
+    mended: dict[str, int] = field(default_factory=dict)
+    """Every repair that was asked for -> kept rows that it changed; 0 where there was nothing to mend."""
     first: list[str] = field(default_factory=list)
     """The first changes in a line each."""
 
@@ -126,6 +128,7 @@ def repaired_copy(
     counts: Counter[str] = Counter(kept=0, changed=0, duplicate=0, rejected=0)
     fixed = Fixed(to, changes, rejected)
     done: Counter[str] = Counter()
+    mended: Counter[str] = Counter(dict.fromkeys([*order, *(["label"] if mapping else [])], 0))
     with ExitStack() as stack:
         copy = stack.enter_context(_new(to))
         change = stack.enter_context(_new(changes))
@@ -154,18 +157,23 @@ def repaired_copy(
                 put(after)
                 counts["kept"] += 1
                 counts["changed"] += bool(said)
+                mended.update({name for one in said for name in _repairs(one["counts"])})
                 for one in said:
                     done.update(one.pop("counts"))
                     _line(change, {"file": record.file, "line": record.line, **one})
                     if len(fixed.first) < SHOWN:
                         fixed.first.append(f"{record.place}: {', '.join(one['what'])} in {one['column']}")
-    fixed.counts, fixed.done = dict(counts), dict(done)
+    fixed.counts, fixed.done, fixed.mended = dict(counts), dict(done), dict(mended)
     # An empty list of changes would only be one more file to look into.
     for name, empty in (("changes", not (done or counts["duplicate"])), ("rejected", not counts["rejected"])):
         if empty:
             getattr(fixed, name).unlink()
             setattr(fixed, name, None)
     return fixed
+
+
+def _repairs(counts: Mapping[str, int]) -> set[str]:
+    return {"personal" if name in KINDS else name for name in counts}
 
 
 def _row(

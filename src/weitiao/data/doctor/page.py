@@ -44,6 +44,12 @@ def headline(diagnosis: Diagnosis) -> str:
     )
 
 
+def learnt(diagnosis: Diagnosis) -> str:
+    """Which task learns from the rows, or that none does yet."""
+    said = words()["task" if diagnosis.task else "no_task"]
+    return said.format(task=diagnosis.task, shape=diagnosis.shape)
+
+
 def view(diagnosis: Diagnosis) -> dict[str, Any]:
     """Everything the template shows; an absent table is empty here and its section vanishes."""
     tables = diagnosis.tables
@@ -55,6 +61,7 @@ def view(diagnosis: Diagnosis) -> dict[str, Any]:
         "version": version("weitiao"),
         "diagnosis": diagnosis,
         "headline": headline(diagnosis),
+        "learnt": learnt(diagnosis),
         "files": tables.get("files", []),
         "total": unused.get("total", diagnosis.rows),
         "counts": {name: count for name, count in (unused.get("counts") or {}).items() if count},

@@ -23,6 +23,7 @@ from weitiao.evaluate.report.words import words
 
 ROWS_SHOWN = 50  # of the rows that were not kept
 ERRORS_SHOWN = 20
+ERRORS_LOOKED_AT = 400  # among which copies are looked for
 TRAIN_SHOWN = (
     "optim",
     "learning_rate",
@@ -88,8 +89,8 @@ def view(folder: Path) -> dict[str, Any]:
         "lost": [row for row in ledger.get("rows", ()) if row["status"] != "kept"],
         "rows_shown": ROWS_SHOWN,
         "confused": confused(results["confusion"]),
-        "errors": errors(read_lines(folder / "predictions.jsonl")),
-        "errors_shown": ERRORS_SHOWN,
+        "errors": (wrong := errors(read_lines(folder / "predictions.jsonl"))),
+        "worst": apart(wrong),
     }
 
 
@@ -124,6 +125,21 @@ def errors(predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows whose predicted label is wrong, most confident first; none where rows have no label."""
     wrong = [row for row in predictions if "label" in row and row["tuned"]["label"] != row["label"]]
     return sorted(wrong, key=lambda row: -row["tuned"]["score"])
+
+
+def apart(wrong: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first of them, each but once: near copies with one mistake are one row, `times` says how many they are."""
+    from weitiao.data.near import near_groups
+
+    first = wrong[:ERRORS_LOOKED_AT]
+    like = (
+        near_groups([row.get("text", "") for row in first]).tolist() if len(first) > 1 else [0] * len(first)
+    )
+    found: dict[tuple[int, str, str], dict[str, Any]] = {}
+    for group, row in zip(like, first, strict=True):
+        one = found.setdefault((group, row["label"], row["tuned"]["label"]), row | {"times": 0})
+        one["times"] += 1
+    return list(found.values())[:ERRORS_SHOWN]
 
 
 def confused(confusion: dict[str, Any] | None) -> list[tuple[str, str, int]]:

@@ -105,6 +105,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "per_class": ("Class by class", "逐类结果"),
     "support": ("test rows", "测试行数"),
     "errors": ("Worst errors", "最自信的错误"),
+    "copies": ("rows that are nearly the same", "近似的行"),
     "errors_note": (
         "{} of {} test rows are wrong. The most confident come first: look for bad labels here.",
         "测试集 {} / {} 行预测有误。越自信的越靠前，标错的数据常在其中。",
