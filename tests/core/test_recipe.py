@@ -112,7 +112,7 @@ def test_the_method_s_name_may_be_left_out_and_a_bare_word_is_a_name():
     assert Recipe.read(SMALL).method == {"name": "lora"}
     assert Recipe.read({**SMALL, "method": {"r": 4}}).method == {"name": "lora", "r": 4}
     assert Recipe.read(SMALL, ["method=full"]).method == {"name": "full"}
-    assert Recipe.read(SMALL, ["method=full", "method.r=2"]).method == {"name": "full", "r": 2}
+    assert Recipe.read(SMALL, ["method=qlora", "method.r=2"]).method == {"name": "qlora", "r": 2}
     assert Recipe.read(SMALL, ["task=sft"]).task == {"name": "sft"}
 
 
@@ -235,6 +235,24 @@ def test_a_recipe_that_is_not_there_or_not_ours_to_read(tmp_path, monkeypatch):
     monkeypatch.setattr(type(path), "read_bytes", denied)
     with refused("no_permission", "read", "recipe.yaml"):
         Recipe.read(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["mails.csv", "my mails.TSV", "rows.jsonl", "rows.json", "a.csv.gz", "a.xlsx"]
+)
+def test_rows_where_a_recipe_is_expected_are_answered_with_the_way(name, tmp_path):
+    path = tmp_path / name
+    path.write_text('[{"text": "a", "label": "b"}]', encoding="utf-8")
+    with refused("table_for_recipe", f"weitiao init '?{path}'? -o recipe.yaml"):
+        Recipe.read(path)
+
+
+def test_a_recipe_may_be_json_and_an_object_is_none(tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text('{"model": "m", "task": "t", "output_dir": "o"}')
+    assert Recipe.read(path).model == "m"
+    with refused("no_recipe", "list", "data="):
+        Recipe.read([{"text": "a"}])
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):

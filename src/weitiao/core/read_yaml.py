@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,24 @@ import yaml
 from weitiao.core.errors import fault
 from weitiao.core.written import Scalar, plain
 
-
 # The same loader on libyaml is several times faster; PyYAML's wheels have it.
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# Endings of what holds rows and never a recipe; a recipe may be JSON.
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".jsonl",
+    ".ndjson",
+    ".txt",
+    ".md",
+    ".conll",
+    ".parquet",
+    ".xlsx",
+    ".xlsm",
+    ".xls",
+    ".gz",
+)
 
 
 class _UniqueKeys(_Safe):  # type: ignore[misc]
@@ -76,8 +92,10 @@ def written_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, with `Scalar`s in it.
 
     Raises:
-        WeitiaoError: `recipe_missing`, `no_permission`, or `bad_yaml` with the line.
+        WeitiaoError: `recipe_missing`, `table_for_recipe`, `no_permission`, or `bad_yaml` with the line.
     """
+    if path.is_file() and path.suffixes and path.suffixes[-1].lower() in TABLES:
+        raise fault("table_for_recipe", path=path, quoted=shlex.quote(str(path)))
     if not path.is_file():
         raise fault("recipe_missing", path=path)
     try:
@@ -95,6 +113,8 @@ def written_yaml(path: Path) -> dict[str, Any]:
     except yaml.reader.ReaderError as error:
         line = raw.decode("utf-8-sig").count("\n", 0, error.position) + 1
         raise fault("bad_yaml", path=path, line=line, why=f"the character {error.character:#x}") from None
+    if isinstance(tree, list) and path.suffix.lower() == ".json":
+        raise fault("table_for_recipe", path=path, quoted=shlex.quote(str(path)))
     if not isinstance(tree, dict):
         raise fault("bad_yaml", path=path, line=1, why="a recipe is a list of `key: value` lines")
     return tree

@@ -63,6 +63,8 @@ class Recipe(Section):
         Raises:
             WeitiaoError: `recipe_missing`, `bad_yaml`, `unknown_key`, `missing_key`, `wrong_value` or `bad_override`.
         """
+        if not isinstance(source, str | Path | Mapping):
+            raise fault("no_recipe", kind=type(source).__name__)
         tree = dict(source) if isinstance(source, Mapping) else written_yaml(Path(source))
         tree = {key: named(value) if key in SHELVED else value for key, value in tree.items()}
         for word in overrides:
