@@ -59,7 +59,8 @@ class _UniqueKeys(_Safe):  # type: ignore[misc]
 
 def _as_written(loader: _UniqueKeys, node: yaml.ScalarNode) -> Any:
     value = yaml.SafeLoader.yaml_constructors[node.tag](loader, node)
-    return Scalar(value, node.value) if node.style is None else value  # `!!int "1"` is meant as a number
+    # libyaml calls a plain style "", PyYAML None; `!!int "1"` is meant as a number.
+    return value if node.style else Scalar(value, node.value)
 
 
 for kind in ("bool", "float", "int", "null", "timestamp"):
