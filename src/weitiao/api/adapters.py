@@ -44,8 +44,8 @@ class Adapters:
                 its name is taken, or it needs the base in another form; `broken_model`; `no_run`.
         """
         from weitiao.models.adapters import Adapters as Shelf
-        from weitiao.models.load import load as load_model
         from weitiao.models.load import pick_device
+        from weitiao.models.store import open_base
 
         # A run of our own: the caller's goes on answering as it does.
         run = Run(run.folder, base=run.base) if isinstance(run, Run) else load(run)
@@ -60,8 +60,9 @@ class Adapters:
                 raise fault("wrong_usage", why=why, way="hold them apart: wt.adapters for each kind")
         if self._held is None:
             device = pick_device()
-            base = load_model(run.where_base_lies(), run.task, device=device, bits=run.method.base_bits)
-            self._held = Shelf(for_use(base, half=run.recipe.train.half))
+            half, bits = run.recipe.train.half, run.method.base_bits
+            base = open_base(run.where_base_lies(), run.task, half=half, device=device, bits=bits)
+            self._held = Shelf(for_use(base, half=half))
             self._device = device
         try:
             self._held.add(name, run.folder.model, run.method)

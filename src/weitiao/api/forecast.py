@@ -78,10 +78,17 @@ class Forecast:
         return found
 
     def load(self) -> Footprint:
-        """The base in float32 (or packed into 4 bits), and its files while they are read into another form."""
+        """The base as it is read: in float32 with its files beside it where they are another form, or packed into 4 bits;
+        or what does not train as it is stored, and one layer after the other in float32 while it is examined."""
+        from weitiao.models import store
+
+        source, half = self.hollow.loaded.source, self.recipe.train.half
         weights, _ = self._base_bytes
+        frozen = _bytes(self.hollow.loaded.model) - self.trained_bytes
         if self.method.base_bits == 4:
-            weights = _bytes(self.hollow.loaded.model) - self.trained_bytes
+            return _plain(frozen, activations=self._read_bytes)
+        if store.reads_halves(source, half, self.method):
+            return _plain(frozen, activations=self._widest_bytes)
         return _plain(weights, activations=self._read_bytes)
 
     def train(self, batch: Batch, settings: Train | None = None) -> Footprint:
@@ -95,6 +102,7 @@ class Forecast:
 
     def evaluate(self, batch: Batch) -> Footprint:
         """The validation rows between two steps, or the locked rows behind the last one: whichever holds more."""
+        from weitiao.models import store
         from weitiao.train import footprint
 
         between = self._dealt(footprint.predicting(self.hollow, self.task, self.recipe.train, batch))
@@ -104,7 +112,10 @@ class Forecast:
         judged = _plain(tuned, activations=between.activations)
         if self.recipe.evaluate.untuned and self.method.layout == "pretrained":
             # An adapter is turned off; here the tuned model is kept while the untuned one is loaded, whole, and then cast.
-            most = max(whole + self._read_bytes, used + between.activations)
+            opened = whole + self._read_bytes
+            if store.reads_halves(self.hollow.loaded.source, self.recipe.train.half):
+                opened = used + self._widest_bytes
+            most = max(opened, used + between.activations)
             judged = _plain(tuned + used, activations=most - used)
         return max(between, judged, key=lambda each: each.total)
 
@@ -149,6 +160,11 @@ class Forecast:
 
         parts = stored.kinds(self.hollow.loaded.source).values()
         return sum(count * stored.WIDTHS.get(kind, 0) for kind, count in parts if kind != "F32")
+
+    @property
+    def _widest_bytes(self) -> int:
+        """The largest weight, in float32."""
+        return 4 * max(weight.numel() for weight in self.hollow.loaded.model.parameters())
 
     def _dealt(self, found: Footprint) -> Footprint:
         """What one of several processes holds of it."""

@@ -202,11 +202,13 @@ def _base(
     recipe: Recipe, task: Task, method: Method, *, device: str, progress: Progress | None = None
 ) -> Loaded:
     """The model as the recipe asks for it, the same in every process."""
-    from weitiao.models import load
+    from weitiao.models import store
 
-    return load.load(
+    return store.open_base(
         recipe.model,
         task,
+        method,
+        half=recipe.train.half,
         seed=recipe.seed,
         device=device,
         bits=method.base_bits,
@@ -222,7 +224,9 @@ def _start(loaded: Loaded, recipe: Recipe, task: Task, method: Method) -> None:
     if recipe.start_from:
         named = {"task": registry.settings_of(recipe.task["name"], task), "method": recipe.method}
         run = open_run(recipe.start_from)
-        store.begin_with(run, loaded, task=task, method=method, named=named, ref=recipe.model)
+        store.begin_with(
+            run, loaded, task=task, method=method, named=named, ref=recipe.model, half=recipe.train.half
+        )
 
 
 def _augment(

@@ -84,6 +84,7 @@ class Run:
             task=self.task,
             method=self.method,
             base=self.base,
+            half=recipe.train.half,
             seed=recipe.seed,
             device=self.device,
         )
@@ -114,7 +115,7 @@ class Run:
 
         Where a method has put modules into the base it is this run itself, with all of it turned off while this lasts.
         """
-        from weitiao.models.load import load as load_model
+        from weitiao.models.store import open_base
 
         loaded, recipe = self.tuned, self.recipe
         if loaded.before is not None:
@@ -122,8 +123,9 @@ class Run:
                 yield self
             return
         before = Run(self.folder, self.device)
-        base = load_model(self.where_base_lies(), self.task, seed=recipe.seed, device=self.device)
-        before.__dict__ |= {"task": self.task, "tuned": for_use(base, half=recipe.train.half)}
+        half = recipe.train.half
+        base = open_base(self.where_base_lies(), self.task, half=half, seed=recipe.seed, device=self.device)
+        before.__dict__ |= {"task": self.task, "tuned": for_use(base, half=half)}
         yield before
 
     @cached_property
@@ -308,7 +310,7 @@ def speaker(ref: str, *, base: str | Path = "") -> Speaker:
         WeitiaoError: `wrong_usage` when the run labels instead of answering; what loading raises.
     """
     from weitiao.models.load import fast_bf16, pick_device
-    from weitiao.models.load import load as load_model
+    from weitiao.models.store import open_base
 
     if (Path(ref) / "recipe.yaml").is_file():
         run = load(ref, base=base)
@@ -319,7 +321,7 @@ def speaker(ref: str, *, base: str | Path = "") -> Speaker:
     device = pick_device()
     half: Half | None = "bfloat16" if fast_bf16(device) else None
     task = registry.build("task", {"name": "sft"})
-    untuned = load_model(ref, task, device=device)
+    untuned = open_base(ref, task, half=half, device=device)
     return Speaker(for_use(untuned, half=half), task, device, half)
 
 

@@ -268,7 +268,7 @@ def _examined(model: Any) -> Iterator[None]:
     try:
         for word, value in wide.items():
             setattr(config, word, min(value, WINDOW))
-        with torch.no_grad(), torch.random.fork_rng(), _Exactly() if halves else nullcontext():
+        with torch.no_grad(), torch.random.fork_rng(), Exactly() if halves else nullcontext():
             yield
     finally:
         model.train(training)
@@ -276,7 +276,7 @@ def _examined(model: Any) -> Iterator[None]:
             setattr(config, word, value)
 
 
-class _Exactly(TorchDispatchMode):
+class Exactly(TorchDispatchMode):
     """Weights that are stored in half precision are computed with in float32, one after the other: deep models round by
     8 % in bfloat16, and a leak may be smaller."""
 

@@ -8,6 +8,7 @@ Weights are safetensors only (no pickle is opened), no code of a model's reposit
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.data.layout import Layout
 from weitiao.data.pack import Collate
 from weitiao.models import anatomy, dropouts, examine, folders, heads, labels, marks, packed, positions
+from weitiao.models import halves as halving
+from weitiao.models.halves import Halves
 from weitiao.models.opening import opened, quiet, resolve
 
 if TYPE_CHECKING:
@@ -79,13 +82,14 @@ def load(
     seed: int = 0,
     device: Any = "cpu",
     bits: int = 16,
+    halves: Halves | None = None,
     dropout: float | None = None,
     progress: Progress | None = None,
 ) -> Loaded:
     """Load the base model with `task`'s head; a new head is drawn from `seed`.
 
     `dropout` sets all dropout probabilities that the model's configuration knows; None leaves them.  With `bits=4` the linear layers of the body are packed into NF4, doubly quantised, one after the other while
-    they are read (QLoRA).
+    they are read (QLoRA); `halves` says which are read in half precision.
 
     Raises:
         WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unsuitable_model`, `not_causal`,
@@ -94,12 +98,12 @@ def load(
     *first, last = examine.attentions(task, device)
     for attention in first:
         try:
-            return _load(ref, task, attention, seed, device, bits, dropout, progress)
+            return _load(ref, task, attention, seed, device, bits, halves, dropout, progress)
         except WeitiaoError as error:
             # The model's code takes no such attention, or the model is not itself with it.
             if error.code not in examine.UNSUITED and not isinstance(error.__cause__, ValueError | KeyError):
                 raise
-    return _load(ref, task, last, seed, device, bits, dropout, progress)
+    return _load(ref, task, last, seed, device, bits, halves, dropout, progress)
 
 
 def _load(
@@ -109,6 +113,7 @@ def _load(
     seed: int,
     device: Any,
     bits: int,
+    halves: Halves | None,
     dropout: float | None,
     progress: Progress | None,
 ) -> Loaded:
@@ -118,7 +123,7 @@ def _load(
     source = resolve(ref, progress=progress)
     folders.refuse_weightless(source)
     auto = getattr(transformers, task.auto_class)
-    packing = _packing(ref, task, bits, device)
+    packing = halving.reading(halves) if halves else _packing(ref, task, bits, device)
     with opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
         processor = folders.tokenizer(source)
@@ -137,7 +142,9 @@ def _load(
         )
         torch.manual_seed(seed)  # what Transformers has drawn is no matter
         left_out = labels.fit(model, report, base, head=anatomy.head(model)) if task.model_options() else 0
-    if packing:
+    if halves:
+        packed.forget_quantizer(model)
+    elif packing:
         packed.take_over(model)
     lacking = set(report["missing_keys"])
     # A pooler is often not saved with an encoder; drawn anew, it must train like the head.
@@ -155,7 +162,8 @@ def _load(
     with quiet():
         found = examine.examine(model, task, processor, ref=ref)
     if task.packs:
-        heads.learn(model)
+        with examine.Exactly() if halves else nullcontext():
+            heads.learn(model)
     notices = found.notices(ref, packs=task.packs)
     if left_out:
         names = ", ".join(labels.named(base)[:6]) or "without names"

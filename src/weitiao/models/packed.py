@@ -118,13 +118,19 @@ def take_over(model: nn.Module) -> nn.Module:
         if type(module).__name__ == "Linear4bit":
             weight: Any = module.weight
             put(model, name, PackedLinear(weight.data, weight.quant_state, module.bias))  # type: ignore[arg-type]
-    # Transformers would refuse to move or save the model, or take it for one that its own quantiser minds.
+    forget_quantizer(model)
+    return model
+
+
+def forget_quantizer(model: nn.Module) -> None:
+    """Transformers would refuse to move or save the model, or take it for one that its own quantiser minds."""
     for word in ("hf_quantizer", "is_quantized", "quantization_method", "is_loaded_in_4bit"):
         if hasattr(model, word):
             delattr(model, word)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    return model
+    for module in model.modules():
+        vars(getattr(module, "config", module)).pop("_is_quantized", None)
 
 
 def unpack(model: nn.Module) -> nn.Module:

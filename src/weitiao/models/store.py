@@ -20,14 +20,51 @@ from weitiao.core.contracts import Method, Task, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder, disk, sha256, share, write_json
 from weitiao.models import bases, stored
-from weitiao.models.load import Loaded, load
-from weitiao.models.opening import opened, quiet
+from weitiao.models.halves import frozen
+from weitiao.models.load import Loaded, load, skeleton
+from weitiao.models.opening import opened, quiet, resolve
+from weitiao.models.precision import Half
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PREFIX = "base_model.model."  # PEFT's wrapper around the model
 CARD = "weitiao.json"
+
+
+def open_base(
+    ref: str,
+    task: Task,
+    method: Method | None = None,
+    *,
+    half: Half | None = None,
+    bits: int = 16,
+    dropout: float | None = None,
+    **words: Any,
+) -> Loaded:
+    """Load a base (`load.load`) of which `method` will train something, or nobody anything.
+
+    Where the run computes in the very precision that the base's files hold, the layers of which nothing trains are read
+    as they are; `anatomy.cast_frozen` would make the same of them.
+
+    Raises:
+        WeitiaoError: as `load.load`.
+    """
+    halves = None
+    if half and bits != 4 and reads_halves(resolve(ref), half, method):
+        bare = skeleton(ref, task)
+        bare.model.requires_grad_(False)
+        if method:
+            prepare(bare, method, seed=0)
+        if not hasattr(bare.model.config, "quantization_config"):
+            halves = frozen(bare.model, bare.head, half)
+    return load(ref, task, bits=bits, halves=halves, dropout=dropout, **words)
+
+
+def reads_halves(source: str, half: Half | None, method: Method | None = None) -> bool:
+    """Is what does not train read in half precision?  Not where all of a model is saved from memory afterwards."""
+    whole = method is not None and method.layout == "pretrained"
+    return half is not None and not whole and stored.precision(source) == half
 
 
 def prepare(loaded: Loaded, method: Method, *, seed: int) -> None:
@@ -167,6 +204,7 @@ def load_tuned(
     task: Task,
     method: Method,
     base: str | Path = "",
+    half: Half | None = None,
     seed: int = 0,
     device: Any = "cpu",
 ) -> Loaded:
@@ -178,6 +216,7 @@ def load_tuned(
         task: what it has learnt.
         method: how.
         base: where the base is said to lie now.
+        half: what will be computed in; what does not train may be read in it.
         seed: from which its new head was drawn.
         device: where it is to lie.
 
@@ -187,9 +226,9 @@ def load_tuned(
     """
     card = read_card(folder)
     if method.layout == "pretrained":
-        return load(str(folder), task, device=device)
+        return open_base(str(folder), task, half=half, device=device)
     place = bases.found(folder.parent, card["base"], ref=ref, said=base)
-    loaded = load(place, task, seed=seed, device=device, bits=method.base_bits)
+    loaded = open_base(place, task, method, half=half, seed=seed, device=device, bits=method.base_bits)
     own = {id(weight) for weight in loaded.model.parameters()}
     prepare(loaded, method, seed=seed)
     loaded.before = {
@@ -200,7 +239,14 @@ def load_tuned(
 
 
 def begin_with(
-    run: RunFolder, loaded: Loaded, *, task: Task, method: Method, named: Mapping[str, Any], ref: str
+    run: RunFolder,
+    loaded: Loaded,
+    *,
+    task: Task,
+    method: Method,
+    named: Mapping[str, Any],
+    ref: str,
+    half: Half | None = None,
 ) -> None:
     """Give all that trains the weights that it has at the end of another run; moments and steps begin anew.
 
@@ -211,6 +257,7 @@ def begin_with(
         method: what trains.
         named: both as a model's card has them.
         ref: the recipe's base.
+        half: what is computed in.
 
     Raises:
         WeitiaoError: `unfit_start`; `unfinished_run`, `broken_model`, `wrong_base`.
@@ -229,7 +276,7 @@ def begin_with(
         raise fault("unfit_start", path=run.path, why=why)
     # With the settings of its own: what does not fit shows by name below.
     theirs_method = registry.build("method", card["method"])
-    other = load_tuned(run.model, ref=ref, task=task, method=theirs_method, base=ref)
+    other = load_tuned(run.model, ref=ref, task=task, method=theirs_method, base=ref, half=half)
     theirs = dict(other.model.named_parameters())
     try:
         fill_weights(loaded.trained, {name: theirs[name] for name in loaded.trained})
