@@ -100,7 +100,9 @@ def test_a_number_too_large_for_float16_is_refused_by_name(base, tuned, tmp_path
     assert not (tmp_path / "merged").exists()
 
 
-def test_a_base_in_float32_stays_that(llama, tuned):
+def test_a_base_in_float32_stays_that(llama, tuned, tmp_path):
     assert stored.precision(llama) == "float32"
     assert stored.precision("nobody/knows-this") == "float32"
+    (tmp_path / "config.json").write_text('{"dtype": "bfloat16"}')
+    assert stored.precision(str(tmp_path)) == "bfloat16", "a hub id's weights are still to come"
     assert kinds(tuned("full", llama).path / "model") == {"F32"}

@@ -6,6 +6,7 @@ precision("models/base")  ->  "bfloat16"                                   what 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from math import prod
 from pathlib import Path
@@ -19,18 +20,23 @@ KNOWN: dict[str, Precision] = {"F32": "float32", "BF16": "bfloat16", "F16": "flo
 
 def weight_files(source: str) -> list[Path]:
     """The safetensors of a folder, or of a hub id as far as they have been fetched."""
-    from transformers.utils import cached_file
-
-    folder: Path | None = Path(source)
-    if not Path(source).is_dir():
-        try:
-            found = cached_file(source, "config.json", local_files_only=True)
-        except (OSError, ValueError):
-            found = None
-        folder = Path(found).parent if found else None
+    folder = _folder(source)
     files = sorted(folder.glob("*.safetensors")) if folder else []
     # Some hub folders hold the same weights twice, under their makers' names too.
     return [file for file in files if file.name.startswith("model")] or files
+
+
+def _folder(source: str) -> Path | None:
+    """Where its config.json lies."""
+    from transformers.utils import cached_file
+
+    if Path(source).is_dir():
+        return Path(source)
+    try:
+        found = cached_file(source, "config.json", local_files_only=True)
+    except (OSError, ValueError):
+        found = None
+    return Path(found).parent if found else None
 
 
 def kinds(source: str) -> dict[str, tuple[str, int]]:
@@ -47,8 +53,17 @@ def kinds(source: str) -> dict[str, tuple[str, int]]:
 
 
 def precision(source: str) -> Precision:
-    """What most numbers of a model are stored in; float32 where that is none of the three."""
+    """What most numbers of a model are stored in; float32 where that is none of the three.
+
+    Of a hub id whose weights are still to be fetched it is what its config.json says.
+    """
     counts: Counter[str] = Counter()
     for kind, count in kinds(source).values():
         counts[kind] += count if kind in KNOWN else 0
-    return KNOWN[counts.most_common(1)[0][0]] if counts.total() else "float32"
+    if counts.total():
+        return KNOWN[counts.most_common(1)[0][0]]
+    said, folder = "float32", _folder(source)
+    if folder and not weight_files(source) and (folder / "config.json").is_file():
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        said = config.get("dtype") or config.get("torch_dtype") or said
+    return next((known for known in KNOWN.values() if known == said), "float32")
