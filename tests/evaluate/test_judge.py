@@ -11,8 +11,9 @@ from sklearn import metrics as reference
 
 from tests.conftest import reviews
 from weitiao.core.recipe import Evaluate
+from weitiao.core.scores import macro_scores
 from weitiao.evaluate.baseline import majority, tfidf, without_spaces
-from weitiao.evaluate.metrics import judge_labels, judge_likelihood, macro_scores
+from weitiao.evaluate.metrics import judge_labels, judge_likelihood
 from weitiao.evaluate.paired import mcnemar
 from weitiao.evaluate.verdict import verdict
 

@@ -255,12 +255,21 @@ def test_muon_takes_the_matrices_of_the_blocks_and_adamw_the_rest(classifier):
 def test_the_rates_of_a_schedule_reach_both_halves(classifier):
     settings = Train(optim="muon", lr_scheduler_type="constant", warmup_steps=2)
     optimizer = optim.build(classifier, settings, learning_rate=0.02)
-    optim.schedule(settings).apply(optimizer, 0, total=10)
     before = copy.deepcopy(classifier.state_dict())
-    make_gradients(classifier, 0)
-    optimizer.step()
-    after = classifier.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before), "at a rate of 0 nothing moves"
+    moved = []
+    for step in (
+        0,
+        1,
+    ):  # at half of the rate, and at the whole of it; without decay a step goes as far as its rate
+        classifier.load_state_dict(before)
+        optimizer.state.clear()
+        optim.schedule(settings).apply(optimizer, step, total=10)
+        make_gradients(classifier, 0)
+        optimizer.step()
+        moved.append({name: weight - before[name] for name, weight in classifier.state_dict().items()})
+    for name, half in moved[0].items():
+        assert torch.allclose(2 * half, moved[1][name], atol=1e-6), name
+    assert any(half.any() for half in moved[0].values())
 
 
 def test_an_embedding_inside_a_block_is_no_hidden_matrix(t5):

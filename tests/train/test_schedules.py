@@ -43,6 +43,11 @@ def walked(make) -> list[float]:
     return rates
 
 
+def counted_from_one(rates: list[float], warmup: int) -> list[float]:
+    """Another library's rates with its warm-up one step ahead: the first step has a rate, the last one the whole."""
+    return [*rates[1 : warmup + 1], *rates[warmup:]]
+
+
 def transformers(name: str, warmup: int, kwargs: dict) -> list[float]:
     from transformers import get_scheduler
 
@@ -51,7 +56,7 @@ def transformers(name: str, warmup: int, kwargs: dict) -> list[float]:
             warnings.simplefilter("ignore")  # both total and stable steps of a WSD: the stable ones count
             return get_scheduler(name, optimizer, warmup, TOTAL, scheduler_specific_kwargs=kwargs)
 
-    return walked(make)
+    return counted_from_one(walked(make), warmup)
 
 
 def test_the_recipe_names_what_there_is():
@@ -122,13 +127,14 @@ def test_steps_of_one_size_equal_torch(warmup, step_size):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's SequentialLR calls step with an epoch, which it deprecates
         theirs = walked(make)
+    theirs = counted_from_one(theirs, warmup)
     assert ours("step", warmup=warmup, step_size=step_size, gamma=0.5) == pytest.approx(theirs)
 
 
 @pytest.mark.parametrize("warmup", [0, 5])
 def test_milestones_equal_torch(warmup):
     theirs = walked(lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [12, 20, 36], gamma=0.3))
-    theirs[:warmup] = [PEAK * step / warmup for step in range(warmup)]
+    theirs[:warmup] = [PEAK * step / warmup for step in range(1, warmup + 1)]
     assert ours("step", warmup=warmup, milestones=[12, 0.5, 0.9], gamma=0.3) == pytest.approx(theirs)
 
 
@@ -183,7 +189,14 @@ def test_a_plateau_equals_torch(kwargs, higher):
 def test_a_plateau_begins_after_the_warm_up():
     schedule = made("reduce_lr_on_plateau", warmup=4)
     shares = [schedule.share(step, total=TOTAL, memory={"scale": 0.1}) for step in range(6)]
-    assert shares == [0, 0.25, 0.5, 0.75, 0.1, 0.1]
+    assert shares == [0.25, 0.5, 0.75, 1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("kind", sorted(set(SCHEDULES) - {"step"}))
+def test_step_k_of_w_has_k_of_w(kind):
+    shares = [made(kind, warmup=4).share(step, total=TOTAL) for step in range(5)]
+    assert shares[:4] == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1])
+    assert made(kind, warmup=0.06).share(0, total=8 if kind == "warmup_stable_decay" else 1) == 1
 
 
 def test_every_group_goes_its_own_way_and_the_rate_is_told_without_factors():

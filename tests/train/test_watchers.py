@@ -62,18 +62,22 @@ def _stops(values: list[float], patience: int, threshold: float, higher: bool) -
         run, lambda: {"loss": next(given)}, "loss", higher, "steps", 1, threshold=threshold
     )  # fmt: skip
     early = EarlyStop(run, patience)
-    state = SimpleNamespace(step=0, best=None, best_step=0, stale=0)
-    quiet = SimpleNamespace(train=lambda: None, after_evaluation=lambda *_, gain: None)
-    training = SimpleNamespace(
-        state=state, total=len(values), epoch=0.0, stop="", metrics={}, model=quiet, method=quiet
-    )
+    training = _training(len(values))
     for step in range(1, len(values) + 1):
-        state.step = step
+        training.state.step = step
         validate.on_step(training)
         early.on_step(training)
         if training.stop:
             return step
     return None
+
+
+def _training(total: int) -> SimpleNamespace:
+    state = SimpleNamespace(step=0, best=None, best_step=0, stale=0)
+    quiet = SimpleNamespace(train=lambda: None, after_evaluation=lambda *_, gain: None)
+    return SimpleNamespace(
+        state=state, total=total, epoch=0.0, stop="", metrics={}, model=quiet, method=quiet
+    )
 
 
 def test_the_untuned_model_is_asked_once_and_is_no_candidate(classify, tmp_path):
@@ -124,3 +128,59 @@ def test_every_key_on_the_page_is_one():
         key for line in table.strip().splitlines()[1:] for key in re.findall(r"`(\w+)", line.split("|")[1])
     }
     assert keys - {"tensorboard", "wandb", "mlflow"} <= {k.removeprefix("train.") for k in known_keys()}
+
+
+@pytest.mark.parametrize("higher", [False, True])
+def test_what_is_no_number_is_never_the_best(higher, tmp_path):
+    """Neither as the first value, nor as a later one, which would let nothing better pass."""
+    for values, best in (
+        ([math.nan, 0.5, 0.6], 3 if higher else 2),
+        ([0.5, math.nan, 0.4, 0.6], 4 if higher else 3),
+        ([math.inf, 0.5], 2),
+        ([-math.inf, 0.5], 2),
+        ([math.nan, math.nan], 0),
+    ):
+        given = iter(values)
+        run = SimpleNamespace(log=lambda **_: None)
+        watcher = Validate(run, lambda given=given: {"loss": next(given)}, "loss", higher, "steps", 1)
+        training = _training(len(values))
+        for step in range(1, len(values) + 1):
+            training.state.step = step
+            watcher.on_step(training)
+        assert training.state.best_step == best
+        assert training.state.best == (values[best - 1] if best else None)
+
+
+@pytest.mark.parametrize("metric", ["f1", "eval_recall", "eval_loss"])
+def test_any_metric_may_choose_the_best_checkpoint(metric, classify, tmp_path):
+    """The log is gone through independently."""
+    recipe = classify(
+        metric_for_best_model=metric,
+        num_train_epochs=3,
+        learning_rate=0.002,
+        lr_scheduler_type="constant",
+        evaluate={"untuned": False, "baseline": "none"},
+    )
+    run = wt.train(recipe)
+    asked = events(run.path, "evaluate")
+    name = metric.removeprefix("eval_")
+    values = [line[f"validation/{name}"] for line in asked]
+    assert len(set(values)) > 1
+    best = (min if name == "loss" else max)(values)
+    assert run.folder.json("model/weitiao.json")["step"] == asked[values.index(best)]["step"]
+    assert run.recipe.train.metric_for_best_model == name
+
+
+def test_validation_scores_are_scikit_learns():
+    from sklearn.metrics import precision_recall_fscore_support
+
+    from weitiao.core.contracts import Example
+    from weitiao.tasks.classification import TextClassification
+
+    rng = random.Random(5)
+    task = TextClassification(labels=("a", "b", "c", "d"))  # d does not occur
+    truth, guesses = ([rng.randrange(3) for _ in range(50)] for _ in range(2))
+    told = [{"label": task.labels[g], "scores": dict.fromkeys(task.labels, 0.25)} for g in guesses]
+    found = task.measure(told, [Example({}, target=target) for target in truth])
+    expected = precision_recall_fscore_support(truth, guesses, average="macro", zero_division=0)[:3]
+    assert [found[name] for name in ("precision", "recall", "f1")] == pytest.approx(expected)

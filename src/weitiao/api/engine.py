@@ -110,7 +110,7 @@ def watching(
         ours += [training.ema]
     if len(prepared.examples["validation"]):
         metric, task = settings.metric_for_best_model, prepared.task
-        higher = task.higher_is_better if metric == task.primary else metric != "loss"
+        higher = task.more_is_better(metric)
         measure = partial(_measure, recipe, prepared, training)
         ours += [
             around.Validate(

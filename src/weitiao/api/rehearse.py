@@ -79,7 +79,10 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     }
     if train.train_sampling_strategy == "auto":
         fixed["train_sampling_strategy"] = "random" if task.packs else "group_by_length"
-    if train.metric_for_best_model not in task.measures:
+    fixed["metric_for_best_model"] = train.metric_for_best_model.removeprefix(
+        "eval_"
+    )  # as Transformers has it
+    if fixed["metric_for_best_model"] not in task.measures:
         raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(task.measures))
     if recipe.data.overlong == "split" and not task.splits:
         way = "take truncate, drop or fail"

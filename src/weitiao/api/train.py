@@ -18,10 +18,12 @@ from weitiao.api.prepare import Prepared, follow, prepare
 from weitiao.api.rehearse import rehearse, resolve
 from weitiao.api.run import Run
 from weitiao.api.tell import Tell, silent
+from weitiao.api.warn import warnings
 from weitiao.core import registry
 from weitiao.core.collector import paused
 from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault
+from weitiao.core.notices import notice
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines, refuse_elsewhere
 from weitiao.data.augment import steps as augmentation_steps
@@ -205,6 +207,11 @@ def _tune(
             state.best, state.best_step, state.stale = None, 0, 0
     world.together(lambda: folder.forget_after(training.state.step))
 
+    if world.first:
+        told = folder.json("data/ledger.json").get("labels", {})
+        rows = len(prepared.examples["validation"])
+        for line in warnings(recipe, method, told, validation=rows, total=training.total):
+            tell("notice", text=line)
     interrupt = Interrupt()
     padding = training.batches.padding()
     tell("training", steps=training.total, start=training.state.step, padding=padding)
@@ -218,6 +225,8 @@ def _tune(
 
     state = training.state
     best = recipe.train.load_best_model_at_end and state.best_step
+    if recipe.train.load_best_model_at_end and state.stale and not state.best_step:
+        tell("notice", text=notice("never_a_number", metric=recipe.train.metric_for_best_model))
     kept = best or state.step
     if kept != state.step:
         checkpoint.load_weights(folder.path / f"checkpoint-{kept}", training)

@@ -85,6 +85,8 @@ class Meter(Watcher):
     def _validation(self, training: Training) -> None:
         if training.metrics:
             step, state = training.state.step, training.state
-            named = ", ".join(f"{name} {value:.4f}" for name, value in training.metrics.items())
+            decides = ("loss", training.task.primary, training.settings.metric_for_best_model)
+            shown = {name: training.metrics[name] for name in dict.fromkeys(decides)}
+            named = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
             best = "  best so far" if step and state.best_step == step else ""
             self.show.line(f"      epoch {training.epoch:.2f}, step {step}: validation {named}{best}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -195,15 +196,19 @@ def sentence(found: Mapping[str, Any]) -> str:
     judged = [row for row in found["methods"] if row["state"] == "judged"]
     if not judged:
         return says["none"]
-    first, best = judged[0], max(judged, key=lambda row: sign * row["score"]["value"])
+
+    def rank(score: Mapping[str, float]) -> float:
+        return -math.inf if math.isnan(score["value"]) else sign * score["value"]
+
+    first, best = judged[0], max(judged, key=lambda row: rank(row["score"]))
     worse = sum(row["beside_first"]["verdict"] == "worse" for row in judged[1:])
     if best is first:
         kind = "alone" if len(judged) == 1 else "first" if worse else "equal"
     else:
         kind = "gain" if best["beside_first"]["verdict"] == "better" else "level"
     # Another system that beats them all must not be kept quiet.
-    top = max(found["others"].items(), key=lambda pair: sign * pair[1]["value"], default=("", best["score"]))
-    beaten = sign * top[1]["value"] > sign * best["score"]["value"]
+    top = max(found["others"].items(), key=lambda pair: rank(pair[1]), default=("", best["score"]))
+    beaten = rank(top[1]) > rank(best["score"])
     return (says["best"] + says[kind] + (says["below"] if beaten else "")).format(
         best=best["label"],
         name=named.get(found["metric"], found["metric"]),

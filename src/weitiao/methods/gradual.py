@@ -58,6 +58,11 @@ class Gradual(Method):
         """All of it, sooner or later."""
         return True
 
+    @property
+    def listens(self) -> bool:
+        """With `plateau` it is the validation rows that say when a block joins."""
+        return self.unfreeze == "plateau"
+
     def rates(self, model: nn.Module, head: frozenset[str]) -> dict[str, float]:
         """Discriminative learning rates."""
         return {name: self.layerwise_lr_decay**level for name, level in _levels(model).items()}

@@ -20,6 +20,7 @@ from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.function import NAMED
 from weitiao.core.registry import register
+from weitiao.core.scores import macro_scores
 from weitiao.data.pack import pad
 from weitiao.data.shapes import LABELLED
 from weitiao.data.tokens import Tokens
@@ -54,7 +55,7 @@ class TextClassification(Categorical):
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     peft_task_type: ClassVar[str] = "SEQ_CLS"
     judge: ClassVar[str] = "labels"
-    measures: ClassVar[tuple[str, ...]] = ("loss", "accuracy")
+    measures: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "precision", "recall", "f1")
     primary: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
     splits: ClassVar[bool] = True
@@ -247,13 +248,18 @@ class TextClassification(Categorical):
     def measure(
         self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
     ) -> dict[str, float]:
-        """Mean cross-entropy, whatever the loss of training is, and accuracy."""
-        truth = [self.labels[example.target] for example in examples]
+        """Mean cross-entropy, whatever the loss of training is, accuracy, and macro precision, recall and F1."""
+        index = {label: place for place, label in enumerate(self.labels)}
+        targets = np.array([example.target for example in examples])
+        guesses = np.array([index[told["label"]] for told in predictions])
+        macro = macro_scores(targets, guesses, len(self.labels)).tolist()
+        truth = [self.labels[target] for target in targets]
         tiny = 5e-324  # a probability that rounds to zero still has a finite logarithm
         pairs = list(zip(predictions, truth, strict=True))
         return {
             "loss": sum(-math.log(max(p["scores"][t], tiny)) for p, t in pairs) / len(pairs),
             "accuracy": sum(p["label"] == t for p, t in pairs) / len(pairs),
+            **dict(zip(("precision", "recall", "f1"), macro, strict=True)),
         }
 
     def reference(self, record: Record) -> dict[str, Any]:

@@ -124,6 +124,11 @@ class Method(ABC):
         """
         return
 
+    @property
+    def listens(self) -> bool:
+        """Does the training go by `after_evaluation`, so that without validation rows nothing would happen?"""
+        return False
+
     def rates(self, model: nn.Module, head: frozenset[str]) -> dict[str, float]:
         """Name of a trained parameter -> factor on its learning rate; names left out have 1."""
         return {}

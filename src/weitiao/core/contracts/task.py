@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Off: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
+LOWER_IS_BETTER = frozenset({"loss", "perplexity"})
+"""Metrics of which less is better; more of any other is."""
+
+
 class Task(ABC):
     """What is learnt: columns in, loss and predictions out.  Final subclasses are frozen dataclasses."""
 
@@ -44,6 +48,10 @@ class Task(ABC):
     """Can it answer in words (`weitiao chat`)?"""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Settings that decide what its loss is, not what rows are encoded to or what the tuned model answers."""
+
+    def more_is_better(self, metric: str) -> bool:
+        """Which way one of `measures` is better."""
+        return self.higher_is_better if metric == self.primary else metric not in LOWER_IS_BETTER
 
     def learn(self, records: Sequence[Record]) -> Task:
         """This task with what only the data can tell (the label set).

@@ -7,6 +7,6 @@ schedule(settings).apply(optimizer, step, ...)  ->  the learning rate of that st
 
 from weitiao.train.optim.groups import groups
 from weitiao.train.optim.optimizers import build, resolved
-from weitiao.train.optim.schedules import Schedule, schedule
+from weitiao.train.optim.schedules import Schedule, count, schedule
 
-__all__ = ["Schedule", "build", "groups", "resolved", "schedule"]
+__all__ = ["Schedule", "build", "count", "groups", "resolved", "schedule"]

@@ -1,10 +1,11 @@
-"""How the learning rate goes: a warm-up from 0, then what `train.lr_scheduler_type` says.
+"""How the learning rate goes: a warm-up, then what `train.lr_scheduler_type` says.
 
 schedule(settings).share(step, total=100, peak=1e-3)  ->  the share of the peak rate at that step, from 0
 
 A rate is a function of the step alone, so a resumed run has the same; what `reduce_lr_on_plateau` has heard lies in
 the run's state.  Names, settings and numbers are those of Transformers, and of torch for `step` and
-`reduce_lr_on_plateau`.
+`reduce_lr_on_plateau`, but for one: the warm-up is counted from 1, so that its first step learns something and its
+last one has the whole rate (Transformers counts from 0: a run of one step would learn nothing).
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Schedule(Section):
     """A warm-up and what follows; the fields of a kind are what `train.lr_scheduler_kwargs` takes."""
 
     warmup_steps: float = 0.0
-    """Steps of linear rise from 0; below 1 a share of all steps, rounded up.  From `train.warmup_steps`."""
+    """Steps of linear rise, of which step k of w has k / w of the peak; below 1 a share of all steps, rounded up.  From `train.warmup_steps`."""
 
     def share(
         self, step: int, *, total: int, peak: float = 1.0, memory: Mapping[str, float] | None = None
@@ -75,7 +76,7 @@ class Schedule(Section):
         warmup = count(self.warmup_steps, total)
         span = Span(total, warmup, peak, memory or {})
         self.fits(span)
-        return self.rise(step / warmup) if step < warmup else self.follow(step, span)
+        return self.rise((step + 1) / warmup) if step < warmup else self.follow(step, span)
 
     def apply(
         self,

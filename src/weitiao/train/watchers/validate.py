@@ -54,7 +54,10 @@ class Validate(Watcher):
             return
         self._ask(training)
         state, value, before = training.state, training.metrics[self.metric], training.state.best
-        gain = before is None or (value > before if self.higher_is_better else value < before)
+        # What is no number is no gain, and the first of all neither.
+        gain = math.isfinite(value) and (
+            before is None or (value > before if self.higher_is_better else value < before)
+        )
         if gain:
             state.best, state.best_step = value, state.step
         enough = gain and (before is None or abs(value - before) > self.threshold)
