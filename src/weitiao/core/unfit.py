@@ -48,8 +48,10 @@ def explained(
 
 def strangers(shelf: str, settings: Any, *, default: str) -> list[WeitiaoError]:
     """The settings of a task or method (of `default` where none is named) that it does not have, and what was meant."""
-    name = settings.get("name", default) if isinstance(settings, Mapping) else None
-    if set(settings or ()) <= {"name"} or not isinstance(name, str) or name not in registry.names(shelf):
+    if not isinstance(settings, Mapping) or set(settings) <= {"name"}:
+        return []
+    name = settings.get("name", default)
+    if not isinstance(name, str) or name not in registry.names(shelf):
         return []  # what there is not is told by `registry.build`
     known = registry.settings(registry.entry(shelf, name).kind)
     return [unknown_setting(shelf, key, known) for key in settings if key not in (*known, "name")]
