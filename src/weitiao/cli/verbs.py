@@ -14,10 +14,9 @@ from weitiao.cli.check import check
 from weitiao.cli.compare import compare
 from weitiao.cli.data import data_app
 from weitiao.cli.plan import plan
-from weitiao.cli.words import Base, Json, Overrides, Quiet, Verbose, emit, pairs
-from weitiao.core.errors import did_you_mean, fault
-
-DEMOS = ("reviews", "zh", "chat")
+from weitiao.cli.train import demo, train
+from weitiao.cli.words import Base, Json, Quiet, Verbose, emit, pairs
+from weitiao.core.errors import fault
 
 app = typer.Typer(
     name="weitiao",
@@ -80,82 +79,7 @@ def init(
         print(f"wrote {output}; now: weitiao train {shlex.quote(str(output))}", file=sys.stderr)
 
 
-@app.command(epilog="Example: weitiao train recipe.yaml method.r=8 output_dir=runs/second")
-def train(
-    recipe: Annotated[str, typer.Argument(help="A YAML recipe (weitiao init writes one).")],
-    overrides: Overrides = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest sound checkpoint.")] = False,
-    resume_from_checkpoint: Annotated[
-        str, typer.Option(help="Go on from this checkpoint of the run, or from the last.")
-    ] = "",
-    strict_resume: Annotated[
-        bool, typer.Option("--strict-resume", help="Refuse if the newest one is broken.")
-    ] = False,
-    allow_change: Annotated[
-        list[str] | None, typer.Option(help="A key that may differ when a run goes on; may be repeated.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Go the whole way on 1 % of the rows, for two steps.")
-    ] = False,
-    nproc: Annotated[
-        int, typer.Option(min=1, help="Processes that share the work on this machine, one a GPU.")
-    ] = 1,
-    max_restarts: Annotated[
-        int, typer.Option(min=0, help="With --nproc: how often all start anew when one dies.")
-    ] = 3,
-    quiet: Quiet = False,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Check, split, tune, judge and report: the whole way into output_dir."""
-    from weitiao.cli.show import Show
-
-    if dry_run:
-        from weitiao.cli.check import rehearse
-
-        rehearse(recipe, overrides or [], quiet=quiet, json=json)
-        return
-    if nproc > 1:
-        from weitiao.cli.launch import launch
-
-        words = ["train", recipe, *(overrides or []), *["--resume"] * resume]
-        words += ["--resume-from-checkpoint", resume_from_checkpoint] * bool(resume_from_checkpoint)
-        words += [word for key in allow_change or [] for word in ("--allow-change", key)]
-        words += ["--strict-resume"] * strict_resume + ["--quiet"] * quiet + ["--json"] * json
-        raise typer.Exit(launch(words + ["--verbose"] * verbose, processes=nproc, max_restarts=max_restarts))
-    _train(
-        recipe,
-        overrides or [],
-        Show(quiet=quiet or json),
-        json=json,
-        resume=resume_from_checkpoint or resume,
-        strict_resume=strict_resume,
-        changes=allow_change or (),
-    )
-
-
-def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **options: Any) -> Any:
-    from weitiao import api
-    from weitiao.train import distributed
-
-    if not distributed.leads():
-        show.quiet = True
-    with show:
-        run = api.train(
-            recipe,
-            overrides=overrides,
-            tell=show.tell,
-            progress=show.fetching,
-            watchers=show.watchers(),
-            **options,
-        )
-    if json and distributed.leads():
-        emit({"run": str(run.path), **run.results})
-    elif distributed.leads():
-        show.results(run)
-    return run
-
-
+app.command(epilog="Example: weitiao train recipe.yaml method.r=8 output_dir=runs/second")(train)
 app.command(epilog="Example: weitiao check recipe.yaml --numerics")(check)
 app.command(
     epilog="Examples: weitiao plan recipe.yaml | weitiao plan --params 65e9 --method full --precision mixed"
@@ -288,29 +212,7 @@ def chat(
     )
 
 
-@app.command(epilog="Examples: weitiao demo | weitiao demo zh | weitiao demo chat")
-def demo(
-    which: Annotated[
-        str, typer.Argument(help="reviews (English), zh (Chinese reviews) or chat.")
-    ] = "reviews",
-    overrides: Overrides = None,
-    quiet: Quiet = False,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """The main job on an embedded model and real data, in a few minutes on two cores."""
-    from weitiao import api
-    from weitiao.cli.show import Show
-
-    if which not in DEMOS:
-        hint, known = did_you_mean(which, DEMOS), ", ".join(DEMOS)
-        raise fault("unknown_name", shelf="demo", name=which, hint=hint, known=known)
-    path = api.ready_recipe(f"demo-{which}")
-    folder = api.free_folder(f"runs/demo-{which}")
-    show = Show(quiet=quiet or json)
-    run = _train(path, [f"output_dir={folder}", *(overrides or [])], show, json=json)
-    if not json:
-        show.next_steps(run)
+app.command(epilog="Examples: weitiao demo | weitiao demo zh | weitiao demo chat --full")(demo)
 
 
 @app.command(epilog="Example: weitiao fetch minilm-l6 film-reviews")
