@@ -8,51 +8,30 @@ unless the equality is about bits.  Nothing of it touches the run folder of the 
 
 from __future__ import annotations
 
-import copy
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.api.engine import engine
-from weitiao.api.prepare import Prepared, follow, prepare
+from weitiao.api.lab import SUM, Found, Lab, laboratory
+from weitiao.api.prepare import follow
 from weitiao.api.rehearse import rehearse, resolve
 from weitiao.api.tell import Tell, silent
 from weitiao.core import registry
-from weitiao.core.contracts import Batch, Example, Method, Task
+from weitiao.core.contracts import Batch, Example
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
 from weitiao.data.layout import Layout
-from weitiao.data.pack import chunks
 from weitiao.train.distributed import World, joined
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from weitiao.models.fetch import Progress
-    from weitiao.models.load import Loaded
     from weitiao.train.loop import Training
 
-ROWS = 8
 STEPS = 4
-SUM = 1e-5
-"""Largest difference of losses, as a share, where float32 sums are added up in another order."""
-GRADIENT = 1e-3
-"""The same for gradients: the norm of the difference over the norm."""
 HALF = 0.05
 """The same for a loss in half precision beside float32, which is a rounding and no promise of equality."""
-
-SHORT = {"num_train_epochs": 50.0, "max_steps": 50, "per_device_train_batch_size": 2, "warmup_steps": 0.0}
-STILL = {
-    "bf16": False,
-    "fp16": False,
-    "activation_checkpointing": False,
-    "torch_compile": False,
-    "r_drop_alpha": 0.0,
-    "neftune_noise_alpha": 0.0,
-    "max_grad_norm": 0.0,
-}
 BESIDE = {
     Layout.PACKED: "rows packed end to end",
     Layout.PADDED: "rows padded",
@@ -101,126 +80,14 @@ def numerics(
     rehearse(asked, task, method, progress=progress)
     found = []
     with tempfile.TemporaryDirectory(prefix="weitiao-numerics-") as folder:
-        lab = _lab(resolve(asked, task, method), task, method, Path(folder), tell=tell, progress=progress)
+        lab = laboratory(
+            resolve(asked, task, method), task, method, Path(folder), tell=tell, progress=progress
+        )
         for check in CHECKS:
             equality = check(lab)
             tell("equality", equality=equality)
             found.append(equality)
     return found
-
-
-def _lab(
-    resolved: Recipe, task: Task, method: Method, folder: Path, *, tell: Tell, progress: Progress | None
-) -> Lab:
-    from weitiao.models import dropouts
-
-    train = resolved.train.model_copy(update=STILL)
-    recipe = resolved.model_copy(update={"output_dir": str(folder)})
-    exact = recipe.model_copy(update={"train": train})
-    prepared = prepare(RunFolder(folder), exact, task, method, tell=tell, progress=progress)
-    still = _copied(prepared.loaded)
-    dropouts.silence(still.model)
-    return Lab(recipe, exact, method, prepared, _some(prepared.examples["train"]), still, folder)
-
-
-@dataclass
-class Lab:
-    """Rows and models to compare on."""
-
-    recipe: Recipe
-    """As it was asked, resolved."""
-    exact: Recipe
-    """The same in float32, without anything that draws by chance."""
-    method: Method
-    prepared: Prepared
-    rows: list[tuple[int, Example]]
-    """Index and row."""
-    still: Loaded
-    """The model without dropout."""
-    folder: Path
-    """Where to write."""
-
-    @property
-    def task(self) -> Task:
-        """What is learnt."""
-        return self.prepared.task
-
-    def batches(self, *, each: int = ROWS) -> list[Batch]:
-        """The rows, so many in a batch, as far as they may be beside each other."""
-        sizes = [len(row) for _, row in self.rows]
-        return [
-            self.collate([self.rows[place] for place in part])
-            for places in chunks(list(range(len(sizes))), each)
-            for part in self.still.layout.parts(places, [sizes[place] for place in places])
-        ]
-
-    def collate(self, part: Sequence[tuple[int, Example]]) -> Batch:
-        """One batch."""
-        indices = [index for index, _ in part]
-        return self.still.collate(self.task)([row for _, row in part], indices)
-
-    def training(self, loaded: Loaded, recipe: Recipe, *, world: World | None = None) -> Training:
-        """A training of a copy of that model, on these rows alone."""
-        examples: Any = {"train": [row for _, row in self.rows]}
-        own = {"loaded": _copied(loaded), "examples": examples, "splits": {}, "weights": None}
-        prepared = replace(self.prepared, **own)
-        train = recipe.train.model_copy(update=SHORT)
-        settled = recipe.model_copy(update={"train": train})
-        return engine(settled, prepared, self.method, world=world or World(), processes=1, fresh=False)
-
-    def gradients(self, loaded: Loaded, batches: Sequence[Batch], *, recipe: Recipe | None = None) -> Found:
-        """Loss and gradients of one step over these batches."""
-        from weitiao.train import loop
-
-        training = self.training(loaded, recipe or self.exact)
-        training.model.train()
-        loss = loop.accumulate(training, batches)
-        return Found(loss, {name: w.grad for name, w in training.weights.items() if w.grad is not None})
-
-    def loss(self, loaded: Loaded, batches: Sequence[Batch]) -> float:
-        """Of a model in use."""
-        import torch
-
-        loaded.model.eval()
-        with torch.no_grad():
-            summed = sum(
-                self.task.loss(loaded.model, batch.to(self.prepared.device)).item() for batch in batches
-            )
-        return summed / sum(batch.trained for batch in batches)
-
-    def steps(self, training: Training, count: int) -> list[float]:
-        """Losses of so many steps."""
-        from weitiao.train import loop
-
-        found = []
-        training.model.train()
-        for _ in range(count):
-            loop.step(training)
-            found.append(training.facts["loss"])
-        return found
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a step gave."""
-
-    loss: float
-    gradients: dict[str, Tensor]
-
-    def apart(self, other: Found) -> float:
-        """The larger of both differences, the gradients' measured by what they may differ more."""
-        loss = abs(self.loss - other.loss) / max(abs(self.loss), 1e-12)
-        if set(self.gradients) != set(other.gradients):
-            return float("inf")
-        norm = sum(g.double().square().sum().item() for g in self.gradients.values()) ** 0.5
-        between = (
-            sum(
-                (g.double() - other.gradients[name].double()).square().sum().item()
-                for name, g in self.gradients.items()
-            )
-            ** 0.5
-        )
-        return max(loss, between / max(norm, 1e-12) * SUM / GRADIENT)
 
 
 def one_seed(lab: Lab) -> Equality:
@@ -394,31 +261,6 @@ CHECKS: tuple[Callable[[Lab], Equality], ...] = (
     saved,
     rounded,
 )
-
-
-def _some(examples: Sequence[Example]) -> list[tuple[int, Example]]:
-    """Short and long rows, by index."""
-    import numpy as np
-
-    from weitiao.data.pack import lengths
-
-    order = np.argsort(lengths(examples), kind="stable")
-    picked = order[np.unique(np.linspace(0, len(order) - 1, ROWS).astype(int))]
-    # Copies: what lies on disk does not go to another process.
-    return [(int(i), _in_memory(examples[int(i)])) for i in picked]
-
-
-def _in_memory(example: Example) -> Example:
-    import numpy as np
-
-    return replace(example, inputs={name: np.array(value) for name, value in example.inputs.items()})
-
-
-def _copied(loaded: Loaded) -> Loaded:
-    from weitiao.models import store
-
-    model = copy.deepcopy(loaded.model)
-    return replace(loaded, model=model, trained=store.trained(model))
 
 
 def _equal(one: Training, two: Training) -> bool:
