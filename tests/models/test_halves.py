@@ -16,7 +16,7 @@ from tests.conftest import dialogues, write_jsonl
 from weitiao.api.forecast import Forecast
 from weitiao.core import registry
 from weitiao.core.recipe import Recipe
-from weitiao.models import anatomy, heads, store, stored
+from weitiao.models import anatomy, heads, load, store, stored
 
 TASKS = {"bert": {"name": "text_classification", "labels": ["a", "b"]}, "llama": {"name": "sft"}}
 METHODS = {
@@ -169,3 +169,10 @@ def test_a_base_never_lies_in_float32(llama, tmp_path):
     halves, whole = map(float, told.split())
     assert halves < 1.75 * size, "itself, and one layer after the other in float32 while it is examined"
     assert whole > 2.25 * size
+
+
+def test_weights_go_straight_onto_a_gpu_where_no_head_is_drawn():
+    # What Transformers does then nobody has measured here; this is what it is asked.
+    words, labels = (registry.build("task", TASKS[family]) for family in ("llama", "bert"))
+    assert load._placed(words, "cuda:1") == {"device_map": {"": "cuda:1"}}
+    assert load._placed(labels, "cuda:1") == load._placed(words, "cpu") == {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.collector import paused
@@ -138,7 +139,7 @@ def _load(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # of the head alone, see below
             attn_implementation=attention,
-            **packing,
+            **{**_placed(task, device), **packing},
         )
         torch.manual_seed(seed)  # what Transformers has drawn is no matter
         left_out = labels.fit(model, report, base, head=anatomy.head(model)) if task.model_options() else 0
@@ -226,6 +227,15 @@ def _config(source: str, processor: Any, task: Task, dropout: float | None) -> A
             )
         dropouts.put(config, dropout)
     return config
+
+
+def _placed(task: Task, device: Any) -> dict[str, Any]:
+    """Keywords that read weights straight onto a GPU, where accelerate is there; unmeasured.
+
+    A head is drawn where the model lies, and one seed is to give one head: such models are moved when it has been drawn.
+    """
+    straight = str(device).startswith("cuda") and not task.model_options() and find_spec("accelerate")
+    return {"device_map": {"": device}} if straight else {}
 
 
 def _packing(ref: str, task: Task, bits: int, device: Any) -> dict[str, Any]:
