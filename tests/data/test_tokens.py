@@ -61,14 +61,17 @@ KINDS = ("byte-level", "prefixed", "word-piece", "always", "first")
 MADE = {kind: made(kind) for kind in KINDS}
 
 
-def own(tokenizer, texts: list[str]) -> list[list[int]]:
-    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+def own(tokenizer, texts: list[str], *, plain: bool = True) -> list[list[int]]:
+    options = {"add_special_tokens": False, "split_special_tokens": plain}
+    return [tokenizer(text, **options)["input_ids"] for text in texts]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_ids_are_the_tokenizers_own(kind):
     assert Tokens(MADE[kind])._fast is not None
     assert Tokens(MADE[kind])(TEXTS) == own(MADE[kind], TEXTS)
+    asked = Tokens(MADE[kind], plain=False)(TEXTS)
+    assert asked == own(MADE[kind], TEXTS, plain=False) != own(MADE[kind], TEXTS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,6 +85,7 @@ def test_on_any_text(kind, texts):
     found = Tokens(MADE[kind])
     assert found(texts) == own(MADE[kind], texts)
     assert found(texts) == own(MADE[kind], texts), "and again, from what was kept"
+    assert Tokens(MADE[kind], plain=False)(texts) == own(MADE[kind], texts, plain=False)
 
 
 def test_few_pieces_are_kept(monkeypatch):
@@ -130,13 +134,21 @@ def test_what_others_ask_of_the_tokenizer_does_not_matter():
     assert Tokens(tokenizer)(["the film was the best"]) == own(made("byte-level"), ["the film was the best"])
 
 
-def test_special_tokens_around_a_text():
-    tokenizer = made("word-piece")
-    inner = tokenizer.backend_tokenizer
+def framed(*texts: str, words=("好", "坏"), post=True) -> tuple[list[list[int]], list[list[int]]]:
+    """A tokenizer of a few words and no unknown one: what it gives, and what we give."""
+    vocab = {word: i for i, word in enumerate(["[CLS]", "[SEP]", *words])}
+    inner = Tokenizer(models.BPE(vocab=vocab, merges=[], unk_token=None))
     inner.add_special_tokens(["[CLS]", "[SEP]"])
-    ids = [(mark, inner.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
-    inner.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]", ids)
+    if post:
+        ids = [("[CLS]", 0), ("[SEP]", 1)]
+        inner.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]", ids)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
-    before, behind = Tokens(tokenizer).around()
-    assert before + Tokens(tokenizer)(["the film"])[0] + behind == tokenizer("the film")["input_ids"]
-    assert len(before) == len(behind) == 1
+    theirs = [tokenizer(text, split_special_tokens=True)["input_ids"] for text in texts]
+    return theirs, Tokens(tokenizer).whole(texts)
+
+
+@pytest.mark.parametrize("post", [True, False])
+@pytest.mark.parametrize("texts", [["好坏", "坏"], ["a", "", "坏"], ["a"], ["[CLS]好[SEP]"], []])
+def test_what_stands_around_a_text_is_what_the_tokenizer_gives(texts, post):
+    theirs, ours = framed(*texts, post=post)
+    assert ours == theirs

@@ -17,6 +17,7 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.data import check as checking
 from weitiao.data import formats
+from weitiao.data.chat.labels import special_tokens
 from weitiao.data.doctor import Diagnosis, examine
 from weitiao.data.encode import ENDLESS
 from weitiao.data.ledger import Ledger
@@ -148,7 +149,7 @@ def check(
         shape, _, columns = guess(data)
         data = data.model_copy(update={"columns": columns})
     checked = checking.inspect(data, shape)
-    lengths, limit = _lengths(checked, model, progress) if model else (None, None)
+    lengths, limit, marks = _lengths(checked, model, progress) if model else (None, None, ())
     sides = {
         name: (checked.marks.side == number).nonzero()[0].tolist()
         for number, name in enumerate(checking.SIDES)
@@ -164,14 +165,17 @@ def check(
         groups=checked.marks.near if data.near_duplicates != "keep" else None,
         lengths=lengths,
         limit=limit,
+        marks=marks,
         labels=labels,
     )
     diagnosis.task = task or learner(shape)
     return Examined(data, shape, checked, diagnosis)
 
 
-def _lengths(checked: checking.Checked, model: str, progress: Progress | None) -> tuple[list[int], int]:
-    """Tokens of every row as its task encodes it, and how many the model reads."""
+def _lengths(
+    checked: checking.Checked, model: str, progress: Progress | None
+) -> tuple[list[int], int, tuple[str, ...]]:
+    """Tokens of every row as its task encodes it, how many the model reads, and its special tokens."""
     from weitiao.models import load
 
     processor, limit = load.processor(model, progress=progress)
@@ -186,4 +190,4 @@ def _lengths(checked: checking.Checked, model: str, progress: Progress | None) -
         lengths.append(len(example))
         if why := example.refused or ("" if example.trained else "there is nothing to train on"):
             checked.ledger.note(record, "quarantined", why, raw=dict(record.values))
-    return lengths, limit
+    return lengths, limit, tuple(special_tokens(processor))

@@ -1,6 +1,7 @@
 """Token ids of many texts, each piece between spaces encoded once.
 
-    Tokens(tokenizer)(["the film was the best", ...])  ->  [[464, 2646, ...], ...]
+    Tokens(tokenizer)(["the film was the best", ...])        ->  [[464, 2646, ...], ...]
+    Tokens(tokenizer).whole(["the film was the best", ...])  ->  the same, with what stands around a text
 
 A tokenizer's own work is mostly taking texts apart and looking up words that it has met before.  Most tokenizers never
 put a space behind other characters of one token, so a text's tokens are those of its pieces, cut before each single
@@ -14,6 +15,9 @@ import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
+
+from weitiao.data.plain import NONCHARACTERS
+from weitiao.data.plain import plain as as_characters
 
 KEPT = 200_000  # pieces; about 50 MB
 LONGEST = 40  # characters of a piece worth keeping; Chinese has hardly any spaces
@@ -31,37 +35,54 @@ CUTTING = {
 
 
 class Tokens:
-    """Encodes texts without special tokens, as `tokenizer(text, add_special_tokens=False)` does."""
+    """Encodes texts as `tokenizer(text, add_special_tokens=False)` does.
 
-    def __init__(self, tokenizer: Any):
-        self._tokenizer = tokenizer
+    Args:
+        tokenizer: of Transformers.
+        plain: read every text as characters (`data.plain`); else a text may spell special tokens.
+    """
+
+    def __init__(self, tokenizer: Any, *, plain: bool = True):
+        self._plain = as_characters(tokenizer) if plain else None
+        self._tokenizer: Any = self._plain or tokenizer
+        self._around: tuple[list[int], list[int]] | None = None
         self._fast: Any = None
-        if getattr(tokenizer, "is_fast", False):
-            tree = json.loads(tokenizer.backend_tokenizer.to_str())
+        read: Any = (self._plain.twin and self._plain.twin.processor) if self._plain else tokenizer
+        if getattr(read, "is_fast", False):
+            tree = json.loads(read.backend_tokenizer.to_str())
             if _cuts_at_spaces(tree):
                 # A copy: what others ask of the tokenizer (to truncate, to pad) stays out of here.
-                self._fast = type(tokenizer.backend_tokenizer).from_str(
+                self._fast = type(read.backend_tokenizer).from_str(
                     json.dumps({**tree, "truncation": None, "padding": None})
                 )
                 self._pieces, self._spaced = _Kept(self._fast, ""), _Kept(self._fast, " ")
             marks = [re.escape(token["content"]) for token in tree["added_tokens"]]
             self._marks = re.compile("|".join(marks) or "(?!)")
 
-    def around(self) -> tuple[list[int], list[int]]:
-        """The special tokens that stand before and behind a single text."""
-        with_them = self._tokenizer("a")["input_ids"]
-        bare = self._tokenizer("a", add_special_tokens=False)["input_ids"]
-        start = next(i for i in range(len(with_them)) if with_them[i : i + len(bare)] == bare)
-        return with_them[:start], with_them[start + len(bare) :]
+    def whole(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of every text with the special tokens that the tokenizer puts around it."""
+        if self._fast is None:
+            return self._asked(texts, add_special_tokens=True)
+        found = self(texts)
+        for text, ids in zip(texts, found, strict=True):
+            if ids and self._around is None:
+                self._around = _around(self._fast.encode(text))
+        before, behind = self._around or _around(self._fast.encode(""))
+        return [before + ids + behind for ids in found]
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of every text."""
         if self._fast is None:
-            options = {"add_special_tokens": False, "verbose": False, "return_attention_mask": False}
-            return self._tokenizer(list(texts), **options)["input_ids"] if texts else []
+            return self._asked(texts, add_special_tokens=False)
         return [self._ids(text) for text in texts]
 
+    def _asked(self, texts: Sequence[str], *, add_special_tokens: bool) -> list[list[int]]:
+        options = {"verbose": False, "return_attention_mask": False, "add_special_tokens": add_special_tokens}
+        return self._tokenizer(list(texts), **options)["input_ids"] if texts else []
+
     def _ids(self, text: str) -> list[int]:
+        if self._plain and NONCHARACTERS.search(text):
+            return self._plain(text, add_special_tokens=False, verbose=False)["input_ids"]
         # An added token may hold spaces or take those beside it.
         if self._marks.search(text):
             return self._fast.encode(text, add_special_tokens=False).ids
@@ -70,6 +91,14 @@ class Tokens:
             return list(chain.from_iterable(map(self._pieces.__getitem__, CUT.split(text))))
         first, *others = text.split(" ")
         return [*self._pieces[first], *chain.from_iterable(map(self._spaced.__getitem__, others))]
+
+
+def _around(encoding: Any) -> tuple[list[int], list[int]]:
+    """What its post-processor has put before and behind a text's own tokens."""
+    own = [place for place, added in enumerate(encoding.special_tokens_mask) if not added]
+    if not own:
+        return encoding.ids, []
+    return encoding.ids[: own[0]], encoding.ids[own[-1] + 1 :]
 
 
 class _Kept(dict[str, list[int]]):

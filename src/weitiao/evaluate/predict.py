@@ -1,7 +1,7 @@
 """A model's predictions on encoded rows, and its answers to prompts.
 
 predict(loaded, task, examples)  ->  one dict a row, in the rows' order
-answer(loaded, text)             ->  the words that follow
+answer(loaded, prompt_ids)       ->  the words that follow
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def predict(
 
 def answer(
     loaded: Loaded,
-    text: str,
+    prompt_ids: Sequence[int],
     *,
     max_new_tokens: int,
     device: str = "cpu",
@@ -77,22 +77,23 @@ def answer(
     sample: bool = False,
     temperature: float = 0.7,
 ) -> str:
-    """What the model says after `text` (`Task.opening`); greedy unless `sample`."""
+    """What the model says after a prompt (`Task.opening`); greedy unless `sample`."""
     import torch
 
-    inputs = loaded.processor(text, add_special_tokens=False, return_tensors="pt").to(device)
+    ids_BT = torch.tensor([list(prompt_ids)], device=device)
     choice = (
         {"do_sample": True, "temperature": temperature} if sample else {"do_sample": False, **NO_SAMPLING}
     )
     loaded.model.eval()
     with torch.inference_mode(), autocast(device, half):
         ids = loaded.model.generate(
-            **inputs,
+            input_ids=ids_BT,
+            attention_mask=torch.ones_like(ids_BT),
             max_new_tokens=max_new_tokens,
             streamer=streamer,
             **choice,
         )
-    return loaded.processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+    return loaded.processor.decode(ids[0, ids_BT.shape[1] :], skip_special_tokens=True).strip()
 
 
 # Greedy decoding: a model's own generation_config may hold sampling settings, which Transformers would warn about.

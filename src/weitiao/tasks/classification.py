@@ -22,6 +22,7 @@ from weitiao.core.function import NAMED
 from weitiao.core.registry import register
 from weitiao.core.scores import macro_scores
 from weitiao.data.pack import pad
+from weitiao.data.plain import plain
 from weitiao.data.shapes import LABELLED
 from weitiao.data.tokens import Tokens
 from weitiao.tasks.losses import Kind, balanced, chosen, refuse_unknown
@@ -49,6 +50,8 @@ class TextClassification(Categorical):
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "none"
     """What rows of each label count for in the loss: the same, inversely to how often the label comes among the
     training rows, or as in `{urgent: 3}` (labels left out: 1)."""
+    split_special_tokens: bool = True
+    """Are special tokens that a text spells (`</s>`) read as characters?  With `false` they become the tokens."""
 
     summary: ClassVar[str] = "one label a text (sentiment, topic, intent)"
     shape: ClassVar[Shape] = LABELLED
@@ -140,9 +143,10 @@ class TextClassification(Categorical):
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Token ids with the model's special tokens; the end of a long text (of the longer, in a pair) is cut."""
         index = {label: i for i, label in enumerate(self.labels)}
-        records, paired, tokens = iter(records), None, Tokens(processor)
+        records, paired, tokens = iter(records), None, Tokens(processor, plain=self.split_special_tokens)
+        read = self._reader(processor)
         while part := list(islice(records, SAMPLE)):
-            for record, inputs in zip(part, _encoded(part, processor, tokens), strict=True):
+            for record, inputs in zip(part, _encoded(part, read, tokens), strict=True):
                 paired = paired if paired is not None else "text_pair" in record.values
                 if paired != ("text_pair" in record.values):
                     yield Example(
@@ -158,7 +162,7 @@ class TextClassification(Categorical):
                     yield Example({}, refused=f"{length} tokens, {limit} fit, and no word would be left")
                     continue
                 if lost:  # the tokenizer knows which special tokens must stay
-                    cut = processor(*_texts(record), truncation=True, max_length=limit)
+                    cut = read(*_texts(record), truncation=True, max_length=limit)
                     inputs = {name: cut[name] for name in inputs}
                 yield Example(inputs, target=target, tokens_lost=lost)
 
@@ -166,15 +170,15 @@ class TextClassification(Categorical):
         """The text in consecutive pieces, each with the label; of a pair it is the second that goes on, beside the
         whole of the first.  Empty when the first leaves no room.
         """
-        texts = _texts(record)
+        texts, read = _texts(record), self._reader(processor)
         cut = "longest_first" if len(texts) == 1 else "only_second"
         room = limit - processor.num_special_tokens_to_add(pair=len(texts) == 2)
         if (
             len(texts) == 2
-            and len(processor(texts[0], add_special_tokens=False, verbose=False)["input_ids"]) >= room
+            and len(read(texts[0], add_special_tokens=False, verbose=False)["input_ids"]) >= room
         ):
             return []
-        found = processor(*texts, truncation=cut, max_length=limit, return_overflowing_tokens=True)
+        found = read(*texts, truncation=cut, max_length=limit, return_overflowing_tokens=True)
         names = (
             ["input_ids", "token_type_ids"]
             if len(texts) == 2 and "token_type_ids" in found
@@ -185,6 +189,9 @@ class TextClassification(Categorical):
             Example(dict(zip(names, piece, strict=True)), target=target)
             for piece in zip(*(found[name] for name in names), strict=True)
         ]
+
+    def _reader(self, processor: Any) -> Any:
+        return plain(processor) if self.split_special_tokens else processor
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """Right-padded ids (B, T), attention mask (B, T), class indices (B,)."""
@@ -271,17 +278,16 @@ class TextClassification(Categorical):
         return {"text": text, "label": None}
 
 
-def _encoded(records: Sequence[Record], processor: Any, tokens: Tokens) -> list[dict[str, list[int]]]:
+def _encoded(records: Sequence[Record], read: Any, tokens: Tokens) -> list[dict[str, list[int]]]:
     """Whatever the tokenizer gives for texts of any length, at once; token types only where there are two."""
     texts = [_texts(record) for record in records]
     paired = all(len(text) == 2 for text in texts)
     if not paired and any(len(text) == 2 for text in texts):
-        return [found for record in records for found in _encoded([record], processor, tokens)]
+        return [found for record in records for found in _encoded([record], read, tokens)]
     if not paired:
-        before, behind = tokens.around()
-        return [{"input_ids": before + ids + behind} for ids in tokens([text for (text,) in texts])]
+        return [{"input_ids": ids} for ids in tokens.whole([text for (text,) in texts])]
     options = {"truncation": False, "verbose": False, "return_attention_mask": False}
-    found = processor([list(text) for text in texts], **options)
+    found = read([list(text) for text in texts], **options)
     return [{name: found[name][place] for name in found} for place in range(len(texts))]
 
 

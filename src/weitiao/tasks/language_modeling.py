@@ -26,12 +26,15 @@ SAMPLE = 512  # texts tokenised at once
 class LanguageModeling(packed.PackedTask):
     """Go on as the texts do."""
 
+    split_special_tokens: bool = True
+    """Are special tokens that a text spells (`</s>`) read as characters?  With `false` they become the tokens."""
+
     summary: ClassVar[str] = "every word of plain texts (continued pretraining)"
     shape: ClassVar[Shape] = PLAIN
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Ids of the text and an end token; the first token has nothing before it to be predicted from."""
-        records, tokens = iter(records), Tokens(processor)
+        records, tokens = iter(records), Tokens(processor, plain=self.split_special_tokens)
         ends = [] if processor.eos_token_id is None else [processor.eos_token_id]
         while part := list(islice(records, SAMPLE)):
             for ids in tokens([record.values["text"] for record in part]):
@@ -41,9 +44,10 @@ class LanguageModeling(packed.PackedTask):
                 learnt[:1] = array("i", [IGNORE])
                 yield packed.cut(row, learnt, limit=limit)
 
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> str:
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> list[int]:
         """The words alone: there are no turns in what was learnt."""
-        return "\n".join(turn["content"] for turn in turns)
+        text = "\n".join(turn["content"] for turn in turns)
+        return Tokens(processor, plain=self.split_special_tokens)([text])[0]
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The text's beginning as a prompt, and the rest."""

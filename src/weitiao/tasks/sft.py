@@ -24,13 +24,17 @@ class SupervisedFineTuning(packed.PackedTask):
 
     answers: Literal["all", "last"] = "all"
     """Train on every answer of a conversation, or on the last one alone (for templates that rewrite earlier turns)."""
+    split_special_tokens: bool = True
+    """Are special tokens that a text spells (`<|im_end|>`) read as characters?  With `false` they become the tokens."""
 
     summary: ClassVar[str] = "answer as the examples do (chat, instructions)"
     shape: ClassVar[Shape] = CONVERSATION
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Ids and labels of the rendered conversation; the end of a long one is cut."""
-        rendered = chat.encode(records, processor, last_only=self.answers == "last")
+        rendered = chat.encode(
+            records, processor, last_only=self.answers == "last", plain=self.split_special_tokens
+        )
         while True:
             try:
                 yield packed.cut(*next(rendered), limit=limit)
@@ -39,9 +43,9 @@ class SupervisedFineTuning(packed.PackedTask):
             except Unusable as error:  # this row; the next ones can still be asked for
                 yield Example({}, refused=str(error))
 
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> str:
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> list[int]:
         """By the chat template, up to where the answer begins."""
-        return chat.prompt_text(turns, processor)
+        return chat.prompt_ids(turns, processor, plain=self.split_special_tokens)
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The turns before the last answer, and that answer."""

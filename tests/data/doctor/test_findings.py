@@ -336,6 +336,16 @@ def test_near_rows_are_counted_and_suspected():
     assert found(inside, "near_across") is None
 
 
+def test_texts_that_spell_special_tokens_are_named_with_their_lines():
+    rows = reviews(300)
+    rows[10]["text"] += " </s> and </s>"
+    rows[20]["text"] += " <|im_end|>"
+    one = found(seen(rows, marks=["</s>", "<|im_end|>", "<s>"]), "spelt_specials")
+    assert (one.count, one.places) == (2, ["f.csv line 12", "f.csv line 22"])
+    assert "</s>, <|im_end|>." in one.text
+    assert found(seen(rows), "spelt_specials") is None
+
+
 def test_two_spellings_of_one_label_are_no_contradiction():
     rows = reviews(300)
     rows[200] = {"text": rows[10]["text"] + "!", "label": rows[10]["label"].upper()}

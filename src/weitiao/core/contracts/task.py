@@ -130,8 +130,8 @@ class Task(ABC):
     def reference(self, record: Record) -> dict[str, Any]:
         """What a reader of `predictions.jsonl` compares a prediction with; the judge reads it too."""
 
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> str:
-        """Turns as the text that the model goes on from, as in training; only when `generates`."""
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> list[int]:
+        """Turns as the tokens that the model goes on from, as in training; only when `generates`."""
         raise NotImplementedError(f"{type(self).__name__} does not generate")
 
     def record(self, text: str) -> dict[str, Any]:

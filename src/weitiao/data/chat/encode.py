@@ -5,6 +5,7 @@ encode(records, processor)  ->  (ids, labels), (ids, labels), ...
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
@@ -15,15 +16,23 @@ from weitiao.data.chat import sandbox
 from weitiao.data.chat.labels import Labels, special_tokens
 from weitiao.data.chat.spans import Span, Turns
 from weitiao.data.formats import Unusable
+from weitiao.data.plain import NONCHARACTERS
+from weitiao.data.plain import plain as as_characters
 
 ROWS = 64  # rendered and tokenised at a time: enough to share the way there, little to hold
 
 
 class Conversations:
-    """A tokenizer with its template, ready for rows."""
+    """A tokenizer with its template, ready for rows.
 
-    def __init__(self, processor: Any) -> None:
+    Args:
+        processor: a fast tokenizer with a chat template.
+        plain: what somebody wrote is characters, also where it spells a special token; replies come as `twin` spells.
+    """
+
+    def __init__(self, processor: Any, *, plain: bool) -> None:
         self.processor = processor
+        self.twin = as_characters(processor).twin if plain else None
         self._specials = tuple(special_tokens(processor))
         self._templates: dict[bool, tuple[str, list[str]]] = {}
 
@@ -39,6 +48,9 @@ class Conversations:
             tokens = dict(self.processor.special_tokens_map)
             batch = [(kind, messages, given or None) for kind, messages, given in together]
             unshown = [_unshown(template, messages, given) for _, messages, given in batch]
+            if self.twin:
+                unshown = [why or _strange(job) for why, job in zip(unshown, batch, strict=True)]
+                batch = [(kind, *self.twin.hide(turns)) for kind, *turns in batch]
             asked = [job for job, why in zip(batch, unshown, strict=True) if not why]
             request = {"template": template, "tokens": tokens, "marks": marks, "jobs": asked}
             replies = iter(sandbox.ask(request) if asked else ())
@@ -46,8 +58,14 @@ class Conversations:
                 reply = {"unusable": why} if why else next(replies)
                 if "fault" in reply:
                     raise fault("chat_template", place=places[len(found)], why=reply["fault"])
+                if self.twin and "text" in reply:
+                    reply = {**reply, "text": self.twin.spelt(reply["text"])}
                 found.append(Unusable(reply["unusable"]) if "unusable" in reply else reply)
         return found
+
+    def read(self, reply: Mapping[str, Any]) -> str:
+        """The text of a reply as people read it."""
+        return self.twin.read(reply["text"]) if self.twin else reply["text"]
 
     def _template(self, *, tools: bool, place: str) -> tuple[str, list[str]]:
         """The template for rows with or without tools, and the special tokens that may close an answer in it."""
@@ -73,8 +91,15 @@ def _unshown(template: str, messages: Turns, tools: Any) -> str:
     return ""
 
 
+def _strange(job: tuple[Any, ...]) -> str:
+    """Why a row cannot be told apart from how special tokens are spelt; empty when it can."""
+    if not NONCHARACTERS.search(json.dumps(job, ensure_ascii=False, default=str)):
+        return ""
+    return "it holds a code point that Unicode keeps out of texts (U+FDD0 or the like)"
+
+
 def encode(
-    records: Iterable[Record], processor: Any, *, last_only: bool = False
+    records: Iterable[Record], processor: Any, *, last_only: bool = False, plain: bool = True
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Token ids of each conversation and, beside each id, itself where it is trained and IGNORE where not.
 
@@ -84,16 +109,18 @@ def encode(
         records: rows with `messages`, and `tools` if there are any.
         processor: a fast tokenizer with a chat template.
         last_only: train on the last answer of each conversation alone.
+        plain: read what somebody wrote as characters, also where it spells a special token.
 
     Raises:
         Unusable: by the iterator, for a row's own fault.
         WeitiaoError: by the iterator, `chat_template`, `slow_tokenizer` or `no_helper` when no row can be encoded.
     """
-    return map(_given, _encoded(records, processor, kind="last" if last_only else "all"))
+    return map(_given, _encoded(records, processor, kind="last" if last_only else "all", plain=plain))
 
 
-def _encoded(records: Iterable[Record], processor: Any, *, kind: str) -> Iterator[Any]:
-    conversations, labels = Conversations(processor), Labels(processor)
+def _encoded(records: Iterable[Record], processor: Any, *, kind: str, plain: bool) -> Iterator[Any]:
+    conversations = Conversations(processor, plain=plain)
+    labels = Labels(processor, conversations.twin)
     waiting = iter(records)
     while batch := list(islice(waiting, ROWS)):
         replies = _rendered(batch, conversations, kind=kind)
@@ -123,9 +150,10 @@ def render(record: Record, processor: Any, *, last_only: bool = False) -> tuple[
         Unusable: for the row's own fault; see `spans.locate`.
         WeitiaoError: `chat_template` when no row can be rendered.
     """
-    (reply,) = _rendered([record], Conversations(processor), kind="last" if last_only else "all")
+    conversations = Conversations(processor, plain=True)
+    (reply,) = _rendered([record], conversations, kind="last" if last_only else "all")
     reply = _given(reply)
-    return reply["text"], [(start, end) for start, end in reply["spans"]]
+    return conversations.read(reply), [(start, end) for start, end in reply["spans"]]
 
 
 def token_labels(processor: Any, text: str, spans: Sequence[Span]) -> tuple[list[int], list[int]]:
@@ -145,16 +173,41 @@ def prompt_text(
     Raises:
         WeitiaoError: `chat_template` when there is none, or it refuses the turns.
     """
-    (reply,) = Conversations(processor).render([("prompt", messages, tools)], places=[place])
+    conversations = Conversations(processor, plain=True)
+    return conversations.read(_prompt(conversations, messages, tools, place))
+
+
+def prompt_ids(
+    messages: Sequence[Mapping[str, Any]],
+    processor: Any,
+    *,
+    tools: Any = None,
+    place: str = "the prompt",
+    plain: bool = True,
+) -> list[int]:
+    """The same as tokens, in which what somebody wrote is characters if it is `plain`.
+
+    Raises:
+        WeitiaoError: as `prompt_text`.
+    """
+    conversations = Conversations(processor, plain=plain)
+    text = _prompt(conversations, messages, tools, place)["text"]
+    read = conversations.twin.processor if conversations.twin else processor
+    return list(read(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _prompt(conversations: Conversations, messages: Turns, tools: Any, place: str) -> dict[str, Any]:
+    (reply,) = conversations.render([("prompt", messages, tools)], places=[place])
     if isinstance(reply, Unusable):
         raise fault("chat_template", place=place, why=reply)
-    return reply["text"]
+    return dict(reply)
 
 
 def notices(processor: Any) -> list[str]:
     """What is odd about a tokenizer's template, to be said once before training; empty when nothing is."""
     turns = [{"role": "user", "content": "0"}, {"role": "assistant", "content": "1"}]
-    (reply,) = Conversations(processor).render([("all", turns, None)], places=["a first look"])
+    conversations = Conversations(processor, plain=False)  # nobody's words are looked at
+    (reply,) = conversations.render([("all", turns, None)], places=["a first look"])
     if isinstance(reply, Unusable):
         return []
     text, (start, end) = reply["text"], reply["spans"][-1]

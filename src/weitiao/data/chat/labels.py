@@ -19,20 +19,27 @@ from typing import Any
 from weitiao.core.errors import fault
 from weitiao.data.chat.spans import Span
 from weitiao.data.formats import Unusable
+from weitiao.data.plain import Twin
 
 IGNORE = -100  # PyTorch's ignore_index
 _LEFT, _RIGHT = itemgetter(0), itemgetter(1)
 
 
 class Labels:
-    """Tokenises rendered conversations and marks what is trained; holds what is the same for every row."""
+    """Tokenises rendered conversations and marks what is trained; holds what is the same for every row.
 
-    def __init__(self, processor: Any) -> None:
+    Args:
+        processor: a fast tokenizer.
+        twin: its twin, where texts come as that spells them.
+    """
+
+    def __init__(self, processor: Any, twin: Twin | None = None) -> None:
         self.processor = processor
+        self._read = twin.processor if twin else processor
         self.bos: int | None = getattr(processor, "bos_token_id", None)
         specials = special_tokens(processor)
         self._specials = frozenset(specials.values())
-        self._marks = tuple(specials)
+        self._marks = tuple(twin.names.values() if twin else specials)
 
     def __call__(
         self, texts: Sequence[str], spans: Sequence[Sequence[Span]]
@@ -43,7 +50,7 @@ class Labels:
             WeitiaoError: `slow_tokenizer` when the tokenizer cannot say where its tokens stand.
         """
         try:
-            encoded = self.processor(
+            encoded = self._read(
                 list(texts),
                 add_special_tokens=False,  # the template wrote them
                 return_offsets_mapping=True,

@@ -23,6 +23,7 @@ from weitiao.data.doctor.personal import Personal
 from weitiao.data.doctor.preferences import Preferences
 from weitiao.data.doctor.scripts import Scripts
 from weitiao.data.doctor.similar import Similar
+from weitiao.data.doctor.spelt import Spelt
 from weitiao.data.doctor.suits import Suits
 from weitiao.data.doctor.tags import Tags
 from weitiao.data.doctor.wrong_labels import WrongLabels
@@ -37,6 +38,7 @@ PARTS: tuple[type[Part], ...] = (
     Labels,
     Similar,
     Lengths,
+    Spelt,
     Leak,
     Conversations,
     Tags,
@@ -57,6 +59,7 @@ def examine(
     groups: NDArray[Any] | None = None,
     lengths: Sequence[int] | None = None,
     limit: int | None = None,
+    marks: Sequence[str] = (),
     labels: bool = False,
     seed: int = 0,
 ) -> Diagnosis:
@@ -70,11 +73,12 @@ def examine(
         groups: What `near_groups` gives for the rows.
         lengths: Tokens of each row.
         limit: How many tokens the model reads.
+        marks: Special tokens of its tokenizer, as text.
         labels: Look for wrong labels too; this trains (TF-IDF and logistic regression, five folds) and holds all
             texts at once.
         seed: Of the folds and of samples.
     """
-    case = Case(rows, shape, ledger, splits or {}, groups, lengths, limit, seed)
+    case = Case(rows, shape, ledger, splits or {}, groups, lengths, limit, seed, marks)
     kinds: list[type[Part]] = [*PARTS, *([WrongLabels] if labels else []), Suits]
     parts = [kind(case) for kind in kinds if not kind.shapes or shape.name in kind.shapes]
     for index, record in enumerate(rows):

@@ -81,6 +81,7 @@ class Case:
     lengths: Sequence[int] | None
     limit: int | None
     seed: int
+    marks: Sequence[str] = ()
 
     def places(self, indices: Iterable[int]) -> list[str]:
         """Where the first few rows stand."""
