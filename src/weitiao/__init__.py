@@ -85,3 +85,8 @@ def __getattr__(name: str) -> Any:
         threads.settle(os.environ)
     with paused():
         return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    # What `dir(wt)` and the tab key offer: the words, not the rooms behind them.
+    return [*__all__, "__version__"]

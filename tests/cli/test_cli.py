@@ -281,7 +281,7 @@ def test_a_recipe_for_the_tutorial_s_own_file(weitiao):
     Path("recipe.yaml").write_text(said.out, encoding="utf-8")
     asked = Recipe.read("recipe.yaml")
     assert (said.exit, said.err) == (0, "")
-    assert asked.task == {"name": "text_classification"}
+    assert asked.task["name"] == "text_classification"
     assert asked.data.train == ["train.csv"]
     assert asked.data.columns == {}
     assert asked.model == "e5-small", "a Chinese file gets a model that reads Chinese"
@@ -418,3 +418,47 @@ def test_a_pipe_whose_reader_left_is_no_fault():
         child.stdout.close()
         assert child.stderr.read() == b""
         assert child.wait() == 0
+
+
+# --- the first page, and what a recipe for a file holds
+
+
+def test_the_list_of_verbs_is_whole_in_a_narrow_terminal(weitiao, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    said = weitiao("--help").out
+    assert "..." not in said.partition("Commands:")[2]
+    assert "its columns and task guessed." in " ".join(said.split())
+    assert "--install-completion" in said
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version_is_said(word, weitiao):
+    from weitiao import __version__
+
+    assert weitiao(word).out == f"weitiao {__version__}\n"
+
+
+def test_init_writes_every_setting_with_its_meaning(weitiao):
+    write_csv(Path("rows.csv"), reviews(20))
+    assert weitiao("init", "rows.csv", "-o", "recipe.yaml").exit == 0
+    text = Path("recipe.yaml").read_text(encoding="utf-8")
+    asked = Recipe.read("recipe.yaml")
+    for shelf, settings in (("task", asked.task), ("method", asked.method)):
+        entry = registry.entry(shelf, settings["name"])
+        assert set(settings) == {"name", *registry.settings(entry.kind)}
+        assert registry.build(shelf, settings) == registry.build(shelf, {"name": settings["name"]})
+        for key, meaning in registry.meanings(entry.kind).items():
+            assert f"  # {meaning.splitlines()[0]}" in text, key
+
+
+def test_init_that_fails_leaves_nothing(weitiao):
+    Path("odd.csv").write_text("x,y\n1,2\n")
+    assert weitiao("init", "odd.csv", "-o", "recipe.yaml").exit == 3
+    assert not Path("recipe.yaml").exists()
+
+
+def test_the_words_of_python_are_offered():
+    import weitiao as wt
+
+    assert set(dir(wt)) == {*wt.__all__, "__version__"}
+    assert all(getattr(wt, word).__doc__ for word in wt.__all__)

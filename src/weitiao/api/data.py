@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape, Task
 from weitiao.core.errors import did_you_mean, fault
-from weitiao.core.recipe import Data, Recipe
+from weitiao.core.recipe import DEFAULT_METHOD, Data, Recipe
 from weitiao.core.run import write_lines
 from weitiao.data import check as checking
 from weitiao.data import formats
@@ -68,9 +68,14 @@ def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None
     name = task_of(shape)
     if not model:
         model = suiting(registry.build("task", {"name": name}), checking.inspect(located(section), shape))
+    tasks, methods = (
+        registry.settings_of(thing, registry.build(shelf, {"name": thing}))
+        for shelf, thing in (("task", name), ("method", DEFAULT_METHOD))
+    )
     recipe = Recipe(
         model=model,
-        task={"name": name},
+        task=tasks,
+        method=methods,
         data=section,
         output_dir=f"runs/{Path(str(file).partition('#')[0]).stem}",
     )

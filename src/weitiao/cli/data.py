@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from weitiao.cli.words import Json, Overrides, Verbose, emit, pairs
+from weitiao.cli.words import Json, Overrides, Verbose, Whole, emit, pairs
 from weitiao.core.errors import fault
 
-data_app = typer.Typer(help="Look at data before training.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    cls=Whole, help="Look at data before training.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @data_app.command("ls", epilog="Example: weitiao data ls")

@@ -15,15 +15,15 @@ from weitiao.cli.compare import compare
 from weitiao.cli.data import data_app
 from weitiao.cli.plan import plan
 from weitiao.cli.train import demo, train
-from weitiao.cli.words import Base, Json, Quiet, Verbose, emit, pairs
+from weitiao.cli.words import Base, Json, Quiet, Verbose, Whole, emit, pairs
 from weitiao.core.errors import fault
 
 app = typer.Typer(
     name="weitiao",
     help="Fine-tune pretrained models the whole way: check, split, tune, judge, report (微调).",
-    epilog="Start with: weitiao demo | weitiao init my.csv > recipe.yaml; weitiao train recipe.yaml",
+    epilog="Start with: weitiao demo | weitiao init my.csv -o recipe.yaml; weitiao train recipe.yaml",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Whole,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -42,13 +42,13 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
     pass
 
 
-@app.command(epilog="Example: weitiao init reviews.csv > recipe.yaml")
+@app.command(epilog="Example: weitiao init reviews.csv -o recipe.yaml")
 def init(
     file: Annotated[str, typer.Argument(help="A CSV, TSV, JSON or JSONL file, or an embedded data set.")],
     model: Annotated[

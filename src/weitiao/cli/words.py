@@ -6,8 +6,12 @@ import json
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from weitiao.core.errors import fault
+
+LONGEST = 1000
+"""Characters of a verb's first sentence; Click cuts at 45."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
@@ -18,6 +22,16 @@ Base = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="key=value words, such as train.learning_rate=1e-4.")
 ]
+
+
+class Whole(typer.core.TyperGroup):
+    """A group of verbs whose list says of each all of its first sentence, over as many lines as that takes."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The verbs and what they do."""
+        verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.get_short_help_str(LONGEST)) for name, verb in verbs if verb])
 
 
 def emit(value: Any) -> None:

@@ -97,12 +97,25 @@ def _commented(section: Section, *, indent: str) -> list[str]:
         lines += [f"{indent}# {line}" for line in (field.description or "").splitlines()]
         if isinstance(value, Section):
             lines += [f"{indent}{name}:", *_commented(value, indent=indent + "  ")]
+        elif name in SHELVED and len(value) > 1:
+            meanings = registry.meanings(registry.entry(name, value["name"]).kind)
+            lines += [
+                f"{indent}# Another one has other settings: `weitiao {name}s` lists them.",
+                f"{indent}{name}:",
+            ]
+            for key, setting in value.items():
+                lines += [f"{indent}  # {line}" for line in meanings.get(key, "").splitlines()]
+                lines.append(f"{indent}  {key}: {_flow(setting)}")
         else:
-            flow = yaml.safe_dump(
-                value, allow_unicode=True, default_flow_style=True, sort_keys=False, width=1000
-            )
-            lines.append(f"{indent}{name}: {flow.removesuffix('...' + chr(10)).strip()}")
+            lines.append(f"{indent}{name}: {_flow(value)}")
     return lines
+
+
+def _flow(value: Any) -> str:
+    """A value as it stands behind its key."""
+    plainly = list(value) if isinstance(value, tuple) else value
+    text = yaml.safe_dump(plainly, allow_unicode=True, default_flow_style=True, sort_keys=False, width=1000)
+    return text.removesuffix("...\n").strip()
 
 
 def _override(tree: dict[str, Any], word: str) -> dict[str, Any]:
