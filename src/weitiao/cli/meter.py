@@ -26,7 +26,8 @@ SMOOTHED = 20
 
 @dataclass
 class Meter(Watcher):
-    """Moves the bar after every step; where there is no terminal, says a line every `train.logging_steps` steps."""
+    """Moves the bar after every step; where there is no terminal, says a line after the first step, so that one sees at
+    once how it goes, and every `train.logging_steps` steps."""
 
     show: Show
     _recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=SMOOTHED), init=False)
@@ -45,12 +46,12 @@ class Meter(Watcher):
         facts, step, total = training.facts, training.state.step, training.total
         self._recent.append((facts["tokens"], facts["seconds"]))
         self._losses.append(facts["loss"])
-        left = self._left(step, total)
+        first, left = self._first is None, self._left(step, total)
         ends = None if left is None else time.monotonic() + left
         figures = self.figures(facts)
         self.show.bar("train", step, total, note=f"{step}/{total}", ends=ends)
         self.show.figures(f"loss {facts['loss']:.4g}  {figures}")
-        if step % period(training.settings.logging_steps, total=total) == 0 or step == total:
+        if first or step % period(training.settings.logging_steps, total=total) == 0 or step == total:
             mean = sum(self._losses) / len(self._losses)
             self._losses.clear()
             if not self.show.live:
