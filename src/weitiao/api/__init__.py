@@ -15,7 +15,7 @@ from weitiao.api.dry_run import DryRun, dry_run
 from weitiao.api.equalities import Equality, numerics
 from weitiao.api.evaluate import evaluate
 from weitiao.api.labelled import write_labelled
-from weitiao.api.plan import Plan, plan
+from weitiao.api.plan import Plan, fitting, plan
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.rehearse import tried
 from weitiao.api.run import Run, load, runs, speaker
@@ -37,6 +37,7 @@ __all__ = [
     "evaluate",
     "example_table",
     "fetch",
+    "fitting",
     "free_folder",
     "guess",
     "init",

@@ -60,12 +60,13 @@ def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None
     """A commented recipe for a file, with its columns and task guessed.
 
     Raises:
-        WeitiaoError: when the file cannot be read or its columns say nothing.
+        WeitiaoError: when the file cannot be read or its columns say nothing; when `model` does not suit the task.
     """
     section = Data(train=[str(file)], columns=dict(columns or {}))
     shape, _, named = guess(located(section))
     section = section.model_copy(update={"columns": named})
     name = task_of(shape)
+    asked = bool(model)
     if not model:
         model = suiting(registry.build("task", {"name": name}), checking.inspect(located(section), shape))
     tasks, methods = (
@@ -79,6 +80,11 @@ def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None
         data=section,
         output_dir=f"runs/{Path(str(file).partition('#')[0]).stem}",
     )
+    if asked:  # a recipe that `train` refuses is no help
+        from weitiao.api.rehearse import rehearse
+
+        method = registry.build("method", recipe.method)
+        rehearse(recipe, registry.build("task", recipe.task), method)
     return recipe.to_commented_yaml()
 
 

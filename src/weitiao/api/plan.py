@@ -17,7 +17,7 @@ from weitiao.api.forecast import KERNELS, Forecast, checkpoints, longest, reside
 from weitiao.api.prepare import learnt, micro_batches, row_limit
 from weitiao.api.rehearse import tried
 from weitiao.core import registry
-from weitiao.core.contracts import Batch, Shape
+from weitiao.core.contracts import Batch, Shape, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import free_bytes
@@ -28,6 +28,8 @@ from weitiao.data.read import parted
 from weitiao.data.rows import Rows
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from weitiao.data.pack import Batches
     from weitiao.models.fetch import Progress
     from weitiao.train.footprint import Footprint
@@ -130,9 +132,8 @@ def plan(
 
     asked = tried(recipe, overrides=overrides, progress=progress)
     task, method = registry.build("task", asked.task), registry.build("method", asked.method)
-    device, data = load.pick_device(), _sample(asked, progress=progress)
-    checked = checking.check(data, task.shape, seed=asked.seed)
-    task = learnt(asked, task, checked.rows, progress=progress)
+    device = load.pick_device()
+    data, checked, task, dealt = _looked(asked, task, progress=progress)
     forecast = Forecast(asked, task, method, device=device, processes=nproc, progress=progress)
     # Before any weight has a shape: what the program takes without them.
     program = resident()
@@ -141,7 +142,6 @@ def plan(
     encode = Encoder(task, loaded.processor, data, limit)
     # What goes on in further rows must be there whole.
     rows = checked.rows if data.overlong == "split" else _shortened(checked.rows, task.shape, limit)
-    dealt = splitting.split(checked, data, seed=asked.seed)
     judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
     examples = {
         name: encode(rows.take(own), checked.ledger, side=name)
@@ -225,6 +225,29 @@ def _shortened(rows: Rows, shape: Shape, limit: int) -> Rows:
         short = {address: text[:most] for address, text in texts.items() if len(text) > most}
         found.append(replace(record, values=shape.with_texts(record.values, short)) if short else record)
     return found
+
+
+def fitting(
+    recipe: str | Path | Mapping[str, Any], *, overrides: Iterable[str] = (), progress: Progress | None = None
+) -> tuple[Recipe, int]:
+    """`weitiao check`: the recipe as it would be trained, and how many of its rows were looked at.
+
+    Raises:
+        WeitiaoError: what `train` would raise over the recipe and these rows, before it encodes them.
+    """
+    asked = tried(recipe, overrides=overrides, progress=progress)
+    _, checked, _, _ = _looked(asked, registry.build("task", asked.task), progress=progress)
+    return asked, len(checked.rows)
+
+
+def _looked(
+    asked: Recipe, task: Task, *, progress: Progress | None
+) -> tuple[Data, checking.Checked, Task, dict[str, np.ndarray]]:
+    """Some rows of each file, read, checked and split as a run would, and what the task has learnt from them."""
+    data = _sample(asked, progress=progress)
+    checked = checking.check(data, task.shape, seed=asked.seed)
+    task = learnt(asked, task, checked.rows, progress=progress)
+    return data, checked, task, splitting.split(checked, data, seed=asked.seed)
 
 
 def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.api.prepare import row_limit
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault, need
 from weitiao.core.function import opened
 from weitiao.core.recipe import Recipe
+from weitiao.data.augment import steps
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -37,14 +39,21 @@ def tried(
 def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress | None = None) -> None:
     """Put the method into the model without its weights, so that what does not fit is told before data are read.
 
+    The one list of such checks, for `check`, `plan`, `train` and its `--dry-run`.
+
     Raises:
-        WeitiaoError: what loading and `attach` raise; `missing_extra` for a 4-bit base; `unfit_setting` when prompts
+        WeitiaoError: `no_such_pair`; what augmentations say of their settings; `wrong_value` for rows longer than the
+            model's positions; what loading and `attach` raise; `missing_extra` for a 4-bit base; `unfit_setting` when prompts
             leave no position for a row; `unfit_training` for a regulariser that task or model cannot take.
     """
     from weitiao.models import load, packed, store
     from weitiao.train import optim
     from weitiao.train.objective import refuse_unfit
 
+    if why := method.refuses(task):
+        way = "take another method (`weitiao methods`)"
+        raise fault("no_such_pair", method=recipe.method["name"], task=recipe.task["name"], why=why, way=way)
+    steps(recipe.data.augment)  # a mistyped setting is told before anything is read
     if method.base_bits == 4:
         packed.ready()
     for name in recipe.train.report_to:
@@ -52,6 +61,7 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
     for named in recipe.train.watchers:
         opened(named, key="train.watchers")
     bare = load.skeleton(recipe.model, task, dropout=recipe.train.dropout, progress=progress)
+    load.refuse_unsuitable(recipe.model, task)
     store.prepare(bare, method, seed=recipe.seed)
     if recipe.train.activation_checkpointing and not bare.model.supports_gradient_checkpointing:
         why = f"{type(bare.model).__name__} cannot compute its blocks again"
@@ -63,6 +73,7 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
             f"take {bare.limit // 4} or less",
         )
         raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, why=why, way=way)
+    row_limit(recipe, bare, method)
     optim.groups(bare.model, recipe.train, learning_rate=1.0, head=bare.head)
 
 
@@ -79,9 +90,8 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     }
     if train.train_sampling_strategy == "auto":
         fixed["train_sampling_strategy"] = "random" if task.packs else "group_by_length"
-    fixed["metric_for_best_model"] = train.metric_for_best_model.removeprefix(
-        "eval_"
-    )  # as Transformers has it
+    # `eval_f1` is what Transformers calls f1.
+    fixed["metric_for_best_model"] = train.metric_for_best_model.removeprefix("eval_")
     if fixed["metric_for_best_model"] not in task.measures:
         raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(task.measures))
     if recipe.data.overlong == "split" and not task.splits:

@@ -26,7 +26,6 @@ from weitiao.core.errors import fault
 from weitiao.core.notices import notice
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines, refuse_elsewhere
-from weitiao.data.augment import steps as augmentation_steps
 from weitiao.train import distributed, memory
 from weitiao.train.distributed import World
 
@@ -79,11 +78,6 @@ def train(
         refuse_elsewhere(Path(recipe), asked)
     task = registry.build("task", asked.task)
     method = registry.build("method", asked.method)
-    why = method.refuses(task)
-    if why:
-        way = "take another method (`weitiao methods`)"
-        raise fault("no_such_pair", method=asked.method["name"], task=asked.task["name"], why=why, way=way)
-    augmentation_steps(asked.data.augment)  # a mistyped setting is told before anything is read
     # A process that torchrun started anew goes on from where the one before it was.
     resume = resume or strict_resume or distributed.restarted()
     chosen = None if resume in (True, False, "last") or distributed.restarted() else Path(str(resume))

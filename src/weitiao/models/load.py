@@ -147,13 +147,7 @@ def _load(
         packed.forget_quantizer(model)
     elif packing:
         packed.take_over(model)
-    lacking = set(report["missing_keys"])
-    # A pooler is often not saved with an encoder; drawn anew, it must train like the head.
-    poolers = {name for name in lacking if ".pooler." in name}
-    head = anatomy.head(model) | poolers
-    strangers = sorted(name for name in lacking - head if not name.endswith(".position_ids"))
-    if strangers:
-        raise fault("unsuitable_model", ref=ref, task=task.auto_class, names=", ".join(strangers[:4]))
+    head = _drawn(model, report, ref=ref, task=task)
     misfits = sorted(name for name, *_ in report["mismatched_keys"] if name not in head)
     if misfits:
         why = f"config.json and the weights disagree about the size of {', '.join(misfits[:4])}"
@@ -172,6 +166,43 @@ def _load(
             f"{ref} has {left_out} outputs of its own ({names}): new ones are drawn for these labels"
         )
     return Loaded(model, processor, head, source, notices=notices, layout=found.layout)
+
+
+def _drawn(model: Any, report: dict[str, Any], *, ref: str, task: Task) -> frozenset[str]:
+    """Names of the weights that are drawn anew and must train: the head, and a pooler that was not saved."""
+    lacking = set(report["missing_keys"])
+    # A pooler is often not saved with an encoder; drawn anew, it must train like the head.
+    head = anatomy.head(model) | {name for name in lacking if ".pooler." in name}
+    strangers = sorted(name for name in lacking - head if not name.endswith(".position_ids"))
+    if strangers:
+        raise fault("unsuitable_model", ref=ref, task=task.auto_class, names=", ".join(strangers[:4]))
+    return head
+
+
+def refuse_unsuitable(ref: str, task: Task) -> None:
+    """Are all weights there that the task needs?  Their names are looked at, and no weight is read; of a model that
+    lies on the hub nothing is fetched for it.
+
+    Raises:
+        WeitiaoError: `unsuitable_model`, and what opening raises.
+    """
+    import transformers
+
+    source = resolve(ref)
+    if not os.path.isdir(source):
+        return
+    with opened(ref), quiet(), paused():
+        config = _config(source, folders.tokenizer(source), task, None)
+        model, report = getattr(transformers, task.auto_class).from_pretrained(
+            source,
+            config=config,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            device_map={"": "meta"},
+        )
+    _drawn(model, report, ref=ref, task=task)
 
 
 def skeleton(
