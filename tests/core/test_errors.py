@@ -157,5 +157,53 @@ def test_the_nearest_word_is_found_whatever_its_case():
 
 def test_a_package_that_is_absent_is_named_with_its_extra():
     assert need("json", extra="x").__name__ == "json"
-    with pytest.raises(WeitiaoError, match=r"(?s)^\[missing_extra\].*nowhere_to_be_found.*weitiao\[export\]"):
+    root = SOURCE.parents[1]
+    with pytest.raises(WeitiaoError, match=r"(?s)^\[missing_extra\].*nowhere_to_be_found") as caught:
         need("nowhere_to_be_found", extra="export")
+    assert f'pip install -e "{root}[export]"' in str(caught.value), "from a clone, from there"
+
+
+def test_without_a_clone_an_extra_is_installed_by_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(errors, "_HERE", tmp_path / "site-packages" / "weitiao")
+    with pytest.raises(WeitiaoError, match=r'pip install "weitiao\[data\]"'):
+        need("nowhere_to_be_found", extra="data")
+
+
+def test_every_extra_that_is_named_is_there():
+    import tomllib
+
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    named = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "need":
+                (extra,) = (word.value for word in node.keywords if word.arg == "extra")
+                if isinstance(extra, ast.Constant):
+                    named.add(extra.value)
+    assert named
+    assert named <= set(extras)
+
+
+def test_pages_that_messages_name_are_there_and_travel(monkeypatch, tmp_path):
+    """In a clone they lie in docs, in an installation where the wheel's data files go."""
+    import re
+    import sysconfig
+    import tomllib
+
+    root = SOURCE.parents[1]
+    named = set()
+    for path in [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.yaml")]:
+        named |= set(re.findall(r"docs/[\w.-]+\.md", path.read_text(encoding="utf-8")))
+    assert len(named) > 5
+    assert [name for name in named if not (root / name).is_file()] == []
+    setup = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    assert setup["data-files"] == {"share/doc/weitiao": ["docs/*.md"]}
+    monkeypatch.chdir(tmp_path)
+    assert errors.with_pages("see docs/losses.md.") == f"see {root}/docs/losses.md."
+    monkeypatch.setattr(errors, "_HERE", tmp_path / "site-packages" / "weitiao")
+    assert errors.with_pages("docs/losses.md") == "docs/losses.md", "nowhere"
+    (tmp_path / "share/doc/weitiao").mkdir(parents=True)
+    (tmp_path / "share/doc/weitiao/losses.md").write_text("x")
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    assert errors.with_pages("docs/losses.md") == f"{tmp_path}/share/doc/weitiao/losses.md"

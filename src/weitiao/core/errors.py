@@ -13,10 +13,13 @@ import importlib
 import importlib.util
 import locale
 import os
+import re
 import string
+import sysconfig
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -61,6 +64,7 @@ class WeitiaoError(Exception):
         message = messages()[self.code][lang]
         formatter = string.Formatter()
         what, way = (formatter.vformat(message[part], (), self.values) for part in ("what", "way"))
+        what, way = with_pages(what), with_pages(way)
         return f"[{self.code}] {what}\n{'Way out' if lang == 'en' else '解决办法'}: {way}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,5 +143,27 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def need(module: str, *, extra: str) -> ModuleType:
     """Import a module that comes with an extra; `missing_extra` names the pip line when it is absent."""
     if importlib.util.find_spec(module) is None:
-        raise fault("missing_extra", module=module, extra=extra)
+        raise fault("missing_extra", module=module, install=_pip_line(extra))
     return importlib.import_module(module)
+
+
+def _pip_line(extra: str) -> str:
+    """What installs an extra of this very weitiao: by name, or from the clone that it runs from."""
+    clone = _HERE.parents[1]
+    if (clone / "pyproject.toml").is_file():
+        return f'pip install -e "{clone}[{extra}]"'
+    return f'pip install "weitiao[{extra}]"'
+
+
+def with_pages(text: str) -> str:
+    """The text with whole paths for the pages that it names, where they do not lie below the folder one works in."""
+    return _PAGE.sub(lambda found: found[0] if os.path.exists(found[0]) else _page(found[0]), text)
+
+
+def _page(name: str) -> str:
+    homes = (_HERE.parents[1] / "docs", Path(sysconfig.get_path("data")) / "share" / "doc" / "weitiao")
+    return next((str(home / Path(name).name) for home in homes if (home / Path(name).name).is_file()), name)
+
+
+_HERE = Path(__file__).resolve().parents[1]
+_PAGE = re.compile(r"docs/[\w-]+(?:\.[\w-]+)?\.md")

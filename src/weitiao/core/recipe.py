@@ -16,7 +16,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError
 
 from weitiao.core import registry
-from weitiao.core.errors import fault
+from weitiao.core.errors import fault, with_pages
 from weitiao.core.read_yaml import written, written_yaml
 from weitiao.core.sections import Data, Evaluate, Named, Section, Split, Train, keys_of, named
 from weitiao.core.unfit import explained, strangers
@@ -87,7 +87,8 @@ class Recipe(Section):
 
     def to_commented_yaml(self) -> str:
         """The whole recipe with the meaning of every key above it, to start from."""
-        return "\n".join(_commented(self, indent="")) + "\n"
+        pages = "\n".join(_commented(self, indent=""))
+        return f"# Pages that are named here: {with_pages('docs/recipe.md')} and beside it.\n{pages}\n"
 
 
 def _commented(section: Section, *, indent: str) -> list[str]:

@@ -31,7 +31,7 @@ def opened(record: Record) -> Image:
     Raises:
         WeitiaoError: `missing_extra`; `unreadable_picture` with the row.
     """
-    need("PIL", extra="images")
+    need("PIL", extra="data")
     from PIL import Image as pillow
     from PIL import ImageOps
 
