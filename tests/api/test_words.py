@@ -347,3 +347,20 @@ def test_going_on_with_nothing_is_said(classify):
         classify(max_steps=1), resume=True, tell=lambda event, **facts: notices.append(facts.get("text", ""))
     )
     assert any("no checkpoint to go on from" in text for text in notices)
+
+
+def test_errors_name_the_table_that_was_given_and_its_row(classify, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame([*reviews(20), {"text": " ", "label": "good"}])
+    words = {**classify(max_steps=1), "data": table}
+    with pytest.raises(WeitiaoError, match=r"lost_rows(?s:.)*row 21 of the DataFrame: ") as caught:
+        wt.train(**words)
+    assert "rows-" not in str(caught.value)
+    with pytest.raises(WeitiaoError, match=r'the DataFrame has no column "body"'):
+        wt.train(**{**words, "data": {"train": table, "columns": {"text": "body"}}})
+
+
+def test_a_mistyped_keyword_leaves_no_folder_behind(classify, tmp_path):
+    with pytest.raises(WeitiaoError, match="unknown_key"):
+        wt.train(**{**classify(max_steps=1), "data": reviews(20), "lr": 1})
+    assert not (tmp_path / "run").exists()

@@ -28,7 +28,9 @@ def trained(recipe: dict, monkeypatch, **console) -> tuple[str, list[dict]]:
 
 
 @pytest.mark.parametrize(("every", "lines"), [(4, [1, 4, 8, 10]), (0.25, [1, 3, 6, 9, 10]), (20, [1, 10])])
-def test_without_a_terminal_there_is_a_line_at_once_and_every_so_many_steps(classify, monkeypatch, every, lines):
+def test_without_a_terminal_there_is_a_line_at_once_and_every_so_many_steps(
+    classify, monkeypatch, every, lines
+):
     said, log = trained(classify(max_steps=10, logging_steps=every, eval_strategy="no",
                                  load_best_model_at_end=False), monkeypatch)  # fmt: skip
     steps = [line for line in log if line["event"] == "step"]

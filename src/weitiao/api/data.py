@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape, Task
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.recipe import DEFAULT_METHOD, Data, Recipe
-from weitiao.core.run import write_lines
 from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.ledger import Ledger
-from weitiao.data.read import read, table_rows
+from weitiao.data.read import read
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -154,25 +151,3 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
 def lines_of(text: str) -> list[str]:
     """Lines that say something; cut at line feeds alone, since texts may hold other separators (U+2028)."""
     return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
-
-
-def rows_to_file(words: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows given in memory become a file of the run, so that a table is read, checked and resumed like any other."""
-    data = words.get("data")
-    if isinstance(data, Path):
-        data = str(data)
-    rows = data.get("train") if isinstance(data, Mapping) else data
-    if (
-        rows is None
-        or isinstance(rows, str)
-        or (isinstance(rows, list) and all(isinstance(r, str) for r in rows))
-    ):
-        return {**words, "data": {"train": rows}} if isinstance(data, str | list) else dict(words)
-    if "output_dir" not in words:
-        raise fault("missing_key", key="output_dir")
-    lines = table_rows(rows)
-    name = hashlib.sha256(json.dumps(lines, sort_keys=True, default=str).encode()).hexdigest()[:12]
-    path = Path(words["output_dir"]) / "data" / f"rows-{name}.jsonl"
-    write_lines(path, lines)
-    rest = dict(data) if isinstance(data, Mapping) else {}
-    return {**words, "data": {**rest, "train": str(path)}}

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api import fits
-from weitiao.api.data import rows_to_file
 from weitiao.api.engine import engine, watching
 from weitiao.api.evaluate import evaluate
 from weitiao.api.forecast import resident
+from weitiao.api.in_memory import named_as_given, rows_to_file
 from weitiao.api.prepare import Prepared, follow, prepare
 from weitiao.api.rehearse import rehearse, resolve
 from weitiao.api.run import Run
@@ -69,8 +69,11 @@ def train(
         WeitiaoError: everything that `weitiao.core.messages` lists, with place and way out.
     """
     tree = recipe.model_dump() if isinstance(recipe, Recipe) else recipe
+    given: dict[str, str] = {}
     if words:
-        tree = {**(Recipe.read(tree).model_dump() if tree is not None else {}), **rows_to_file(words)}
+        base = Recipe.read(tree).model_dump() if tree is not None else {}
+        words, given = rows_to_file(words, base)
+        tree = {**base, **words}
     if tree is None:
         raise fault("missing_key", key="model")
     asked = Recipe.read(tree, overrides)
@@ -82,6 +85,7 @@ def train(
     resume = resume or strict_resume or distributed.restarted()
     chosen = None if resume in (True, False, "last") or distributed.restarted() else Path(str(resume))
     with ExitStack() as held:
+        held.enter_context(named_as_given(given))
         with distributed.joined() as world:
             with paused():  # torch and Transformers are imported here
                 world.together(lambda: rehearse(asked, task, method, progress=progress))

@@ -1,0 +1,79 @@
+"""Rows given in memory: they become a file of the run, and errors name the table that was given, not that file.
+
+wt.train(data=DataFrame, ...)  ->  runs/x/data/rows-1a2b3c.jsonl
+runs/x/data/rows-1a2b3c.jsonl line 3: the text is empty  ->  row 3 of the DataFrame: the text is empty
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.errors import WeitiaoError, fault, language
+from weitiao.core.recipe import Recipe
+from weitiao.core.run import write_lines
+from weitiao.data.read import table_rows
+
+
+def rows_to_file(words: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The words with rows in memory as a file of the run, so that a table is read, checked and resumed like any other.
+
+    Args:
+        words: keys of a recipe.
+        base: the keys of the recipe that they change.
+
+    Returns:
+        The words, and the file's path -> what was given, for `named_as_given`.
+
+    Raises:
+        WeitiaoError: what reading the recipe raises, before anything is written; `wrong_usage` for no table.
+    """
+    data = words.get("data")
+    if isinstance(data, Path):
+        data = str(data)
+    rows = data.get("train") if isinstance(data, Mapping) else data
+    if (
+        rows is None
+        or isinstance(rows, str)
+        or (isinstance(rows, list) and all(isinstance(r, str) for r in rows))
+    ):
+        return ({**words, "data": {"train": rows}} if isinstance(data, str | list) else dict(words)), {}
+    if "output_dir" not in {**base, **words}:
+        raise fault("missing_key", key="output_dir")
+    lines = table_rows(rows)
+    name = hashlib.sha256(json.dumps(lines, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    path = Path({**base, **words}["output_dir"]) / "data" / f"rows-{name}.jsonl"
+    found = {**words, "data": {**(dict(data) if isinstance(data, Mapping) else {}), "train": str(path)}}
+    Recipe.read({**base, **found})  # a mistyped keyword leaves no folder behind
+    write_lines(path, lines)
+    return found, {str(path): type(rows).__name__}
+
+
+@contextmanager
+def named_as_given(given: Mapping[str, str]) -> Iterator[None]:
+    """Errors of what is done inside name the table that was given and its row, counted from 1."""
+    try:
+        yield
+    except WeitiaoError as error:
+        values = {name: _renamed(value, given) for name, value in error.values.items()}
+        if values == error.values:
+            raise
+        again = WeitiaoError(error.code, **values)
+        again.exit_code = error.exit_code
+        raise again from error
+
+
+def _renamed(value: Any, given: Mapping[str, str]) -> Any:
+    if not isinstance(value, str | Path):
+        return value
+    text, english = str(value), language() == "en"
+    for path, kind in given.items():
+        row = rf"row \1 of the {kind}" if english else rf"{kind} 第 \1 行"
+        text = re.sub(rf"{re.escape(path)}(?: line | 第 )(\d+)(?: 行)?", row, text)
+        text = text.replace(path, f"the {kind}" if english else kind)
+    return text if text != str(value) else value
