@@ -166,7 +166,7 @@ class Show:
         if tokens["truncated_rows"]:
             cut = f"; {tokens['truncated_tokens']:,} tokens of {tokens['truncated_rows']:,} rows cut off, {tokens['truncated_trained_tokens']:,} of them trained on"
         self.line(
-            f"      tokens a row: median {tokens['median']}, longest {tokens['max']}, limit {tokens['limit']}{cut}"
+            f"      tokens a row: median {tokens['median']:,}, longest {tokens['max']:,}, limit {tokens['limit']:,}{cut}"
         )
         self.line(f"      {trained:,} of {total:,} parameters train ({100 * trained / total:.3g} %)")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import encodings.aliases
+import json
 import random
 from pathlib import Path
 
@@ -201,3 +202,15 @@ def test_decoding_any_bytes_ends_in_text_or_a_coded_error():
             assert name in ("utf-8", "utf-8-sig", "gb18030", "big5", "cp1252", "utf-16")
             text.encode("utf-8")
     assert 100 < refused_files < 300
+
+
+def test_a_stray_zero_byte_in_a_mail_is_a_character(file):
+    """UTF-16 without a mark is half zero bytes; a raw mail may hold one, and is text all the same."""
+    lines = [f"mail no {i} with words enough to be one, and more" for i in range(60)]
+    lines[7] = "a\x00b caf\u00e9"
+    source = read_file(file("a.jsonl", "".join(json.dumps({"text": line}) + "\n" for line in lines)))
+    assert [row.values["text"] for row in records(source)] == lines
+    source = read_file(file("a.csv", "text,label\n" + "".join(f'"{line}",x\n' for line in lines)))
+    assert [row.values["text"] for row in records(source)] == lines
+    with refused("bad_encoding"):
+        read_file(file("b.csv", "text,label\nsome words,1\n".encode("utf-16-le")))

@@ -17,6 +17,8 @@ from weitiao.core.errors import fault
 
 EVIDENCE = 1 << 16
 """Bytes of lines with other than ASCII that are asked for the encoding of a file that is not UTF-8."""
+RARE = 1000
+"""One in so many is an accident."""
 HALF = re.compile("[\ud800-\udfff]")
 CANDIDATES = "utf-8, gb18030, big5 or cp1252"
 MARKS = {  # the longer ones first: UTF-32's begins like UTF-16's
@@ -40,6 +42,9 @@ class Scan:
     broken_line: int = 0
     zero_line: int = 0
     """The first line with a zero byte."""
+    zeros: int = 0
+    size: int = 0
+    """Bytes."""
     evidence: bytes = b""
 
     @property
@@ -52,9 +57,14 @@ class Scan:
         return self.broken == 0 or self.good > 4 * self.broken
 
     @property
+    def wide(self) -> bool:
+        """Are there as many zero bytes as in UTF-16 without a mark, or in what is no text?  A mail may hold a few."""
+        return self.zeros * RARE > self.size
+
+    @property
     def rare(self) -> bool:
         """Is there damage in one line of a thousand at most?  Then the name that was given is believed."""
-        return self.broken * 1000 <= self.lines
+        return self.broken * RARE <= self.lines
 
 
 def find_encoding(chunks: Callable[[], Iterable[bytes]], path: Path, encoding: str) -> tuple[str, Scan]:
@@ -73,8 +83,8 @@ def find_encoding(chunks: Callable[[], Iterable[bytes]], path: Path, encoding: s
     head = next(passing, b"")
     mark = next((name for mark, name in MARKS.items() if head.startswith(mark)), "utf-8")
     scan = _scan((chunk for part in ([head], passing) for chunk in part), mark)
-    # UTF-16 without a byte order mark is valid UTF-8, full of zero bytes; and whatever holds some is no text.
-    zeros = scan.zero_line if mark.startswith("utf-8") else 0
+    # UTF-16 without a byte order mark is valid UTF-8, full of zero bytes; and whatever holds many is no text.
+    zeros = scan.zero_line if mark.startswith("utf-8") and scan.wide else 0
     marked = mark != "utf-8" and scan.broken <= scan.lines
     if (scan.clear or marked) and not zeros:
         return mark, scan
@@ -118,6 +128,8 @@ def _scan(chunks: Iterable[bytes], encoding: str) -> Scan:
 
     try:
         for chunk in chunks:
+            scan.size += len(chunk)
+            scan.zeros += chunk.count(0)
             if not scan.zero_line and b"\0" in chunk:
                 scan.zero_line = scan.lines + chunk.count(b"\n", 0, chunk.index(b"\0")) + 1
             if len(scan.evidence) < EVIDENCE and not chunk.isascii():
