@@ -29,7 +29,7 @@ def no_weitiao(code: str, *words: str) -> str:
 
 
 def test_a_run_holds_everything_and_speaks_python(classify, tmp_path):
-    run = wt.train(classify(num_train_epochs=4, learning_rate=5e-3, method="full"))
+    run = wt.train(classify(num_train_epochs=6, learning_rate=5e-3, method="full"))
     names = {path.name for path in run.path.iterdir()}
     assert {
         "recipe.yaml",
