@@ -11,6 +11,7 @@ import pytest
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.evaluate.predict import predict
+from weitiao.models import positions
 from weitiao.models.load import load, skeleton
 
 TEXTS = ["film good", "story warm good film and story warm good film and good film <|im_end|>"]
@@ -107,3 +108,6 @@ def test_where_positions_are_counted_from_the_padding_index_the_configuration_is
     loaded = load(base, task)
     assert loaded.processor.pad_token_id == loaded.model.config.pad_token_id == 2
     assert loaded.limit == 17
+    positions._places.cache_clear()  # the first to ask is often one that makes a skeleton
+    bare = skeleton(base, task)
+    assert (bare.processor.pad_token_id, bare.limit) == (2, 17)

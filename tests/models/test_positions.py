@@ -57,6 +57,13 @@ def test_as_many_positions_as_the_model_has_and_not_one_more(family):
             model(input_ids=torch.full((1, expected + 1), 7))
 
 
+def test_a_padding_index_that_stands_in_the_code_alone():
+    sizes = {"vocab_size": 50, "max_position_embeddings": 34, **SMALL}
+    for pad in (1, 4, None):  # MPNet counts from behind 1, whatever the configuration says
+        config = transformers.MPNetConfig(pad_token_id=pad, **sizes)
+        assert positions.places(config).room == 32
+
+
 def test_where_no_table_is_asked_the_configuration_speaks():
     tokenizer = SimpleNamespace(model_max_length=None)
     config = transformers.XGLMConfig(

@@ -32,6 +32,10 @@ class Lookups(Shapes):
     def rows(self, words: list[int]) -> list[tuple[int, int]]:
         """(rows of the table, first row asked for) of every table that is asked for as many rows as there are words,
         each behind the one before it."""
+        with torch.device("cpu"):  # whoever asks may be making another model on `meta`
+            return self._rows(words)
+
+    def _rows(self, words: list[int]) -> list[tuple[int, int]]:
         self._seen = {}
         ids_BT = torch.tensor([words])
         inputs = {"input_ids": ids_BT, "attention_mask": torch.ones_like(ids_BT)}

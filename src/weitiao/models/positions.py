@@ -72,8 +72,9 @@ def _places(asked: _Asked) -> Places:
 
     config = model.config.get_text_config()
     pad, size, lookups = getattr(config, "pad_token_id", None), config.vocab_size, Lookups(model)
-    # Falling, so that a table of words is not taken for one of positions.
-    words = [word for word in range(min(size, READ + 1) - 1, -1, -1) if word != pad][:READ]
+    # Falling, so that a table of words is not taken for one of positions; and the last ones, for among the first may
+    # be a padding index that stands in the code alone (MPNet's).
+    words = [word for word in range(size - 1, max(size - READ - 2, -1), -1) if word != pad][:READ]
     found = lookups.rows(words)
     if not found:
         return Places()
