@@ -60,15 +60,16 @@ def examined(found: Examined) -> None:
 
 def _fates(ledger: Ledger) -> Iterator[str]:
     """What became of rows that were not kept as they were; the same thing that happened to many is one line."""
-    from weitiao.data.doctor.page import lines
-
     alike: dict[tuple[str, str], list[str]] = {}
     for row in ledger.rows:
         where = place(row["file"], row["line"], row.get("nth", 0))
         alike.setdefault((row["status"], row["reason"]), []).append(where)
     for (status, reason), places in alike.items():
         more = f" and {len(places) - ALIKE:,} more" if len(places) > ALIKE else ""
-        yield f"{'; '.join(lines(places[:ALIKE]))}{more}: {status}: {reason}"
+        first, *others = places[:ALIKE]
+        file = f"{first.rpartition(' line ')[0]} line "
+        named = ", ".join([first, *(other.removeprefix(file) for other in others)])
+        yield f"{named}{more}: {status}: {reason}"
 
 
 def fixed(copies: Sequence[Fixed]) -> None:

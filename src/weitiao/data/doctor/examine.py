@@ -87,8 +87,9 @@ def examine(
             part.see(row)
     diagnosis = Diagnosis(shape.name, len(rows))
     for part in parts:
-        diagnosis.findings += part.tell(diagnosis)
-    diagnosis.findings = [_every(one, len(rows)) for one in diagnosis.findings]
+        # What cannot be used is counted among all that was read, everything else among what can.
+        whole = int(ledger.get("total", len(rows))) if isinstance(part, Unused) else len(rows)
+        diagnosis.findings += [_every(one, whole) for one in part.tell(diagnosis)]
     files = " ".join(
         " ".join([*([f"--{file['side']}"] if "side" in file else []), shlex.quote(str(file["path"]))])
         for file in ledger.get("files", ())
@@ -103,6 +104,6 @@ def examine(
 
 def _every(found: Finding, rows: int) -> Finding:
     """A finding about every single row says so, and names none of them."""
-    if not found.places or found.count < rows:
+    if not found.places or found.count < rows or rows == 1:
         return found
     return replace(found, text=f"{found.text} {words()['every']}", places=[])
