@@ -95,6 +95,9 @@ def test_every_method_is_an_ordinary_run(story):
         assert run.report.is_file()
     with pytest.raises(WeitiaoError, match="no_run"):
         story.found.run("unheard of")
+    score = story.found.results["methods"][0]["score"]["value"]
+    assert f"full {score:.3f}" in repr(story.found)
+    assert "<th>accuracy</th>" in story.found._repr_html_()
 
 
 def test_all_stand_on_the_same_rows(story):

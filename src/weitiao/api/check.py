@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import guess, learner, located, task_of
+from weitiao.api.display import Sheet, Shown, either
 from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
 
 
-@dataclass
-class Examined:
+@dataclass(repr=False)
+class Examined(Shown):
     """What stands in some files, and what the doctor says of it."""
 
     data: Data
@@ -46,6 +47,14 @@ class Examined:
     def bad(self) -> list[dict[str, Any]]:
         """The rows that cannot be used."""
         return self.checked.bad
+
+    def sheet(self) -> Sheet:
+        """How many rows came to what."""
+        counts = self.ledger.counts()
+        said = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+        rows = [[status, f"{count:,}"] for status, count in counts.items()]
+        files = ", ".join(self.data.train)
+        return Sheet(f"{either('Check of', '检查')} {files}: {said}", ["", either("rows", "行数")], rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Ledger and diagnosis, for JSON."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.api.apart import Outcome, Relay, train_apart
 from weitiao.api.data import located
+from weitiao.api.display import Sheet, Shown, either
 from weitiao.api.entrants import Entrant, asked_for, check, entrants
 from weitiao.api.run import Run, load
 from weitiao.api.tell import Tell, silent
@@ -38,8 +39,8 @@ FILE, PAGE = "comparison.json", "comparison.html"
 DONE = ("judged", "failed")
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """A comparison's folder and what can be done with it."""
 
     path: Path
@@ -48,6 +49,16 @@ class Comparison:
     def results(self) -> dict[str, Any]:
         """`comparison.json`: a row a method, what they have in common, and a sentence."""
         return RunFolder(self.path).json(FILE)
+
+    def sheet(self) -> Sheet:
+        """The methods and their scores."""
+        found = self.results
+        rows = [
+            [row["label"], f"{row['score']['value']:.3f}" if row["state"] == "judged" else row["state"]]
+            for row in found.get("methods", ())
+        ]
+        title = f"Comparison {self.path}: " + ", ".join(" ".join(row) for row in rows)
+        return Sheet(title, [either("method", "方法"), str(found.get("metric", ""))], rows)
 
     @property
     def page(self) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import located
+from weitiao.api.display import Sheet, Shown, either, megabytes
 from weitiao.api.forecast import KERNELS, Forecast, checkpoints, longest, resident
 from weitiao.api.prepare import learnt, micro_batches, row_limit
 from weitiao.api.rehearse import tried
@@ -47,8 +48,8 @@ BATCHES = 4
 """Or so many batches of the largest size, if that is more."""
 
 
-@dataclass
-class Plan:
+@dataclass(repr=False)
+class Plan(Shown):
     """What a run will need; bytes."""
 
     recipe: Recipe
@@ -97,6 +98,14 @@ class Plan:
     def fits(self) -> bool:
         """Is there room for it now?"""
         return (self.free is None or self.memory <= self.free) and self.disk <= self.free_disk
+
+    def sheet(self) -> Sheet:
+        """What each stage holds, and whether it fits."""
+        fits = either("it fits", "放得下") if self.fits else either("it does not fit", "放不下")
+        memory, disk = either("memory", "内存"), either("disk", "磁盘")
+        title = f"Plan: {memory} {megabytes(self.memory)}, {disk} {megabytes(self.disk)}; {fits}"
+        rows = [[name, megabytes(self.program[name] + held.total)] for name, held in self.stages.items()]
+        return Sheet(title, [either("stage", "阶段"), memory], rows)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.api.display import Sheet, Shown
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import fault
@@ -25,8 +26,8 @@ AT_ONCE = 4096
 """Rows that are encoded and asked before their answers are handed on."""
 
 
-@dataclass
-class Run:
+@dataclass(repr=False)
+class Run(Shown):
     """A run folder and what can be done with it."""
 
     folder: RunFolder
@@ -62,6 +63,20 @@ class Run:
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
+
+    def sheet(self) -> Sheet:
+        """Its folder, state and scores."""
+        title, results = f"Run {self.path}: {self.folder.state}", self.results
+        if not results:
+            return Sheet(title)
+        metrics, primary = results["metrics"], results["primary"]
+        names = list(metrics["tuned"])
+        rows = [
+            [system, *(_interval(found[name]) if name in found else "-" for name in names)]
+            for system, found in metrics.items()
+        ]
+        title += f", {primary} {metrics['tuned'][primary]['value']:.3f}"
+        return Sheet(title, ["", *names], rows, results["verdict"]["sentence"])
 
     @cached_property
     def task(self) -> Task:
@@ -263,6 +278,10 @@ class Run:
         """The tuned model as one that answers."""
         loaded = self.tuned  # loading it decides the device
         return Speaker(loaded, self.task, self.device, self.recipe.train.half)
+
+
+def _interval(metric: Mapping[str, float]) -> str:
+    return f"{metric['value']:.3f} ({metric['low']:.3f}-{metric['high']:.3f})"
 
 
 def load(path: str | Path, *, base: str | Path = "") -> Run:
