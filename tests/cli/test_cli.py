@@ -462,3 +462,29 @@ def test_the_words_of_python_are_offered():
 
     assert set(dir(wt)) == {*wt.__all__, "__version__"}
     assert all(getattr(wt, word).__doc__ for word in wt.__all__)
+
+
+@pytest.mark.parametrize(
+    ("which", "key"), [("reviews", "num_train_epochs"), ("zh", "train"), ("chat", "train")]
+)
+def test_a_demo_in_full_is_the_larger_job(which, key, monkeypatch, tmp_path):
+    from weitiao import api
+
+    asked = []
+
+    class Enough(Exception):
+        pass
+
+    def train(recipe, *, overrides, **_):
+        asked.append(Recipe.read(recipe, overrides))
+        raise Enough
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "train", train)
+    run(["demo", which])
+    run(["demo", which, "--full"])
+    short, full = (recipe.data if key == "train" else recipe.train for recipe in asked)
+    sizes = [getattr(part, key) for part in (short, full)]
+    small, large = (int(size[0].split("#")[1]) if key == "train" else size for size in sizes)
+    assert large >= 1.5 * small
+    assert asked[0].model == asked[1].model
