@@ -26,6 +26,7 @@ def over_lines(indent: int) -> str:
 
 LAYOUTS = {
     "one a line": ("\n".join(json.dumps(row) for row in OBJECTS), [1, 2, 3]),
+    "one a line with commas": (",\n".join(json.dumps(row) for row in OBJECTS), [1, 2, 3]),
     "a list on a line": (json.dumps(OBJECTS), [1, 1, 1]),
     "a list, an object a line": ("[\n" + ",\n".join(map(json.dumps, OBJECTS)) + "\n]\n", [2, 3, 4]),
     "a list over lines": (json.dumps(OBJECTS, indent=2), [2, 6, 10]),

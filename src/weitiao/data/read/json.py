@@ -129,7 +129,8 @@ def _lines(text: Text, *, format: str) -> Source:
             reason = text.spoilt(line)
             if not reason:
                 try:
-                    value = json.loads(line)
+                    # A list that lost its brackets still has its commas.
+                    value = json.loads(line.rstrip().removesuffix(","))
                 except (ValueError, RecursionError) as error:
                     reason = f"not JSON: {_why_not(error)}"
                 else:
