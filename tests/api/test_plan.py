@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import weitiao as wt
+from tests.conftest import reviews, write_csv
 from weitiao import api
 from weitiao.cli import run as weitiao
 from weitiao.core.errors import WeitiaoError
@@ -138,3 +139,15 @@ def test_of_a_long_text_only_what_may_be_read_is_encoded(classify, review_file, 
     found = api.plan(classify(data={"max_length": 32}))
     assert max(met) <= 8 * 32
     assert found.batch["tokens"] + found.batch["padding"] == 8 * 32
+
+
+def test_a_plan_counts_rows_as_often_as_they_come(classify, review_file, tmp_path):
+    """Two files, one of which comes three times an epoch: as many steps as the run then takes."""
+    other = write_csv(tmp_path / "other.csv", reviews(40, seed=9))
+    data = {"train": [str(review_file), str(other)], "weights": [1, 3]}
+    recipe = classify(data=data, evaluate={"untuned": False, "baseline": "none"})
+    planned = wt.plan(recipe).steps
+    assert planned > wt.plan({**recipe, "data": {**recipe["data"], "weights": None}}).steps
+    run = wt.train(recipe)
+    taken = [line for line in read_lines(run.path / "log.jsonl") if line["event"] == "step"]
+    assert planned == len(taken)

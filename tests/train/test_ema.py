@@ -18,8 +18,13 @@ from weitiao.train.loop import State, Watcher
 class Moment:
     """All that the average asks of a training."""
 
+    model = None
+
     def __init__(self):
-        self.state = State()
+        self.state, self.method = State(), self
+
+    def hold(self, model, average):
+        """Nothing has to hold of it besides."""
 
 
 class Computes:

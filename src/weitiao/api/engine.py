@@ -51,9 +51,8 @@ def engine(
     if settings.activation_checkpointing:
         anatomy.recompute(loaded.model)
     batches = replace(
-        micro_batches(recipe, task, loaded, prepared.examples["train"]),
+        micro_batches(recipe, task, loaded, prepared.examples["train"], prepared.weights),
         accumulation=settings.gradient_accumulation_steps * processes,
-        weights=prepared.weights,
         workers=settings.dataloader_num_workers,
         dealt=(world.rank, world.size),
     )

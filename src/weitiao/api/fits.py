@@ -137,7 +137,7 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
 
     task, loaded, rows = prepared.task, prepared.loaded, prepared.examples["train"]
     config = loaded.model.config.get_text_config()
-    train = micro_batches(recipe, task, loaded, rows).heaviest()
+    train = micro_batches(recipe, task, loaded, rows, prepared.weights).heaviest()
     asked = longest(recipe, task, loaded, rows)
     settings, activations = recipe.train, 0
     whole = heads.keeps_logits(loaded.model) or settings.label_smoothing_factor or settings.r_drop_alpha
@@ -171,7 +171,7 @@ class Needs:
         task, loaded, rows = prepared.task, prepared.loaded, prepared.examples
 
         def train() -> int:
-            batch = micro_batches(recipe, task, loaded, rows["train"]).heaviest()
+            batch = micro_batches(recipe, task, loaded, rows["train"], prepared.weights).heaviest()
             return forecast.train(batch, settings).total
 
         def evaluate() -> int:

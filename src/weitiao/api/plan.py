@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.api.data import located
 from weitiao.api.display import Sheet, Shown, either, megabytes
 from weitiao.api.forecast import KERNELS, Forecast, checkpoints, longest, resident
-from weitiao.api.prepare import learnt, micro_batches, row_limit
+from weitiao.api.prepare import learnt, micro_batches, row_limit, row_weights
 from weitiao.api.rehearse import tried
 from weitiao.core import registry
 from weitiao.core.contracts import Batch, Shape, Task
@@ -159,8 +159,9 @@ def plan(
     if not len(examples["train"]):
         lost = len(checked.rows)
         raise fault("empty_file", path=", ".join(data.train), why=f"none of {lost} rows could be encoded")
-    task = task.learn_training(examples["train"], None)
-    batches = micro_batches(asked, task, loaded, examples["train"])
+    weights = row_weights(data, checked.marks.source[dealt["train"]], examples["train"])
+    task = task.learn_training(examples["train"], weights)
+    batches = micro_batches(asked, task, loaded, examples["train"], weights)
     heaviest = batches.heaviest()
     batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
     stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded, examples["judging"]))

@@ -155,7 +155,7 @@ def prepare(
     group = splitting.together(checked.marks.take(sides["test"]))
     _write(folder, ledger, stay, group[np.unique(examples["test"].rows)])
     tell("encoded", ledger=ledger, trained=trained, total=total)
-    weights = _weights(data, checked.marks.source[sides["train"]], examples["train"])
+    weights = row_weights(data, checked.marks.source[sides["train"]], examples["train"])
     task = task.learn_training(examples["train"], weights)
     # From here on there are no test rows: nothing that chooses may see them.
     kept = {name: splits[name] for name in ("train", "validation")}
@@ -255,7 +255,8 @@ def _augment(
     return counted.total
 
 
-def _weights(data: Data, source: np.ndarray, examples: Encoded) -> list[float] | None:
+def row_weights(data: Data, source: np.ndarray, examples: Encoded) -> list[float] | None:
+    """How often each example comes in an epoch, by the file that its row came from; None for once."""
     if data.weights is None:
         return None
     # A made row comes as often as any other of a file of weight 1.
@@ -271,8 +272,14 @@ def _refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> Non
         raise fault("token_beyond_vocabulary", place=rows[row].place, token=token, text=text, size=size)
 
 
-def micro_batches(recipe: Recipe, task: Task, loaded: Loaded, examples: Sequence[Example]) -> Batches:
-    """The micro-batches of training, in one process."""
+def micro_batches(
+    recipe: Recipe,
+    task: Task,
+    loaded: Loaded,
+    examples: Sequence[Example],
+    weights: Sequence[float] | None = None,
+) -> Batches:
+    """The micro-batches of training, in one process; `weights` as those of `Prepared`."""
     from weitiao.data.pack import Batches
 
     settings = recipe.train
@@ -285,6 +292,7 @@ def micro_batches(recipe: Recipe, task: Task, loaded: Loaded, examples: Sequence
         "random" if settings.train_sampling_strategy == "random" else "group_by_length",
         max_tokens=settings.max_batch_tokens,
         layout=loaded.layout,
+        weights=weights,
     )
 
 

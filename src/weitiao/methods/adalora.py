@@ -168,8 +168,18 @@ class AdaLora(Method):
         if moment.step > last:
             for layer in layers:  # dropped triplets stay dropped; their gradients would bring them back
                 layer.lora_E.data[~layer.kept] = 0
-        elif moment.step == last or (moment.step > warm and moment.step % self.deltaT == 0):
+        # The last allocation is made up for where its step was left out.
+        owed = moment.step > last and sum(int(layer.kept.sum()) for layer in layers) > self.target_r * len(
+            layers
+        )
+        falls = warm < moment.step < last and moment.step % self.deltaT == 0
+        if owed or falls or moment.step == last:
             self._allocate(layers, self._budget(moment.step, warm=warm, last=last, layers=len(layers)))
+
+    def hold(self, model: nn.Module, average: Mapping[str, Tensor]) -> None:
+        """The average of a dropped triplet remembers what it was, and would bring it back."""
+        for name, layer in inserted(model, SvdLinear):
+            average[f"{name}.lora_E"].data[~layer.kept] = 0
 
     def _budget(self, step: int, *, warm: int, last: int, layers: int) -> int:
         """Triplets that stay, over all layers (equation 12)."""

@@ -93,6 +93,7 @@ def _finish(temporary: Path, target: Path, training: Training, counts: Mapping[s
             write_json(temporary / "optimizer.json", counts)
         write_json(temporary / "state.json", training.to_dict())
         _seal(temporary, step=training.state.step)
+        _fsync(temporary)  # the names of its files, which a loss of power could take
         shutil.rmtree(target, ignore_errors=True)
         os.replace(temporary, target)
         _fsync(target.parent)
@@ -162,6 +163,8 @@ def fault_of(folder: Path) -> str:
                 return f"{name} is not what was written"
     except FileNotFoundError:
         return f"{MANIFEST} is missing"
+    except OSError as error:  # a disk that fails, or rights that are not there: an older one may be sound
+        return f"it cannot be read ({error})"
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
         return f"{MANIFEST} cannot be read"
     return ""

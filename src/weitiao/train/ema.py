@@ -42,6 +42,7 @@ class Ema(Watcher):
         decay = min(self.decay, (1 + n) / (10 + n))
         now = [weight.detach() for weight in self.weights.values()]
         torch._foreach_lerp_(list(self.average.values()), now, 1 - decay)
+        training.method.hold(training.model, self.average)
 
     @contextmanager
     def in_use(self, objective: Parallel) -> Iterator[None]:

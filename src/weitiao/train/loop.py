@@ -209,7 +209,8 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
     else:
         # In float16 a gradient may overflow: the scaler then leaves the step out and scales less.
         scaler.step(training.optimizer)
-        method.after_step(model, moment)
+        if math.isfinite(norm):  # what overflowed moved nothing, and says nothing of what matters
+            method.after_step(model, moment)
     if scaler.is_enabled():
         scaler.update()
     training.optimizer.zero_grad(set_to_none=True)
@@ -262,22 +263,39 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
 
 def accumulate(training: Training, batches: Sequence[Batch]) -> float:
     """Gradients of the mean loss over these micro-batches, and those of other processes; the loss."""
-    model, method, task, world = training.model, training.method, training.task, training.world
+    world = training.world
     (trained,) = world.sums(sum(batch.trained for batch in batches))
     loss = 0.0
     for turn, batch in enumerate(batches):
         micro, last = turn * world.size + world.rank, turn == len(batches) - 1
         _make_room(training, batch)
+        batch = _looked(
+            training, batch.to(training.device), seed=_seed(training.seed, training.state.step, micro)
+        )
         torch.manual_seed(_seed(training.seed, training.state.step, micro))
         with autocast(training.device, training.half):
-            batch = batch.to(training.device)
-            with torch.no_grad():
-                batch = task.look(model, batch, lambda: method.off(model, training.snapshot))
             mean = training.objective.loss(batch, trained, last=last)
             mean = mean if batch.rows else mean * 0
         training.scaler.scale(mean).backward()
         loss += mean.item()
     return world.sums(loss)[0]
+
+
+def _looked(training: Training, batch: Batch, *, seed: int) -> Batch:
+    """What the task sees of the batch before its loss: nothing drops out, and in a precision context of its own.
+
+    Half-precision copies of weights are kept until their context ends; made without gradient, they would cost the loss
+    the gradient of these weights.
+    """
+    model, method, task = training.model, training.method, training.task
+    if type(task).look is Task.look:
+        return batch
+    torch.manual_seed(seed)
+    model.eval()
+    with torch.no_grad(), autocast(training.device, training.half):
+        batch = task.look(model, batch, lambda: method.off(model, training.snapshot))
+    model.train()
+    return batch
 
 
 def _make_room(training: Training, batch: Batch) -> None:

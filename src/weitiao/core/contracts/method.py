@@ -138,7 +138,12 @@ class Method(ABC):
         return
 
     def after_step(self, model: nn.Module, moment: Moment) -> None:
-        """After every optimiser step, the gradients still in place (AdaLoRA's budget)."""
+        """After every optimiser step that was taken, the gradients still in place (AdaLoRA's budget); a step whose loss
+        or gradient was not finite is none, so the one that was waited for may never come."""
+        return
+
+    def hold(self, model: nn.Module, average: Mapping[str, Tensor]) -> None:
+        """What must hold of the trained weights, put into an average of them (AdaLoRA: what was dropped is 0)."""
         return
 
     def after_evaluation(self, model: nn.Module, *, gain: bool) -> None:

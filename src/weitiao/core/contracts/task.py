@@ -109,7 +109,7 @@ class Task(ABC):
         raise NotImplementedError(f"{type(self).__name__} says that it does not pack")
 
     def look(self, model: nn.Module, batch: Batch, off: Off) -> Batch:
-        """Without gradient, before the loss: sample, score, ask the model as it was (`with off(): ...`)."""
+        """Without gradient or dropout, before the loss: sample, score, ask the model as it was (`with off(): ...`)."""
         return batch
 
     @abstractmethod
