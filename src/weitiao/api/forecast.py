@@ -44,22 +44,26 @@ class Forecast:
     @cached_property
     def hollow(self) -> Hollow:
         """The model as it is trained."""
-        from weitiao.models import hollow, store
+        from weitiao.models import examine, hollow, store
 
-        bare = self._skeleton()
-        store.prepare(bare, self.method, seed=self.recipe.seed)
-        return hollow.fill(
-            bare, self.task, self.method, half=self.recipe.train.half, device=self.device.partition(":")[0]
-        )
+        device = self.device.partition(":")[0]
 
-    def _skeleton(self) -> Loaded:
+        def filled(attention: str) -> Hollow:
+            bare = self._skeleton(attention)
+            store.prepare(bare, self.method, seed=self.recipe.seed)
+            return hollow.fill(bare, self.task, self.method, half=self.recipe.train.half, device=device)
+
+        known = [self.attention] if self.attention else examine.attentions(self.task, device)
+        return examine.first(known, filled)
+
+    def _skeleton(self, attention: str | None = None) -> Loaded:
         from weitiao.models import load
 
         return load.skeleton(
             self.recipe.model,
             self.task,
             dropout=self.recipe.train.dropout,
-            attention=self.attention,
+            attention=attention or self.attention,
             progress=self.progress,
         )
 

@@ -15,10 +15,10 @@ an early word hears a later one is none, whatever its name: it is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,11 +26,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from weitiao.core.contracts import Task
-from weitiao.core.errors import fault, language
+from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
 from weitiao.models import attention
 
+Made = TypeVar("Made")
 LONG, SHORT = 7, 4
 """Words of the two rows."""
 WINDOW = 3
@@ -91,6 +92,21 @@ def attentions(task: Task, device: Any) -> list[str]:
     """Names of attention functions, in the order in which a model is opened with them."""
     ours = [attention.register()] if task.packs and device == "cpu" else []
     return [*ours, "sdpa", "eager"]
+
+
+def first(names: Sequence[str], make: Callable[[str], Made]) -> Made:
+    """What can be made with the first of these attention functions that the model's code takes, and is itself with."""
+    *others, last = names
+    for name in others:
+        try:
+            return make(name)
+        except WeitiaoError as error:
+            # Opening says what Transformers said.
+            if error.code not in UNSUITED and not isinstance(error.__cause__, ValueError | KeyError):
+                raise
+        except (AttributeError, KeyError, TypeError, ValueError):
+            pass  # a model's own code, with an attention that it was not made for
+    return make(last)
 
 
 def expected(task: Task, name: str) -> Layout:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.collector import paused
 from weitiao.core.contracts import Task
-from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.errors import fault
 from weitiao.data.layout import Layout
 from weitiao.data.pack import Collate
 from weitiao.models import anatomy, dropouts, examine, folders, heads, labels, marks, packed, positions
@@ -96,15 +96,10 @@ def load(
         WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unsuitable_model`, `not_causal`,
             `model_fails`, and `resolve`'s.
     """
-    *first, last = examine.attentions(task, device)
-    for attention in first:
-        try:
-            return _load(ref, task, attention, seed, device, bits, halves, dropout, progress)
-        except WeitiaoError as error:
-            # The model's code takes no such attention, or the model is not itself with it.
-            if error.code not in examine.UNSUITED and not isinstance(error.__cause__, ValueError | KeyError):
-                raise
-    return _load(ref, task, last, seed, device, bits, halves, dropout, progress)
+    return examine.first(
+        examine.attentions(task, device),
+        lambda name: _load(ref, task, name, seed, device, bits, halves, dropout, progress),
+    )
 
 
 def _load(
@@ -230,18 +225,14 @@ def skeleton(
         processor = folders.tokenizer(source)
         config = _config(source, processor, task, dropout)
         auto = getattr(transformers, task.auto_class)
-        names = [attention] if attention else examine.attentions(task, pick_device())
-        for name in names:
-            try:
-                model = auto.from_config(
-                    config, dtype=torch.float32, trust_remote_code=False, attn_implementation=name
-                )
-                break
-            except (ValueError, KeyError):
-                if name == names[-1]:
-                    raise
-    layout = examine.expected(task, name)
-    return Loaded(model, processor, anatomy.head(model), source, layout=layout)
+
+        def made(name: str) -> Loaded:
+            words = {"dtype": torch.float32, "trust_remote_code": False, "attn_implementation": name}
+            model = auto.from_config(config, **words)
+            layout = examine.expected(task, name)
+            return Loaded(model, processor, anatomy.head(model), source, layout=layout)
+
+        return examine.first([attention] if attention else examine.attentions(task, pick_device()), made)
 
 
 def _config(source: str, processor: Any, task: Task, dropout: float | None) -> Any:
