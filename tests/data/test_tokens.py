@@ -147,6 +147,20 @@ def framed(*texts: str, words=("好", "坏"), post=True) -> tuple[list[list[int]
     return theirs, Tokens(tokenizer).whole(texts)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("limit", [3, 5, 8])
+def test_a_long_text_is_cut_as_the_tokenizer_cuts_it(side, limit):
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=MADE["word-piece"].backend_tokenizer, truncation_side=side
+    )
+    text = " ".join(TEXTS[0].split() * 9)
+    ours = Tokens(tokenizer)
+    (whole,) = ours.whole([text])
+    assert len(whole) > limit
+    options = {"truncation": True, "max_length": limit, "split_special_tokens": True}
+    assert ours.cut(whole, limit) == tokenizer(text, **options)["input_ids"]
+
+
 @pytest.mark.parametrize("post", [True, False])
 @pytest.mark.parametrize("texts", [["好坏", "坏"], ["a", "", "坏"], ["a"], ["[CLS]好[SEP]"], []])
 def test_what_stands_around_a_text_is_what_the_tokenizer_gives(texts, post):

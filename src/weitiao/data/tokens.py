@@ -45,6 +45,7 @@ class Tokens:
     def __init__(self, tokenizer: Any, *, plain: bool = True):
         self._plain = as_characters(tokenizer) if plain else None
         self._tokenizer: Any = self._plain or tokenizer
+        self._side = tokenizer.truncation_side
         self._around: tuple[list[int], list[int]] | None = None
         self._fast: Any = None
         read: Any = (self._plain.twin and self._plain.twin.processor) if self._plain else tokenizer
@@ -69,6 +70,15 @@ class Tokens:
                 self._around = _around(self._fast.encode(text))
         before, behind = self._around or _around(self._fast.encode(""))
         return [before + ids + behind for ids in found]
+
+    def cut(self, ids: list[int], limit: int) -> list[int] | None:
+        """What `whole` gave, shortened as the tokenizer would shorten it; None where only it knows how."""
+        if self._around is None:
+            return None
+        before, behind = self._around
+        own = ids[len(before) : len(ids) - len(behind)]
+        room = limit - len(before) - len(behind)
+        return before + (own[len(own) - room :] if self._side == "left" else own[:room]) + behind
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of every text."""

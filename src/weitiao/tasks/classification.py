@@ -161,7 +161,9 @@ class TextClassification(Categorical):
                 if lost and limit <= processor.num_special_tokens_to_add(pair=paired):
                     yield Example({}, refused=f"{length} tokens, {limit} fit, and no word would be left")
                     continue
-                if lost:  # the tokenizer knows which special tokens must stay
+                if lost and not paired and (short := tokens.cut(inputs["input_ids"], limit)):
+                    inputs = {"input_ids": short}
+                elif lost:  # the tokenizer knows what of a pair goes first
                     cut = read(*_texts(record), truncation=True, max_length=limit)
                     inputs = {name: cut[name] for name in inputs}
                 yield Example(inputs, target=target, tokens_lost=lost)
