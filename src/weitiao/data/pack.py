@@ -199,7 +199,9 @@ class Batches:
         return [self._collated(cut[turn]) if turn < len(cut) else self._idle(cut[0]) for turn in turns]
 
     def _parts(self, rows: list[int]) -> list[list[int]]:
-        return self.layout.parts(rows, self._lengths[rows].tolist())
+        # Pictures have no length, and only rows of one length ask for it.
+        sizes = self._lengths[rows].tolist() if self.layout is Layout.ALIKE else [0] * len(rows)
+        return self.layout.parts(rows, sizes)
 
     def _collated(self, rows: list[int]) -> Batch:
         return self.collate([self.examples[row] for row in rows], rows)
