@@ -29,7 +29,7 @@ from weitiao.core.contracts import Task
 from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
-from weitiao.models import attention
+from weitiao.models import attention, inputs
 
 Made = TypeVar("Made")
 LONG, SHORT = 7, 4
@@ -154,8 +154,9 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str) -> Examined:
 
 
 def attends_alike(model: Any, name: str) -> bool:
-    """Does the model give the same with that attention function?  It has it afterwards; without weights, nobody knows."""
-    if next(model.parameters()).is_meta:
+    """Does the model give the same with that attention function?  It has it afterwards; without weights, or without words
+    to read, nobody knows."""
+    if next(model.parameters()).is_meta or not inputs.takes(model, "input_ids"):
         model.set_attn_implementation(name)
         return True
     looks = _Looks(model, None, reads_on=False)
