@@ -130,13 +130,13 @@ def test_numbers_beside_words_are_refused_with_the_place_of_the_rarer_kind():
 
 
 def test_given_labels_fix_the_order_and_refuse_others():
-    task = registry.build("task", {"name": "text_classification", "labels": ["pos", "neg"]})
+    task = registry.build("task", {"name": "text_classification", "labels": ["positive", "negative"]})
     rows = [
-        Record("t.csv", 2, {"text": "a", "label": "neg"}),
-        Record("t.csv", 3, {"text": "b", "label": "negg"}),
+        Record("t.csv", 2, {"text": "a", "label": "negative"}),
+        Record("t.csv", 3, {"text": "b", "label": "negativ"}),
     ]
-    assert task.learn(rows[:1]).labels == ("pos", "neg")
-    with pytest.raises(WeitiaoError, match='line 3: label "negg".*Did you mean "neg"'):
+    assert task.learn(rows[:1]).labels == ("positive", "negative")
+    with pytest.raises(WeitiaoError, match='line 3: label "negativ".*Did you mean "negative"'):
         task.learn(rows)
 
 

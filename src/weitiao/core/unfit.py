@@ -112,7 +112,12 @@ def _by_place(error: ValidationError | None) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for one in error.errors() if error else ():
         found.setdefault(_place(one["loc"]), []).append(one)
-    return found
+    # Of the types that a value may have, the one that fits further in is the one that was meant.
+    return {
+        place: these
+        for place, these in found.items()
+        if not any(other.startswith(f"{place}.") for other in found)
+    }
 
 
 def wrong_value(error: ValidationError, *, prefix: str = "") -> WeitiaoError:
@@ -136,5 +141,7 @@ def _unfit(place: str, these: Sequence[Any], *, prefix: str = "") -> WeitiaoErro
 
 def _place(loc: tuple[int | str, ...]) -> str:
     # Behind a key that takes one of several types, pydantic names the type it tried: `train.bf16.bool`.
-    tried = bool(loc) and re.fullmatch(r"bool|int|float|str|constrained-.*|.*[\[(].*", str(loc[-1]))
-    return ".".join(map(str, loc[:-1] if tried else loc))
+    return ".".join(str(part) for part in loc if not _TYPE.fullmatch(str(part)))
+
+
+_TYPE = re.compile(r"bool|int|float|str|constrained-.*|.*[\[(].*")
