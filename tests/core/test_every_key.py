@@ -194,7 +194,7 @@ class Row:
 
 
 FAST = ("train.learning_rate=0.01", "train.warmup_steps=0")
-WILD = ("train.learning_rate=1", "train.eval_steps=1", "train.max_steps=6")
+WILD = ("train.learning_rate=3", "train.eval_steps=1", "train.max_steps=6")
 ROWS = {
     "model": Row("{other_model}", losses),
     "task": Row(
