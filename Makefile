@@ -1,5 +1,6 @@
 # make demo    install, then the main job on the embedded model and data
 # make test    install what the tests need, then all of them
+# make gpu     what a GPU shows, in at most 8 minutes; WHEELS=FOLDER installs wheels that its Python lacks
 # make test-fast | lint | bench | build | clean
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: demo test test-fast lint bench build clean
+.PHONY: demo test test-fast lint bench gpu build clean
 
 demo: $(VENV)/.installed
 	$(BIN)/weitiao demo
@@ -31,6 +32,10 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.profile
+
+# With the Python that is there: a torch for a GPU's driver is not ours to install.
+gpu:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu $(if $(WHEELS),--wheels $(WHEELS))
 
 build: $(VENV)/.dev
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

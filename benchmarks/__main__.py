@@ -67,15 +67,16 @@ class Starter:
 
     def __call__(self, module: str, *words: Any, threads: int = 0) -> float:
         command = [sys.executable, "-m", module, *map(str, words)]
-        environment = _environment(threads or self.threads, self.folder)
+        variables = environment(threads or self.threads, self.folder)
         started = time.perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} gave {done.returncode}:\n{done.stderr[-3000:]}")
         return time.perf_counter() - started
 
 
-def _environment(threads: int, folder: Path) -> dict[str, str]:
+def environment(threads: int, folder: Path) -> dict[str, str]:
+    """Of a measured process: so many threads, no GPU, and nothing from the hub."""
     return {
         **os.environ,
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(threads)),

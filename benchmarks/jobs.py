@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, Literal
 
 SEED = 0
@@ -20,9 +21,9 @@ class Job:
     kind: Literal["reviews", "chat"]
     """Texts with labels, or instructions with answers."""
     model: str
-    """Embedded model, by weitiao's name."""
+    """Embedded model, by weitiao's name; or a shape of `made.py`."""
     data: str
-    """Embedded data set."""
+    """Embedded data set, or "made"."""
     batch_size: int
     learning_rate: float
     max_length: int
@@ -55,6 +56,16 @@ JOBS = {
         REVIEWS, learning_rate=2e-4, method={"name": "top_layers", "n": 2}, trains=TOP_TWO, epochs=10
     ),
 }
+_MADE = {"data": "made", "held_out_rows": 0}
+GPU_JOBS = {
+    "gpu-chat": replace(JOBS["chat"], model="smollm2", batch_size=16, train_rows=640, **_MADE),
+    "gpu-reviews": replace(REVIEWS, model="minilm", batch_size=64, train_rows=6_400, **_MADE),
+    "gpu-llama": replace(
+        JOBS["chat"], model="llama-1b", batch_size=8, max_length=1024, train_rows=256, **_MADE
+    ),
+}
+"""On a machine where nothing is fetched: random models of real shapes, made rows; nobody judges them."""
+ALL = JOBS | GPU_JOBS
 TINY = {"reviews": (96, 100), "chat": (8, 4)}
 """Kind -> rows (train, held out) to try the bench itself."""
 
@@ -72,6 +83,21 @@ SYSTEMS = {
     },
 }
 """Kind -> system -> its line in the table; ours first."""
+GPU_SYSTEMS = {
+    "reviews": {"weitiao": "weitiao", "hf-gpu": "HF Trainer, bf16, group_by_length, fused AdamW"},
+    "chat": {
+        "weitiao": "weitiao",
+        "trl-gpu": "TRL, bf16, padding_free, no recomputation",
+        "unsloth": "Unsloth, bf16, no recomputation",
+    },
+}
+"""The same on a GPU: each at the best settings known."""
+NEEDS = {
+    "hf-gpu": ("peft", "accelerate"),
+    "trl-gpu": ("trl", "peft", "datasets"),
+    "unsloth": ("unsloth", "trl"),
+}
+"""System -> packages without which it is left out."""
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "weitiao": {},
     "hf": {},
@@ -79,5 +105,24 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "hf-best": {"train_sampling_strategy": "group_by_length", "bf16": True},
     "trl": {"max_length": JOBS["chat"].max_length},
     "trl-best": {"padding_free": True, "max_length": None, "gradient_checkpointing": False},
+    "hf-gpu": {"train_sampling_strategy": "group_by_length", "bf16": True, "optim": "adamw_torch_fused"},
+    "trl-gpu": {
+        "padding_free": True,
+        "max_length": None,
+        "gradient_checkpointing": False,
+        "bf16": True,
+        "optim": "adamw_torch_fused",
+        "model_init_kwargs": {
+            "dtype": "bfloat16",
+            "attn_implementation": "flash_attention_2" if find_spec("flash_attn") else "sdpa",
+        },
+    },
+    "unsloth": {
+        "through": "unsloth",
+        "max_length": None,
+        "gradient_checkpointing": False,
+        "bf16": True,
+        "optim": "adamw_torch_fused",
+    },
 }
 """What a system is told beside what all are told, in its own words."""

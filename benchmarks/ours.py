@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.jobs import JOBS, SEED
+from benchmarks.jobs import SEED, Job
 from benchmarks.worker import Clock, Trained
 
 
-def recipe(name: str, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
+def recipe(job: Job, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
     """The keys of `wt.train` for one job."""
-    job = JOBS[name]
     return {
         "model": dealt["model"],
         "task": {"reviews": "text_classification", "chat": "sft"}[job.kind],
@@ -46,7 +45,7 @@ def recipe(name: str, dealt: dict[str, Any], *, folder: Path) -> dict[str, Any]:
 
 
 def train(
-    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
+    job: Job, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
 ) -> Trained:
     """Any job; `settings` are further keys of the recipe."""
     import weitiao as wt
@@ -66,7 +65,7 @@ def train(
             self.facts.append(dict(training.facts))
 
     ticks = Ticks()
-    wt.train(**recipe(name, dealt, folder=folder), **settings, watchers=[ticks], tell=ticks.tell)
+    wt.train(**recipe(job, dealt, folder=folder), **settings, watchers=[ticks], tell=ticks.tell)
     (folder / "run" / "model").rename(folder / "adapter")
     facts = ticks.facts
     return Trained(

@@ -9,15 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.jobs import JOBS, SEED, Job
+from benchmarks.jobs import SEED, Job
 from benchmarks.worker import Clock, Trained
 
 
 def reviews(
-    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
+    job: Job, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
 ) -> Trained:
     """HF Trainer; defaults are float32, rows in random order, batches padded to their longest row."""
-    from datasets import Dataset, disable_progress_bars
     from peft import LoraConfig, get_peft_model
     from transformers import (
         AutoModelForSequenceClassification,
@@ -28,8 +27,6 @@ def reviews(
         set_seed,
     )
 
-    disable_progress_bars()
-    job = JOBS[name]
     labels = sorted({row["label"] for row in dealt["train"]})
     tokenizer = AutoTokenizer.from_pretrained(dealt["model"])
     set_seed(SEED)  # the head is drawn here
@@ -40,14 +37,11 @@ def reviews(
             weight.requires_grad_(weight_name.startswith(job.trains))
     else:
         model = get_peft_model(base, LoraConfig(task_type="SEQ_CLS", **_lora(job)))
-    rows = Dataset.from_list(dealt["train"]).map(
-        lambda batch: {
-            **tokenizer(batch["text"], truncation=True, max_length=job.max_length),
-            "labels": [labels.index(label) for label in batch["label"]],
-        },
-        batched=True,
-        remove_columns=["text", "label"],
-    )
+    encoded = tokenizer([row["text"] for row in dealt["train"]], truncation=True, max_length=job.max_length)
+    rows = [
+        {**{key: values[place] for key, values in encoded.items()}, "labels": labels.index(row["label"])}
+        for place, row in enumerate(dealt["train"])
+    ]
     trainer = Trainer(
         model=model,
         args=TrainingArguments(**_arguments(job, folder), **settings),
@@ -60,7 +54,7 @@ def reviews(
     trainer.save_model(str(folder / "adapter"))
     return Trained(
         steps=trainer.state.global_step,
-        tokens=sum(map(len, rows["input_ids"])) * job.epochs,
+        tokens=sum(map(len, encoded["input_ids"])) * job.epochs,
         targets=len(rows) * job.epochs,
         parameters=_trained_parameters(trainer.model),
         loss=loss,
@@ -68,16 +62,19 @@ def reviews(
 
 
 def chat(
-    name: str, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
+    job: Job, dealt: dict[str, Any], *, folder: Path, clock: Clock, settings: Mapping[str, Any]
 ) -> Trained:
     """TRL's SFTTrainer; defaults are bf16 autocast, recomputed activations, batches padded to their longest row."""
+    # Unsloth changes classes of the others when it is imported, so it comes first.
+    through_unsloth = settings.get("through") == "unsloth"
+    settings = {key: value for key, value in settings.items() if key != "through"}
+    model = _unsloth(job, dealt["model"]) if through_unsloth else None
     from datasets import Dataset, disable_progress_bars
     from peft import LoraConfig
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
     disable_progress_bars()
-    job = JOBS[name]
     tokenizer = AutoTokenizer.from_pretrained(dealt["model"])
     # As text: from messages TRL would also train the line feed behind the end token, which ours does not.
     rows = [
@@ -90,11 +87,11 @@ def chat(
         for row in dealt["train"]
     ]
     trainer = SFTTrainer(
-        model=dealt["model"],
+        model=model or dealt["model"],
         args=SFTConfig(**_arguments(job, folder), completion_only_loss=True, **settings),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        peft_config=LoraConfig(task_type="CAUSAL_LM", **_lora(job)),
+        peft_config=None if model else LoraConfig(task_type="CAUSAL_LM", **_lora(job)),
         callbacks=[_ticks(clock)],
     )
     loss = trainer.train().training_loss
@@ -109,11 +106,23 @@ def chat(
     )
 
 
+def _unsloth(job: Job, model: str) -> Any:
+    """The base as Unsloth reads it, with its LoRA on it."""
+    from unsloth import FastLanguageModel
+
+    base, _ = FastLanguageModel.from_pretrained(model, max_seq_length=job.max_length, load_in_4bit=False)
+    linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    words = {**_lora(job), "target_modules": linear, "use_gradient_checkpointing": False}
+    return FastLanguageModel.get_peft_model(base, **words, random_state=SEED)
+
+
 def _lora(job: Job) -> dict[str, Any]:
     return {"lora_dropout": 0.0, **{key: value for key, value in job.method.items() if key != "name"}}
 
 
 def _arguments(job: Job, folder: Path) -> dict[str, Any]:
+    import torch
+
     return {
         "output_dir": str(folder / "trainer"),
         "num_train_epochs": job.epochs,
@@ -128,7 +137,7 @@ def _arguments(job: Job, folder: Path) -> dict[str, Any]:
         "eval_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
-        "use_cpu": True,
+        "use_cpu": not torch.cuda.is_available(),
     }
 
 

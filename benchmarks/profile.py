@@ -74,7 +74,7 @@ def profile(job: str, dealt: dict[str, Any], folder: Path, *, threads: int) -> d
 
     look = Look()
     folder.mkdir()
-    wt.train(**recipe(job, dealt, folder=folder), watchers=[look])
+    wt.train(**recipe(JOBS[job], dealt, folder=folder), watchers=[look])
     events = [event for event in look.profiler.key_averages() if event.self_cpu_time_total > 0]
     return {
         "tokens": look.tokens,

@@ -28,7 +28,7 @@ def deal(*, tiny: bool) -> dict[str, Any]:
         train, held_out = TINY[job.kind] if tiny else (job.train_rows, job.held_out_rows)
         rows = READ[job.kind](next(file.glob("*.*sv"), file) if file.is_dir() else file)
         random.Random(SEED).shuffle(rows)
-        rows = _first(rows, train + held_out, fits=_fits(job, model))
+        rows = first(rows, train + held_out, fit=fits(job, model))
         dealt[name] = {"model": str(model), "train": rows[:train], "held_out": rows[train:]}
     return dealt
 
@@ -52,7 +52,8 @@ def _chat(file: Path) -> list[dict[str, Any]]:
 READ: dict[str, Callable[[Path], list[dict[str, Any]]]] = {"reviews": _reviews, "chat": _chat}
 
 
-def _fits(job: Job, model: Path) -> Callable[[dict[str, Any]], bool]:
+def fits(job: Job, model: Path) -> Callable[[dict[str, Any]], bool]:
+    """Is a row short enough for everybody?"""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
@@ -60,19 +61,20 @@ def _fits(job: Job, model: Path) -> Callable[[dict[str, Any]], bool]:
     tokenizer.no_padding()
     template = 60  # more than the chat template's own tokens around two turns
 
-    def fits(row: dict[str, Any]) -> bool:
+    def fit(row: dict[str, Any]) -> bool:
         text = row["text"] if "text" in row else "\n".join(turn["content"] for turn in row["messages"])
         return len(tokenizer.encode(text).ids) + template <= job.max_length
 
-    return fits
+    return fit
 
 
-def _first(rows: list[dict[str, Any]], count: int, *, fits: Callable[..., bool]) -> list[dict[str, Any]]:
+def first(rows: list[dict[str, Any]], count: int, *, fit: Callable[..., bool]) -> list[dict[str, Any]]:
+    """As many rows as are asked for, of those that fit."""
     found = []
     for row in rows:
         if len(found) == count:
             break
-        if fits(row):
+        if fit(row):
             found.append(row)
     if len(found) < count:
         raise SystemExit(
