@@ -117,13 +117,16 @@ def test_losses_follow_those_of_a_cpu(request, kind, words, tmp_path):
 def test_half_precision_learns_what_float32_learns(converse, half, device, tmp_path):
     if (half, device) == ("fp16", "cpu"):
         pytest.skip("fp16 is for GPUs")
-    words = {"method": "full", "max_steps": 20, "learning_rate": 5e-3, "save_strategy": "no"}
+    words = {"num_train_epochs": 2, "max_steps": 20, "learning_rate": 5e-3, "save_strategy": "no"}
     for name, way in (("float32", {}), (half, {half: True})):
-        wt.train(converse(output_dir=str(tmp_path / name), evaluate=UNJUDGED, **words, **way))
+        wt.train(converse(output_dir=str(tmp_path / name), method="full", evaluate=UNJUDGED, **words, **way))
     exact, halved = losses(tmp_path / "float32"), losses(tmp_path / half)
     assert exact != halved, "it was in half precision"
     assert exact[-1] < 0.9 * exact[0]
-    assert halved == pytest.approx(exact, rel=0.02)
+    if half == "bf16":
+        assert halved == pytest.approx(exact, rel=0.02)
+    else:  # first steps overflow until the scale fits, and are left out: it is a few steps behind
+        assert sum(halved[-5:]) == pytest.approx(sum(exact[-5:]), rel=0.1)
 
 
 class Killed(BaseException):
@@ -177,7 +180,7 @@ def test_a_frozen_base_in_bfloat16_never_takes_what_it_would_in_float32(
 
     config = AutoConfig.from_pretrained(llama)
     config.update({"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 8, "head_dim": 128})
-    config.num_hidden_layers = 6
+    config.num_hidden_layers = 16  # so large that work space of products is little
     base = LlamaForCausalLM(config)
     whole = 4 * sum(weight.numel() for weight in base.parameters())
     base.bfloat16().save_pretrained(tmp_path / "base")
