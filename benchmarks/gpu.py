@@ -59,6 +59,8 @@ class Runner:
         """What it printed; `show` lets it through as it comes."""
         left = self.deadline - time.monotonic()
         command = [sys.executable, *map(str, words)]
+        if left <= 0:
+            raise Failed(f"out of time: {' '.join(command[1:4])} was not begun")
         with tempfile.TemporaryFile("w+", errors="replace") as said:
             started = subprocess.Popen(
                 command,
@@ -69,7 +71,7 @@ class Runner:
                 start_new_session=True,
             )
             try:
-                code = started.wait(timeout=max(left, 0.0))
+                code = started.wait(timeout=left)
             except subprocess.TimeoutExpired:
                 code = None
             finally:
