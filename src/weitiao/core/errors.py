@@ -92,16 +92,25 @@ def nearest(word: str, known: Iterable[str]) -> str:
     ]
     if len(longer) == 1:
         return longer[0]
-    digits = [char for char in typed if char.isdigit()]
-    # Whoever writes adam_beta3 has not mistyped adam_beta1.
+    # Whoever writes adam_beta3 has not mistyped adam_beta1; a digit that is left out is another matter.
     close = {
         plain: mistakes(typed, plain, most=_forgiven(plain))
         for plain in by_plain
-        if [char for char in plain if char.isdigit()] == digits
+        if _holds(_digits(plain), _digits(typed))
     }
     best = min((count for count in close.values() if count is not None), default=None)
     found = [plain for plain, count in close.items() if count is not None and count == best]
     return by_plain[found[0]] if found else ""
+
+
+def _digits(word: str) -> list[str]:
+    return [char for char in word if char.isdigit()]
+
+
+def _holds(whole: list[str], some: list[str]) -> bool:
+    """Do they stand in it, in this order?"""
+    left = iter(whole)
+    return all(each in left for each in some)
 
 
 def _forgiven(word: str) -> float:

@@ -240,7 +240,8 @@ class _Looks:
             words["use_cache"] = False  # type: ignore[assignment]
         elif self.model.config.is_encoder_decoder and "Conditional" in type(self.model).__name__:
             words["decoder_input_ids"] = words["input_ids"]
-        return self.model(**words).logits.float()  # type: ignore[no-any-return]
+        said = self.model(**words)
+        return said.get("logits", said[0]).float()  # type: ignore[no-any-return]
 
 
 def _words(config: Any, processor: Any) -> list[int]:
