@@ -154,7 +154,7 @@ def test_what_was_read_is_said_where_rows_were_cut(run, capsys):
 
 
 def test_judging_says_how_far_it_is(run, monkeypatch, capsys):
-    monkeypatch.setattr("weitiao.cli.show.QUIET_S", 0.0)
+    monkeypatch.setattr("weitiao.terminal.show.QUIET_S", 0.0)
     recipe = run / "recipe.yaml"
     recipe.write_text(
         recipe.read_text().replace("per_device_eval_batch_size: 64", "per_device_eval_batch_size: 5")

@@ -9,11 +9,10 @@ import pytest
 
 from tests.evaluate.test_comparison import Made
 from weitiao import api
-from weitiao.cli import compare as verb
 from weitiao.cli import run
-from weitiao.cli.show import Show
 from weitiao.core.errors import fault
 from weitiao.core.run import write_json
+from weitiao.terminal.show import Show
 
 LONG = "lora:target_modules=[query,value]:r=8:lora_dropout=0.1"
 
@@ -85,7 +84,7 @@ def test_a_mistyped_name_is_told_with_the_nearest(tmp_path, monkeypatch, capsys,
 
 def test_what_happens_goes_to_standard_error(compared, capsys):
     results = json.loads((compared(failing=True) / "comparison.json").read_text())
-    told = verb.Told(Show())
+    told = Show().tell
     told("comparing", methods=["full", "[b]"], splits={"train": 1400, "test": 300})
     told("entrant", label="lora:target_modules=[query]", place=2, all=3)
     told("step", label="full", done=0.5, loss=0.25)
@@ -97,5 +96,5 @@ def test_what_happens_goes_to_standard_error(compared, capsys):
         assert shown in said.err
     assert "full: accuracy 0.800, trained in 9.5 s  (judged before)" in said.err
     assert "failed  [not_finite]" in said.err
-    verb.Told(Show(quiet=True))("comparing", methods=["full"], splits={})
+    Show(quiet=True).tell("comparing", methods=["full"], splits={})
     assert capsys.readouterr().err == ""

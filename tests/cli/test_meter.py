@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 import weitiao as wt
-from weitiao.cli import show as show_module
-from weitiao.cli.bars import clock, megabytes
-from weitiao.cli.show import Show
 from weitiao.core.run import read_lines
+from weitiao.terminal import show as show_module
+from weitiao.terminal.bars import clock, megabytes
+from weitiao.terminal.show import Show
 
 LINE = re.compile(r"epoch (\S+), step (\d+)/(\d+): loss (\S+)  rate (\S+)  (\S+) tokens/s(.*)")
 

@@ -8,6 +8,7 @@ A new key needs a line in `ROWS` (or a test of its own, named with `@own`); unti
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import re
 from collections.abc import Callable
@@ -484,19 +485,45 @@ def test_a_small_gain_is_none_for_patience(lab, monkeypatch):
 
 
 @own("train.logging_steps")
-def test_lines_without_a_terminal(lab, monkeypatch, tmp_path):
-    """When they come is tested in tests/cli/test_meter.py; here, that the recipe is asked."""
-    from weitiao.cli.meter import Meter
-    from weitiao.cli.show import Show
-
-    said: list[str] = []
-    monkeypatch.setattr(Show, "line", lambda self, text: said.append(text))
+def test_lines_without_a_terminal(lab, capsys, tmp_path):
+    """When they come is tested in tests/cli/test_meter.py; here, that the recipe is asked, from Python too."""
     tree = lab.run().recipe.model_dump()
+    capsys.readouterr()
     for every, times in ((1, STEPS), (3, 3)):  # the first is always said
-        said.clear()
         words = [f"train.logging_steps={every}", f"output_dir={tmp_path}/{every}"]
-        api.train(tree, overrides=words, watchers=[Meter(Show())])
-        assert sum("tokens/s" in line for line in said) == times
+        api.train(tree, overrides=words)
+        assert capsys.readouterr().err.count("tokens/s") == times
+
+
+@own("train.disable_tqdm")
+def test_a_bar_that_is_turned_off(lab, monkeypatch, tmp_path):
+    """In a terminal lines stand in its place, for Python as on the command line; the run is the same."""
+    from rich.console import Console
+
+    from weitiao.cli import run as cli
+    from weitiao.terminal import show
+
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(lab.run().recipe.to_yaml(), encoding="utf-8")
+
+    def said(face: str, *words: str) -> str:
+        heard = io.StringIO()
+        terminal = Console(file=heard, force_terminal=True, width=100, color_system=None)
+        monkeypatch.setattr(show, "err", terminal)
+        words = (f"output_dir={tmp_path}/{face}{len(words)}", *words)
+        if face == "python":
+            api.train(recipe, overrides=words)
+        else:
+            assert cli(["train", str(recipe), *words]) == 0
+        return heard.getvalue()
+
+    for face in ("python", "command"):
+        bar, lines = said(face), said(face, "train.disable_tqdm=true")
+        assert "train ━" in bar
+        assert f"step {STEPS}/{STEPS}: loss" not in bar
+        assert "━" not in lines
+        assert f"step {STEPS}/{STEPS}: loss" in lines
+        assert losses(api.load(tmp_path / f"{face}1")) == losses(lab.run())
 
 
 @own("evaluate.max_new_tokens")

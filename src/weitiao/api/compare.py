@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from weitiao.api.data import located
 from weitiao.api.display import Sheet, Shown, either
 from weitiao.api.entrants import Entrant, asked_for, check, entrants
 from weitiao.api.run import Run, load
-from weitiao.api.tell import Tell, silent
+from weitiao.api.tell import Tell, listening
 from weitiao.core import registry
 from weitiao.core.contracts import Task
 from weitiao.core.errors import WeitiaoError, fault
@@ -86,7 +86,7 @@ def compare(
     methods: Iterable[str | Mapping[str, Any]] = (),
     overrides: Iterable[str] = (),
     resume: bool = False,
-    tell: Tell = silent,
+    tell: Tell | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Train each method on the same splits with the same budget, judge all of them on the same test rows.
@@ -99,7 +99,8 @@ def compare(
         resume: go on with the comparison in `output_dir`: what is judged stays, what was interrupted goes on, what
             failed is tried anew, and methods that are new are added.
         tell: hears what happens.
-        progress: hears (bytes, all bytes) while an embedded model is fetched.
+        progress: hears (bytes, all bytes) while an embedded model is fetched.  Without `tell` and `progress` bars and
+            lines on standard error say how it goes.
 
     Returns:
         The comparison; methods that failed are named in `failed`, with the reason in `results`.
@@ -113,8 +114,11 @@ def compare(
     folder = RunFolder(Path(asked.output_dir))
     rows = folder.json(FILE).get("methods", []) if resume else []
     found = entrants([*methods, *words], before=[row["asked"] for row in rows])
-    check(asked, found, progress=progress)
-    with _claimed(folder, asked, resume=resume):
+    with ExitStack() as held_open:
+        tell, progress, _ = held_open.enter_context(listening(tell, progress))
+        tell("asked", recipe=asked)
+        check(asked, found, progress=progress)
+        held_open.enter_context(_claimed(folder, asked, resume=resume))
         task = registry.build("task", asked.task)
         splits = _look(asked, task, progress=progress)
         book = Book(folder, asked, task, [_entry(folder, one, rows) for one in found])

@@ -150,13 +150,13 @@ def _begin(recipe: Recipe, progress: Progress | None) -> None:
             raise Halt
 
     try:
-        train(recipe, watchers=[Gone()], progress=progress)
+        train(recipe, watchers=[Gone()], tell=silent, progress=progress)
     except Halt:
         return
 
 
 def _finish(recipe: Recipe, progress: Progress | None) -> Run:
-    return train(recipe, resume=True, progress=progress)
+    return train(recipe, resume=True, tell=silent, progress=progress)
 
 
 def _needs(found: DryRun, run: Run) -> None:

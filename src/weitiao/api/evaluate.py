@@ -12,7 +12,7 @@ from typing import Any
 
 from weitiao.api.data import file_prints, located
 from weitiao.api.run import Run, load
-from weitiao.api.tell import Tell, silent
+from weitiao.api.tell import Tell, listening
 from weitiao.core.contracts import OURS, Record
 from weitiao.core.errors import fault
 from weitiao.core.run import read_lines, sha256, write_json, write_lines
@@ -20,21 +20,31 @@ from weitiao.data import check as checking
 from weitiao.evaluate.baseline import majority
 
 
-def evaluate(run: Run | str | Path, *, tell: Tell = silent) -> Run:
+def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
     """Judge the saved model on the locked test rows, beside the untuned one and baselines; write the report.
 
     What is judged is the model as it lies in the folder, read back from disk.  What stands beside it, the samples and
     the page may each fail alone: `results["missing"]` then says what is not there, and why.
 
+    Args:
+        run: a run, or its folder.
+        tell: hears how it goes; without it a bar or lines on standard error say so.
+
     Raises:
         WeitiaoError: `unfinished_run`, `broken_model`, and what loading raises.
     """
+    run = run if isinstance(run, Run) else load(run)
+    with listening(tell) as (told, _, _):
+        told("asked", recipe=run.recipe)
+        return _judge(run, told)
+
+
+def _judge(run: Run, tell: Tell) -> Run:
     from weitiao.evaluate.metrics import JUDGES
     from weitiao.evaluate.report import write_report
     from weitiao.evaluate.verdict import verdict
     from weitiao.models.store import read_card
 
-    run = run if isinstance(run, Run) else load(run)
     folder, recipe = run.folder, run.recipe
     settings, started = recipe.evaluate, time.perf_counter()
     card = read_card(folder.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api.display import Sheet, Shown
+from weitiao.api.tell import labelling
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import fault
@@ -166,13 +167,15 @@ class Run(Shown):
                 the path of a file.
             columns: which of their columns to read, as the recipe's `data.columns`: `{"text": "body"}`.  Without it,
                 the one that the recipe names, or else the one called as the task calls it.
-            progress: hears (texts done, texts).
+            progress: hears (texts done, texts); without it a bar says how it goes, if that takes long.
 
         Raises:
             WeitiaoError: `not_texts`, `bad_given`, `no_asked_column`; what reading a file raises; `unfinished_run`,
                 `broken_model`; `wrong_usage` for a generative task, which answers instead.
         """
-        return [answer for _, answer in self.answers(self.asked(texts, columns), progress=progress)]
+        questions = self.asked(texts, columns)
+        with nullcontext(progress) if progress else labelling(self.recipe) as heard:
+            return [answer for _, answer in self.answers(questions, progress=heard)]
 
     def asked(self, texts: Any, columns: Mapping[str, str] | None = None) -> Questions:
         """What is to be labelled, as this run's task reads it; the arguments are those of `predict`.

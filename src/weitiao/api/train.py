@@ -17,7 +17,7 @@ from weitiao.api.in_memory import named_as_given, rows_to_file
 from weitiao.api.prepare import Prepared, follow, prepare
 from weitiao.api.rehearse import rehearse, resolve
 from weitiao.api.run import Run
-from weitiao.api.tell import Tell, silent
+from weitiao.api.tell import Tell, listening, silent
 from weitiao.api.warn import warnings
 from weitiao.core import registry
 from weitiao.core.collector import paused
@@ -43,7 +43,7 @@ def train(
     strict_resume: bool = False,
     changes: Collection[str] = (),
     watchers: Iterable[Watcher] = (),
-    tell: Tell = silent,
+    tell: Tell | None = None,
     progress: Progress | None = None,
     **words: Any,
 ) -> Run:
@@ -58,8 +58,9 @@ def train(
         changes: keys of the recipe, or sections, that may differ from those that the run was begun with, such as
             "train.learning_rate"; any other difference is refused.
         watchers: more `weitiao.train.loop.Watcher`s, asked after ours.
-        tell: hears what the stages do.
-        progress: hears (bytes, all bytes) while an embedded model is fetched.
+        tell: hears what the stages do (`silent` of `weitiao.api.tell` listens to nothing).
+        progress: hears (bytes, all bytes) while an embedded model is fetched.  Without `tell` and `progress` a bar or
+            lines on standard error say how it goes.
         **words: keys of the recipe; `data` may be a pandas table or a list of dicts.
 
     Returns:
@@ -85,7 +86,9 @@ def train(
     resume = resume or strict_resume or distributed.restarted()
     chosen = None if resume in (True, False, "last") or distributed.restarted() else Path(str(resume))
     with ExitStack() as held:
+        tell, progress, ours = held.enter_context(listening(tell, progress))
         held.enter_context(named_as_given(given))
+        tell("asked", recipe=asked)
         with distributed.joined() as world:
             with paused():  # torch and Transformers are imported here
                 world.together(lambda: rehearse(asked, task, method, progress=progress))
@@ -118,7 +121,7 @@ def train(
                     resume=bool(resume),
                     chosen=chosen,
                     strict=strict_resume,
-                    watchers=watchers if world.first else (),
+                    watchers=[*ours, *watchers] if world.first else (),
                     tell=tell if world.first else silent,
                 )
         memory.trim()  # what the training took is free by now, and the models that are judged need it

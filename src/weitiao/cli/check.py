@@ -28,7 +28,7 @@ def check(
     Exit code 5 when an equality does not hold.
     """
     from weitiao import api
-    from weitiao.cli.show import Show
+    from weitiao.terminal.show import Show
 
     show = Show(quiet=quiet or json)
     with show:
@@ -50,7 +50,7 @@ def check(
 def rehearse(recipe: str, overrides: list[str], *, quiet: bool, json: bool) -> None:
     """`weitiao train RECIPE --dry-run`."""
     from weitiao import api
-    from weitiao.cli.show import Show
+    from weitiao.terminal.show import Show
 
     show = Show(quiet=quiet or json)
     with show:

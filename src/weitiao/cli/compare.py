@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit
 
-if TYPE_CHECKING:
-    from weitiao.cli.show import Show
-
 ROOMY = 92  # columns of a terminal in which the table can breathe
-LONGEST = 160  # characters of a failure in the terminal
 FAILED = 5  # the exit code when a method has failed, as for a run that fails
 
 
@@ -35,12 +31,12 @@ def compare(
     it anew.
     """
     from weitiao import api
-    from weitiao.cli.show import Show
+    from weitiao.terminal.show import Show
 
     show = Show(quiet=quiet or json)
     with show:
         found = api.compare(
-            recipe, overrides=overrides or [], resume=resume, tell=Told(show), progress=show.fetching
+            recipe, overrides=overrides or [], resume=resume, tell=show.tell, progress=show.fetching
         )
     if json:
         emit(found.results)
@@ -53,54 +49,12 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-class Told:
-    """Draws on standard error what a comparison says."""
-
-    def __init__(self, show: Show):
-        self.show = show
-
-    def __call__(self, event: str, **facts: Any) -> None:
-        """What happens to a method."""
-        from rich.markup import escape
-
-        if event == "comparing":
-            rows = ", ".join(f"{side} {count:,}" for side, count in facts["splits"].items())
-            self.show.line(f"[bold]compare[/bold] {escape(', '.join(facts['methods']))}  ({rows})")
-        elif event == "entrant":
-            self.show.line(f"[bold]{facts['place']} of {facts['all']}[/bold]  {escape(facts['label'])}")
-        elif event == "step":
-            self.show.bar(escape(facts["label"]), facts["done"], 1.0, note=f"loss {facts['loss']:.3f}")
-        elif event == "compared":
-            row = facts["row"]
-            if row["state"] == "judged" and not facts["kept"]:  # its last steps may not have been seen
-                self.show.bar(escape(row["label"]), 1.0, 1.0)
-            before = "  (judged before)" if facts["kept"] else ""
-            self.show.line(f"        {_ending(row, facts['metric'])}{before}")
-
-
-def _ending(row: Mapping[str, Any], metric: str) -> str:
-    """How it went, in a line."""
-    from rich.markup import escape
-
-    if row["state"] == "failed":
-        return f"[red]failed[/red]  {escape(one_line(row['failure']))}"
-    if row["state"] != "judged":
-        return row["state"]
-    seconds = row["seconds"]["train"]
-    return f"{escape(row['label'])}: {metric} {row['score']['value']:.3f}, trained in {seconds:.1f} s"
-
-
-def one_line(failure: Mapping[str, Any]) -> str:
-    """The beginning of a failure: its code, and what is wrong.  Page and JSON have all of it."""
-    line = str(failure["message"]).partition("\n")[0]
-    return line if len(line) <= LONGEST else line[:LONGEST].rstrip() + " …"
-
-
 def _show(results: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.markup import escape
 
     from weitiao.cli.show import out
+    from weitiao.terminal.compared import one_line
 
     console = Console(highlight=False)
     console.print(table(results, width=console.width))

@@ -62,8 +62,8 @@ def data_check(
     Exit code 3 when rows cannot be used.  Nothing is changed; --fix writes copies.
     """
     from weitiao import api
-    from weitiao.cli.show import Show
     from weitiao.cli.show_data import examined, fixed
+    from weitiao.terminal.show import Show
 
     _refuse_other_files(html)
     show = Show(quiet=json)
@@ -109,8 +109,8 @@ def data_show(
 ) -> None:
     """Show rows as the model sees them: its tokens, those that are trained in green."""
     from weitiao import api
-    from weitiao.cli.show import Show
     from weitiao.cli.show_data import views
+    from weitiao.terminal.show import Show
 
     _refuse_other_files(html)
     show = Show(quiet=json)

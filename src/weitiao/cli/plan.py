@@ -55,7 +55,7 @@ def plan(
     Exit code 6 when it would not fit into what is free now.
     """
     from weitiao import api
-    from weitiao.cli.show import Show
+    from weitiao.terminal.show import Show
 
     if params is not None:
         if recipe or nproc > 1:

@@ -1,233 +1,77 @@
-"""How things look in a terminal: progress, tables, a conversation.  Rich draws; nothing is computed here."""
+"""How results look in a terminal: tables, a conversation.  Rich draws; nothing is computed here."""
 
 from __future__ import annotations
 
 import json as json_module
 import sys
-import time
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from weitiao.core.collector import paused
 from weitiao.core.errors import WeitiaoError
+from weitiao.terminal.show import err
 
 if TYPE_CHECKING:
     from weitiao.api import Run
     from weitiao.api.run import Speaker
-    from weitiao.data.ledger import Ledger
 
 # No emoji codes: a text with ":smile:" in it is shown as it is.
 out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 SHOWN = 20
-QUIET_S = 10.0
-"""Where there is no terminal, judging says a line so often."""
 
 
-@dataclass
-class Show:
-    """Listens to the stages and draws what they say on standard error."""
-
-    quiet: bool = False
-    _progress: Any = field(default=None, init=False)
-    _bars: dict[str, Any] = field(default_factory=dict, init=False)
-    _judged: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
-    """Who is judged -> when it began, and when a line was last said."""
-
-    def __enter__(self) -> Show:
-        if not self.quiet:
-            from weitiao.cli.bars import Bars
-
-            self._progress = Bars(console=err, disable=not err.is_terminal)
-            self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
-    def line(self, text: str) -> None:
-        """One line of what happens."""
-        if not self.quiet:
-            err.print(text)
-
-    @property
-    def live(self) -> bool:
-        """Is there a terminal, where bars can move?"""
-        return err.is_terminal
-
-    def bar(self, name: str, done: float, total: float, note: str = "", ends: float | None = None) -> None:
-        """Draw or move the bar of that name; where there is no terminal, nothing moves.
-
-        Args:
-            name: stands before it, and tells it apart.
-            done: of `total`.
-            total: when it is full.
-            note: stands behind it.
-            ends: when it will be full, by `time.monotonic()`; without it Rich guesses.
-        """
-        if self._progress is not None:
-            if name not in self._bars:
-                self._bars[name] = self._progress.add_task(name, total=total, note=note, ends=ends)
-            self._progress.update(self._bars[name], completed=done, total=total, note=note, ends=ends)
-
-    def figures(self, text: str) -> None:
-        """The line below the bars."""
-        if self._progress is not None:
-            self._progress.figures = text
-
-    def fetching(self, done: int, total: int) -> None:
-        """Bytes of an embedded model."""
-        self.bar("fetching", done, total, note=f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
-        if done >= total:
-            self._bars.pop("fetching", None)
-
-    def labelling(self, done: int, total: int) -> None:
-        """Rows that are labelled."""
-        self.bar("label", done, total, note=f"{done:,} of {total:,}")
-
-    def tell(self, event: str, **facts: Any) -> None:
-        """What a stage says."""
-        if event == "data":
-            self.line(
-                "[bold]data[/bold]  " + escape(", ".join(file["path"] for file in facts["ledger"].files))
-            )
-            self.ledger(facts["ledger"])
-        elif event == "loading":
-            self.line(f"[bold]model[/bold] {escape(facts['model'])}")
-        elif event == "encoded":
-            self.encoded(facts["ledger"], trained=facts["trained"], total=facts["total"])
-        elif event == "notice":
-            self.line(f"[yellow]note[/yellow]  {escape(facts['text'])}")
-        elif event == "resumed":
-            self.line(f"[bold]resumed[/bold] from {facts['checkpoint']}")
-        elif event == "training":
-            self.line(
-                f"[bold]train[/bold] {facts['steps']} steps, {facts['padding']:.1%} padding"
-                + (f", from step {facts['start']}" if facts["start"] else "")
-            )
-        elif event == "saved":
-            self.line(
-                f"[bold]saved[/bold] {escape(str(facts['path']))}: step {facts['step']} ({facts['reason']}), {facts['seconds']:.0f} s"
-            )
-        elif event == "tried":
-            stage = facts["stage"]
-            self.line(f"[bold]{stage.what}[/bold] {stage.name}, {stage.seconds:.1f} s")
-        elif event == "judging":
-            self.line(
-                f"[bold]judge[/bold] {facts['rows']} locked test rows, on the model read back from disk"
-            )
-            self._judged = {}
-        elif event == "judged":
-            self.judged(**facts)
-
-    def judged(self, *, what: str, done: int, all: int) -> None:
-        """How far judging has come: a bar, or a line now and then where there is no terminal."""
-        from weitiao.cli.bars import clock
-
-        self.bar(what, done, all, note=f"{done:,}/{all:,}")
-        now = time.monotonic()
-        begun, last = self._judged.setdefault(what, (now, now))
-        if self.live or (now - last < QUIET_S and done < all) or (done == all and last == begun):
-            return
-        self._judged[what] = begun, now
-        left = f"  left {clock((all - done) * (now - begun) / done)}" if done < all else ""
-        self.line(f"      {what}: {done:,}/{all:,}{left}")
-
-    def ledger(self, ledger: Ledger) -> None:
-        """What was read."""
-        encodings = ", ".join(sorted({file["encoding"] for file in ledger.files} - {""}))
-        self.line(f"      {ledger.total:,} rows read" + (f" ({encodings})" if encodings else ""))
-        for note in (note for file in ledger.files for note in file.get("notes", ())):
-            self.line(f"[yellow]note[/yellow]  {escape(note)}")
-        for side, (rows, asked) in ledger.missed.items():
-            why = "rows that belong together are on one side, and there are large groups or rare labels"
-            self.line(f"[yellow]note[/yellow]  {rows:,} {side} rows, not the {asked:,} asked for: {why}")
-
-    def encoded(self, ledger: Ledger, *, trained: int, total: int) -> None:
-        """What became of the rows, splits, lengths, trained parameters: all that a person may want to stop for."""
-        for status, count in ledger.counts().items():
-            self.line(f"      {count:>9,}  {status}")
-        splits = ", ".join(f"{name} {count:,}" for name, count in ledger.split.items())
-        leaks = ledger.leaks
-        like = f"; {leaks['groups']} groups of like rows kept together" if leaks.get("groups") else ""
-        gone = f"; {leaks['removed']} rows like judging ones taken out" if leaks.get("removed") else ""
-        self.line(f"      {splits}; no text stands on two sides{like}{gone}")
-        for step, made in ledger.made.get("made", {}).items():
-            self.line(f"      {step}: " + ", ".join(f"{count:,} {what}" for what, count in made.items()))
-        tokens = ledger.tokens
-        cut = ""
-        if tokens["truncated_rows"]:
-            cut = f"; {tokens['truncated_tokens']:,} tokens of {tokens['truncated_rows']:,} rows cut off, {tokens['truncated_trained_tokens']:,} of them trained on"
-        self.line(
-            f"      tokens a row: median {tokens['median']:,}, longest {tokens['max']:,}, limit {tokens['limit']:,}{cut}"
+def judged(run: Run) -> None:
+    """The table of systems by metrics, the verdict, and what a reader must know besides."""
+    results = run.results
+    if not results:
+        out.print(
+            f"The model is in {run.path}/model; no test rows were kept to judge it (data.split.test is 0)."
         )
-        self.line(f"      {trained:,} of {total:,} parameters train ({100 * trained / total:.3g} %)")
+        return
+    out.print(results_table(results))
+    out.print(results["verdict"]["sentence"])
+    for remark in run.remarks:
+        out.print(escape(remark))
+    for sample in results["samples"]:
+        out.print(f"\n[bold]{escape(sample['prompt'])}[/bold]")
+        for name in ("untuned", "tuned", "reference"):
+            if name in sample:
+                out.print(f"  [dim]{name:>9}[/dim]  {escape(sample[name])}")
+    if run.report.is_file():
+        out.print(f"\nreport: {run.report.resolve()}")
 
-    def watchers(self) -> list[Any]:
-        """A watcher of the loop that moves the bar; none when quiet."""
-        if self.quiet:
-            return []
-        with paused():
-            from weitiao.cli.meter import Meter
 
-        return [Meter(self)]
+def next_steps(run: Run) -> None:
+    """Three commands that work when pasted."""
+    from weitiao import api
 
-    def results(self, run: Run) -> None:
-        """The table of systems by metrics, the verdict, and what a reader must know besides."""
-        results = run.results
-        if not results:
-            out.print(
-                f"The model is in {run.path}/model; no test rows were kept to judge it (data.split.test is 0)."
-            )
-            return
-        out.print(results_table(results))
-        out.print(results["verdict"]["sentence"])
-        for remark in run.remarks:
-            out.print(escape(remark))
-        for sample in results["samples"]:
-            out.print(f"\n[bold]{escape(sample['prompt'])}[/bold]")
-            for name in ("untuned", "tuned", "reference"):
-                if name in sample:
-                    out.print(f"  [dim]{name:>9}[/dim]  {escape(sample[name])}")
-        if run.report.is_file():
-            out.print(f"\nreport: {run.report.resolve()}")
-
-    def next_steps(self, run: Run) -> None:
-        """Three commands that work when pasted."""
-        from weitiao import api
-
-        me, path = program(), run.path
-        if run.task.generates:
-            steps = [
-                ("talk to it", f"{me} chat {path}"),
-                ("talk to the model as it was", f"{me} chat {run.recipe.model}"),
-            ]
-        else:
-            text = (
-                "一本让人爱不释手的好书"
-                if run.recipe.model == "e5-small"
-                else "A film I will gladly see twice."
-            )
-            steps = [("label a sentence of your own", f'{me} predict {path} "{text}"')]
-            steps += [("chat with the small language model", f"{me} chat smollm2-135m")]
-        table = api.example_table(run)
-        recipe = table.with_suffix(".yaml")
-        steps += [
-            (
-                f"tune on your own table: put your rows into {table}, or name your own file",
-                f"{me} init {table} -o {recipe} && {me} train {recipe}",
-            )
+    me, path = program(), run.path
+    if run.task.generates:
+        steps = [
+            ("talk to it", f"{me} chat {path}"),
+            ("talk to the model as it was", f"{me} chat {run.recipe.model}"),
         ]
-        out.print("\nThree things to try next:")
-        for what, command in steps:
-            out.print(f"  # {escape(what)}\n  {escape(command)}")
+    else:
+        text = (
+            "一本让人爱不释手的好书" if run.recipe.model == "e5-small" else "A film I will gladly see twice."
+        )
+        steps = [("label a sentence of your own", f'{me} predict {path} "{text}"')]
+        steps += [("chat with the small language model", f"{me} chat smollm2-135m")]
+    table = api.example_table(run)
+    recipe = table.with_suffix(".yaml")
+    steps += [
+        (
+            f"tune on your own table: put your rows into {table}, or name your own file",
+            f"{me} init {table} -o {recipe} && {me} train {recipe}",
+        )
+    ]
+    out.print("\nThree things to try next:")
+    for what, command in steps:
+        out.print(f"  # {escape(what)}\n  {escape(command)}")
 
 
 def program() -> str:

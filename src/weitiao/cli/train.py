@@ -44,7 +44,7 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Check, split, tune, judge and report: the whole way into output_dir."""
-    from weitiao.cli.show import Show
+    from weitiao.terminal.show import Show
 
     if dry_run:
         from weitiao.cli.check import rehearse
@@ -72,6 +72,7 @@ def train(
 
 def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **options: Any) -> Any:
     from weitiao import api
+    from weitiao.cli.show import judged
     from weitiao.train import distributed
 
     if not distributed.leads():
@@ -88,7 +89,7 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
     if json and distributed.leads():
         emit({"run": str(run.path), **run.results})
     elif distributed.leads():
-        show.results(run)
+        judged(run)
     return run
 
 
@@ -106,7 +107,8 @@ def demo(
 ) -> None:
     """The main job on an embedded model and real data, in a few minutes on two cores."""
     from weitiao import api
-    from weitiao.cli.show import Show
+    from weitiao.cli.show import next_steps
+    from weitiao.terminal.show import Show
 
     if which not in FULL:
         hint, known = did_you_mean(which, FULL), ", ".join(FULL)
@@ -117,4 +119,4 @@ def demo(
     words = [f"output_dir={folder}", *(FULL[which] if full else ()), *(overrides or ())]
     run = _train(path, words, show, json=json)
     if not json:
-        show.next_steps(run)
+        next_steps(run)

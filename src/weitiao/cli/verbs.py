@@ -99,7 +99,8 @@ def evaluate(
 ) -> None:
     """Judge a run's model again on its locked test rows, and write the report."""
     from weitiao import api
-    from weitiao.cli.show import Show
+    from weitiao.cli.show import judged
+    from weitiao.terminal.show import Show
 
     show = Show(quiet=quiet or json)
     with show:
@@ -107,7 +108,7 @@ def evaluate(
     if json:
         emit({"run": str(found.path), **found.results})
     else:
-        show.results(found)
+        judged(found)
 
 
 @app.command(
@@ -135,7 +136,8 @@ def predict(
 ) -> None:
     """Label texts: given as words, in a file, or on standard input, one a line."""
     from weitiao import api
-    from weitiao.cli.show import Show, prediction
+    from weitiao.cli.show import prediction
+    from weitiao.terminal.show import Show
 
     if texts and file:
         raise fault("wrong_usage", why="texts and a --file are given", way="give one or the other")
@@ -148,6 +150,7 @@ def predict(
     questions = found.asked(lines, pairs(columns))
     if output:
         show = Show(quiet=quiet or json)
+        show.heed(found.recipe)
         with show:
             count = api.write_labelled(output, found, questions, progress=show.labelling)
         print(f"wrote {output}: {count:,} rows", file=sys.stderr)
@@ -223,7 +226,7 @@ def fetch(
 ) -> None:
     """Fetch embedded models and data now, to work without a network later; prints where they lie."""
     from weitiao import api
-    from weitiao.cli.show import Show
+    from weitiao.terminal.show import Show
 
     show = Show(quiet=quiet)
     with show:

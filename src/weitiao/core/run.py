@@ -26,6 +26,8 @@ from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.core.read_yaml import read_yaml
 from weitiao.core.recipe import Recipe
 
+UNHEEDED = frozenset({"train.disable_tqdm"})
+"""Keys that change nothing of a run: recipes that differ in them alone are the same."""
 PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
 
@@ -317,8 +319,10 @@ def named(key: str, keys: Collection[str]) -> bool:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """`train.learning_rate: 0.001 -> 0.01` for every key that differs."""
+    """`train.learning_rate: 0.001 -> 0.01` for every key that differs, less those that change nothing of a run."""
     for key in sorted({*old, *new}):
+        if f"{prefix}{key}" in UNHEEDED:
+            continue
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from differences(before, after, f"{prefix}{key}.")

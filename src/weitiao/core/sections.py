@@ -279,9 +279,11 @@ class Train(Section):
     early_stopping_threshold: Annotated[float, Field(ge=0)] = 0.0
     """By how much the best value must be beaten to count as a gain for `early_stopping_patience`."""
     logging_steps: Period = 10
-    """Steps between two lines on standard error where it is no terminal (a terminal has a bar); below 1 it is a share
-    of all steps.  `log.jsonl` has a line for every step."""
-
+    """Steps between two lines on standard error where no bar moves (in a terminal or a notebook one does); below 1 it is
+    a share of all steps.  `log.jsonl` has a line for every step."""
+    disable_tqdm: bool = False
+    """No bar, in a terminal or a notebook: what stands on standard error elsewhere stands there too (and nothing with
+    `--quiet`).  It changes nothing of the run, and may differ when one goes on."""
     report_to: Annotated[list[Literal["tensorboard", "wandb", "mlflow"]], BeforeValidator(_reported)] = []
     """Where curves are written besides `log.jsonl`: into the run folder, and nowhere else unless these tools' own
     environment variables say so (extras `tensorboard`, `wandb`, `mlflow`)."""

@@ -13,12 +13,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from weitiao.cli.bars import clock, megabytes
+from weitiao.terminal.bars import clock, megabytes
 from weitiao.train.loop import Training, Watcher
 from weitiao.train.watchers import period
 
 if TYPE_CHECKING:
-    from weitiao.cli.show import Show
+    from weitiao.terminal.show import Show
 
 SMOOTHED = 20
 """Steps behind the speed that is shown: a single one jumps with the lengths of its rows."""

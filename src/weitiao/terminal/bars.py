@@ -6,14 +6,17 @@ train ━━━━━━━━━━━━━━━━╺━━━━━━━�
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from rich.console import RenderableType
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
+
+CELL = '<pre style="white-space:pre;overflow-x:auto;line-height:normal;margin:0">{code}</pre>'
 
 
 class Left(ProgressColumn):
@@ -50,6 +53,43 @@ class Bars(Progress):
         yield from super().get_renderables()
         if self.figures:
             yield Text(f"      {self.figures}", no_wrap=True, overflow="ellipsis")
+
+
+class NotebookBars(Bars):
+    """Bars in a notebook: one output of the cell, drawn anew now and then.
+
+    Rich's own need ipywidgets, and what anybody says while their thread draws is caught in the widget, and lost.
+    """
+
+    _handle: Any = None
+    _last: float = 0.0
+
+    def start(self) -> None:
+        """Nothing: the first bar is drawn when it comes, and no thread draws besides."""
+
+    def stop(self) -> None:
+        """As they stand now."""
+        self.refresh()
+
+    def update(self, task_id: TaskID, **facts: Any) -> None:
+        """Move a bar; it is seen a quarter of a second later at the latest, or with the next move."""
+        super().update(task_id, **facts)
+        if time.monotonic() - self._last > 0.25:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Draw."""
+        from IPython.display import display
+
+        page = Console(file=io.StringIO(), record=True, force_jupyter=False, width=100, emoji=False)
+        page.print(self.get_renderable())
+        plain = page.export_text(clear=False)
+        drawn = {"text/plain": plain, "text/html": page.export_html(inline_styles=True, code_format=CELL)}
+        if self._handle is None:
+            self._handle = display(drawn, raw=True, display_id=True)
+        else:
+            self._handle.update(drawn, raw=True)
+        self._last = time.monotonic()
 
 
 def clock(seconds: float | None) -> str:

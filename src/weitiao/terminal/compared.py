@@ -1,0 +1,47 @@
+"""How a comparison goes, in lines and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from weitiao.terminal.show import Show
+
+LONGEST = 160
+"""Characters of a failure in the terminal."""
+
+
+def tell(show: Show, event: str, **facts: Any) -> None:
+    """What happens to a method."""
+    if event == "comparing":
+        rows = ", ".join(f"{side} {count:,}" for side, count in facts["splits"].items())
+        show.line(f"[bold]compare[/bold] {escape(', '.join(facts['methods']))}  ({rows})")
+    elif event == "entrant":
+        show.line(f"[bold]{facts['place']} of {facts['all']}[/bold]  {escape(facts['label'])}")
+    elif event == "step":
+        show.bar(escape(facts["label"]), facts["done"], 1.0, note=f"loss {facts['loss']:.3f}")
+    elif event == "compared":
+        row = facts["row"]
+        if row["state"] == "judged" and not facts["kept"]:  # its last steps may not have been seen
+            show.bar(escape(row["label"]), 1.0, 1.0)
+        before = "  (judged before)" if facts["kept"] else ""
+        show.line(f"        {_ending(row, facts['metric'])}{before}")
+
+
+def _ending(row: Mapping[str, Any], metric: str) -> str:
+    """How it went, in a line."""
+    if row["state"] == "failed":
+        return f"[red]failed[/red]  {escape(one_line(row['failure']))}"
+    if row["state"] != "judged":
+        return row["state"]
+    seconds = row["seconds"]["train"]
+    return f"{escape(row['label'])}: {metric} {row['score']['value']:.3f}, trained in {seconds:.1f} s"
+
+
+def one_line(failure: Mapping[str, Any]) -> str:
+    """The beginning of a failure: its code, and what is wrong.  Page and JSON have all of it."""
+    line = str(failure["message"]).partition("\n")[0]
+    return line if len(line) <= LONGEST else line[:LONGEST].rstrip() + " …"
