@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import types
+from contextlib import suppress
 
 import pytest
 from rich.console import Console
@@ -138,3 +140,17 @@ def test_what_is_printed_meanwhile_goes_where_it_went(terminal, capsys):
         print("a result")
     assert capsys.readouterr().out == "a result\n"
     assert "a result" not in terminal.getvalue()
+
+
+def test_a_reader_who_has_left_ends_nothing(run, monkeypatch):
+    """What is judged goes on when standard error is a pipe without a reader, and standard output stays as it is."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    pipe = os.fdopen(theirs, "w", buffering=1)
+    monkeypatch.setattr(sys, "stderr", pipe)
+    monkeypatch.setattr(show.err, "quiet", False)
+    (run.path / "results.json").unlink()
+    assert wt.evaluate(run).results["rows"] == 9
+    assert show.err.quiet, "or the pipe was read after all"
+    with suppress(BrokenPipeError):  # what is left in its buffer
+        pipe.close()

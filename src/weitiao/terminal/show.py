@@ -25,8 +25,17 @@ if TYPE_CHECKING:
     from weitiao.core.recipe import Recipe
     from weitiao.data.ledger import Ledger
 
+
+class Heard(Console):
+    """Standard error.  When its reader has left (`2> >(head)`) it falls silent; Rich would end the training, too."""
+
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more."""
+        self.quiet = True
+
+
 # No emoji codes: a text with ":smile:" in it is shown as it is.
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+err = Heard(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 QUIET_S = 10.0
 """Where no bar moves, judging and labelling say a line so often."""
 
