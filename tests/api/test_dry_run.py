@@ -64,3 +64,15 @@ def test_on_the_command_line(classify, tmp_path, capsys):
     assert weitiao(["train", str(file), "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 200
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_count_as_often_as_they_come(classify, review_file, tmp_path):
+    """A large file and a small one that comes three times an epoch, of each another share is looked at."""
+    write_csv(review_file, reviews(300))
+    other = write_csv(tmp_path / "other.csv", reviews(40, seed=9))
+    recipe = classify(evaluate={"untuned": False, "baseline": "none"})
+    recipe["data"] = {**recipe["data"], "train": [str(review_file), str(other)], "weights": [1, 3]}
+    found = api.dry_run(recipe)
+    assert (found.rows, found.tried) == (340, 140)
+    planned = wt.plan(recipe).steps  # of all rows: test_plan.py says that the run takes as many
+    assert found.steps == pytest.approx(planned, rel=0.1)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import located
+from weitiao.api.forecast import counted, share_of
 from weitiao.api.rehearse import tried
 from weitiao.api.tell import Tell, silent
 from weitiao.api.train import train
@@ -27,6 +28,7 @@ from weitiao.data.read import parted, read
 
 if TYPE_CHECKING:
     from weitiao.api.run import Run
+    from weitiao.data.pack import Batches
     from weitiao.models.fetch import Progress
 
 SHARE = 0.01
@@ -73,6 +75,10 @@ class DryRun:
 class Halt(BaseException):
     """Ends the rehearsal's training as a lost process would."""
 
+    def __init__(self, batches: Batches):
+        super().__init__()
+        self.batches = batches
+
 
 def dry_run(
     recipe: str | Path | Mapping[str, Any],
@@ -88,14 +94,16 @@ def dry_run(
     """
     asked = tried(recipe, overrides=overrides, progress=progress)
     found = DryRun(asked, free_mb=free_bytes(Path(asked.output_dir)) / 1e6)
-    data, found.rows, found.tried = _sample(asked.data, seed=asked.seed, progress=progress)
+    data, there, drawn = _sample(asked.data, seed=asked.seed, progress=progress)
+    found.rows, found.tried = sum(there), sum(drawn)
+    share = share_of(there, drawn, asked.data.weights or [1.0] * len(there))
     with tempfile.TemporaryDirectory(prefix="weitiao-dry-run-") as folder:
         small = _small(asked, data, Path(folder) / "run")
-        _stage(found, tell, "train", lambda: _begin(small, progress))
+        batches = _stage(found, tell, "train", lambda: _begin(small, progress))
         run = _stage(found, tell, "resume, evaluate, save, judge", lambda: _finish(small, progress))
         if run.method.foldable:
             _stage(found, tell, "merge", lambda: run.merge(Path(folder) / "merged"))
-        _needs(found, run)
+        _needs(found, run, batches, share=share)
     return found
 
 
@@ -107,9 +115,11 @@ def _stage(found: DryRun, tell: Tell, name: str, make: Callable[[], Any]) -> Any
     return made
 
 
-def _sample(data: Data, *, seed: int, progress: Progress | None) -> tuple[Data, int, int]:
-    """One row of a hundred of every file, drawn by the rows' own hashes; how many there are, and how many are drawn."""
-    there = drawn = 0
+def _sample(data: Data, *, seed: int, progress: Progress | None) -> tuple[Data, list[int], list[int]]:
+    """One row of a hundred of every file, drawn by the rows' own hashes; how many rows each file of `data.train` has,
+    and how many of them are drawn."""
+    there: list[int] = []
+    drawn: list[int] = []
     sampled: dict[str, list[str]] = {}
     for side in ("train", "validation", "test"):
         sampled[side] = []
@@ -123,7 +133,8 @@ def _sample(data: Data, *, seed: int, progress: Progress | None) -> tuple[Data, 
             count = min(rows, max(FEWEST, math.ceil(SHARE * rows)))
             sampled[side].append(f"{path}#{count}")
             if side == "train":
-                there, drawn = there + rows, drawn + count
+                there.append(rows)
+                drawn.append(count)
     return data.model_copy(update=sampled), there, drawn
 
 
@@ -141,36 +152,33 @@ def _small(asked: Recipe, data: Data, folder: Path) -> Recipe:
     )
 
 
-def _begin(recipe: Recipe, progress: Progress | None) -> None:
-    """One step, evaluated and saved, and then the process is gone."""
+def _begin(recipe: Recipe, progress: Progress | None) -> Batches:
+    """One step, evaluated and saved, and then the process is gone; what it would have trained on."""
     from weitiao.train.loop import Training, Watcher
 
     class Gone(Watcher):
         def on_step(self, training: Training) -> None:
-            raise Halt
+            raise Halt(training.batches)
 
     try:
         train(recipe, watchers=[Gone()], tell=silent, progress=progress)
-    except Halt:
-        return
+    except Halt as halt:
+        return halt.batches
+    raise AssertionError("a training has a step")
 
 
 def _finish(recipe: Recipe, progress: Progress | None) -> Run:
     return train(recipe, resume=True, tell=silent, progress=progress)
 
 
-def _needs(found: DryRun, run: Run) -> None:
+def _needs(found: DryRun, run: Run, batches: Batches, *, share: float) -> None:
     """Counted up from the rehearsal: steps, time, disk."""
     log = read_lines(run.path / "log.jsonl")
     last = [line for line in log if line["event"] == "step"][-1]
-    settings, split = found.recipe.train, run.folder.json("data/split.json")
-    share = len(split["train"]) / max(1, found.tried)
-    a_step = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
-    if settings.max_batch_tokens:
-        a_step = last["rows"]
-    steps = math.ceil(settings.num_train_epochs * max(1, math.ceil(share * found.rows / a_step)))
-    found.steps = min(steps, settings.max_steps or steps)
-    found.seconds = found.steps * last["seconds"] * a_step / last["rows"]
+    settings = found.recipe.train
+    _, an_epoch, found.steps = counted(settings, batches, share=share)
+    rows = batches.rows_per_epoch * share * found.steps / an_epoch
+    found.seconds = rows * last["seconds"] / last["rows"]
     found.memory_mb = next(line for line in log if line["event"] == "end").get("peak_memory_mb", 0.0)
     checkpoint, model = _size(run.folder.checkpoints()[0]), _size(run.folder.model)
     kept = settings.save_total_limit + settings.load_best_model_at_end

@@ -7,15 +7,18 @@ The figures are bytes of tensors on the device, in one process; the program itse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Batch, Example, Method, Task
 from weitiao.core.recipe import Recipe, Train
 
 if TYPE_CHECKING:
+    from weitiao.data.pack import Batches
     from weitiao.models.fetch import Progress
     from weitiao.models.hollow import Hollow
     from weitiao.models.load import Loaded
@@ -222,3 +225,32 @@ def checkpoints(settings: Train) -> int:
     kept = settings.save_total_limit if settings.save_strategy != "no" else 0
     kept += settings.load_best_model_at_end
     return kept + 1 if kept else 0
+
+
+def counted(settings: Train, batches: Batches, *, share: float, processes: int = 1) -> tuple[int, int, int]:
+    """Micro-batches and optimiser steps of an epoch, steps of the whole run, from a sample of its rows.
+
+    Args:
+        settings: of the whole run.
+        batches: of the sample, as `micro_batches` makes them.
+        share: how many rows come in an epoch for each of the sample's.
+        processes: how many share the work.
+    """
+    # The last batch of a sample is rarely full, and must not be counted up with the others.
+    small = len(batches.plan(0)) if batches.max_tokens else batches.rows_per_epoch / batches.batch_size
+    micro = math.ceil(round(small * share / processes, 6))
+    an_epoch = math.ceil(micro / settings.gradient_accumulation_steps)
+    whole = math.ceil(settings.num_train_epochs * an_epoch)
+    return micro, an_epoch, min(whole, settings.max_steps or whole)
+
+
+def share_of(there: Sequence[int], looked: Sequence[int], often: Sequence[float]) -> float:
+    """How many rows come in an epoch for each that does where a few of each file are looked at.
+
+    Args:
+        there: rows of each file.
+        looked: how many of them are looked at.
+        often: how often those of each file come in an epoch (`data.weights`).
+    """
+    few = sum(map(mul, often, looked))
+    return sum(map(mul, often, there)) / few if few else 1.0

@@ -176,7 +176,9 @@ def _some(examples: Sequence[Example]) -> list[tuple[int, Example]]:
 def _in_memory(example: Example) -> Example:
     import numpy as np
 
-    return replace(example, inputs={name: np.array(value) for name, value in example.inputs.items()})
+    target = np.array(example.target) if isinstance(example.target, np.ndarray) else example.target
+    inputs = {name: np.array(value) for name, value in example.inputs.items()}
+    return replace(example, inputs=inputs, target=target)
 
 
 def copied(loaded: Loaded) -> Loaded:

@@ -6,7 +6,6 @@ plan("recipe.yaml")  ->  Plan(stages={"load": Footprint(...), "train": ..., "eva
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.api.data import located
 from weitiao.api.display import Sheet, Shown, either, megabytes
-from weitiao.api.forecast import KERNELS, Forecast, checkpoints, longest, resident
+from weitiao.api.forecast import KERNELS, Forecast, checkpoints, counted, longest, resident, share_of
 from weitiao.api.prepare import learnt, micro_batches, row_limit, row_weights
 from weitiao.api.rehearse import tried
 from weitiao.core import registry
@@ -193,11 +192,15 @@ def plan(
 
 
 def _share(recipe: Recipe, checked: checking.Checked) -> float:
-    """How many rows there are for each that was looked at, in the files that train."""
-    asked = any(parted(name)[1] is not None for name in recipe.data.train)
+    """How many rows come in an epoch for each that was looked at, in the files that train."""
     files = [file for file in checked.ledger.files if "side" not in file]
-    there = sum(file["rows"] if asked else file.get("drawn_from", file["rows"]) for file in files)
-    return there / max(1, sum(file["rows"] for file in files))
+    names, weights = recipe.data.train, recipe.data.weights
+    there = [
+        file["rows"] if parted(names[name])[1] is not None else file.get("drawn_from", file["rows"])
+        for name, file in zip(checked.names, files, strict=True)
+    ]
+    often = [weights[name] if weights else 1.0 for name in checked.names]
+    return share_of(there, [file["rows"] for file in files], often)
 
 
 def _time(
@@ -216,10 +219,7 @@ def _time(
     from weitiao.train.pace import Work, pace
 
     settings = recipe.train
-    micro = math.ceil(len(batches.plan(0)) * share / processes)
-    an_epoch = math.ceil(micro / settings.gradient_accumulation_steps)
-    whole = math.ceil(settings.num_train_epochs * an_epoch)
-    steps = min(whole, settings.max_steps or whole)
+    micro, an_epoch, steps = counted(settings, batches, share=share, processes=processes)
     size = batches.positions() * share / processes / max(1, heaviest.tokens + heaviest.padding)
     # Every optimiser reads and writes what trains, its gradients and its moments some times.
     updates = Work(moved=PASSES * forecast.trained_bytes * an_epoch)

@@ -82,6 +82,8 @@ class Checked:
     marks: Marks
     shape: Shape
     ledger: Ledger
+    names: list[int] = field(default_factory=list)
+    """Which of `data.train` each of the ledger's files came by, those of other sides left out."""
 
     @property
     def bad(self) -> list[dict[str, Any]]:
@@ -129,7 +131,7 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
     if data.near_duplicates != "keep" and len(rows) and shape.texts(rows[0].values):
         marks.near = _near(rows, shape, data)
     kept = _distinct(rows, marks, shape, ledger, data)
-    return Checked(rows.take(kept), _renumbered(marks, kept), shape, ledger)
+    return Checked(rows.take(kept), _renumbered(marks, kept), shape, ledger, taker.names)
 
 
 class _Taker:
@@ -138,6 +140,7 @@ class _Taker:
     def __init__(self, data: Data, shape: Shape):
         self.data, self.shape = data, shape
         self.rows, self.ledger = Rows(), Ledger()
+        self.names: list[int] = []
         self.strata: dict[str, int] = {}
         self.labels: set[str] = set()
         self.dated: bool | None = None
@@ -181,6 +184,7 @@ class _Taker:
                 self.ledger.note(item, "repaired", "; ".join(repairs))
             self._add(record, number, where)
         given = {"side": side} if side else {}
+        self.names += [] if side else [number]
         self.ledger.files.append({**source.facts(), **given, "rows": count})
         self.ledger.total += count
 

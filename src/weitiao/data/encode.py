@@ -91,7 +91,7 @@ class Encoder:
         notes: list[tuple[int, str, str]] = []
         policy = "truncate" if self.data.overlong == "split" and side != "train" else self.data.overlong
         bad = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
-        writer = Writer(folder)
+        writer = Writer(folder, lambda row: rows[row].place)
         # What goes on in further rows must be there whole.
         limit = ENDLESS if policy == "split" else self.limit
         examples = self.task.encode(rows, self.processor, limit=limit)

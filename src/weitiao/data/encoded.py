@@ -11,20 +11,25 @@ import hashlib
 import json
 import shutil
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from weitiao.core.contracts import Example
+from weitiao.core.errors import fault
+from weitiao.data.column import BLOCK, Column, Unlike, flat, mapped
 
 if TYPE_CHECKING:
     import numpy as np
 
 META = "meta.json"
-BLOCK = 1 << 22  # token ids looked at in one go
-FLUSHED = 1 << 17  # numbers of an array that wait in memory
-COUNTS = ("trained", "tokens_lost", "trained_lost", "row")
-CODES = {"i": "int32", "q": "int64", "d": "float64"}
+FORMAT = 2
+"""Of the files; another one is encoded anew."""
+FLUSHED = 1 << 17  # examples whose counts wait in memory
+COUNTS = ("trained", "tokens_lost", "trained_lost")
+CODES = {"b": "int8", "i": "int32", "q": "int64"}
+NOTHING, NUMBER, TYPED, LISTED, ARRAY = range(5)
+"""What a target is read back as: None, a number of Python's, one of NumPy's, a list, an array."""
 
 
 class Encoded(Sequence[Example]):
@@ -36,44 +41,41 @@ class Encoded(Sequence[Example]):
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
         self.notes: list[tuple[int, str, str]] = meta["notes"]
         """(row, status, reason) of the rows that were not encoded as they were."""
-        self._inputs: list[str] = meta["inputs"]
-        self._width: int | None = meta["width"]
-        self._arrays = {name: self._map(name, code) for name, code in meta["arrays"].items()}
-        self._bounds = self._arrays["bounds"]
-        self.rows: np.ndarray = self._arrays["row"]
+        self._counts = {
+            name: flat(folder / f"{name}.bin", CODES[code]) for name, code in meta["counts"].items()
+        }
+        self._inputs = {
+            name: mapped(folder, f"inputs.{place}", facts)
+            for place, (name, facts) in enumerate(meta["inputs"])
+        }
+        self._target = mapped(folder, "target", meta["target"]) if meta["target"] else None
+        self._sized = "input_ids" in self._inputs
+        self.rows: np.ndarray = self._counts["row"]
         """Which row every example was made of."""
-        self.whole: np.ndarray = self._arrays["whole"]
+        self.whole: np.ndarray = self._counts["whole"]
         """Tokens of every row that could be encoded, before anything was cut, divided or dropped."""
-
-    def _map(self, name: str, code: str) -> Any:
-        import numpy as np
-
-        file = self.folder / f"{name}.bin"
-        return np.memmap(file, CODES[code], mode="r") if file.stat().st_size else np.empty(0, CODES[code])
+        self.lengths: np.ndarray = self._counts["size"]
+        """Tokens of every example, or the size that it says."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of every example."""
-        import numpy as np
-
-        return np.diff(self._bounds)
-
     def counts(self, name: str) -> np.ndarray:
         """`trained`, `tokens_lost` or `trained_lost` of every example."""
-        return self._arrays[name]
+        return self._counts[name]
 
     def beyond(self, size: int) -> tuple[int, int] | None:
         """The first row with a token id of `size` or more, and that id; None when there is none."""
         import numpy as np
 
-        ids = self._arrays.get("input_ids", ())
+        if not self._sized:
+            return None
+        ids, bounds = self._inputs["input_ids"]
         for start in range(0, len(ids), BLOCK):
-            if len(places := np.flatnonzero(ids[start : start + BLOCK] >= size)):
+            over = ids[start : start + BLOCK] >= size
+            if len(places := np.flatnonzero(over.any(axis=tuple(range(1, ids.ndim))))):
                 place = start + int(places[0])
-                return int(self.rows[np.searchsorted(self._bounds, place, side="right") - 1]), int(ids[place])
+                return int(self.rows[np.searchsorted(bounds, place, side="right") - 1]), int(ids[place].max())
         return None
 
     @overload
@@ -86,69 +88,101 @@ class Encoded(Sequence[Example]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         index %= len(self)
-        start, end = self._bounds[index], self._bounds[index + 1]
-        arrays = self._arrays
-        target: Any = None
-        if self._width is not None:
-            flat = arrays["target"]
-            target = (
-                flat[index].item()
-                if self._width == 1
-                else flat[index * self._width : (index + 1) * self._width].tolist()
-            )
-        inputs = {name: arrays[name][start:end] for name in self._inputs}
-        trained, lost, trained_lost = (int(arrays[name][index]) for name in COUNTS[:-1])
-        return Example(inputs, target, trained, lost, trained_lost)
+        inputs = {
+            name: values[bounds[index] : bounds[index + 1]] for name, (values, bounds) in self._inputs.items()
+        }
+        trained, lost, trained_lost = (int(self._counts[name][index]) for name in COUNTS)
+        target = None if self._target is None else self._target_of(index)
+        size = None if self._sized else int(self.lengths[index])
+        return Example(inputs, target, trained, lost, trained_lost, size=size)
+
+    def _target_of(self, index: int) -> Any:
+        assert self._target is not None
+        values, bounds = self._target
+        kind, start = self._counts["target"][index], bounds[index]
+        if kind == NOTHING:
+            return None
+        if kind in (NUMBER, TYPED):
+            return values[start].item() if kind == NUMBER else values[start]
+        found = values[start : bounds[index + 1]]
+        return found.tolist() if kind == LISTED else found
 
     def __iter__(self) -> Iterator[Example]:
         return (self[index] for index in range(len(self)))
 
     def __del__(self) -> None:
         if getattr(self, "_temporary", False):
-            self._arrays = {}
+            self._inputs, self._counts, self._target = {}, {}, None
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Writer:
-    """Appends examples to one file an array."""
+    """Appends examples to flat files."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, place: Callable[[int], str] = "row {}".format):
+        """Write into `folder`; `place` says where a row stands, for errors."""
         self.folder = folder
-        self._waiting: dict[str, array[Any]] = {name: array("i") for name in COUNTS}
-        self._waiting |= {"row": array("q"), "bounds": array("q", [0]), "whole": array("q")}
-        self._inputs: list[str] | None = None
-        self._width: int | None = None
-        self._length = 0
+        self._place = place
+        self._counts: dict[str, array[Any]] = {name: array("i") for name in COUNTS}
+        self._counts |= {"row": array("q"), "size": array("q"), "whole": array("q"), "target": array("b")}
+        self._inputs: dict[str, Column] | None = None
+        self._target: Column | None = None
+        self._written = 0
 
     def add(self, example: Example, row: int) -> None:
-        """One example more, made of that row."""
-        waiting = self._waiting
-        if self._inputs is None:
-            self._inputs = list(example.inputs)
-            waiting |= {name: array("i") for name in self._inputs}
-            if example.target is not None:
-                target = _listed(example.target)
-                waiting["target"] = array("d" if any(isinstance(value, float) for value in target) else "q")
-                self._width = len(target)
-        for name in self._inputs:
-            waiting[name].extend(example.inputs[name])
-        if self._width is not None:
-            waiting["target"].extend(_listed(example.target))
-        self._length += len(example)
-        waiting["bounds"].append(self._length)
-        waiting["trained"].append(example.trained)
-        waiting["tokens_lost"].append(example.tokens_lost)
-        waiting["trained_lost"].append(example.trained_lost)
-        waiting["row"].append(row)
-        if len(waiting[self._inputs[0]]) > FLUSHED:
+        """One example more, made of that row.
+
+        Raises:
+            WeitiaoError: `uneven_examples` when it holds other names than those before it, or one of them in a type or
+                with inner axes that they do not have.
+        """
+        try:
+            kind = self._add(example)
+        except Unlike as error:
+            place, name = self._place(row), error.name
+            raise fault(
+                "uneven_examples", place=place, name=name, now=error.now, wanted=error.wanted
+            ) from error
+        counts = self._counts
+        counts["target"].append(kind)
+        counts["size"].append(len(example))
+        counts["trained"].append(example.trained)
+        counts["tokens_lost"].append(example.tokens_lost)
+        counts["trained_lost"].append(example.trained_lost)
+        counts["row"].append(row)
+        self._written += 1
+        if not self._written % FLUSHED:
             self._flush()
+
+    def _add(self, example: Example) -> int:
+        inputs = example.inputs
+        if self._inputs is None:
+            self._inputs = {
+                name: Column(self.folder, f"inputs.{nth}", name=name) for nth, name in enumerate(inputs)
+            }
+        columns = self._inputs
+        if inputs.keys() != columns.keys():
+            now, wanted = (", ".join(names) or "-" for names in (inputs, columns))
+            raise Unlike("inputs", now, wanted)
+        for name, column in columns.items():
+            column.add(inputs[name])
+        return self._add_target(example.target)
+
+    def _add_target(self, target: Any) -> int:
+        if self._target is None:
+            if target is None:
+                return NOTHING
+            self._target = Column(self.folder, "target", name="target", before=self._written)
+        kind, values = _listed(target)
+        self._target.add(values)
+        return kind
 
     def met(self, length: int) -> None:
         """A row of so many tokens, whatever becomes of it."""
-        self._waiting["whole"].append(length)
+        self._counts["whole"].append(length)
 
     def _flush(self) -> None:
-        for name, values in self._waiting.items():
+        for name, values in self._counts.items():
             with (self.folder / f"{name}.bin").open("ab") as file:
                 values.tofile(file)
             del values[:]
@@ -156,25 +190,33 @@ class Writer:
     def seal(self, notes: Sequence[tuple[int, str, str]]) -> None:
         """Write down what is there; a folder without this is none."""
         self._flush()
-        prints = {file.name: _sha256(file) for file in sorted(self.folder.glob("*.bin"))}
         meta: dict[str, Any] = {
-            "inputs": self._inputs or [],
-            "width": self._width,
-            "arrays": {name: values.typecode for name, values in self._waiting.items()},
+            "format": FORMAT,
+            "inputs": [(name, column.seal()) for name, column in (self._inputs or {}).items()],
+            "target": self._target.seal() if self._target else None,
+            "counts": {name: values.typecode for name, values in self._counts.items()},
             "notes": notes,
-            "sha256": prints,
         }
+        meta["sha256"] = {file.name: _sha256(file) for file in sorted(self.folder.glob("*.bin"))}
         meta["self"] = _meta_print(meta)
         (self.folder / META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+
+
+def _listed(target: Any) -> tuple[int, Any]:
+    """What a target is, and what is kept of it."""
+    if type(target) in (int, float, bool):
+        return NUMBER, [target]
+    if target is None or isinstance(target, list | tuple):
+        return (NOTHING, []) if target is None else (LISTED, target)
+    import numpy as np
+
+    found = np.asarray(target)
+    return (ARRAY, found) if found.ndim else (TYPED, found.reshape(1))
 
 
 def _meta_print(meta: Mapping[str, Any]) -> str:
     others = {name: value for name, value in meta.items() if name != "self"}
     return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
-
-
-def _listed(target: Any) -> list[Any]:
-    return list(target) if isinstance(target, list | tuple) else [target]
 
 
 def _sha256(file: Path) -> str:
@@ -183,10 +225,10 @@ def _sha256(file: Path) -> str:
 
 
 def sound(folder: Path) -> bool:
-    """Is everything there as it was written?  A cache that lies is worse than none."""
+    """Is everything there as it was written, in today's format?  A cache that lies is worse than none."""
     try:
         meta: Mapping[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
-        if meta["self"] != _meta_print(meta):
+        if meta["format"] != FORMAT or meta["self"] != _meta_print(meta):
             return False
         return all(_sha256(folder / name) == print for name, print in meta["sha256"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

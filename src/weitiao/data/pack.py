@@ -257,12 +257,16 @@ def chunks(items: list[int], size: int) -> list[list[int]]:
     return [items[i : i + size] for i in range(0, len(items), size)]
 
 
-def pad(sequences: Sequence[Any], value: int) -> Any:
-    """Sequences of whole numbers of different length as one (B, T) tensor, padded on the right."""
+def pad(sequences: Sequence[Any], value: float) -> Any:
+    """Sequences of numbers of different length as one (B, T) tensor, padded on the right; int64, or floats as they are."""
     import numpy as np
     import torch
 
-    padded = np.full((len(sequences), max(map(len, sequences))), value, dtype=np.int64)
+    sequences = [np.asarray(sequence) for sequence in sequences]
+    kinds = {sequence.dtype for sequence in sequences if len(sequence)}
+    whole = all(kind.kind in "biu" for kind in kinds)
+    dtype = np.dtype(np.int64) if whole else np.result_type(*kinds)
+    padded = np.full((len(sequences), max(map(len, sequences))), value, dtype=dtype)
     for row, sequence in enumerate(sequences):
         padded[row, : len(sequence)] = sequence
     return torch.from_numpy(padded)

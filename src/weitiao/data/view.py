@@ -117,7 +117,9 @@ def view(record: Record, task: Task, processor: Any, *, limit: int) -> View:
 def pieces(example: Example, processor: Any) -> Iterator[Piece]:
     """The tokens of an example in order; their texts, put together, are what the tokenizer decodes."""
     ids = list(example.inputs["input_ids"])
-    labels = example.inputs.get("labels") or [IGNORE] * len(ids)
+    labels = example.inputs.get("labels", ())
+    if len(labels) != len(ids):  # none, or those of another sequence
+        labels = [IGNORE] * len(ids)
     specials = set(special_tokens(processor).values())
 
     def said(first: int, last: int) -> str:

@@ -42,9 +42,11 @@ class Example:
     """One encoded record."""
 
     inputs: Mapping[str, Any]
-    """Sequences of whole numbers of one length, by the model's argument name, such as `input_ids`."""
+    """Arrays or lists of numbers, by the model's argument name, such as `input_ids`.
+
+    Each has a length of its own.  In all examples of a task a name has one type, and the same axes behind the first."""
     target: Any = None
-    """What the row should give, where it is not a sequence (a class index)."""
+    """What the row should give, where it is no input: a class index, a number, a list or an array of any length."""
     trained: int = 1
     """How many things of this row the loss counts: 1 label, or so many tokens."""
     tokens_lost: int = 0
@@ -53,9 +55,15 @@ class Example:
     """How many of the lost tokens would have been trained."""
     refused: str = ""
     """Why the row cannot be encoded at all (its turns do not fit the chat template); it then holds nothing."""
+    size: int | None = None
+    """How long a row without `input_ids` is, in whatever its batches are measured in."""
 
     def __len__(self) -> int:
-        return len(self.inputs["input_ids"]) if self.inputs else 0
+        if "input_ids" in self.inputs:
+            return len(self.inputs["input_ids"])
+        if self.size is None and self.inputs:
+            raise TypeError(f"an example of {', '.join(self.inputs)} must say its size")
+        return self.size or 0
 
 
 @dataclass(slots=True)
