@@ -15,6 +15,7 @@ from weitiao.cli import run as weitiao
 from weitiao.core.errors import WeitiaoError
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["classify", "converse"])
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_it_goes_the_whole_way_and_leaves_nothing(
@@ -38,6 +39,7 @@ def test_it_goes_the_whole_way_and_leaves_nothing(
     assert found.seconds > 0
 
 
+@pytest.mark.whole
 def test_what_the_full_run_would_meet_only_at_its_end_is_met_now(classify, monkeypatch):
     from weitiao.models import store
 

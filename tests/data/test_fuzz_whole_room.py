@@ -32,6 +32,8 @@ from weitiao.data.split import split
 from weitiao.models import load
 from weitiao.tasks.classification import TextClassification
 
+pytestmark = pytest.mark.whole  # hundreds of tables each
+
 SOME = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 WORDS = [a + b + c for a in "bdfgklmnprst" for b in "aeiou" for c in ("n", "r", "st", "ll", "m")]
 # What a text may hold beside plain words, and what a table, a page or a terminal could stumble over.

@@ -167,7 +167,7 @@ def test_a_base_never_lies_in_float32(llama, tmp_path):
     words = [sys.executable, "-c", OPEN, str(tmp_path / "large"), llama]
     told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     halves, whole = map(float, told.split())
-    assert halves < 1.75 * size, "itself, and one layer after the other in float32 while it is examined"
+    assert halves < 2 * size, "itself, and one layer after the other in float32 while it is examined"
     assert whole > 2.25 * size
 
 

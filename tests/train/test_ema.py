@@ -110,6 +110,7 @@ class Follow(Watcher):
         self.after[n] = dict(self.now)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("best", [True, False])
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_the_average_is_saved_in_the_end_and_the_weights_go_their_own_way(classify, tmp_path, best, method):
@@ -148,6 +149,7 @@ def test_validation_measures_the_average(classify, tmp_path):
     assert torch.stack(losses).mean().item() == pytest.approx(best["validation/loss"], rel=1e-4)
 
 
+@pytest.mark.whole
 def test_a_run_may_begin_or_end_its_average_when_it_goes_on(classify, tmp_path):
     words = {"method": "full", "eval_strategy": "no", "load_best_model_at_end": False}
     for before, after in ((0.0, 0.9), (0.9, 0.0)):

@@ -10,7 +10,7 @@ from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.train.loop import Watcher
 
-SAMPLE = ("lora", "full", "adalora", "gradual")  # on every run; all of them in the whole tier
+SAMPLE = ("lora", "full")  # on every run, and with threads that work ahead; all of them in the whole tier
 
 
 class KillInside(Watcher):
@@ -39,6 +39,8 @@ def methods() -> list:
 @pytest.mark.parametrize("kind", ["classify", "converse"])
 @pytest.mark.parametrize("method", methods())
 def test_a_run_killed_inside_an_accumulation_resumes_bit_for_bit(request, method, kind, workers, tmp_path):
+    if workers and method not in SAMPLE:
+        pytest.skip("batches are made alike for every method")
     if method == "prompt" or method.startswith("p_tuning"):
         method = {"name": method, "num_virtual_tokens": 4}
     recipe = request.getfixturevalue(kind)

@@ -15,6 +15,8 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.models import store
 from weitiao.train.loop import Watcher
 
+pytestmark = pytest.mark.whole  # several trainings each
+
 PLAIN = {"eval_strategy": "no", "load_best_model_at_end": False, "save_total_limit": 9}
 
 

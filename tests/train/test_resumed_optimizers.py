@@ -42,6 +42,7 @@ def wide(bert, tmp_path_factory) -> str:
     return str(folder)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", WORDS)
 def test_a_killed_run_goes_on_bit_for_bit(name, classify, wide, tmp_path):
     """20 steps = 10, and 10 more from the files alone."""
