@@ -87,7 +87,9 @@ class Meter(Watcher):
         if training.metrics:
             step, state = training.state.step, training.state
             decides = ("loss", training.task.primary, training.settings.metric_for_best_model)
-            shown = {name: training.metrics[name] for name in dict.fromkeys(decides)}
+            shown = {
+                name: training.metrics[name] for name in dict.fromkeys(decides) if name in training.metrics
+            }
             named = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
             best = "  best so far" if step and state.best_step == step else ""
             self.show.line(f"      epoch {training.epoch:.2f}, step {step}: validation {named}{best}")
