@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 import weitiao as wt
@@ -30,17 +32,17 @@ class KillInside(Watcher):
         training.objective.loss = loss
 
 
-def methods() -> list:
-    marks = {name: () if name in SAMPLE else pytest.mark.whole for name in registry.names("method")}
-    return [pytest.param(name, marks=mark) for name, mark in marks.items()]
+def cases() -> list:
+    found = []
+    for name, kind in product(registry.names("method"), ("classify", "converse")):
+        found.append(pytest.param(name, kind, 0, marks=() if name in SAMPLE else pytest.mark.whole))
+        if name in SAMPLE:
+            found.append(pytest.param(name, kind, 2, marks=pytest.mark.whole))
+    return found
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.whole)])
-@pytest.mark.parametrize("kind", ["classify", "converse"])
-@pytest.mark.parametrize("method", methods())
+@pytest.mark.parametrize(("method", "kind", "workers"), cases())
 def test_a_run_killed_inside_an_accumulation_resumes_bit_for_bit(request, method, kind, workers, tmp_path):
-    if workers and method not in SAMPLE:
-        pytest.skip("batches are made alike for every method")
     if method == "prompt" or method.startswith("p_tuning"):
         method = {"name": method, "num_virtual_tokens": 4}
     recipe = request.getfixturevalue(kind)
