@@ -94,7 +94,7 @@ DATA = {
     "one class": ("text,label\n" + "".join(f"t {i},b\n" for i in range(30)), "too_few_labels", "(b) in 30 rows"),
     "unknown column": ("review,label\na,b\n", "missing_column", '"text"', 'Did you mean "review"?', "data.columns.text="),
     "no known column": ("x,y\na,b\n", "missing_column", "x, y"),
-    "column twice": ("text,text\na,b\n", "bad_header", "line 1", "twice"),
+    "column twice": ("text,text\na,b\n", "bad_header", "reviews.csv", "twice"),
     "Russian": ("text,label\nfine,1\nхороший отзыв,0\n".encode("cp1251"), "bad_encoding", "reviews.csv line 3", "big5 or cp1252"),
     "binary": (b"PK\x03\x04\0\0\xff\xfe", "bad_encoding", "reviews.csv line 1"),
     "mixed labels": ("text,label\na,pos\nb,neg\nc,1\nd,pos\n", "mixed_labels", "(1)", "(pos, neg)", "line 4"),

@@ -28,3 +28,18 @@ def test_a_table_in_memory_becomes_plain_rows():
 def test_what_is_no_table_is_refused(thing):
     with refused("wrong_usage", "list of dicts"):
         table_rows(thing)
+
+
+def test_two_columns_of_one_name_are_refused_by_their_name():
+    import pandas as pd
+    import pyarrow
+
+    frame = pd.DataFrame({"text": ["a"], "label": ["x"]})
+    with refused("bad_header", "DataFrame", '"text" stands twice'):
+        table_rows(pd.concat([frame, frame["text"]], axis=1))
+    with refused("bad_header", "DataFrame", '"3" stands twice'):
+        table_rows(pd.DataFrame([["a", "b"]], columns=[3, "3"]))
+    with refused("bad_header", "Table", '"text" stands twice'):
+        table_rows(pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 2, names=["text", "text"]))
+    with refused("wrong_usage", '"3" stands twice'):
+        table_rows([{3: "a", "3": "b"}])

@@ -140,7 +140,7 @@ def test_blank_lines_before_the_header_do_not_count_as_one(file):
     ("header", "why"), [("text,text", '"text" stands twice'), ("text,,label", "column 2 has no name")]
 )
 def test_a_header_must_name_each_column_once(header, why, file):
-    with refused("bad_header", "line 1", why):
+    with refused("bad_header", "a.csv", why):
         read_file(file("a.csv", f"{header}\n1,2,3\n"))
 
 

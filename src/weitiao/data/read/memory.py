@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weitiao.core.errors import fault
+from weitiao.data.read.tables import stands_twice, twice
 
 WAY = "give a path, a pandas table, a datasets.Dataset, a pyarrow.Table, or a list of dicts"
 
@@ -21,13 +22,16 @@ def table_rows(table: Any) -> list[Mapping[str, Any]]:
     """The rows of a pandas table, a `datasets.Dataset`, a pyarrow Table, or a list of dicts.
 
     Raises:
-        WeitiaoError: `wrong_usage` when it is none of these, or holds bytes that are no text.
+        WeitiaoError: `wrong_usage` when it is none of these, or holds bytes that are no text; `bad_header` when two
+            columns have one name.
     """
     rows: Any
     match type(table).__module__.partition(".")[0], type(table).__name__:
         case "pandas", "DataFrame":
+            _once(table)
             rows = table.to_dict("records")
         case "pyarrow", "Table":
+            _once(table)
             rows = table.to_pylist()
         case "datasets", "Dataset":
             from weitiao.data.read.hugging import values_of
@@ -44,13 +48,23 @@ def table_rows(table: Any) -> list[Mapping[str, Any]]:
         raise fault("wrong_usage", why=f"a row cannot be read: {error}", way=WAY) from None
 
 
+def _once(table: Any) -> None:
+    """Of two columns of one name a row can hold the last alone."""
+    names = [str(name) for name in (table.columns if hasattr(table, "to_dict") else table.column_names)]
+    if name := twice(names):
+        raise fault("bad_header", path=f"the {type(table).__name__}", why=stands_twice(name))
+
+
 def plain_row(row: Mapping[str, Any], *, shared: bool = True) -> dict[str, Any]:
     """A row of plain values, every column of it; `shared` as in `plain`.
 
     Raises:
-        ValueError: for bytes that are no UTF-8 text.
+        ValueError: for bytes that are no UTF-8 text, and for two names that are written alike (3 and "3").
     """
-    return {str(name): plain(value, shared=shared) for name, value in row.items()}
+    found = {str(name): plain(value, shared=shared) for name, value in row.items()}
+    if len(found) < len(row):
+        raise ValueError(stands_twice(twice([str(name) for name in row]) or ""))
+    return found
 
 
 def plain(value: Any, *, shared: bool = True) -> Any:

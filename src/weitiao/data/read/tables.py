@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from weitiao.core.contracts import Record
@@ -79,12 +80,21 @@ def checked_header(path: str, header: list[str]) -> list[str]:
     Raises:
         WeitiaoError: `bad_header`.
     """
-    twice = sorted({name for name in header if header.count(name) > 1})
     if "" in header:
         raise fault("bad_header", path=path, why=f"column {header.index('') + 1} has no name")
-    if twice:
-        raise fault("bad_header", path=path, why=f'the column "{twice[0]}" stands twice')
+    if name := twice(header):
+        raise fault("bad_header", path=path, why=stands_twice(name))
     return header
+
+
+def twice(names: Sequence[str]) -> str | None:
+    """The first name, in their order, that stands there more than once."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+def stands_twice(name: str) -> str:
+    """Why such names are refused."""
+    return f'the column "{name}" stands twice'
 
 
 def delimiter_of(header: str) -> str:
