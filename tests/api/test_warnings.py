@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
 import weitiao as wt
 from tests.conftest import reviews, write_csv
+from weitiao.api.warn import warnings
 from weitiao.core.notices import notice, notices
+from weitiao.core.recipe import Train
 from weitiao.core.run import read_lines
 
 
@@ -78,3 +81,21 @@ def test_a_run_of_one_step_learns_at_the_whole_rate(classify, tmp_path):
     wt.train(classify(max_steps=1, learning_rate=0.01))
     (step,) = [line for line in read_lines(tmp_path / "run/log.jsonl") if line["event"] == "step"]
     assert step["learning_rate"] == 0.01
+
+
+@pytest.mark.parametrize(
+    "labels", [{"good": 40, "Bad": 2, "bad": 40}, {"good": 40, "bad + Bad": 2, "bad": 40}]
+)
+def test_labels_that_seem_to_be_one_are_named(labels, monkeypatch):
+    recipe = SimpleNamespace(train=Train(), method={"name": "full"})
+    method = SimpleNamespace(listens=False)
+
+    def said(labels):
+        return list(warnings(recipe, method, {"train": labels}, validation=1, total=100))
+
+    (line,) = said(labels)
+    assert '"Bad" → "bad"' in line
+    assert 'data.relabel={"Bad": "bad"}' in line
+    assert said({"good": 40, "bad": 42}) == []
+    monkeypatch.setenv("WEITIAO_LANG", "zh")
+    assert "看似相同" in said(labels)[0]

@@ -566,3 +566,26 @@ def test_the_label_table_counts_each_split(tmp_path):
     sides = {"train": rows.take([0, 1, 2]), "test": rows.take([1]), "validation": rows.take([])}
     assert label_table(sides, LABELLED) == {"train": {"0": 1, "1": 2}, "test": {"0": 1}}
     assert label_table(sides, PLAIN) == {}
+
+
+LOOK_ALIKE = ["bad", "bad\u200b", "\ufeffbad", "b\u00adad", "bad\u00a0 ", "ｂａｄ", "bad\u2060", "bad\0"]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_labels_that_look_alike_are_one_and_said(alone, tmp_path):
+    """What no screen shows makes no label of its own; case, and joiners that are seen, do."""
+    labels = ["bad\u200b"] * 8 if alone else LOOK_ALIKE
+    lines = [
+        json.dumps({"text": f"text {n}", "label": label})
+        for n, label in enumerate([*labels, "Bad", "می\u200cخ", "میخ", "\u200b"])
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    checked = inspect(Data(train=[str(tmp_path / "a.jsonl")]), LABELLED)
+    assert [row.values["label"] for row in checked.rows] == ["bad"] * 8 + ["Bad", "می\u200cخ", "میخ"]
+    assert [checked.marks.strata[at] for at in checked.marks.stratum] == [
+        row.values["label"] for row in checked.rows
+    ]
+    reasons = {row["line"]: row["reason"] for row in checked.ledger.rows}
+    assert reasons[2] == 'label "bad\\u200b" read as "bad"' + ", which is spelt so elsewhere" * (not alone)
+    assert set(reasons) == {*range(1 if alone else 2, 9), 12}
+    assert "label" in reasons[12]

@@ -5,11 +5,15 @@ warnings(recipe, method, labels of the rows, validation=40, total=280)  ->  sent
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from weitiao.core.contracts import Method
 from weitiao.core.notices import notice
 from weitiao.core.recipe import Recipe
+from weitiao.data.doctor.synonyms import propose
+
+SHOWN = 5  # pairs of labels
 
 
 def warnings(
@@ -34,6 +38,15 @@ def warnings(
         yield notice("warming_up_all_along", warmup=warmup_steps, total=total, share=f"{reached:.0%}")
     if method.listens and (not validation or settings.eval_strategy == "no"):
         yield notice("nobody_listens", method=recipe.method["name"])
+    # Rows of several labels count as the labels set apart by " + ".
+    counts: Counter[str] = Counter()
+    for rows_of in labels.values():
+        for label, rows in rows_of.items():
+            counts.update(dict.fromkeys(label.split(" + "), rows))
+    if alike := propose(counts):
+        pairs = ", ".join(f'"{label}" → "{meant}"' for label, (meant, _) in list(alike.items())[:SHOWN])
+        (label, (meant, _)), *_ = alike.items()
+        yield notice("alike_labels", count=len(alike), pairs=pairs, label=label, meant=meant)
     for side in ("validation", "test"):
         found = labels.get(side, {})
         if len(found) == 1 and len(labels["train"]) > 1:

@@ -261,7 +261,8 @@ class _Taker:
             repairs: list[str] = []
             values = relabelled(record.values, same, repairs)
             if repairs:
-                self.ledger.note(record, "repaired", f"{'; '.join(repairs)}, which is spelt so elsewhere")
+                elsewhere = ", which is spelt so elsewhere" * (self.labels >= set(label_names(values)))
+                self.ledger.note(record, "repaired", "; ".join(repairs) + elsewhere)
             code = self.strata.setdefault(self.shape.stratum(values), len(self.strata))
             self.columns["stratum"][place] = code
             self.rows.append(Record(record.file, record.line, values, record.nth))

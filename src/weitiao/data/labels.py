@@ -1,6 +1,6 @@
 """Labels as they are meant, whatever a file made of them.
 
-{"0", "1", "1.0", "true", "TRUE"}  ->  one_spelling(labels)  ->  {"1.0": "1", "TRUE": "true"}
+{"0", "1", "1.0", "true", "TRUE", "a\\u200b"}  ->  one_spelling(labels)  ->  {"1.0": "1", "TRUE": "true", "a\\u200b": "a"}
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from weitiao.core.contracts import Shape
 from weitiao.data.rows import Rows
+from weitiao.data.same import UNSEEN, looks, spelt_out
 
 # A whole number and what pandas makes of it in a column with a hole.  "1.50" is no such number: it may be a version.
 WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")
@@ -19,16 +20,21 @@ TRUTHS = ("true", "false")
 
 
 def one_spelling(labels: Iterable[str]) -> dict[str, str]:
-    """Label -> how it is written, for labels that stand there in several spellings of one number or truth value.
+    """Label -> how it is written, for labels that stand there in several spellings of one number or truth value, or
+    that look alike.
 
-    Where there is one spelling alone it stays, whatever it is.
+    Where there is one spelling alone it stays, unless there is something in it that nobody sees.
     """
     spelt: defaultdict[str, list[str]] = defaultdict(list)
     for label in labels:
-        whole = WHOLE.fullmatch(label)
-        spelt[whole[1] if whole else label.lower() if label.lower() in TRUTHS else label].append(label)
+        plain = looks(label)
+        whole = WHOLE.fullmatch(plain)
+        spelt[whole[1] if whole else plain.lower() if plain.lower() in TRUTHS else plain].append(label)
     return {
-        label: meant for meant, each in spelt.items() if len(each) > 1 for label in each if label != meant
+        label: meant
+        for meant, each in spelt.items()
+        for label in each
+        if label != meant and (len(each) > 1 or UNSEEN.search(label))
     }
 
 
@@ -43,7 +49,7 @@ def relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: l
     found = [name for name in label_names(values) if name in mapping]
     if not found:
         return dict(values)
-    repairs += [f'label "{name}" read as "{mapping[name]}"' for name in found]
+    repairs += [f'label "{spelt_out(name)}" read as "{mapping[name]}"' for name in found]
     label = values["label"]
     if isinstance(label, str):
         return {**values, "label": mapping[label]}

@@ -6,12 +6,38 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+# Controls, soft hyphen, joiners, marks of direction, variation selectors, byte order marks.  Between letters beyond ASCII
+# U+200C and U+200D are seen: Persian, Indic scripts and emoji are written with them.
+UNSEEN = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufe00-\ufe0f\ufeff\ufff9-\ufffb]|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
+)
+"""What no screen shows."""
+
+
+def looks(text: str) -> str:
+    """A short text as a reader sees it: what no screen shows is left out, width and white space are made even; its
+    case stays."""
+    parts = (
+        unicodedata.normalize("NFKC", char)
+        if unicodedata.decomposition(char).startswith(("<wide>", "<narrow>"))
+        else char
+        for char in UNSEEN.sub("", text)
+    )
+    return " ".join(unicodedata.normalize("NFC", "".join(parts)).split())
+
+
+def spelt_out(text: str) -> str:
+    """A text in which what no screen shows, and white space that is no plain space, stands as its escape."""
+    return re.sub(rf"{UNSEEN.pattern}|[^\S ]", lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def normalised(text: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weitiao.core.errors import did_you_mean
+from weitiao.data.same import looks
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 # ShareGPT's names, and those of tools that export it.
@@ -69,7 +70,8 @@ def as_label(value: Any) -> str | None:
     if isinstance(value, list | Mapping):
         raise Unusable(f"`label` is {kind(value)}, not one label")
     value = None if value != value else as_text(value)
-    return None if value is None or str(value).strip() == "" else str(value).strip()
+    label = "" if value is None else str(value).strip()
+    return label if label and (label.isprintable() or looks(label)) else None
 
 
 def table(row: Row, repairs: Repairs) -> dict[str, Any]:
