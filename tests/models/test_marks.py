@@ -11,7 +11,7 @@ import pytest
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.evaluate.predict import predict
-from weitiao.models import positions
+from weitiao.models import positions, store
 from weitiao.models.load import load, skeleton
 
 TEXTS = ["film good", "story warm good film and story warm good film and good film <|im_end|>"]
@@ -70,6 +70,31 @@ def test_generation_pads_begins_and_ends_as_the_tokenizer_says_and_keeps_other_e
     found = loaded.model.generation_config
     assert (found.pad_token_id, found.eos_token_id) == (1, [1, 5])
     assert loaded.model.config.eos_token_id == 1
+
+
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_what_is_saved_stops_at_the_token_that_the_template_ends_answers_with(llama, tmp_path, name):
+    import torch
+    from transformers import AutoModelForCausalLM, GenerationConfig
+
+    unlike = {"eos_token": "<unk>", "pad_token": "<unk>"}
+    base = edited(llama, tmp_path / "base", config={"eos_token_id": 0}, tokenizer=unlike)
+    (tmp_path / "base" / "generation_config.json").unlink()
+    task, method = registry.build("task", {"name": "sft"}), registry.build("method", {"name": name})
+    loaded = load(base, task)
+    store.prepare(loaded, method, seed=0)
+    store.save_tuned(tmp_path / "tuned", loaded, task=task, method=method, card={})
+    if name == "full":
+        plain = AutoModelForCausalLM.from_pretrained(tmp_path / "tuned")
+    else:  # PEFT takes the base's own settings, unless it is given these
+        plain = AutoModelForCausalLM.from_pretrained(base)
+        plain.generation_config = GenerationConfig.from_pretrained(tmp_path / "tuned")
+    end = loaded.processor.convert_tokens_to_ids("<|im_end|>")
+    said = {"max_new_tokens": 4, "do_sample": False, "prefix_allowed_tokens_fn": lambda *_: [end]}
+    ids_BT = torch.tensor([[5, 6]])
+    assert plain.generate(input_ids=ids_BT, **said).tolist() == [[5, 6, end]]
+    words = registry.build("task", {"name": "language_modeling"})  # no answers, no end of answers
+    assert load(base, words).model.generation_config.eos_token_id == 0
 
 
 def test_a_row_of_embeddings_without_a_word_pads_where_no_token_is_a_mark(bert, tmp_path):

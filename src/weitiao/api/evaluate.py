@@ -236,10 +236,16 @@ def usage(run: Run) -> list[dict[str, str]]:
         note = "# in full precision; it was tuned in 4 bits, so scores differ a little\n" * (
             run.method.base_bits == 4
         )
+        # The base's own settings may stop at fewer tokens than the answers that were learnt end with.
+        more = ", GenerationConfig" * run.task.generates
+        ends = (
+            f'model.generation_config = GenerationConfig.from_pretrained("{path}/model")\n'
+            * run.task.generates
+        )
         without = (
-            f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer\n\n{note}"
+            f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer{more}\n\n{note}"
             f'base = {auto}.from_pretrained("{base}"{extra})\n'
-            f'model = PeftModel.from_pretrained(base, "{path}/model")\n{opened}'
+            f'model = PeftModel.from_pretrained(base, "{path}/model")\n{ends}{opened}'
         )
         ways += [{"title": "Without weitiao: PEFT", "code": without}]
     if kind is not None and run.method.foldable:

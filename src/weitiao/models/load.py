@@ -147,7 +147,7 @@ def _load(
     if misfits:
         why = f"config.json and the weights disagree about the size of {', '.join(misfits[:4])}"
         raise fault("unreadable_model", ref=ref, why=why)
-    marks.settle(model, processor)
+    marks.settle(model, processor, task.ends(processor))
     model = model if bits == 4 else model.to(device)
     with quiet():
         found = examine.examine(model, task, processor, ref=ref)

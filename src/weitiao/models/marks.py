@@ -1,7 +1,7 @@
 """Pad, begin and end token: one word for each in configuration, generation settings and tokenizer.
 
     agree(config, processor)   before the model is made of the configuration
-    settle(model, processor)   its generation settings, after that
+    settle(model, processor)   its generation settings, after that; with the ends that the task's rows have
 
 Transformers finds the last word of a row, by which a decoder labels a text, as the last token that is not the
 *configuration's* pad token, while rows are padded with the *tokenizer's*: where they differ, an answer hangs on the
@@ -10,6 +10,7 @@ longest text beside it.  BART takes its answer from the configuration's end toke
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from weitiao.data.chat.labels import special_tokens
@@ -40,8 +41,14 @@ def agree(config: Any, processor: Any) -> None:
                 setattr(part, name, own)
 
 
-def settle(model: Any, processor: Any) -> None:
-    """Let generation pad, begin and end as the configuration says; other end tokens that it knows stay."""
+def settle(model: Any, processor: Any, ends: Iterable[int] = ()) -> None:
+    """Let generation pad, begin and end as the configuration says; other end tokens that it knows stay.
+
+    Args:
+        model: whose generation settings are written, and saved with it.
+        processor: its tokenizer.
+        ends: what ends an answer beside the tokenizer's end token (`Task.ends`).
+    """
     settings = getattr(model, "generation_config", None)
     if settings is None:
         return
@@ -49,9 +56,9 @@ def settle(model: Any, processor: Any) -> None:
     settings.pad_token_id = config.pad_token_id
     if getattr(config, "bos_token_id", None) is not None:
         settings.bos_token_id = config.bos_token_id
-    ends = [*_listed(processor.eos_token_id), *_listed(settings.eos_token_id)]
-    ends = [end for end in dict.fromkeys(ends) if _within(end, config.vocab_size) is not None]
-    settings.eos_token_id = ends[0] if len(ends) == 1 else ends or None
+    known = [*_listed(processor.eos_token_id), *_listed(settings.eos_token_id), *ends]
+    known = [end for end in dict.fromkeys(known) if _within(end, config.vocab_size) is not None]
+    settings.eos_token_id = known[0] if len(known) == 1 else known or None
 
 
 def _pad(config: Any, processor: Any, size: int) -> int | None:

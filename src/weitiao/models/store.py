@@ -101,6 +101,8 @@ def save_tuned(folder: Path, loaded: Loaded, *, task: Task, method: Method, card
             _save_model(temporary, loaded, precision=None)
         else:
             _save_adapter(temporary, loaded, task, method)
+            if task.generates:  # whoever puts the adapter on the base reads here where to stop
+                loaded.model.generation_config.save_pretrained(temporary)
         loaded.processor.save_pretrained(temporary)
         files = {path.name: sha256(path) for path in sorted(temporary.iterdir()) if path.is_file()}
         base = bases.remembered(loaded.source, folder.parent)

@@ -47,6 +47,10 @@ class SupervisedFineTuning(packed.PackedTask):
         """By the chat template, up to where the answer begins."""
         return chat.prompt_ids(turns, processor, plain=self.split_special_tokens)
 
+    def ends(self, processor: Any) -> list[int]:
+        """What the chat template writes behind an answer."""
+        return chat.ends(processor)
+
     def reference(self, record: Record) -> dict[str, Any]:
         """The turns before the last answer, and that answer."""
         turns = list(record.values["messages"])

@@ -134,6 +134,10 @@ class Task(ABC):
         """Turns as the tokens that the model goes on from, as in training; only when `generates`."""
         raise NotImplementedError(f"{type(self).__name__} does not generate")
 
+    def ends(self, processor: Any) -> list[int]:
+        """Tokens at which what it generates ends, beside the tokenizer's end token."""
+        return []
+
     def record(self, text: str) -> dict[str, Any]:
         """The columns of a text of which nothing else is known (`weitiao predict`)."""
         return {}

@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from weitiao.core.contracts import Record
-from weitiao.core.errors import fault
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.data.chat import sandbox
 from weitiao.data.chat.labels import Labels, special_tokens
 from weitiao.data.chat.spans import Span, Turns
@@ -203,17 +203,35 @@ def _prompt(conversations: Conversations, messages: Turns, tools: Any, place: st
     return dict(reply)
 
 
-def notices(processor: Any) -> list[str]:
-    """What is odd about a tokenizer's template, to be said once before training; empty when nothing is."""
+def _first_look(processor: Any) -> tuple[str, list[str]] | None:
+    """A question and an answer as the template writes them, and the special tokens that end the answer."""
     turns = [{"role": "user", "content": "0"}, {"role": "assistant", "content": "1"}]
     conversations = Conversations(processor, plain=False)  # nobody's words are looked at
     (reply,) = conversations.render([("all", turns, None)], places=["a first look"])
     if isinstance(reply, Unusable):
-        return []
+        return None
     text, (start, end) = reply["text"], reply["spans"][-1]
+    return text, [mark for mark in special_tokens(processor) if text.endswith(mark, start, end)]
+
+
+def ends(processor: Any) -> list[int]:
+    """The token that the template writes behind an answer, at which generation must stop; none where it writes none."""
+    if not getattr(processor, "chat_template", None):
+        return []
+    try:
+        look = _first_look(processor)
+    except WeitiaoError:  # rows say it, with their place
+        return []
+    return [special_tokens(processor)[max(look[1], key=len)]] if look and look[1] else []
+
+
+def notices(processor: Any) -> list[str]:
+    """What is odd about a tokenizer's template, to be said once before training; empty when nothing is."""
+    if (look := _first_look(processor)) is None:
+        return []
+    text, ending = look
     found = []
     eos, bos = getattr(processor, "eos_token", None), getattr(processor, "bos_token", None)
-    ending = [mark for mark in special_tokens(processor) if text.endswith(mark, start, end)]
     if not ending:
         found.append(
             "the chat template writes no end token after an answer, so the tuned model will not learn to stop"
@@ -221,7 +239,7 @@ def notices(processor: Any) -> list[str]:
     elif eos not in ending:
         found.append(
             f"answers end with {max(ending, key=len)}, but the tokenizer's end token is {eos}: "
-            "generation must stop at both"
+            "generation stops at both, and generation_config.json of what is saved names both"
         )
     if "strftime_now" in (processor.get_chat_template() or ""):
         found.append(
