@@ -96,7 +96,7 @@ DATA = {
     "no known column": ("x,y\na,b\n", "missing_column", "x, y"),
     "column twice": ("text,text\na,b\n", "bad_header", "reviews.csv", "twice"),
     "Russian": ("text,label\nfine,1\nхороший отзыв,0\n".encode("cp1251"), "bad_encoding", "reviews.csv line 3", "big5 or cp1252"),
-    "binary": (b"PK\x03\x04\0\0\xff\xfe", "bad_encoding", "reviews.csv line 1"),
+    "binary": (b"PK\x03\x04\0\0\xff\xfe", "zero_bytes", "reviews.csv line 1"),
     "mixed labels": ("text,label\na,pos\nb,neg\nc,1\nd,pos\n", "mixed_labels", "(1)", "(pos, neg)", "line 4"),
     "extra comma": ("text,label\na,1\nb, c,0\nd,1\n", "lost_rows", "1 of 3", "line 3: 3 cells", "data.max_dropped_fraction=0.3334"),
     "missing label": ("text,label\na,1\nb,\nc,0\n", "lost_rows", "line 3: the label is missing"),

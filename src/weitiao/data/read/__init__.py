@@ -89,7 +89,8 @@ def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto")
 
     Raises:
         WeitiaoError: `file_missing`, `no_permission`, `unknown_format`, `empty_file`, `bad_file`, `bad_encoding`,
-            `unknown_encoding`, `bad_header`, `open_quote`, `bad_json`, `nameless_table`, `missing_extra`, `no_dataset`.
+            `zero_bytes`, `unknown_encoding`, `bad_header`, `open_quote`, `bad_json`, `nameless_table`, `missing_extra`,
+            `no_dataset`.
     """
     if str(path).startswith(hugging.PREFIX):
         source = hugging.read_dataset(str(path))
@@ -121,7 +122,11 @@ def _read_one(path: Path, encoding: str, format: str) -> Source:
     try:
         text = open_text(path, encoding)
     except WeitiaoError as error:
-        if reader or format in ("conll", "text") or error.code not in ("bad_encoding", "bad_file"):
+        if (
+            reader
+            or format in ("conll", "text")
+            or error.code not in ("bad_encoding", "zero_bytes", "bad_file")
+        ):
             raise
         raise fault("unknown_format", path=path, ending=path.suffix or path.name) from None
     if not packed and is_packed(path):

@@ -19,6 +19,8 @@ EVIDENCE = 1 << 16
 """Bytes of lines with other than ASCII that are asked for the encoding of a file that is not UTF-8."""
 RARE = 1000
 """One in so many is an accident."""
+ZEROS = 10
+"""One zero byte in so many is still text."""
 HALF = re.compile("[\ud800-\udfff]")
 CANDIDATES = "utf-8, gb18030, big5 or cp1252"
 MARKS = {  # the longer ones first: UTF-32's begins like UTF-16's
@@ -58,8 +60,9 @@ class Scan:
 
     @property
     def wide(self) -> bool:
-        """Are there as many zero bytes as in UTF-16 without a mark, or in what is no text?  A mail may hold a few."""
-        return self.zeros * RARE > self.size
+        """Are there as many zero bytes as in UTF-16 without a mark (half of them in English), or in what is no text?
+        A text may hold one a row."""
+        return self.zeros * ZEROS > self.size
 
     @property
     def rare(self) -> bool:
@@ -71,7 +74,8 @@ def find_encoding(chunks: Callable[[], Iterable[bytes]], path: Path, encoding: s
     """The encoding of some bytes, which may be gone through more than once, and what was met.
 
     Raises:
-        WeitiaoError: `unknown_encoding`; `bad_encoding` when they are not text, or not in the encoding named.
+        WeitiaoError: `unknown_encoding`; `bad_encoding` when they are not text, or not in the encoding named;
+            `zero_bytes` when too many of them are zero for a text.
     """
     if encoding != "auto":
         _known(encoding)
@@ -84,15 +88,16 @@ def find_encoding(chunks: Callable[[], Iterable[bytes]], path: Path, encoding: s
     mark = next((name for mark, name in MARKS.items() if head.startswith(mark)), "utf-8")
     scan = _scan((chunk for part in ([head], passing) for chunk in part), mark)
     # UTF-16 without a byte order mark is valid UTF-8, full of zero bytes; and whatever holds many is no text.
-    zeros = scan.zero_line if mark.startswith("utf-8") and scan.wide else 0
+    if mark.startswith("utf-8") and scan.wide:
+        raise fault("zero_bytes", path=path, line=scan.zero_line, count=scan.zeros, size=scan.size)
     marked = mark != "utf-8" and scan.broken <= scan.lines
-    if (scan.clear or marked) and not zeros:
+    if scan.clear or marked:
         return mark, scan
-    name = _likely(scan.evidence) if mark == "utf-8" and not zeros else ""
+    name = _likely(scan.evidence) if mark == "utf-8" else ""
     other = _scan(chunks(), name) if name else scan
     if name and other.clear:
         return name, other
-    raise fault("bad_encoding", path=path, line=zeros or scan.broken_line, encoding=CANDIDATES)
+    raise fault("bad_encoding", path=path, line=scan.broken_line, encoding=CANDIDATES)
 
 
 def error_handler(encoding: str) -> str:

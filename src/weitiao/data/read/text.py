@@ -68,7 +68,7 @@ def open_text(path: Path, encoding: str = "auto") -> Text:
 
     Raises:
         WeitiaoError: `file_missing`, `no_permission`, `unknown_encoding`, `bad_encoding` with the line of the first
-            bad byte, `bad_file` for a broken gzip file.
+            bad byte, `zero_bytes`, `bad_file` for a broken gzip file.
     """
     digest = hashlib.sha256()
 
@@ -92,7 +92,7 @@ def decode(raw: bytes, path: Path, encoding: str) -> tuple[str, str]:
     """The text of some bytes and the encoding that gave it; `path` is named in errors.
 
     Raises:
-        WeitiaoError: `unknown_encoding`, or `bad_encoding` with the line of the first bad byte.
+        WeitiaoError: `unknown_encoding`, `zero_bytes`, or `bad_encoding` with the line of the first bad byte.
     """
     name, scan = find_encoding(lambda: [raw], path, encoding)
     if scan.broken:
