@@ -144,6 +144,29 @@ def test_a_header_must_name_each_column_once(header, why, file):
         read_file(file("a.csv", f"{header}\n1,2,3\n"))
 
 
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (["text,label,", "a,1,", "b,2,"], "column 3 has no name and holds nothing"),
+        ([",text,label", "0,a,1", "1,b,2"], "column 1 has no name and holds a running number"),
+        ([",text,label", "1,a,1", "2,b,2"], "column 1 has no name and holds a running number"),
+    ],
+)
+def test_a_column_without_name_and_content_is_left_out_and_said(lines, why, file):
+    source = read_file(file("a.csv", "\n".join(lines)))
+    assert rows(source) == [(2, "a", "1"), (3, "b", "2")]
+    assert source.columns == ["text", "label"]
+    assert why in source.facts()["notes"][0]
+
+
+@pytest.mark.parametrize(
+    "lines", [[",text", "0,a", "2,b"], [",text", "5,a", "6,b"], ["text,", "a,", "b,x"], [",", "0,"]]
+)
+def test_a_column_without_name_that_says_something_is_refused(lines, file):
+    with refused("bad_header", "has no name"):
+        read_file(file("a.csv", "\n".join(lines)))
+
+
 def test_spaces_around_column_names_are_no_part_of_them(file):
     assert read_file(file("a.csv", "text , label\none,1\n")).columns == ["text", "label"]
 

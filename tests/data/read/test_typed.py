@@ -155,12 +155,19 @@ def test_a_sheet_that_lies_about_its_size_loses_nothing(tmp_path):
         ([], "empty_file"),
         ([["text"]], "empty_file"),
         ([["a", "a"], [1, 2]], "bad_header"),
-        ([["a", None, "b"], [1]], "bad_header"),
+        ([["a", None, "b"], [1, "x"]], "bad_header"),
     ],
 )
 def test_a_sheet_without_rows_or_names_is_refused(table, code, tmp_path):
     with refused(code, "a.xlsx"):
         read_file(sheet(tmp_path / "a.xlsx", table))
+
+
+def test_the_index_of_a_pandas_table_is_left_out_and_said(tmp_path):
+    source = read_file(sheet(tmp_path / "a.xlsx", [[None, "text"], [0, "one"], [1, "two"]]))
+    assert rows(source) == [(2, "one"), (3, "two")]
+    assert source.columns == ["text"]
+    assert "column 1 has no name and holds a running number" in source.notes[0]
 
 
 def test_a_workbook_that_is_none_or_cut_is_refused(tmp_path, file):

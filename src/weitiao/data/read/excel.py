@@ -15,7 +15,7 @@ from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault, need
 from weitiao.data.read.memory import plain
 from weitiao.data.read.source import BadRow, Source, shown
-from weitiao.data.read.tables import checked_header
+from weitiao.data.read.tables import kept_columns
 from weitiao.data.read.text import file_sha256
 
 ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
@@ -31,26 +31,29 @@ def read_excel(path: Path, *, format: str) -> Source:
     name, sha256 = str(path), file_sha256(path)
     with _opened(path) as book:
         sheets = [sheet.title for sheet in book.worksheets]
-        start, header = next(_filled(book), (0, []))
-    if not start:
-        raise fault("empty_file", path=path, why="the first sheet is empty")
-    columns = checked_header(name, ["" if cell is None else str(cell).strip() for cell in header])
+        filled = _filled(book)
+        start, first = next(filled, (0, []))
+        header = ["" if cell is None else str(cell).strip() for cell in first]
+        if not start:
+            raise fault("empty_file", path=path, why="the first sheet is empty")
+        kept, unnamed = kept_columns(name, header, (cells for _, cells in filled))
+    columns = [header[at] for at in kept]
 
     def rows() -> Iterator[Record | BadRow]:
         with _opened(path) as book:
             for number, cells in _filled(book):
                 if number <= start:
                     continue
-                if len(cells) > len(columns):
-                    reason = f"{len(cells)} cells where the header has {len(columns)}"
+                if len(cells) > len(header):
+                    reason = f"{len(cells)} cells where the header has {len(header)}"
                     yield BadRow(name, number, reason, shown(json.dumps(cells, ensure_ascii=False)))
                 else:
-                    cells += [None] * (len(columns) - len(cells))
-                    yield Record(name, number, dict(zip(columns, cells, strict=True)))
+                    cells += [None] * (len(header) - len(cells))
+                    yield Record(name, number, {header[at]: cells[at] for at in kept})
 
     others = ", ".join(f'"{title}"' for title in sheets[1:])
     notes = (f'the sheet "{sheets[0]}" was read, others were not: {others}',) if others else ()
-    return Source(name, format, "", sha256, columns, rows, notes)
+    return Source(name, format, "", sha256, columns, rows, (*notes, *unnamed))
 
 
 def _filled(book: Any) -> Iterator[tuple[int, list[Any]]]:

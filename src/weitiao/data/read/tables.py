@@ -11,8 +11,9 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
@@ -55,7 +56,10 @@ def read_table(text: Text, *, format: str) -> Source:
         raise fault("open_quote", path=path, line=line, why=header)
     if text.spoilt(raw):
         raise fault("bad_header", path=path, why=text.spoilt(raw))
-    columns = checked_header(path, [name.strip() for name in header])
+    header = [name.strip() for name in header]
+    below = (cells for number, cells, _ in pieces() if number > line and cells)
+    kept, notes = kept_columns(path, header, below)
+    columns = [header[at] for at in kept]
 
     def rows() -> Iterator[Record | BadRow]:
         for number, cells, raw in pieces():
@@ -65,13 +69,50 @@ def read_table(text: Text, *, format: str) -> Source:
                 yield BadRow(path, number, f"this row cannot be taken apart: {cells}", shown(raw))
             elif reason := text.spoilt(raw):
                 yield BadRow(path, number, reason, shown(raw))
-            elif len(cells) != len(columns):
-                reason = f"{len(cells)} cells where the header has {len(columns)}"
+            elif len(cells) != len(header):
+                reason = f"{len(cells)} cells where the header has {len(header)}"
                 yield BadRow(path, number, reason, shown(raw))
             else:
-                yield Record(path, number, dict(zip(columns, cells, strict=True)))
+                yield Record(path, number, {header[at]: cells[at] for at in kept})
 
-    return Source(path, format, text.encoding, text.sha256, columns, rows)
+    return Source(path, format, text.encoding, text.sha256, columns, rows, notes)
+
+
+def kept_columns(
+    path: str, header: list[str], below: Iterable[Sequence[Any]]
+) -> tuple[list[int], tuple[str, ...]]:
+    """The places of the columns that are read, and what is told of others: a column without a name that holds
+    nothing (a comma at the end of each line) or the rows' own numbers (the index of a pandas table) is left out.
+
+    Raises:
+        WeitiaoError: `bad_header`.
+    """
+    nameless = [at for at, name in enumerate(header) if not name]
+    if not nameless or len(nameless) == len(header):
+        return list(range(len(checked_header(path, header)))), ()
+    empty, index = set(nameless), set(nameless)
+    begins: dict[int, int] = {}
+    for number, cells in enumerate(below):
+        if isinstance(cells, str):  # a row that cannot be taken apart has its number too
+            continue
+        for at in nameless:
+            cell = "" if at >= len(cells) or cells[at] is None else str(cells[at]).strip()
+            if cell:
+                empty.discard(at)
+            runs = cell.isdecimal() and int(cell[:18]) - number == begins.setdefault(
+                at, int(cell[:18]) - number
+            )
+            if not runs or begins[at] not in (0, 1):
+                index.discard(at)
+    held = [at for at in range(len(header)) if header[at] or at not in empty | index]
+    if any(not header[at] for at in held):
+        checked_header(path, header)
+    checked_header(path, [header[at] for at in held])
+    said = [
+        f"column {at + 1} has no name and holds {'nothing' if at in empty else 'a running number'}: it was left out"
+        for at in nameless
+    ]
+    return held, tuple(said)
 
 
 def checked_header(path: str, header: list[str]) -> list[str]:
