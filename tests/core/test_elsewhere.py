@@ -172,7 +172,7 @@ def test_everything_that_does_not_fit_is_said_at_once():
         "train.optim: 'adamw_torch' does not fit: ",
         "here it is adamw",
         '"train.learning_rat" is not a key of the recipe. Did you mean "learning_rate"?',
-        "train.max_steps: 0 does not fit: Input should be greater",
+        "train.max_steps: 0 does not fit: it must be greater",
         '"data.zzzzzz" is not a key of the recipe.\n',
     ):
         assert words in said
@@ -192,7 +192,7 @@ def test_one_alone_is_said_as_ever():
         ({**SMALL, "lr": 1}, "unknown_key"),
         ({**SMALL, "method": {"rank": 1}}, "unknown_key"),
         ({**SMALL, "seed": -1}, "wrong_value"),
-        ({"model": "m", "task": "t"}, "missing_key"),
+        ({"model": "m", "task": "sft"}, "missing_key"),
     ):
         with pytest.raises(WeitiaoError) as caught:
             Recipe.read(tree)

@@ -19,8 +19,9 @@ from weitiao.core import registry
 from weitiao.core.errors import fault, with_pages
 from weitiao.core.read_yaml import written, written_yaml
 from weitiao.core.sections import Data, Evaluate, Named, Section, Split, Train, keys_of, named
-from weitiao.core.unfit import explained, strangers
-from weitiao.core.written import settled
+from weitiao.core.unfit import explained, misfits
+from weitiao.core.why import unfit
+from weitiao.core.written import plain, settled
 
 __all__ = ["DEFAULT_METHOD", "Data", "Evaluate", "Recipe", "Section", "Split", "Train", "known_keys"]
 
@@ -32,8 +33,14 @@ SHELVED = ("task", "method")
 def _named_method(value: Any) -> Any:
     value = named(value)
     if not isinstance(value, dict):
-        raise ValueError("give a name, or a mapping with `name`; several methods are for `weitiao compare`")
+        raise unfit("one_method")
     return {"name": DEFAULT_METHOD, **value} if isinstance(value, dict) else value
+
+
+def _rows_alone(value: Any) -> Any:
+    if isinstance(value, str):
+        raise unfit("rows_alone", rows=value)
+    return value
 
 
 class Recipe(Section):
@@ -48,7 +55,7 @@ class Recipe(Section):
     start_from: str | None = None
     """A finished run of the same base, task and method whose tuned weights this one begins with; its steps and moments
     are not taken over (to go on with a run itself: `weitiao train --resume`)."""
-    data: Data = Data()
+    data: Annotated[Data, BeforeValidator(_rows_alone)] = Data()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -70,15 +77,17 @@ class Recipe(Section):
         for word in overrides:
             tree = _override(tree, word)
         shelved = {shelf: _settings(tree[shelf], shelf) for shelf in SHELVED if shelf in tree}
-        unknown = [
-            one for shelf in shelved for one in strangers(shelf, shelved[shelf], default=DEFAULT_METHOD)
-        ]
+        defaults = {"method": DEFAULT_METHOD}
         try:
             recipe = cls.model_validate({**settled(tree, cls), **shelved})
         except ValidationError as error:
-            raise explained(error, cls, unknown) from None
-        if unknown:
-            raise explained(None, cls, unknown)
+            # What a name alone stands for is looked up where something is wrong anyway: it takes a while.
+            others = [misfits(shelf, shelved[shelf], default=defaults.get(shelf)) for shelf in shelved]
+            raise explained(error, cls, [one for some in others for one in some]) from None
+        more = [shelf for shelf in shelved if set(shelved[shelf]) - {"name"}]
+        others = [misfits(shelf, shelved[shelf], default=defaults.get(shelf)) for shelf in more]
+        if found := [one for some in others for one in some]:
+            raise explained(None, cls, found)
         return recipe
 
     def to_yaml(self) -> str:
@@ -128,6 +137,8 @@ def _override(tree: dict[str, Any], word: str) -> dict[str, Any]:
     changed = node = dict(tree)
     for name in sections:
         inner = node.get(name)
+        if plain(inner) is None:  # all below it is commented out
+            inner = None
         if inner is not None and not isinstance(inner, Mapping):
             raise fault("bad_override", word=word)
         node[name] = dict(inner or {})

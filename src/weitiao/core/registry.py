@@ -89,18 +89,19 @@ def build(shelf: str, asked: Mapping[str, Any]) -> Any:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from weitiao.core.unfit import unknown_setting, wrong_value
+    from weitiao.core.unfit import together, unknown_setting, wrong_value
 
     found = entry(shelf, str(asked.get("name", "")))
     given = {key: value for key, value in asked.items() if key != "name"}
     known = settings(found.kind)
-    for key in given:
-        if key not in known:
-            raise unknown_setting(shelf, key, known)
+    faults = [unknown_setting(shelf, key, known) for key in given if key not in known]
     try:
-        return TypeAdapter[Any](found.kind).validate_python({**found.preset, **given})
+        thing = TypeAdapter[Any](found.kind).validate_python({**found.preset, **given})
     except ValidationError as error:
-        raise wrong_value(error, prefix=shelf) from None
+        raise together([*faults, wrong_value(error, prefix=shelf)]) from None
+    if faults:
+        raise together(faults)
+    return thing
 
 
 def settings(kind: type) -> list[str]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from weitiao.core.function import NAMED
 from weitiao.core.renamed import OPTIMIZERS, SCHEDULES
+from weitiao.core.why import unfit
 
 
 class Section(BaseModel):
@@ -24,6 +25,12 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
         protected_namespaces=(),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_commented_out(cls, given: Any) -> Any:
+        # `train:` with every key below it commented out is null to YAML.
+        return {} if given is None else given
 
 
 def _listed(value: Any) -> Any:
@@ -42,14 +49,14 @@ def _no(value: Any) -> Any:
 
 def _where_rows_go(value: Any) -> Any:
     if value in ("skip", "fail"):
-        raise ValueError("how many rows may be lost now says data.max_dropped_fraction (0: none)")
+        raise unfit("rows_go")
     return value
 
 
 def _known_elsewhere(names: Mapping[str, str]) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, str) and value in names:
-            raise ValueError(f"here it is {names[value]}")
+            raise unfit("here_it_is", ours=names[value])
         return value
 
     return BeforeValidator(check)
@@ -90,13 +97,13 @@ class Split(Section):
     @model_validator(mode="after")
     def _leaves_something(self) -> Split:
         if self.validation + self.test >= 1:
-            raise ValueError("validation + test must stay below 1")
+            raise unfit("nothing_left")
         if self.fold >= (self.folds or 1):
-            raise ValueError(f"fold {self.fold} of {self.folds or 1}: they are counted from 0")
+            raise unfit("no_such_fold", fold=self.fold, folds=self.folds or 1)
         if self.column and (self.time or self.group_by or self.folds):
-            raise ValueError("with `column` every row has its side: leave out time, group_by and folds")
+            raise unfit("column_decides")
         if self.time and self.folds:
-            raise ValueError("rows in order of time are not dealt into folds: leave out time or folds")
+            raise unfit("time_or_folds")
         return self
 
 
@@ -297,7 +304,7 @@ class Train(Section):
     @model_validator(mode="after")
     def _one_half(self) -> Train:
         if self.fp16 and self.bf16 is True:
-            raise ValueError("bf16 and fp16 cannot both be true: take one")
+            raise unfit("one_half")
         return self
 
     @property

@@ -13,22 +13,25 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from weitiao.core import registry
-from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language, nearest
 from weitiao.core.renamed import ours
 from weitiao.core.sections import keys_of
+from weitiao.core.why import why
+
+_BELOW = "\n  "  # between the lines of what is said together
 
 
 def explained(
-    error: ValidationError | None, model: type[BaseModel], strangers: Sequence[WeitiaoError] = ()
+    error: ValidationError | None, model: type[BaseModel], others: Sequence[WeitiaoError] = ()
 ) -> WeitiaoError:
     """The coded error for what pydantic found in a recipe.
 
     Args:
         error: what it found, if anything.
         model: the recipe's class.
-        strangers: unknown settings of its task and method, found elsewhere.
+        others: what does not fit of its task and method, found elsewhere.
     """
-    found, missing = [*strangers], []
+    found, missing = [*others], []
     known = keys_of(model)
     for place, these in _by_place(error).items():
         section, _, last = place.rpartition(".")
@@ -41,20 +44,21 @@ def explained(
         else:
             found.append(_unfit(place, these))
     # A key that is only called otherwise is not missing too.
-    said = " ".join(str(one.values.get("hint", "")) for one in found)
+    said = " ".join(f"{one.values.get('hint', '')} {one.values.get('lines', '')}" for one in found)
     found += [one for one in missing if not re.search(rf'(-> |"){one.values["key"]}\b', said)]
-    return _together(found)
+    return together(found)
 
 
-def strangers(shelf: str, settings: Any, *, default: str) -> list[WeitiaoError]:
-    """The settings of a task or method (of `default` where none is named) that it does not have, and what was meant."""
-    if not isinstance(settings, Mapping) or set(settings) <= {"name"}:
-        return []
-    name = settings.get("name", default)
-    if not isinstance(name, str) or name not in registry.names(shelf):
-        return []  # what there is not is told by `registry.build`
-    known = registry.settings(registry.entry(shelf, name).kind)
-    return [unknown_setting(shelf, key, known) for key in settings if key not in (*known, "name")]
+def misfits(shelf: str, settings: Any, *, default: str | None = None) -> list[WeitiaoError]:
+    """What is wrong with a task or method (with `default` where none is named): its name, or keys and values."""
+    name = settings.get("name", default) if isinstance(settings, Mapping) else None
+    if not isinstance(name, str) or name == "-":
+        return []  # the recipe's own types say so; `-` stands where rows alone are looked at
+    try:
+        registry.build(shelf, {**settings, "name": name})
+    except WeitiaoError as error:
+        return [error]
+    return []
 
 
 def unknown_setting(shelf: str, key: str, known: Sequence[str]) -> WeitiaoError:
@@ -122,21 +126,27 @@ def _by_place(error: ValidationError | None) -> dict[str, list[Any]]:
 
 def wrong_value(error: ValidationError, *, prefix: str = "") -> WeitiaoError:
     """The coded error for the values that do not fit; `prefix` stands before their keys."""
-    found = [_unfit(place, these, prefix=prefix) for place, these in _by_place(error).items()]
-    return _together(found)
+    return together([_unfit(place, these, prefix=prefix) for place, these in _by_place(error).items()])
 
 
-def _together(found: Sequence[WeitiaoError]) -> WeitiaoError:
+def together(found: Sequence[WeitiaoError]) -> WeitiaoError:
     """The fault alone, or one of all faults with a line each."""
-    lines = [one.text().partition("] ")[2].partition("\n")[0] for one in found]
-    return found[0] if len(found) == 1 else fault("unfit_recipe", count=len(found), lines="\n  ".join(lines))
+    if len(found) == 1:
+        return found[0]
+    lines = [line for one in found for line in _lines(one)]
+    return fault("unfit_recipe", count=len(lines), lines=_BELOW.join(lines))
+
+
+def _lines(one: WeitiaoError) -> list[str]:
+    if one.code == "unfit_recipe":  # several already
+        return str(one.values["lines"]).split(_BELOW)
+    return [one.text().partition("] ")[2].partition("\n")[0]]
 
 
 def _unfit(place: str, these: Sequence[Any], *, prefix: str = "") -> WeitiaoError:
-    whys = dict.fromkeys(found["msg"] for found in these)
-    why = "; or ".join(whys).replace("Value error, ", "")
+    reasons = ("; or " if language() == "en" else "；或").join(dict.fromkeys(map(why, these)))
     key = ".".join(filter(None, (prefix, place))) or "recipe"
-    return fault("wrong_value", key=key, value=these[0]["input"], why=why)
+    return fault("wrong_value", key=key, value=these[0]["input"], why=reasons)
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

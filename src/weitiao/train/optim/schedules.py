@@ -23,6 +23,7 @@ from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.recipe import Section, Train
 from weitiao.core.renamed import SCHEDULE_SETTINGS
 from weitiao.core.unfit import wrong_value
+from weitiao.core.why import unfit
 
 KEY = "train.lr_scheduler_kwargs"
 Curve = Literal["linear", "cosine", "1-sqrt"]
@@ -185,9 +186,7 @@ class Step(Schedule):
     @model_validator(mode="after")
     def _one_of_two(self) -> Step:
         if (self.step_size is None) == (not self.milestones):
-            raise ValueError(
-                "give step_size or milestones, such as {step_size: 100} or {milestones: [0.5, 0.75]}"
-            )
+            raise unfit("steps_or_milestones")
         return self
 
     def follow(self, step: int, span: Span) -> float:
