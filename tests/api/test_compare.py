@@ -196,7 +196,8 @@ def test_an_interruption_is_told_and_leaves_everything(story):
 
 def test_what_is_judged_is_not_trained_again(story):
     assert state_of(story.found.path / "full") == story.full
-    again = story.told[[event for event, _ in story.told].index("comparing", 1) :]
+    _, second = (place for place, (event, _) in enumerate(story.told) if event == "comparing")
+    again = story.told[second:]
     assert [facts["label"] for event, facts in again if event == "entrant"] == [BROKEN, "head"]
     assert [facts["kept"] for event, facts in again if event == "compared"] == [True, False, False]
 
