@@ -92,3 +92,29 @@ def test_a_section_that_is_all_commented_out_has_its_defaults(section, tmp_path)
     assert Recipe.read(file) == Recipe.read(SMALL)
     key = {"train": "learning_rate=0.5", "data": "max_length=7", "evaluate": "samples=9"}[section]
     assert Recipe.read(file, [f"{section}.{key}"]) == Recipe.read(SMALL, [f"{section}.{key}"])
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("data.split.train", "-> nothing (the rows that data.split.validation and data.split.test leave"),
+        ("data.split.valid", "-> data.split.validation"),
+        ("data.shuffle", "-> nothing (columns are read by name, and every row comes once"),
+        ("evaluate.metrics", "-> nothing (all metrics of the task"),
+        ("task.problem_type", "-> nothing (the name of the task"),
+        ("task.max_length", "-> data.max_length"),
+    ],
+)
+def test_a_key_is_answered_by_where_it_stands(key, says):
+    tree = {**SMALL, "task": {"name": SMALL["task"]}}
+    with pytest.raises(WeitiaoError, match="unknown_key") as caught:
+        Recipe.read(tree, [f"{key}=1"])
+    assert says in str(caught.value)
+
+
+def test_a_sample_of_a_table_is_a_table_too(tmp_path):
+    (tmp_path / "rev.csv").write_text("text,label\na,b\n", encoding="utf-8")
+    with pytest.raises(WeitiaoError, match="table_for_recipe"):
+        Recipe.read(tmp_path / "rev.csv#20")
+    with pytest.raises(WeitiaoError, match="recipe_missing"):
+        Recipe.read(tmp_path / "none.csv#20")

@@ -95,7 +95,10 @@ def written_yaml(path: Path) -> dict[str, Any]:
     Raises:
         WeitiaoError: `recipe_missing`, `table_for_recipe`, `no_permission`, or `bad_yaml` with the line.
     """
-    if path.is_file() and path.suffixes and path.suffixes[-1].lower() in TABLES:
+    rows = (
+        path if path.is_file() else Path(str(path).partition("#")[0])
+    )  # `reviews.csv#20` is a sample of one
+    if rows.is_file() and rows.suffixes and rows.suffixes[-1].lower() in TABLES:
         raise fault("table_for_recipe", path=path, quoted=shlex.quote(str(path)))
     if not path.is_file():
         raise fault("recipe_missing", path=path)

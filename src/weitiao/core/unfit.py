@@ -37,7 +37,8 @@ def explained(
         section, _, last = place.rpartition(".")
         if these[0]["type"] == "extra_forbidden":
             siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section]
-            hint = meant(last, siblings, known)
+            here = ours(place)  # what is said of a word in this very place
+            hint = f" -> {here}" if here else meant(last, siblings, known)
             found.append(fault("unknown_key", key=place, hint=hint, known=", ".join(siblings)))
         elif these[0]["type"] == "missing":
             missing.append(fault("missing_key", key=place))
@@ -64,7 +65,9 @@ def misfits(shelf: str, settings: Any, *, default: str | None = None) -> list[We
 def unknown_setting(shelf: str, key: str, known: Sequence[str]) -> WeitiaoError:
     """The coded error for a setting that something on a shelf does not have."""
     named = ", ".join(known) or "-"
-    return fault("unknown_key", key=f"{shelf}.{key}", hint=meant(key, known, (), shelf=shelf), known=named)
+    here = ours(f"{shelf}.{key}")
+    hint = f" -> {here}" if here else meant(key, known, (), shelf=shelf)
+    return fault("unknown_key", key=f"{shelf}.{key}", hint=hint, known=named)
 
 
 def meant(word: str, siblings: Sequence[str], known: Iterable[str], *, shelf: str = "") -> str:
