@@ -120,7 +120,7 @@ def prepare(
         tell("notice", text=text)
     base = opening.fingerprint(loaded.source)
     _refuse_others(folder, ledger, base=base, seed=recipe.seed, device=device, changes=changes)
-    for text in loaded.notices:
+    for text in [*loaded.notices, *method.notices(loaded.model, loaded.head)]:
         tell("notice", text=text)
     store.prepare(loaded, method, seed=recipe.seed)
     _start(loaded, recipe, task, method)

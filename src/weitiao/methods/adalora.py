@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Moment, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
-from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers
+from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
 from weitiao.models import linear
 from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
 
@@ -124,12 +124,16 @@ class AdaLora(Method):
         if self.target_r > self.init_r:
             why, way = f"init_r is {self.init_r}, and ranks only fall", "take a larger init_r"
             raise fault("unfit_setting", key="target_r", value=self.target_r, why=why, way=way)
-        targets = chosen(model, head, self.target_modules)
+        targets = chosen(model, head, self.target_modules, rank=self.init_r)
         refuse_large_rank(targets, self.init_r, key="init_r")
         for name, base in targets.items():
             change = SvdLinear(base, r=self.init_r, alpha=self.lora_alpha, dropout=self.lora_dropout)
             put(model, name, change)
         return model
+
+    def notices(self, model: nn.Module, head: frozenset[str]) -> list[str]:
+        """What `all-linear` leaves out."""
+        return told(model, head, self.target_modules, rank=self.init_r)
 
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
         """The triplets and the head."""

@@ -19,7 +19,7 @@ from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.registry import register
 from weitiao.methods.gate import Gate
 from weitiao.methods.start import Eva, olora, pissa
-from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers
+from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
 from weitiao.models import linear
 from weitiao.models.packed import unpack
 from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
@@ -159,7 +159,7 @@ class Lora(Method):
         Raises:
             WeitiaoError: `no_such_modules`, or `unfit_setting` when the rank is larger than a matrix.
         """
-        targets = chosen(model, head, self.target_modules)
+        targets = chosen(model, head, self.target_modules, rank=self.r)
         refuse_large_rank(targets, self.r, key="r")
         for name, base in targets.items():
             change = LoraLinear(
@@ -172,6 +172,10 @@ class Lora(Method):
             )
             put(model, name, change)
         return model
+
+    def notices(self, model: nn.Module, head: frozenset[str]) -> list[str]:
+        """What `all-linear` leaves out."""
+        return told(model, head, self.target_modules, rank=self.r)
 
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
         """The low-rank matrices and the head."""

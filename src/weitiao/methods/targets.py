@@ -12,17 +12,22 @@ from typing import Any
 from torch import nn
 
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.notices import notice
 from weitiao.models import anatomy, linear
+from weitiao.models.bypass import passed_by
 from weitiao.models.wrap import Wrapper, plain
 
 
-def chosen(model: nn.Module, head: frozenset[str], asked: str | list[str]) -> dict[str, nn.Module]:
+def chosen(
+    model: nn.Module, head: frozenset[str], asked: str | list[str], *, rank: int = 1
+) -> dict[str, nn.Module]:
     """The linear layers that are asked for, by full name.
 
     Args:
         model: any Transformers model.
         head: names of the task's new output layer, whose layers are never chosen.
         asked: `all-linear`, one regular expression for full names, or a list of name endings.
+        rank: of the change; `all-linear` leaves out what `left_out` names.
 
     Raises:
         WeitiaoError: `no_such_modules` when a name ending or the expression matches none; `unfit_setting` for none.
@@ -32,9 +37,10 @@ def chosen(model: nn.Module, head: frozenset[str], asked: str | list[str]) -> di
         raise fault("unfit_setting", key="target_modules", value=asked, why=why, way=way)
     every = anatomy.linears(model, head)
     if asked == "all-linear":
-        # A row of numbers (the gate of a shared expert) has no smaller change than itself.
-        wide = {name: layer for name, layer in every.items() if min(linear.sizes(layer)) > 1}
-        return _some(wide, asked, every)
+        out = set(left_out(model, head, rank=rank))
+        rest = {name: layer for name, layer in every.items() if name not in out}
+        # Where no layer is as wide as the rank, the rank is what is wrong.
+        return _some(rest or {n: m for n, m in every.items() if min(linear.sizes(m)) > 1}, asked, every)
     if isinstance(asked, str):
         try:
             return _some({n: m for n, m in every.items() if re.fullmatch(asked, plain(n))}, asked, every)
@@ -46,6 +52,23 @@ def chosen(model: nn.Module, head: frozenset[str], asked: str | list[str]) -> di
         ends = {n: m for n, m in every.items() if f".{plain(n)}".endswith(f".{ending}")}
         found |= _some(ends, ending, every)
     return found
+
+
+def left_out(model: nn.Module, head: frozenset[str], *, rank: int) -> list[str]:
+    """Layers that `all-linear` does without: side layers narrower than the rank, and layers that are never called.
+
+    A row of numbers (the gate of a shared expert) has no smaller change than itself, whatever the rank.
+    """
+    every = anatomy.linears(model, head)
+    narrow = {name for name, layer in every.items() if min(linear.sizes(layer)) < max(2, rank)}
+    return sorted((narrow | passed_by(model, every)) if len(narrow) < len(every) else passed_by(model, every))
+
+
+def told(model: nn.Module, head: frozenset[str], asked: str | list[str], *, rank: int) -> list[str]:
+    """One sentence about what `all-linear` leaves out; none where it is nothing, or the layers are named."""
+    names = left_out(model, head, rank=rank) if asked == "all-linear" else []
+    endings = sorted({".".join(plain(name).split(".")[-2:]) for name in names})
+    return [notice("layers_left_out", names=", ".join(endings), count=len(names), rank=rank)] if names else []
 
 
 def _some(matches: dict[str, nn.Module], asked: str, every: Mapping[str, nn.Module]) -> dict[str, nn.Module]:

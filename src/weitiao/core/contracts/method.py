@@ -99,6 +99,10 @@ class Method(ABC):
         """Why this method makes no sense with `task`; empty when it does."""
         return ""
 
+    def notices(self, model: nn.Module, head: frozenset[str]) -> list[str]:
+        """What a user should know of how the method lies in this model, in their language; asked before `attach`."""
+        return []
+
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Put new modules in; the base weights stay as they are.
 
