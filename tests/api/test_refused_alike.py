@@ -27,6 +27,21 @@ BAD = {
         "unknown_label",
         {"task": {"name": "text_classification", "labels": ["x", "y"]}},
     ),
+    "a label that is listed twice": (
+        "wrong_value",
+        {"task": {"name": "text_classification", "labels": ["good", "bad", "good"]}},
+    ),
+    "a label that is read as another": (
+        "wrong_value",
+        {
+            "task": {"name": "text_classification", "labels": ["good", "bad", "fine"]},
+            "data.relabel": {"fine": "good"},
+        },
+    ),
+    "two spellings of a label": (
+        "wrong_value",
+        {"task": {"name": "text_classification", "labels": ["good", "bad", 1, "1.0"]}},
+    ),
     "one label": ("too_few_labels", {"data.train": ["one.csv"]}),
     "a column that is not there": ("no_such_column", {"data.columns": {"text": "body"}}),
     "a metric that nobody measures": ("wrong_metric", {"train.metric_for_best_model": "bleu"}),

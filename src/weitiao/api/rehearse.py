@@ -17,6 +17,7 @@ from weitiao.core.errors import fault, need
 from weitiao.core.function import opened
 from weitiao.core.recipe import Recipe
 from weitiao.data.augment import steps
+from weitiao.data.labels import one_spelling
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -53,6 +54,7 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
     if why := method.refuses(task):
         way = "take another method (`weitiao methods`)"
         raise fault("no_such_pair", method=recipe.method["name"], task=recipe.task["name"], why=why, way=way)
+    _refuse_one_label_twice(recipe, task)
     steps(recipe.data.augment)  # a mistyped setting is told before anything is read
     if method.base_bits == 4:
         packed.ready()
@@ -75,6 +77,16 @@ def rehearse(recipe: Recipe, task: Task, method: Method, *, progress: Progress |
         raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, why=why, way=way)
     row_limit(recipe, bare, method)
     optim.groups(bare.model, recipe.train, learning_rate=1.0, head=bare.head)
+
+
+def _refuse_one_label_twice(recipe: Recipe, task: Task) -> None:
+    """No row would carry a listed label that is read as another one of them, and an output would stand for nothing."""
+    listed: tuple[str, ...] = getattr(task, "labels", ())
+    for read_as in (recipe.data.relabel, one_spelling(listed)):
+        for label, meant in read_as.items():
+            if label != meant and {label, meant} <= {*listed}:
+                why = f'"{label}" is read as "{meant}", which is listed too'
+                raise fault("wrong_value", key="task.labels", value=", ".join(listed), why=why)
 
 
 def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from weitiao.core.function import NAMED
 from weitiao.core.renamed import OPTIMIZERS, SCHEDULES
@@ -67,6 +67,17 @@ def named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _once(values: Any) -> Any:
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f'"{value}" is listed twice')
+        seen.add(value)
+    return values
+
+
+Once = AfterValidator(_once)
+"""Beside the type of a list whose values must differ."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 Period = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
 """A number of steps, or a share of all of them."""
@@ -155,7 +166,9 @@ class Data(Section):
     """Rows nearly like another: keep them together on one side of the split, leave them out, or do not look."""
     near_duplicate_threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
     """From which Jaccard similarity of their character sequences two texts count as nearly the same."""
-    clean: list[Literal["control", "whitespace", "unicode", "html", "mojibake", "personal"]] = []
+    clean: Annotated[
+        list[Literal["control", "whitespace", "unicode", "html", "mojibake", "personal"]], Once
+    ] = []
     """Repairs made on every text, each counted in the ledger (`weitiao data check` says which would help)."""
     relabel: dict[str, Annotated[str, Field(pattern=r"\S")]] = {}
     """Labels to be read as others, such as `{postive: positive, 是: "yes"}`; each change is counted."""
@@ -291,14 +304,16 @@ class Train(Section):
     disable_tqdm: bool = False
     """No bar, in a terminal or a notebook: what stands on standard error elsewhere stands there too (and nothing with
     `--quiet`).  It changes nothing of the run, and may differ when one goes on."""
-    report_to: Annotated[list[Literal["tensorboard", "wandb", "mlflow"]], BeforeValidator(_reported)] = []
+    report_to: Annotated[
+        list[Literal["tensorboard", "wandb", "mlflow"]], BeforeValidator(_reported), Once
+    ] = []
     """Where curves are written besides `log.jsonl`: into the run folder, and nowhere else unless these tools' own
     environment variables say so (extras `tensorboard`, `wandb`, `mlflow`)."""
     log_gradient_norms: bool = False
     """Write the norms of the gradients by block into `log.jsonl`, before they are clipped."""
     profile_steps: Annotated[int, Field(ge=0)] = 0
     """Profile so many steps behind two that warm up: a trace and a table of operators in `profile/` of the run."""
-    watchers: Annotated[list[Annotated[str, Field(pattern=NAMED)]], BeforeValidator(_listed)] = []
+    watchers: Annotated[list[Annotated[str, Field(pattern=NAMED)]], BeforeValidator(_listed), Once] = []
     """Watchers of your own, such as `my_watcher.py:MyWatcher` (docs/watchers.md); asked after all others."""
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.function import NAMED
 from weitiao.core.registry import register
 from weitiao.core.scores import macro_scores
+from weitiao.core.sections import Once
 from weitiao.data.pack import pad
 from weitiao.data.plain import plain
 from weitiao.data.shapes import LABELLED
@@ -40,7 +41,7 @@ SAMPLE = 4096  # texts tokenised at once
 class TextClassification(Categorical):
     """Which of a fixed set of labels does a text carry?"""
 
-    labels: tuple[str, ...] = ()
+    labels: Annotated[tuple[str, ...], Once] = ()
     """The labels, in the order of the model's outputs; default: those in the data, sorted."""
     loss_type: Kind | Annotated[str, Field(pattern=NAMED)] = "cross_entropy"
     """What is made small: cross_entropy, focal, mse, or a function of your own as `path/to/file.py:name`
