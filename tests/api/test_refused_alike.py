@@ -42,6 +42,9 @@ BAD = {
         "wrong_value",
         {"task": {"name": "text_classification", "labels": ["good", "bad", 1, "1.0"]}},
     ),
+    "an empty text and an empty label": ("lost_rows", {"data.train": ["holes.csv"]}),
+    "half a character": ("lost_rows", {"data.train": ["half.jsonl"]}),
+    "rows that are too long": ("lost_rows", {"data.max_length": 8, "data.overlong": "drop"}),
     "one label": ("too_few_labels", {"data.train": ["one.csv"]}),
     "a column that is not there": ("no_such_column", {"data.columns": {"text": "body"}}),
     "a metric that nobody measures": ("wrong_metric", {"train.metric_for_best_model": "bleu"}),
@@ -58,6 +61,9 @@ def code(classify, tmp_path, monkeypatch, capsys):
     """The code with which a verb refuses a recipe; empty when it does not."""
     monkeypatch.chdir(tmp_path)
     write_csv(Path("one.csv"), [row for row in reviews(60) if row["label"] == "good"])
+    write_csv(Path("holes.csv"), [*reviews(60), {"text": "", "label": "bad"}, {"text": "dull", "label": ""}])
+    half = [*reviews(60), {"text": "dull \ud83d", "label": "bad"}]
+    Path("half.jsonl").write_text("".join(json.dumps(row) + "\n" for row in half))
     talk = [{"prompt": row["text"], "completion": row["label"]} for row in reviews(60)]
     Path("talk.jsonl").write_text("".join(json.dumps(row) + "\n" for row in talk))
 
@@ -84,6 +90,17 @@ def test_all_verbs_refuse_it_with_the_same_code(what, code):
 
 def test_a_sound_recipe_passes(code):
     assert [code(verb, {}) for verb in VERBS[:2]] == ["", ""]
+    accepted = {"data.train": ["holes.csv"], "data.max_dropped_fraction": 0.1}
+    assert [code(verb, accepted) for verb in VERBS[:2]] == ["", ""]
+
+
+def test_all_verbs_say_what_could_go_wrong(code, capsys):
+    changes = {"train.warmup_steps": 500, "train.max_steps": 5}
+    for verb in VERBS:
+        assert code(verb, changes) == ""
+        cli([verb[0], "recipe.yaml", *verb[1:], "output_dir=again"])
+        said = capsys.readouterr().err
+        assert said.count("warmup_steps is 500 and the run has 5 steps") == 1, verb
 
 
 @pytest.mark.parametrize("model", ["no/such/folder", "minilm-l7"])

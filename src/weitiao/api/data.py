@@ -14,7 +14,7 @@ from weitiao.core.recipe import DEFAULT_METHOD, Data, Recipe
 from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.ledger import Ledger
-from weitiao.data.read import read
+from weitiao.data.read import BadRow, read
 
 if TYPE_CHECKING:
     from weitiao.models.fetch import Progress
@@ -121,6 +121,27 @@ def located(data: Data, *, begun_in: str = "", progress: Progress | None = None)
 
     named = {side: [place(name) for name in getattr(data, side)] for side in checking.SIDES}
     return data.model_copy(update=named)
+
+
+def readable(data: Data) -> dict[str, list[int]]:
+    """How many rows of each file can be read, by the side that names it.
+
+    Rows that cannot be are in no sample of a file: who looks at a sample alone would not meet them.
+
+    Raises:
+        WeitiaoError: `lost_rows` when they are more than `data.max_dropped_fraction`.
+    """
+    ledger, found = Ledger(), {side: list[int]() for side in checking.SIDES}
+    for side, counts in found.items():
+        for source in read(getattr(data, side), encoding=data.encoding, format=data.format):
+            counts.append(0)
+            for row in source.rows():
+                ledger.total += 1
+                counts[-1] += isinstance(row, Record)
+                if isinstance(row, BadRow):
+                    ledger.note(row, "dropped", row.reason)
+    ledger.refuse_losses(data.max_dropped_fraction)
+    return found
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Path:

@@ -16,15 +16,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.api.data import located
+from weitiao.api.data import located, readable
 from weitiao.api.forecast import counted, share_of
 from weitiao.api.rehearse import tried
 from weitiao.api.tell import Tell, silent
 from weitiao.api.train import train
-from weitiao.core.contracts import Record
+from weitiao.api.warn import warnings
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import free_bytes, read_lines
-from weitiao.data.read import parted, read
+from weitiao.data.read import parted
 
 if TYPE_CHECKING:
     from weitiao.api.run import Run
@@ -66,6 +66,8 @@ class DryRun:
     """Checkpoints that will be kept, and the tuned model."""
     free_mb: float = 0.0
     """Free space where the run will lie."""
+    notices: list[str] = field(default_factory=list)
+    """What could go wrong in the full run and is not refused, as `train` says it."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -94,7 +96,7 @@ def dry_run(
     """
     asked = tried(recipe, overrides=overrides, progress=progress)
     found = DryRun(asked, free_mb=free_bytes(Path(asked.output_dir)) / 1e6)
-    data, there, drawn = _sample(asked.data, seed=asked.seed, progress=progress)
+    data, there, drawn = _sample(asked.data, progress=progress)
     found.rows, found.tried = sum(there), sum(drawn)
     share = share_of(there, drawn, asked.data.weights or [1.0] * len(there))
     with tempfile.TemporaryDirectory(prefix="weitiao-dry-run-") as folder:
@@ -104,6 +106,10 @@ def dry_run(
         if run.method.foldable:
             _stage(found, tell, "merge", lambda: run.merge(Path(folder) / "merged"))
         _needs(found, run, batches, share=share)
+        # That all rows of a side have one label can be said of all of them alone.
+        told = run.folder.json("data/ledger.json").get("labels", {}) if drawn == there else {}
+        validation = len(run.folder.json("data/split.json")["validation"])
+        found.notices += warnings(asked, run.method, told, validation=validation, total=found.steps)
     return found
 
 
@@ -115,27 +121,20 @@ def _stage(found: DryRun, tell: Tell, name: str, make: Callable[[], Any]) -> Any
     return made
 
 
-def _sample(data: Data, *, seed: int, progress: Progress | None) -> tuple[Data, list[int], list[int]]:
+def _sample(data: Data, *, progress: Progress | None) -> tuple[Data, list[int], list[int]]:
     """One row of a hundred of every file, drawn by the rows' own hashes; how many rows each file of `data.train` has,
     and how many of them are drawn."""
-    there: list[int] = []
-    drawn: list[int] = []
-    sampled: dict[str, list[str]] = {}
-    for side in ("train", "validation", "test"):
-        sampled[side] = []
-        for name in getattr(data, side):
-            path, _ = parted(name)
-            given = data.model_copy(update={"train": [name]})
-            (source,) = read(
-                located(given, progress=progress).train, encoding=data.encoding, format=data.format
-            )
-            rows = sum(isinstance(row, Record) for row in source.rows())
-            count = min(rows, max(FEWEST, math.ceil(SHARE * rows)))
-            sampled[side].append(f"{path}#{count}")
-            if side == "train":
-                there.append(rows)
-                drawn.append(count)
-    return data.model_copy(update=sampled), there, drawn
+    there = readable(located(data, progress=progress))
+    drawn = {
+        side: [min(rows, max(FEWEST, math.ceil(SHARE * rows))) for rows in there[side]] for side in there
+    }
+    sampled = {
+        side: [
+            f"{parted(name)[0]}#{count}" for name, count in zip(getattr(data, side), drawn[side], strict=True)
+        ]
+        for side in drawn
+    }
+    return data.model_copy(update=sampled), there["train"], drawn["train"]
 
 
 def _small(asked: Recipe, data: Data, folder: Path) -> Recipe:

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.api.data import located
+from weitiao.api.data import located, readable
 from weitiao.api.display import Sheet, Shown, either, megabytes
 from weitiao.api.forecast import KERNELS, Forecast, checkpoints, counted, longest, resident, share_of
 from weitiao.api.prepare import learnt, micro_batches, row_limit, row_weights
 from weitiao.api.rehearse import tried
+from weitiao.api.warn import warnings
 from weitiao.core import registry
 from weitiao.core.contracts import Batch, Shape, Task
 from weitiao.core.errors import fault
@@ -24,12 +25,12 @@ from weitiao.core.run import free_bytes
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder
+from weitiao.data.labels import label_table
 from weitiao.data.read import parted
 from weitiao.data.rows import Rows
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from weitiao.data.encoded import Encoded
     from weitiao.data.pack import Batches
     from weitiao.models.fetch import Progress
     from weitiao.train.footprint import Footprint
@@ -75,6 +76,8 @@ class Plan(Shown):
     free_disk: int
     steps: int
     """Of the optimiser, in the whole run."""
+    notices: list[str]
+    """What could go wrong and is not refused, as `train` says it."""
     seconds: float
     """What training takes, at the speed that this machine had while planning; validation and judging come on top."""
 
@@ -135,32 +138,12 @@ def plan(
     Raises:
         WeitiaoError: what `train` would raise over the recipe and these rows.
     """
-    from weitiao.models import load
     from weitiao.train import memory
 
     asked = tried(recipe, overrides=overrides, progress=progress)
-    task, method = registry.build("task", asked.task), registry.build("method", asked.method)
-    device = load.pick_device()
-    data, checked, task, dealt = _looked(asked, task, progress=progress)
-    forecast = Forecast(asked, task, method, device=device, processes=nproc, progress=progress)
-    # Before any weight has a shape: what the program takes without them.
-    program = resident()
+    found = _looked(asked, processes=nproc, progress=progress)
+    task, forecast, batches, examples = found.task, found.forecast, found.batches, found.examples
     loaded = forecast.hollow.loaded
-    limit = row_limit(asked, loaded, method)
-    encode = Encoder(task, loaded.processor, data, limit)
-    # What goes on in further rows must be there whole.
-    rows = checked.rows if data.overlong == "split" else _shortened(checked.rows, task.shape, limit)
-    judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
-    examples = {
-        name: encode(rows.take(own), checked.ledger, side=name)
-        for name, own in (("train", dealt["train"]), ("judging", judging))
-    }
-    if not len(examples["train"]):
-        lost = len(checked.rows)
-        raise fault("empty_file", path=", ".join(data.train), why=f"none of {lost} rows could be encoded")
-    weights = row_weights(data, checked.marks.source[dealt["train"]], examples["train"])
-    task = task.learn_training(examples["train"], weights)
-    batches = micro_batches(asked, task, loaded, examples["train"], weights)
     heaviest = batches.heaviest()
     batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
     stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded, examples["judging"]))
@@ -170,7 +153,7 @@ def plan(
         heaviest,
         forecast,
         stages["train"].work,
-        share=_share(asked, checked),
+        share=found.share,
         processes=nproc,
     )
     return Plan(
@@ -178,11 +161,12 @@ def plan(
         stages=stages,
         steps=steps,
         seconds=seconds,
-        program=_program(stages, program),
+        program=_program(stages, found.program),
         processes=nproc,
-        device=device,
-        free=memory.free(device),
-        rows=len(checked.rows),
+        device=forecast.device,
+        free=memory.free(forecast.device),
+        rows=found.rows,
+        notices=found.notices,
         batch=batch,
         checkpoint=forecast.kept_bytes,
         checkpoints=checkpoints(asked.train),
@@ -239,25 +223,74 @@ def _shortened(rows: Rows, shape: Shape, limit: int) -> Rows:
 
 def fitting(
     recipe: str | Path | Mapping[str, Any], *, overrides: Iterable[str] = (), progress: Progress | None = None
-) -> tuple[Recipe, int]:
-    """`weitiao check`: the recipe as it would be trained, and how many of its rows were looked at.
+) -> tuple[Recipe, int, list[str]]:
+    """`weitiao check`: the recipe as it would be trained, how many of its rows were looked at, and what could go wrong.
 
     Raises:
-        WeitiaoError: what `train` would raise over the recipe and these rows, before it encodes them.
+        WeitiaoError: what `train` would raise over the recipe and these rows.
     """
     asked = tried(recipe, overrides=overrides, progress=progress)
-    _, checked, _, _ = _looked(asked, registry.build("task", asked.task), progress=progress)
-    return asked, len(checked.rows)
+    found = _looked(asked, processes=1, progress=progress)
+    return asked, found.rows, found.notices
 
 
-def _looked(
-    asked: Recipe, task: Task, *, progress: Progress | None
-) -> tuple[Data, checking.Checked, Task, dict[str, np.ndarray]]:
-    """Some rows of each file, read, checked and split as a run would, and what the task has learnt from them."""
+@dataclass
+class _Looked:
+    """Some rows of each file, made ready as a run would."""
+
+    task: Task
+    """With what the rows have taught it."""
+    forecast: Forecast
+    program: int
+    """What the program took before any weight had a shape."""
+    rows: int
+    examples: dict[str, Encoded]
+    """Those that train, and those that judge."""
+    batches: Batches
+    share: float
+    """How many rows come in an epoch for each that was looked at."""
+    notices: list[str]
+
+
+def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Looked:
+    """Some rows of each file, read, checked, split and encoded as a run would."""
+    from weitiao.models import load
+
+    task, method = registry.build("task", asked.task), registry.build("method", asked.method)
     data = _sample(asked, progress=progress)
     checked = checking.check(data, task.shape, seed=asked.seed)
     task = learnt(asked, task, checked.rows, progress=progress)
-    return data, checked, task, splitting.split(checked, data, seed=asked.seed)
+    dealt = splitting.split(checked, data, seed=asked.seed)
+    forecast = Forecast(
+        asked, task, method, device=load.pick_device(), processes=processes, progress=progress
+    )
+    # Before any weight has a shape: what the program takes without them.
+    program = resident()
+    loaded = forecast.hollow.loaded
+    limit = row_limit(asked, loaded, method)
+    encode = Encoder(task, loaded.processor, data, limit)
+    # What goes on in further rows must be there whole.
+    rows = checked.rows if data.overlong == "split" else _shortened(checked.rows, task.shape, limit)
+    judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
+    examples = {
+        name: encode(rows.take(own), checked.ledger, side=name)
+        for name, own in (("train", dealt["train"]), ("judging", judging))
+    }
+    checked.ledger.refuse_losses(data.max_dropped_fraction)
+    if not len(examples["train"]):
+        lost = len(checked.rows)
+        raise fault("empty_file", path=", ".join(data.train), why=f"none of {lost} rows could be encoded")
+    weights = row_weights(data, checked.marks.source[dealt["train"]], examples["train"])
+    task = task.learn_training(examples["train"], weights)
+    batches = micro_batches(asked, task, loaded, examples["train"], weights)
+    share = _share(asked, checked)
+    *_, steps = counted(asked.train, batches, share=share, processes=processes)
+    # That all rows of a side have one label can be said of all of them alone.
+    whole = all(file["rows"] == file.get("drawn_from", file["rows"]) for file in checked.ledger.files)
+    sides = {name: checked.rows.take(own) for name, own in dealt.items()} if whole else {}
+    told = label_table(sides, task.shape)
+    said = list(warnings(asked, method, told, validation=len(dealt["validation"]), total=steps))
+    return _Looked(task, forecast, program, len(checked.rows), examples, batches, share, said)
 
 
 def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:
@@ -280,9 +313,10 @@ def _sample(recipe: Recipe, *, progress: Progress | None) -> Data:
     if not data.train:
         raise fault("missing_key", key="data.train")
     found = located(data, progress=progress)
+    readable(found)
     few = {
         side: [name if parted(name)[1] is not None else f"{name}#{rows}" for name in getattr(found, side)]
         for side in checking.SIDES
     }
-    plain = {"near_duplicates": "keep", "duplicates": "keep", "max_dropped_fraction": 1.0}
+    plain = {"near_duplicates": "keep", "duplicates": "keep"}
     return found.model_copy(update={**few, **plain})

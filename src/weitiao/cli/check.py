@@ -32,10 +32,18 @@ def check(
 
     show = Show(quiet=quiet or json)
     with show:
-        resolved, rows = api.fitting(recipe, overrides=overrides or (), progress=show.fetching)
+        resolved, rows, notices = api.fitting(recipe, overrides=overrides or (), progress=show.fetching)
         found = api.numerics(recipe, overrides=overrides or (), progress=show.fetching) if numerics else []
+    for text in notices:
+        show.tell("notice", text=text)
     if json:
-        emit({"recipe": resolved.model_dump(), "equalities": [each.to_dict() for each in found]})
+        emit(
+            {
+                "recipe": resolved.model_dump(),
+                "notices": notices,
+                "equalities": [each.to_dict() for each in found],
+            }
+        )
     elif found:
         _table(found)
     else:
@@ -55,6 +63,8 @@ def rehearse(recipe: str, overrides: list[str], *, quiet: bool, json: bool) -> N
     show = Show(quiet=quiet or json)
     with show:
         found = api.dry_run(recipe, overrides=overrides, tell=show.tell, progress=show.fetching)
+    for text in found.notices:
+        show.tell("notice", text=text)
     if json:
         emit(found.to_dict())
         return

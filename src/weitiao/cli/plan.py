@@ -75,6 +75,8 @@ def plan(
     show = Show(quiet=quiet or json)
     with show:
         found = api.plan(recipe, overrides=overrides or (), nproc=nproc, progress=show.fetching)
+    for text in found.notices:
+        show.tell("notice", text=text)
     if json:
         emit(found.to_dict())
     else:
