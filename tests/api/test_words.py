@@ -14,6 +14,7 @@ from sklearn import metrics
 
 import weitiao as wt
 from tests.conftest import reviews, write_csv
+from weitiao.api.in_memory import rows_to_file
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import read_lines
 
@@ -363,4 +364,16 @@ def test_errors_name_the_table_that_was_given_and_its_row(classify, tmp_path):
 def test_a_mistyped_keyword_leaves_no_folder_behind(classify, tmp_path):
     with pytest.raises(WeitiaoError, match="unknown_key"):
         wt.train(**{**classify(max_steps=1), "data": reviews(20), "lr": 1})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [([], "empty_file", "no rows"), ({"text": ["a"], "label": ["b"]}, "wrong_usage", "a list of dicts")],
+)
+def test_what_is_no_table_is_told_what_one_is(data, code, says, tmp_path):
+    words = {"model": "m", "task": "text_classification", "data": data, "output_dir": str(tmp_path / "run")}
+    with pytest.raises(WeitiaoError, match=code) as caught:
+        rows_to_file(words, {})
+    assert says in str(caught.value)
     assert not (tmp_path / "run").exists()

@@ -166,7 +166,7 @@ WORDS = {
     "nothing to choose by": (["data.split.validation=0"], "needs_validation", "early_stopping_patience"),
     "no data": (["data.train=[]"], "missing_key", '"data.train"'),
     "no such encoding": (["data.encoding=utf8000"], "unknown_encoding", "utf8000"),
-    "longer than the model": (["data.max_length=100"], "wrong_value", "data.max_length: 100", "64 positions"),
+    "longer than the model": (["data.max_length=100"], "wrong_value", "data.max_length: 100", "64 positions: write 64 or less"),
     "too long rows": (["data.overlong=fail", "data.max_length=6"], "overlong_rows", "longer than 6 tokens", "reviews.csv line"),
     "no such format": (["data.format=messages"], "wrong_usage", "data.format=messages"),
     "no such column": (["data.columns.text=txt"], "no_such_column", '"txt"', 'Did you mean "text"?'),

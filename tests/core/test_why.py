@@ -60,7 +60,14 @@ def test_the_words_of_a_kind_are_those_of_pydantic_or_ours():
             "nothing_left",
             "no_such_fold",
         ),
-        *("column_decides", "time_or_folds", "one_half", "steps_or_milestones"),
+        *(
+            "column_decides",
+            "time_or_folds",
+            "one_half",
+            "steps_or_milestones",
+            "positions",
+            "positions_shared",
+        ),
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import WeitiaoError, fault, language
-from weitiao.core.recipe import Recipe
+from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import write_lines
 from weitiao.data.read import table_rows
 
@@ -31,12 +31,17 @@ def rows_to_file(words: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[dic
         The words, and the file's path -> what was given, for `named_as_given`.
 
     Raises:
-        WeitiaoError: what reading the recipe raises, before anything is written; `wrong_usage` for no table.
+        WeitiaoError: what reading the recipe raises, before anything is written; `wrong_usage` for no table; `empty_file` for no rows.
     """
     data = words.get("data")
     if isinstance(data, Path):
         data = str(data)
-    rows = data.get("train") if isinstance(data, Mapping) else data
+    if isinstance(data, list) and not data:
+        raise fault("empty_file", path="data=[]", why="it holds no rows")
+    # A mapping of columns is no section: what rows may be is said of it.
+    section = isinstance(data, Mapping) and (not data or not set(data).isdisjoint(Data.model_fields))
+    lists = isinstance(data, Mapping) and all(isinstance(each, list) for each in data.values())
+    rows = data.get("train") if isinstance(data, Mapping) and (section or not lists) else data
     if (
         rows is None
         or isinstance(rows, str)

@@ -19,6 +19,7 @@ from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import RunFolder, facts, named, open_run, sha256, write_json, write_lines
+from weitiao.core.why import why
 from weitiao.data import chat
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
@@ -304,9 +305,10 @@ def row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
     """
     asked, most = recipe.data.max_length, loaded.limit - method.positions
     if asked and asked > most:
-        taken = f", {method.positions} of which the method takes" if method.positions else ""
-        why = f"{recipe.model} has {loaded.limit} positions{taken}"
-        raise fault("wrong_value", key="data.max_length", value=asked, why=why)
+        kind = "positions_shared" if method.positions else "positions"
+        facts = {"model": recipe.model, "has": loaded.limit, "taken": method.positions, "most": most}
+        reason = why({"type": kind, "ctx": facts})
+        raise fault("wrong_value", key="data.max_length", value=asked, why=reason)
     return asked or most
 
 
