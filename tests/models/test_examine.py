@@ -131,6 +131,48 @@ def test_a_window_is_looked_through_however_long_it_is(llama, monkeypatch, windo
     assert model.config.sliding_window == window
 
 
+def test_a_long_rope_lets_rows_of_one_length_alone_share_a_pass(llama, monkeypatch):
+    monkeypatch.setenv("WEITIAO_LANG", "en")
+    torch.manual_seed(0)
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 2.0}
+    rope |= {"short_factor": [1.0] * 4, "long_factor": [4.0, 3.0, 2.0, 8.0]}
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    marks = {
+        "vocab_size": len(load.processor(llama)[0]),
+        "pad_token_id": 0,
+        "num_key_value_heads": 4,
+        "eos_token_id": 1,
+    }
+    places = {"max_position_embeddings": 128, "original_max_position_embeddings": 16}
+    config = T.Phi3Config(**sizes, **marks, **places, rope_parameters=rope)
+    model = T.Phi3ForCausalLM(config).eval()
+    words, buffers = model.config.to_dict(), {name: each.clone() for name, each in model.named_buffers()}
+    own = set(vars(model.model.rotary_emb))
+    processor = load.processor(llama)[0]
+    found = examine.examine(model, CHAT, processor, ref="it")
+    assert (found.layout, found.bend) == (Layout.ALIKE, 16)
+    assert "16" in found.notices("it", packs=True)[0]
+    assert examine.examine(model, CHAT, processor, ref="it", longest=17).layout is Layout.ALIKE
+    assert model.config.to_dict() == words
+    assert all(torch.equal(each, buffers[name]) for name, each in model.named_buffers())
+    assert set(vars(model.model.rotary_emb)) == own
+    assert examine.examine(model, CHAT, processor, ref="it", longest=16).layout is Layout.PACKED
+
+
+def test_a_window_that_layers_keep_themselves_is_looked_through(llama):
+    torch.manual_seed(0)
+    words = copy.deepcopy(T.AutoConfig.from_pretrained(llama)).to_dict()
+    words.pop("model_type")
+    model = T.DogeForCausalLM(T.DogeConfig(**{**words, "keep_window_size": 40})).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+    found = examine.examine(model, CHAT, load.processor(llama)[0], ref="it")
+    assert found.layout is not Layout.PACKED
+    assert (found.apart or 0) > 0.1
+    assert {layer.self_attn.keep_window_size for layer in model.model.layers} == {40}
+
+
 def test_a_model_that_reads_ahead_is_no_language_model(bert, llama, tmp_path):
     torch.manual_seed(0)
     config = T.AutoConfig.from_pretrained(bert)

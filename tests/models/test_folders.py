@@ -137,3 +137,31 @@ def test_without_a_network_a_hub_id_is_refused_at_once(monkeypatch, tmp_path):
     assert time.monotonic() - began < 5  # asked again and again, it took 26 seconds
     assert told.value.code == "hub_unreachable"
     assert told.value.exit_code == 4
+
+
+def test_layers_that_the_configuration_does_not_name_are_not_thrown_away(folder):
+    task = registry.build("task", {"name": "text_classification", "labels": ["a", "b"]})
+    config = json.loads((folder / "config.json").read_text())
+    layers = config["num_hidden_layers"]
+    assert load(str(folder), task).model.config.num_hidden_layers == layers, (
+        "a head of another task may be left out"
+    )
+    config["num_hidden_layers"] = layers - 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeitiaoError, match=rf"fewer layers.*layer\.{layers - 1}\.") as caught:
+        load(str(folder), task)
+    assert caught.value.code == "unreadable_model"
+
+
+def test_a_base_that_may_not_be_read_says_so(folder, monkeypatch):
+    open_ = Path.open
+
+    def locked(path, *args, **words):
+        if path.suffix == ".safetensors":
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_(path, *args, **words)
+
+    monkeypatch.setattr(Path, "open", locked)  # rights do not stop whoever runs as root
+    with pytest.raises(WeitiaoError, match=r"model\.safetensors") as caught:
+        load(str(folder), registry.build("task", {"name": "text_classification", "labels": ["a", "b"]}))
+    assert (caught.value.code, caught.value.exit_code) == ("no_permission", 6)

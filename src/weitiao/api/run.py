@@ -103,6 +103,7 @@ class Run(Shown):
             half=recipe.train.half,
             seed=recipe.seed,
             device=self.device,
+            longest=recipe.data.max_length,
         )
         return for_use(loaded, half=recipe.train.half)
 
@@ -139,8 +140,9 @@ class Run(Shown):
                 yield self
             return
         before = Run(self.folder, self.device)
-        half = recipe.train.half
-        base = open_base(self.where_base_lies(), self.task, half=half, seed=recipe.seed, device=self.device)
+        half, longest = recipe.train.half, recipe.data.max_length
+        words: dict[str, Any] = {"half": half, "seed": recipe.seed, "device": self.device, "longest": longest}
+        base = open_base(self.where_base_lies(), self.task, **words)
         before.__dict__ |= {"task": self.task, "tuned": for_use(base, half=half)}
         yield before
 

@@ -29,14 +29,11 @@ from weitiao.core.contracts import Task
 from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
-from weitiao.models import attention, inputs
+from weitiao.models import attention, inputs, positions, reach
 
 Made = TypeVar("Made")
 LONG, SHORT = 7, 4
 """Words of the two rows."""
-WINDOW = 3
-"""How far back words see while a model with a window is examined: rows are shorter than any real one."""
-WINDOWS = ("sliding_window", "attention_chunk_size")
 SAME, HEARD = 1e-4, 1e-5
 """How far a token's scores may be from the truth, as a share of their norm; and how far two passes of one shape that
 differ in a word that must not be heard.  In float32 another order of sums gives 1e-7 to 1e-5 (experts get other words
@@ -55,6 +52,8 @@ class Examined:
     """The attention function that the model has now."""
     apart: float | None = None
     """How far rows laid as the task would have them were from rows alone; None where they could not be laid so."""
+    bend: int | None = None
+    """Rows of up to so many tokens are all read alike, longer ones otherwise; None where none is longer."""
 
     def notices(self, ref: str, *, packs: bool) -> list[str]:
         """What a user should know, in their language; nothing where rows lie as the task has them."""
@@ -63,7 +62,8 @@ class Examined:
         words = _WORDS[language()]
         why = words["off"].format(apart=self.apart) if self.apart is not None else words["cannot"]
         beside = words["packed" if packs else "padded"]
-        return [words["notice"].format(ref=ref, beside=beside, why=why, now=words[self.layout])]
+        now = words[self.layout] + (words["bend"].format(bend=self.bend) if self.bend else "")
+        return [words["notice"].format(ref=ref, beside=beside, why=why, now=now)]
 
 
 _WORDS = {
@@ -74,6 +74,8 @@ _WORDS = {
         "alone": "each row has a pass of its own",
         "off": "give other scores than alone (off by {apart:.2%}, as measured)",
         "cannot": "cannot be read by its code",
+        "bend": " (rows of more than {bend} tokens change how all in their pass are read; shorter ones need none of "
+        "this: data.max_length)",
         "notice": "{ref}: rows {beside} {why}; now {now}",
     },
     "zh": {
@@ -83,6 +85,7 @@ _WORDS = {
         "alone": "每行单独计算",
         "off": "与单独计算的结果不同（实测相差 {apart:.2%}）",
         "cannot": "无法由其代码处理",
+        "bend": "（超过 {bend} 个词元的行会改变同批各行的读法；若都更短则无需如此：data.max_length）",
         "notice": "{ref}：各行{beside}时{why}；改为：{now}",
     },
 }
@@ -114,7 +117,7 @@ def expected(task: Task, name: str) -> Layout:
     return Layout.PACKED if task.packs and name != "eager" else Layout.PADDED
 
 
-def examine(model: Any, task: Task, processor: Any, *, ref: str) -> Examined:
+def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | None = None) -> Examined:
     """Find the best layout of rows and the attention function for it, and give the model that function.
 
     Args:
@@ -122,6 +125,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str) -> Examined:
         task: what it is for.
         processor: its tokenizer.
         ref: the model's name in errors.
+        longest: tokens of the longest row that it will read; default: as many as it has positions for.
 
     Raises:
         WeitiaoError: `not_causal`; `model_fails` when it cannot read a row, or answers differently each time.
@@ -130,7 +134,9 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str) -> Examined:
     looks = _Looks(model, processor, reads_on=task.auto_class == "AutoModelForCausalLM")
     names = [name for name in attentions(task, device.type) if _attend(model, name)]
     names = names or [model.config._attn_implementation]
-    with _examined(model):
+    most = positions.limit(model.config, processor) if processor is not None else positions.UNLIMITED
+    most = min(longest or most, most)
+    with _examined(model), reach.shortened(model, to=len(looks.rows[1]), longest=most) as bend:
         try:
             _attend(model, "eager")
             truth = [looks.alone(row) for row in looks.rows]
@@ -146,7 +152,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str) -> Examined:
             if layout is wished and off is None and math.isfinite(apart):
                 off = max(apart, heard)
             if apart <= SAME and heard <= HEARD:
-                return Examined(layout, name, off)
+                return Examined(layout, name, off, bend)
             hears |= apart <= SAME
     if hears:
         raise fault("not_causal", ref=ref, kind=model.config.model_type)
@@ -160,7 +166,7 @@ def attends_alike(model: Any, name: str) -> bool:
         model.set_attn_implementation(name)
         return True
     looks = _Looks(model, None, reads_on=False)
-    with _examined(model):
+    with _examined(model), reach.shortened(model, to=SHORT, longest=positions.UNLIMITED):
         try:
             before = looks.alone(looks.rows[0])
             return _attend(model, name) and _apart(looks.alone(looks.rows[0]), before) <= SAME
@@ -208,6 +214,10 @@ class _Looks:
         try:
             found = self._laid(layout, [self.rows[row] for row in beside])
             apart = max(_apart(x, truth[row]) for x, row in zip(found, beside, strict=True))
+            if (
+                layout is Layout.PADDED
+            ):  # which often holds rows of one length: Transformers leaves the mask out then
+                apart = max(apart, _apart(self.alone(self.rows[0]), truth[0]))
             again = self._laid(layout, [self.changed[row] for row in beside])
         except Exception as error:  # a model's own code, on rows as it does not know them
             self.why = _first_line(error)
@@ -278,20 +288,15 @@ def _attend(model: Any, name: str) -> bool:
 
 @contextmanager
 def _examined(model: Any) -> Iterator[None]:
-    """In evaluation mode, without gradients, and with short windows; chance stays as it is."""
-    config, training = model.config.get_text_config(), model.training
-    wide = {word: value for word in WINDOWS if isinstance(value := getattr(config, word, None), int)}
+    """In evaluation mode and without gradients; chance stays as it is."""
+    training = model.training
     halves = any(weight.dtype in HALVES for weight in model.parameters())
     model.eval()
     try:
-        for word, value in wide.items():
-            setattr(config, word, min(value, WINDOW))
         with torch.no_grad(), torch.random.fork_rng(), Exactly() if halves else nullcontext():
             yield
     finally:
         model.train(training)
-        for word, value in wide.items():
-            setattr(config, word, value)
 
 
 class Exactly(TorchDispatchMode):

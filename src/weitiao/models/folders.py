@@ -30,15 +30,18 @@ def refuse_strange(folder: Path) -> None:
     """Look at the files of configuration and tokenizer.
 
     Raises:
-        WeitiaoError: `lfs_pointer`, `web_page`, `broken_file`.
+        WeitiaoError: `lfs_pointer`, `web_page`, `broken_file`, `no_permission`.
     """
     _refuse_strange(path for path in sorted(folder.iterdir()) if path.suffix in READ and path.is_file())
 
 
 def _refuse_strange(paths: Iterable[Path]) -> None:
     for path in paths:
-        with path.open("rb") as file:
-            start = file.read(64)
+        try:
+            with path.open("rb") as file:
+                start = file.read(64)
+        except PermissionError as error:
+            raise fault("no_permission", action="read", path=path) from error
         if start.startswith(POINTER):
             raise fault("lfs_pointer", path=path, folder=path.parent)
         if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGES):
@@ -52,7 +55,7 @@ def refuse_weightless(source: str) -> None:
 
     Raises:
         WeitiaoError: `no_weights` for a folder without safetensors, `missing_shards`, `lfs_pointer`, `web_page`,
-            `broken_file`.
+            `broken_file`, `no_permission`.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -18,7 +18,18 @@ from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
 from weitiao.data.layout import Layout
 from weitiao.data.pack import Collate
-from weitiao.models import anatomy, dropouts, examine, folders, heads, labels, marks, packed, positions
+from weitiao.models import (
+    anatomy,
+    dropouts,
+    examine,
+    folders,
+    heads,
+    labels,
+    marks,
+    packed,
+    positions,
+    unread,
+)
 from weitiao.models import halves as halving
 from weitiao.models.halves import Halves
 from weitiao.models.opening import opened, quiet, resolve
@@ -85,11 +96,12 @@ def load(
     bits: int = 16,
     halves: Halves | None = None,
     dropout: float | None = None,
+    longest: int | None = None,
     progress: Progress | None = None,
 ) -> Loaded:
     """Load the base model with `task`'s head; a new head is drawn from `seed`.
 
-    `dropout` sets all dropout probabilities that the model's configuration knows; None leaves them.  With `bits=4` the linear layers of the body are packed into NF4, doubly quantised, one after the other while
+    `dropout` sets all dropout probabilities that the model's configuration knows; None leaves them; `longest` is what `examine` asks for.  With `bits=4` the linear layers of the body are packed into NF4, doubly quantised, one after the other while
     they are read (QLoRA); `halves` says which are read in half precision.
 
     Raises:
@@ -98,7 +110,7 @@ def load(
     """
     return examine.first(
         examine.attentions(task, device),
-        lambda name: _load(ref, task, name, seed, device, bits, halves, dropout, progress),
+        lambda name: _load(ref, task, name, seed, device, bits, halves, dropout, longest, progress),
     )
 
 
@@ -111,6 +123,7 @@ def _load(
     bits: int,
     halves: Halves | None,
     dropout: float | None,
+    longest: int | None,
     progress: Progress | None,
 ) -> Loaded:
     import torch
@@ -150,7 +163,7 @@ def _load(
     marks.settle(model, processor, task.ends(processor))
     model = model if bits == 4 else model.to(device)
     with quiet():
-        found = examine.examine(model, task, processor, ref=ref)
+        found = examine.examine(model, task, processor, ref=ref, longest=longest)
     if task.packs:
         with examine.Exactly() if halves else nullcontext():
             heads.learn(model)
@@ -165,6 +178,7 @@ def _load(
 
 def _drawn(model: Any, report: dict[str, Any], *, ref: str, task: Task) -> frozenset[str]:
     """Names of the weights that are drawn anew and must train: the head, and a pooler that was not saved."""
+    unread.refuse_layers(model, report["unexpected_keys"], ref=ref)
     lacking = set(report["missing_keys"])
     # A pooler is often not saved with an encoder; drawn anew, it must train like the head.
     head = anatomy.head(model) | {name for name in lacking if ".pooler." in name}

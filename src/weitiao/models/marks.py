@@ -57,7 +57,8 @@ def settle(model: Any, processor: Any, ends: Iterable[int] = ()) -> None:
     if getattr(config, "bos_token_id", None) is not None:
         settings.bos_token_id = config.bos_token_id
     known = [*_listed(processor.eos_token_id), *_listed(settings.eos_token_id), *ends]
-    known = [end for end in dict.fromkeys(known) if _within(end, config.vocab_size) is not None]
+    size = getattr(config, "vocab_size", None) or positions.UNLIMITED
+    known = [end for end in dict.fromkeys(known) if _within(end, size) is not None]
     settings.eos_token_id = known[0] if len(known) == 1 else known or None
 
 

@@ -87,6 +87,8 @@ def opened(ref: str) -> Iterator[None]:
 
     try:
         yield
+    except PermissionError as error:
+        raise fault("no_permission", action="read", path=error.filename or ref) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         why = lines[0].strip() if lines else type(error).__name__

@@ -66,11 +66,13 @@ def _places(asked: _Asked) -> Places:
             model = transformers.AutoModel.from_config(deepcopy(asked.config), trust_remote_code=False)
     except Exception:  # whatever is wrong with it, opening the model itself says it better
         return Places()
+    config = model.config.get_text_config()
     if sum(isinstance(module, torch.nn.Embedding) for module in model.modules()) < 2:
         return Places()  # the words' own
+    if not getattr(config, "vocab_size", None):
+        return Places()  # a model that hashes characters (CANINE) has no table of words
     from weitiao.models.lookups import Lookups
 
-    config = model.config.get_text_config()
     pad, size, lookups = getattr(config, "pad_token_id", None), config.vocab_size, Lookups(model)
     # Falling, so that a table of words is not taken for one of positions; and the last ones, for among the first may
     # be a padding index that stands in the code alone (MPNet's).

@@ -209,6 +209,7 @@ def load_tuned(
     half: Half | None = None,
     seed: int = 0,
     device: Any = "cpu",
+    longest: int | None = None,
 ) -> Loaded:
     """The model that `save_tuned` wrote, as it was, and of an adapter what it was before.
 
@@ -221,6 +222,7 @@ def load_tuned(
         half: what will be computed in; what does not train may be read in it.
         seed: from which its new head was drawn.
         device: where it is to lie.
+        longest: tokens of the longest row that it will read, where that is less than it has positions for.
 
     Raises:
         WeitiaoError: `unfinished_run`, `broken_model`; `base_gone`, `wrong_base` when the base is not there or not the
@@ -228,9 +230,16 @@ def load_tuned(
     """
     card = read_card(folder)
     if method.layout == "pretrained":
-        return open_base(str(folder), task, half=half, device=device)
+        return open_base(str(folder), task, half=half, device=device, longest=longest)
     place = bases.found(folder.parent, card["base"], ref=ref, said=base)
-    loaded = open_base(place, task, method, half=half, seed=seed, device=device, bits=method.base_bits)
+    words: dict[str, Any] = {
+        "half": half,
+        "seed": seed,
+        "device": device,
+        "bits": method.base_bits,
+        "longest": longest,
+    }
+    loaded = open_base(place, task, method, **words)
     own = {id(weight) for weight in loaded.model.parameters()}
     prepare(loaded, method, seed=seed)
     loaded.before = {
