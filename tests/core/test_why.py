@@ -9,7 +9,7 @@ import yaml
 from pydantic_core import core_schema
 
 from weitiao.core import registry
-from weitiao.core.errors import WeitiaoError
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.why import _words
 
@@ -125,3 +125,8 @@ def test_a_sample_of_a_table_is_a_table_too(tmp_path):
         Recipe.read(tmp_path / "rev.csv#20")
     with pytest.raises(WeitiaoError, match="recipe_missing"):
         Recipe.read(tmp_path / "none.csv#20")
+
+
+def test_a_missing_column_is_named_from_python_too():
+    said = str(fault("missing_column", path="p", column="text", found="body", hint=""))
+    assert 'data={"train": ROWS, "columns": {"text": "THE_FILES_COLUMN"}}' in said
