@@ -211,3 +211,30 @@ def test_an_output_file_that_cannot_be_is_not_begun(run, tmp_path, capsys):
     write_csv(file, [{"text": "a film", "predicted_label": "x"}])
     assert weitiao([*predict, str(tmp_path / "out.csv")]) == 2
     assert "output_column" in capsys.readouterr().err
+
+
+def test_half_a_character_is_refused_by_name(run):
+    with refused("bad_given", "1 of 2", "2: the text holds half a character"):
+        run.predict(["a film", "a plot \ud83d"])
+    assert weitiao(["predict", str(run.path), "bad \udcff text"]) == 3
+
+
+def test_lines_of_standard_input_stay_line_for_line(run, monkeypatch, capsys):
+    def said(text: str, *words: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        code = weitiao(["predict", str(run.path), *words])
+        found = capsys.readouterr()
+        return code, found.err if code else found.out
+
+    code, why = said("a film\n\na plot\n")
+    assert code == 3
+    assert "2: the text is empty" in why
+    for words in ((), ("--file", "-")):
+        code, answers = said("a film\r\na plot\n", *words)
+        assert code == 0
+        assert len(answers.splitlines()) == 2
+
+
+def test_a_classifier_does_not_answer(run):
+    with refused("wrong_usage", "labels texts"):
+        run.answer("x")

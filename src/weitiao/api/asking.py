@@ -21,6 +21,7 @@ from weitiao.data.clean import clean
 from weitiao.data.formats.convert import kind
 from weitiao.data.ledger import named_rows
 from weitiao.data.read import BadRow, read_file, table_rows
+from weitiao.data.read.encodings import HALF
 from weitiao.data.read.memory import plain
 from weitiao.data.read.source import seen_columns
 
@@ -76,6 +77,8 @@ class Questions:
                 return f"the {ours} is {kind(value)}"
             if not value.strip():
                 return f"the {ours} is empty"
+            if HALF.search(value):
+                return f"the {ours} holds half a character (a lone surrogate)"
         return ""
 
 

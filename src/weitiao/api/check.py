@@ -145,10 +145,15 @@ def check(
     Raises:
         WeitiaoError: when a file as a whole cannot be read; bad rows are listed, not raised.
     """
-    given = [files] if isinstance(files, str | Path) else list(files)
+    given = (
+        [files] if isinstance(files, str | Path) else list(files) if isinstance(files, list | tuple) else []
+    )
+    if any(str(file).lower().endswith((".yaml", ".yml")) for file in given):
+        way = "a recipe is tried by wt.plan(recipe), or `weitiao check RECIPE`; give this word the files of its data.train"
+        raise fault("wrong_usage", why=f"{given[0]} is a recipe, no file of rows", way=way)
     if not given or not all(isinstance(file, str | Path) for file in given):
         way = "give paths; rows in memory are checked by wt.train, or written to a .jsonl file first"
-        raise fault("wrong_usage", why="no file is named", way=way)
+        raise fault("wrong_usage", why=f"no file is named by {type(files).__name__}", way=way)
     named = [str(file) for file in given]
     asked = Recipe.read({"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}})
     data = located(asked.data, progress=progress)

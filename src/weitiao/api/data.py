@@ -170,5 +170,5 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
 
 
 def lines_of(text: str) -> list[str]:
-    """Lines that say something; cut at line feeds alone, since texts may hold other separators (U+2028)."""
-    return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
+    """All lines, an empty one too; cut at line feeds alone, since texts may hold other separators (U+2028)."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []

@@ -134,9 +134,9 @@ def _judge(run: Run, tell: Tell) -> Run:
     ]
     write_lines(folder.path / "predictions.jsonl", lines)
     write_json(folder.path / "results.json", results)
-    run.report.unlink(missing_ok=True)  # a page of other numbers is worse than none
     there = len(beside.missing)
     with beside.may_fail("page"):
+        run.report.unlink(missing_ok=True)  # a page of other numbers is worse than none
         write_report(folder.path)
     if len(beside.missing) > there:
         write_json(folder.path / "results.json", results)

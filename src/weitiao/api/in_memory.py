@@ -52,7 +52,7 @@ def rows_to_file(words: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[dic
         raise fault("missing_key", key="output_dir")
     lines = table_rows(rows)
     name = hashlib.sha256(json.dumps(lines, sort_keys=True, default=str).encode()).hexdigest()[:12]
-    path = Path({**base, **words}["output_dir"]) / "data" / f"rows-{name}.jsonl"
+    path = Path(str({**base, **words}["output_dir"])) / "data" / f"rows-{name}.jsonl"
     found = {**words, "data": {**(dict(data) if isinstance(data, Mapping) else {}), "train": str(path)}}
     Recipe.read({**base, **found})  # a mistyped keyword leaves no folder behind
     write_lines(path, lines)

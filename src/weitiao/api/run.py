@@ -14,7 +14,7 @@ from weitiao.api.display import Sheet, Shown
 from weitiao.api.tell import labelling
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
-from weitiao.core.errors import fault
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
 
@@ -243,7 +243,13 @@ class Run(Shown):
     def answer(
         self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any
     ) -> str:
-        """The tuned model's next turn (generative tasks), rendered by the template that training used."""
+        """The tuned model's next turn (generative tasks), rendered by the template that training used.
+
+        Raises:
+            WeitiaoError: `wrong_usage` for a task that labels.
+        """
+        if not self.task.generates:
+            raise labels_alone(self.path)
         return self.speaker.answer(messages, max_new_tokens=max_new_tokens, **options)
 
     def merge(self, folder: str | Path, *, dtype: str | None = None) -> Path:
@@ -339,14 +345,19 @@ def speaker(ref: str, *, base: str | Path = "") -> Speaker:
     if (Path(ref) / "recipe.yaml").is_file():
         run = load(ref, base=base)
         if not run.task.generates:
-            way = f'weitiao predict {ref} "a text"'
-            raise fault("wrong_usage", why="this model labels texts, it does not answer", way=way)
+            raise labels_alone(ref)
         return run.speaker
     device = pick_device()
     half: Half | None = "bfloat16" if fast_bf16(device) else None
     task = registry.build("task", {"name": "sft"})
     untuned = open_base(ref, task, half=half, device=device)
     return Speaker(for_use(untuned, half=half), task, device, half)
+
+
+def labels_alone(run: str | Path) -> WeitiaoError:
+    """The error for a run that is to answer and labels."""
+    way = f'run.predict(["a text"]), or weitiao predict {run} "a text"'
+    return fault("wrong_usage", why="this model labels texts, it does not answer", way=way)
 
 
 def for_use(loaded: Loaded, *, half: Half | None) -> Loaded:

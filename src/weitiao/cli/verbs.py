@@ -120,7 +120,10 @@ def predict(
         list[str] | None, typer.Argument(help="Texts; without any, lines of standard input.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="A table with a text column, or a .txt file.")
+        Path | None,
+        typer.Option(
+            "--file", "-f", help="A table with a text column, a .txt file, or - for standard input."
+        ),
     ] = None,
     columns: Annotated[
         str, typer.Option(help="Ours=theirs, where the file calls them otherwise: text=body.")
@@ -142,7 +145,7 @@ def predict(
     if texts and file:
         raise fault("wrong_usage", why="texts and a --file are given", way="give one or the other")
     found = api.load(run, base=base)
-    lines = file or texts or _piped()
+    lines = file if file and str(file) != "-" else texts or _piped()
     if not lines:
         raise fault(
             "wrong_usage", why="there is no text", way=f'weitiao predict {run} "a text", or --file, or a pipe'

@@ -57,9 +57,18 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
             raise fault(
                 "no_permission", action="write" if language() == "en" else "写入", path=place
             ) from error
+        if number == errno.EISDIR:
+            raise fault(
+                "wrong_usage",
+                why=f"{path} is a folder, and a file is written there",
+                way="move the folder away",
+            ) from error
         if number in (errno.ENOTDIR, errno.EEXIST):
             raise fault("not_a_folder", path=path) from error
         raise
+
+
+HALF = re.compile("[\ud800-\udfff]")
 
 
 def free_bytes(path: Path) -> int:
@@ -115,10 +124,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_lines(path: Path, values: Iterable[Any]) -> None:
-    """One JSON value a line, as they come; like `write_text`, whole or not at all."""
+    """One JSON value a line, as they come; like `write_text`, whole or not at all.
+
+    Half a character (a lone surrogate) cannot be UTF-8: a value that holds one is written in escapes, for its reader to find.
+    """
     with whole_file(path) as file:
         for value in values:
-            file.write(json.dumps(value, ensure_ascii=False) + "\n")
+            line = json.dumps(value, ensure_ascii=False)
+            file.write((line if HALF.search(line) is None else json.dumps(value)) + "\n")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
