@@ -168,7 +168,7 @@ def _piped() -> list[str]:
     from weitiao.data.read import decode
 
     text, _ = decode(sys.stdin.buffer.read(), Path("standard input"), "auto")
-    return api.lines_of(text)
+    return api.lines_of(text) if text.strip() else []
 
 
 def _line(value: Any) -> str:
