@@ -6,6 +6,7 @@ be said what is missing and why, in the results, in the terminal and on the page
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from importlib import import_module
@@ -163,3 +164,16 @@ def test_judging_says_how_far_it_is(run, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "tuned: 5/12  left 0:00:0" in said
     assert "untuned: 12/12\n" in said
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_judging(run, monkeypatch):
+    """A closed door of the system's: root passes every other one."""
+
+    def closed(*args, dir, **options):
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", closed)
+    heard = []
+    with pytest.raises(WeitiaoError, match=rf"^\[no_permission\].*{run}"):
+        api.evaluate(run, tell=lambda event, **facts: heard.append(event))
+    assert "judging" not in heard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from weitiao.api.run import Run, load
 from weitiao.api.tell import Tell, listening
 from weitiao.core.contracts import OURS, Record
 from weitiao.core.errors import fault
-from weitiao.core.run import read_lines, sha256, write_json, write_lines
+from weitiao.core.run import disk, read_lines, sha256, write_json, write_lines
 from weitiao.data import check as checking
 from weitiao.evaluate.baseline import majority
 
@@ -31,7 +32,8 @@ def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
         tell: hears how it goes; without it a bar or lines on standard error say so.
 
     Raises:
-        WeitiaoError: `unfinished_run`, `broken_model`, and what loading raises.
+        WeitiaoError: `unfinished_run`, `broken_model`, `no_permission` when the folder cannot be written, and what
+            loading raises.
     """
     run = run if isinstance(run, Run) else load(run)
     with listening(tell) as (told, _, _):
@@ -62,6 +64,9 @@ def _judge(run: Run, tell: Tell) -> Run:
         raise fault("broken_test_rows", path=locked, why="a row is not as it was")
     if not records:
         return run  # data.split.test was 0: there is nothing to judge by
+    # Judging takes long: a folder that its results cannot be written to is said before.
+    with disk(folder.path), tempfile.TemporaryFile(dir=folder.path):
+        pass
     tell("judging", rows=len(records))
     examples = list(task.encode(records, run.tuned.processor, limit=run._limit))
     references = [task.reference(record) for record in records]

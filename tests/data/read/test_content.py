@@ -181,3 +181,24 @@ def test_prose_stays_lines(lines, file):
     source = read_file(file("a.txt", "\n".join(lines) + "\n"))
     assert [row.values["text"] for row in records(source)] == [line for line in lines if line]
     assert source.notes == ()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.tsv", "train"])
+@pytest.mark.parametrize(
+    ("begins", "what"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:9f2c\nsize 12\n", "a Git LFS pointer"),
+        ("\n<!DOCTYPE html>\n<title>Log in, please</title>\n", "a web page"),
+        ("<html lang='en'>\n<p>a, b</p>", "a web page"),
+    ],
+)
+def test_what_stands_in_a_table_s_place_is_named(name, begins, what, file):
+    with refused("stand_in", what):
+        read_file(file(name, begins))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize("text", ["[]", "[\n]\n"])
+def test_a_list_of_nothing_holds_no_rows(name, text, file):
+    with refused("empty_file", "no rows"):
+        read_file(file(name, text))

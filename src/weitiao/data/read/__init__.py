@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.data.read import hugging
-from weitiao.data.read.content import SAID, binary, content, refuse_nameless
+from weitiao.data.read.content import SAID, binary, content, refuse_nameless, refuse_stand_in
 from weitiao.data.read.excel import read_excel
 from weitiao.data.read.images import read_images
 from weitiao.data.read.json import read_json
@@ -90,7 +90,7 @@ def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto")
     Raises:
         WeitiaoError: `file_missing`, `no_permission`, `unknown_format`, `empty_file`, `bad_file`, `bad_encoding`,
             `zero_bytes`, `unknown_encoding`, `bad_header`, `open_quote`, `bad_json`, `nameless_table`, `missing_extra`,
-            `no_dataset`.
+            `no_dataset`, `stand_in`.
     """
     if str(path).startswith(hugging.PREFIX):
         source = hugging.read_dataset(str(path))
@@ -129,6 +129,8 @@ def _read_one(path: Path, encoding: str, format: str) -> Source:
         ):
             raise
         raise fault("unknown_format", path=path, ending=path.suffix or path.name) from None
+    if reader not in (read_lines, read_conll):
+        refuse_stand_in(text)
     if not packed and is_packed(path):
         name += ".gz"
     if format == "conll" and reader in (None, read_lines, read_table):

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from weitiao.core.errors import fault
+from weitiao.core.errors import fault, language
 from weitiao.data import formats
 from weitiao.data.read.json import begins_json
 from weitiao.data.read.tables import SAYS, delimiter_of, taken_apart
@@ -29,6 +29,12 @@ SAID = {
     "xlsx": "it holds an Excel workbook",
 }
 """What is told of a file whose name says something else."""
+STAND_INS = (
+    ("version https://git-lfs", "a Git LFS pointer", "Git LFS 指针"),
+    ("<!doctype html", "a web page", "网页"),
+    ("<html", "a web page", "网页"),
+)
+"""How what stands in a file's place begins, and what it is."""
 HEAD = 400  # lines that are looked at
 FEWEST = 3
 LABEL = 40  # characters of a cell that may be a label
@@ -85,6 +91,18 @@ def refuse_nameless(text: Text) -> None:
     for column in zip(*rows, strict=True):
         if len(set(column)) <= len(rows) / 2 and all(0 < len(cell) <= LABEL for cell in column):
             raise fault("nameless_table", path=text.path, cells=len(rows[0]))
+
+
+def refuse_stand_in(text: Text) -> None:
+    """What a download or a clone leaves in a table's place is no table.
+
+    Raises:
+        WeitiaoError: `stand_in`.
+    """
+    first = next((line.strip() for line in text.lines() if line.strip()), "")
+    for start, en, zh in STAND_INS:
+        if first.lower().startswith(start):
+            raise fault("stand_in", path=text.path, what=en if language() == "en" else zh)
 
 
 def binary(path: Path) -> str:

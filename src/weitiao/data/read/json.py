@@ -66,6 +66,8 @@ def _layout(text: Text, *, lines: bool) -> str:
     said = list(islice((line for line in text.lines() if line.strip()), 2))
     start = said[0].lstrip()[:1] if said else ""
     whole = bool(said) and _is_json(said[0])
+    if "".join("".join(said).split()) == "[]":
+        return "list"  # of nothing
     if start == "[" and lines:
         # A list a line is a bad row a line.
         return "lines" if (whole and len(said) > 1) or not begins_json(text) else "list"
