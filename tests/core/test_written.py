@@ -71,7 +71,7 @@ def test_labels_of_python_are_those_that_the_same_values_get_in_data():
     from weitiao.data.formats import as_label
     from weitiao.data.read.memory import plain
 
-    values = [0, 1, True, False, 2.0, 2.5, np.int64(7), np.bool_(True), np.float64(3.0), np.str_("x"), "y"]
+    values = [0, 1, np.bool_(True), False, 2.0, 2.5, np.int64(7), np.float64(3.0), np.str_("x"), "y"]
     given = {"name": "text_classification", "labels": values, "class_weights": {2.0: 3}}
     asked = Recipe.read({**SMALL, "task": given, "data": {"relabel": {0: 1}}})
     assert asked.task["labels"] == [as_label(plain(value)) for value in values]
