@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+from weitiao.core.errors import mistakes
 from weitiao.data.same import normalised
 
 RARE = 0.05  # a typo has at most this share of the rows of what was meant
@@ -81,20 +82,6 @@ def _meant(label: str, ranked: list[str], counts: Mapping[str, int], found: Mapp
             return ""
         # A first letter is seldom mistyped, and often is a prefix that means the opposite: typical, atypical.
         close = other not in found and near[0] == word[0] and abs(len(near) - len(word)) <= 2
-        if close and distance(word, near) <= (2 if len(word) >= 8 else 1):
+        if close and mistakes(word, near, most=2 if len(word) >= 8 else 1) is not None:
             return other
     return ""
-
-
-def distance(a: str, b: str) -> int:
-    """Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment)."""
-    before: list[int] = []
-    row = list(range(len(b) + 1))
-    for i, char in enumerate(a, start=1):
-        older, before, row = before, row, [i]
-        for j, other in enumerate(b, start=1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (char != other))
-            if i > 1 and j > 1 and char == b[j - 2] and a[i - 2] == other:
-                cost = min(cost, older[j - 2] + 1)
-            row.append(cost)
-    return row[-1]
