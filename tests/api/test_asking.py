@@ -238,3 +238,37 @@ def test_lines_of_standard_input_stay_line_for_line(run, monkeypatch, capsys):
 def test_a_classifier_does_not_answer(run):
     with refused("wrong_usage", "labels texts"):
         run.answer("x")
+
+
+def test_a_blank_line_of_a_file_is_named_and_no_row_moves_up(run, tmp_path, capsys):
+    file = tmp_path / "new.txt"
+    file.write_text("a film\n\na plot\n\u200b\n", encoding="utf-8")
+    assert weitiao(["predict", str(run.path), "--file", str(file)]) == 3
+    found = capsys.readouterr()
+    assert "2 of 4 rows" in found.err
+    assert f"{file} line 2: the text is empty" in found.err
+    assert f"{file} line 4: the text is empty" in found.err
+    assert not found.out
+    file.write_text("a film\na plot\n", encoding="utf-8")
+    assert weitiao(["predict", str(run.path), "--file", str(file)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_a_sample_of_a_file_is_labelled(run, tmp_path, capsys):
+    file = write_csv(tmp_path / "new.csv", [{"text": f"a film {i}"} for i in range(9)])
+    assert weitiao(["predict", str(run.path), "--file", f"{file}#4", "--json"]) == 0
+    said = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
+    assert len(said) == 4
+    assert len(run.predict(f"{file}#4")) == len(run.predict(Path(f"{file}#4"))) == 4
+    with refused("no_asked_column", f"{file} has"):
+        run.predict(f"{file}#4", columns={"text": "boddy"})
+
+
+@pytest.mark.parametrize("columns", ["body", "text=", "=body", "text=body,text=review"])
+def test_columns_that_do_not_say_which_is_which_are_asked_for_by_example(columns, run, tmp_path, capsys):
+    file = write_csv(tmp_path / "new.csv", [{"body": "a film", "review": "a plot"}])
+    assert weitiao(["predict", str(run.path), "--file", str(file), "--columns", columns]) == 2
+    why = capsys.readouterr().err
+    assert "bad_columns" in why
+    assert "--columns text=body" in why
+    assert "learning_rate" not in why

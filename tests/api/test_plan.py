@@ -151,3 +151,11 @@ def test_a_plan_counts_rows_as_often_as_they_come(classify, review_file, tmp_pat
     run = wt.train(recipe)
     taken = [line for line in read_lines(run.path / "log.jsonl") if line["event"] == "step"]
     assert planned == len(taken)
+
+
+@pytest.mark.parametrize("word", ["group_by=user", "column=user", "time=when"])
+def test_a_plan_names_the_file_and_not_the_sample_it_looks_at(word, classify, review_file):
+    key, _, column = word.partition("=")
+    with pytest.raises(WeitiaoError, match="no_such_column") as caught:
+        wt.plan(classify(data={"split": {key: column}}))
+    assert caught.value.values["path"] == str(review_file)

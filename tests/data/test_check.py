@@ -20,7 +20,15 @@ from weitiao.data import check as checking
 from weitiao.data.check import check, inspect
 from weitiao.data.labels import label_table
 from weitiao.data.same import digest, normalised, repeated
-from weitiao.data.shapes import CONVERSATION, LABELLED, MULTI_LABELLED, NUMBERED, PLAIN, UNPAIRED
+from weitiao.data.shapes import (
+    CONVERSATION,
+    LABELLED,
+    MULTI_LABELLED,
+    NUMBERED,
+    PLAIN,
+    TAGGED,
+    UNPAIRED,
+)
 
 
 def refused(code: str, *words: str):
@@ -528,7 +536,8 @@ def test_whatever_stands_in_a_line_it_is_counted(tmp_path):
 class Lazy:
     """A source that makes its rows when asked."""
 
-    path, columns = "lazy.jsonl", ["text"]
+    path = file = "lazy.jsonl"
+    columns = ["text"]
 
     def __init__(self, rows: int, words: int):
         self.count, self.words = rows, words
@@ -589,3 +598,19 @@ def test_labels_that_look_alike_are_one_and_said(alone, tmp_path):
     assert reasons[2] == 'label "bad\\u200b" read as "bad"' + ", which is spelt so elsewhere" * (not alone)
     assert set(reasons) == {*range(1 if alone else 2, 9), 12}
     assert "label" in reasons[12]
+
+
+def test_what_no_screen_shows_is_no_word_and_no_part_of_a_tag(tmp_path):
+    rows = [
+        {"tokens": ["Ann", "sings"], "tags": ["B-PER\u200b", "O\u00a0"]},
+        {"tokens": ["Bob", "\u200b\u200d\ufeff"], "tags": ["B-PER", "O"]},
+        {"tokens": ["Cid", "می\u200cخ"], "tags": ["B-PER", "O"]},
+    ]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    checked = inspect(Data(train=[str(path)]), TAGGED)
+    assert [row.values["tags"] for row in checked.rows] == [["B-PER", "O"]] * 2
+    told = {row["line"]: row for row in checked.ledger.rows}
+    assert told[1]["status"] == "repaired"
+    assert told[1]["reason"] == r'tag "B-PER\u200b" read as "B-PER"; tag "O\xa0" read as "O"'
+    assert (told[2]["status"], told[2]["reason"]) == ("quarantined", "token 2 is empty")
+    assert set(told) == {1, 2}

@@ -20,10 +20,11 @@ from weitiao.data import formats
 from weitiao.data.clean import clean
 from weitiao.data.formats.convert import kind
 from weitiao.data.ledger import named_rows
-from weitiao.data.read import BadRow, read_file, table_rows
+from weitiao.data.read import BadRow, parted, read, table_rows
 from weitiao.data.read.encodings import HALF
 from weitiao.data.read.memory import plain
 from weitiao.data.read.source import seen_columns
+from weitiao.data.same import blank
 
 if TYPE_CHECKING:
     from weitiao.api.run import Run
@@ -75,7 +76,7 @@ class Questions:
             value = row.values.get(theirs)
             if not isinstance(value, str):
                 return f"the {ours} is {kind(value)}"
-            if not value.strip():
+            if blank(value):
                 return f"the {ours} is empty"
             if HALF.search(value):
                 return f"the {ours} holds half a character (a lone surrogate)"
@@ -95,8 +96,10 @@ def asked(given: Any, run: Run, columns: Mapping[str, str] | None = None) -> Que
         WeitiaoError: `not_texts` for anything else; `no_asked_column`; what reading a file raises.
     """
     if isinstance(given, Path) or (isinstance(given, str) and _names_a_file(given)):
-        source = read_file(given, encoding=run.recipe.data.encoding)
-        return _questions(run, source.columns, source.rows, columns, file=str(given))
+        # Every line gets its answer, or is named: those behind a blank one would else get their neighbours'.
+        data = run.recipe.data
+        (source,) = read([str(given)], encoding=data.encoding, seed=run.recipe.seed, blank=True)
+        return _questions(run, source.columns, source.rows, columns, file=source.file)
     items = _items(given)
     if bare := all(isinstance(item, str) for item in items):
         items = [{"text": str(item)} for item in items]
@@ -111,6 +114,7 @@ def _names_a_file(word: str) -> bool:
     """A word that names a file is hardly a text to be labelled; one that ends like a file was meant to name one."""
     if not word or len(word) > 255 or "\n" in word or "\0" in word:
         return False
+    word = parted(word)[0]
     return Path(word).is_file() or (word.lower().endswith(ENDINGS) and not any(map(str.isspace, word)))
 
 

@@ -85,7 +85,7 @@ class Examined(Shown):
         refuse_taken([_beside(source.path) for source in sources])
         for source in sources:
             name = formats.recognise(
-                source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
+                source.file, source.columns, known=shape.formats, asked=data.format, columns=data.columns
             )
             own = formats.FORMATS[name].needs + formats.FORMATS[name].may_have
             texts = [

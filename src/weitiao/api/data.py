@@ -31,7 +31,7 @@ def guess(data: Data) -> tuple[Shape, str, dict[str, str]]:
     row = first.values if first else None
     found = formats.guess(source.columns, columns=data.columns, asked=data.format, row=row)
     if found is None:
-        raise fault("unknown_row_format", path=source.path, found=", ".join(source.columns))
+        raise fault("unknown_row_format", path=source.file, found=", ".join(source.columns))
     return found
 
 

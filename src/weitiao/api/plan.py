@@ -279,7 +279,11 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     checked.ledger.refuse_losses(data.max_dropped_fraction)
     if not len(examples["train"]):
         lost = len(checked.rows)
-        raise fault("empty_file", path=", ".join(data.train), why=f"none of {lost} rows could be encoded")
+        raise fault(
+            "empty_file",
+            path=", ".join(parted(name)[0] for name in data.train),
+            why=f"none of {lost} rows could be encoded",
+        )
     weights = row_weights(data, checked.marks.source[dealt["train"]], examples["train"])
     task = task.learn_training(examples["train"], weights)
     batches = micro_batches(asked, task, loaded, examples["train"], weights)

@@ -126,7 +126,7 @@ def predict(
         ),
     ] = None,
     columns: Annotated[
-        str, typer.Option(help="Ours=theirs, where the file calls them otherwise: text=body.")
+        str, typer.Option(help="OURS=THEIRS: text=body reads the texts from the file's column body.")
     ] = "",
     output: Annotated[
         Path | None,

@@ -41,10 +41,13 @@ def emit(value: Any) -> None:
 
 def pairs(columns: str) -> dict[str, str]:
     """`text=review,label=stars`, as a mapping."""
-    found = [pair.partition("=") for pair in columns.split(",") if pair]
-    if any(not theirs for _, _, theirs in found):
-        raise fault("bad_override", word=columns)
-    return {ours.strip(): theirs.strip() for ours, _, theirs in found}
+    found: dict[str, str] = {}
+    for pair in filter(None, columns.split(",")):
+        ours, _, theirs = (part.strip() for part in pair.partition("="))
+        if not ours or not theirs or ours in found:
+            raise fault("bad_columns", word=pair.strip())
+        found[ours] = theirs
+    return found
 
 
 def span(seconds: float) -> str:

@@ -22,7 +22,7 @@ from weitiao.data import formats
 from weitiao.data.formats.convert import as_text
 from weitiao.data.labels import label_names, one_spelling, relabelled
 from weitiao.data.ledger import Ledger, brief
-from weitiao.data.read import BadRow, Source, read
+from weitiao.data.read import BadRow, Source, parted, read
 from weitiao.data.rows import Rows
 from weitiao.data.same import digest, normalised, repeated
 
@@ -100,7 +100,7 @@ def check(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
     checked = inspect(data, shape, seed=seed)
     checked.ledger.refuse_losses(data.max_dropped_fraction)
     if not len(checked.rows):
-        raise fault("empty_file", path=", ".join(data.train), why="no usable row is left")
+        raise fault("empty_file", path=_files(data.train), why="no usable row is left")
     return checked
 
 
@@ -117,17 +117,17 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
         for number, name in enumerate(names):
             # Name by name: one of them may stand for several files, and has one of `data.weights`.
             for source in read([name], encoding=data.encoding, seed=seed, format=data.format):
-                if source.path in named:
+                if source.file in named:
                     # Its rows would have one place twice in the ledger, and no side of their own.
-                    why = f"{source.path} is in data.{named[source.path]} already; data.weights repeats rows"
-                    raise fault("wrong_value", key=f"data.{side}", value=names, why=why)
-                named[source.path] = side
+                    why = f"{source.file} is in data.{named[source.file]} already; data.weights repeats rows"
+                    raise fault("wrong_value", key=f"data.{side}", value=_files(names), why=why)
+                named[source.file] = side
                 own = side == "train"
                 taker.take(source, side=None if own else side, number=number if own else 0)
     taker.respell(one_spelling(taker.labels))
     rows, marks, ledger = taker.rows, taker.marks(), taker.ledger
     if not ledger.total:
-        raise fault("empty_file", path=", ".join(data.train), why="no rows are left")
+        raise fault("empty_file", path=_files(data.train), why="no rows are left")
     if data.near_duplicates != "keep" and len(rows) and shape.texts(rows[0].values):
         marks.near = _near(rows, shape, data)
     kept = _distinct(rows, marks, shape, ledger, data)
@@ -191,7 +191,7 @@ class _Taker:
     def _converter(self, source: Source, side: str | None) -> Callable[[Record, list[str]], Record]:
         data, shape = self.data, self.shape
         name = formats.recognise(
-            source.path, source.columns, known=shape.formats, asked=data.format, columns=data.columns
+            source.file, source.columns, known=shape.formats, asked=data.format, columns=data.columns
         )
         # A file whose side is given is not dealt; only who its rows belong to still matters.
         for key in ("group_by", "time", "column") if side is None else ("group_by",):
@@ -200,7 +200,7 @@ class _Taker:
                 hint, found = formats.hint(column, source.columns), ", ".join(source.columns)
                 raise fault(
                     "no_such_column",
-                    path=source.path,
+                    path=source.file,
                     column=column,
                     found=found,
                     key=f"data.split.{key}",
@@ -270,6 +270,11 @@ class _Taker:
     def _reject(self, row: Record | BadRow, reason: str, *, raw: Any) -> None:
         status = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
         self.ledger.note(row, status, reason, raw=raw)
+
+
+def _files(names: Sequence[str]) -> str:
+    # Whoever asked for a plan has not named the sample that is looked at.
+    return ", ".join(parted(name)[0] for name in names)
 
 
 def _side(values: Mapping[str, Any], column: str | None) -> int:

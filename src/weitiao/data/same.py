@@ -21,6 +21,12 @@ UNSEEN = re.compile(
     "\ufe00-\ufe0f\ufeff\ufff9-\ufffb]|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
 )
 """What no screen shows."""
+_BLANK = re.compile(rf"(?:{UNSEEN.pattern}|[\s\u200c\u200d])*+\Z")
+
+
+def blank(text: str) -> bool:
+    """Is there nothing in it that a reader would see?"""
+    return _BLANK.match(text) is not None
 
 
 def looks(text: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from weitiao.core.contracts import Shape
+from weitiao.data.same import blank
 
 # Between the parts of a key; white space alone would not tell ("a b", "c") from ("a", "b c") once it is normalised.
 BETWEEN = "\n\0\n"
@@ -22,13 +23,13 @@ def _text_fault(values: Mapping[str, Any], column: str) -> str:
     value = values.get(column)
     if not isinstance(value, str):
         return f"the {column} is {'missing' if value is None else f'a {type(value).__name__}'}"
-    return "" if value.strip() else f"the {column} is empty"
+    return f"the {column} is empty" if blank(value) else ""
 
 
 def _turns_fault(turns: Sequence[Mapping[str, Any]], *, column: str = "") -> str:
     where = f" of `{column}`" if column else ""
     for number, turn in enumerate(turns, start=1):
-        if not (turn.get("content") or "").strip() and not turn.get("tool_calls"):
+        if blank(turn.get("content") or "") and not turn.get("tool_calls"):
             return f"turn {number}{where} ({turn['role']}) is empty"
     return ""
 
@@ -247,7 +248,7 @@ class Tagged(Shape):
             return "there are no tokens"
         if len(tokens) != len(tags):
             return f"{len(tokens)} tokens and {len(tags)} tags"
-        empty = [i for i, token in enumerate(tokens, start=1) if not token.strip()]
+        empty = [i for i, token in enumerate(tokens, start=1) if blank(token)]
         return f"token {empty[0]} is empty" if empty else ""
 
     def key(self, values: Mapping[str, Any]) -> str:

@@ -169,3 +169,27 @@ def test_rows_nested_more_deeply_than_one_can_handle_are_bad(file):
     source = read_file(file("a.json", f"[{deep},\n{wide}]"))
     assert bad(source) == [(1, "nested too deeply")]
     assert [record.line for record in records(source)] == [2]
+
+
+TWICE = (
+    '{"text": "a", "text": "b"}',
+    '{"text": "c", "meta": {"n": 1, "n": 1.0}}',
+    '{"text": "d", "text": "d"}',
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("a.jsonl", "\n".join(TWICE)),
+        ("a.json", f"[{','.join(TWICE)}]"),
+        ("wrapped.json", f'{{"data": [{",".join(TWICE)}]}}'),
+        ("long.json", "\n".join(TWICE).replace("{", "{\n ", 1)),
+    ],
+)
+def test_a_key_that_stands_twice_with_two_values_is_named(name, body, file):
+    source = read_file(file(name, body))
+    assert [reason for _, reason in bad(source)] == [
+        f'"{key}" stands twice in an object, with two values' for key in ("text", "n")
+    ]
+    assert [record.values for record in records(source)] == [{"text": "d"}], "the same twice says one thing"

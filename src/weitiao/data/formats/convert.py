@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weitiao.core.errors import did_you_mean
-from weitiao.data.same import looks
+from weitiao.data.same import looks, spelt_out
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 # ShareGPT's names, and those of tools that export it.
@@ -188,7 +188,10 @@ def tags(row: Row, repairs: Repairs) -> dict[str, Any]:
         if not isinstance(value, list) or any(isinstance(item, list | Mapping | None) for item in value):
             raise Unusable(f"`{column}` is not a list of words")
         found[column] = [str(item) for item in value]
-    return found
+    tags = [looks(tag) for tag in found["tags"]]
+    said = dict(zip(found["tags"], tags, strict=True))
+    repairs += [f'tag "{spelt_out(tag)}" read as "{meant}"' for tag, meant in said.items() if tag != meant]
+    return {**found, "tags": tags}
 
 
 def source_target(row: Row, repairs: Repairs) -> dict[str, Any]:

@@ -57,7 +57,7 @@ READERS: dict[str, Callable[..., Source]] = {"json": read_json, "conll": read_co
 
 
 def read(
-    paths: Iterable[str], *, encoding: str = "auto", seed: int = 0, format: str = "auto"
+    paths: Iterable[str], *, encoding: str = "auto", seed: int = 0, format: str = "auto", blank: bool = False
 ) -> list[Source]:
     """Open files; `path#500` takes a sample of 500 rows that depends on `seed` and the rows, not on their order.
 
@@ -67,7 +67,7 @@ def read(
     sources = []
     for name in paths:
         path, rows = parted(name)
-        source = read_file(path, encoding=encoding, format=format)
+        source = read_file(path, encoding=encoding, format=format, blank=blank)
         sources.append(source if rows is None else sampled(source, rows, seed=seed))
     return sources
 
@@ -78,7 +78,9 @@ def parted(name: str) -> tuple[str, int | None]:
     return (match["path"], int(match["rows"])) if match and not os.path.exists(name) else (name, None)
 
 
-def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto") -> Source:
+def read_file(
+    path: str | Path, *, encoding: str = "auto", format: str = "auto", blank: bool = False
+) -> Source:
     """Open one file, a folder, or a data set of Hugging Face (`hf:owner/name`).
 
     Args:
@@ -86,6 +88,7 @@ def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto")
         encoding: of text files; `auto` finds UTF-8, UTF-16/32 with a mark, GB 18030, Big5 and cp1252 (latin-1).
         format: the recipe's `data.format`; `conll` makes a `.txt`, a table or a file of unknown ending one of
             tokens and tags, `text` a file of unknown ending one of lines.
+        blank: blank lines of plain text are rows too.
 
     Raises:
         WeitiaoError: `file_missing`, `no_permission`, `unknown_format`, `empty_file`, `bad_file`, `bad_encoding`,
@@ -97,7 +100,7 @@ def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto")
     elif str(path) and os.path.isdir(path):
         source = hugging.read_dataset(str(path)) if hugging.is_saved(Path(path)) else read_images(Path(path))
     else:
-        source = _read_one(Path(str(path) or "\0"), encoding, format)
+        source = _read_one(Path(str(path) or "\0"), encoding, format, blank=blank)
     with closing(cast(Any, source.rows())) as rows:
         if next(rows, None) is None:
             why = "there is a header and nothing below it" if source.columns else "it holds no rows"
@@ -105,7 +108,7 @@ def read_file(path: str | Path, *, encoding: str = "auto", format: str = "auto")
     return source
 
 
-def _read_one(path: Path, encoding: str, format: str) -> Source:
+def _read_one(path: Path, encoding: str, format: str, *, blank: bool) -> Source:
     packed = path.suffix.lower() == ".gz"
     ending = Path(path.stem if packed else path.name).suffix.lower()
     name = ending.removeprefix(".") + (".gz" if packed else "")
@@ -136,7 +139,7 @@ def _read_one(path: Path, encoding: str, format: str) -> Source:
     if format == "conll" and reader in (None, read_lines, read_table):
         return read_conll(text, format=name)
     if format == "text" and reader in (None, read_lines):
-        return read_lines(text, format=name)
+        return read_lines(text, format=name, blank=blank)
     found = content(text) if ending != ".md" else ""
     if found and READERS[found] is not reader and not (found == "csv" and reader is read_conll):
         return _told(READERS[found](text, format=found), found, said=ending)
@@ -144,7 +147,7 @@ def _read_one(path: Path, encoding: str, format: str) -> Source:
         raise fault("unknown_format", path=path, ending=path.suffix or path.name)
     if reader is read_lines and ending == ".txt":
         refuse_nameless(text)
-    return reader(text, format=name)
+    return read_lines(text, format=name, blank=blank) if reader is read_lines else reader(text, format=name)
 
 
 def _told(source: Source, held: str, *, said: str) -> Source:

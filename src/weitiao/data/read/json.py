@@ -18,11 +18,11 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.data.formats import FORMATS
 from weitiao.data.read.source import LONGEST_RAW, BadRow, Source, numbered, seen_columns, shown
 from weitiao.data.read.text import Text
+from weitiao.data.read.unique import Unique
 
 DEEPEST = 100
 """Objects and lists inside each other; Python's own limit depends on who calls."""
 SPACE = re.compile(r"[ \t\r\n]*")
-DECODER = json.JSONDecoder()
 ENDS = re.compile(r"|\.|[eE][+-]?")
 """What may be left of a number that a file ends in, behind what already is one."""
 ROWS = frozenset(name for format in FORMATS.values() for name in format.needs + format.may_have)
@@ -120,7 +120,7 @@ def _objects(text: Text, *, format: str) -> Source:
 
 def _lines(text: Text, *, format: str) -> Source:
     """One object a line; lines that hold none are bad rows."""
-    path = str(text.path)
+    path, decoder = str(text.path), Unique()
 
     def rows() -> Iterator[Record | BadRow]:
         # Lines end at line feeds alone: JSON strings may hold other separators (U+2028).
@@ -132,11 +132,11 @@ def _lines(text: Text, *, format: str) -> Source:
             if not reason:
                 try:
                     # A list that lost its brackets still has its commas.
-                    value = json.loads(line.rstrip().removesuffix(","))
+                    value = decoder.decode(line.rstrip().removesuffix(","))
                 except (ValueError, RecursionError) as error:
                     reason = f"not JSON: {_why_not(error)}"
                 else:
-                    reason = _unusable(value, line)
+                    reason = _unusable(value, line, decoder)
             yield BadRow(path, number, reason, shown(line)) if reason else Record(path, number, value)
 
     return Source(path, format, text.encoding, text.sha256, seen_columns(rows()), rows)
@@ -163,6 +163,7 @@ class _Walk:
 
     def __init__(self, text: Text):
         self.text, self.path, self.blocks = text, str(text.path), text.blocks()
+        self.decoder = Unique()
         self.window, self.at = "", 0
         # The line on which the character at `counted` stands, and how long that line was before the window began.
         self.line, self.counted, self.before = 1, 0, 0
@@ -192,7 +193,7 @@ class _Walk:
             line = self.line_at(self.at)
             try:
                 value, raw = self.value()
-                reason = self.text.spoilt(raw) or _unusable(value, raw)
+                reason = self.text.spoilt(raw) or _unusable(value, raw, self.decoder)
             except _End:
                 reason, raw = "the file ends in the middle of this row", self.skip()
             except WeitiaoError as error:
@@ -253,7 +254,7 @@ class _Walk:
             line = self.line_at(self.at)
             try:
                 value, raw = self.value()
-                reason = self.text.spoilt(raw) or _unusable(value, raw)
+                reason = self.text.spoilt(raw) or _unusable(value, raw, self.decoder)
                 yield (
                     BadRow(self.path, line, reason, shown(raw)) if reason else Record(self.path, line, value)
                 )
@@ -275,7 +276,7 @@ class _Walk:
         self.peek()
         while True:
             try:
-                value, end = DECODER.raw_decode(self.window, self.at)
+                value, end = self.decoder.raw_decode(self.window, self.at)
             except json.JSONDecodeError as error:
                 # A window that ends inside the value looks like a fault near its end; a real fault stays one.
                 open_string = error.msg.startswith("Unterminated string")
@@ -350,10 +351,12 @@ def _why_not(error: Exception) -> str:
     return "a number of thousands of digits" if isinstance(error, ValueError) else "nested too deeply"
 
 
-def _unusable(value: Any, raw: str) -> str:
-    """Why a value makes no record; empty when it does."""
+def _unusable(value: Any, raw: str, decoder: Unique) -> str:
+    """Why the value that was just read makes no record; empty when it does."""
     if not isinstance(value, dict):
         return f"a {type(value).__name__} where an object is needed"
+    if decoder.twice:
+        return f'"{shown(decoder.twice)}" stands twice in an object, with two values'
     if raw.count("[") + raw.count("{") > DEEPEST and _depth(value) > DEEPEST:
         return "nested too deeply"
     if "\\u" in raw:  # only an escape can write half a character

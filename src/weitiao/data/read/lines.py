@@ -22,15 +22,15 @@ FACT = re.compile(r"#\s*\w+\s*=")
 UNIVERSAL = re.compile(r"\d+([-.]\d+)?")
 
 
-def read_lines(text: Text, *, format: str) -> Source:
-    """Open plain text: every line that says something is a row."""
+def read_lines(text: Text, *, format: str, blank: bool = False) -> Source:
+    """Open plain text: every line that says something is a row; with `blank`, every other one too."""
     path = str(text.path)
 
     def rows() -> Iterator[Record | BadRow]:
         for number, line in enumerate(text.lines(), start=1):
             if reason := text.spoilt(line):
                 yield BadRow(path, number, reason, shown(line))
-            elif line.strip():
+            elif blank or line.strip():
                 yield Record(path, number, {"text": line.rstrip("\r\n")})
 
     return Source(path, format, text.encoding, text.sha256, ["text"], rows)

@@ -44,5 +44,5 @@ def sampled(source: Source, count: int, *, seed: int) -> Source:
         if bad:
             sample.notes = (*source.notes, f"{bad} rows that cannot be read were not drawn from")
 
-    sample = replace(source, path=f"{source.path}#{count}", rows=rows)
+    sample = replace(source, path=f"{source.path}#{count}", sample=count, rows=rows)
     return sample

@@ -50,8 +50,15 @@ class Source:
     """Reads from the beginning, lazily; every row of the file comes as exactly one of the two."""
     notes: tuple[str, ...] = ()
     """What a reader of the ledger should know, such as other sheets that were not read."""
+    sample: int | None = None
+    """How many rows a sample shall have; the path then says so too, the file's name does not."""
     drawn_from: int | None = None
     """Of a sample that was read: how many rows there were to draw from."""
+
+    @property
+    def file(self) -> str:
+        """The file itself, as errors say it."""
+        return self.path if self.sample is None else self.path.removesuffix(f"#{self.sample}")
 
     def facts(self) -> dict[str, Any]:
         """The file's line in the ledger."""
