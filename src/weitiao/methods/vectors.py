@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weitiao.core.contracts import Inserted
+from weitiao.core.contracts import BOUNDS, Inserted
 from weitiao.models import inputs
 from weitiao.models.wrap import hang
 
@@ -102,16 +102,18 @@ def _before(
 
 def _packed(rows_1TD: Tensor, bounds: Tensor, vectors_PD: Tensor) -> dict[str, Any]:
     """The same vectors before each row of a sequence of many."""
-    count, rows = len(vectors_PD), len(bounds) - 1
-    place = _places(bounds, count)
+    count, rows, device = len(vectors_PD), len(bounds) - 1, rows_1TD.device
+    place = _places(bounds, count).to(device, non_blocking=True)
     long = rows_1TD.new_empty(1, rows_1TD.shape[1] + rows * count, rows_1TD.shape[2])
     starts = bounds[:-1] + count * torch.arange(rows, device=bounds.device)
     heads = (starts[:, None] + torch.arange(count, device=bounds.device)).flatten()
+    heads = heads.to(device, non_blocking=True)
     long = long.index_copy(1, place, rows_1TD).index_copy(1, heads, vectors_PD.repeat(rows, 1)[None])
     moved = bounds + count * torch.arange(rows + 1, device=bounds.device)
     sizes = moved[1:] - moved[:-1]
     position = torch.arange(int(moved[-1]), device=bounds.device) - moved[:-1].repeat_interleave(sizes)
-    return {"inputs_embeds": long, "cu_seq_lens_q": moved, "position_ids": position[None]}
+    position = position.to(device, non_blocking=True)
+    return {"inputs_embeds": long, BOUNDS: moved, "position_ids": position[None]}
 
 
 def _places(bounds: Tensor, count: int) -> Tensor:
@@ -131,7 +133,8 @@ def _after(name: str, body: nn.Module, args: Any, words: dict[str, Any], output:
         output.last_hidden_state = hidden_BTD[:, count:]
     else:
         own = rows - count * torch.arange(len(rows), device=rows.device)
-        output.last_hidden_state = hidden_BTD.index_select(1, _places(own, count))
+        place = _places(own, count).to(hidden_BTD.device, non_blocking=True)
+        output.last_hidden_state = hidden_BTD.index_select(1, place)
     return output
 
 

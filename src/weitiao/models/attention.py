@@ -3,9 +3,10 @@
     [row | row | row] with cu_seq_lens_q = [0, 5, 9, 20]  ->  causal attention inside each row, and nowhere else
 
 Transformers derives a block mask from positions that start again at 0 and then computes all T x T products; most
-of them are masked away.  Here every row is its own call, so the work is the sum of squares instead of the square of
-the sum.  The function is registered through Transformers' own interface and is asked only when the rows' bounds are
-given, under the names that its flash attention uses; else it is plain SDPA.
+of them are masked away.  On a CPU every row is its own call here, so the work is the sum of squares instead of the
+square of the sum; on other devices `models.varlen` does all rows in one.  The bounds lie on the CPU, so that nobody
+waits for a device to read them.  The function is registered through Transformers' own interface and is asked only when
+the bounds are given, under the name that its flash attention uses; else it is plain SDPA.
 
 A prefix (keys and values that a method has learnt) stands before a module's own keys and values, seen from every row,
 never masked, and without position.  It is put into the module's `Slot` before each forward pass.
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from weitiao.models import varlen
 from weitiao.models.short_rows import LONGEST, short_row
 
 ROWS = "weitiao_rows"
@@ -70,10 +72,11 @@ def rows_attention(
     """Attention as Transformers calls it: query (1, H, T, D), key and value (1, K, T, D) -> (1, T, H, D).
 
     Args:
-        cu_seq_lens_q: where rows begin and the last one ends, (rows + 1,); without it this is plain SDPA.
+        cu_seq_lens_q: where rows begin and the last one ends, (rows + 1,), on the CPU; without it this is plain SDPA.
     """
-    # A sliding window or a score cap would need more than a causal call: those models keep the masked way.
-    if others.get("sliding_window") is not None or others.get("softcap") is not None:
+    on_cpu, window = query.device.type == "cpu", others.get("sliding_window")
+    # A score cap, or a window in a call a row, would need more than a causal call: those keep the masked way.
+    if others.get("softcap") is not None or (on_cpu and window is not None):
         cu_seq_lens_q = None
     slot: Slot | None = getattr(module, SLOT, None)
     if slot is not None and slot.keys is not None:
@@ -86,6 +89,9 @@ def rows_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
+    if not on_cpu:
+        words = {"dropout": dropout, "scaling": scaling, "window": window}
+        return varlen.attend(query, key, value, cu_seq_lens_q, **words), None
     bounds = cu_seq_lens_q.tolist()
     rows = [
         _row(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], dropout=dropout, scaling=scaling)
@@ -96,7 +102,7 @@ def rows_attention(
 
 def _row(query: Tensor, key: Tensor, value: Tensor, *, dropout: float, scaling: float | None) -> Tensor:
     """Causal attention inside one row, (1, H, T, D)."""
-    if query.device.type == "cpu" and not dropout and query.shape[2] <= LONGEST:
+    if not dropout and query.shape[2] <= LONGEST:
         return short_row(query[0], key[0], value[0], scaling=scaling)[None]
     return F.scaled_dot_product_attention(
         query,

@@ -93,7 +93,7 @@ _WORDS = {
 
 def attentions(task: Task, device: Any) -> list[str]:
     """Names of attention functions, in the order in which a model is opened with them."""
-    ours = [attention.register()] if task.packs and device == "cpu" else []
+    ours = [attention.register()] if task.packs and str(device).startswith(("cpu", "cuda")) else []
     return [*ours, "sdpa", "eager"]
 
 
@@ -178,7 +178,8 @@ def _orders(names: Sequence[str], *, packs: bool, cpu: bool) -> Iterator[tuple[L
     """Layouts with the functions for them, the cheapest first."""
     if packs:
         # On a CPU Transformers' own would compute all pairs of the whole sequence to mask most of them away.
-        yield from ((Layout.PACKED, name) for name in names if name == (attention.ROWS if cpu else "sdpa"))
+        able = (attention.ROWS,) if cpu else (attention.ROWS, "sdpa")
+        yield from ((Layout.PACKED, name) for name in names if name in able)
     for layout in (Layout.PADDED, Layout.ALIKE, Layout.ALONE):
         yield from ((layout, name) for name in names if name != attention.ROWS or len(names) == 1)
 
@@ -232,7 +233,7 @@ class _Looks:
         sizes = [len(row) for row in rows]
         ids = torch.tensor([sum(rows, [])], device=self.device)
         places = torch.tensor([[place for size in sizes for place in range(size)]], device=self.device)
-        ends = torch.tensor([0, *sizes]).cumsum(0).to(self.device)
+        ends = torch.tensor([0, *sizes]).cumsum(0)
         (logits,) = self._ask(input_ids=ids, position_ids=places, cu_seq_lens_q=ends)
         return list(logits.split(sizes))
 

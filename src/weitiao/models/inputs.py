@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from weitiao.core.contracts import BOUNDS
 from weitiao.models import anatomy
 from weitiao.models.positions import places
 
@@ -72,5 +73,5 @@ def positions(model: Any, words: Mapping[str, Any], *, shift: int) -> Tensor:
 
 
 def bounds(words: Mapping[str, Any]) -> Tensor | None:
-    """Where packed rows begin and the last one ends (rows + 1,); None where rows are padded."""
-    return words.get("cu_seq_lens_q")
+    """Where packed rows begin and the last one ends (rows + 1,), on the CPU; None where rows are padded."""
+    return words.get(BOUNDS)

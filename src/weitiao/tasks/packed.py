@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from weitiao.core.contracts import Batch, Categorical, Example, Record
+from weitiao.core.contracts import BOUNDS, Batch, Categorical, Example, Record
 from weitiao.data.chat import IGNORE
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ def pack(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
     sizes_B, ids_T, labels_T = _flat(examples)
     bounds = np.concatenate([[0], np.cumsum(sizes_B)])
     inputs = {
-        # The names under which Transformers hands bounds of packed rows on to attention.
-        "cu_seq_lens_q": torch.from_numpy(bounds),
+        BOUNDS: torch.from_numpy(bounds),
         "input_ids": torch.from_numpy(ids_T)[None],
         "position_ids": torch.from_numpy(np.arange(len(ids_T)) - np.repeat(bounds[:-1], sizes_B))[None],
     }
@@ -168,7 +167,7 @@ def token_logits(model: nn.Module, batch: Batch) -> Tensor:
 
     words, places_N = dict(batch.inputs), batch.inputs["logits_to_keep"]
     # No cache: it would make Transformers skip the packed mask, and nothing is generated here.
-    if "cu_seq_lens_q" in words and inputs.takes(model, "logits_to_keep"):
+    if BOUNDS in words and inputs.takes(model, "logits_to_keep"):
         return model(**words, use_cache=False).logits[0].float()  # type: ignore[no-any-return]
     del words["logits_to_keep"]
     return model(**words, use_cache=False).logits.flatten(0, 1)[places_N].float()  # type: ignore[no-any-return]

@@ -64,7 +64,8 @@ class Neftune(Watcher):
         ids, mask, bounds = words["input_ids"], words.get("attention_mask"), inputs.bounds(words)
         if bounds is not None:
             sizes = bounds[1:] - bounds[:-1]
-            lengths_BT = sizes.repeat_interleave(sizes)[None]
+            # On the CPU, where the bounds lie: how many there are need not be asked of a device.
+            lengths_BT = sizes.repeat_interleave(sizes)[None].to(ids.device, non_blocking=True)
             return self.alpha * lengths_BT.to(torch.float32).rsqrt()[..., None]
         real_BT = torch.ones_like(ids) if mask is None or mask.ndim != 2 else mask
         lengths_B1 = real_BT.sum(1, keepdim=True).to(torch.float32)

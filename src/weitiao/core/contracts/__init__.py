@@ -8,10 +8,11 @@ by what is written here.  Torch is named in annotations alone, so that this room
 """
 
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
-from weitiao.core.contracts.rows import Batch, Example, Processor, Record, Shape, place
+from weitiao.core.contracts.rows import BOUNDS, Batch, Example, Processor, Record, Shape, place
 from weitiao.core.contracts.task import Categorical, Off, Task
 
 __all__ = [
+    "BOUNDS",
     "OURS",
     "Batch",
     "Categorical",

@@ -66,6 +66,10 @@ class Example:
         return self.size or 0
 
 
+BOUNDS = "cu_seq_lens_q"
+"""Where packed rows begin and the last one ends, by the name under which Transformers hands it on to attention."""
+
+
 @dataclass(slots=True)
 class Batch:
     """Stacked examples: what the model is called with, and what is expected."""
@@ -88,8 +92,8 @@ class Batch:
     """What each thing that is trained counts for in the loss (N,); None: 1."""
 
     def to(self, device: Any) -> Batch:
-        """The same batch on `device`."""
-        self.inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
+        """The same batch on `device`; bounds of rows stay on the CPU, where they are read without waiting for it."""
+        self.inputs = {n: tensor if n == BOUNDS else tensor.to(device) for n, tensor in self.inputs.items()}
         self.target = self.target if self.target is None else self.target.to(device)
         self.weights = self.weights if self.weights is None else self.weights.to(device)
         return self

@@ -1,0 +1,151 @@
+"""Packed rows on a device: one call for all of them, and never a wait for the device to say where they end.
+
+    query (1, H, T, D), key and value (1, K, T, D), bounds [0, 5, 9, 20]  ->  attend(...)  ->  (1, T, H, D)
+
+| where | how |
+| --- | --- |
+| CUDA, half precision, no dropout, what torch's flash attention takes, and the trial holds | `varlen_attn`: flash attention over rows of any length (Dao 2023, arXiv 2307.08691), the sum of squares |
+| everywhere else | `scaled_dot_product_attention` with a mask of the same meaning: the square of the sum |
+
+`able` decides, and nobody else.  What torch says of its kernel is not believed: before the first use on a device, in a
+dtype and for a shape of heads, random rows go through it and through the other way, forward and backward.  Both mean
+the same, so that what `models.examine` measures in float32 holds for the kernel.
+
+No GPU has run this yet: speed and memory are unmeasured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from weitiao.models.linear import half_of
+
+Way = Callable[..., Tensor]
+TRIED = (5, 1, 200, 63)
+"""Rows of a trial, in tokens: shorter and longer than the kernel's blocks of 64 to 128."""
+WINDOW = 20
+"""Of a trial, where the model slides one: shorter than the longest row."""
+SAME = 0.03
+"""How far output and gradients may be apart, as shares of their norms: bfloat16 rounds by up to 0.4 % at each product;
+a leak, a lost mask or a window of another width gave 10 % and more."""
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bounds: Tensor,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    window: int | None = None,
+) -> Tensor:
+    """Causal attention inside each row, (1, T, H, D).
+
+    Args:
+        query: (1, H, T, D).
+        key: (1, K, T, D); K divides H, and head h sees key h // (H / K).
+        value: as the keys.
+        bounds: where rows begin and the last one ends, (rows + 1,), on the CPU.
+        dropout: share of the weights that drop out.
+        scaling: what scores are multiplied by; default: D ** -0.5.
+        window: how many tokens each sees, itself among them; default: all before it.
+    """
+    # Under autocast rotated queries are float32 and values are not; torch's own attention would cast them, too.
+    dtype = half_of(query) or query.dtype
+    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    if able(query, key, value, dropout=dropout, slides=window is not None):
+        return varlen(query, key, value, bounds, scaling=scaling, window=window)
+    return masked(query, key, value, bounds, dropout=dropout, scaling=scaling, window=window)
+
+
+def able(query: Tensor, key: Tensor, value: Tensor, *, dropout: float, slides: bool) -> bool:
+    """May the variable-length kernel be asked?"""
+    if query.device.type != "cuda" or dropout or query.shape[-1] != value.shape[-1]:
+        return False
+    heads, keys, width = query.shape[1], key.shape[1], query.shape[-1]
+    # It knows dtypes, widths and generations of GPUs, and whether somebody has turned flash attention off.
+    asked = torch.backends.cuda.SDPAParams(query, key, value, None, 0.0, True, heads != keys)
+    if not torch.backends.cuda.can_use_flash_attention(asked):
+        return False
+    return _holds(varlen, query.device, query.dtype, heads, keys, width, slides)
+
+
+def varlen(
+    query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, *, scaling: float | None, window: int | None
+) -> Tensor:
+    """By torch's kernel."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    edges = bounds.tolist()
+    longest = max(b - a for a, b in zip(edges, edges[1:], strict=False))
+    ends = bounds.to(torch.int32).to(query.device, non_blocking=True)
+    y_THD = varlen_attn(
+        *(part[0].transpose(0, 1) for part in (query, key, value)),
+        *(ends, ends, longest, longest),
+        scale=scaling,
+        # Tokens seen to the left and to the right of a token, besides itself; -1: all of them.
+        window_size=(-1 if window is None or window >= longest else window - 1, 0),
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return y_THD[None]
+
+
+def masked(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bounds: Tensor,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None,
+    window: int | None,
+) -> Tensor:
+    """By the attention that torch has for everything."""
+    place = torch.arange(query.shape[2], device=query.device)
+    row = torch.bucketize(place, bounds.to(query.device, non_blocking=True), right=True)
+    back_TT = place[:, None] - place
+    seen_TT = (row[:, None] == row) & (back_TT >= 0)
+    if window is not None:
+        seen_TT &= back_TT < window
+    if (groups := query.shape[1] // key.shape[1]) > 1:  # with a mask, torch's fused kernels take no groups
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    y = F.scaled_dot_product_attention(query, key, value, attn_mask=seen_TT, dropout_p=dropout, scale=scaling)
+    return y.transpose(1, 2).contiguous()
+
+
+@cache
+def _holds(
+    way: Way, device: torch.device, dtype: torch.dtype, heads: int, keys: int, width: int, slides: bool
+) -> bool:
+    """Does it give what the masked way gives?  Tried in a thread of its own: autocast, recomputation of activations and
+    other modes of the pass that is under way do not reach there."""
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(_tried, way, device, dtype, heads, keys, width, slides).result()
+
+
+def _tried(
+    way: Way, device: torch.device, dtype: torch.dtype, heads: int, keys: int, width: int, slides: bool
+) -> bool:
+    bounds = torch.tensor([0, *TRIED]).cumsum(0)
+    chance = torch.Generator().manual_seed(0)
+    tokens = int(bounds[-1])
+    drawn = [torch.randn(1, count, tokens, width, generator=chance) for count in (heads, keys, keys)]
+    back = torch.randn(1, tokens, heads, width, generator=chance)
+    found = []
+    try:
+        for how, precision in ((way, dtype), (masked, torch.float32)):
+            # Both from the same rounded numbers.
+            parts = [part.to(device, dtype).to(precision).requires_grad_() for part in drawn]
+            y = how(*parts, bounds, scaling=None, window=WINDOW if slides else None)
+            slopes = torch.autograd.grad(y, parts, back.to(device, dtype).to(precision))
+            found.append([each.detach().float() for each in (y, *slopes)])
+    except Exception:  # of a kernel, a driver or a compiler: there is another way
+        return False
+    return all(bool((a - b).norm() <= SAME * b.norm()) for a, b in zip(*found, strict=True))
