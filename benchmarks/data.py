@@ -66,7 +66,7 @@ def start(system: str, file: Path, folder: Path) -> dict[str, float]:
     """Run one system once, with an empty cache of encoded rows."""
     cache = Path(tempfile.mkdtemp(dir=folder))
     # Where the models lie; the cache of encoded rows is this run's own.
-    from weitiao.models import catalog
+    from weitiao.models.assets import catalog
 
     environment = {
         **os.environ,
@@ -106,7 +106,7 @@ def encode_ours(file: str) -> int:
     from weitiao.data.layout import Layout
     from weitiao.data.pack import Batches
     from weitiao.models import load
-    from weitiao.models.fetch import cache_dir
+    from weitiao.models.assets.fetch import cache_dir
 
     processor, limit = load.processor(os.environ["BENCH_MODEL"])
     task = registry.build("task", {"name": "language_modeling"})
@@ -156,7 +156,7 @@ def check(file: str) -> int:
 
 def write_texts(path: Path, *, mb: float) -> None:
     """Plain texts of 20 to 300 words cut from real ones, so that words are as frequent as in the language."""
-    from weitiao.models import catalog
+    from weitiao.models.assets import catalog
 
     words: list[str] = []
     for line in catalog.dataset_path("alpaca-en").read_text(encoding="utf-8").splitlines():

@@ -156,9 +156,9 @@ def _child(code: str, threads: int, recipe: Path, words: list[str]) -> dict[str,
 
 def _long_rows(path: Path, *, joined: int = 5, rows: int = 240) -> None:
     """Reviews of several hundred tokens: some of one label one after the other."""
-    from weitiao.api.data import located
     from weitiao.core.contracts import Record
     from weitiao.core.recipe import Data
+    from weitiao.stages.data import located
 
     (source,) = read(located(Data(train=["film-reviews"])).train, encoding="auto", format="auto")
     texts: dict[str, list[str]] = {}

@@ -296,11 +296,11 @@ def judge(run: Run, *, untuned: bool = False) -> float:
 
     It says what the weights have learnt, apart from what bfloat16 costs where they are used.
     """
-    from weitiao.api.data import located
     from weitiao.data import check
     from weitiao.evaluate.predict import predict
     from weitiao.models.load import load
     from weitiao.models.store import load_tuned
+    from weitiao.stages.data import located
 
     asked, task = run.recipe, run.task
     loaded = (

@@ -27,7 +27,7 @@ from weitiao.data.augment import Changes
 from weitiao.data.formats import FORMATS
 from weitiao.data.shapes import SHAPES
 from weitiao.models import anatomy
-from weitiao.models.catalog import DICTIONARIES
+from weitiao.models.assets.catalog import DICTIONARIES
 
 HERE = Path(__file__).parent
 MADE = "<!-- Made by `python docs/make.py`; do not edit by hand. -->"

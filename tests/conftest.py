@@ -19,7 +19,7 @@ os.environ["WEITIAO_LANG"] = "en"
 @pytest.fixture(scope="session", autouse=True)
 def encoded_cache(tmp_path_factory):
     """A cache of its own for what tests encode; fetched models and data are those of the user."""
-    from weitiao.models.fetch import cache_dir
+    from weitiao.models.assets.fetch import cache_dir
 
     real, own = cache_dir(), tmp_path_factory.mktemp("cache")
     for name in ("models", "data", "downloads"):

@@ -79,7 +79,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'weitiao' has no attribute '{name}'")
     from weitiao.core import threads
-    from weitiao.core.collector import paused
+    from weitiao.core.gc_pause import paused
 
     if "torch" not in sys.modules:
         threads.settle(os.environ)

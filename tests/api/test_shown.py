@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 import weitiao as wt
-from weitiao.api import tell as room
-from weitiao.api.tell import silent
+from weitiao.stages import events as room
+from weitiao.stages.events import silent
 from weitiao.terminal import show
 
 

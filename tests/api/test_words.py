@@ -14,9 +14,9 @@ from sklearn import metrics
 
 import weitiao as wt
 from tests.conftest import reviews, write_csv
-from weitiao.api.in_memory import rows_to_file
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import read_lines
+from weitiao.stages.in_memory import rows_to_file
 
 
 def no_weitiao(code: str, *words: str) -> str:
@@ -258,7 +258,7 @@ def test_a_test_row_that_was_edited_is_noticed(classify):
 
 def test_what_training_is_given_holds_no_test_rows(classify, monkeypatch):
     """Whatever chooses (early stopping, the best checkpoint, a user's watcher) has nothing to look at them by."""
-    training = importlib.import_module("weitiao.api.train")
+    training = importlib.import_module("weitiao.stages.train")
     given, tune = [], training._tune
 
     def spy(folder, recipe, prepared, *rest, **words):

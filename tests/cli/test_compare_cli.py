@@ -1,4 +1,4 @@
-"""The verb `compare`: its table, its exit code, what scripts get.  Trainings are in tests/api/test_compare.py."""
+"""The verb `compare`: its table, its exit code, what scripts get.  Trainings are in tests/study/test_compare.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from tests.evaluate.test_comparison import Made
+
 from weitiao import api
 from weitiao.cli import run
 from weitiao.core.errors import fault

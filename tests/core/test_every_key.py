@@ -473,7 +473,7 @@ def test_steps_that_are_left_out(lab, monkeypatch, tmp_path):
 @own("train.early_stopping_threshold")
 def test_a_small_gain_is_none_for_patience(lab, monkeypatch):
     """Validation losses that fall by less and less; the best step is the best by any margin."""
-    room = importlib.import_module("weitiao.api.engine")  # `api.train` is the function
+    room = importlib.import_module("weitiao.stages.assemble")  # `api.train` is the function
     words = ("train.early_stopping_patience=2", "train.eval_steps=1", "train.max_steps=6")
     found = []
     for threshold in (0.0, 0.06):

@@ -18,8 +18,8 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
 from weitiao.data import check as checking
 from weitiao.data.check import check, inspect
+from weitiao.data.equal_text import digest, normalised, repeated
 from weitiao.data.labels import label_table
-from weitiao.data.same import digest, normalised, repeated
 from weitiao.data.shapes import (
     CONVERSATION,
     LABELLED,

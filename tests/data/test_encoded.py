@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 
 from tests.data.test_encode import Odd, encoded, table
-from weitiao.api.lab import _in_memory
 from weitiao.core.contracts import Example
 from weitiao.core.errors import WeitiaoError
 from weitiao.data import column, encode
 from weitiao.data import encoded as files
 from weitiao.data.encoded import sound
 from weitiao.data.pack import pad
+from weitiao.forecast.lab import _in_memory
 
 KINDS = ("int8", "int32", "int64", "uint64", "float16", "float32", "float64", "bool", ">i4")
 

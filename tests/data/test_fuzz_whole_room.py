@@ -338,7 +338,7 @@ def test_any_bytes_end_in_a_diagnosis_or_a_coded_error(name, content, head):
 
 
 def api_task(found: api.Examined) -> str:
-    from weitiao.api.data import task_of
+    from weitiao.stages.data import task_of
 
     try:
         return task_of(found.shape)

@@ -14,8 +14,8 @@ import pytest
 
 from weitiao.core.contracts import Record
 from weitiao.data import near
+from weitiao.data.equal_text import normalised
 from weitiao.data.near import Texts, minhash, near_groups
-from weitiao.data.same import normalised
 
 WORDS = ["".join(random.Random(i).choices("abcdefghijklmnopqrstuvwxyz", k=2 + i % 7)) for i in range(800)]
 HAN = [chr(code) for code in range(0x4E00, 0x4E00 + 1200)]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from weitiao.data.equal_text import normalised
 from weitiao.data.formats import FORMATS
-from weitiao.data.same import normalised
 from weitiao.data.shapes import (
     CONVERSATION,
     LABELLED,

@@ -405,7 +405,7 @@ def test_a_hostile_template(case, weitiao, llama, monkeypatch):
 def test_a_pack_writes_where_it_is_told(tmp_path, monkeypatch):
     """Members are taken out by name, one by one, into files that we name: no path of the archive is followed."""
     from weitiao.core.errors import WeitiaoError
-    from weitiao.models import convert, datasets
+    from weitiao.models.assets import convert, datasets
 
     monkeypatch.chdir(tmp_path)
     with zipfile.ZipFile("a.whl", "w") as archive:

@@ -12,7 +12,7 @@ from weitiao.core.contracts import Moment
 from weitiao.core.errors import WeitiaoError
 from weitiao.methods.lora import LoraLinear
 from weitiao.models import linear
-from weitiao.models.packed import PackedLinear
+from weitiao.models.four_bit import PackedLinear
 from weitiao.models.wrap import inserted
 
 LLAMA = sorted({name for name, family in PAIRS if family == "llama"})

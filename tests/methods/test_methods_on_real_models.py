@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tests.methods.toys import EMBEDDED, PAIRS, Toy
-from weitiao.models import catalog, store, stored
+from weitiao.models import store, stored
+from weitiao.models.assets import catalog
 
 pytestmark = pytest.mark.whole
 REAL = [(name, ref) for ref, family in EMBEDDED.items() for name, of in PAIRS if of == family]

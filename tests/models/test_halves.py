@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 
 import weitiao as wt
 from tests.conftest import dialogues, write_jsonl
-from weitiao.api.forecast import Forecast
 from weitiao.core import registry
 from weitiao.core.recipe import Recipe
-from weitiao.models import anatomy, heads, load, store, stored
+from weitiao.forecast.memory import Forecast
+from weitiao.models import anatomy, load, output_loss, store, stored
 
 TASKS = {"bert": {"name": "text_classification", "labels": ["a", "b"]}, "llama": {"name": "sft"}}
 METHODS = {
@@ -72,7 +72,7 @@ def test_the_numbers_are_those_of_a_base_read_in_float32_and_cast(bases, family,
             assert torch.equal(weight, other[name]), name
             assert weight.requires_grad == other[name].requires_grad, name
     assert ours.layout == theirs.layout
-    assert heads.is_plain(ours.model) == heads.is_plain(theirs.model)
+    assert output_loss.is_plain(ours.model) == output_loss.is_plain(theirs.model)
 
 
 def test_a_base_in_another_precision_is_read_as_before(bert, tmp_path):

@@ -1,4 +1,4 @@
-"""The Python words, one function a stage; the only room that sees all others.
+"""The Python words, one function a stage, and nothing else: they stand in the rooms below, and are gathered here.
 
 import weitiao as wt
 run = wt.train("recipe.yaml", overrides=["method.r=8"])       # or the same words as keyword arguments
@@ -7,21 +7,21 @@ run.predict(["A wonderful film."])
 run = wt.load("runs/reviews-lora")
 """
 
-from weitiao.api.adapters import Adapters, adapters
 from weitiao.api.check import check
-from weitiao.api.compare import Comparison, compare
-from weitiao.api.data import fetch, guess, init, lines_of
-from weitiao.api.dry_run import DryRun, dry_run
-from weitiao.api.equalities import Equality, numerics
-from weitiao.api.evaluate import evaluate
-from weitiao.api.labelled import write_labelled
-from weitiao.api.plan import Plan, fitting, plan
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
-from weitiao.api.rehearse import tried
-from weitiao.api.run import Run, load, runs, speaker
 from weitiao.api.show import show
-from weitiao.api.textbook import textbook
-from weitiao.api.train import train
+from weitiao.forecast.dry_run import DryRun, dry_run
+from weitiao.forecast.equalities import Equality, numerics
+from weitiao.forecast.plan import Plan, fitting, plan
+from weitiao.forecast.rule_of_thumb import rule_of_thumb
+from weitiao.stages.adapters import Adapters, adapters
+from weitiao.stages.data import fetch, guess, init, lines_of
+from weitiao.stages.evaluate import evaluate
+from weitiao.stages.labelled import write_labelled
+from weitiao.stages.preflight import tried
+from weitiao.stages.run import Run, load, runs, speaker
+from weitiao.stages.train import train
+from weitiao.study.compare import Comparison, compare
 
 __all__ = [
     "Adapters",
@@ -50,7 +50,7 @@ __all__ = [
     "schema",
     "show",
     "speaker",
-    "textbook",
+    "rule_of_thumb",
     "train",
     "tried",
     "write_labelled",

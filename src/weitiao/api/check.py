@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.api.data import guess, learner, located, task_of
-from weitiao.api.display import Sheet, Shown, either
 from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape
+from weitiao.core.display import Sheet, Shown, either
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.data import check as checking
@@ -23,10 +22,11 @@ from weitiao.data.doctor import Diagnosis, examine
 from weitiao.data.encode import ENDLESS
 from weitiao.data.ledger import Ledger
 from weitiao.data.read import read
+from weitiao.stages.data import guess, learner, located, task_of
 
 if TYPE_CHECKING:
     from weitiao.data.doctor.fix import Fixed
-    from weitiao.models.fetch import Progress
+    from weitiao.models.assets.fetch import Progress
 
 
 @dataclass(repr=False)
@@ -117,7 +117,7 @@ class Examined(Shown):
 def _beside(path: str) -> Path:
     """What a copy is named after; an embedded data set has its copies where one works."""
     from weitiao.data.doctor.fix import beside
-    from weitiao.models.fetch import cache_dir
+    from weitiao.models.assets.fetch import cache_dir
 
     named = beside(path)
     return Path(named.name) if named.is_relative_to(cache_dir()) else named

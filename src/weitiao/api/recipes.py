@@ -15,7 +15,7 @@ from weitiao.core.recipe import Recipe
 from weitiao.core.run import write_lines, write_text
 
 if TYPE_CHECKING:
-    from weitiao.api.run import Run
+    from weitiao.stages.run import Run
 
 
 def ready_recipe(name: str) -> dict[str, Any]:
@@ -52,8 +52,8 @@ def example_table(run: Run) -> Path:
     """
     import csv
 
-    from weitiao.api.data import located
     from weitiao.data.read import read
+    from weitiao.stages.data import located
 
     data = located(run.recipe.data)
     # Enough for a gain that can be proven, few enough for a minute or two on two cores.

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.api.data import guess, located, suiting, task_of
 from weitiao.core import registry
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.data import check as checking
 from weitiao.data import view as viewing
+from weitiao.stages.data import guess, located, suiting, task_of
 
 if TYPE_CHECKING:
-    from weitiao.models.fetch import Progress
+    from weitiao.models.assets.fetch import Progress
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, span
+from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit, span
 
 if TYPE_CHECKING:
-    from weitiao.api.equalities import Equality
+    from weitiao.forecast.equalities import Equality
 
 
 def check(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit
+from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit
 
 ROOMY = 92  # columns of a terminal in which the table can breathe
 FAILED = 5  # the exit code when a method has failed, as for a run that fails

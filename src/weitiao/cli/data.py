@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from weitiao.cli.words import Json, Overrides, Verbose, Whole, emit, pairs
+from weitiao.cli.options import Json, Overrides, Verbose, Whole, emit, pairs
 from weitiao.core.errors import fault
 
 data_app = typer.Typer(
@@ -20,7 +20,7 @@ data_app = typer.Typer(
 def data_ls(json: Json = False, verbose: Verbose = False) -> None:
     """List the embedded data sets."""
     from weitiao.cli.show import catalogue
-    from weitiao.models import catalog
+    from weitiao.models.assets import catalog
 
     catalogue(catalog.DATASETS, json=json)
 

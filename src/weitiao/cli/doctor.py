@@ -38,7 +38,7 @@ def examine() -> dict[str, Any]:
     ]
     torch = _torch(broken)
     broken += _torchvision()
-    from weitiao.models.fetch import cache_dir
+    from weitiao.models.assets.fetch import cache_dir
 
     cache = cache_dir()
     parent = next(p for p in (cache, *cache.parents) if p.exists())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit, span
+from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit, span
 from weitiao.core.errors import fault
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def plan(
 def _textbook(params: float, *, method: str, trained: float | None, precision: str, json: bool) -> None:
     from weitiao import api
 
-    book = api.textbook(params, method=method, precision=precision, trained=trained)
+    book = api.rule_of_thumb(params, method=method, precision=precision, trained=trained)
     if json:
         emit({**book, "total": sum(book.values())})
         return

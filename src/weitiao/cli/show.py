@@ -17,7 +17,7 @@ from weitiao.terminal.show import err
 
 if TYPE_CHECKING:
     from weitiao.api import Run
-    from weitiao.api.run import Speaker
+    from weitiao.stages.run import Speaker
 
 # No emoji codes: a text with ":smile:" in it is shown as it is.
 out = Console(highlight=False, soft_wrap=True, emoji=False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from weitiao.cli.words import Json, Overrides, Quiet, Verbose, emit
+from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit
 from weitiao.core.errors import did_you_mean, fault
 
 FULL = {

@@ -13,9 +13,9 @@ import typer
 from weitiao.cli.check import check
 from weitiao.cli.compare import compare
 from weitiao.cli.data import data_app
+from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs
 from weitiao.cli.plan import plan
 from weitiao.cli.train import demo, train
-from weitiao.cli.words import Base, Json, Quiet, Verbose, Whole, emit, pairs
 from weitiao.core.errors import fault
 
 app = typer.Typer(
@@ -242,7 +242,7 @@ def fetch(
 def models(json: Json = False, verbose: Verbose = False) -> None:
     """List the embedded models: what they are good for, size, licence, origin."""
     from weitiao.cli.show import catalogue
-    from weitiao.models import catalog
+    from weitiao.models.assets import catalog
 
     catalogue(catalog.MODELS, json=json)
 

@@ -20,21 +20,31 @@ def render(
     values: Mapping[str, Any],
     *,
     filters: Mapping[str, Any] | None = None,
+    parts: Path | None = None,
 ) -> str:
-    """The page; a name that the template asks for and nobody gives is an error, not a blank."""
+    """The page; a name that the template asks for and nobody gives is an error, not a blank.
+
+    Args:
+        folder: where the template lies.
+        template: its name.
+        values: what it is filled with.
+        filters: what its values may go through.
+        parts: where templates lie that it takes in, if that is another folder.
+    """
     # Half a surrogate pair in a user's row cannot be UTF-8; a reference to it is shown as the usual �.
-    page = _compiled(folder, template, tuple((filters or {}).items())).render(values)
+    folders = (folder, parts) if parts else (folder,)
+    page = _compiled(folders, template, tuple((filters or {}).items())).render(values)
     return page.encode("utf-8", "xmlcharrefreplace").decode("utf-8")
 
 
 @lru_cache(maxsize=8)
-def _compiled(folder: Path, template: str, filters: tuple[tuple[str, Any], ...]) -> Template:
+def _compiled(folders: tuple[Path, ...], template: str, filters: tuple[tuple[str, Any], ...]) -> Template:
     # Compiling takes several times as long as rendering, and a comparison or a test makes many pages.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
         autoescape=True,
-        loader=FileSystemLoader(folder, encoding="utf-8"),
+        loader=FileSystemLoader(folders, encoding="utf-8"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

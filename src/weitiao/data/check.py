@@ -19,12 +19,12 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.data import formats
+from weitiao.data.equal_text import digest, normalised, repeated
 from weitiao.data.formats.convert import as_text
 from weitiao.data.labels import label_names, one_spelling, relabelled
 from weitiao.data.ledger import Ledger, brief
 from weitiao.data.read import BadRow, Source, parted, read
 from weitiao.data.rows import Rows
-from weitiao.data.same import digest, normalised, repeated
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from weitiao.core.contracts import Shape
+from weitiao.data.equal_text import UNSEEN, looks, spelt_out
 from weitiao.data.rows import Rows
-from weitiao.data.same import UNSEEN, looks, spelt_out
 
 # A whole number and what pandas makes of it in a column with a hole.  "1.50" is no such number: it may be a version.
 WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")

@@ -19,7 +19,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from weitiao.core.contracts import Record
-from weitiao.data.same import normalised
+from weitiao.data.equal_text import normalised
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from weitiao.core.contracts import Batch, Example
-from weitiao.data.ahead import Ahead
 from weitiao.data.layout import Layout
+from weitiao.data.prefetch import Ahead
 
 if TYPE_CHECKING:
     import numpy as np

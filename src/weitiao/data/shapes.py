@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from weitiao.core.contracts import Shape
-from weitiao.data.same import blank
+from weitiao.data.equal_text import blank
 
 # Between the parts of a key; white space alone would not tell ("a b", "c") from ("a", "b c") once it is normalised.
 BETWEEN = "\n\0\n"

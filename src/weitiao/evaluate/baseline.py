@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from weitiao.data.features import fitted, without_spaces
+from weitiao.data.tfidf import fitted, without_spaces
 
 __all__ = ["majority", "tfidf", "without_spaces"]
 
 
 def tfidf(texts: Sequence[str], labels: Sequence[str], unseen: Sequence[str]) -> list[str]:
-    """Labels for `unseen`, by the features of `data.features`."""
+    """Labels for `unseen`, by the features of `data.tfidf`."""
     from sklearn.linear_model import LogisticRegression
 
     if len(set(labels)) == 1:

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.registry import register
 from weitiao.methods.gate import Gate
-from weitiao.methods.start import Eva, olora, pissa
+from weitiao.methods.lora_init import Eva, olora, pissa
 from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
 from weitiao.models import linear
-from weitiao.models.packed import unpack
+from weitiao.models.four_bit import unpack
 from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
 
 TRAINED = (".lora_A", ".lora_B", ".lora_magnitude")

@@ -22,7 +22,7 @@ from torch import nn
 
 from weitiao.core.errors import fault
 from weitiao.models import linear
-from weitiao.models.packed import PackedLinear
+from weitiao.models.four_bit import PackedLinear
 from weitiao.models.precision import Half
 from weitiao.models.wrap import base_modules, plain, under
 

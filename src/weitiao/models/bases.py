@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from weitiao.core.errors import fault
-from weitiao.models import catalog
+from weitiao.models.assets import catalog
 from weitiao.models.opening import fingerprint, resolve
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from weitiao.models.opening import opened, quiet, resolve
 
 if TYPE_CHECKING:
-    from weitiao.models.fetch import Progress
+    from weitiao.models.assets.fetch import Progress
 
 UNNAMED = re.compile(r"LABEL_\d+")  # what Transformers calls an output that nobody has named
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from weitiao.models.packed import PackedLinear, Unpacked, plain_linear
+from weitiao.models.four_bit import PackedLinear, Unpacked, plain_linear
 from weitiao.models.wrap import under
 
 HALVED = "half_precision_copy"  # an attribute of a tensor

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from weitiao.core.collector import paused
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
+from weitiao.core.gc_pause import paused
 from weitiao.data.layout import Layout
 from weitiao.data.pack import Collate
 from weitiao.models import (
@@ -23,10 +23,10 @@ from weitiao.models import (
     dropouts,
     examine,
     folders,
-    heads,
+    four_bit,
     labels,
     marks,
-    packed,
+    output_loss,
     positions,
     unread,
 )
@@ -35,7 +35,7 @@ from weitiao.models.halves import Halves
 from weitiao.models.opening import opened, quiet, resolve
 
 if TYPE_CHECKING:
-    from weitiao.models.fetch import Progress
+    from weitiao.models.assets.fetch import Progress
 
 
 @dataclass
@@ -152,9 +152,9 @@ def _load(
         torch.manual_seed(seed)  # what Transformers has drawn is no matter
         left_out = labels.fit(model, report, base, head=anatomy.head(model)) if task.model_options() else 0
     if halves:
-        packed.forget_quantizer(model)
+        four_bit.forget_quantizer(model)
     elif packing:
-        packed.take_over(model)
+        four_bit.take_over(model)
     head = _drawn(model, report, ref=ref, task=task)
     misfits = sorted(name for name, *_ in report["mismatched_keys"] if name not in head)
     if misfits:
@@ -166,7 +166,7 @@ def _load(
         found = examine.examine(model, task, processor, ref=ref, longest=longest)
     if task.packs:
         with examine.Exactly() if halves else nullcontext():
-            heads.learn(model)
+            output_loss.learn(model)
     notices = found.notices(ref, packs=task.packs)
     if left_out:
         names = ", ".join(labels.named(base)[:6]) or "without names"
@@ -281,7 +281,7 @@ def _packing(ref: str, task: Task, bits: int, device: Any) -> dict[str, Any]:
     output = anatomy.output_layer(bare.model)
     # What is new must train, and a pooler may be new: packed layers cannot.
     spared = {*anatomy.head_modules(bare.model, bare.head), "pooler", *([output] if output else [])}
-    return packed.packing(device, skip=sorted(spared))
+    return four_bit.packing(device, skip=sorted(spared))
 
 
 def pick_device() -> str:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from weitiao.core.errors import fault, nearest
 from weitiao.core.run import sha256
-from weitiao.models import catalog, folders
+from weitiao.models import folders
+from weitiao.models.assets import catalog
 
 if TYPE_CHECKING:
-    from weitiao.models.fetch import Progress
+    from weitiao.models.assets.fetch import Progress
 
 HUB_S = 10.0  # seconds for the hub's first answer
 

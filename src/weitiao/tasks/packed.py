@@ -152,10 +152,10 @@ def _batch(
 
 def token_losses(model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of every learnt token (N,)."""
-    from weitiao.models import heads
+    from weitiao.models import output_loss
 
     # Smoothing looks at all words of a token.
-    losses_N = None if label_smoothing else heads.token_losses(model, batch.inputs, batch.target)
+    losses_N = None if label_smoothing else output_loss.token_losses(model, batch.inputs, batch.target)
     if losses_N is not None:
         return losses_N
     return _cross_entropy(token_logits(model, batch), batch, label_smoothing=label_smoothing)

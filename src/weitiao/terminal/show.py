@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.errors import LiveError
 from rich.markup import escape
 
-from weitiao.core.collector import paused
+from weitiao.core.gc_pause import paused
 from weitiao.terminal import compared
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.data.augment import Augmentation, Change, Changes, Helpers, Repeats, misfit
-from weitiao.data.same import digest, normalised
+from weitiao.data.equal_text import digest, normalised
 
 BATCH_ROWS = 32  # rows that a model changes at once
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from weitiao.core.collector import paused
+from weitiao.core.gc_pause import paused
 from weitiao.data.chat.spans import Turns, locate, plain, prompt
 from weitiao.data.formats import Unusable
 

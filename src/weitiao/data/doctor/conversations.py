@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from weitiao.data.doctor.finding import Case, Diagnosis, Finding, Marked, Part, Row, finding, percent
 from weitiao.data.doctor.lengths import quantiles
+from weitiao.data.equal_text import normalised
 from weitiao.data.personal import mask
-from weitiao.data.same import normalised
 
 OFTEN = 0.05  # of all rows
 LEAST = 20  # rows below which nothing is "often"

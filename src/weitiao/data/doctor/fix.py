@@ -26,11 +26,11 @@ from typing import IO, Any
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.data.clean import CLEANERS, DEFAULT, chosen, relabel, repaired
+from weitiao.data.equal_text import normalised
 from weitiao.data.formats import Unusable
 from weitiao.data.personal import KINDS
 from weitiao.data.read import SAMPLE, BadRow
 from weitiao.data.read.hugging import PREFIX
-from weitiao.data.same import normalised
 
 TABLES = {".csv", ".tsv", ".xlsx", ".xls"}
 # What stands under these keys of a row is no text of a person.

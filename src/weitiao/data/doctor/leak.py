@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from weitiao.data.doctor.finding import Case, Diagnosis, Finding, Marked, Part, Row, finding, percent
-from weitiao.data.same import normalised
+from weitiao.data.equal_text import normalised
 
 LOOKED_AT = 20_000  # rows, spread evenly: a leak that matters is everywhere
 SUPPORT = 20  # rows of a label; below, a pure token is chance

@@ -86,7 +86,7 @@ def nearest(prompts: Sequence[str]) -> float:
     """Median over prompts of the cosine similarity to the nearest other one, by their words or characters (TF-IDF)."""
     import numpy as np
 
-    from weitiao.data.features import fitted
+    from weitiao.data.tfidf import fitted
 
     _, rows = fitted(prompts)
     similar = (rows @ rows.T).toarray()

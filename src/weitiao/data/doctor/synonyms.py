@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from weitiao.core.errors import mistakes
-from weitiao.data.same import normalised
+from weitiao.data.equal_text import normalised
 
 RARE = 0.05  # a typo has at most this share of the rows of what was meant
 MANY = 2_000  # labels beyond which they are not compared: such labels are texts

@@ -87,7 +87,7 @@ def held_out(texts: Sequence[str], given: NDArray[Any], *, seed: int) -> NDArray
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
-    from weitiao.data.features import fitted
+    from weitiao.data.tfidf import fitted
 
     found = np.zeros((len(texts), int(given.max()) + 1))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weitiao.core.errors import did_you_mean
-from weitiao.data.same import looks, spelt_out
+from weitiao.data.equal_text import looks, spelt_out
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 # ShareGPT's names, and those of tools that export it.

@@ -1,14 +1,17 @@
 """The report page of a finished run: one file, no network, light and dark, in English or Chinese.
 
-    run folder       ->  write_report(folder)      ->  folder/report.html
-    comparison.json  ->  comparison_page(results)  ->  the HTML of comparison.html
+    run folder  ->  write_report(folder)  ->  folder/report.html
 
 `page.py` reads the folder and decides what there is to show, `charts.py` draws the curves, `intervals.py`
-places the intervals, `words.py` holds every label in both languages, and the two templates set the type.
-`comparison.py` does the same for methods side by side; `parts.html.j2` is what both pages share.
+places the intervals, `words.py` holds every label in both languages, and the template sets the type.
+`parts.html.j2` is what this page and that of a comparison share.
 """
 
-from weitiao.evaluate.report.comparison import comparison_page
+from pathlib import Path
+
 from weitiao.evaluate.report.page import write_report
 
-__all__ = ["comparison_page", "write_report"]
+TEMPLATES = Path(__file__).parent
+"""Where the parts of a page lie, for pages of other rooms."""
+
+__all__ = ["TEMPLATES", "write_report"]

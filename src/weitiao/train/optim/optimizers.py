@@ -15,7 +15,7 @@ from torch import nn
 
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
-from weitiao.models.packed import ready
+from weitiao.models.four_bit import ready
 from weitiao.train.optim.adafactor import Adafactor
 from weitiao.train.optim.groups import groups
 from weitiao.train.optim.lion import Lion

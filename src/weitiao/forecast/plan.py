@@ -1,0 +1,326 @@
+"""What a run will need of memory and disk, told without loading its model.
+
+plan("recipe.yaml")  ->  Plan(stages={"load": Footprint(...), "train": ..., "evaluate": ..., "save": ...}, ...)
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core import registry
+from weitiao.core.contracts import Batch, Shape, Task
+from weitiao.core.display import Sheet, Shown, either, megabytes
+from weitiao.core.errors import fault
+from weitiao.core.recipe import Data, Recipe
+from weitiao.core.run import free_bytes
+from weitiao.data import check as checking
+from weitiao.data import split as splitting
+from weitiao.data.encode import Encoder
+from weitiao.data.labels import label_table
+from weitiao.data.read import parted
+from weitiao.data.rows import Rows
+from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident, share_of
+from weitiao.stages.data import located, readable
+from weitiao.stages.preflight import tried
+from weitiao.stages.prepare import learnt, micro_batches, row_limit, row_weights
+from weitiao.stages.warn import warnings
+
+if TYPE_CHECKING:
+    from weitiao.data.encoded import Encoded
+    from weitiao.data.pack import Batches
+    from weitiao.forecast.step_memory import Footprint
+    from weitiao.models.assets.fetch import Progress
+    from weitiao.train.pace import Work
+
+ROWS = 2000
+"""So many of each file are looked at, to know how long rows are."""
+JUDGING = ("sklearn.linear_model", "sklearn.feature_extraction.text", "sklearn.metrics", "scipy.stats")
+"""What is imported when a model is judged; the report's pictures come when the model is gone."""
+CHARACTERS = 8
+"""So many for each token that a row may have are encoded for a plan; hardly any text has longer tokens on average."""
+PASSES = 12
+"""Of AdamW over what trains, in a step."""
+BATCHES = 4
+"""Or so many batches of the largest size, if that is more."""
+
+
+@dataclass(repr=False)
+class Plan(Shown):
+    """What a run will need; bytes."""
+
+    recipe: Recipe
+    """Every default written out."""
+    stages: dict[str, Footprint]
+    """Stage -> what one process holds at its highest point, beside the program itself."""
+    program: dict[str, int]
+    """Stage -> the program without any weight or activation: Python, torch, Transformers, what judges; 0 on a GPU, whose
+    memory it does not take."""
+    processes: int
+    device: str
+    free: int | None
+    """What could be taken there now; None where the system does not tell."""
+    rows: int
+    """Rows that were looked at."""
+    batch: dict[str, int]
+    """Rows, real tokens and padding of the heaviest micro-batch among them."""
+    checkpoint: int
+    """One checkpoint on disk."""
+    checkpoints: int
+    """How many lie there at once, at most: those that are kept, and the one that is being written."""
+    model: int
+    """The tuned model on disk."""
+    free_disk: int
+    steps: int
+    """Of the optimiser, in the whole run."""
+    notices: list[str]
+    """What could go wrong and is not refused, as `train` says it."""
+    seconds: float
+    """What training takes, at the speed that this machine had while planning; validation and judging come on top."""
+
+    @property
+    def peak(self) -> int:
+        """The most that one process holds, the program included."""
+        return max(self.program[stage] + held.total for stage, held in self.stages.items())
+
+    @property
+    def memory(self) -> int:
+        """The most that all processes of one machine's main memory, or of one GPU, hold together."""
+        return self.peak if self.device.startswith("cuda") else self.peak * self.processes
+
+    @property
+    def disk(self) -> int:
+        """Checkpoints and model."""
+        return self.checkpoint * self.checkpoints + self.model
+
+    @property
+    def fits(self) -> bool:
+        """Is there room for it now?"""
+        return (self.free is None or self.memory <= self.free) and self.disk <= self.free_disk
+
+    def sheet(self) -> Sheet:
+        """What each stage holds, and whether it fits."""
+        fits = either("it fits", "放得下") if self.fits else either("it does not fit", "放不下")
+        memory, disk = either("memory", "内存"), either("disk", "磁盘")
+        title = f"Plan: {memory} {megabytes(self.memory)}, {disk} {megabytes(self.disk)}; {fits}"
+        rows = [[name, megabytes(self.program[name] + held.total)] for name, held in self.stages.items()]
+        return Sheet(title, [either("stage", "阶段"), memory], rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        whole = {"peak": self.peak, "memory": self.memory, "disk": self.disk, "fits": self.fits}
+        stages = {name: {**asdict(held), "total": held.total} for name, held in self.stages.items()}
+        return {**asdict(self), "recipe": self.recipe.model_dump(), "stages": stages, **whole}
+
+
+def plan(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    overrides: Iterable[str] = (),
+    nproc: int = 1,
+    progress: Progress | None = None,
+) -> Plan:
+    """Forecast peak memory and disk of a run, by weights, master copy, gradients, optimiser state and activations.
+
+    The operations of a step are gone through on tensors that have shapes and no numbers, with the heaviest
+    micro-batch of the rows that are looked at (2,000 of each file, or four batches; a sample that is asked for, as by `#500`, is
+    looked at as it is).  Not counted: the file of a frozen trunk (docs/frozen-trunk.md), encoded rows in the cache.
+
+    Args:
+        recipe: a YAML file or a mapping.
+        overrides: `key=value` words on top.
+        nproc: processes on this machine that share the work.
+        progress: hears bytes that are fetched.
+
+    Raises:
+        WeitiaoError: what `train` would raise over the recipe and these rows.
+    """
+    from weitiao.train import memory
+
+    asked = tried(recipe, overrides=overrides, progress=progress)
+    found = _looked(asked, processes=nproc, progress=progress)
+    task, forecast, batches, examples = found.task, found.forecast, found.batches, found.examples
+    loaded = forecast.fake.loaded
+    heaviest = batches.heaviest()
+    batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
+    stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded, examples["judging"]))
+    steps, seconds = _time(
+        asked,
+        batches,
+        heaviest,
+        forecast,
+        stages["train"].work,
+        share=found.share,
+        processes=nproc,
+    )
+    return Plan(
+        recipe=asked,
+        stages=stages,
+        steps=steps,
+        seconds=seconds,
+        program=_program(stages, found.program),
+        processes=nproc,
+        device=forecast.device,
+        free=memory.free(forecast.device),
+        rows=found.rows,
+        notices=found.notices,
+        batch=batch,
+        checkpoint=forecast.kept_bytes,
+        checkpoints=checkpoints(asked.train),
+        model=forecast.saved_bytes,
+        free_disk=free_bytes(Path(asked.output_dir)),
+    )
+
+
+def _share(recipe: Recipe, checked: checking.Checked) -> float:
+    """How many rows come in an epoch for each that was looked at, in the files that train."""
+    files = [file for file in checked.ledger.files if "side" not in file]
+    names, weights = recipe.data.train, recipe.data.weights
+    there = [
+        file["rows"] if parted(names[name])[1] is not None else file.get("drawn_from", file["rows"])
+        for name, file in zip(checked.names, files, strict=True)
+    ]
+    often = [weights[name] if weights else 1.0 for name in checked.names]
+    return share_of(there, [file["rows"] for file in files], often)
+
+
+def _time(
+    recipe: Recipe,
+    batches: Batches,
+    heaviest: Batch,
+    forecast: Forecast,
+    work: Work,
+    *,
+    share: float,
+    processes: int,
+) -> tuple[int, float]:
+    """Steps and seconds of training, from the work of the heaviest micro-batch and the positions of all."""
+    import torch
+
+    from weitiao.train.pace import Work, pace
+
+    settings = recipe.train
+    micro, an_epoch, steps = counted(settings, batches, share=share, processes=processes)
+    size = batches.positions() * share / processes / max(1, heaviest.tokens + heaviest.padding)
+    # Every optimiser reads and writes what trains, its gradients and its moments some times.
+    updates = Work(moved=PASSES * forecast.trained_bytes * an_epoch)
+    speed = pace(forecast.device, getattr(torch, settings.half or "float32"))
+    return steps, speed.seconds(work.times(size, calls=micro) + updates) * steps / an_epoch
+
+
+def _shortened(rows: Rows, shape: Shape, limit: int) -> Rows:
+    """The rows without what would be cut off anyway: one long mail takes longer to encode than all others."""
+    most, found = limit * CHARACTERS, Rows()
+    for record in rows:
+        texts = shape.texts(record.values)
+        short = {address: text[:most] for address, text in texts.items() if len(text) > most}
+        found.append(replace(record, values=shape.with_texts(record.values, short)) if short else record)
+    return found
+
+
+def fitting(
+    recipe: str | Path | Mapping[str, Any], *, overrides: Iterable[str] = (), progress: Progress | None = None
+) -> tuple[Recipe, int, list[str]]:
+    """`weitiao check`: the recipe as it would be trained, how many of its rows were looked at, and what could go wrong.
+
+    Raises:
+        WeitiaoError: what `train` would raise over the recipe and these rows.
+    """
+    asked = tried(recipe, overrides=overrides, progress=progress)
+    found = _looked(asked, processes=1, progress=progress)
+    return asked, found.rows, found.notices
+
+
+@dataclass
+class _Looked:
+    """Some rows of each file, made ready as a run would."""
+
+    task: Task
+    """With what the rows have taught it."""
+    forecast: Forecast
+    program: int
+    """What the program took before any weight had a shape."""
+    rows: int
+    examples: dict[str, Encoded]
+    """Those that train, and those that judge."""
+    batches: Batches
+    share: float
+    """How many rows come in an epoch for each that was looked at."""
+    notices: list[str]
+
+
+def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Looked:
+    """Some rows of each file, read, checked, split and encoded as a run would."""
+    from weitiao.models import load
+
+    task, method = registry.build("task", asked.task), registry.build("method", asked.method)
+    data = _sample(asked, progress=progress)
+    checked = checking.check(data, task.shape, seed=asked.seed)
+    task = learnt(asked, task, checked.rows, progress=progress)
+    dealt = splitting.split(checked, data, seed=asked.seed)
+    forecast = Forecast(
+        asked, task, method, device=load.pick_device(), processes=processes, progress=progress
+    )
+    # Before any weight has a shape: what the program takes without them.
+    program = resident()
+    loaded = forecast.fake.loaded
+    limit = row_limit(asked, loaded, method)
+    encode = Encoder(task, loaded.processor, data, limit)
+    # What goes on in further rows must be there whole.
+    rows = checked.rows if data.overlong == "split" else _shortened(checked.rows, task.shape, limit)
+    judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
+    examples = {
+        name: encode(rows.take(own), checked.ledger, side=name)
+        for name, own in (("train", dealt["train"]), ("judging", judging))
+    }
+    checked.ledger.refuse_losses(data.max_dropped_fraction)
+    if not len(examples["train"]):
+        lost = len(checked.rows)
+        raise fault(
+            "empty_file",
+            path=", ".join(parted(name)[0] for name in data.train),
+            why=f"none of {lost} rows could be encoded",
+        )
+    weights = row_weights(data, checked.marks.source[dealt["train"]], examples["train"])
+    task = task.learn_training(examples["train"], weights)
+    batches = micro_batches(asked, task, loaded, examples["train"], weights)
+    share = _share(asked, checked)
+    *_, steps = counted(asked.train, batches, share=share, processes=processes)
+    # That all rows of a side have one label can be said of all of them alone.
+    whole = all(file["rows"] == file.get("drawn_from", file["rows"]) for file in checked.ledger.files)
+    sides = {name: checked.rows.take(own) for name, own in dealt.items()} if whole else {}
+    told = label_table(sides, task.shape)
+    said = list(warnings(asked, method, told, validation=len(dealt["validation"]), total=steps))
+    return _Looked(task, forecast, program, len(checked.rows), examples, batches, share, said)
+
+
+def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:
+    """The program at every stage, from what it takes when a model is loaded."""
+    if not loaded:
+        return dict.fromkeys(stages, 0)
+    before = resident()
+    for name in JUDGING:
+        importlib.import_module(name)
+    found = dict.fromkeys(stages, loaded + KERNELS)
+    return found | {"load": loaded, "evaluate": loaded + KERNELS + max(0, resident() - before)}
+
+
+def _sample(recipe: Recipe, *, progress: Progress | None) -> Data:
+    """Some rows of each file, drawn by their own hashes, and not compared with each other."""
+    data, settings = recipe.data, recipe.train
+    # Enough for a whole batch when the others have been split off.
+    most = max(settings.per_device_train_batch_size, settings.per_device_eval_batch_size)
+    rows = max(ROWS, BATCHES * most)
+    if not data.train:
+        raise fault("missing_key", key="data.train")
+    found = located(data, progress=progress)
+    readable(found)
+    few = {
+        side: [name if parted(name)[1] is not None else f"{name}#{rows}" for name in getattr(found, side)]
+        for side in checking.SIDES
+    }
+    plain = {"near_duplicates": "keep", "duplicates": "keep"}
+    return found.model_copy(update={**few, **plain})

@@ -1,0 +1,186 @@
+"""What a model is asked to label: texts, rows, tables and files, as the columns that its task reads.
+
+    asked(["Great film."], run)                      ->  Questions
+    asked(Path("new.csv"), run, {"text": "body"})    ->  Questions;  for came, record in questions: ...
+
+A column is the one that is named, else the one that the recipe names, else the one called as the task calls it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core.contracts import Record
+from weitiao.core.errors import did_you_mean, fault
+from weitiao.data import formats
+from weitiao.data.clean import clean
+from weitiao.data.equal_text import blank
+from weitiao.data.formats.convert import kind
+from weitiao.data.ledger import named_rows
+from weitiao.data.read import BadRow, parted, read, table_rows
+from weitiao.data.read.encodings import HALF
+from weitiao.data.read.memory import plain
+from weitiao.data.read.source import seen_columns
+
+if TYPE_CHECKING:
+    from weitiao.stages.run import Run
+
+ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".parquet", ".xlsx", ".gz")
+NAMED = 8  # bad ones that an error names
+TABLES = (("pandas", "DataFrame"), ("pyarrow", "Table"), ("datasets", "Dataset"))
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Rows to be labelled, as they come and as the task reads them; they can be gone through again."""
+
+    columns: Sequence[str]
+    """As they come."""
+    read: Mapping[str, str]
+    """The task's column -> theirs."""
+    rows: Callable[[], Iterator[Record | BadRow]]
+    convert: Callable[[Record], Record]
+    file: str = ""
+    """Empty where they do not come from a file."""
+    bare: bool = field(default=False)
+    """Are they texts without columns?"""
+
+    def __iter__(self) -> Iterator[tuple[Record, Record]]:
+        """Every row as it came, and as the task reads it."""
+        return ((row, self.convert(row)) for row in self.rows() if isinstance(row, Record))
+
+    def count(self) -> int:
+        """How many there are.
+
+        Raises:
+            WeitiaoError: `bad_rows` or `bad_given` when one cannot be labelled; `no_texts` when there is none.
+        """
+        total, bad = 0, []
+        for row in self.rows():
+            total += 1
+            if reason := row.reason if isinstance(row, BadRow) else self._fault(row):
+                bad.append({"file": row.file, "line": row.line, "nth": row.nth, "reason": reason})
+        if bad and self.file:
+            raise fault("bad_rows", count=len(bad), total=total, rows=named_rows(bad))
+        if bad:
+            rows = "\n".join(f"  {one['line']}: {one['reason']}" for one in bad[:NAMED])
+            raise fault("bad_given", count=len(bad), total=total, rows=rows)
+        return total
+
+    def _fault(self, row: Record) -> str:
+        for ours, theirs in self.read.items():
+            value = row.values.get(theirs)
+            if not isinstance(value, str):
+                return f"the {ours} is {kind(value)}"
+            if blank(value):
+                return f"the {ours} is empty"
+            if HALF.search(value):
+                return f"the {ours} holds half a character (a lone surrogate)"
+        return ""
+
+
+def asked(given: Any, run: Run, columns: Mapping[str, str] | None = None) -> Questions:
+    """What is given to be labelled.
+
+    Args:
+        given: a text, texts, a row (a dict), rows, a pandas table or Series, a `datasets.Dataset`, a `pyarrow.Table`,
+            or a path: a `Path`, or a word that names a file.
+        run: whose task and recipe say which columns are read.
+        columns: our column -> theirs, as `data.columns`.
+
+    Raises:
+        WeitiaoError: `not_texts` for anything else; `no_asked_column`; what reading a file raises.
+    """
+    if isinstance(given, Path) or (isinstance(given, str) and _names_a_file(given)):
+        # Every line gets its answer, or is named: those behind a blank one would else get their neighbours'.
+        data = run.recipe.data
+        (source,) = read([str(given)], encoding=data.encoding, seed=run.recipe.seed, blank=True)
+        return _questions(run, source.columns, source.rows, columns, file=source.file)
+    items = _items(given)
+    if bare := all(isinstance(item, str) for item in items):
+        items = [{"text": str(item)} for item in items]
+        if columns:
+            raise fault("not_texts", kind="texts", why="they have no columns")
+    records = [Record("", number, row) for number, row in enumerate(items, start=1)]
+    names = ["text"] if bare else seen_columns(records)
+    return _questions(run, names, lambda: iter(records), columns, bare=bare)
+
+
+def _names_a_file(word: str) -> bool:
+    """A word that names a file is hardly a text to be labelled; one that ends like a file was meant to name one."""
+    if not word or len(word) > 255 or "\n" in word or "\0" in word:
+        return False
+    word = parted(word)[0]
+    return Path(word).is_file() or (word.lower().endswith(ENDINGS) and not any(map(str.isspace, word)))
+
+
+def _items(given: Any) -> list[Any]:
+    """Texts, or rows; never both."""
+    if isinstance(given, str | Mapping):
+        given = [given]
+    name = (type(given).__module__.partition(".")[0], type(given).__name__)
+    if name in TABLES:
+        return table_rows(given)
+    ordered = isinstance(given, Iterable) and not isinstance(given, bytes | set | frozenset | io.IOBase)
+    if not ordered or name == ("numpy", "ndarray") and given.ndim != 1:
+        raise fault("not_texts", kind=type(given).__name__, why="it is neither texts nor rows")
+    items = [item if isinstance(item, str) else plain(item) for item in given]
+    for number, item in enumerate(items, start=1):
+        if not isinstance(item, str | Mapping):
+            why = f"number {number} is {kind(item)}"
+            raise fault("not_texts", kind=type(given).__name__, why=why)
+        if isinstance(item, str) != isinstance(items[0], str):
+            why = f"number 1 is {kind(items[0])}, number {number} {kind(item)}"
+            raise fault("not_texts", kind=type(given).__name__, why=why)
+    return items
+
+
+def _questions(
+    run: Run,
+    found: Sequence[str],
+    rows: Callable[[], Iterator[Record | BadRow]],
+    columns: Mapping[str, str] | None,
+    *,
+    file: str = "",
+    bare: bool = False,
+) -> Questions:
+    task, recipe = run.task, run.recipe.data
+    alone = task.record("")  # what is known of a text of which nothing else is known
+    ours = [name for name in task.shape.columns if name in run.columns and alone.get(name, "") is not None]
+    for name, theirs in (columns or {}).items():
+        place = file or "the table"
+        if name not in ours:
+            raise fault("unread_column", column=name, known=", ".join(ours), hint=did_you_mean(name, ours))
+        if theirs not in found:
+            hint = did_you_mean(theirs, found)
+            raise fault(
+                "no_asked_column", path=place, column=theirs, ours=name, found=", ".join(found), hint=hint
+            )
+    read: dict[str, str] = {}
+    for name in ours:
+        named = [(columns or {}).get(name, ""), "" if bare else recipe.columns.get(name, ""), name]
+        theirs = next((each for each in named if each and each in found), "")
+        if not theirs:
+            hint = formats.hint(name, found)
+            asked_for = recipe.columns.get(name, name)
+            raise fault(
+                "no_asked_column",
+                path=file or ("the texts" if bare else "the table"),
+                column=asked_for,
+                ours=name,
+                found=", ".join(found),
+                hint=hint,
+            )
+        read[name] = theirs
+
+    def convert(row: Record) -> Record:
+        values = alone | {name: row.values[theirs] for name, theirs in read.items()}
+        # What was repaired in the texts that were learnt is repaired here.
+        values = clean(values, task.shape, recipe.clean)[0] if recipe.clean else values
+        return Record(row.file, row.line, values, row.nth)
+
+    return Questions(list(found), read, rows, convert, file, bare)

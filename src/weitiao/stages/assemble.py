@@ -1,0 +1,165 @@
+"""The engine's parts, put together from a recipe and what was made ready; no step taken yet.
+
+assemble(recipe, prepared, method, ...)                ->  Training
+watching(folder, recipe, prepared, training, ...)    ->  our watchers, in the order in which they must be asked
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from weitiao.core.contracts import Method
+from weitiao.core.function import opened
+from weitiao.core.recipe import Recipe
+from weitiao.core.run import RunFolder
+from weitiao.stages.events import Tell
+from weitiao.stages.prepare import Prepared, micro_batches
+from weitiao.train.distributed import World
+
+if TYPE_CHECKING:
+    from weitiao.train.loop import Training, Watcher
+
+
+def assemble(
+    recipe: Recipe, prepared: Prepared, method: Method, *, world: World, processes: int, fresh: bool
+) -> Training:
+    """The engine's parts, put together; no step taken yet.
+
+    Args:
+        recipe: resolved.
+        prepared: rows and model.
+        method: what trains.
+        world: the processes.
+        processes: how many there were when the run began; a step holds so many times the accumulation.
+        fresh: does the run begin here?
+    """
+    from weitiao.models import anatomy, attention, output_loss, store
+    from weitiao.train import loop, memory, optim
+    from weitiao.train.ema import Ema
+    from weitiao.train.objective import summed
+    from weitiao.train.parallel import Objective, parallel
+
+    settings, task, loaded = recipe.train, prepared.task, prepared.loaded
+    assert settings.learning_rate is not None  # `resolve` saw to it
+    half = settings.half
+    if half and method.layout != "pretrained":
+        anatomy.cast_frozen(loaded.model, half)
+    memory.trim()
+    if settings.activation_checkpointing:
+        anatomy.recompute(loaded.model)
+    batches = replace(
+        micro_batches(recipe, task, loaded, prepared.examples["train"], prepared.weights),
+        accumulation=settings.gradient_accumulation_steps * processes,
+        workers=settings.dataloader_num_workers,
+        dealt=(world.rank, world.size),
+    )
+    if fresh:
+        loop.calibrate(loaded.model, method, task, batches, device=prepared.device, half=half)
+    snapshot = method.snapshot(loaded.model) if task.needs_base else {}
+    objective = Objective(loaded.model, method, task, summed(task, settings))
+    asked = parallel(objective, world, shards=settings.data_parallel == "fsdp")
+    if settings.torch_compile:
+        whole = not task.packs or bool(settings.label_smoothing_factor or settings.r_drop_alpha)
+        attention.register(compiled=True)
+        output_loss.called(loaded.model, whole=whole).compile()
+    weights = store.trained(loaded.model)  # shares, if the model was dealt
+    return loop.Training(
+        model=loaded.model,
+        method=method,
+        task=task,
+        batches=batches,
+        settings=settings,
+        optimizer=optim.build(
+            loaded.model,
+            settings,
+            learning_rate=settings.learning_rate,
+            head=loaded.head,
+            factors=method.rates(loaded.model, loaded.head),
+        ),
+        weights=weights,
+        state=loop.State(processes=processes),
+        device=prepared.device,
+        half=half,
+        seed=recipe.seed,
+        snapshot=snapshot,
+        places=prepared.places,
+        world=world,
+        objective=asked,
+        ema=Ema(weights, settings.ema_decay) if settings.ema_decay else None,
+    )
+
+
+def watching(
+    folder: RunFolder, recipe: Recipe, prepared: Prepared, training: Training, interrupt: Watcher, tell: Tell
+) -> list[Watcher]:
+    """Ours, in the order in which they must be asked."""
+    from weitiao.train import watchers as around
+    from weitiao.train.neftune import Neftune
+    from weitiao.train.trunk import FrozenTrunk
+
+    settings = recipe.train
+    keep_best = settings.load_best_model_at_end
+    ours: list[Watcher] = [around.Log(folder), FrozenTrunk(folder, prepared.examples["validation"], tell)]
+    if settings.neftune_noise_alpha:
+        ours += [Neftune(settings.neftune_noise_alpha)]
+    if training.ema:
+        ours += [training.ema]
+    if len(prepared.examples["validation"]):
+        metric, task = settings.metric_for_best_model, prepared.task
+        higher = task.more_is_better(metric)
+        measure = partial(_measure, recipe, prepared, training)
+        ours += [
+            around.Validate(
+                folder,
+                measure,
+                metric,
+                higher,
+                settings.eval_strategy,
+                settings.eval_steps,
+                at_start=settings.eval_on_start,
+                threshold=settings.early_stopping_threshold,
+            )
+        ]
+        ours += [around.Plateau(folder, metric, higher)]
+        if settings.early_stopping_patience is not None:
+            ours += [around.EarlyStop(folder, settings.early_stopping_patience)]
+    save = around.Save(
+        folder, settings.save_strategy, settings.save_steps, settings.save_total_limit, keep_best
+    )
+    closer: list[Watcher] = [around.GradientNorms(folder)] if settings.log_gradient_norms else []
+    if training.world.first:
+        ours += [around.TRACKERS[name](folder, recipe) for name in settings.report_to]
+        closer += [around.Profile(folder, settings.profile_steps)] if settings.profile_steps else []
+    return [*ours, *closer, interrupt, save, *_own(recipe, training)]
+
+
+def _own(recipe: Recipe, training: Training) -> list[Watcher]:
+    """The user's, in process 0 alone."""
+    if not training.world.first:
+        return []
+    return [opened(named, key="train.watchers")() for named in recipe.train.watchers]
+
+
+def _measure(recipe: Recipe, prepared: Prepared, training: Training) -> dict[str, float]:
+    """What the validation rows say of the model as it is now, or of the average of its weights."""
+    from weitiao.evaluate.predict import predict
+
+    examples, world = prepared.examples["validation"], training.world
+    with training.ema.in_use(training.objective) if training.ema else nullcontext():
+        own = predict(
+            prepared.loaded,
+            prepared.task,
+            examples,
+            batch_size=recipe.train.per_device_eval_batch_size,
+            device=prepared.device,
+            half=recipe.train.half,
+            ask=training.objective.predict,
+            dealt=(world.rank, world.size),
+        )
+    everybody = world.gather({row: told for row, told in enumerate(own) if told})
+    told = {row: each for part in everybody for row, each in part.items()}
+    found = [told[row] for row in range(len(examples))]
+    return prepared.task.measure(found, examples)

@@ -1,0 +1,258 @@
+"""Judge a saved model on its locked test rows, and write the report."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.contracts import OURS, Record
+from weitiao.core.errors import fault
+from weitiao.core.run import disk, read_lines, sha256, write_json, write_lines
+from weitiao.data import check as checking
+from weitiao.evaluate.baseline import majority
+from weitiao.stages.data import file_prints, located
+from weitiao.stages.events import Tell, listening
+from weitiao.stages.run import Run, load
+
+
+def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
+    """Judge the saved model on the locked test rows, beside the untuned one and baselines; write the report.
+
+    What is judged is the model as it lies in the folder, read back from disk.  What stands beside it, the samples and
+    the page may each fail alone: `results["missing"]` then says what is not there, and why.
+
+    Args:
+        run: a run, or its folder.
+        tell: hears how it goes; without it a bar or lines on standard error say so.
+
+    Raises:
+        WeitiaoError: `unfinished_run`, `broken_model`, `no_permission` when the folder cannot be written, and what
+            loading raises.
+    """
+    run = run if isinstance(run, Run) else load(run)
+    with listening(tell) as (told, _, _):
+        told("asked", recipe=run.recipe)
+        return _judge(run, told)
+
+
+def _judge(run: Run, tell: Tell) -> Run:
+    from weitiao.evaluate.metrics import JUDGES
+    from weitiao.evaluate.report import write_report
+    from weitiao.evaluate.verdict import verdict
+    from weitiao.models.store import read_card
+
+    folder, recipe = run.folder, run.recipe
+    settings, started = recipe.evaluate, time.perf_counter()
+    card = read_card(folder.model)
+    task = run.task
+    dealt = folder.json("data/split.json").get("test", [])
+    locked = folder.path / "data" / "test.jsonl"
+    kept = read_lines(locked)
+    # A run of before groups were kept has none: each row was taken for one of its own.
+    groups = [line.pop("group", number) for number, line in enumerate(kept)]
+    records = [_from_line(line) for line in kept]
+    if [record.id for record in records] != dealt:
+        why = f"{len(records)} rows are there, {len(dealt)} were dealt to the test split"
+        raise fault("broken_test_rows", path=locked, why=why)
+    if dealt and sha256(locked) != folder.json("facts.json")["fingerprints"]["test"]:
+        raise fault("broken_test_rows", path=locked, why="a row is not as it was")
+    if not records:
+        return run  # data.split.test was 0: there is nothing to judge by
+    # Judging takes long: a folder that its results cannot be written to is said before.
+    with disk(folder.path), tempfile.TemporaryFile(dir=folder.path):
+        pass
+    tell("judging", rows=len(records))
+    examples = list(task.encode(records, run.tuned.processor, limit=run._limit))
+    references = [task.reference(record) for record in records]
+    prompts = _sample_prompts(references, settings.samples) if task.generates else []
+    beside = _Beside(tell)
+    systems: dict[str, list[dict[str, Any]]] = {}
+    answers: dict[str, list[str]] = {}
+
+    def ask(name: str, model: Run) -> None:
+        told = model._predict(examples, lambda done, all: tell("judged", what=name, done=done, all=all))
+        systems[name] = told
+        with beside.may_fail("samples"):
+            given = []
+            for prompt in prompts:
+                given.append(_sample_answer(model, prompt))
+                done = len(answers) * len(prompts) + len(given)
+                tell("judged", what="answers", done=done, all=len(prompts) * (1 + settings.untuned))
+            answers[name] = given
+
+    ask("tuned", run)
+    if settings.untuned:
+        with beside.may_fail("untuned"), run.untuned() as before:
+            ask("untuned", before)
+    if settings.baseline != "none" and task.judge == "labels":
+        if settings.baseline == "tfidf":
+            with beside.may_fail("tfidf"):
+                systems["tfidf"] = _baseline(run, records)
+        with beside.may_fail("majority"):
+            counts = folder.json("data/ledger.json")["labels"]["train"]
+            systems["majority"] = [{"label": majority(counts)}] * len(records)
+    labels = getattr(task, "labels", ())
+    judged = JUDGES[task.judge](
+        references, systems, settings=settings, seed=recipe.seed, labels=labels, groups=groups
+    )
+    cut = sum(example.tokens_lost > 0 for example in examples)
+    results = {
+        "task": recipe.task["name"],
+        "model": recipe.model,
+        "method": recipe.method["name"],
+        "primary": task.primary,
+        "higher_is_better": task.higher_is_better,
+        "rows": len(records),
+        "cut": {"rows": cut, "limit": run._limit} if cut else None,
+        **judged,
+        "samples": [
+            {
+                "prompt": "\n".join(turn["content"] for turn in row["prompt"]),
+                "reference": row["reference"],
+                **{name: given[i] for name, given in answers.items()},
+            }
+            for i, row in enumerate(prompts)
+        ],
+        "trainable": {"trained": card["trained"], "total": card["total"]},
+        "seconds": {"train": card["seconds"], "evaluate": time.perf_counter() - started},
+        "usage": [],
+        "missing": beside.missing,
+    }
+    with beside.may_fail("usage"):
+        results["usage"] = usage(run)
+    results["verdict"] = verdict(results, confidence=settings.confidence)
+    lines = [
+        {
+            "file": record.file,
+            "line": record.line,
+            "group": groups[i],
+            **_plain(reference),
+            **{name: rows[i] for name, rows in systems.items()},
+        }
+        for i, (record, reference) in enumerate(zip(records, references, strict=True))
+    ]
+    write_lines(folder.path / "predictions.jsonl", lines)
+    write_json(folder.path / "results.json", results)
+    there = len(beside.missing)
+    with beside.may_fail("page"):
+        run.report.unlink(missing_ok=True)  # a page of other numbers is worse than none
+        write_report(folder.path)
+    if len(beside.missing) > there:
+        write_json(folder.path / "results.json", results)
+    tell("results", results=results, report=run.report)
+    return run
+
+
+@dataclass
+class _Beside:
+    """What stands beside the judged model may fail alone."""
+
+    tell: Tell
+    missing: list[dict[str, str]] = field(default_factory=list)
+    """What is not there, and why."""
+
+    @contextmanager
+    def may_fail(self, what: str) -> Iterator[None]:
+        """Whatever goes wrong in here is noted, and the rest goes on."""
+        try:
+            yield
+        except Exception as error:
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            self.missing.append({"what": what, "why": why})
+            self.tell("notice", text=f"{what}: {why}")
+
+
+def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: "\n".join(turn["content"] for turn in value) if key == "prompt" else value
+        for key, value in reference.items()
+    }
+
+
+def _from_line(line: dict[str, Any]) -> Record:
+    file, number, nth = line.pop("file"), line.pop("line"), line.pop("nth", 0)
+    return Record(file, number, line, nth)
+
+
+def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
+    from weitiao.evaluate.baseline import tfidf
+
+    # A run's splits do not change, so what the baseline said stands; its rows may be elsewhere by now.
+    before = [line["tfidf"] for line in read_lines(run.path / "predictions.jsonl") if line.get("tfidf")]
+    if len(before) == len(records):
+        return before
+    recipe = run.recipe
+    shape = run.task.shape
+    known = run.folder.json("facts.json")
+    begun_in = known.get("cwd", "")
+    data = located(recipe.data, begun_in=begun_in).model_copy(
+        update={"near_duplicates": "keep"}
+    )  # it is split already
+    training = set(run.folder.json("data/split.json")["train"])
+    checked = checking.inspect(data, shape, seed=recipe.seed)
+    now, was = file_prints(checked.ledger), known["fingerprints"]["data"]
+    if now != was:
+        raise fault(
+            "other_data", path=run.path, what="data", key="data.train", before=was[:12], after=now[:12]
+        )
+    # Rows are known by their files as the recipe names them.
+    rows = [row for row in checked.rows if {row.id, row.id.removeprefix(f"{begun_in}{os.sep}")} & training]
+    texts, labels = [shape.group(row.values) for row in rows], [row.values["label"] for row in rows]
+    return [{"label": label} for label in tfidf(texts, labels, [shape.group(row.values) for row in records])]
+
+
+def _sample_prompts(references: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """The first test rows with a short prompt, so that a reader can take them in."""
+    short = [row for row in references if sum(len(turn["content"]) for turn in row["prompt"]) <= 300]
+    return short[:count]
+
+
+def _sample_answer(run: Run, row: Mapping[str, Any]) -> str:
+    return run.answer(row["prompt"], max_new_tokens=run.recipe.evaluate.max_new_tokens)
+
+
+def usage(run: Run) -> list[dict[str, str]]:
+    """How the tuned model is used: on the command line, from Python, and without weitiao."""
+    path, base = run.path, run.tuned.source
+    auto = run.task.auto_class
+    options = run.task.model_options()
+    if run.task.generates:
+        line, call = f"weitiao chat {path}", 'run.answer([{"role": "user", "content": "..."}])'
+    else:
+        line, call = f'weitiao predict {path} "..."', 'run.predict(["..."])'
+    python = f'import weitiao as wt\n\nrun = wt.load("{path}")\nprint({call})'
+    ways = [{"title": "Command line", "code": line}, {"title": "Python", "code": python}]
+    kind = run.folder.json("model/adapter_config.json").get("peft_type")
+    opened = f'tokenizer = AutoTokenizer.from_pretrained("{path}/model")'
+    if kind is None:
+        without = (
+            f"from transformers import {auto}, AutoTokenizer\n\n"
+            f'model = {auto}.from_pretrained("{path}/model")\n{opened}'
+        )
+        ways += [{"title": "Without weitiao: Transformers", "code": without}]
+    elif kind != OURS:
+        extra = f", num_labels={options['num_labels']}" if options else ""
+        note = "# in full precision; it was tuned in 4 bits, so scores differ a little\n" * (
+            run.method.base_bits == 4
+        )
+        # The base's own settings may stop at fewer tokens than the answers that were learnt end with.
+        more = ", GenerationConfig" * run.task.generates
+        ends = (
+            f'model.generation_config = GenerationConfig.from_pretrained("{path}/model")\n'
+            * run.task.generates
+        )
+        without = (
+            f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer{more}\n\n{note}"
+            f'base = {auto}.from_pretrained("{base}"{extra})\n'
+            f'model = PeftModel.from_pretrained(base, "{path}/model")\n{ends}{opened}'
+        )
+        ways += [{"title": "Without weitiao: PEFT", "code": without}]
+    if kind is not None and run.method.foldable:
+        ways += [{"title": "As one plain model", "code": f"weitiao merge {path} -o {path}/merged"}]
+    return ways

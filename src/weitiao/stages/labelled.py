@@ -1,0 +1,76 @@
+"""Rows with what was predicted of them, in a file of their own: every column stays, new ones come behind.
+
+write_labelled(Path("out.csv"), run, run.asked(Path("new.csv")))
+text,stars  ->  text,stars,predicted_label,predicted_score
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core.errors import fault
+from weitiao.core.run import whole_file
+
+if TYPE_CHECKING:
+    from weitiao.stages.asking import Questions
+    from weitiao.stages.run import Run
+
+BEFORE = "predicted_"
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+LINES = (".jsonl", ".ndjson")
+
+
+def write_labelled(
+    path: Path,
+    run: Run,
+    questions: Questions,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the rows as they came with their predictions, whole or not at all; returns their number.
+
+    A table holds what is one value, a JSONL file all of a prediction.  Rows are written as they are labelled.
+
+    Raises:
+        WeitiaoError: `wrong_usage` when the file is there already, is neither a table nor JSONL, or would lose a
+            column; what `Run.answers` raises.
+    """
+    ending = path.suffix.lower()
+    if path.exists():
+        raise fault("output_exists", path=path)
+    if ending not in (*DELIMITERS, *LINES):
+        raise fault("output_ending", path=path, known=", ".join((*DELIMITERS, *LINES)))
+    if taken := [name for name in questions.columns if name.startswith(BEFORE)]:
+        raise fault("output_column", column=taken[0])
+    answers = run.answers(questions, progress=progress)
+    count = 0
+    # The csv module ends lines itself, and line ends within a cell are the cell's.
+    with whole_file(path, newline="" if ending in DELIMITERS else None) as file:
+        table = csv.writer(file, delimiter=DELIMITERS[ending]) if ending in DELIMITERS else None
+        for row, answer in answers:
+            if table and not count:
+                new = [name for name, value in answer.items() if not isinstance(value, dict)]
+                table.writerow([*questions.columns, *(BEFORE + name for name in new)])
+            if table:
+                table.writerow(
+                    [
+                        *(_cell(row.values.get(name)) for name in questions.columns),
+                        *(_cell(answer[name]) for name in new),
+                    ]
+                )
+            else:
+                line = {**row.values, **{BEFORE + name: value for name, value in answer.items()}}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def _cell(value: Any) -> Any:
+    """A missing value is an empty cell; a list or a mapping is its JSON."""
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict | bool) else value

@@ -1,0 +1,346 @@
+"""Rows and model made ready: read, checked, split, encoded; loaded, with the method's modules in.
+
+Recipe, Task, Method  ->  prepare(...)  ->  Prepared, and data/ and facts.json in the run folder
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weitiao.core import registry
+from weitiao.core.contracts import Example, Method, Record, Task
+from weitiao.core.errors import fault
+from weitiao.core.recipe import Data, Recipe
+from weitiao.core.run import RunFolder, facts, named, open_run, sha256, write_json, write_lines
+from weitiao.core.why import why
+from weitiao.data import chat
+from weitiao.data import check as checking
+from weitiao.data import split as splitting
+from weitiao.data.encode import Encoder, token_table
+from weitiao.data.encoded import Encoded
+from weitiao.data.labels import label_table
+from weitiao.data.ledger import Ledger, named_rows
+from weitiao.data.rows import Rows
+from weitiao.stages.data import file_prints, located
+from weitiao.stages.events import Tell
+
+if TYPE_CHECKING:
+    from weitiao.data.pack import Batches
+    from weitiao.models.assets.fetch import Progress
+    from weitiao.models.load import Loaded
+
+NAMED = 8  # rows of a step that an error names
+
+
+@dataclass
+class Prepared:
+    """What training needs."""
+
+    task: Task
+    """The task with what the data taught it."""
+    loaded: Loaded
+    splits: dict[str, Rows]
+    """Training and validation rows.  The test rows are not among them: whatever chooses cannot reach them."""
+    examples: dict[str, Encoded]
+    """The same, encoded; a long row may have become several."""
+    weights: list[float] | None
+    """How often each training example comes in an epoch; None for once."""
+    device: str
+    trained: int
+    """Parameters that train."""
+    total: int
+    """All parameters."""
+
+    def shared(self) -> dict[str, Any]:
+        """What `follow` needs in another process."""
+        return {
+            "task": self.task,
+            "examples": {name: found.folder for name, found in self.examples.items()},
+            "weights": self.weights,
+        }
+
+    def places(self, rows: Sequence[int]) -> str:
+        """Where training rows stand in their files."""
+        if not self.splits:  # process 0 has them, and says where they stand
+            return f"{len(rows)} rows"
+        train, of = self.splits["train"], self.examples["train"].rows
+        named = ", ".join(train[int(of[row])].place for row in rows[:NAMED])
+        return named + (" ..." if len(rows) > NAMED else "")
+
+
+def prepare(
+    folder: RunFolder,
+    recipe: Recipe,
+    task: Task,
+    method: Method,
+    *,
+    tell: Tell,
+    progress: Progress | None,
+    cache: Path | None = None,
+    changes: Collection[str] = (),
+) -> Prepared:
+    """Everything before the first step; bad rows are found before the model is loaded.
+
+    Args:
+        folder: of the run.
+        recipe: resolved.
+        task: what is learnt.
+        method: what trains.
+        tell: hears what is found.
+        progress: hears bytes that are fetched.
+        cache: where encoded rows are kept; default: in the user's cache folder.
+        changes: `data.train` or `model`, where other rows or another base are meant for a run that goes on.
+
+    Raises:
+        WeitiaoError: what checking, splitting, loading and encoding raise; `other_data` when a run that is gone on
+            with was begun on other rows or another base.
+    """
+    from weitiao.models import anatomy, load, opening, output_loss, store
+    from weitiao.models.assets.fetch import cache_dir
+
+    if not recipe.data.train:
+        raise fault("missing_key", key="data.train")
+    data = located(recipe.data, progress=progress)
+    checked = checking.check(data, task.shape, seed=recipe.seed)
+    ledger = checked.ledger
+    task = learnt(recipe, task, checked.rows, progress=progress)
+    sides = splitting.split(checked, data, seed=recipe.seed)
+    splits = {name: checked.rows.take(rows) for name, rows in sides.items()}
+    tell("data", ledger=ledger, splits={name: len(rows) for name, rows in splits.items()})
+
+    tell("loading", model=recipe.model)
+    device = load.pick_device()
+    loaded = _base(recipe, task, method, device=device, progress=progress)
+    if task.packs and not output_loss.is_plain(loaded.model):
+        text = f"{recipe.model} changes its logits behind its output layer: they are kept whole, which takes more memory"
+        tell("notice", text=text)
+    base = opening.fingerprint(loaded.source)
+    _refuse_others(folder, ledger, base=base, seed=recipe.seed, device=device, changes=changes)
+    for text in [*loaded.notices, *method.notices(loaded.model, loaded.head)]:
+        tell("notice", text=text)
+    store.prepare(loaded, method, seed=recipe.seed)
+    _start(loaded, recipe, task, method)
+    trained, total = anatomy.parameter_counts(loaded.model)
+
+    limit = row_limit(recipe, loaded, method)
+    if task.shape.name == "conversation":
+        for notice in chat.notices(loaded.processor):
+            tell("notice", text=notice)
+    made = _augment(folder, recipe, task, splits, ledger, device=device)
+    cache = cache or (cache_dir() / "encoded" if data.cache else None)
+    encode = Encoder(task, loaded.processor, data, limit, cache)
+    examples: dict[str, Encoded] = {}
+    for name, rows in splits.items():
+        examples[name] = encode(rows, ledger, side=name, made=made if name == "train" else 0)
+        if len(rows) and not len(examples[name]):
+            notes = [(rows[row], reason) for row, _, reason in examples[name].notes]
+            lost = [{"file": row.file, "line": row.line, "nth": row.nth, "reason": why} for row, why in notes]
+            raise fault("bad_rows", count=len(lost), total=len(rows), rows=named_rows(lost))
+        _refuse_strange_tokens(examples[name], rows, loaded)
+    ledger.refuse_losses(data.max_dropped_fraction)
+    # Rows that could be encoded; one that went on in further examples is among them once.
+    read = {name: len(rows) - (made if name == "train" else 0) for name, rows in splits.items()}
+    stay = {
+        name: splits[name].take([row for row in np.unique(found.rows) if row < read[name]])
+        for name, found in examples.items()
+    }
+    ledger.split = {name: len(rows) for name, rows in stay.items()}
+    ledger.labels = label_table(stay, task.shape)
+    ledger.tokens = token_table(list(examples.values()), limit=limit)
+    # Rows of one group are no two independent witnesses: whoever draws intervals must know them.
+    group = splitting.together(checked.marks.take(sides["test"]))
+    _write(folder, ledger, stay, group[np.unique(examples["test"].rows)])
+    tell("encoded", ledger=ledger, trained=trained, total=total)
+    weights = row_weights(data, checked.marks.source[sides["train"]], examples["train"])
+    task = task.learn_training(examples["train"], weights)
+    # From here on there are no test rows: nothing that chooses may see them.
+    kept = {name: splits[name] for name in ("train", "validation")}
+    return Prepared(
+        task, loaded, kept, {name: examples[name] for name in kept}, weights, device, trained, total
+    )
+
+
+def learnt(recipe: Recipe, task: Task, rows: Sequence[Record], *, progress: Progress | None = None) -> Task:
+    """The task with what the rows teach it, and its labels in the order of the base's outputs, if it has them.
+
+    Raises:
+        WeitiaoError: what `learn` raises; `wrong_value` when labels were given in another order than the base's.
+    """
+    from weitiao.models import labels
+
+    found = task.learn(rows)
+    if "id2label" not in found.model_options():
+        return found
+    outputs = labels.outputs(recipe.model, progress=progress)
+    followed = found.follow(outputs)
+    if found == task and followed != found:
+        why = f"{recipe.model} has these outputs in another order: {', '.join(outputs)}; take that, or leave the key out"
+        raise fault(
+            "wrong_value", key="task.labels", value=", ".join(found.model_options()["label2id"]), why=why
+        )
+    return followed
+
+
+def follow(shared: dict[str, Any], recipe: Recipe, method: Method) -> Prepared:
+    """What `prepare` has made in another process, with a model of one's own."""
+    from weitiao.models import anatomy, load, store
+
+    task, device = shared["task"], load.pick_device()
+    loaded = _base(recipe, task, method, device=device)
+    store.prepare(loaded, method, seed=recipe.seed)
+    _start(loaded, recipe, task, method)
+    examples = {name: Encoded(folder) for name, folder in shared["examples"].items()}
+    counts = anatomy.parameter_counts(loaded.model)
+    return Prepared(task, loaded, {}, examples, shared["weights"], device, *counts)
+
+
+def _base(
+    recipe: Recipe, task: Task, method: Method, *, device: str, progress: Progress | None = None
+) -> Loaded:
+    """The model as the recipe asks for it, the same in every process."""
+    from weitiao.models import store
+
+    return store.open_base(
+        recipe.model,
+        task,
+        method,
+        half=recipe.train.half,
+        seed=recipe.seed,
+        device=device,
+        bits=method.base_bits,
+        dropout=recipe.train.dropout,
+        longest=recipe.data.max_length,
+        progress=progress,
+    )
+
+
+def _start(loaded: Loaded, recipe: Recipe, task: Task, method: Method) -> None:
+    """Begin with the tuned weights of another run, if the recipe names one."""
+    from weitiao.models import store
+
+    if recipe.start_from:
+        named = {"task": registry.settings_of(recipe.task["name"], task), "method": recipe.method}
+        run = open_run(recipe.start_from)
+        store.begin_with(
+            run, loaded, task=task, method=method, named=named, ref=recipe.model, half=recipe.train.half
+        )
+
+
+def _augment(
+    folder: RunFolder, recipe: Recipe, task: Task, splits: dict[str, Rows], ledger: Ledger, *, device: str
+) -> int:
+    """Put made rows behind the training rows; returns their number."""
+    from weitiao.data.augment import Helpers, steps
+    from weitiao.data.augment.make import Made, augment
+    from weitiao.models import helper_models
+    from weitiao.models.assets import catalog
+
+    built = steps(recipe.data.augment)
+    if not built:
+        return 0
+    counted = Made()
+    helpers = Helpers(
+        dictionary=catalog.dictionary_path,
+        masked_model=lambda: helper_models.masked_model(recipe.model, device=device),
+        translator=lambda ref: helper_models.translator(ref, device=device),
+        folder=folder.path / "data" / "augmented",
+    )
+    rows = Rows(splits["train"])
+    for row in augment(splits, task.shape, built, seed=recipe.seed, made=counted, helpers=helpers):
+        rows.append(row.record)
+    splits["train"] = rows
+    ledger.made = counted.to_dict()  # `made` and `made_from`
+    return counted.total
+
+
+def row_weights(data: Data, source: np.ndarray, examples: Encoded) -> list[float] | None:
+    """How often each example comes in an epoch, by the file that its row came from; None for once."""
+    if data.weights is None:
+        return None
+    # A made row comes as often as any other of a file of weight 1.
+    return [data.weights[source[row]] if row < len(source) else 1.0 for row in examples.rows]
+
+
+def _refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> None:
+    """A token without an embedding would end the training at whichever step meets it."""
+    size = getattr(loaded.model.config.get_text_config(), "vocab_size", None)
+    if not size:
+        return  # a model that hashes characters takes any
+    if found := examples.beyond(size):
+        row, token = found
+        text = loaded.processor.convert_ids_to_tokens(token)
+        raise fault("token_beyond_vocabulary", place=rows[row].place, token=token, text=text, size=size)
+
+
+def micro_batches(
+    recipe: Recipe,
+    task: Task,
+    loaded: Loaded,
+    examples: Sequence[Example],
+    weights: Sequence[float] | None = None,
+) -> Batches:
+    """The micro-batches of training, in one process; `weights` as those of `Prepared`."""
+    from weitiao.data.pack import Batches
+
+    settings = recipe.train
+    return Batches(
+        examples,
+        loaded.collate(task),
+        settings.per_device_train_batch_size,
+        settings.gradient_accumulation_steps,
+        recipe.seed,
+        "random" if settings.train_sampling_strategy == "random" else "group_by_length",
+        max_tokens=settings.max_batch_tokens,
+        layout=loaded.layout,
+        weights=weights,
+    )
+
+
+def row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
+    """Longest row in tokens: what is asked for, within what model and method leave.
+
+    Raises:
+        WeitiaoError: `wrong_value` when more is asked for.
+    """
+    asked, most = recipe.data.max_length, loaded.limit - method.positions
+    if asked and asked > most:
+        kind = "positions_shared" if method.positions else "positions"
+        facts = {"model": recipe.model, "has": loaded.limit, "taken": method.positions, "most": most}
+        reason = why({"type": kind, "ctx": facts})
+        raise fault("wrong_value", key="data.max_length", value=asked, why=reason)
+    return asked or most
+
+
+def _refuse_others(
+    folder: RunFolder, ledger: Ledger, *, base: str, seed: int, device: str, changes: Collection[str]
+) -> None:
+    """Note what the run is made of, or find that it was begun on something else."""
+    prints = {"data": file_prints(ledger), "base": base}
+    before = folder.json("facts.json").get("fingerprints", prints)
+    for what, key in (("data", "data.train"), ("base", "model")):
+        was, now = before[what][:12], prints[what][:12]
+        if before[what] != prints[what] and not named(key, changes):
+            raise fault("other_data", path=folder.path, what=what, key=key, before=was, after=now)
+    write_json(folder.path / "facts.json", facts(seed=seed, device=device, fingerprints=prints))
+
+
+def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows], group: np.ndarray) -> None:
+    data = folder.path / "data"
+    write_json(data / "ledger.json", ledger.to_dict())
+    write_json(data / "split.json", {name: [row.id for row in rows] for name, rows in splits.items()})
+    write_lines(data / "test.jsonl", map(_line, splits["test"], group.tolist()))
+    known = folder.json("facts.json")
+    known["fingerprints"]["test"] = sha256(data / "test.jsonl")
+    write_json(folder.path / "facts.json", known)
+    if quarantine := ledger.quarantine():
+        write_lines(data / "quarantine.jsonl", quarantine)
+
+
+def _line(record: Record, group: int) -> dict[str, Any]:
+    nth = {"nth": record.nth} if record.nth else {}
+    return {"file": record.file, "line": record.line, **nth, "group": group, **record.values}

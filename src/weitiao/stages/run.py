@@ -1,0 +1,372 @@
+"""A run folder and what can be done with it: look, predict, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.core import registry
+from weitiao.core.contracts import Example, Method, Record, Task
+from weitiao.core.display import Sheet, Shown
+from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.recipe import Recipe
+from weitiao.core.run import RunFolder, open_run
+from weitiao.stages.events import labelling
+
+if TYPE_CHECKING:
+    from weitiao.models.load import Loaded
+    from weitiao.models.precision import Half
+    from weitiao.stages.asking import Questions
+
+AT_ONCE = 4096
+"""Rows that are encoded and asked before their answers are handed on."""
+
+
+@dataclass(repr=False)
+class Run(Shown):
+    """A run folder and what can be done with it."""
+
+    folder: RunFolder
+    device: str = field(default="")
+    base: str | Path = ""
+    """Where its base lies now, if that is not where it lay (`load`)."""
+    positions: int | None = None
+    """Positions that all adapters in use take from a row; default: those of the run's own method."""
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was asked, every default written out."""
+        return self.folder.recipe
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """`results.json`: metrics with intervals, comparisons and the verdict."""
+        return self.folder.json("results.json")
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of the results must know besides: rows that were cut, what is missing and why."""
+        from weitiao.evaluate.verdict import remarks
+
+        return remarks(self.results) if self.results else []
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    def sheet(self) -> Sheet:
+        """Its folder, state and scores."""
+        title, results = f"Run {self.path}: {self.folder.state}", self.results
+        if not results:
+            return Sheet(title)
+        metrics, primary = results["metrics"], results["primary"]
+        names = list(metrics["tuned"])
+        rows = [
+            [system, *(_interval(found[name]) if name in found else "-" for name in names)]
+            for system, found in metrics.items()
+        ]
+        title += f", {primary} {metrics['tuned'][primary]['value']:.3f}"
+        return Sheet(title, ["", *names], rows, results["verdict"]["sentence"])
+
+    @cached_property
+    def task(self) -> Task:
+        """The task with what the data taught it (its labels)."""
+        from weitiao.models.store import read_card
+
+        return registry.build("task", read_card(self.folder.model)["task"])
+
+    @cached_property
+    def tuned(self) -> Loaded:
+        """The tuned model, loaded from the folder once."""
+        from weitiao.models.load import pick_device
+        from weitiao.models.store import load_tuned
+
+        self.device = self.device or pick_device()
+        recipe = self.recipe
+        loaded = load_tuned(
+            self.folder.model,
+            ref=recipe.model,
+            task=self.task,
+            method=self.method,
+            base=self.base,
+            half=recipe.train.half,
+            seed=recipe.seed,
+            device=self.device,
+            longest=recipe.data.max_length,
+        )
+        return for_use(loaded, half=recipe.train.half)
+
+    @cached_property
+    def method(self) -> Method:
+        """How it was tuned: as the model's card says, whatever has become of the recipe since."""
+        from weitiao.models.store import read_card
+
+        return registry.build("method", read_card(self.folder.model)["method"])
+
+    def where_base_lies(self) -> str:
+        """The folder, name or hub id of the model that was tuned, as it is found now.
+
+        Raises:
+            WeitiaoError: `base_gone`, `wrong_base`.
+        """
+        from weitiao.models import bases
+        from weitiao.models.store import read_card
+
+        known = read_card(self.folder.model)["base"]
+        return bases.found(self.path, known, ref=self.recipe.model, said=self.base)
+
+    @contextmanager
+    def untuned(self) -> Iterator[Run]:
+        """The same run with the model as it was before: the base, and a head as it was drawn.
+
+        Where a method has put modules into the base it is this run itself, with all of it turned off while this lasts.
+        """
+        from weitiao.models.store import open_base
+
+        loaded, recipe = self.tuned, self.recipe
+        if loaded.before is not None:
+            with self.method.off(loaded.model, loaded.before):
+                yield self
+            return
+        before = Run(self.folder, self.device)
+        half, longest = recipe.train.half, recipe.data.max_length
+        words: dict[str, Any] = {"half": half, "seed": recipe.seed, "device": self.device, "longest": longest}
+        base = open_base(self.where_base_lies(), self.task, **words)
+        before.__dict__ |= {"task": self.task, "tuned": for_use(base, half=half)}
+        yield before
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """The columns of its task that its rows had: one text, or two."""
+        from weitiao.models.store import read_card
+
+        # Runs of older versions do not say it; their texts stood alone unless the recipe names a second column.
+        unsaid = {*self.task.record(""), *self.recipe.data.columns}
+        return frozenset(read_card(self.folder.model).get("columns", unsaid))
+
+    def predict(
+        self,
+        texts: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """One prediction a text: {"label", "score", "scores"}.
+
+        Args:
+            texts: a text, texts, rows (dicts), a pandas table or Series, a `datasets.Dataset`, a `pyarrow.Table`, or
+                the path of a file.
+            columns: which of their columns to read, as the recipe's `data.columns`: `{"text": "body"}`.  Without it,
+                the one that the recipe names, or else the one called as the task calls it.
+            progress: hears (texts done, texts); without it a bar says how it goes, if that takes long.
+
+        Raises:
+            WeitiaoError: `not_texts`, `bad_given`, `no_asked_column`; what reading a file raises; `unfinished_run`,
+                `broken_model`; `wrong_usage` for a generative task, which answers instead.
+        """
+        questions = self.asked(texts, columns)
+        with nullcontext(progress) if progress else labelling(self.recipe) as heard:
+            return [answer for _, answer in self.answers(questions, progress=heard)]
+
+    def asked(self, texts: Any, columns: Mapping[str, str] | None = None) -> Questions:
+        """What is to be labelled, as this run's task reads it; the arguments are those of `predict`.
+
+        Raises:
+            WeitiaoError: as `predict`.
+        """
+        from weitiao.stages.asking import asked
+
+        if self.task.generates:
+            way = f'run.answer([{{"role": "user", "content": ...}}]), or weitiao chat {self.path}'
+            raise fault("wrong_usage", why="this model answers, it does not label", way=way)
+        return asked(texts, self, columns)
+
+    def answers(
+        self, questions: Questions, *, progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[tuple[Record, dict[str, Any]]]:
+        """Every row as it came and its prediction, some thousands at a time: a file may be larger than memory.
+
+        Raises:
+            WeitiaoError: as `predict`, before the first prediction.
+        """
+        total, done = questions.count(), 0
+
+        def heard(part: int, _: int) -> None:
+            if progress:
+                progress(done + part, total)
+
+        rows = iter(questions)
+        while part := list(islice(rows, AT_ONCE)):
+            records = [record for _, record in part]
+            examples = list(self.task.encode(records, self.tuned.processor, limit=self._limit))
+            for (came, _), example in zip(part, examples, strict=True):
+                if example.refused:
+                    place = came.place if came.file else str(came.line)
+                    raise fault("bad_given", count=1, total=total, rows=f"  {place}: {example.refused}")
+            told = self._predict(examples, heard)
+            yield from ((came, answer) for (came, _), answer in zip(part, told, strict=True))
+            done += len(part)
+
+    def _predict(
+        self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
+    ) -> list[dict[str, Any]]:
+        from weitiao.evaluate.predict import predict
+
+        train = self.recipe.train
+        return predict(
+            self.tuned,
+            self.task,
+            examples,
+            batch_size=train.per_device_eval_batch_size,
+            device=self.device,
+            half=train.half,
+            progress=progress,
+        )
+
+    @property
+    def _limit(self) -> int:
+        # The untuned model is asked the same rows, cut at the same place.
+        most = self.tuned.limit - (self.method.positions if self.positions is None else self.positions)
+        return min(self.recipe.data.max_length or most, most)
+
+    def answer(
+        self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any
+    ) -> str:
+        """The tuned model's next turn (generative tasks), rendered by the template that training used.
+
+        Raises:
+            WeitiaoError: `wrong_usage` for a task that labels.
+        """
+        if not self.task.generates:
+            raise labels_alone(self.path)
+        return self.speaker.answer(messages, max_new_tokens=max_new_tokens, **options)
+
+    def merge(self, folder: str | Path, *, dtype: str | None = None) -> Path:
+        """Fold the tuned change into the base's weights: a plain model that `from_pretrained` opens.
+
+        Args:
+            folder: where the model and its tokenizer go; must not exist yet.
+            dtype: float32, bfloat16 or float16; default: what the base is stored in.
+
+        Raises:
+            WeitiaoError: `wrong_usage` when the folder exists or the method's modules cannot be folded;
+                `unfinished_run`, `broken_model`.
+        """
+        from weitiao.models import store
+        from weitiao.models.stored import KNOWN
+
+        if dtype is not None and dtype not in KNOWN.values():
+            why = f"a model cannot be stored in {dtype}"
+            raise fault("wrong_usage", why=why, way=f"take one of: {', '.join(KNOWN.values())}")
+        name, folder = self.recipe.method["name"], Path(folder)
+        if not self.method.foldable:
+            why = f"{name} puts modules beside the weights that are no part of them"
+            way = f"use the run as it is (weitiao predict or chat {self.path}); lora, qlora, adalora and ia3 can be merged"
+            raise fault("wrong_usage", why=why, way=way)
+        if folder.exists():
+            why = f"{folder} exists already"
+            raise fault("wrong_usage", why=why, way="name a new folder; nothing was changed")
+        loaded = store.load_tuned(
+            self.folder.model, ref=self.recipe.model, task=self.task, method=self.method, base=self.base
+        )
+        loaded.model = self.method.fold(loaded.model)
+        store.save_plain(folder, loaded, precision=dtype)
+        return folder
+
+    @property
+    def speaker(self) -> Speaker:
+        """The tuned model as one that answers."""
+        loaded = self.tuned  # loading it decides the device
+        return Speaker(loaded, self.task, self.device, self.recipe.train.half)
+
+
+def _interval(metric: Mapping[str, float]) -> str:
+    return f"{metric['value']:.3f} ({metric['low']:.3f}-{metric['high']:.3f})"
+
+
+def load(path: str | Path, *, base: str | Path = "") -> Run:
+    """The run in a folder.
+
+    Args:
+        path: the run folder.
+        base: where the model that was tuned lies now, if that is not where it lay, nor in the same place beside the run.
+
+    Raises:
+        WeitiaoError: `no_run`.
+    """
+    return Run(open_run(path), base=base)
+
+
+def runs(folder: str | Path = "runs") -> list[Run]:
+    """Every run directly below a folder, newest first."""
+    found = sorted(Path(folder).glob("*/recipe.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [Run(RunFolder(path.parent)) for path in found]
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A language model that answers, tuned or not, on its device and in its precision."""
+
+    loaded: Loaded
+    task: Task
+    device: str
+    half: Half | None
+
+    def answer(
+        self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any
+    ) -> str:
+        """The next turn; `options` are those of `evaluate.predict.answer` (sample, temperature, streamer)."""
+        from weitiao.evaluate.predict import answer
+
+        options |= {"max_new_tokens": max_new_tokens, "device": self.device, "half": self.half}
+        return answer(self.loaded, self.task.opening(messages, self.loaded.processor), **options)
+
+
+def speaker(ref: str, *, base: str | Path = "") -> Speaker:
+    """A run of a generative task (`base` as in `load`), or a base language model, ready to answer.
+
+    Raises:
+        WeitiaoError: `wrong_usage` when the run labels instead of answering; what loading raises.
+    """
+    from weitiao.models.load import fast_bf16, pick_device
+    from weitiao.models.store import open_base
+
+    if (Path(ref) / "recipe.yaml").is_file():
+        run = load(ref, base=base)
+        if not run.task.generates:
+            raise labels_alone(ref)
+        return run.speaker
+    device = pick_device()
+    half: Half | None = "bfloat16" if fast_bf16(device) else None
+    task = registry.build("task", {"name": "sft"})
+    untuned = open_base(ref, task, half=half, device=device)
+    return Speaker(for_use(untuned, half=half), task, device, half)
+
+
+def labels_alone(run: str | Path) -> WeitiaoError:
+    """The error for a run that is to answer and labels."""
+    way = f'run.predict(["a text"]), or weitiao predict {run} "a text"'
+    return fault("wrong_usage", why="this model labels texts, it does not answer", way=way)
+
+
+def for_use(loaded: Loaded, *, half: Half | None) -> Loaded:
+    """Nothing trains any more, and in half precision the weights are cast once."""
+    from weitiao.models.anatomy import cast_frozen
+    from weitiao.train import memory
+
+    loaded.model.requires_grad_(False)
+    if half:
+        cast_frozen(loaded.model, half)
+        memory.trim()
+    return loaded

