@@ -297,6 +297,8 @@ def judge(run: Run, *, untuned: bool = False) -> float:
     It says what the weights have learnt, apart from what bfloat16 costs where they are used.
     """
     from weitiao.data import check
+    from weitiao.evaluate.chosen import watched
+    from weitiao.evaluate.judge import measured
     from weitiao.evaluate.predict import predict
     from weitiao.models.load import load
     from weitiao.models.store import load_tuned
@@ -314,7 +316,8 @@ def judge(run: Run, *, untuned: bool = False) -> float:
     limit = min(asked.data.max_length or loaded.limit, loaded.limit)
     examples = list(task.encode(records, loaded.processor, limit=limit))
     batch_size = asked.train.per_device_eval_batch_size
-    return task.measure(predict(loaded, task, examples, batch_size=batch_size), examples)["loss"]
+    told = predict(loaded, task, examples, batch_size=batch_size)
+    return measured(task, watched(task), told, examples)["loss"]
 
 
 if __name__ == "__main__":

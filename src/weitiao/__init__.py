@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from weitiao.core.errors import WeitiaoError
     from weitiao.core.recipe import Recipe
+    from weitiao.evaluate.own import metric
     from weitiao.train.loop import Training, Watcher
 else:
     # Two words are also rooms.  Python sets a room as our attribute when it is first imported, which would put the
@@ -49,6 +50,7 @@ _HOMES = {
     **dict.fromkeys(("numerics", "plan", "runs", "show", "train"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
+    "metric": "weitiao.evaluate.own",
     "Training": "weitiao.train.loop",
     "Watcher": "weitiao.train.loop",
 }
@@ -66,6 +68,7 @@ __all__ = [
     "evaluate",
     "init",
     "load",
+    "metric",
     "numerics",
     "plan",
     "runs",

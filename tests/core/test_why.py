@@ -107,7 +107,7 @@ def test_a_section_that_is_all_commented_out_has_its_defaults(section, tmp_path)
         ("data.split.train", "-> nothing (the rows that data.split.validation and data.split.test leave"),
         ("data.split.valid", "-> data.split.validation"),
         ("data.shuffle", "-> nothing (columns are read by name, and every row comes once"),
-        ("evaluate.metrics", "-> nothing (all metrics of the task"),
+        ("metrics", "-> evaluate.metrics"),
         ("task.problem_type", "-> nothing (the name of the task"),
         ("task.max_length", "-> data.max_length"),
     ],

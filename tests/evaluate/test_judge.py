@@ -10,10 +10,8 @@ import pytest
 from sklearn import metrics as reference
 
 from tests.conftest import reviews
-from weitiao.core.recipe import Evaluate
-from weitiao.core.scores import macro_scores
+from tests.evaluate.judging import judged
 from weitiao.evaluate.baseline import majority, tfidf, without_spaces
-from weitiao.evaluate.metrics import judge_labels, judge_likelihood
 from weitiao.evaluate.paired import mcnemar
 from weitiao.evaluate.verdict import verdict
 
@@ -29,14 +27,16 @@ def test_fast_macro_scores_equal_scikit_learn(accuracy):
     truth, guess = (np.array(["abcd".index(x) for x in side]) for side in labelled(60, accuracy, seed=1))
     options = {"average": "macro", "zero_division": 0}  # class d never occurs, and counts in neither
     expected = reference.precision_recall_fscore_support(truth, guess, **options)[:3]
-    assert macro_scores(truth, guess, 4) == pytest.approx(expected)
+    rows, system = ([{"label": "abcd"[place]} for place in side] for side in (truth, guess))
+    found = judged(("precision", "recall", "f1"), rows, {"tuned": system}, labels="abcd")["metrics"]["tuned"]
+    assert [one["value"] for one in found.values()] == pytest.approx(expected)
 
 
 def test_accuracy_carries_wilsons_interval():
     """81 of 100: 0.7222 to 0.8749 by the closed formula at 95 %."""
     rows = [{"label": "a"}] * 100
     guesses = [{"label": "a"}] * 81 + [{"label": "b"}] * 19
-    found = judge_labels(rows, {"tuned": guesses}, settings=Evaluate(), seed=0, labels=("a", "b"))
+    found = judged(("accuracy",), rows, {"tuned": guesses})
     p, n, z = 0.81, 100, 1.959964
     middle, half = (
         (p + z * z / (2 * n)) / (1 + z * z / n),
@@ -56,10 +56,8 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         sample = rng.sample(population, 150)
         rows = [{"label": t} for t, _ in sample]
         system = {"tuned": [{"label": g} for _, g in sample]}
-        settings = Evaluate(confidence=0.9, resamples=200)
-        f1 = judge_labels(rows, system, settings=settings, seed=0, labels=("a", "b", "c"))["metrics"][
-            "tuned"
-        ]["f1"]
+        options = {"labels": "abc", "confidence": 0.9, "resamples": 200}
+        f1 = judged(("f1",), rows, system, **options)["metrics"]["tuned"]["f1"]
         hits += f1["low"] <= true_f1 <= f1["high"]
     assert 47 <= hits <= 60  # 54 expected; below 47 has a chance under 1 %
 
@@ -78,7 +76,7 @@ def test_mcnemar_is_the_exact_binomial_of_the_discordant_rows():
 
 def test_perplexity_weighs_tokens_not_rows():
     systems = {"tuned": [{"loss": 2.0, "tokens": 1}, {"loss": 9.0, "tokens": 9}]}
-    found = judge_likelihood([{}, {}], systems, settings=Evaluate(), seed=0, labels=())["metrics"]["tuned"]
+    found = judged(("loss", "perplexity"), [{}, {}], systems)["metrics"]["tuned"]
     assert found["loss"]["value"] == pytest.approx(11 / 10)
     assert found["perplexity"]["value"] == pytest.approx(math.exp(1.1))
 

@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from weitiao.core.recipe import Evaluate
-from weitiao.evaluate.metrics import JUDGES
-from weitiao.evaluate.paired import PAIRED, holm
-
-
-def test_every_judge_has_its_paired_test():
-    assert set(PAIRED) == set(JUDGES)
+from tests.evaluate.judging import judged, paired
+from weitiao.evaluate.paired import holm
 
 
 def test_labels_are_paired_row_by_row():
@@ -24,12 +19,12 @@ def test_labels_are_paired_row_by_row():
     truth = [{"label": "a"}] * 16
     ours = [{"label": label} for label in "a" * 9 + "b" * 2 + "a" * 5]
     others = [{"label": label} for label in "b" * 9 + "a" * 2 + "a" * 5]
-    found = PAIRED["labels"](truth, ours, others)
+    found = paired("accuracy", truth, ours, others)
     assert (found["gained"], found["lost"]) == (9, 2)
     assert found["difference"] == pytest.approx(7 / 16)
     assert found["p_value"] == pytest.approx(2 * sum(math.comb(11, k) for k in range(3)) / 2**11)
-    assert PAIRED["labels"](truth, others, ours)["difference"] == -found["difference"]
-    assert PAIRED["labels"](truth, ours, ours)["p_value"] == 1.0
+    assert paired("accuracy", truth, others, ours)["difference"] == -found["difference"]
+    assert paired("accuracy", truth, ours, ours)["p_value"] == 1.0
 
 
 def losses(sums, counts):
@@ -42,7 +37,7 @@ def test_likelihoods_are_paired_by_the_sum_that_makes_the_perplexity():
     for rows in (9, 40):
         counts = rng.integers(1, 30, rows)
         ours, others = (counts * rng.uniform(low, low + 1, rows) for low in (1.0, 1.2))
-        found = PAIRED["likelihood"]([{}] * rows, losses(ours, counts), losses(others, counts), seed=1)
+        found = paired("perplexity", [{}] * rows, losses(ours, counts), losses(others, counts), seed=1)
         whole = [math.exp(sums.sum() / counts.sum()) for sums in (ours, others)]
         assert found["difference"] == pytest.approx(whole[0] - whole[1])
         if rows == 9:
@@ -54,7 +49,7 @@ def test_likelihoods_are_paired_by_the_sum_that_makes_the_perplexity():
             options = {"permutation_type": "samples", "n_resamples": 9999, "rng": np.random.default_rng(7)}
             expected = stats.permutation_test((ours, others), lambda a, b: a.sum() - b.sum(), **options)
             assert found["p_value"] == pytest.approx(expected.pvalue, abs=0.01)
-        assert PAIRED["likelihood"]([{}] * rows, losses(ours, counts), losses(ours, counts))["p_value"] == 1.0
+        assert paired("perplexity", [{}] * rows, losses(ours, counts), losses(ours, counts))["p_value"] == 1.0
 
 
 def test_what_is_shown_is_what_is_tested():
@@ -66,20 +61,20 @@ def test_what_is_shown_is_what_is_tested():
     counts = np.where(np.arange(300) % 10, 10, 400)
     others = counts * rng.uniform(1.9, 2.1, 300)
     ours = others - np.where(np.arange(300) % 10, 0.5, -120.0) * rng.uniform(0.8, 1.2, 300)
-    found = PAIRED["likelihood"]([{}] * 300, losses(ours, counts), losses(others, counts))
+    found = paired("perplexity", [{}] * 300, losses(ours, counts), losses(others, counts))
     assert stats.wilcoxon((ours - others) / counts, alternative="less").pvalue < 1e-10
     assert found["difference"] > 0  # perplexity is higher
     assert found["p_value"] < 0.001
 
 
-@pytest.mark.parametrize("judge", ["labels", "likelihood"])
-def test_alike_systems_are_told_apart_no_more_often_than_said_even_in_groups(judge):
+@pytest.mark.parametrize("metric", ["accuracy", "perplexity"])
+def test_alike_systems_are_told_apart_no_more_often_than_said_even_in_groups(metric):
     """Rows of a user go up and down together, and long rows weigh more; both systems are as good."""
     rng, found = np.random.default_rng(3), {"with": 0, "without": 0}
     users = np.repeat(np.arange(30), 8)
     for trial in range(200):
         lean = rng.normal(0, 1, 30)[users]
-        if judge == "likelihood":
+        if metric == "perplexity":
             counts = rng.integers(1, 200, len(users))
             sides = [losses(counts * (3 + sign * 0.5 * lean), counts) for sign in (1, 0)]
             truth = [{}] * len(users)
@@ -88,7 +83,7 @@ def test_alike_systems_are_told_apart_no_more_often_than_said_even_in_groups(jud
             right = [(lean + rng.normal(0, 0.3, len(users))) * sign > 0 for sign in (1, -1)]
             sides = [[{"label": "a" if hit else "b"} for hit in hits] for hits in right]
         for name, groups in (("with", users.tolist()), ("without", None)):
-            found[name] += PAIRED[judge](truth, *sides, groups=groups, seed=trial)["p_value"] < 0.05
+            found[name] += paired(metric, truth, *sides, groups=groups, seed=trial)["p_value"] < 0.05
     assert found["with"] <= 18  # 10 expected; above 18 has a chance under 1 %
     assert found["without"] > 40  # so much would be found if rows were taken for witnesses of their own
 
@@ -96,18 +91,18 @@ def test_alike_systems_are_told_apart_no_more_often_than_said_even_in_groups(jud
 def test_a_loss_that_is_no_number_proves_nothing():
     rows = losses([1.0] * 50, [1] * 50)
     for bad in (math.nan, math.inf):
-        assert PAIRED["likelihood"]([{}] * 50, losses([bad] + [9.0] * 49, [1] * 50), rows)["p_value"] == 1.0
+        found = paired("perplexity", [{}] * 50, losses([bad] + [9.0] * 49, [1] * 50), rows)
+        assert found == {"difference": None, "p_value": None, "test": None}
 
 
 def test_rows_in_groups_widen_the_interval_and_rows_alone_leave_it():
     """Every row twice is no more evidence: the interval is that of the rows once, within chance."""
     rng = random.Random(4)
     once = [("a", rng.choice("aaab")) for _ in range(80)]
-    options = {"settings": Evaluate(), "seed": 0, "labels": ("a", "b")}
 
     def width(rows, groups):
         truth, guesses = ([{"label": pair[side]} for pair in rows] for side in (0, 1))
-        found = JUDGES["labels"](truth, {"tuned": guesses}, groups=groups, **options)["metrics"]["tuned"]
+        found = judged(("accuracy", "f1"), truth, {"tuned": guesses}, groups=groups)["metrics"]["tuned"]
         return [found[name]["high"] - found[name]["low"] for name in ("accuracy", "f1")]
 
     alone, twice = width(once, None), [row for row in once for _ in (0, 1)]
@@ -120,8 +115,7 @@ def test_rows_in_groups_widen_the_interval_and_rows_alone_leave_it():
 def test_groups_that_are_all_right_leave_room_for_doubt():
     truth = [{"label": "a"}, {"label": "b"}] * 20
     groups = [row // 10 for row in range(40)]
-    options = {"settings": Evaluate(), "seed": 0, "labels": ("a", "b"), "groups": groups}
-    found = JUDGES["labels"](truth, {"tuned": truth}, **options)["metrics"]["tuned"]["accuracy"]
+    found = judged(("accuracy",), truth, {"tuned": truth}, groups=groups)["metrics"]["tuned"]["accuracy"]
     assert found["low"] == pytest.approx(4 / (4 + 1.959964**2))  # Wilson's of 4 in 4
 
 

@@ -6,7 +6,7 @@ Toy(request, "lora", "t5", r=4).steps(3)  ->  three losses
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -63,10 +63,8 @@ class _ToyTask(Task):
 
     shape = LABELLED
     summary = ""
-    measures = ("loss",)
-    primary = "loss"
-    higher_is_better = False
-    judge = "labels"
+    predicts = ("logits",)
+    metrics = ("accuracy",)
     generates: ClassVar[bool] = False
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
@@ -82,11 +80,6 @@ class _ToyTask(Task):
 
     def predict(self, model: Any, batch: Batch) -> list[dict[str, Any]]:
         return [{"logits": row} for row in self.logits(model, batch)]
-
-    def measure(
-        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
-    ) -> dict[str, float]:
-        return {"loss": 0.0}
 
     def reference(self, record: Record) -> dict[str, Any]:
         return {}

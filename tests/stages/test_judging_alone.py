@@ -19,7 +19,7 @@ from weitiao import api
 from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import read_lines
-from weitiao.evaluate.metrics import JUDGES
+from weitiao.evaluate import judge
 
 BROKEN = "planted <b>fault</b>"
 
@@ -103,7 +103,7 @@ def test_a_run_whose_judging_fails_is_trained_and_can_be_judged_later(
 ):
     file = tmp_path / "recipe.yaml"
     file.write_text(json.dumps(classify(max_steps=2)))
-    monkeypatch.setattr("sklearn.metrics.f1_score", broken)
+    monkeypatch.setattr(judge, "judge", broken)
     assert cli(["train", str(file)]) == 5
     said = capsys.readouterr().err
     assert "[not_judged]" in said
@@ -116,7 +116,7 @@ def test_a_run_whose_judging_fails_is_trained_and_can_be_judged_later(
 
 
 def test_in_python_the_error_names_the_run(classify, monkeypatch):
-    monkeypatch.setitem(JUDGES, "labels", broken)
+    monkeypatch.setattr(judge, "judge", broken)
     with pytest.raises(WeitiaoError) as caught:
         api.train(classify(max_steps=2))
     assert caught.value.code == "not_judged"

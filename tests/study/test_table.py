@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
+from tests.evaluate.judging import paired
 from weitiao.core import registry
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import write_json, write_lines, write_text
-from weitiao.evaluate.paired import PAIRED, holm
+from weitiao.evaluate.paired import holm
 from weitiao.study.page import breaks, comparison_page, percent, size
 from weitiao.study.scatter import scatter, short
 from weitiao.study.table import gather
@@ -184,7 +185,7 @@ def test_of_a_loss_less_is_better(tmp_path):
     found = made.found()
     beside = row(found, "lower")["beside_first"]
     systems = [[{"loss": v, "tokens": 5} for v in values] for values in losses]
-    assert beside["p_value"] == PAIRED["likelihood"](references, systems[1], systems[0])["p_value"]
+    assert beside["p_value"] == paired("perplexity", references, systems[1], systems[0])["p_value"]
     assert (beside["verdict"], beside["difference"] < 0) == ("better", True)
     assert found["sentence"].startswith("lower scores best: perplexity")
     assert "a proven gain over first" in found["sentence"]

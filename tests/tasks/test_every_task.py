@@ -10,10 +10,12 @@ from torch.nn import functional as F
 
 from tests.conftest import dialogues, reviews
 from weitiao.core import registry
-from weitiao.core.contracts import Record
+from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
 from weitiao.data.check import check
+from weitiao.evaluate import judge
+from weitiao.evaluate.chosen import watched
 from weitiao.evaluate.predict import predict
 from weitiao.models import load
 
@@ -95,8 +97,10 @@ def test_metrics_equal_the_loss_and_predictions_keep_the_order(toy):
             assert value == (pytest.approx(b[key], rel=1e-4) if not isinstance(value, str) else b[key])
     with torch.no_grad():
         total = sum(task.loss(loaded.model, batch).item() for batch in one_by_one(task, loaded, examples))
-    measured = task.measure(found, examples)
-    assert tuple(measured) == task.measures
+    asked = watched(task)
+    assert {"loss", *task.metrics} == {*asked}
+    measured = judge.measured(task, asked, found, examples)
+    assert tuple(measured) == tuple(asked)
     assert measured["loss"] == pytest.approx(total / sum(example.trained for example in examples), rel=1e-5)
 
 
@@ -209,7 +213,8 @@ def test_the_mask_covers_the_answer_and_its_end_alone(llama):
 
 def test_perplexity_is_the_exponential_of_the_mean_loss():
     task = registry.build("task", {"name": "sft"})
-    measured = task.measure([{"loss": 6.0, "tokens": 2}, {"loss": 2.0, "tokens": 2}], [])
+    told = [{"loss": 6.0, "tokens": 2}, {"loss": 2.0, "tokens": 2}]
+    measured = judge.measured(task, watched(task), told, [Example({}), Example({})])
     assert measured == {"loss": 2.0, "perplexity": pytest.approx(math.e**2)}
 
 

@@ -16,6 +16,8 @@ from tests.conftest import dialogues, reviews
 from weitiao.core import registry
 from weitiao.core.contracts import Batch, Categorical, Example, Record
 from weitiao.core.errors import WeitiaoError
+from weitiao.evaluate.chosen import watched
+from weitiao.evaluate.judge import measured
 from weitiao.models import load
 
 LABELS = ("a", "b", "c")
@@ -286,4 +288,4 @@ def test_validation_is_cross_entropy_whatever_the_loss_of_training_is():
     examples = [Example({"input_ids": [1]}, target=1) for _ in rows]
     for kind in ("mse", "focal", "cross_entropy"):
         task = classifier(loss_type=kind, class_weights={"b": 9})
-        assert task.measure(found, examples)["loss"] == pytest.approx(math.log(2))
+        assert measured(task, watched(task), found, examples)["loss"] == pytest.approx(math.log(2))

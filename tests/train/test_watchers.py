@@ -175,12 +175,15 @@ def test_validation_scores_are_scikit_learns():
     from sklearn.metrics import precision_recall_fscore_support
 
     from weitiao.core.contracts import Example
+    from weitiao.evaluate.chosen import watched
+    from weitiao.evaluate.judge import measured
     from weitiao.tasks.classification import TextClassification
 
     rng = random.Random(5)
     task = TextClassification(labels=("a", "b", "c", "d"))  # d does not occur
     truth, guesses = ([rng.randrange(3) for _ in range(50)] for _ in range(2))
     told = [{"label": task.labels[g], "scores": dict.fromkeys(task.labels, 0.25)} for g in guesses]
-    found = task.measure(told, [Example({}, target=target) for target in truth])
+    examples = [Example({}, target=target) for target in truth]
+    found = measured(task, watched(task), told, examples)
     expected = precision_recall_fscore_support(truth, guesses, average="macro", zero_division=0)[:3]
     assert [found[name] for name in ("precision", "recall", "f1")] == pytest.approx(expected)

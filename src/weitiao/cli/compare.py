@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit
+from weitiao.core.figures import around, figure
 
 ROOMY = 92  # columns of a terminal in which the table can breathe
 FAILED = 5  # the exit code when a method has failed, as for a run that fails
@@ -103,7 +104,7 @@ def _cells(row: Mapping[str, Any], *, gpu: bool) -> list[str]:
     whole = f"/{seconds['whole']:.0f}" if seconds["whole"] is not None else ""
     cells = [
         _score(row["score"]),
-        f"{beside['difference']:+.3f}" if beside else "",
+        "" if not beside or beside["difference"] is None else f"{beside['difference']:+.3f}",
         _p(beside["p_holm"]) if beside else "",
         _count(row["trained"]),
         f"{row['learning_rate']:g}",
@@ -114,8 +115,10 @@ def _cells(row: Mapping[str, Any], *, gpu: bool) -> list[str]:
     return [*cells, _mb(row["peak_gpu_memory_mb"])] if gpu else cells
 
 
-def _score(score: Mapping[str, float]) -> str:
-    return f"{score['value']:.3f} [dim]{score['low']:.3f}-{score['high']:.3f}[/dim]"
+def _score(score: Mapping[str, Any]) -> str:
+    from rich.markup import escape
+
+    return f"{figure(score)} [dim]{escape(around(score))}[/dim]"
 
 
 def _p(value: float) -> str:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from weitiao.core.errors import WeitiaoError
+from weitiao.core.figures import around, figure
 from weitiao.terminal.show import err
 
 if TYPE_CHECKING:
@@ -94,10 +95,7 @@ def results_table(results: Mapping[str, Any]) -> Table:
     for name in names:
         table.add_column(name, justify="right")
     for system, metrics in results["metrics"].items():
-        cells = [
-            f"{metrics[n]['value']:.3f} [dim]{metrics[n]['low']:.3f}-{metrics[n]['high']:.3f}[/dim]"
-            for n in names
-        ]
+        cells = [f"{figure(metrics[n])} [dim]{escape(around(metrics[n]))}[/dim]" for n in names]
         table.add_row(f"[bold]{system}[/bold]" if system == "tuned" else system, *cells)
     return table
 
@@ -137,7 +135,7 @@ def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:
 
 
 def shelf(name: str, *, json: bool) -> None:
-    """The tasks or augmentations, with their settings and defaults."""
+    """The tasks, metrics or augmentations, with their settings and defaults."""
     from dataclasses import MISSING, fields
 
     from weitiao.core import registry
@@ -152,6 +150,13 @@ def shelf(name: str, *, json: bool) -> None:
         facts: dict[str, Any] = {"name": entry_name, "summary": entry.kind.summary, "settings": settings}
         if name == "augmentation":
             facts |= {"works_on": entry.kind.works_on, "source": entry.kind.source}
+        elif name == "metric":
+            kind = entry.kind
+            facts |= {
+                "higher_is_better": kind.higher_is_better,
+                "needs": list(kind.needs),
+                "source": kind.source,
+            }
         else:
             facts |= {"formats": entry.kind.shape.formats, "columns": entry.kind.shape.columns}
         rows.append(facts)

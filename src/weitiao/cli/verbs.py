@@ -273,6 +273,14 @@ def tasks(json: Json = False, verbose: Verbose = False) -> None:
     shelf("task", json=json)
 
 
+@app.command(epilog="Example: weitiao metrics")
+def metrics(json: Json = False, verbose: Verbose = False) -> None:
+    """List the metrics that answers are judged by (evaluate.metrics) and their settings."""
+    from weitiao.cli.show import shelf
+
+    shelf("metric", json=json)
+
+
 @app.command(epilog="Example: weitiao augmentations")
 def augmentations(json: Json = False, verbose: Verbose = False) -> None:
     """List the ways to make more training rows (data.augment) and their settings."""

@@ -1,12 +1,12 @@
-"""Three shelves, `method`, `task` and `augmentation`: what lies in their folders, and what installed packages add.
+"""Four shelves, `method`, `task`, `metric` and `augmentation`: what lies in their folders, and what installed packages add.
 
     @register("method", "lora")        a class goes onto the shelf under a name
     build("method", {"name": "lora", "r": 8})  ->  Lora(r=8)
     names("method")                    ->  ["full", "head", "lora", ...]
 
-A file in `weitiao/methods`, `weitiao/tasks` or `weitiao/data/augment` is on the shelf by being there.  Another
-package joins with an entry point of the group `weitiao.method`, `weitiao.task` or `weitiao.augmentation` that names
-a module (or a class) which registers.
+A file in `weitiao/methods`, `weitiao/tasks`, `weitiao/evaluate/metrics` or `weitiao/data/augment` is on the shelf by
+being there.  Another package joins with an entry point of the group `weitiao.method`, `weitiao.task`,
+`weitiao.metric` or `weitiao.augmentation` that names a module (or a class) which registers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ from typing import Any, TypeVar
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.renamed import NAMES
 
-SHELVES = {"method": "weitiao.methods", "task": "weitiao.tasks", "augmentation": "weitiao.data.augment"}
+SHELVES = {
+    "method": "weitiao.methods",
+    "task": "weitiao.tasks",
+    "metric": "weitiao.evaluate.metrics",
+    "augmentation": "weitiao.data.augment",
+}
 Kind = TypeVar("Kind", bound=type)
 
 

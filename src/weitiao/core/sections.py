@@ -336,6 +336,9 @@ class Evaluate(Section):
     baseline: Literal["tfidf", "majority", "none"] = "tfidf"
     """What stands beside it in the same table (text classification): TF-IDF with logistic regression and the commonest
     label of the training rows; that label alone; or nothing."""
+    metrics: Annotated[list[Named], BeforeValidator(_listed)] = []
+    """Metrics besides the task's own: names of the shelf, with settings as in `{name: f1_binary, positive: spam}`, and
+    functions of your own, such as `my_metrics.py:far_off` (docs/metrics.md)."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Coverage of the intervals."""
     resamples: Annotated[int, Field(ge=100)] = 1000

@@ -18,6 +18,7 @@ SAYS = {
         "worse": "It got worse: {name} went from {before} to {after} on {rows} unseen rows",
         "not": "No gain is proven: {name} is {after} after tuning and {before} before, on {rows} unseen rows",
         "alone": "{name} is {after} on {rows} unseen rows; the untuned model was not judged",
+        "undefined": "{name} is not defined on these {rows} unseen rows: {why}.",
         "above": ", clearly better than the baseline's {value}.",
         "level": "; the difference to the baseline's {value} is within chance.",
         "nominal": "; the baseline ({system}) is better with {value}, though within chance.",
@@ -32,6 +33,7 @@ SAYS = {
         "worse": "变差了：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}",
         "not": "未证明有提升：在 {rows} 行未见过的数据上，微调后 {name} 为 {after}，之前为 {before}",
         "alone": "在 {rows} 行未见过的数据上 {name} 为 {after}；未评估微调前的模型",
+        "undefined": "在这 {rows} 行未见过的数据上 {name} 没有定义：{why}。",
         "above": "，明显优于基线的 {value}。",
         "level": "；与基线 {value} 的差异在偶然范围内。",
         "nominal": "；基线（{system}）为 {value}，略好，但差异在偶然范围内。",
@@ -50,7 +52,12 @@ def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
     Of several baselines the best is named.
     """
     says, name = SAYS[language()], results["primary"]
-    values = {system: metrics[name]["value"] for system, metrics in results["metrics"].items()}
+    found = {system: metrics[name] for system, metrics in results["metrics"].items()}
+    if found["tuned"]["value"] is None:
+        said = says["undefined"].format(name=name, why=found["tuned"].get("why"), rows=results["rows"])
+        return {"learned": None, "sentence": said}
+    # What has no value cannot be set beside it.
+    values = {system: one["value"] for system, one in found.items() if one["value"] is not None}
     sign = 1 if results["higher_is_better"] else -1
 
     def against(other: str) -> str:

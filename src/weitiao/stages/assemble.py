@@ -6,12 +6,13 @@ watching(folder, recipe, prepared, training, ...)    ->  our watchers, in the or
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from weitiao.core.contracts import Method
+from weitiao.core.contracts import Method, Metric
 from weitiao.core.function import opened
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
@@ -96,6 +97,7 @@ def watching(
     folder: RunFolder, recipe: Recipe, prepared: Prepared, training: Training, interrupt: Watcher, tell: Tell
 ) -> list[Watcher]:
     """Ours, in the order in which they must be asked."""
+    from weitiao.evaluate.chosen import watched
     from weitiao.train import watchers as around
     from weitiao.train.neftune import Neftune
     from weitiao.train.trunk import FrozenTrunk
@@ -108,9 +110,10 @@ def watching(
     if training.ema:
         ours += [training.ema]
     if len(prepared.examples["validation"]):
-        metric, task = settings.metric_for_best_model, prepared.task
-        higher = task.more_is_better(metric)
-        measure = partial(_measure, recipe, prepared, training)
+        metric = settings.metric_for_best_model
+        metrics = watched(prepared.task, recipe.evaluate.metrics)
+        higher = metrics[metric].higher_is_better
+        measure = partial(_measure, recipe, prepared, training, metrics)
         ours += [
             around.Validate(
                 folder,
@@ -143,8 +146,11 @@ def _own(recipe: Recipe, training: Training) -> list[Watcher]:
     return [opened(named, key="train.watchers")() for named in recipe.train.watchers]
 
 
-def _measure(recipe: Recipe, prepared: Prepared, training: Training) -> dict[str, float]:
+def _measure(
+    recipe: Recipe, prepared: Prepared, training: Training, metrics: Mapping[str, Metric]
+) -> dict[str, float]:
     """What the validation rows say of the model as it is now, or of the average of its weights."""
+    from weitiao.evaluate.judge import measured
     from weitiao.evaluate.predict import predict
 
     examples, world = prepared.examples["validation"], training.world
@@ -162,4 +168,4 @@ def _measure(recipe: Recipe, prepared: Prepared, training: Training) -> dict[str
     everybody = world.gather({row: told for row, told in enumerate(own) if told})
     told = {row: each for part in everybody for row, each in part.items()}
     found = [told[row] for row in range(len(examples))]
-    return prepared.task.measure(found, examples)
+    return measured(prepared.task, metrics, found, examples)

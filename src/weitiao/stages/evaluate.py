@@ -20,6 +20,9 @@ from weitiao.stages.data import file_prints, located
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.run import Run, load
 
+VERSION = 1
+"""Of the schema of `results.json`; it changes when a reader of an older one could not read it."""
+
 
 def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
     """Judge the saved model on the locked test rows, beside the untuned one and baselines; write the report.
@@ -42,7 +45,9 @@ def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
 
 
 def _judge(run: Run, tell: Tell) -> Run:
-    from weitiao.evaluate.metrics import JUDGES
+    from weitiao.evaluate.chosen import judged
+    from weitiao.evaluate.details import of_labels
+    from weitiao.evaluate.judge import judge
     from weitiao.evaluate.report import write_report
     from weitiao.evaluate.verdict import verdict
     from weitiao.models.store import read_card
@@ -67,6 +72,7 @@ def _judge(run: Run, tell: Tell) -> Run:
     # Judging takes long: a folder that its results cannot be written to is said before.
     with disk(folder.path), tempfile.TemporaryFile(dir=folder.path):
         pass
+    metrics = judged(task, settings.metrics)
     tell("judging", rows=len(records))
     examples = list(task.encode(records, run.tuned.processor, limit=run._limit))
     references = [task.reference(record) for record in records]
@@ -90,27 +96,36 @@ def _judge(run: Run, tell: Tell) -> Run:
     if settings.untuned:
         with beside.may_fail("untuned"), run.untuned() as before:
             ask("untuned", before)
-    if settings.baseline != "none" and task.judge == "labels":
+    if settings.baseline != "none" and "label" in task.predicts:
         if settings.baseline == "tfidf":
             with beside.may_fail("tfidf"):
                 systems["tfidf"] = _baseline(run, records)
         with beside.may_fail("majority"):
             counts = folder.json("data/ledger.json")["labels"]["train"]
             systems["majority"] = [{"label": majority(counts)}] * len(records)
-    labels = getattr(task, "labels", ())
-    judged = JUDGES[task.judge](
-        references, systems, settings=settings, seed=recipe.seed, labels=labels, groups=groups
+    found = judge(
+        references,
+        systems,
+        metrics,
+        labels=task.classes(),
+        groups=groups,
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=recipe.seed,
     )
     cut = sum(example.tokens_lost > 0 for example in examples)
     results = {
+        "version": VERSION,
         "task": recipe.task["name"],
         "model": recipe.model,
         "method": recipe.method["name"],
         "primary": task.primary,
-        "higher_is_better": task.higher_is_better,
+        "higher_is_better": metrics[task.primary].higher_is_better,
+        "labels": list(task.classes()),
         "rows": len(records),
         "cut": {"rows": cut, "limit": run._limit} if cut else None,
-        **judged,
+        **found,
+        **of_labels(references, systems["tuned"], task.classes()),
         "samples": [
             {
                 "prompt": "\n".join(turn["content"] for turn in row["prompt"]),

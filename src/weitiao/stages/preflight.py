@@ -91,6 +91,7 @@ def _refuse_one_label_twice(recipe: Recipe, task: Task) -> None:
 
 def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     """The recipe with everything written out that depends on method and machine."""
+    from weitiao.evaluate import chosen
     from weitiao.models.load import fast_bf16, pick_device
     from weitiao.train import optim
 
@@ -104,8 +105,9 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
         fixed["train_sampling_strategy"] = "random" if task.packs else "group_by_length"
     # `eval_f1` is what Transformers calls f1.
     fixed["metric_for_best_model"] = train.metric_for_best_model.removeprefix("eval_")
-    if fixed["metric_for_best_model"] not in task.measures:
-        raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(task.measures))
+    watched = chosen.watched(task, recipe.evaluate.metrics)
+    if fixed["metric_for_best_model"] not in watched:
+        raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(watched))
     if recipe.data.overlong == "split" and not task.splits:
         way = "take truncate, drop or fail"
         raise fault("wrong_usage", why="data.overlong=split does not suit this task", way=way)

@@ -14,6 +14,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.display import Sheet, Shown
 from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.figures import around, figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
 from weitiao.stages.events import labelling
@@ -76,7 +77,7 @@ class Run(Shown):
             [system, *(_interval(found[name]) if name in found else "-" for name in names)]
             for system, found in metrics.items()
         ]
-        title += f", {primary} {metrics['tuned'][primary]['value']:.3f}"
+        title += f", {primary} {figure(metrics['tuned'][primary])}"
         return Sheet(title, ["", *names], rows, results["verdict"]["sentence"])
 
     @cached_property
@@ -291,8 +292,8 @@ class Run(Shown):
         return Speaker(loaded, self.task, self.device, self.recipe.train.half)
 
 
-def _interval(metric: Mapping[str, float]) -> str:
-    return f"{metric['value']:.3f} ({metric['low']:.3f}-{metric['high']:.3f})"
+def _interval(metric: Mapping[str, Any]) -> str:
+    return f"{figure(metric)} ({around(metric)})" if around(metric) else figure(metric)
 
 
 def load(path: str | Path, *, base: str | Path = "") -> Run:

@@ -22,6 +22,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Task
 from weitiao.core.display import Sheet, Shown, either
 from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.figures import figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, differences, held, write_json, write_text
 from weitiao.data import check as checking
@@ -54,7 +55,7 @@ class Comparison(Shown):
         """The methods and their scores."""
         found = self.results
         rows = [
-            [row["label"], f"{row['score']['value']:.3f}" if row["state"] == "judged" else row["state"]]
+            [row["label"], figure(row["score"]) if row["state"] == "judged" else row["state"]]
             for row in found.get("methods", ())
         ]
         title = f"Comparison {self.path}: " + ", ".join(" ".join(row) for row in rows)

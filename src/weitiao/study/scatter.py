@@ -45,7 +45,7 @@ def scatter(rows: Sequence[Mapping[str, Any]], *, reference: str | None) -> str:
     points = [
         (row["label"], row["trained"], *(row["score"][key] for key in ("value", "low", "high")))
         for row in rows
-        if row["trained"]
+        if row["trained"] and None not in (row["score"]["low"], row["score"]["value"])
     ]
     if len(points) < 2 or not all(math.isfinite(number) for _, *numbers in points for number in numbers):
         return ""

@@ -16,12 +16,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.contracts import Task
+from weitiao.core import registry
+from weitiao.core.contracts import Metric, Task
 from weitiao.core.errors import WeitiaoError, fault, language
+from weitiao.core.figures import figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, read_lines
-from weitiao.evaluate.paired import PAIRED, holm
+from weitiao.evaluate.judge import compare, read
+from weitiao.evaluate.paired import holm
 from weitiao.evaluate.report.words import words
+from weitiao.evaluate.resample import units
 
 GROUND = ("test", "train", "validation", "data", "base")
 """What must be the same for all: rows of each side, the files' fingerprint, the base model's."""
@@ -88,7 +92,7 @@ def gather(
         "model": recipe["model"],
         "task": recipe["task"]["name"],
         "metric": task.primary,
-        "higher_is_better": task.higher_is_better,
+        "higher_is_better": _primary(task).higher_is_better,
         "confidence": confidence,
         "methods": rows,
         **common,
@@ -169,6 +173,11 @@ def _refuse_other_ground(folder: Path, rows: Sequence[dict[str, Any]], first: Ma
             row |= {"state": "failed", "failure": error.to_dict()}
 
 
+def _primary(task: Task) -> Metric:
+    found: Metric = registry.build("metric", {"name": task.primary})
+    return found
+
+
 def _pair(
     folder: Path, judged: Sequence[dict[str, Any]], task: Task, *, confidence: float, seed: int
 ) -> None:
@@ -176,14 +185,18 @@ def _pair(
     if len(judged) < 2:
         return
     first, *rest = (read_lines(folder / row["folder"] / "predictions.jsonl") for row in judged)
-    theirs = [line["tuned"] for line in first]
-    sign = 1 if task.higher_is_better else -1
+    metrics = {task.primary: _primary(task)}
+    sign = 1 if metrics[task.primary].higher_is_better else -1
+    labels = RunFolder(folder / judged[0]["folder"]).json("results.json").get("labels", ())
     groups = [line.get("group", number) for number, line in enumerate(first)]
+    unit_N, count = units(groups, len(first))
+    systems = {str(place): [line["tuned"] for line in lines] for place, lines in enumerate([first, *rest])}
+    reference, *others = read(first, systems, metrics, labels).values()
     found = [
-        PAIRED[task.judge](first, [line["tuned"] for line in lines], theirs, groups=groups, seed=seed)
-        for lines in rest
+        compare(metrics, own, reference, unit_N, count, seed=seed)["metrics"][task.primary] for own in others
     ]
-    for row, pair, p in zip(judged[1:], found, holm([pair["p_value"] for pair in found]), strict=True):
+    p_values = [1.0 if pair["p_value"] is None else pair["p_value"] for pair in found]
+    for row, pair, p in zip(judged[1:], found, holm(p_values), strict=True):
         proven = p < 1 - confidence and pair["difference"]
         verdict = "level" if not proven else "better" if sign * pair["difference"] > 0 else "worse"
         row["beside_first"] = {**pair, "p_holm": p, "verdict": verdict}
@@ -198,7 +211,7 @@ def sentence(found: Mapping[str, Any]) -> str:
         return says["none"]
 
     def rank(score: Mapping[str, float]) -> float:
-        return -math.inf if math.isnan(score["value"]) else sign * score["value"]
+        return -math.inf if score["value"] is None else sign * score["value"]
 
     first, best = judged[0], max(judged, key=lambda row: rank(row["score"]))
     worse = sum(row["beside_first"]["verdict"] == "worse" for row in judged[1:])
@@ -212,12 +225,12 @@ def sentence(found: Mapping[str, Any]) -> str:
     return (says["best"] + says[kind] + (says["below"] if beaten else "")).format(
         best=best["label"],
         name=named.get(found["metric"], found["metric"]),
-        value=f"{best['score']['value']:.3f}",
+        value=figure(best["score"]),
         rows=found["ground"]["rows"]["test"],
         reference=first["label"],
-        before=f"{first['score']['value']:.3f}",
+        before=figure(first["score"]),
         worse=worse,
         others=len(judged) - 1,
         system=named.get(top[0], top[0]),
-        score=f"{top[1]['value']:.3f}",
+        score=figure(top[1]),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -20,7 +20,6 @@ from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.function import NAMED
 from weitiao.core.registry import register
-from weitiao.core.scores import macro_scores
 from weitiao.core.sections import Once
 from weitiao.data.pack import pad
 from weitiao.data.plain import plain
@@ -58,10 +57,9 @@ class TextClassification(Categorical):
     shape: ClassVar[Shape] = LABELLED
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     peft_task_type: ClassVar[str] = "SEQ_CLS"
-    judge: ClassVar[str] = "labels"
-    measures: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "precision", "recall", "f1")
-    primary: ClassVar[str] = "accuracy"
-    higher_is_better: ClassVar[bool] = True
+    predicts: ClassVar[tuple[str, ...]] = ("label", "scores")
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "precision", "recall", "f1")
+    loss_metric: ClassVar[str] = "log_loss"
     splits: ClassVar[bool] = True
     training_only: ClassVar[tuple[str, ...]] = ("loss_type", "focal_gamma", "class_weights")
 
@@ -104,6 +102,10 @@ class TextClassification(Categorical):
         if key == "r_drop_alpha" and self.loss_type == "mse":
             return "with task.loss_type mse the scores are no logarithms of probabilities to be compared"
         return ""
+
+    def classes(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.labels
 
     def _with_labels(self, records: Sequence[Record]) -> TextClassification:
         counts = Counter(record.values["label"] for record in records)
@@ -255,26 +257,13 @@ class TextClassification(Categorical):
             found.append({"label": label, "score": scores[label], "scores": scores})
         return found
 
-    def measure(
-        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
-    ) -> dict[str, float]:
-        """Mean cross-entropy, whatever the loss of training is, accuracy, and macro precision, recall and F1."""
-        index = {label: place for place, label in enumerate(self.labels)}
-        targets = np.array([example.target for example in examples])
-        guesses = np.array([index[told["label"]] for told in predictions])
-        macro = macro_scores(targets, guesses, len(self.labels)).tolist()
-        truth = [self.labels[target] for target in targets]
-        tiny = 5e-324  # a probability that rounds to zero still has a finite logarithm
-        pairs = list(zip(predictions, truth, strict=True))
-        return {
-            "loss": sum(-math.log(max(p["scores"][t], tiny)) for p, t in pairs) / len(pairs),
-            "accuracy": sum(p["label"] == t for p, t in pairs) / len(pairs),
-            **dict(zip(("precision", "recall", "f1"), macro, strict=True)),
-        }
-
     def reference(self, record: Record) -> dict[str, Any]:
         """Text, or both, and true label."""
         return {**self.shape.texts(record.values), "label": record.values["label"]}
+
+    def expected(self, example: Example) -> dict[str, Any]:
+        """The true label."""
+        return {"label": self.labels[example.target]}
 
     def record(self, text: str) -> dict[str, Any]:
         """The columns of an unlabelled text."""

@@ -10,8 +10,7 @@ rows up (`models.examine`) get them filled up on the right.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -28,10 +27,8 @@ class PackedTask(Categorical):
 
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     peft_task_type: ClassVar[str] = "CAUSAL_LM"
-    judge: ClassVar[str] = "likelihood"
-    measures: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
-    primary: ClassVar[str] = "perplexity"
-    higher_is_better: ClassVar[bool] = False
+    predicts: ClassVar[tuple[str, ...]] = ("loss", "tokens")
+    metrics: ClassVar[tuple[str, ...]] = ("perplexity", "loss")
     packs: ClassVar[bool] = True
     splits: ClassVar[bool] = True
     generates: ClassVar[bool] = True
@@ -63,12 +60,6 @@ class PackedTask(Categorical):
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Summed loss and number of learnt tokens of each row."""
         return row_losses(model, batch)
-
-    def measure(
-        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
-    ) -> dict[str, float]:
-        """Loss per learnt token and its exponential."""
-        return likelihood(predictions)
 
 
 def cut(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> Example:
@@ -189,9 +180,3 @@ def row_losses(model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
     sums_B.index_add_(0, owner_N, losses_N)
     counts_B = torch.bincount(owner_N, minlength=batch.extra["rows"])
     return [{"loss": a, "tokens": b} for a, b in zip(sums_B.tolist(), counts_B.tolist(), strict=True)]
-
-
-def likelihood(predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Loss per learnt token and its exponential."""
-    loss = sum(p["loss"] for p in predictions) / sum(p["tokens"] for p in predictions)
-    return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}  # exp(710) overflows

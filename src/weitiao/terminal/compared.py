@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from weitiao.core.figures import figure
+
 if TYPE_CHECKING:
     from weitiao.terminal.show import Show
 
@@ -38,7 +40,7 @@ def _ending(row: Mapping[str, Any], metric: str) -> str:
     if row["state"] != "judged":
         return row["state"]
     seconds = row["seconds"]["train"]
-    return f"{escape(row['label'])}: {metric} {row['score']['value']:.3f}, trained in {seconds:.1f} s"
+    return f"{escape(row['label'])}: {metric} {figure(row['score'])}, trained in {seconds:.1f} s"
 
 
 def one_line(failure: Mapping[str, Any]) -> str:

@@ -1,13 +1,14 @@
-"""The two contracts, and the things that pass between rooms.
+"""The three contracts, and the things that pass between rooms.
 
     Record --task.encode--> Example --collate--> Batch --task.loss--> a sum --engine--> a step
-                                                 Batch --task.predict--> one dict a row --judge--> numbers
+                                                 Batch --task.predict--> one dict a row --metrics--> numbers
 
-A `Method` says which parameters train, and how; a `Task` says what is learnt.  The training loop knows both only
-by what is written here.  Torch is named in annotations alone, so that this room stays light.
+A `Method` says which parameters train, and how; a `Task` says what is learnt; a `Metric` says what an answer is worth.
+The training loop knows the first two only by what is written here.  Torch is named in annotations alone, so that this room stays light.
 """
 
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
+from weitiao.core.contracts.metric import Metric, Summed, Told
 from weitiao.core.contracts.rows import BOUNDS, Batch, Example, Processor, Record, Shape, place
 from weitiao.core.contracts.task import Categorical, Off, Task
 
@@ -19,13 +20,16 @@ __all__ = [
     "Example",
     "Inserted",
     "Method",
+    "Metric",
     "Moment",
     "Off",
     "Processor",
     "Record",
     "Shape",
+    "Summed",
     "Task",
     "Tokenize",
+    "Told",
     "fill_weights",
     "place",
 ]

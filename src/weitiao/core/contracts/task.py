@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 Off: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
-LOWER_IS_BETTER = frozenset({"loss", "perplexity"})
-"""Metrics of which less is better; more of any other is."""
-
-
 class Task(ABC):
     """What is learnt: columns in, loss and predictions out.  Final subclasses are frozen dataclasses."""
 
@@ -30,14 +26,12 @@ class Task(ABC):
     """Which Transformers Auto class is loaded."""
     peft_task_type: ClassVar[str]
     """PEFT's name of this kind of model."""
-    measures: ClassVar[tuple[str, ...]]
-    """What `measure` gives, `loss` among it."""
-    primary: ClassVar[str]
-    """The metric that a reader looks at first."""
-    higher_is_better: ClassVar[bool]
-    """Whether more of `primary` is better."""
-    judge: ClassVar[str]
-    """Which judge of `evaluate` turns predictions into results."""
+    predicts: ClassVar[tuple[str, ...]]
+    """What a prediction holds that metrics may go by: `label`, `scores`, `number`, `loss`, `tokens` ..."""
+    metrics: ClassVar[tuple[str, ...]]
+    """What its answers are judged by, names of the shelf `evaluate/metrics`; a reader looks at the first first."""
+    loss_metric: ClassVar[str] = "loss"
+    """The metric that is called `loss` on the validation rows, and is looked at there whatever else is."""
     needs_base: ClassVar[bool] = False
     """Does `look` ask the model as it was (the reference of DPO)?  Then copies of the base weights are kept."""
     packs: ClassVar[bool] = False
@@ -49,9 +43,14 @@ class Task(ABC):
     training_only: ClassVar[tuple[str, ...]] = ()
     """Settings that decide what its loss is, not what rows are encoded to or what the tuned model answers."""
 
-    def more_is_better(self, metric: str) -> bool:
-        """Which way one of `measures` is better."""
-        return self.higher_is_better if metric == self.primary else metric not in LOWER_IS_BETTER
+    @property
+    def primary(self) -> str:
+        """The metric that a reader looks at first."""
+        return self.metrics[0]
+
+    def classes(self) -> tuple[str, ...]:
+        """The labels that metrics tell apart, in order; none where it has none."""
+        return ()
 
     def learn(self, records: Sequence[Record]) -> Task:
         """This task with what only the data can tell (the label set).
@@ -121,14 +120,12 @@ class Task(ABC):
         """One prediction a row, in the batch's order, plain Python values."""
 
     @abstractmethod
-    def measure(
-        self, predictions: Sequence[Mapping[str, Any]], examples: Sequence[Example]
-    ) -> dict[str, float]:
-        """Cheap metrics for choosing during training, `loss` among them."""
-
-    @abstractmethod
     def reference(self, record: Record) -> dict[str, Any]:
-        """What a reader of `predictions.jsonl` compares a prediction with; the judge reads it too."""
+        """What a reader of `predictions.jsonl` compares a prediction with; metrics read it too."""
+
+    def expected(self, example: Example) -> dict[str, Any]:
+        """What metrics compare a prediction with on validation rows, which are kept encoded only."""
+        return {}
 
     def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> list[int]:
         """Turns as the tokens that the model goes on from, as in training; only when `generates`."""

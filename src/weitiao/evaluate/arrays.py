@@ -1,0 +1,45 @@
+"""What rows say of labels, as arrays for metrics.
+
+[{"label": "b"}, ...], ("a", "b")  ->  indices  ->  [1, ...]
+                                   ->  marks    ->  [[0, 1], ...]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from weitiao.core.contracts import Told
+
+
+def indices(told: Told, labels: Sequence[str]) -> Any:
+    """Which label each row has (N,); -1 for one that is none of them."""
+    place = {label: number for number, label in enumerate(labels)}
+    return np.array([place.get(row["label"], -1) for row in told], dtype=np.int64)
+
+
+def marks(told: Told, labels: Sequence[str]) -> Any:
+    """Which labels each row has (N, C), 1 or 0: its `labels`, where it has several, or its `label`."""
+    found = np.zeros((len(told), len(labels)))
+    if told and "labels" in told[0]:
+        place = {label: number for number, label in enumerate(labels)}
+        for row, each in enumerate(told):
+            found[row, [place[label] for label in each["labels"] if label in place]] = 1
+        return found
+    which = indices(told, labels)
+    known = np.flatnonzero(which >= 0)
+    found[known, which[known]] = 1
+    return found
+
+
+def scores(told: Told, labels: Sequence[str]) -> Any:
+    """The score of each label in each row (N, C)."""
+    return np.array([[row["scores"][label] for label in labels] for row in told], dtype=float)
+
+
+def ratio(above: Any, below: Any) -> Any:
+    """above / below; nan where both are 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(above, dtype=float) / below

@@ -1,0 +1,70 @@
+"""Which metrics a task is judged by: those that it names, and those that the recipe adds.
+
+judged(task, [{"name": "f1_micro"}, {"name": "my.py:mine"}])  ->  {"accuracy": Accuracy(), ..., "mine": ...}
+watched(task, [...])                                          ->  {"loss": LogLoss(), "accuracy": Accuracy(), ...}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from weitiao.core import registry
+from weitiao.core.contracts import Metric, Task
+from weitiao.core.errors import fault
+from weitiao.evaluate import own
+
+ANSWER = "answer"
+"""What a prediction holds besides where a task's model answers in words."""
+
+
+def judged(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Metric]:
+    """The metrics of the test rows by name, the primary one first.
+
+    Args:
+        task: names its own; where it knows its labels already, metrics must suit them.
+        added: `evaluate.metrics` of the recipe.
+
+    Raises:
+        WeitiaoError: `unknown_name`, `unknown_key`, `wrong_value`, `no_such_function`, `bad_metric`; `unfit_metric` for
+            one that makes no sense with this task.
+    """
+    found = {name: registry.build("metric", {"name": name}) for name in task.metrics}
+    holds = {*task.predicts, *([ANSWER] if task.generates else [])}
+    for asked in added:
+        name, metric = _built(asked)
+        why = metric.lacks(holds)
+        why = f"predictions hold no `{why}`" if why else _refuses(metric, task)
+        if why:
+            raise fault("unfit_metric", metric=name, why=why, known=", ".join(suiting(task)))
+        if name in found and (found[name] == metric or name not in task.metrics):
+            raise fault("wrong_value", key=own.KEY, value=name, why="it is there already")
+        found[name] = metric
+    return found
+
+
+def watched(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Metric]:
+    """The metrics of the validation rows by name: `loss`, and those of `judged` for which a prediction suffices."""
+    loss: Metric = registry.build("metric", {"name": task.loss_metric})
+    others = {name: metric for name, metric in judged(task, added).items() if not metric.lacks(task.predicts)}
+    return {"loss": loss, **{name: metric for name, metric in others.items() if name != "loss"}}
+
+
+def suiting(task: Task) -> list[str]:
+    """Names on the shelf that suit a task."""
+    holds = {*task.predicts, *([ANSWER] if task.generates else [])}
+    built = {name: registry.build("metric", {"name": name}) for name in registry.names("metric")}
+    return [name for name, metric in built.items() if not metric.lacks(holds) and not _refuses(metric, task)]
+
+
+def _built(asked: Mapping[str, Any]) -> tuple[str, Metric]:
+    name = str(asked.get("name", ""))
+    if ":" in name:
+        return name.rpartition(":")[2], own.opened(name)
+    return name, registry.build("metric", asked)
+
+
+def _refuses(metric: Metric, task: Task) -> str:
+    """What stands against a metric by the task's labels, where they are known yet."""
+    labels = task.classes()
+    return metric.refuses(labels) if labels else ""

@@ -1,0 +1,178 @@
+"""Predictions and truth in, numbers with intervals and tests out: one table for every metric of every task.
+
+    judge(references, {"tuned": [...], "untuned": [...]}, {"f1": F()}, ...)  ->  {"metrics": ..., "comparisons": ...}
+    measured(task, metrics, predictions, examples)                           ->  {"loss": 0.41, "f1": 0.87}
+
+A metric gives what every row tells, once a system; from that come its value, its interval and the test of its
+difference to every other system.  Where rows belong together (`groups`) whole groups are drawn: ten rows of one user are
+not ten witnesses.  A value that is not defined is None and says why; no table holds nan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from weitiao.core.contracts import Example, Metric, Summed, Task, Told
+from weitiao.core.errors import language
+from weitiao.evaluate import paired, resample
+
+Systems: TypeAlias = Mapping[str, Told]
+Rows: TypeAlias = dict[str, dict[str, Any]]
+"""By system and metric what each row tells (N, K); a metric is left out where a system does not give what it needs."""
+
+ALONE = ("a single row (or group) has no interval", "只有一行（或一组）数据，没有区间")
+SELDOM = ("too few rows for an interval", "行数太少，没有区间")
+NOT_GIVEN = ("it gives no {}", "它不给出 {}")
+
+
+def judge(
+    references: Told,
+    systems: Systems,
+    metrics: Mapping[str, Metric],
+    *,
+    labels: Sequence[str] = (),
+    groups: Sequence[int] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Every metric of every system, with its interval, and `tuned` beside each other system.
+
+    Args:
+        references: what was expected, one a row.
+        systems: by name what each said of the same rows; `tuned` among them.
+        metrics: by name; the first is the primary one.
+        labels: the task's, in order.
+        groups: which group each row is of; None: each is its own.
+        confidence: coverage of the intervals.
+        resamples: bootstrap draws.
+        seed: of draws and tests.
+    """
+    rows = read(references, systems, metrics, labels)
+    unit_N, count = resample.units(groups, len(references))
+    found: dict[str, dict[str, Any]] = {}
+    for system, own in rows.items():
+        values = {name: value(metrics[name], each) for name, each in own.items()}
+        # What is not defined on all rows is not asked of some.
+        asked = {name: (metrics[name], own[name]) for name, one in values.items() if math.isfinite(one)}
+        drawn = resample.bootstrap(asked, unit_N, count, resamples=resamples, seed=seed) if count > 1 else {}
+        found[system] = {
+            name: _none(NOT_GIVEN, metric.lacks(systems[system][0]))
+            if name not in own
+            else _none(metric.undefined)
+            if name not in asked
+            else _around(metric, values[name], own[name], count, drawn.get(name), confidence)
+            for name, metric in metrics.items()
+        }
+    beside = {
+        other: compare(metrics, rows["tuned"], rows[other], unit_N, count, seed=seed)
+        for other in systems
+        if other != "tuned"
+    }
+    return {"metrics": found, "comparisons": beside}
+
+
+def read(references: Told, systems: Systems, metrics: Mapping[str, Metric], labels: Sequence[str]) -> Rows:
+    """What each row tells of each system under each metric."""
+    return {
+        system: {
+            name: np.asarray(metric.rows(references, told, labels))
+            for name, metric in metrics.items()
+            if told and not metric.lacks(told[0])
+        }
+        for system, told in systems.items()
+    }
+
+
+def value(metric: Metric, rows_NK: Any) -> float:
+    """The metric of all rows; nan where it is not defined."""
+    if isinstance(metric, Summed):
+        return float(metric.value(rows_NK.sum(0)))
+    return float(metric.over(rows_NK, np.ones((1, len(rows_NK))))[0])
+
+
+def compare(
+    metrics: Mapping[str, Metric],
+    ours: Mapping[str, Any],
+    others: Mapping[str, Any],
+    unit_N: Any,
+    count: int,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """The difference and the paired test of every metric; those of the first stand on their own, too.
+
+    Args:
+        metrics: by name; the first is the primary one.
+        ours: rows (N, K) by metric, of the system whose gain is asked.
+        others: those of the other one.
+        unit_N: unit of each row.
+        count: how many units there are.
+        seed: of the tests.
+    """
+    both = {
+        name: (metric, ours[name], others[name])
+        for name, metric in metrics.items()
+        if name in ours and name in others
+    }
+    tests = paired.tests(both, unit_N, count, seed=seed)
+    nothing = {"difference": None, "p_value": None, "test": None}
+    each = {name: tests.get(name, nothing) for name in metrics}
+    return {**each[next(iter(metrics))], "metrics": each}
+
+
+def measured(
+    task: Task,
+    metrics: Mapping[str, Metric],
+    predictions: Told,
+    examples: Sequence[Example],
+) -> dict[str, float]:
+    """What the validation rows say, without intervals: `loss`, and every metric that goes by predictions.
+
+    Args:
+        task: whose rows they are.
+        metrics: of `watched`.
+        predictions: one an example.
+        examples: encoded rows.
+    """
+    expected = [task.expected(example) for example in examples]
+    return {
+        name: value(metric, np.asarray(metric.rows(expected, predictions, task.classes())))
+        for name, metric in metrics.items()
+    }
+
+
+def _around(
+    metric: Metric, found: float, rows_NK: Any, count: int, drawn_R: Any, confidence: float
+) -> dict[str, Any]:
+    """A value with its interval."""
+    around = _closed(metric, rows_NK, count, confidence)
+    if around is None and drawn_R is not None:
+        around = resample.interval(drawn_R, confidence)
+    if around is None:
+        return _none(SELDOM if count > 1 else ALONE, value=found)
+    return {"value": found, "low": around[0], "high": around[1]}
+
+
+def _closed(metric: Metric, rows_NK: Any, count: int, confidence: float) -> tuple[float, float] | None:
+    """Wilson's interval of a share (Wilson 1927, JASA 22, 209-212), where rows are their own units, or all alike:
+    drawing groups that are all right tells nothing of others."""
+    from scipy import stats
+
+    if not (isinstance(metric, Summed) and metric.proportion):
+        return None
+    share = rows_NK[:, 0].mean()
+    if count != len(rows_NK) and 0 < share < 1:
+        return None
+    found = stats.binomtest(round(float(share) * count), count).proportion_ci(confidence, "wilson")
+    return float(found.low), float(found.high)
+
+
+def _none(why: tuple[str, str], *words: str, value: float | None = None) -> dict[str, Any]:
+    """No number, or no interval, and why."""
+    said = why[("en", "zh").index(language())].format(*words)
+    return {"value": value, "low": None, "high": None, "why": said}

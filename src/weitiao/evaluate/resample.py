@@ -1,0 +1,115 @@
+"""Rows drawn anew: how far a value may be from what other rows would give.
+
+    groups                           ->  units(groups, N)   ->  which unit each row is of, and how many there are
+    metrics, their rows, units       ->  bootstrap(...)     ->  the value of every draw, metric by metric
+    the values of all draws          ->  interval(...)      ->  (0.74, 0.87)
+
+Units (rows on their own, or groups of rows that belong together) are drawn with replacement, as many as there are
+(Efron 1979, Annals of Statistics 7, 1-26).  A draw is written as how often each unit is in it, so that the sums of all
+draws are one product of matrices.  All systems and metrics see the same draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from weitiao.core.contracts import Metric, Summed
+
+BLOCK = 1 << 22
+"""Weights that are in memory at once."""
+DENSE = 0.1
+"""Where fewer of the sums are not 0, only those are multiplied."""
+FEWEST = 200
+"""Draws behind an interval of a metric that is no sum, however many rows there are."""
+DEFINED = 0.5
+"""In so large a share of the draws a metric must be defined to have an interval."""
+
+
+def units(groups: Sequence[int] | None, rows: int) -> tuple[Any, int]:
+    """The unit of each row (N,), counted from 0, and how many there are; every row is its own where no groups are."""
+    if groups is None:
+        return np.arange(rows), rows
+    names, unit_N = np.unique(np.asarray(groups), return_inverse=True)
+    return unit_N, len(names)
+
+
+def sums(rows_NK: Any, unit_N: Any, count: int) -> Any:
+    """The rows of each unit added up: (U, K)."""
+    if count == len(rows_NK) and (unit_N == np.arange(count)).all():
+        return rows_NK
+    found = np.zeros((count, rows_NK.shape[1]))
+    np.add.at(found, unit_N, rows_NK)
+    return found
+
+
+def product(sums_UK: Any, weights_RU: Any) -> Any:
+    """weights @ sums (R, K), by what is not 0 alone where that is little."""
+    if sums_UK.shape[1] > 8 and np.count_nonzero(sums_UK) < DENSE * sums_UK.size:
+        from scipy import sparse
+
+        return (sparse.csr_array(sums_UK.T) @ weights_RU.T).T
+    return weights_RU @ sums_UK
+
+
+def draws(count: int, times: int, *, seed: int) -> Iterator[Any]:
+    """How often each of `count` units is in each draw, block by block: (R, U)."""
+    rng, done = np.random.default_rng(seed), 0
+    while done < times:
+        block = min(times - done, max(1, BLOCK // count))
+        drawn = rng.integers(0, count, (block, count)) + count * np.arange(block)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=block * count).reshape(block, count).astype(float)
+        done += block
+
+
+def often(metric: Metric, times: int, rows: int) -> int:
+    """How many draws a metric that is no sum can have of so many rows."""
+    return min(times, max(FEWEST, metric.whole_rows // max(1, rows)))
+
+
+def bootstrap(
+    asked: Mapping[str, tuple[Metric, Any]], unit_N: Any, count: int, *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """The values of every draw, by name.
+
+    Args:
+        asked: by name, a metric and the rows (N, K) that it gave.
+        unit_N: unit of each row.
+        count: how many units there are.
+        resamples: draws.
+        seed: of the draws.
+    """
+    added = {
+        name: sums(rows, unit_N, count)
+        for name, (metric, rows) in asked.items()
+        if isinstance(metric, Summed)
+    }
+    found: dict[str, list[Any]] = {name: [] for name in asked}
+    wanted = {
+        name: resamples if name in added else often(metric, resamples, len(rows))
+        for name, (metric, rows) in asked.items()
+    }
+    done = 0
+    for weights_RU in draws(count, resamples, seed=seed):
+        for name, (metric, rows) in asked.items():
+            some = weights_RU[: max(0, wanted[name] - done)]
+            if not len(some):
+                continue
+            if isinstance(metric, Summed):
+                found[name].append(metric.value(product(added[name], some)))
+            else:
+                found[name].append(metric.over(rows, some[:, unit_N]))
+        done += len(weights_RU)
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def interval(drawn_R: Any, confidence: float) -> tuple[float, float] | None:
+    """The percentile interval of what was drawn; None where too few draws have a value."""
+    known = drawn_R[np.isfinite(drawn_R)]
+    if len(known) < DEFINED * len(drawn_R):
+        return None
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(known, [tail, 100 - tail])
+    return float(low), float(high)
