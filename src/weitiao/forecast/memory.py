@@ -8,13 +8,15 @@ The figures are bytes of tensors on the device, in one process; the program itse
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Batch, Example, Method, Task
+from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe, Train
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from weitiao.forecast.fake_model import FakeModel
     from weitiao.forecast.step_memory import Footprint
     from weitiao.models.assets.fetch import Progress
+    from weitiao.models.examine import Examined
     from weitiao.models.load import Loaded
 
 KERNELS = 100_000_000
@@ -42,7 +45,40 @@ class Forecast:
     processes: int = 1
     progress: Progress | None = None
     attention: str | None = None
-    """The attention function that the loaded model has; None: the first that its code takes."""
+    """The attention function that the loaded model has; None: as a small model of its kind was found to need, or the first
+    that its code takes."""
+
+    @cached_property
+    def examined(self) -> Examined | None:
+        """How rows will lie, as a small model of its kind says; None where it cannot be made small.
+
+        Raises:
+            WeitiaoError: `not_causal`, `model_fails`, `fails_so`.
+        """
+        from weitiao.models import miniature
+        from weitiao.train import memory
+
+        settings = self.recipe.train
+        found = miniature.examined(
+            self.recipe.model,
+            self.task,
+            half=settings.half,
+            recomputes=settings.activation_checkpointing,
+            longest=self.recipe.data.max_length,
+            device=self.device,
+        )
+        memory.trim()
+        return found
+
+    @property
+    def notices(self) -> list[str]:
+        """How rows will lie, where it is not as the task has them, or not known."""
+        from weitiao.models import examine
+
+        ref, packs = self.recipe.model, self.task.packs
+        return (
+            self.examined.notices(ref, packs=packs) if self.examined else [examine.unknown(ref, packs=packs)]
+        )
 
     @cached_property
     def fake(self) -> FakeModel:
@@ -52,13 +88,18 @@ class Forecast:
 
         device = self.device.partition(":")[0]
 
+        small = None if self.attention else self.examined
+
         def filled(attention: str) -> FakeModel:
             bare = self._skeleton(attention)
+            if small:
+                bare.layout = small.layout
             store.prepare(bare, self.method, seed=self.recipe.seed)
             return fake_model.fill(bare, self.task, self.method, half=self.recipe.train.half, device=device)
 
         known = [self.attention] if self.attention else examine.attentions(self.task, device)
-        return examine.first(known, filled)
+        with self._gone_through():
+            return examine.first([small.attention] if small else known, filled)
 
     def _skeleton(self, attention: str | None = None) -> Loaded:
         from weitiao.models import load
@@ -105,7 +146,8 @@ class Forecast:
         from weitiao.models.opening import quiet
 
         settings = settings or self.recipe.train
-        with quiet():  # Transformers would say that recomputation needs no cache
+        # Transformers would say that recomputation needs no cache.
+        with quiet(), self._gone_through():
             return self._dealt(step_memory.step(self.fake, self.method, self.task, settings, batch))
 
     def evaluate(self, batch: Batch) -> Footprint:
@@ -113,7 +155,8 @@ class Forecast:
         from weitiao.forecast import step_memory
         from weitiao.models import store
 
-        between = self._dealt(step_memory.predicting(self.fake, self.task, self.recipe.train, batch))
+        with self._gone_through():
+            between = self._dealt(step_memory.predicting(self.fake, self.task, self.recipe.train, batch))
         whole, used = self._base_bytes
         # A whole model is read back without the method's modules, and cast.
         tuned = used if self.method.layout == "pretrained" else _bytes(self.fake.loaded.model)
@@ -173,6 +216,19 @@ class Forecast:
     def _widest_bytes(self) -> int:
         """The largest weight, in float32."""
         return 4 * max(weight.numel() for weight in self.fake.loaded.model.parameters())
+
+    @contextmanager
+    def _gone_through(self) -> Iterator[None]:
+        """Some families decide by their numbers how large a tensor is (X-MOD), and here there are none.
+
+        Raises:
+            WeitiaoError: `no_forecast`.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise fault("no_forecast", ref=self.recipe.model, why=lines[0]) from error
 
     def _dealt(self, found: Footprint) -> Footprint:
         """What one of several processes holds of it."""

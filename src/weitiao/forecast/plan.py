@@ -294,6 +294,7 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     sides = {name: checked.rows.take(own) for name, own in dealt.items()} if whole else {}
     told = label_table(sides, task.shape)
     said = list(warnings(asked, method, told, validation=len(dealt["validation"]), total=steps))
+    said = [*forecast.notices, *said]
     return _Looked(task, forecast, program, len(checked.rows), examples, batches, share, said)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import Method
-from weitiao.core.errors import fault, language
+from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import free_bytes
 from weitiao.data.layout import Layout
@@ -79,7 +79,7 @@ def refuse(
 
     settings, loaded = recipe.train, prepared.loaded
     if not settings.check_memory:
-        return
+        return None
     if method.layout == "pretrained":
         saved = prepared.total * (4 if stored.precision(loaded.source) == "float32" else 2)
     else:
@@ -92,7 +92,7 @@ def refuse(
         raise fault("disk_full", path=path, needed_mb=disk / 1e6, free_mb=free_bytes(path) / 1e6)
     room = _room(prepared.device)
     if room is None or program + SURE * _roughly(recipe, prepared) < room:
-        return
+        return None
     tell(
         "notice", text="memory may not suffice: the heaviest step is gone through on a model of shapes first"
     )
@@ -103,9 +103,14 @@ def refuse(
         recipe, prepared.task, method, device=prepared.device, processes=processes, attention=found
     )
     needs = Needs(forecast, prepared)
-    stage, needed = needs.highest(recipe)
+    try:
+        stage, needed = needs.highest(recipe)
+    except WeitiaoError as error:
+        if error.code != "no_forecast":
+            raise
+        return tell("notice", text=str(error))
     if program + needed <= room:
-        return
+        return None
     needed_mb, room_mb = (program + needed) / 1e6, room / 1e6
     again = not settings.activation_checkpointing and loaded.model.supports_gradient_checkpointing
     tries = (False, True) if again else (False,)

@@ -27,6 +27,7 @@ from torch.utils._pytree import tree_map
 
 from weitiao.core.contracts import Task
 from weitiao.core.errors import WeitiaoError, fault, language
+from weitiao.core.notices import notice
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
 from weitiao.models import attention, inputs, positions, reach
@@ -39,6 +40,8 @@ SAME, HEARD = 1e-4, 1e-5
 differ in a word that must not be heard.  In float32 another order of sums gives 1e-7 to 1e-5 (experts get other words
 then, all else is the same bit for bit); a leak, a lost mask or position gave 2e-3 to 1 in every family looked at."""
 HALVES = (torch.float16, torch.bfloat16)
+_BESIDE = {Layout.ALIKE: [0, 2], Layout.ALONE: [0]}
+"""Which of the rows are laid beside each other, where it is not the long one and the short one."""
 UNSUITED = ("not_causal", "model_fails")
 """What another attention function may mend."""
 
@@ -55,12 +58,19 @@ class Examined:
     bend: int | None = None
     """Rows of up to so many tokens are all read alike, longer ones otherwise; None where none is longer."""
 
+    small: bool = False
+    """Was it a small model of its kind that was looked at (`models.miniature`)?"""
+
     def notices(self, ref: str, *, packs: bool) -> list[str]:
         """What a user should know, in their language; nothing where rows lie as the task has them."""
         if self.layout is (Layout.PACKED if packs else Layout.PADDED):
             return []
         words = _WORDS[language()]
-        why = words["off"].format(apart=self.apart) if self.apart is not None else words["cannot"]
+        why = (
+            words["small" if self.small else "off"].format(apart=self.apart)
+            if self.apart is not None
+            else words["cannot"]
+        )
         beside = words["packed" if packs else "padded"]
         now = words[self.layout] + (words["bend"].format(bend=self.bend) if self.bend else "")
         return [words["notice"].format(ref=ref, beside=beside, why=why, now=now)]
@@ -73,6 +83,7 @@ _WORDS = {
         "alike": "only rows of one length share a pass",
         "alone": "each row has a pass of its own",
         "off": "give other scores than alone (off by {apart:.2%}, as measured)",
+        "small": "give other scores than alone (as measured on a small model of its kind)",
         "cannot": "cannot be read by its code",
         "bend": " (rows of more than {bend} tokens change how all in their pass are read; shorter ones need none of "
         "this: data.max_length)",
@@ -84,6 +95,7 @@ _WORDS = {
         "alike": "只有等长的行同批计算",
         "alone": "每行单独计算",
         "off": "与单独计算的结果不同（实测相差 {apart:.2%}）",
+        "small": "与单独计算的结果不同（在同类小模型上实测）",
         "cannot": "无法由其代码处理",
         "bend": "（超过 {bend} 个词元的行会改变同批各行的读法；若都更短则无需如此：data.max_length）",
         "notice": "{ref}：各行{beside}时{why}；改为：{now}",
@@ -110,6 +122,11 @@ def first(names: Sequence[str], make: Callable[[str], Made]) -> Made:
         except (AttributeError, KeyError, TypeError, ValueError):
             pass  # a model's own code, with an attention that it was not made for
     return make(last)
+
+
+def unknown(ref: str, *, packs: bool) -> str:
+    """What a user should know where nothing could be measured yet."""
+    return notice("layout_unknown", ref=ref, beside=_WORDS[language()]["packed" if packs else "padded"])
 
 
 def expected(task: Task, name: str) -> Layout:
@@ -141,7 +158,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
             _attend(model, "eager")
             truth = [looks.alone(row) for row in looks.rows]
         except Exception as error:  # a model's own code, on a plain row
-            raise fault("model_fails", ref=ref, why=_first_line(error)) from error
+            raise fault("model_fails", ref=ref, why=first_line(error)) from error
         if not all(bool(each.isfinite().any()) for each in truth):
             raise fault("model_fails", ref=ref, why="its scores are not numbers")
         hears, off = False, None
@@ -172,6 +189,13 @@ def attends_alike(model: Any, name: str) -> bool:
             return _attend(model, name) and _apart(looks.alone(looks.rows[0]), before) <= SAME
         except Exception:  # a model's own code, with an attention that it was not made for
             return False
+
+
+def scores(model: Any, task: Task, processor: Any, layout: Layout, *, room: int) -> list[Tensor]:
+    """What the model says, as it is now, to a few rows of at most `room` tokens that lie in that layout: (T, V) or (1, L)
+    of each."""
+    looks = _Looks(model, processor, reads_on=task.auto_class == "AutoModelForCausalLM")
+    return looks.laid(layout, [row[:room] for row in looks.beside(layout)])
 
 
 def _orders(names: Sequence[str], *, packs: bool, cpu: bool) -> Iterator[tuple[Layout, str]]:
@@ -209,25 +233,30 @@ class _Looks:
         """Scores of one row (T, V), or (1, L)."""
         return self._scores([row])[0]
 
+    def beside(self, layout: Layout) -> list[list[int]]:
+        """Rows that may share a pass."""
+        return [self.rows[row] for row in _BESIDE.get(layout, [0, 1])]
+
     def try_(self, layout: Layout, truth: Sequence[Tensor]) -> tuple[float, float]:
         """How far rows so laid are from the truth, and how far what must not hear a word is changed by it."""
-        beside = {Layout.ALIKE: [0, 2], Layout.ALONE: [0]}.get(layout, [0, 1])
+        beside = _BESIDE.get(layout, [0, 1])
         try:
-            found = self._laid(layout, [self.rows[row] for row in beside])
+            found = self.laid(layout, self.beside(layout))
             apart = max(_apart(x, truth[row]) for x, row in zip(found, beside, strict=True))
             if (
                 layout is Layout.PADDED
             ):  # which often holds rows of one length: Transformers leaves the mask out then
                 apart = max(apart, _apart(self.alone(self.rows[0]), truth[0]))
-            again = self._laid(layout, [self.changed[row] for row in beside])
+            again = self.laid(layout, [self.changed[row] for row in beside])
         except Exception as error:  # a model's own code, on rows as it does not know them
-            self.why = _first_line(error)
+            self.why = first_line(error)
             return math.inf, 0.0
         before = slice(0, -1 if self.reads_on else 0)
         heard = max(_apart(again[0][before], found[0][before]), *map(_apart, again[1:], found[1:]), 0.0)
         return apart, heard
 
-    def _laid(self, layout: Layout, rows: list[list[int]]) -> list[Tensor]:
+    def laid(self, layout: Layout, rows: list[list[int]]) -> list[Tensor]:
+        """Scores of rows in that layout."""
         if layout is not Layout.PACKED:
             return self._scores(rows)
         sizes = [len(row) for row in rows]
@@ -318,6 +347,7 @@ def _whole(found: Any) -> Any:
     return found.float() if isinstance(found, Tensor) and found.dtype in HALVES else found
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__
+    return lines[0].strip().rstrip(".") if lines else type(error).__name__

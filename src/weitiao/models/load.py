@@ -137,7 +137,7 @@ def _load(
         torch.manual_seed(seed)
         processor = folders.tokenizer(source)
         base = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-        config = _config(source, processor, task, dropout)
+        config = configured(source, processor, task, dropout)
         model, report = auto.from_pretrained(
             source,
             config=config,
@@ -201,7 +201,7 @@ def refuse_unsuitable(ref: str, task: Task) -> None:
     if not os.path.isdir(source):
         return
     with opened(ref), quiet(), paused():
-        config = _config(source, folders.tokenizer(source), task, None)
+        config = configured(source, folders.tokenizer(source), task, None)
         model, report = getattr(transformers, task.auto_class).from_pretrained(
             source,
             config=config,
@@ -237,7 +237,7 @@ def skeleton(
     folders.refuse_weightless(source)
     with opened(ref), quiet(), paused(), torch.device("meta"):
         processor = folders.tokenizer(source)
-        config = _config(source, processor, task, dropout)
+        config = configured(source, processor, task, dropout)
         auto = getattr(transformers, task.auto_class)
 
         def made(name: str) -> Loaded:
@@ -249,7 +249,7 @@ def skeleton(
         return examine.first([attention] if attention else examine.attentions(task, pick_device()), made)
 
 
-def _config(source: str, processor: Any, task: Task, dropout: float | None) -> Any:
+def configured(source: str, processor: Any, task: Task, dropout: float | None) -> Any:
     """The configuration with the task's outputs, the tokenizer's special tokens, and all of its dropout set to `dropout`."""
     import transformers
 

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._pytree import tree_iter
 
+MASKED = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_)
+"""Operations that take a mask for the places where it is true."""
+
 
 class Shapes(FakeTensorMode):
     """Only shapes are computed; but the whole numbers of a batch stay numbers, for models ask where its rows end."""
@@ -23,6 +26,8 @@ class Shapes(FakeTensorMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """What an operation gives: a shape, or numbers made of a batch's numbers and of counting alone."""
         kwargs = kwargs or {}
+        if func.overloadpacket in MASKED and len(args) > 1:
+            args = (args[0], _numbered(args[1]), *args[2:])
         dtype = kwargs.get("dtype")
         tensors = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
         shapes = any(isinstance(each, FakeTensor) or each.is_floating_point() for each in tensors)
@@ -33,6 +38,16 @@ class Shapes(FakeTensorMode):
             with self:
                 return _grouped(*args, **kwargs)
         return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+def _numbered(places: Any) -> list[Any]:
+    """Masks that have numbers (which rows are of that language, where a row ends) as the places where they are true: how
+    many there are is then known."""
+    found: list[Any] = []
+    for place in places:
+        known = isinstance(place, Tensor) and place.dtype == torch.bool and not isinstance(place, FakeTensor)
+        found += place.nonzero(as_tuple=True) if known else [place]
+    return found
 
 
 def _grouped(x: Tensor, weight: Tensor, offs: Tensor | None = None, *_: Any, **__: Any) -> Tensor:

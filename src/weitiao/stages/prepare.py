@@ -100,7 +100,7 @@ def prepare(
         WeitiaoError: what checking, splitting, loading and encoding raise; `other_data` when a run that is gone on
             with was begun on other rows or another base.
     """
-    from weitiao.models import anatomy, load, opening, output_loss, store
+    from weitiao.models import anatomy, first_step, load, opening, output_loss, store
     from weitiao.models.assets.fetch import cache_dir
 
     if not recipe.data.train:
@@ -128,6 +128,8 @@ def prepare(
     trained, total = anatomy.parameter_counts(loaded.model)
 
     limit = row_limit(recipe, loaded, method)
+    half, recomputes = recipe.train.half, recipe.train.activation_checkpointing
+    first_step.refuse_failing(loaded, task, half=half, recomputes=recomputes, ref=recipe.model, room=limit)
     if task.shape.name == "conversation":
         for notice in chat.notices(loaded.processor):
             tell("notice", text=notice)
