@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import string
+from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
 from pydantic_core import core_schema
 
+import weitiao
 from weitiao.core import registry
-from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.errors import LANGUAGES, WeitiaoError, fault
 from weitiao.core.recipe import Recipe
-from weitiao.core.why import _words
 
+SOURCE = Path(weitiao.__file__).parent
 SMALL = {"model": "m", "task": "text_classification", "output_dir": "o"}
 ODD = {
     "train": {
@@ -46,29 +52,36 @@ def test_no_english_stands_in_a_chinese_message(monkeypatch):
     assert "Input should" not in str(english)
 
 
-def test_the_words_of_a_kind_are_those_of_pydantic_or_ours():
+def sentences() -> dict[str, dict[str, dict[str, str]]]:
+    """Kind -> language -> part -> words, from the files as they lie there."""
+    found = {}
+    for file in sorted((SOURCE / "core" / "messages" / "reasons").glob("*.yaml")):
+        for kinds, words in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            assert set(words) == set(LANGUAGES), kinds
+            for kind in kinds.split():
+                assert kind not in found, f"{kind} stands twice"
+                found[kind] = {
+                    lang: text if isinstance(text, dict) else {"": text} for lang, text in words.items()
+                }
+    return found
+
+
+def test_a_reason_says_the_same_in_both_languages():
+    for kind, words in sentences().items():
+        assert set(words["en"]) == set(words["zh"]) <= {"", "why", "way"}, kind
+        for part, text in words["en"].items():
+            assert placeholders(text) == placeholders(words["zh"][part]), kind
+            chinese = any("\u4e00" <= char <= "\u9fff" for char in words["zh"][part])
+            assert chinese or not re.search("[a-z]", re.sub("{.*?}", "", words["zh"][part])), kind
+
+
+def test_what_pydantic_finds_is_said_in_our_words():
+    values = yaml.safe_load((SOURCE / "core/messages/reasons/values.yaml").read_text(encoding="utf-8"))
     theirs = set(get_args(core_schema.ErrorType))
-    ours = set(_words("en")) - theirs
-    assert set(_words("en")) == set(_words("zh"))
-    assert ours <= {
-        *(
-            "mapping_type",
-            "here_it_is",
-            "rows_go",
-            "one_method",
-            "rows_alone",
-            "nothing_left",
-            "no_such_fold",
-        ),
-        *(
-            "column_decides",
-            "time_or_folds",
-            "one_half",
-            "steps_or_milestones",
-            "positions",
-            "positions_shared",
-        ),
-    }
+    named = {kind for kinds in values for kind in kinds.split()}
+    assert {"bool_parsing", "greater_than", "literal_error", "missing"} <= named & theirs
+    raised = {call.args[0].value for _, name, call in calls() if name == "unfit"}
+    assert (named - theirs - {"positions", "positions_shared", "mapping_type"}) == raised
 
 
 def test_values_of_the_method_are_told_with_the_rest():
@@ -130,3 +143,116 @@ def test_a_sample_of_a_table_is_a_table_too(tmp_path):
 def test_a_missing_column_is_named_from_python_too():
     said = str(fault("missing_column", path="p", column="text", found="body", hint=""))
     assert 'data={"train": ROWS, "columns": {"text": "THE_FILES_COLUMN"}}' in said
+
+
+# --- every sentence that a person reads comes from the files
+
+
+def calls() -> Iterator[tuple[str, str, ast.Call]]:
+    """(place, name, call) of everything that is called by a plain name, or by its last one."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "id", "") or getattr(node.func, "attr", "")
+                yield f"{path.relative_to(SOURCE)}:{node.lineno}", name, node
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def kinds_of(node: ast.AST) -> list[str]:
+    """The kinds that an argument may be: a word, one of two, or a word with a gap, as a pattern."""
+    if isinstance(node, ast.Constant):
+        return [node.value]
+    if isinstance(node, ast.IfExp):
+        return [*kinds_of(node.body), *kinds_of(node.orelse)]
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(part.value if isinstance(part, ast.Constant) else "*" for part in node.values)]
+    return []  # a name: it stands where the name is given
+
+
+def test_a_reason_is_known_and_gets_what_its_words_ask_for():
+    known = sentences()
+    for place, name, call in calls():
+        if name not in ("reason", "because") or place.startswith("core/why.py"):
+            continue
+        given = {keyword.arg for keyword in call.keywords}
+        for kind in kinds_of(call.args[0]):
+            meant = [one for one in known if re.fullmatch(kind.replace("*", r"\w+"), one)]
+            assert meant, f"{place}: {kind}"
+            for one in meant:
+                assert set(known[one]["en"]) == ({""} if name == "reason" else {"why", "way"}), place
+                wanted = {field for text in known[one]["en"].values() for field in placeholders(text)}
+                assert None in given or given >= wanted, f"{place}: {wanted - given}"
+
+
+def test_no_reason_is_written_for_nothing():
+    said = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
+    starts = [kind for _, name, call in calls() if name == "reason" for kind in kinds_of(call.args[0])]
+    starts = [kind[:-1] for kind in starts if kind.endswith("*")]
+    theirs = set(get_args(core_schema.ErrorType)) | {"mapping_type"}
+    for kind in set(sentences()) - theirs:
+        assert re.search(rf"['\"]{kind}['\"]", said) or any(kind.startswith(start) for start in starts), kind
+
+
+# Where a sentence is handed on: the callable, and which of its arguments are read by a person.
+READ = {
+    "fault": ("why", "way", "what", "hint"),
+    "Unusable": (0,),
+    "_Broken": (0,),
+    "BadRow": (2,),
+    "note": (2,),
+    "View": ("why",),
+    "Example": ("refused",),
+    "bad": (0,),
+    "said": (0,),
+}
+ANSWERS = ("faults", "refuses", "_fault", "misfit", "_unshown", "_strange", "_unusable", "_why_not", "spoilt")
+
+
+def prose(node: ast.AST | None, function: ast.AST | None) -> Iterator[str]:
+    """The English in an expression: two small words beside each other that no `reason` holds."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if re.search(r"[a-z]{2,} [a-z]{2,}", node.value):
+            yield node.value
+    elif isinstance(node, ast.Name) and function is not None:
+        for each in ast.walk(function):
+            if isinstance(each, ast.Assign):
+                names = [one for target in each.targets for one in getattr(target, "elts", [target])]
+                values = getattr(each.value, "elts", None)
+                for place, target in enumerate(names):
+                    if isinstance(target, ast.Name) and target.id == node.id:
+                        one = values[place] if values and len(values) == len(names) > 1 else each.value
+                        yield from prose(one, None)
+    elif isinstance(node, ast.Call):
+        if getattr(node.func, "id", "") not in ("reason", "because"):
+            for part in (node.func, *node.args):
+                yield from prose(part, function)
+    elif node is not None:
+        for part in ast.iter_child_nodes(node):
+            yield from prose(part, function)
+
+
+def test_no_sentence_that_is_read_is_written_in_the_code():
+    found = []
+    for path in sorted((SOURCE / "data").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        place = str(path.relative_to(SOURCE))
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        for function in functions:
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call):
+                    name = getattr(node.func, "id", "") or getattr(node.func, "attr", "")
+                    read = READ.get(name, ())
+                    values = [node.args[at] for at in read if isinstance(at, int) and at < len(node.args)]
+                    values += [word.value for word in node.keywords if word.arg in read]
+                    if name == "append" and getattr(getattr(node.func, "value", None), "id", "") == "repairs":
+                        values += node.args
+                elif isinstance(node, ast.Return) and function.name in ANSWERS:
+                    values = [node.value]
+                else:
+                    continue
+                for value in values:
+                    found += [f"{place}:{node.lineno} {words}" for words in prose(value, function)]
+    assert sorted(set(found)) == []

@@ -15,6 +15,7 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.display import Sheet, Shown, either
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
+from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.chat.labels import special_tokens
@@ -202,6 +203,6 @@ def _lengths(
     lengths: list[int] = []
     for record, example in zip(checked.rows, task.encode(bare, processor, limit=ENDLESS), strict=True):
         lengths.append(len(example))
-        if why := example.refused or ("" if example.trained else "there is nothing to train on"):
+        if why := example.refused or ("" if example.trained else reason("nothing_to_train")):
             checked.ledger.note(record, "quarantined", why, raw=dict(record.values))
     return lengths, limit, tuple(special_tokens(processor))

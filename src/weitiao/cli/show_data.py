@@ -93,7 +93,7 @@ def views(found: Shown) -> None:
     from weitiao.data.view import visible
 
     for row in found.rows:
-        out.print(f"[bold]{escape(row.file)}[/bold] line {row.line}", end="")
+        out.print(f"[bold]{escape(place(row.file, row.line))}[/bold]", end="")
         if row.why:
             out.print(f": [red]cannot be used[/red]: {escape(row.why)}")
             continue

@@ -8,16 +8,15 @@ In memory stay some thirty bytes a row; the rows themselves lie on disk (`data.r
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
+from weitiao.core.why import reason
 from weitiao.data import formats
 from weitiao.data.equal_text import digest, normalised, repeated
 from weitiao.data.formats.convert import as_text
@@ -25,23 +24,12 @@ from weitiao.data.labels import label_names, one_spelling, relabelled
 from weitiao.data.ledger import Ledger, brief
 from weitiao.data.read import BadRow, Source, parted, read
 from weitiao.data.rows import Rows
+from weitiao.data.sides import SIDES as SIDES
+from weitiao.data.sides import side_of, time_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-SIDES = ("train", "validation", "test")
-# How people write the sides in a column of their own.
-SIDE_NAMES = {
-    "training": "train",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "eval": "validation",
-    "testing": "test",
-    "训练": "train",
-    "验证": "validation",
-    "测试": "test",
-}
 LIKE = 4  # rows of one print that a row is compared with; a fifth text under it will not be met
 DEALT = -1  # a row whose side is for `split` to decide
 
@@ -100,7 +88,7 @@ def check(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
     checked = inspect(data, shape, seed=seed)
     checked.ledger.refuse_losses(data.max_dropped_fraction)
     if not len(checked.rows):
-        raise fault("empty_file", path=_files(data.train), why="no usable row is left")
+        raise fault("empty_file", path=_files(data.train), why=reason("no_usable_row"))
     return checked
 
 
@@ -119,7 +107,7 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
             for source in read([name], encoding=data.encoding, seed=seed, format=data.format):
                 if source.file in named:
                     # Its rows would have one place twice in the ledger, and no side of their own.
-                    why = f"{source.file} is in data.{named[source.file]} already; data.weights repeats rows"
+                    why = reason("file_twice", path=source.file, side=named[source.file])
                     raise fault("wrong_value", key=f"data.{side}", value=_files(names), why=why)
                 named[source.file] = side
                 own = side == "train"
@@ -127,7 +115,7 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
     taker.respell(one_spelling(taker.labels))
     rows, marks, ledger = taker.rows, taker.marks(), taker.ledger
     if not ledger.total:
-        raise fault("empty_file", path=_files(data.train), why="no rows are left")
+        raise fault("empty_file", path=_files(data.train), why=reason("no_rows_left"))
     if data.near_duplicates != "keep" and len(rows) and shape.texts(rows[0].values):
         marks.near = _near(rows, shape, data)
     kept = _distinct(rows, marks, shape, ledger, data)
@@ -173,12 +161,12 @@ class _Taker:
             repairs: list[str] = []
             try:
                 record = convert(item, repairs)
-                reason = self.shape.faults(record.values)
-                where = self._where(item, side) if not reason else {}
+                why = self.shape.faults(record.values)
+                where = self._where(item, side) if not why else {}
             except formats.Unusable as error:
-                reason = str(error)
-            if reason:
-                self._reject(item, reason, raw=item.values)
+                why = str(error)
+            if why:
+                self._reject(item, why, raw=item.values)
                 continue
             if repairs:
                 self.ledger.note(item, "repaired", "; ".join(repairs))
@@ -226,18 +214,17 @@ class _Taker:
         split, values = self.data.split, record.values
         by = values.get(split.group_by) if split.group_by else None
         return {
-            "side": SIDES.index(side) if side else _side(values, split.column),
+            "side": SIDES.index(side) if side else side_of(values, split.column) if split.column else DEALT,
             "by": digest(as_text(by)) if by not in (None, "") else 0,
             "time": self._time(values, split.time) if split.time and side is None else 0.0,
         }
 
     def _time(self, values: Mapping[str, Any], column: str) -> float:
-        dated, time = _time(values, column)
+        dated, time = time_of(values, column)
         self.dated = dated if self.dated is None else self.dated
         if dated != self.dated:  # 2026 beside 2026-05-01 would count as half an hour past 1970
-            kinds = ("a number", "a date")
-            why = f'`{column}` is "{brief(values[column])}", {kinds[dated]} where earlier rows have {kinds[self.dated]}'
-            raise formats.Unusable(why)
+            mixed = "time_mixed_date" if dated else "time_mixed_number"
+            raise formats.Unusable(reason(mixed, column=column, value=brief(values[column])))
         return time
 
     def _add(self, record: Record, number: int, where: Mapping[str, Any]) -> None:
@@ -261,48 +248,22 @@ class _Taker:
             repairs: list[str] = []
             values = relabelled(record.values, same, repairs)
             if repairs:
-                elsewhere = ", which is spelt so elsewhere" * (self.labels >= set(label_names(values)))
-                self.ledger.note(record, "repaired", "; ".join(repairs) + elsewhere)
+                said = "; ".join(repairs)
+                if self.labels >= set(label_names(values)):
+                    said = reason("label_read_as_elsewhere", repairs=said)
+                self.ledger.note(record, "repaired", said)
             code = self.strata.setdefault(self.shape.stratum(values), len(self.strata))
             self.columns["stratum"][place] = code
             self.rows.append(Record(record.file, record.line, values, record.nth))
 
-    def _reject(self, row: Record | BadRow, reason: str, *, raw: Any) -> None:
+    def _reject(self, row: Record | BadRow, why: str, *, raw: Any) -> None:
         status = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
-        self.ledger.note(row, status, reason, raw=raw)
+        self.ledger.note(row, status, why, raw=raw)
 
 
 def _files(names: Sequence[str]) -> str:
     # Whoever asked for a plan has not named the sample that is looked at.
     return ", ".join(parted(name)[0] for name in names)
-
-
-def _side(values: Mapping[str, Any], column: str | None) -> int:
-    if column is None:
-        return DEALT
-    word = str(values.get(column) or "").strip().lower()
-    word = SIDE_NAMES.get(word, word)
-    if word not in SIDES:
-        raise formats.Unusable(f'`{column}` is "{brief(word)}", none of {", ".join(SIDES)}')
-    return SIDES.index(word)
-
-
-def _time(values: Mapping[str, Any], column: str) -> tuple[bool, float]:
-    """Whether it is a date, and its seconds; or the number."""
-    value = values.get(column)
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if math.isfinite(number):
-        return False, number
-    try:
-        date = datetime.fromisoformat(str(value).strip().replace("/", "-"))
-    except ValueError:
-        why = f'`{column}` is "{brief(value)}", neither a number nor a date such as 2026-05-01'
-        raise formats.Unusable(why) from None
-    # Without a zone of its own it is read as UTC: the machine's would deal the rows otherwise elsewhere.
-    return True, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def _near(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
@@ -327,26 +288,34 @@ def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data
             for row in members:
                 other = odd if marks.stratum[row] == marks.stratum[first] else first
                 here, there = (brief(marks.strata[marks.stratum[i]]) for i in (row, other))
-                why = f'the same text is labelled "{here}" here and "{there}" in {rows[int(other)].place}'
+                why = reason("contradiction", here=here, there=there, place=rows[int(other)].place)
                 record = rows[int(row)]
                 status = "quarantined" if data.bad_rows == "quarantine" else "dropped"
                 ledger.note(record, status, why, raw=dict(record.values))
             gone[members] = True
     _leave_out(
-        rows, marks, marks.key, gone, ledger, word="of", all_of_them=data.duplicates == "drop", said=shape.key
+        rows,
+        marks,
+        marks.key,
+        gone,
+        ledger,
+        kind="repeats",
+        all_of_them=data.duplicates == "drop",
+        said=shape.key,
     )
     # What `split` keeps on one side must not stand on two because sides were given.
     given = bool((marks.side != DEALT).any())
     if given:
-        _leave_out(rows, marks, marks.group, gone, ledger, word="asks the same as", all_of_them=False)
+        _leave_out(rows, marks, marks.group, gone, ledger, kind="repeats_question", all_of_them=False)
     if given and marks.by.any():
         alone = np.arange(len(rows), dtype=np.uint64)  # a row without a value of its own belongs to nobody
         by = np.where(marks.by == 0, alone, marks.by)
-        word = f"has the `{data.split.group_by}` of"
-        _leave_out(rows, marks, by, gone, ledger, word=word, all_of_them=False, status="dropped")
+        column = data.split.group_by
+        facts: dict[str, Any] = {"kind": "repeats_group", "column": column, "status": "dropped"}
+        _leave_out(rows, marks, by, gone, ledger, all_of_them=False, **facts)
     drop = data.near_duplicates == "drop"
     if drop or (given and data.near_duplicates == "group"):
-        _leave_out(rows, marks, marks.near, gone, ledger, word="nearly of", all_of_them=drop)
+        _leave_out(rows, marks, marks.near, gone, ledger, kind="repeats_nearly", all_of_them=drop)
     return np.flatnonzero(~gone)
 
 
@@ -357,10 +326,11 @@ def _leave_out(
     gone: np.ndarray,
     ledger: Ledger,
     *,
-    word: str,
+    kind: str,
     all_of_them: bool,
     said: Callable[[Mapping[str, Any]], str] | None = None,
     status: str = "duplicate",
+    **facts: Any,
 ) -> None:
     """Mark rows that repeat another.  Where sides are given, the copy on the judging side stays; a copy on another
     side goes in any case, since nothing that is tested may be trained on.
@@ -377,9 +347,9 @@ def _leave_out(
             record = rows[int(row)]
             where = rows[int(first)].place
             if marks.side[row] != marks.side[first]:
-                where += f", a {SIDES[marks.side[first]]} row"
+                where = reason("on_side", place=where, side=SIDES[marks.side[first]])
                 ledger.leaks["removed"] = ledger.leaks.get("removed", 0) + 1
-            ledger.note(record, status, f"{word} {where}")
+            ledger.note(record, status, reason(kind, place=where, **facts))
 
 
 def _same(

@@ -18,6 +18,7 @@ from typing import Any
 
 from weitiao.core.contracts import Shape
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.why import because, reason
 from weitiao.data import personal as private
 
 
@@ -126,8 +127,8 @@ def chosen(names: Sequence[str]) -> list[str]:
     """
     for name in names:
         if name not in CLEANERS:
-            why = f'there is no repair called "{name}".{did_you_mean(name, CLEANERS)}'
-            raise fault("wrong_usage", why=why, way=f"choose from: {', '.join(CLEANERS)}")
+            hint, known = did_you_mean(name, CLEANERS), ", ".join(CLEANERS)
+            raise fault("wrong_usage", **because("no_repair", name=name, hint=hint, known=known))
     return [name for name in CLEANERS if name in names]
 
 
@@ -157,14 +158,14 @@ def clean(values: Mapping[str, Any], shape: Shape, names: Sequence[str]) -> tupl
         after, done = repaired(text, order)
         if after != text:
             changed[address] = after
-            said += [f"{name} in {address}" for name in done if name in CLEANERS]
+            said += [reason("cleaned", repair=name, address=address) for name in done if name in CLEANERS]
             masked.update({kind: count for kind, count in done.items() if kind in private.KINDS})
     return (shape.with_texts(values, changed) if changed else dict(values)), said + say_masked(masked)
 
 
 def say_masked(masked: Mapping[str, int]) -> list[str]:
     """`personal: 2 e-mail addresses masked`."""
-    return [f"personal: {count} {private.KINDS[kind]} masked" for kind, count in masked.items()]
+    return [reason(f"masked_{kind}", count=count) for kind, count in masked.items()]
 
 
 def relabel(value: Any, mapping: Mapping[str, str]) -> Any:

@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import Task
-from weitiao.core.errors import fault
+from weitiao.core.errors import fault, language
 from weitiao.core.recipe import Data
 from weitiao.core.run import disk
+from weitiao.core.why import reason
 from weitiao.data.code import code_print
 from weitiao.data.encoded import Encoded, Writer, sound
 from weitiao.data.ledger import Ledger
@@ -65,13 +66,13 @@ class Encoder:
             found = Encoded(place)
         else:
             found = self._encode(rows, side, place)
-        for row, status, reason in found.notes:
+        for row, status, why in found.notes:
             if row >= len(rows) - made:
                 ledger.made["encoded"] = Counter(ledger.made.get("encoded", {})) + Counter([status])
                 continue
             record = rows[row]
             raw = dict(record.values) if status == "quarantined" else None
-            ledger.note(record, status, reason, raw=raw)
+            ledger.note(record, status, why, raw=raw)
         return found
 
     def _encode(self, rows: Rows, side: str, place: Path | None) -> Encoded:
@@ -109,21 +110,16 @@ class Encoder:
                 parts = self.task.windows(rows[row], example, self.processor, limit=self.limit)
                 for part in parts:
                     writer.add(part, row)
-                why = (
-                    f"{length} tokens, gone on in {len(parts)} rows"
-                    if parts
-                    else f"{length} tokens, no room to split"
-                )
+                why = reason("gone_on" if parts else "no_room_to_split", length=length, rows=len(parts))
                 notes.append((row, "repaired" if parts else "dropped", why))
             elif over and (policy == "drop" or not example.trained):
-                why = f"{length} tokens, {self.limit} fit"
-                why += "" if example.trained else ", and nothing to train on would be left"
-                notes.append((row, "dropped", why))
+                kind = "beyond_limit" if example.trained else "nothing_left_to_train"
+                notes.append((row, "dropped", reason(kind, length=length, limit=self.limit)))
             elif not example.trained:
-                notes.append((row, bad, "there is nothing to train on"))
+                notes.append((row, bad, reason("nothing_to_train")))
             else:
                 if lost:
-                    why = f"{lost} tokens lost, {example.trained_lost} of them trained on"
+                    why = reason("tokens_cut", lost=lost, trained=example.trained_lost)
                     notes.append((row, "truncated", why))
                 writer.add(example, row)
         if overlong:
@@ -134,6 +130,7 @@ class Encoder:
     def key(self, rows: Rows, side: str) -> str:
         """A hash of everything that decides what the rows are encoded to."""
         facts = [rows.sha256(), self._processor_print, self._code_print, self.limit, side]
+        facts += [language()]  # the notes are kept as they were said
         settings = {k: v for k, v in asdict(self.task).items() if k not in self.task.training_only}  # type: ignore[call-overload]
         facts += [type(self.task).__qualname__, settings, self.data.overlong, self.data.bad_rows]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:40]

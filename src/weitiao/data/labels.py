@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from weitiao.core.contracts import Shape
+from weitiao.core.why import reason
 from weitiao.data.equal_text import UNSEEN, looks, spelt_out
 from weitiao.data.rows import Rows
 
@@ -49,7 +50,7 @@ def relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: l
     found = [name for name in label_names(values) if name in mapping]
     if not found:
         return dict(values)
-    repairs += [f'label "{spelt_out(name)}" read as "{mapping[name]}"' for name in found]
+    repairs += [reason("label_read_as", label=spelt_out(name), meant=mapping[name]) for name in found]
     label = values["label"]
     if isinstance(label, str):
         return {**values, "label": mapping[label]}

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from weitiao.core.contracts import place
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 
 # What a row can end as, from the least to the most that happened to it; "kept" as it was is none of them.
 STATUSES = ("repaired", "truncated", "duplicate", "dropped", "quarantined")
@@ -157,6 +158,5 @@ def named_rows(rows: Sequence[Mapping[str, Any]]) -> str:
         f"  {place(row['file'], row['line'], row.get('nth', 0))}: {brief(row['reason'], 300)}"
         for row in rows[:SHOWN]
     )
-    return named + (
-        f"\n  ... and {len(rows) - SHOWN} more (`weitiao data check` lists them)" if len(rows) > SHOWN else ""
-    )
+    more = len(rows) - SHOWN
+    return named + (f"\n  {reason('more_rows', count=more)}" if more > 0 else "")

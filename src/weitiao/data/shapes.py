@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from weitiao.core.contracts import Shape
+from weitiao.core.why import reason
 from weitiao.data.equal_text import blank
 
 # Between the parts of a key; white space alone would not tell ("a b", "c") from ("a", "b c") once it is normalised.
@@ -22,15 +23,17 @@ BETWEEN = "\n\0\n"
 def _text_fault(values: Mapping[str, Any], column: str) -> str:
     value = values.get(column)
     if not isinstance(value, str):
-        return f"the {column} is {'missing' if value is None else f'a {type(value).__name__}'}"
-    return f"the {column} is empty" if blank(value) else ""
+        kind = reason("kind_none") if value is None else reason("kind", type=type(value).__name__)
+        return reason("is_kind", what=column, kind=kind)
+    return reason("is_empty", what=column) if blank(value) else ""
 
 
 def _turns_fault(turns: Sequence[Mapping[str, Any]], *, column: str = "") -> str:
-    where = f" of `{column}`" if column else ""
+    empty = "turn_of_empty" if column else "turn_empty"
     for number, turn in enumerate(turns, start=1):
         if blank(turn.get("content") or "") and not turn.get("tool_calls"):
-            return f"turn {number}{where} ({turn['role']}) is empty"
+            facts = {"column": column, "number": number, "role": turn["role"]}
+            return reason(empty, **facts)
     return ""
 
 
@@ -46,7 +49,7 @@ def _turns_key(turns: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _answer_fault(turns: Sequence[Mapping[str, Any]], *, column: str) -> str:
-    return "" if turns[-1]["role"] == "assistant" else f"`{column}` does not end with an answer"
+    return "" if turns[-1]["role"] == "assistant" else reason("no_answer_at_end", column=column)
 
 
 def first_question(turns: Sequence[Mapping[str, Any]]) -> str:
@@ -78,7 +81,7 @@ class Labelled(Shape):
         found = _text_fault(values, "text")
         if not found and "text_pair" in values:
             found = _text_fault(values, "text_pair")
-        return found or ("the label is missing" if values.get("label") is None else "")
+        return found or (reason("label_missing") if values.get("label") is None else "")
 
     def key(self, values: Mapping[str, Any]) -> str:
         """The text, or both; with the number, since one text may be measured twice."""
@@ -116,7 +119,7 @@ class Conversation(Shape):
         """There must be an answer, and no turn may be empty."""
         turns = values["messages"]
         if not any(turn["role"] == "assistant" for turn in turns):
-            return "there is no assistant turn to learn from"
+            return reason("no_assistant_turn")
         return _turns_fault(turns)
 
     def key(self, values: Mapping[str, Any]) -> str:
@@ -169,13 +172,13 @@ class Preference(Shape):
         """No turn may be empty, both must end with an answer, and the two must differ."""
         for column in ("prompt", "chosen", "rejected"):
             if not values[column]:
-                return f"`{column}` holds no turn"
+                return reason("no_turn", column=column)
             if found := _turns_fault(values[column], column=column):
                 return found
             if column != "prompt" and (found := _answer_fault(values[column], column=column)):
                 return found
         same = _turns_key(values["chosen"]) == _turns_key(values["rejected"])
-        return "chosen and rejected are the same" if same else ""
+        return reason("chosen_is_rejected") if same else ""
 
     def key(self, values: Mapping[str, Any]) -> str:
         """All three."""
@@ -209,7 +212,7 @@ class Unpaired(Shape):
         """Prompt and answer are needed, and no turn may be empty."""
         for column in ("prompt", "completion"):
             if not values[column]:
-                return f"`{column}` holds no turn"
+                return reason("no_turn", column=column)
             if found := _turns_fault(values[column], column=column):
                 return found
         return _answer_fault(values["completion"], column="completion")
@@ -245,11 +248,11 @@ class Tagged(Shape):
         """As many tags as words, and no word empty."""
         tokens, tags = values["tokens"], values["tags"]
         if not tokens:
-            return "there are no tokens"
+            return reason("no_tokens")
         if len(tokens) != len(tags):
-            return f"{len(tokens)} tokens and {len(tags)} tags"
+            return reason("tokens_and_tags", tokens=len(tokens), tags=len(tags))
         empty = [i for i, token in enumerate(tokens, start=1) if blank(token)]
-        return f"token {empty[0]} is empty" if empty else ""
+        return reason("token_empty", number=empty[0]) if empty else ""
 
     def key(self, values: Mapping[str, Any]) -> str:
         """Words and tags."""
@@ -299,7 +302,7 @@ class Pictured(Shape):
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """A path and a label are needed."""
-        return _text_fault(values, "image") or ("the label is missing" if values["label"] is None else "")
+        return _text_fault(values, "image") or (reason("label_missing") if values["label"] is None else "")
 
     def key(self, values: Mapping[str, Any]) -> str:
         """The content of the file, as its hash: copies under other names are the same picture."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
+from weitiao.core.why import reason
 from weitiao.data.check import DEALT, SIDES, Checked, Marks
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def _refuse_empty(sides: dict[str, np.ndarray], checked: Checked, group: np.ndar
             raise fault("too_few_groups", rows=len(free), groups=groups, sides=names)
         smallest = min((share for share in (settings.validation, settings.test) if share), default=1.0)
         needed = max(rows + 1, math.ceil(1 / smallest) * 2)
-        why = f"none would be left for {names}"
+        why = reason("none_left_for", sides=names)
         raise fault("too_few_rows", rows=rows, why=why, needed=needed)
     trained = set(marks.stratum[sides["train"]].tolist())
     missing = sorted((marks.strata[code], code) for code in set(marks.stratum.tolist()) - trained)

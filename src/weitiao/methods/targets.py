@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from weitiao.core.errors import did_you_mean, fault
-from weitiao.core.notices import notice
+from weitiao.core.why import reason
 from weitiao.models import anatomy, linear
 from weitiao.models.bypass import passed_by
 from weitiao.models.wrap import Wrapper, plain
@@ -68,7 +68,7 @@ def told(model: nn.Module, head: frozenset[str], asked: str | list[str], *, rank
     """One sentence about what `all-linear` leaves out; none where it is nothing, or the layers are named."""
     names = left_out(model, head, rank=rank) if asked == "all-linear" else []
     endings = sorted({".".join(plain(name).split(".")[-2:]) for name in names})
-    return [notice("layers_left_out", names=", ".join(endings), count=len(names), rank=rank)] if names else []
+    return [reason("layers_left_out", names=", ".join(endings), count=len(names), rank=rank)] if names else []
 
 
 def _some(matches: dict[str, nn.Module], asked: str, every: Mapping[str, nn.Module]) -> dict[str, nn.Module]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.why import reason
 from weitiao.data import formats
 from weitiao.data.clean import clean
 from weitiao.data.equal_text import blank
@@ -62,8 +63,8 @@ class Questions:
         total, bad = 0, []
         for row in self.rows():
             total += 1
-            if reason := row.reason if isinstance(row, BadRow) else self._fault(row):
-                bad.append({"file": row.file, "line": row.line, "nth": row.nth, "reason": reason})
+            if why := row.reason if isinstance(row, BadRow) else self._fault(row):
+                bad.append({"file": row.file, "line": row.line, "nth": row.nth, "reason": why})
         if bad and self.file:
             raise fault("bad_rows", count=len(bad), total=total, rows=named_rows(bad))
         if bad:
@@ -75,11 +76,11 @@ class Questions:
         for ours, theirs in self.read.items():
             value = row.values.get(theirs)
             if not isinstance(value, str):
-                return f"the {ours} is {kind(value)}"
+                return reason("is_kind", what=ours, kind=kind(value))
             if blank(value):
-                return f"the {ours} is empty"
+                return reason("is_empty", what=ours)
             if HALF.search(value):
-                return f"the {ours} holds half a character (a lone surrogate)"
+                return reason("half_character", what=ours)
         return ""
 
 
@@ -104,7 +105,7 @@ def asked(given: Any, run: Run, columns: Mapping[str, str] | None = None) -> Que
     if bare := all(isinstance(item, str) for item in items):
         items = [{"text": str(item)} for item in items]
         if columns:
-            raise fault("not_texts", kind="texts", why="they have no columns")
+            raise fault("not_texts", kind="texts", why=reason("texts_have_no_columns"))
     records = [Record("", number, row) for number, row in enumerate(items, start=1)]
     names = ["text"] if bare else seen_columns(records)
     return _questions(run, names, lambda: iter(records), columns, bare=bare)
@@ -127,14 +128,14 @@ def _items(given: Any) -> list[Any]:
         return table_rows(given)
     ordered = isinstance(given, Iterable) and not isinstance(given, bytes | set | frozenset | io.IOBase)
     if not ordered or name == ("numpy", "ndarray") and given.ndim != 1:
-        raise fault("not_texts", kind=type(given).__name__, why="it is neither texts nor rows")
+        raise fault("not_texts", kind=type(given).__name__, why=reason("neither_texts_nor_rows"))
     items = [item if isinstance(item, str) else plain(item) for item in given]
     for number, item in enumerate(items, start=1):
         if not isinstance(item, str | Mapping):
-            why = f"number {number} is {kind(item)}"
+            why = reason("number_is", number=number, kind=kind(item))
             raise fault("not_texts", kind=type(given).__name__, why=why)
         if isinstance(item, str) != isinstance(items[0], str):
-            why = f"number 1 is {kind(items[0])}, number {number} {kind(item)}"
+            why = reason("numbers_differ", first=kind(items[0]), number=number, kind=kind(item))
             raise fault("not_texts", kind=type(given).__name__, why=why)
     return items
 
@@ -152,7 +153,7 @@ def _questions(
     alone = task.record("")  # what is known of a text of which nothing else is known
     ours = [name for name in task.shape.columns if name in run.columns and alone.get(name, "") is not None]
     for name, theirs in (columns or {}).items():
-        place = file or "the table"
+        place = file or reason("the_table")
         if name not in ours:
             raise fault("unread_column", column=name, known=", ".join(ours), hint=did_you_mean(name, ours))
         if theirs not in found:
@@ -169,7 +170,7 @@ def _questions(
             asked_for = recipe.columns.get(name, name)
             raise fault(
                 "no_asked_column",
-                path=file or ("the texts" if bare else "the table"),
+                path=file or reason("the_texts" if bare else "the_table"),
                 column=asked_for,
                 ours=name,
                 found=", ".join(found),

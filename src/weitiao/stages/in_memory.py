@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.errors import WeitiaoError, fault, language
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import write_lines
+from weitiao.core.why import reason
 from weitiao.data.read import table_rows
 
 
@@ -37,7 +38,7 @@ def rows_to_file(words: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[dic
     if isinstance(data, Path):
         data = str(data)
     if isinstance(data, list) and not data:
-        raise fault("empty_file", path="data=[]", why="it holds no rows")
+        raise fault("empty_file", path="data=[]", why=reason("no_rows"))
     # A mapping of columns is no section: what rows may be is said of it.
     section = isinstance(data, Mapping) and (not data or not set(data).isdisjoint(Data.model_fields))
     lists = isinstance(data, Mapping) and all(isinstance(each, list) for each in data.values())
@@ -76,9 +77,9 @@ def named_as_given(given: Mapping[str, str]) -> Iterator[None]:
 def _renamed(value: Any, given: Mapping[str, str]) -> Any:
     if not isinstance(value, str | Path):
         return value
-    text, english = str(value), language() == "en"
+    text = str(value)
     for path, kind in given.items():
-        row = rf"row \1 of the {kind}" if english else rf"{kind} 第 \1 行"
+        row = reason("row_of_table", line=r"\1", kind=kind)
         text = re.sub(rf"{re.escape(path)}(?: line | 第 )(\d+)(?: 行)?", row, text)
-        text = text.replace(path, f"the {kind}" if english else kind)
+        text = text.replace(path, reason("named_table", kind=kind))
     return text if text != str(value) else value

@@ -13,9 +13,9 @@ from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault
 from weitiao.core.gc_pause import paused
-from weitiao.core.notices import notice
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim, read_lines, refuse_elsewhere
+from weitiao.core.why import reason
 from weitiao.forecast import refuse
 from weitiao.forecast.memory import resident
 from weitiao.stages.assemble import assemble, watching
@@ -227,7 +227,7 @@ def _tune(
     state = training.state
     best = recipe.train.load_best_model_at_end and state.best_step
     if recipe.train.load_best_model_at_end and state.stale and not state.best_step:
-        tell("notice", text=notice("never_a_number", metric=recipe.train.metric_for_best_model))
+        tell("notice", text=reason("never_a_number", metric=recipe.train.metric_for_best_model))
     kept = best or state.step
     if kept != state.step:
         checkpoint.load_weights(folder.path / f"checkpoint-{kept}", training)
@@ -240,7 +240,7 @@ def _tune(
     seconds = sum(
         fact["seconds"] for fact in read_lines(folder.path / "log.jsonl") if fact["event"] == "step"
     )
-    reason = training.stop or "done"
+    ended = training.stop or "done"
     if state.skipped:
         tell(
             "notice",
@@ -252,7 +252,7 @@ def _tune(
             text=f"memory did not suffice: micro-batches were halved {state.halvings} times (log.jsonl)",
         )
     took = {"seconds": seconds, **memory.peak()}
-    folder.log(event="end", step=state.step, epoch=training.epoch, best_step=kept, reason=reason, **took)
+    folder.log(event="end", step=state.step, epoch=training.epoch, best_step=kept, reason=ended, **took)
     card = {
         "task": registry.settings_of(recipe.task["name"], prepared.task),
         "method": recipe.method,
@@ -263,7 +263,7 @@ def _tune(
         "seconds": seconds,
     }
     store.save_tuned(folder.model, loaded, task=prepared.task, method=method, card=card)
-    tell("saved", path=folder.model, step=kept, reason=reason, seconds=seconds)
+    tell("saved", path=folder.model, step=kept, reason=ended, seconds=seconds)
 
 
 def _whole(recipe: Recipe, prepared: Prepared, method: Method, training: Training) -> Loaded:

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from weitiao.core.contracts import Method
-from weitiao.core.notices import notice
 from weitiao.core.recipe import Recipe
+from weitiao.core.why import reason
 from weitiao.data.doctor.synonyms import propose
 
 SHOWN = 5  # pairs of labels
@@ -35,9 +35,9 @@ def warnings(
     if warmup >= total > 1:
         reached = optim.schedule(settings).share(total - 1, total=total, peak=settings.learning_rate or 1.0)
         warmup_steps = f"{settings.warmup_steps:g}"
-        yield notice("warming_up_all_along", warmup=warmup_steps, total=total, share=f"{reached:.0%}")
+        yield reason("warming_up_all_along", warmup=warmup_steps, total=total, share=f"{reached:.0%}")
     if method.listens and (not validation or settings.eval_strategy == "no"):
-        yield notice("nobody_listens", method=recipe.method["name"])
+        yield reason("nobody_listens", method=recipe.method["name"])
     # Rows of several labels count as the labels set apart by " + ".
     counts: Counter[str] = Counter()
     for rows_of in labels.values():
@@ -46,9 +46,9 @@ def warnings(
     if alike := propose(counts):
         pairs = ", ".join(f'"{label}" → "{meant}"' for label, (meant, _) in list(alike.items())[:SHOWN])
         (label, (meant, _)), *_ = alike.items()
-        yield notice("alike_labels", count=len(alike), pairs=pairs, label=label, meant=meant)
+        yield reason("alike_labels", count=len(alike), pairs=pairs, label=label, meant=meant)
     for side in ("validation", "test"):
         found = labels.get(side, {})
         if len(found) == 1 and len(labels["train"]) > 1:
             ((label, rows),) = found.items()
-            yield notice("one_label", rows=rows, side=side, label=label)
+            yield reason("one_label", rows=rows, side=side, label=label)

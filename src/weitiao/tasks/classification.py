@@ -21,6 +21,7 @@ from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.function import NAMED
 from weitiao.core.registry import register
 from weitiao.core.sections import Once
+from weitiao.core.why import reason
 from weitiao.data.pack import pad
 from weitiao.data.plain import plain
 from weitiao.data.shapes import LABELLED
@@ -98,9 +99,9 @@ class TextClassification(Categorical):
     def refuses(self, key: str) -> str:
         """What has no meaning beside the loss that was chosen."""
         if key == "label_smoothing_factor" and self.loss_type not in ("cross_entropy", "mse"):
-            return f"with task.loss_type {self.loss_type} no target is spread over the labels"
+            return reason("no_spread_target", loss=self.loss_type)
         if key == "r_drop_alpha" and self.loss_type == "mse":
-            return "with task.loss_type mse the scores are no logarithms of probabilities to be compared"
+            return reason("no_log_probabilities")
         return ""
 
     def classes(self) -> tuple[str, ...]:
@@ -152,17 +153,14 @@ class TextClassification(Categorical):
             for record, inputs in zip(part, _encoded(part, read, tokens), strict=True):
                 paired = paired if paired is not None else "text_pair" in record.values
                 if paired != ("text_pair" in record.values):
-                    yield Example(
-                        {},
-                        refused=f"the first row holds {'a pair of texts' if paired else 'one text'}, this one not",
-                    )
+                    yield Example({}, refused=reason("first_is_pair" if paired else "first_is_one"))
                     continue
                 label = record.values.get("label")
                 target = None if label is None else index[label]
                 length = len(inputs["input_ids"])
                 lost = max(0, length - limit)
                 if lost and limit <= processor.num_special_tokens_to_add(pair=paired):
-                    yield Example({}, refused=f"{length} tokens, {limit} fit, and no word would be left")
+                    yield Example({}, refused=reason("no_word_left", length=length, limit=limit))
                     continue
                 if lost and not paired and (short := tokens.cut(inputs["input_ids"], limit)):
                     inputs = {"input_ids": short}

@@ -176,9 +176,9 @@ def test_the_last_answer_alone(tokenizer):
     [
         ([turn(USER, "a"), turn(ASSISTANT, "b", weight=0)], "every assistant turn has weight 0"),
         ([turn(USER, "a"), turn(USER, "b")], "no assistant turn"),
-        ([turn(USER, "a"), turn(ASSISTANT, "b", weight=0.5)], "turn 2: `weight` is 0.5, not 0 or 1"),
-        ([turn(USER, "a"), turn(ASSISTANT, "b", loss="no")], "turn 2: `loss` is 'no', not 0 or 1"),
-        ([turn(USER, "a"), turn(ASSISTANT, "b", weight=1, train=False)], "`weight` and `train` contradict"),
+        ([turn(USER, "a"), turn(ASSISTANT, "b", weight=0.5)], "`weight` of turn 2 is 0.5, neither 0 nor 1"),
+        ([turn(USER, "a"), turn(ASSISTANT, "b", loss="no")], "`loss` of turn 2 is 'no', neither 0 nor 1"),
+        ([turn(USER, "a"), turn(ASSISTANT, "b", weight=1, train=False)], "`weight`, `train` contradict"),
     ],
 )
 def test_a_row_that_trains_nothing_says_why(turns, why, tokenizer):

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from weitiao.core.why import reason
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -34,7 +36,7 @@ class Record:
 
 def place(file: str, line: int, nth: int = 0) -> str:
     """Where a row stands, as errors say it."""
-    return f"{file} line {line}" + (f" (row {nth + 1} of it)" if nth else "")
+    return reason("row_place_nth" if nth else "row_place", file=file, line=line, nth=nth + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape
+from weitiao.core.why import reason
 
 Values: TypeAlias = dict[str, Any]
 Change: TypeAlias = Callable[[Sequence[Record], Sequence[Random]], list[list[Values]]]
@@ -111,5 +112,5 @@ def misfit(step: Augmentation, shape: Shape) -> str:
     """Why a step cannot work on rows of this shape; empty when it can."""
     held = "pictures" if "image" in shape.columns else "texts"
     if step.works_on not in ("all rows", held):
-        return f"it changes {step.works_on}, and the rows hold {held}"
+        return reason(f"rows_hold_{held}")
     return step.refuses(shape)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.registry import register
+from weitiao.core.why import reason
 from weitiao.data.augment import Change, Changes, Helpers, Kind, Values
 from weitiao.data.augment.words import changeable, tagged
 
@@ -41,7 +42,7 @@ class BackTranslation(Changes):
 
     def refuses(self, shape: Shape) -> str:
         """A translation has no tags."""
-        return "it needs running text, not tagged words" if tagged(shape) else ""
+        return reason("needs_running_text") if tagged(shape) else ""
 
     def needs(self) -> tuple[str, ...]:
         """What opens the models."""

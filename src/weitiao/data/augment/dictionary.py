@@ -16,6 +16,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.data.augment import Helpers
 from weitiao.data.augment.words import is_han
 
@@ -43,7 +44,7 @@ class Dictionary:
             raise fault("file_missing", path=path) from None
         except UnicodeDecodeError as error:
             broken = path.read_bytes()[: error.start].count(b"\n") + 1
-            raise fault("bad_dictionary", path=path, line=broken, why="it is not UTF-8") from None
+            raise fault("bad_dictionary", path=path, line=broken, why=reason("not_utf8")) from None
         entries: dict[str, dict[str, None]] = {}
         for number, line in enumerate(text.split("\n"), start=1):
             for word, others in _entries(line.strip(), path, number):
@@ -51,7 +52,7 @@ class Dictionary:
         found = {w: tuple(o for o in others if o.lower() != w) for w, others in entries.items()}
         found = {word: others for word, others in found.items() if others}
         if not found:
-            raise fault("bad_dictionary", path=path, line=1, why="it holds no words")
+            raise fault("bad_dictionary", path=path, line=1, why=reason("holds_no_words"))
         return cls(found)
 
     def others(self, word: str) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def _entries(line: str, path: Path, number: int) -> list[tuple[str, list[str]]]:
         return [(word, words) for word in words]
     word, tab, rest = line.partition("\t")
     if not tab or not word.strip():
-        raise fault("bad_dictionary", path=path, line=number, why="there is no tab after the word")
+        raise fault("bad_dictionary", path=path, line=number, why=reason("no_tab"))
     others = rest.split(",") if "," in rest else rest.split()
     return [(_spaced(word), [_spaced(other) for other in others if other.strip()])]
 

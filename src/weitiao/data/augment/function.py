@@ -17,6 +17,7 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.core.function import NAMED, opened
 from weitiao.core.registry import register
+from weitiao.core.why import reason
 from weitiao.data.augment import Change, Changes, Helpers, Values
 
 
@@ -58,11 +59,12 @@ class Function(Changes):
 
 def _fault(row: Any, record: Record, shape: Shape) -> str:
     if not isinstance(row, dict):
-        return f"it is a {type(row).__name__}, not a dict"
+        return reason("made_no_dict", kind=reason("kind", type=type(row).__name__))
     if strange := sorted(map(str, set(row) - set(shape.columns) - set(record.values))):
-        return f'"{strange[0]}" is no column of {shape.name} rows'
+        return reason("made_no_column", column=strange[0], shape=shape.name)
     if type(row.get("label")) is not type(record.values.get("label")):
-        return f"its label is {row.get('label')!r}, where the row has {record.values.get('label')!r}"
+        facts = {"label": repr(row.get("label")), "before": repr(record.values.get("label"))}
+        return reason("made_label", **facts)
     try:
         why = shape.faults(row)
         shape.key(row)

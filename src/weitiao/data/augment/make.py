@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.data.augment import Augmentation, Change, Changes, Helpers, Repeats, misfit
 from weitiao.data.equal_text import digest, normalised
 
@@ -88,7 +89,7 @@ def augment(
             model raises; `function_failed` and `function_bad_row` from a user's function.
     """
     if not isinstance(splits, Mapping) or "train" not in splits:
-        raise fault("augment_before_split", what="rows that have not been split")
+        raise fault("augment_before_split", what=reason("rows_not_split"))
     if not steps:
         return
     helpers = helpers or Helpers()
@@ -136,7 +137,7 @@ class _Maker:
         self.classes: Counter[str] = Counter()
         for record in self.rows:
             if (key := digest(_key(shape, record))) in held_keys:
-                raise fault("augment_before_split", what=f"{record.place}, which validation or test hold too")
+                raise fault("augment_before_split", what=reason("row_held_out", place=record.place))
             self.there.add(key)
             self.classes[shape.stratum(record.values)] += 1
         self.labels = frozenset(self.classes)
@@ -147,7 +148,9 @@ class _Maker:
     def repeat(self, name: str, step: Repeats) -> None:
         """Plain copies take their seats: every row of a class as often as any other, or once more."""
         if set(self.classes) == {""}:
-            raise fault("augment_refuses", name=name, shape=self.shape.name, why="the rows have no classes")
+            raise fault(
+                "augment_refuses", name=name, shape=self.shape.name, why=reason("rows_have_no_classes")
+            )
         wanted = step.wanted(self.classes)
         members: dict[str, list[int]] = {label: [] for label, copies in wanted.items() if copies}
         for row, record in enumerate(self.rows):

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.registry import register
+from weitiao.core.why import reason
 from weitiao.data.augment import Change, Changes, Helpers, Kind, Share, Values
 from weitiao.data.augment.words import RUN, Text, Words, changeable, is_han, some, tagged
 
@@ -49,7 +50,7 @@ class Masked(Changes):
 
     def refuses(self, shape: Shape) -> str:
         """Single words with tags are no text."""
-        return "it needs running text, not tagged words" if tagged(shape) else ""
+        return reason("needs_running_text") if tagged(shape) else ""
 
     def needs(self) -> tuple[str, ...]:
         """The base model with its masked-word head."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.why import reason
 from weitiao.data.chat import sandbox
 from weitiao.data.chat.labels import Labels, special_tokens
 from weitiao.data.chat.spans import Span, Turns
@@ -71,7 +72,7 @@ class Conversations:
         """The template for rows with or without tools, and the special tokens that may close an answer in it."""
         if tools not in self._templates:
             if not self.processor.chat_template:
-                raise fault("chat_template", place=place, why="this tokenizer has none")
+                raise fault("chat_template", place=place, why=reason("template_none"))
             try:
                 template = self.processor.get_chat_template(tools=[{}] if tools else None)
             except ValueError as error:  # several templates, and none of them the default
@@ -85,9 +86,9 @@ class Conversations:
 def _unshown(template: str, messages: Turns, tools: Any) -> str:
     """What of a row the template never looks at, so that it would vanish without a word; empty when nothing."""
     if tools and "tools" not in template:
-        return "the model's chat template does not show `tools`: the row would be learnt without them"
+        return reason("tools_unshown")
     if "tool_calls" not in template and any(turn.get("tool_calls") for turn in messages):
-        return "the model's chat template does not show `tool_calls`: an empty answer would be learnt"
+        return reason("calls_unshown")
     return ""
 
 
@@ -95,7 +96,7 @@ def _strange(job: tuple[Any, ...]) -> str:
     """Why a row cannot be told apart from how special tokens are spelt; empty when it can."""
     if not NONCHARACTERS.search(json.dumps(job, ensure_ascii=False, default=str)):
         return ""
-    return "it holds a code point that Unicode keeps out of texts (U+FDD0 or the like)"
+    return reason("no_code_point")
 
 
 def encode(
@@ -166,7 +167,7 @@ def token_labels(processor: Any, text: str, spans: Sequence[Span]) -> tuple[list
 
 
 def prompt_text(
-    messages: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None, place: str = "the prompt"
+    messages: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None, place: str = ""
 ) -> str:
     """Turns up to a question, rendered so that the model answers next; as in training, so in use.
 
@@ -182,7 +183,7 @@ def prompt_ids(
     processor: Any,
     *,
     tools: Any = None,
-    place: str = "the prompt",
+    place: str = "",
     plain: bool = True,
 ) -> list[int]:
     """The same as tokens, in which what somebody wrote is characters if it is `plain`.
@@ -197,6 +198,7 @@ def prompt_ids(
 
 
 def _prompt(conversations: Conversations, messages: Turns, tools: Any, place: str) -> dict[str, Any]:
+    place = place or reason("the_prompt")
     (reply,) = conversations.render([("prompt", messages, tools)], places=[place])
     if isinstance(reply, Unusable):
         raise fault("chat_template", place=place, why=reply)

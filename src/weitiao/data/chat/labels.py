@@ -17,6 +17,7 @@ from operator import itemgetter
 from typing import Any
 
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.data.chat.spans import Span
 from weitiao.data.formats import Unusable
 from weitiao.data.plain import Twin
@@ -67,7 +68,7 @@ class Labels:
         self, ids: list[int], offsets: Sequence[Span], text: str, spans: Sequence[Span]
     ) -> tuple[list[int], list[int]] | Unusable:
         if self.bos is not None and ids[:2] == [self.bos, self.bos]:
-            return Unusable("the begin token stands twice (the template and the tokenizer both write it)")
+            return Unusable(reason("begin_twice"))
         labels = [IGNORE] * len(ids)
         for start, end in spans:
             # Offsets never go back, and a token of no width (a trimmed space) counts where it stands.
@@ -81,9 +82,9 @@ class Labels:
             if text.endswith(self._marks, start, end) and not (
                 first < last and ids[last - 1] in self._specials and offsets[last - 1][1] >= end
             ):
-                return Unusable("the end token of an answer is not one token, so the end would not be learnt")
+                return Unusable(reason("end_in_pieces"))
         if all(label == IGNORE for label in labels):
-            return Unusable("there is nothing to train on: no token holds a part of an answer")
+            return Unusable(reason("no_token_of_answer"))
         return ids, labels
 
     def _reaches_in(self, ids: list[int], offsets: Sequence[Span], first: int, start: int) -> bool:

@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Any
 
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 
 SECONDS = 5.0
 """Without an answer for so long (at most twice as long), the process is ended."""
@@ -107,7 +108,9 @@ class Helper:
         self._process = process
         if not self._replies(process, 1, b"", seconds=START_S)[0].get("ready"):
             self.close()
-            raise fault("no_helper", why=f"{sys.executable} ended with code {process.returncode}")
+            raise fault(
+                "no_helper", why=reason("helper_ended", program=sys.executable, code=process.returncode)
+            )
         return process
 
     def _replies(
@@ -140,7 +143,9 @@ class Helper:
                 reply = process.stdout.readline()
                 if not reply.endswith(b"\n"):
                     process.wait()
-                    why = f"it takes longer than {seconds:g} seconds" if late.is_set() else _ended(process)
+                    why = (
+                        reason("template_late", seconds=f"{seconds:g}") if late.is_set() else _ended(process)
+                    )
                     return [*replies, {"fault": why, "ended": True}]
                 heard[0] += 1
                 if reply != b"null\n":
@@ -152,4 +157,4 @@ class Helper:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> str:
-    return f"the process that rendered it ended with code {process.returncode} (too little memory?)"
+    return reason("template_ended", code=process.returncode)

@@ -18,6 +18,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from weitiao.core.why import reason
 from weitiao.data.formats import Unusable
 
 Span: TypeAlias = tuple[int, int]
@@ -62,18 +63,11 @@ def locate(
         before = prompt(turns[:answer], draw, answer=turns[answer], upto=upto)
         end = _end(upto, turns[: answer + 1], draw, marks, start=len(before))
         if not upto.startswith(before):
-            raise Unusable(
-                f"turn {answer + 1}: the template asks for this answer with a prompt that does not stand before "
-                "the answer itself (some open a thought there), so training would not fit use"
-            )
+            raise Unusable(reason("prompt_not_before", number=answer + 1))
         if not text.startswith(upto[:end]):
-            raise Unusable(
-                f"turn {answer + 1}: the template writes this answer otherwise once turns follow it, so it cannot "
-                "be trained together with them; train on the last answer alone (task.answers=last), give this turn "
-                "weight 0, or split the conversation"
-            )
+            raise Unusable(reason("written_otherwise", number=answer + 1))
         if end <= len(before):
-            raise Unusable(f"turn {answer + 1}: the template writes nothing for this answer")
+            raise Unusable(reason("writes_nothing", number=answer + 1))
         spans.append((len(before), end))
     return text, spans
 
@@ -117,10 +111,10 @@ def trained_turns(messages: Turns) -> list[int]:
     """
     answers = [number for number, turn in enumerate(messages) if turn["role"] == "assistant" and number]
     if not answers:
-        raise Unusable("there is no assistant turn to learn from")
+        raise Unusable(reason("no_assistant_turn"))
     trained = [number for number in answers if _wanted(messages[number], number)]
     if not trained:
-        raise Unusable("nothing would be trained: every assistant turn has weight 0")
+        raise Unusable(reason("all_weights_zero"))
     return trained
 
 
@@ -128,11 +122,10 @@ def _wanted(turn: Mapping[str, Any], number: int) -> bool:
     said = {name: turn[name] for name in CHOICES if turn.get(name) is not None}
     for name, value in said.items():
         if value not in (0, 1):  # True and False are 1 and 0
-            raise Unusable(f"turn {number + 1}: `{name}` is {value!r}, not 0 or 1")
+            raise Unusable(reason("turn_weight", number=number + 1, name=name, value=repr(value)))
     if len(set(map(bool, said.values()))) > 1:
-        raise Unusable(
-            f"turn {number + 1}: {' and '.join(f'`{name}`' for name in said)} contradict each other"
-        )
+        names = ", ".join(f"`{name}`" for name in said)
+        raise Unusable(reason("turn_weights", number=number + 1, names=names))
     return all(said.values())
 
 

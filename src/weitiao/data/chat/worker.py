@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from weitiao.core.gc_pause import paused
+from weitiao.core.why import reason
 from weitiao.data.chat.spans import Turns, locate, plain, prompt
 from weitiao.data.formats import Unusable
 
@@ -33,6 +34,7 @@ def serve() -> None:
     with paused():
         from transformers.utils.chat_template_utils import render_jinja_template
 
+    reason("template_endless")  # the words are read while there is memory
     _limit_memory()
     voice = _Voice()
     voice.say({"ready": True}, now=True)
@@ -99,18 +101,18 @@ def _draw(turns: Turns, tools: Any, request: Mapping[str, Any], render: Any, *, 
             **request["tokens"],
         )[0][0]
     except TemplateSyntaxError as error:
-        raise _Broken(f"it cannot be read: {error.message} (line {error.lineno})") from None
+        raise _Broken(reason("template_unreadable", why=error.message, line=error.lineno)) from None
     except SecurityError as error:
-        raise _Broken(f"it reaches for what a template must not touch: {error}") from None
+        raise _Broken(reason("template_reaches", why=error)) from None
     except MemoryError:
-        raise _Broken(f"it takes more than {MEMORY_BYTES >> 30} GB of memory") from None
+        raise _Broken(reason("template_memory", size=MEMORY_BYTES >> 30)) from None
     except (OverflowError, RecursionError) as error:
-        raise _Broken(str(error) or "it calls itself without end") from None
+        raise _Broken(str(error) or reason("template_endless")) from None
     except Exception as error:  # a template is somebody's program, and may fail in any way
         why = str(error) or type(error).__name__
-        raise Unusable(f"the chat template refuses the turns: {why}") from None
+        raise Unusable(reason("template_refuses", why=why)) from None
     if len(text) > LONGEST:
-        raise _Broken(f"it writes {len(text):,} characters for one conversation")
+        raise _Broken(reason("template_long", count=f"{len(text):,}"))
     return text
 
 

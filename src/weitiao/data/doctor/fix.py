@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
+from weitiao.core.why import because
 from weitiao.data.clean import CLEANERS, DEFAULT, chosen, relabel, repaired
 from weitiao.data.equal_text import normalised
 from weitiao.data.formats import Unusable
@@ -89,10 +90,9 @@ def refuse_taken(paths: Sequence[Path]) -> None:
     wanted = Counter(to for path in paths for to in destinations(path))
     for to, count in wanted.items():
         if to.exists():
-            raise fault("wrong_usage", why=f"{to} exists already", way="rename it or take it away first")
+            raise fault("wrong_usage", **because("in_the_way", path=to))
         if count > 1:
-            why = f"the copies of {count} files would both be {to}"
-            raise fault("wrong_usage", why=why, way="rename one of the files")
+            raise fault("wrong_usage", **because("copies_collide", count=count, path=to))
 
 
 def repaired_copy(
@@ -255,7 +255,7 @@ def _line(file: IO[str], values: Mapping[str, Any]) -> None:
 def _new(path: Path) -> Iterator[IO[str]]:
     """A file that appears whole or not at all, and only where there is none."""
     if path.exists():
-        raise fault("wrong_usage", why=f"{path} exists already", way="rename it or take it away first")
+        raise fault("wrong_usage", **because("in_the_way", path=path))
     part = path.with_name(path.name + ".part")
     try:
         file = part.open("w", encoding="utf-8", newline="", errors="backslashreplace")

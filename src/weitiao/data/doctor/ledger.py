@@ -10,10 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from weitiao.core.contracts import place
 from weitiao.data.doctor.finding import FIX, Diagnosis, Finding, Part, Row, finding, percent
 
-CONTRADICTION = re.compile(r"same text is labelled")
-EMPTY = re.compile(r"\b(?:empty|missing|NoneType)\b")
+# As `core/messages/reasons/rows.yaml` says it, in the language of whoever made the ledger.
+CONTRADICTION = re.compile("same text is labelled|同一文本在此处的标签")
+EMPTY = re.compile(r"\b(?:empty|missing|NoneType)\b|为空|缺失|缺少标签")
 
 
 class Unused(Part):
@@ -52,7 +54,7 @@ class Unused(Part):
                     kind,
                     severity,  # type: ignore[arg-type]
                     count=len(rows),
-                    places=[f"{row['file']} line {row['line']}" for row in rows[:8]],
+                    places=[place(row["file"], row["line"]) for row in rows[:8]],
                     fix=FIX if kind != "contradictions" else "",
                     share=percent(len(rows), total),
                     reasons="; ".join(

@@ -81,7 +81,7 @@ def _meant(label: str, ranked: list[str], counts: Mapping[str, int], found: Mapp
         if counts[label] > max(RARE * counts[other], 1) or counts[other] < 4:
             return ""
         # A first letter is seldom mistyped, and often is a prefix that means the opposite: typical, atypical.
-        close = other not in found and near[0] == word[0] and abs(len(near) - len(word)) <= 2
+        close = other not in found and near[:1] == word[0] and abs(len(near) - len(word)) <= 2
         if close and mistakes(word, near, most=2 if len(word) >= 8 else 1) is not None:
             return other
     return ""

@@ -13,6 +13,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import did_you_mean, fault, nearest
+from weitiao.core.why import because
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.shapes import SHAPES, Unpaired
@@ -127,8 +128,7 @@ def recognise(
     _refuse_wrong_names(path, found, known=known, columns=columns)
     asked = READ_AS.get(asked, asked)
     if asked != "auto" and asked not in known:
-        way = f"take one of: auto, {', '.join(known)}"
-        raise fault("wrong_usage", why=f"data.format={asked} does not suit this task", way=way)
+        raise fault("wrong_usage", **because("format_unfit", format=asked, known=", ".join(known)))
     have = set(found) | set(columns)
     candidates = known if asked == "auto" else [asked]
     for name in candidates:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weitiao.core.errors import did_you_mean
+from weitiao.core.why import reason
 from weitiao.data.equal_text import looks, spelt_out
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -51,7 +52,7 @@ class Unusable(ValueError):
 
 def kind(value: Any) -> str:
     """What a value is, in an error about it."""
-    return "missing" if value is None else f"a {type(value).__name__}"
+    return reason("kind_none") if value is None else reason("kind", type=type(value).__name__)
 
 
 def as_text(value: Any) -> Any:
@@ -68,7 +69,7 @@ def as_text(value: Any) -> Any:
 def as_label(value: Any) -> str | None:
     """A label as text: 1 and 1.0 are "1"; a missing or blank one (or NaN) is None."""
     if isinstance(value, list | Mapping):
-        raise Unusable(f"`label` is {kind(value)}, not one label")
+        raise Unusable(reason("not_one_label", kind=kind(value)))
     value = None if value != value else as_text(value)
     label = "" if value is None else str(value).strip()
     return label if label and (label.isprintable() or looks(label)) else None
@@ -78,7 +79,7 @@ def table(row: Row, repairs: Repairs) -> dict[str, Any]:
     """A text, perhaps a second one, and one label."""
     label = as_label(row["label"])
     if isinstance(row["label"], str) and label is not None and label != row["label"]:
-        repairs.append("white space around the label")
+        repairs.append(reason("spaced_label"))
     return {**_texts(row), "label": label}
 
 
@@ -90,12 +91,12 @@ def multi_label(row: Row, repairs: Repairs) -> dict[str, Any]:
         mark = next((mark for mark in "|;,；，、" if mark in labels), "|")
         labels = [part for part in labels.split(mark) if part.strip()]
     if not isinstance(labels, Sequence):
-        raise Unusable(f"`labels` is {kind(labels)}, not a list")
+        raise Unusable(reason("not_a_list", column="labels", kind=kind(labels)))
     named = [as_label(label) for label in labels]
     if None in named:
-        raise Unusable("one of the labels is empty")
+        raise Unusable(reason("a_label_empty"))
     if len(set(named)) < len(named):
-        repairs.append("a label that stood twice")
+        repairs.append(reason("doubled_label"))
     return {**_texts(row), "label": list(dict.fromkeys(named))}
 
 
@@ -109,7 +110,7 @@ def regression(row: Row, repairs: Repairs) -> dict[str, Any]:
     except (TypeError, ValueError, OverflowError):  # the last for whole numbers of more than 308 digits
         number = math.nan
     if not math.isfinite(number):
-        raise Unusable(f"the label {str(value)[:40]!r} is not a finite number")
+        raise Unusable(reason("not_finite_label", label=repr(str(value)[:40])))
     return {**_texts(row), "label": number}
 
 
@@ -186,11 +187,13 @@ def tags(row: Row, repairs: Repairs) -> dict[str, Any]:
         if isinstance(value, str):  # a table's cell
             value = value.split()
         if not isinstance(value, list) or any(isinstance(item, list | Mapping | None) for item in value):
-            raise Unusable(f"`{column}` is not a list of words")
+            raise Unusable(reason("not_words", column=column))
         found[column] = [str(item) for item in value]
     tags = [looks(tag) for tag in found["tags"]]
     said = dict(zip(found["tags"], tags, strict=True))
-    repairs += [f'tag "{spelt_out(tag)}" read as "{meant}"' for tag, meant in said.items() if tag != meant]
+    repairs += [
+        reason("tag_read_as", tag=spelt_out(tag), meant=meant) for tag, meant in said.items() if tag != meant
+    ]
     return {**found, "tags": tags}
 
 
@@ -206,7 +209,7 @@ def image(row: Row, repairs: Repairs) -> dict[str, Any]:
         with open(path, "rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
     except (OSError, ValueError):
-        raise Unusable(f"the picture {path[:200]} cannot be opened") from None
+        raise Unusable(reason("no_picture_opens", path=path[:200])) from None
     return {"image": path, "sha256": digest, "label": as_label(row["label"])}
 
 
@@ -220,31 +223,31 @@ def as_turns(turns: Any, column: str) -> list[dict[str, Any]]:
         try:
             turns = json.loads(turns)
         except (ValueError, RecursionError):  # the latter for brackets nested beyond reason
-            raise Unusable(f"`{column}` is text that is not a list of turns") from None
+            raise Unusable(reason("text_of_no_turns", column=column)) from None
     if not isinstance(turns, list) or not turns:
-        raise Unusable(f"`{column}` is not a list of turns")
+        raise Unusable(reason("not_turns", column=column))
     return [_as_turn(turn, number) for number, turn in enumerate(turns, start=1)]
 
 
 def _as_turn(turn: Any, number: int) -> dict[str, Any]:
     if not isinstance(turn, Mapping):
-        raise Unusable(f"turn {number} is {kind(turn)}, not an object")
+        raise Unusable(reason("turn_no_object", number=number, kind=kind(turn)))
     named, worded = ("from", "value") if "from" in turn and "role" not in turn else ("role", "content")
     role, content = turn.get(named), turn.get(worded)
     if role is None or (worded not in turn and not turn.get("tool_calls")):
-        raise Unusable(f"turn {number} lacks `{named}` or `{worded}`")
+        raise Unusable(reason("turn_lacks", number=number, role=named, content=worded))
     kept = {name: turn[name] for name in KEPT if turn.get(name) is not None}
     if role == "function_call":
         role, content, kept = "assistant", None, {**kept, "tool_calls": _calls(content, number)}
     role = ROLE_NAMES.get(role, role) if isinstance(role, str) else role
     if role not in ROLES:
-        hint = did_you_mean(str(role), ROLES)
-        raise Unusable(f'turn {number} has the role "{role}", not one of {", ".join(ROLES)}.{hint}')
+        hint, known = did_you_mean(str(role), ROLES), ", ".join(ROLES)
+        raise Unusable(reason("turn_role", number=number, role=role, known=known, hint=hint))
     if isinstance(content, list):
         content = _parts(content, number)
     content = as_text(content)
     if not isinstance(content, str) and not (content is None and kept.get("tool_calls")):
-        raise Unusable(f"the content of turn {number} is {kind(content)}, not text")
+        raise Unusable(reason("turn_content", number=number, kind=kind(content)))
     return {"role": role, "content": content, **kept, **_weight(turn, number)}
 
 
@@ -252,7 +255,7 @@ def _weight(turn: Row, number: int) -> dict[str, int]:
     for name in WEIGHTS:
         if turn.get(name) is not None:
             if turn[name] not in (0, 1):  # False and True among them
-                raise Unusable(f"`{name}` of turn {number} is {turn[name]!r}, neither 0 nor 1")
+                raise Unusable(reason("turn_weight", number=number, name=name, value=repr(turn[name])))
             return {"weight": int(turn[name])}
     return {}
 
@@ -262,7 +265,7 @@ def _parts(parts: Sequence[Any], number: int) -> str:
     for part in parts:
         text = part.get("text") if isinstance(part, Mapping) else part
         if not isinstance(text, str):
-            raise Unusable(f"turn {number} holds parts that are not text")
+            raise Unusable(reason("turn_parts", number=number))
         texts.append(text)
     return "".join(texts)
 
@@ -274,7 +277,7 @@ def _calls(content: Any, number: int) -> list[dict[str, Any]]:
         called = None
     calls = called if isinstance(called, list) else [called]
     if not calls or not all(isinstance(call, Mapping) and "name" in call for call in calls):
-        raise Unusable(f"the function call of turn {number} is not an object with a `name`")
+        raise Unusable(reason("turn_call", number=number))
     return [{"type": "function", "function": dict(call)} for call in calls]
 
 
@@ -286,9 +289,9 @@ def _tools(row: Row) -> dict[str, Any]:
         try:
             tools = json.loads(tools)
         except (ValueError, RecursionError):
-            raise Unusable("`tools` is text that is not JSON") from None
+            raise Unusable(reason("tools_no_json")) from None
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
-        raise Unusable("`tools` is not a list of objects")
+        raise Unusable(reason("tools_no_objects"))
     return {"tools": written(tools)} if tools else {}
 
 
@@ -346,7 +349,7 @@ def _system(row: Row) -> list[dict[str, Any]]:
 def _history(row: Row) -> list[dict[str, Any]]:
     pairs = row.get("history") or []
     if not isinstance(pairs, list) or not all(map(_is_exchange, pairs)):
-        raise Unusable("`history` is not a list of [question, answer]")
+        raise Unusable(reason("no_history"))
     return [
         _turn(role, part) for pair in pairs for role, part in zip(("user", "assistant"), pair, strict=True)
     ]
@@ -365,7 +368,7 @@ def _liked(row: Row) -> bool:
     value = row["label"]
     word = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip().lower()
     if not re.fullmatch("true|false|1|0|yes|no", word):
-        raise Unusable(f"the label {str(value)[:40]!r} is neither true nor false")
+        raise Unusable(reason("not_true_or_false", label=repr(str(value)[:40])))
     return word in ("true", "1", "yes")
 
 
@@ -376,5 +379,5 @@ def _turn(role: str, content: str) -> dict[str, Any]:
 def _text(row: Row, column: str) -> str:
     value = as_text(row.get(column))
     if not isinstance(value, str):
-        raise Unusable(f"`{column}` is {kind(value)}, not text")
+        raise Unusable(reason("not_text", column=column, kind=kind(value)))
     return value

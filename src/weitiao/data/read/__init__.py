@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.why import reason
 from weitiao.data.read import hugging
-from weitiao.data.read.content import SAID, binary, content, refuse_nameless, refuse_stand_in
+from weitiao.data.read.content import binary, content, refuse_nameless, refuse_stand_in
 from weitiao.data.read.excel import read_excel
 from weitiao.data.read.images import read_images
 from weitiao.data.read.json import read_json
@@ -103,7 +104,7 @@ def read_file(
         source = _read_one(Path(str(path) or "\0"), encoding, format, blank=blank)
     with closing(cast(Any, source.rows())) as rows:
         if next(rows, None) is None:
-            why = "there is a header and nothing below it" if source.columns else "it holds no rows"
+            why = reason("no_rows_below" if source.columns else "no_rows")
             raise fault("empty_file", path=path, why=why)
     return source
 
@@ -114,7 +115,7 @@ def _read_one(path: Path, encoding: str, format: str, *, blank: bool) -> Source:
     name = ending.removeprefix(".") + (".gz" if packed else "")
     # A pipe cannot be gone through twice, and opening one would wait for ever.
     if os.path.exists(path) and not os.path.isfile(path):
-        raise fault("bad_file", path=path, format=name or "a file", why="it is a pipe or a device, no file")
+        raise fault("bad_file", path=path, format=name or "-", why=reason("no_file"))
     if not os.path.isfile(path):
         raise fault("file_missing", path=path)
     # A broken workbook or an empty Parquet file is still one.
@@ -154,4 +155,4 @@ def _told(source: Source, held: str, *, said: str) -> Source:
     """The source; where a file's name says something else, with a note of what it holds."""
     if said == f".{held}" or (said, held) == (".xlsm", "xlsx"):
         return source
-    return replace(source, notes=(*source.notes, SAID[held]))
+    return replace(source, notes=(*source.notes, reason(f"holds_{held}")))

@@ -14,26 +14,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from weitiao.core.errors import fault, language
+from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.data import formats
 from weitiao.data.read.json import begins_json
 from weitiao.data.read.tables import SAYS, delimiter_of, taken_apart
 from weitiao.data.read.text import Text
 
 Kind: TypeAlias = Literal["", "json", "conll", "csv"]
-SAID = {
-    "json": "it holds JSON",
-    "conll": "it holds a token and its tag a line (CoNLL); data.format=text reads lines of text",
-    "csv": "it holds a table; data.format=text reads lines of text",
-    "parquet": "it holds Parquet",
-    "xlsx": "it holds an Excel workbook",
-}
-"""What is told of a file whose name says something else."""
-STAND_INS = (
-    ("version https://git-lfs", "a Git LFS pointer", "Git LFS 指针"),
-    ("<!doctype html", "a web page", "网页"),
-    ("<html", "a web page", "网页"),
-)
+STAND_INS = {"version https://git-lfs": "lfs_pointer", "<!doctype html": "web_page", "<html": "web_page"}
 """How what stands in a file's place begins, and what it is."""
 HEAD = 400  # lines that are looked at
 FEWEST = 3
@@ -100,9 +89,9 @@ def refuse_stand_in(text: Text) -> None:
         WeitiaoError: `stand_in`.
     """
     first = next((line.strip() for line in text.lines() if line.strip()), "")
-    for start, en, zh in STAND_INS:
+    for start, kind in STAND_INS.items():
         if first.lower().startswith(start):
-            raise fault("stand_in", path=text.path, what=en if language() == "en" else zh)
+            raise fault("stand_in", path=text.path, what=reason(kind))
 
 
 def binary(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault, need
+from weitiao.core.why import reason
 from weitiao.data.read.memory import plain
 from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.tables import kept_columns
@@ -35,7 +36,7 @@ def read_excel(path: Path, *, format: str) -> Source:
         start, first = next(filled, (0, []))
         header = ["" if cell is None else str(cell).strip() for cell in first]
         if not start:
-            raise fault("empty_file", path=path, why="the first sheet is empty")
+            raise fault("empty_file", path=path, why=reason("sheet_is_empty"))
         kept, unnamed = kept_columns(name, header, (cells for _, cells in filled))
     columns = [header[at] for at in kept]
 
@@ -45,14 +46,14 @@ def read_excel(path: Path, *, format: str) -> Source:
                 if number <= start:
                     continue
                 if len(cells) > len(header):
-                    reason = f"{len(cells)} cells where the header has {len(header)}"
-                    yield BadRow(name, number, reason, shown(json.dumps(cells, ensure_ascii=False)))
+                    why = reason("other_cells", cells=len(cells), header=len(header))
+                    yield BadRow(name, number, why, shown(json.dumps(cells, ensure_ascii=False)))
                 else:
                     cells += [None] * (len(header) - len(cells))
                     yield Record(name, number, {header[at]: cells[at] for at in kept})
 
     others = ", ".join(f'"{title}"' for title in sheets[1:])
-    notes = (f'the sheet "{sheets[0]}" was read, others were not: {others}',) if others else ()
+    notes = (reason("sheet_read", name=sheets[0], others=others),) if others else ()
     return Source(name, format, "", sha256, columns, rows, (*notes, *unnamed))
 
 

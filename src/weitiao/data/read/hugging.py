@@ -16,6 +16,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault, need
+from weitiao.core.why import reason
 from weitiao.data.read.memory import plain_row
 from weitiao.data.read.source import BadRow, Source
 from weitiao.data.read.tables import checked_header
@@ -42,7 +43,7 @@ def read_dataset(name: str) -> Source:
     if ":" in place and not Path(place).exists():
         place, _, split = place.rpartition(":")
     if not place:
-        raise fault("no_dataset", name=name, why="there is no name")
+        raise fault("no_dataset", name=name, why=reason("dataset_nameless"))
     with _quiet(need("datasets", extra="data")) as datasets:
         try:
             found = datasets.load_from_disk(place) if is_saved(Path(place)) else datasets.load_dataset(place)
@@ -54,14 +55,12 @@ def read_dataset(name: str) -> Source:
         splits = list(found)
         chosen = split or ("train" if "train" in splits else splits[0] if len(splits) == 1 else "")
         if chosen not in splits:
-            raise fault(
-                "no_dataset", name=name, why=f"name a split with `:SPLIT`; it has {', '.join(splits)}"
-            )
+            raise fault("no_dataset", name=name, why=reason("name_a_split", known=", ".join(splits)))
         others = ", ".join(other for other in splits if other != chosen)
-        notes = (f'the split "{chosen}" was read, others were not: {others}',) if others else ()
+        notes = (reason("split_read", name=chosen, others=others),) if others else ()
         found = found[chosen]
     elif split:
-        raise fault("no_dataset", name=name, why=f'it has no splits, so none is called "{split}"')
+        raise fault("no_dataset", name=name, why=reason("no_such_split", name=split))
     columns = checked_header(name, list(found.column_names))
 
     def rows() -> Iterator[Record | BadRow]:
@@ -69,7 +68,7 @@ def read_dataset(name: str) -> Source:
             try:
                 yield Record(name, number, plain_row(values))
             except ValueError as error:
-                yield BadRow(name, number, f"a cell cannot be read: {error}")
+                yield BadRow(name, number, reason("cell_unreadable", why=error))
 
     return Source(name, "datasets", "", _sha256(found), columns, rows, notes)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault, need
+from weitiao.core.why import reason
 from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.text import file_sha256
 
@@ -37,14 +38,14 @@ def read_images(folder: Path) -> Source:
     def rows() -> Iterator[Record | BadRow]:
         for number, file in enumerate(files, start=1):
             label, _, rest = file.partition("/")
-            reason = "its name is not UTF-8" if shown(file) != file else _fault(folder / file)
-            if reason or not rest:
-                reason = reason or "it lies in no folder that names its label"
-                yield BadRow(str(folder), number, f"{shown(file)}: {reason}", shown(file))
+            why = reason("name_not_utf8") if shown(file) != file else _fault(folder / file)
+            if why or not rest:
+                why = why or reason("no_label_folder")
+                yield BadRow(str(folder), number, f"{shown(file)}: {why}", shown(file))
             else:
                 yield Record(str(folder), number, {"image": str(folder / file), "label": label})
 
-    notes = (f"{hidden} hidden files or folders were not looked at",) if hidden else ()
+    notes = (reason("hidden_files", count=hidden),) if hidden else ()
     return Source(str(folder), "images", "", digest.hexdigest(), ["image", "label"], rows, notes)
 
 
@@ -64,7 +65,7 @@ def _fault(path: Path) -> str:
     from PIL import Image
 
     if path.suffix.lower() not in ENDINGS:
-        return "no picture"
+        return reason("no_picture")
     try:
         with Image.open(path) as image:
             image.verify()
@@ -73,5 +74,5 @@ def _fault(path: Path) -> str:
             image.draft("RGB", (32, 32))
             image.load()
     except Exception as error:  # a broken picture makes Pillow raise nearly anything, SyntaxError among it
-        return f"a broken picture ({str(error).replace(str(path), path.name)})"
+        return reason("broken_picture", why=str(error).replace(str(path), path.name))
     return ""

@@ -15,6 +15,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.why import reason
 from weitiao.data.formats import FORMATS
 from weitiao.data.read.source import LONGEST_RAW, BadRow, Source, numbered, seen_columns, shown
 from weitiao.data.read.text import Text
@@ -39,12 +40,12 @@ def read_json(text: Text, *, format: str) -> Source:
     lines = not format.startswith("json") or format.startswith("jsonl")
     layout = _layout(text, lines=lines)
     if layout == "lines":
-        found, note = _lines(text, format=format), "one object a line" if not lines else ""
+        found, note = _lines(text, format=format), "" if lines else "holds_a_line_each"
     elif layout == "objects":
-        found, note = _objects(text, format=format), "objects over several lines"
+        found, note = _objects(text, format=format), "holds_long_objects"
     else:
-        found, note = _list(text, format=format), "one list" if lines else ""
-    return replace(found, notes=(*found.notes, *([f"it holds {note}"] if note else ())))
+        found, note = _list(text, format=format), "holds_one_list" if lines else ""
+    return replace(found, notes=(*found.notes, *([reason(note)] if note else ())))
 
 
 def begins_json(text: Text) -> bool:
@@ -128,16 +129,16 @@ def _lines(text: Text, *, format: str) -> Source:
             if not line.strip():
                 continue
             value: Any = None
-            reason = text.spoilt(line)
-            if not reason:
+            why = text.spoilt(line)
+            if not why:
                 try:
                     # A list that lost its brackets still has its commas.
                     value = decoder.decode(line.rstrip().removesuffix(","))
                 except (ValueError, RecursionError) as error:
-                    reason = f"not JSON: {_why_not(error)}"
+                    why = reason("no_json", why=_why_not(error))
                 else:
-                    reason = _unusable(value, line, decoder)
-            yield BadRow(path, number, reason, shown(line)) if reason else Record(path, number, value)
+                    why = _unusable(value, line, decoder)
+            yield BadRow(path, number, why, shown(line)) if why else Record(path, number, value)
 
     return Source(path, format, text.encoding, text.sha256, seen_columns(rows()), rows)
 
@@ -148,7 +149,7 @@ def _list(text: Text, *, format: str) -> Source:
 
     walk = _Walk(text)
     columns = seen_columns(walk.rows())
-    notes = (f'the rows are the list "{walk.key}"',) if walk.key else ()
+    notes = (reason("rows_are_list", name=walk.key),) if walk.key else ()
     return Source(
         path, format, text.encoding, text.sha256, columns, lambda: numbered(_Walk(text).rows()), notes
     )
@@ -174,18 +175,18 @@ class _Walk:
         """Every element of the list."""
         mark = self.peek()
         if not mark:
-            raise fault("empty_file", path=self.path, why="the file is empty")
+            raise fault("empty_file", path=self.path, why=reason("file_is_empty"))
         self.at += 1
         if mark == "[":
             whole = yield from self.elements()
         elif mark == "{":
             whole = yield from self.members()
         else:
-            raise self.bad("a list of objects is needed, this is not a list")
+            raise self.bad(reason("no_list"))
         if whole and self.peek():
-            raise self.bad(self.said("Extra data", self.at))
+            raise self.bad(self.said(reason("extra_data"), self.at))
         if mark == "{" and not self.key:
-            raise self.bad("a list of objects is needed, this is not a list")
+            raise self.bad(reason("no_list"))
 
     def objects(self) -> Iterator[Record | BadRow]:
         """Objects one behind another; a broken one ends where a line begins with the next."""
@@ -193,12 +194,12 @@ class _Walk:
             line = self.line_at(self.at)
             try:
                 value, raw = self.value()
-                reason = self.text.spoilt(raw) or _unusable(value, raw, self.decoder)
+                why = self.text.spoilt(raw) or _unusable(value, raw, self.decoder)
             except _End:
-                reason, raw = "the file ends in the middle of this row", self.skip()
+                why, raw = reason("ends_in_row"), self.skip()
             except WeitiaoError as error:
-                reason, raw = f"not JSON: {error.values['why']}", self.skip()
-            yield BadRow(self.path, line, reason, shown(raw)) if reason else Record(self.path, line, value)
+                why, raw = reason("no_json", why=error.values["why"]), self.skip()
+            yield BadRow(self.path, line, why, shown(raw)) if why else Record(self.path, line, value)
             if self.peek() == ",":
                 self.at += 1
 
@@ -228,8 +229,7 @@ class _Walk:
                     if self.peek() != "{":
                         whole = all(True for _ in rows)
                     elif self.key:
-                        why = f'it holds two lists of objects, "{self.key}" and "{shown(str(key))}": give one of them alone'
-                        raise self.bad(why)
+                        raise self.bad(reason("two_lists", one=self.key, other=shown(str(key))))
                     else:
                         self.key = shown(str(key))
                         whole = yield from rows
@@ -239,7 +239,7 @@ class _Walk:
                     self.expect(",")
         except _End:
             if self.key:
-                yield BadRow(self.path, self.line_at(self.at), "the file ends before its object does")
+                yield BadRow(self.path, self.line_at(self.at), reason("ends_before_object"))
             return False
         self.at += 1
         return True
@@ -254,10 +254,8 @@ class _Walk:
             line = self.line_at(self.at)
             try:
                 value, raw = self.value()
-                reason = self.text.spoilt(raw) or _unusable(value, raw, self.decoder)
-                yield (
-                    BadRow(self.path, line, reason, shown(raw)) if reason else Record(self.path, line, value)
-                )
+                why = self.text.spoilt(raw) or _unusable(value, raw, self.decoder)
+                yield BadRow(self.path, line, why, shown(raw)) if why else Record(self.path, line, value)
                 if self.peek() == "]":
                     self.at += 1
                     return True
@@ -265,10 +263,8 @@ class _Walk:
                 self.expect(",")
             except _End:
                 raw, self.at = self.window[self.at :], len(self.window)
-                reason = (
-                    "the file ends in the middle of this row" if raw else "the file ends before its list does"
-                )
-                yield BadRow(self.path, line, reason, shown(raw))
+                why = reason("ends_in_row" if raw else "ends_before_list")
+                yield BadRow(self.path, line, why, shown(raw))
                 return False
 
     def value(self) -> tuple[Any, str]:
@@ -310,7 +306,7 @@ class _Walk:
         if not found:
             raise _End
         if found != mark:
-            raise self.bad(self.said(f"Expecting '{mark}' delimiter", self.at))
+            raise self.bad(self.said(reason("expecting", mark=mark), self.at))
         self.at += 1
 
     def more(self) -> bool:
@@ -338,7 +334,7 @@ class _Walk:
         line = self.line_at(max(position, self.counted))
         start = self.window.rfind("\n", 0, position)
         column = position - start if start >= 0 else self.before + position + 1
-        return f"line {line}, column {column}: {why}"
+        return reason("at_line", line=line, column=column, why=why)
 
     def bad(self, why: str) -> WeitiaoError:
         """The error for a file that cannot be gone on with."""
@@ -348,22 +344,22 @@ class _Walk:
 def _why_not(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return error.msg
-    return "a number of thousands of digits" if isinstance(error, ValueError) else "nested too deeply"
+    return reason("endless_number" if isinstance(error, ValueError) else "nested")
 
 
 def _unusable(value: Any, raw: str, decoder: Unique) -> str:
     """Why the value that was just read makes no record; empty when it does."""
     if not isinstance(value, dict):
-        return f"a {type(value).__name__} where an object is needed"
+        return reason("no_object", kind=reason("kind", type=type(value).__name__))
     if decoder.twice:
-        return f'"{shown(decoder.twice)}" stands twice in an object, with two values'
+        return reason("key_twice", key=shown(decoder.twice))
     if raw.count("[") + raw.count("{") > DEEPEST and _depth(value) > DEEPEST:
-        return "nested too deeply"
+        return reason("nested")
     if "\\u" in raw:  # only an escape can write half a character
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            return "it holds half a character (a lone surrogate)"
+            return reason("holds_half_character")
     return ""
 
 

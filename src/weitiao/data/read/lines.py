@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 
 from weitiao.core.contracts import Record
+from weitiao.core.why import reason
 from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.text import Text
 
@@ -28,8 +29,8 @@ def read_lines(text: Text, *, format: str, blank: bool = False) -> Source:
 
     def rows() -> Iterator[Record | BadRow]:
         for number, line in enumerate(text.lines(), start=1):
-            if reason := text.spoilt(line):
-                yield BadRow(path, number, reason, shown(line))
+            if why := text.spoilt(line):
+                yield BadRow(path, number, why, shown(line))
             elif blank or line.strip():
                 yield Record(path, number, {"text": line.rstrip("\r\n")})
 
@@ -58,8 +59,8 @@ def read_conll(text: Text, *, format: str) -> Source:
 def _sentence(text: Text, first: int, lines: list[str]) -> Iterator[Record | BadRow]:
     """The record of some lines, the first of which has the number `first`; nothing when they hold no tokens."""
     path, raw = str(text.path), "".join(lines)
-    if reason := text.spoilt(raw):
-        yield BadRow(path, first, reason, shown(raw))
+    if why := text.spoilt(raw):
+        yield BadRow(path, first, why, shown(raw))
         return
     tokens, tags, start = [], [], 0
     for number, line in enumerate(lines, start=first):
@@ -73,8 +74,8 @@ def _sentence(text: Text, first: int, lines: list[str]) -> Iterator[Record | Bad
                 continue  # words that are written as one, and left out words, beside the tokens
             cells = [cells[1], cells[3]]
         if len(cells) < 2 or not cells[0] or not cells[-1].strip():
-            reason = f"line {number} holds no {'tag' if cells[0] else 'token'}"
-            yield BadRow(path, start, reason, shown(raw))
+            why = reason("no_tag" if cells[0] else "no_token", number=number)
+            yield BadRow(path, start, why, shown(raw))
             return
         tokens.append(cells[0])
         tags.append(cells[-1].strip())

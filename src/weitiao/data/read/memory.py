@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from weitiao.core.errors import fault
+from weitiao.core.why import because, reason
 from weitiao.data.read.tables import stands_twice, twice
-
-WAY = "give a path, a pandas table, a datasets.Dataset, a pyarrow.Table, or a list of dicts"
 
 
 def table_rows(table: Any) -> list[Mapping[str, Any]]:
@@ -40,19 +39,21 @@ def table_rows(table: Any) -> list[Mapping[str, Any]]:
         case _:
             rows = table
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-        raise fault("wrong_usage", why=f"rows of type {type(table).__name__} are not read", way=WAY)
+        raise fault("wrong_usage", **because("no_table", type=type(table).__name__))
     try:
         # Of a list of dicts every null was written by somebody.
         return [plain_row(row, shared=rows is not table) for row in rows]
     except ValueError as error:
-        raise fault("wrong_usage", why=f"a row cannot be read: {error}", way=WAY) from None
+        raise fault("wrong_usage", **because("row_unreadable", why=error)) from None
 
 
 def _once(table: Any) -> None:
     """Of two columns of one name a row can hold the last alone."""
     names = [str(name) for name in (table.columns if hasattr(table, "to_dict") else table.column_names)]
     if name := twice(names):
-        raise fault("bad_header", path=f"the {type(table).__name__}", why=stands_twice(name))
+        raise fault(
+            "bad_header", path=reason("named_table", kind=type(table).__name__), why=stands_twice(name)
+        )
 
 
 def plain_row(row: Mapping[str, Any], *, shared: bool = True) -> dict[str, Any]:
@@ -112,4 +113,4 @@ def _text(value: bytes) -> str:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
-        raise ValueError(f"{len(value)} bytes that are no text") from None
+        raise ValueError(reason("bytes_no_text", count=len(value))) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault, need
+from weitiao.core.why import reason
 from weitiao.data.read.memory import plain_row
 from weitiao.data.read.source import BadRow, Source
 from weitiao.data.read.tables import checked_header
@@ -35,7 +36,7 @@ def read_parquet(path: Path, *, format: str) -> Source:
                     try:
                         values = plain_row(row()[0])
                     except ValueError as error:
-                        yield BadRow(name, number, f"a cell cannot be read: {error}")
+                        yield BadRow(name, number, reason("cell_unreadable", why=error))
                     else:
                         yield Record(name, number, values)
 

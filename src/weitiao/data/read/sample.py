@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cache
 
 from weitiao.core.contracts import Record
+from weitiao.core.why import reason
 from weitiao.data.read.source import BadRow, Source
 
 
@@ -42,7 +43,7 @@ def sampled(source: Source, count: int, *, seed: int) -> Source:
             at += 1
         sample.drawn_from = at
         if bad:
-            sample.notes = (*source.notes, f"{bad} rows that cannot be read were not drawn from")
+            sample.notes = (*source.notes, reason("not_drawn_from", count=bad))
 
     sample = replace(source, path=f"{source.path}#{count}", sample=count, rows=rows)
     return sample

@@ -17,6 +17,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.text import Text
 
@@ -25,7 +26,6 @@ LONGEST_ROW = 1 << 24
 
 SAYS = re.compile(r"""\s*"?sep=(?P<mark>[^\s"'\w]|\t|\\t)"?(?P=mark)*\s*""", re.IGNORECASE)
 """A line above the header that tells Excel how columns are set apart; behind it may stand empty cells."""
-NEVER_CLOSED = "a quotation mark that is never closed"
 
 
 def read_table(text: Text, *, format: str) -> Source:
@@ -44,7 +44,7 @@ def read_table(text: Text, *, format: str) -> Source:
             first = physical
             break
     if not first:
-        raise fault("empty_file", path=path, why="the file is empty")
+        raise fault("empty_file", path=path, why=reason("file_is_empty"))
     delimiter = said or ("\t" if format.startswith("tsv") else delimiter_of(first))
 
     def pieces() -> Iterator[tuple[int, list[str] | str, str]]:
@@ -66,12 +66,12 @@ def read_table(text: Text, *, format: str) -> Source:
             if number <= line or not cells:  # the header; an empty line is no row
                 continue
             if isinstance(cells, str):
-                yield BadRow(path, number, f"this row cannot be taken apart: {cells}", shown(raw))
-            elif reason := text.spoilt(raw):
-                yield BadRow(path, number, reason, shown(raw))
+                yield BadRow(path, number, reason("not_taken_apart", why=cells), shown(raw))
+            elif why := text.spoilt(raw):
+                yield BadRow(path, number, why, shown(raw))
             elif len(cells) != len(header):
-                reason = f"{len(cells)} cells where the header has {len(header)}"
-                yield BadRow(path, number, reason, shown(raw))
+                why = reason("other_cells", cells=len(cells), header=len(header))
+                yield BadRow(path, number, why, shown(raw))
             else:
                 yield Record(path, number, {header[at]: cells[at] for at in kept})
 
@@ -109,8 +109,7 @@ def kept_columns(
         checked_header(path, header)
     checked_header(path, [header[at] for at in held])
     said = [
-        f"column {at + 1} has no name and holds {'nothing' if at in empty else 'a running number'}: it was left out"
-        for at in nameless
+        reason("column_of_nothing" if at in empty else "column_of_numbers", number=at + 1) for at in nameless
     ]
     return held, tuple(said)
 
@@ -122,7 +121,7 @@ def checked_header(path: str, header: list[str]) -> list[str]:
         WeitiaoError: `bad_header`.
     """
     if "" in header:
-        raise fault("bad_header", path=path, why=f"column {header.index('') + 1} has no name")
+        raise fault("bad_header", path=path, why=reason("column_nameless", number=header.index("") + 1))
     if name := twice(header):
         raise fault("bad_header", path=path, why=stands_twice(name))
     return header
@@ -135,7 +134,7 @@ def twice(names: Sequence[str]) -> str | None:
 
 def stands_twice(name: str) -> str:
     """Why such names are refused."""
-    return f'the column "{name}" stands twice'
+    return reason("column_twice", name=name)
 
 
 def delimiter_of(header: str) -> str:
@@ -166,7 +165,7 @@ class _Feed:
             self.ahead += len(line)
         self.row.append(line)
         if self.ahead > min(self.credit, LONGEST_ROW):
-            raise csv.Error(NEVER_CLOSED)
+            raise csv.Error(reason("never_closed"))
         return line
 
     def begin(self) -> None:
@@ -205,7 +204,7 @@ def taken_apart(lines: Iterator[str], *, delimiter: str) -> Iterator[tuple[int, 
         # csv lets a mark stand inside a plain cell, as in 5" disk.  Over several lines that means that an open quote
         # was closed by the opening one of another row, which would swallow that row.
         if isinstance(cells, list) and len(feed.row) > 1 and not well_quoted.fullmatch(raw):
-            cells = NEVER_CLOSED
+            cells = reason("never_closed")
         if isinstance(cells, str):
             feed.put_back()
             raw = feed.row[0]
@@ -214,4 +213,4 @@ def taken_apart(lines: Iterator[str], *, delimiter: str) -> Iterator[tuple[int, 
 
 
 def _said(error: csv.Error) -> str:
-    return NEVER_CLOSED if str(error) == "unexpected end of data" else str(error)
+    return reason("never_closed") if str(error) == "unexpected end of data" else str(error)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.data.read.encodings import HALF, error_handler, find_encoding
 
 CHUNK = 1 << 20
@@ -60,7 +61,7 @@ class Text:
 
     def spoilt(self, raw: str) -> str:
         """Why a piece of this text cannot be used: bytes in it are not what the rest is; empty when it can."""
-        return f"bytes that are not {self.encoding}" if self.broken and HALF.search(raw) else ""
+        return reason("not_encoded", encoding=self.encoding) if self.broken and HALF.search(raw) else ""
 
 
 def open_text(path: Path, encoding: str = "auto") -> Text:
