@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_map
 
 from weitiao.core.contracts import Task
 from weitiao.core.errors import WeitiaoError, fault, language
-from weitiao.core.notices import notice
+from weitiao.core.why import reason
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
 from weitiao.models import attention, inputs, positions, reach
@@ -126,7 +126,7 @@ def first(names: Sequence[str], make: Callable[[str], Made]) -> Made:
 
 def unknown(ref: str, *, packs: bool) -> str:
     """What a user should know where nothing could be measured yet."""
-    return notice("layout_unknown", ref=ref, beside=_WORDS[language()]["packed" if packs else "padded"])
+    return reason("layout_unknown", ref=ref, beside=_WORDS[language()]["packed" if packs else "padded"])
 
 
 def expected(task: Task, name: str) -> Layout:
