@@ -15,7 +15,7 @@ from rich.console import Console
 import weitiao as wt
 from weitiao.stages import events as room
 from weitiao.stages.events import silent
-from weitiao.terminal import show
+from weitiao.terminal import screen, show
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def terminal(monkeypatch):
     """Standard error as a terminal of 90 columns; what is drawn on it."""
     heard = io.StringIO()
     console = Console(file=heard, force_terminal=True, width=90, color_system=None)
-    monkeypatch.setattr(show, "err", console)
+    monkeypatch.setattr(screen, "err", console)
     return heard
 
 
@@ -112,7 +112,7 @@ def test_a_notebook_s_bar_is_one_output_that_is_drawn_anew(monkeypatch):
     ipython.display = display
     monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
     monkeypatch.setitem(sys.modules, "IPython.display", ipython)
-    monkeypatch.setattr(show, "err", Console(file=io.StringIO(), force_jupyter=True))
+    monkeypatch.setattr(screen, "err", Console(file=io.StringIO(), force_jupyter=True))
     with show.Show() as listener:
         for done in range(101):
             listener.bar("train", done, 100, note=f"{done}/100")
@@ -130,7 +130,7 @@ def test_a_notebook_s_bar_is_one_output_that_is_drawn_anew(monkeypatch):
 
 def test_a_dumb_terminal_gets_lines(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.setattr(show, "err", Console(file=io.StringIO(), force_terminal=True))
+    monkeypatch.setattr(screen, "err", Console(file=io.StringIO(), force_terminal=True))
     assert not show.Show().live
 
 
@@ -148,9 +148,9 @@ def test_a_reader_who_has_left_ends_nothing(run, monkeypatch):
     os.close(ours)
     pipe = os.fdopen(theirs, "w", buffering=1)
     monkeypatch.setattr(sys, "stderr", pipe)
-    monkeypatch.setattr(show.err, "quiet", False)
+    monkeypatch.setattr(screen.err, "quiet", False)
     (run.path / "results.json").unlink()
     assert wt.evaluate(run).results["rows"] == 9
-    assert show.err.quiet, "or the pipe was read after all"
+    assert screen.err.quiet, "or the pipe was read after all"
     with suppress(BrokenPipeError):  # what is left in its buffer
         pipe.close()

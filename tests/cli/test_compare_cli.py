@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.evaluate.test_comparison import Made
 
+from tests.study.test_table import Made
 from weitiao import api
 from weitiao.cli import run
 from weitiao.core.errors import fault

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import weitiao as wt
 from weitiao.core.run import read_lines
-from weitiao.terminal import show as show_module
+from weitiao.terminal import screen
 from weitiao.terminal.bars import clock, megabytes
 from weitiao.terminal.show import Show
 
@@ -21,7 +21,7 @@ LINE = re.compile(r"epoch (\S+), step (\d+)/(\d+): loss (\S+)  rate (\S+)  (\S+)
 def trained(recipe: dict, monkeypatch, **console) -> tuple[str, list[dict]]:
     """What a run says on standard error, and its log."""
     said = io.StringIO()
-    monkeypatch.setattr(show_module, "err", Console(file=said, highlight=False, soft_wrap=True, **console))
+    monkeypatch.setattr(screen, "err", Console(file=said, highlight=False, soft_wrap=True, **console))
     with Show() as show:
         run = wt.train(recipe, tell=show.tell, watchers=show.watchers())
     return said.getvalue(), read_lines(run.path / "log.jsonl")

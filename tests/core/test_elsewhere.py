@@ -63,7 +63,7 @@ def test_no_foreign_name_is_answered_wrongly(tool):
     answers = spellings("en")
     for word in FOREIGN[tool]:
         for path in ("", "train", "data", "data.split", "evaluate"):
-            hint = meant(word, section(path), KNOWN)
+            hint = meant(word, section(path), KNOWN, shelved=registry.keys)
             if word in section(path):
                 continue
             if word in answers:
@@ -75,7 +75,7 @@ def test_no_foreign_name_is_answered_wrongly(tool):
                 assert target.rpartition(".")[2] == word, (path, word, hint)
         for shelf, things in SETTINGS.items():
             for name, keys in things.items():
-                hint = meant(word, keys, (), shelf=shelf)
+                hint = meant(word, keys, (), shelf=shelf, shelved=registry.keys)
                 if word not in keys and word not in answers and "mean" in hint:
                     assert (shelf, word) in GUESSED, (shelf, name, word, hint)
 
@@ -106,16 +106,19 @@ def test_most_of_what_a_user_of_transformers_writes_is_known():
     ],
 )
 def test_the_usual_ones_are_answered(path, word, says):
-    assert says in meant(word, section(path), KNOWN)
+    assert says in meant(word, section(path), KNOWN, shelved=registry.keys)
 
 
 def test_a_setting_is_looked_for_among_its_kin():
     lora = registry.settings(registry.entry("method", "lora").kind)
     assert (
-        meant("dropout", lora, (), shelf="method") == did_you_mean("", []) + ' Did you mean "lora_dropout"?'
+        meant("dropout", lora, (), shelf="method", shelved=registry.keys)
+        == did_you_mean("", []) + ' Did you mean "lora_dropout"?'
     )
-    assert meant("alpha", lora, (), shelf="method") == " -> method.lora_alpha"
-    assert meant("lora_rank", ["head"], (), shelf="method") == "", "another method has it, this one has not"
+    assert meant("alpha", lora, (), shelf="method", shelved=registry.keys) == " -> method.lora_alpha"
+    assert meant("lora_rank", ["head"], (), shelf="method", shelved=registry.keys) == "", (
+        "another method has it, this one has not"
+    )
 
 
 @pytest.mark.parametrize("word", TASKS)

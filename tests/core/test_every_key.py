@@ -501,7 +501,7 @@ def test_a_bar_that_is_turned_off(lab, monkeypatch, tmp_path):
     from rich.console import Console
 
     from weitiao.cli import run as cli
-    from weitiao.terminal import show
+    from weitiao.terminal import screen
 
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(lab.run().recipe.to_yaml(), encoding="utf-8")
@@ -509,7 +509,7 @@ def test_a_bar_that_is_turned_off(lab, monkeypatch, tmp_path):
     def said(face: str, *words: str) -> str:
         heard = io.StringIO()
         terminal = Console(file=heard, force_terminal=True, width=100, color_system=None)
-        monkeypatch.setattr(show, "err", terminal)
+        monkeypatch.setattr(screen, "err", terminal)
         words = (f"output_dir={tmp_path}/{face}{len(words)}", *words)
         if face == "python":
             api.train(recipe, overrides=words)

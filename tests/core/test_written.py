@@ -69,7 +69,7 @@ def test_labels_are_as_they_were_written(word, tmp_path):
 
 def test_labels_of_python_are_those_that_the_same_values_get_in_data():
     from weitiao.data.formats import as_label
-    from weitiao.data.read.memory import plain
+    from weitiao.data.read.values import plain
 
     values = [0, 1, np.bool_(True), False, 2.0, 2.5, np.int64(7), np.float64(3.0), np.str_("x"), "y"]
     given = {"name": "text_classification", "labels": values, "class_weights": {2.0: 3}}

@@ -19,7 +19,7 @@ import pytest
 
 from weitiao.evaluate.report import write_report
 from weitiao.evaluate.report.page import number, p_value, seconds, share
-from weitiao.evaluate.report.words import WORDS
+from weitiao.evaluate.words import WORDS
 
 ATTACK = '<script>alert("行")</script> & <b>不错</b>'
 VOID = {"meta", "br", "link", "img", "input", "hr"}

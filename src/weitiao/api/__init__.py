@@ -8,6 +8,8 @@ run = wt.load("runs/reviews-lora")
 """
 
 from weitiao.api.check import check
+from weitiao.api.fetch import fetch
+from weitiao.api.init import init
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.show import show
 from weitiao.forecast.dry_run import DryRun, dry_run
@@ -15,7 +17,7 @@ from weitiao.forecast.equalities import Equality, numerics
 from weitiao.forecast.plan import Plan, fitting, plan
 from weitiao.forecast.rule_of_thumb import rule_of_thumb
 from weitiao.stages.adapters import Adapters, adapters
-from weitiao.stages.data import fetch, guess, init, lines_of
+from weitiao.stages.data import guess
 from weitiao.stages.evaluate import evaluate
 from weitiao.stages.labelled import write_labelled
 from weitiao.stages.preflight import tried
@@ -41,7 +43,6 @@ __all__ = [
     "free_folder",
     "guess",
     "init",
-    "lines_of",
     "load",
     "numerics",
     "plan",

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.figures import around, figure
-from weitiao.terminal.show import err
+from weitiao.terminal.screen import err
 
 if TYPE_CHECKING:
     from weitiao.api import Run

@@ -164,11 +164,11 @@ def predict(
 
 
 def _piped() -> list[str]:
-    from weitiao import api
+    """All lines of standard input, an empty one too; cut at line feeds alone: texts may hold other separators (U+2028)."""
     from weitiao.data.read import decode
 
     text, _ = decode(sys.stdin.buffer.read(), Path("standard input"), "auto")
-    return api.lines_of(text) if text.strip() else []
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text.strip() else []
 
 
 def _line(value: Any) -> str:

@@ -19,7 +19,7 @@ from weitiao.core import registry
 from weitiao.core.errors import fault, with_pages
 from weitiao.core.read_yaml import written, written_yaml
 from weitiao.core.sections import Data, Evaluate, Named, Section, Split, Train, keys_of, named
-from weitiao.core.unfit import explained, misfits
+from weitiao.core.unfit import explained
 from weitiao.core.why import unfit
 from weitiao.core.written import plain, settled
 
@@ -82,12 +82,16 @@ class Recipe(Section):
             recipe = cls.model_validate({**settled(tree, cls), **shelved})
         except ValidationError as error:
             # What a name alone stands for is looked up where something is wrong anyway: it takes a while.
-            others = [misfits(shelf, shelved[shelf], default=defaults.get(shelf)) for shelf in shelved]
-            raise explained(error, cls, [one for some in others for one in some]) from None
+            others = [
+                registry.misfits(shelf, shelved[shelf], default=defaults.get(shelf)) for shelf in shelved
+            ]
+            raise explained(
+                error, cls, [one for some in others for one in some], shelved=registry.keys
+            ) from None
         more = [shelf for shelf in shelved if set(shelved[shelf]) - {"name"}]
-        others = [misfits(shelf, shelved[shelf], default=defaults.get(shelf)) for shelf in more]
+        others = [registry.misfits(shelf, shelved[shelf], default=defaults.get(shelf)) for shelf in more]
         if found := [one for some in others for one in some]:
-            raise explained(None, cls, found)
+            raise explained(None, cls, found, shelved=registry.keys)
         return recipe
 
     def to_yaml(self) -> str:

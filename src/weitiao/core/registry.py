@@ -17,13 +17,13 @@ import importlib
 import inspect
 import pkgutil
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.renamed import NAMES
 
 SHELVES = {
@@ -99,7 +99,7 @@ def build(shelf: str, asked: Mapping[str, Any]) -> Any:
     found = entry(shelf, str(asked.get("name", "")))
     given = {key: value for key, value in asked.items() if key != "name"}
     known = settings(found.kind)
-    faults = [unknown_setting(shelf, key, known) for key in given if key not in known]
+    faults = [unknown_setting(shelf, key, known, shelved=keys) for key in given if key not in known]
     try:
         thing = TypeAdapter[Any](found.kind).validate_python({**found.preset, **given})
     except ValidationError as error:
@@ -107,6 +107,29 @@ def build(shelf: str, asked: Mapping[str, Any]) -> Any:
     if faults:
         raise together(faults)
     return thing
+
+
+def misfits(shelf: str, settings: Any, *, default: str | None = None) -> list[WeitiaoError]:
+    """What is wrong with a task or method (with `default` where none is named): its name, or keys and values."""
+    name = settings.get("name", default) if isinstance(settings, Mapping) else None
+    if not isinstance(name, str) or name == "-":
+        return []  # the recipe's own types say so; `-` stands where rows alone are looked at
+    try:
+        build(shelf, {**settings, "name": name})
+    except WeitiaoError as error:
+        return [error]
+    return []
+
+
+def keys() -> Iterator[str]:
+    """What can be set on methods and tasks, and on which: `method.dropout (adapter, mam)`."""
+    for shelf in ("method", "task"):
+        having: dict[str, list[str]] = {}
+        for name in names(shelf):
+            for key in settings(entry(shelf, name).kind):
+                having.setdefault(key, []).append(name)
+        # One or two letters are a slip of the finger as easily as a key.
+        yield from (f"{shelf}.{key} ({', '.join(found)})" for key, found in having.items() if len(key) > 2)
 
 
 def settings(kind: type) -> list[str]:

@@ -7,12 +7,11 @@ three of them                            ->  [unfit_recipe] 3 things in the reci
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language, nearest
 from weitiao.core.renamed import ours
 from weitiao.core.sections import keys_of
@@ -22,7 +21,11 @@ _BELOW = "\n  "  # between the lines of what is said together
 
 
 def explained(
-    error: ValidationError | None, model: type[BaseModel], others: Sequence[WeitiaoError] = ()
+    error: ValidationError | None,
+    model: type[BaseModel],
+    others: Sequence[WeitiaoError] = (),
+    *,
+    shelved: Callable[[], Iterable[str]],
 ) -> WeitiaoError:
     """The coded error for what pydantic found in a recipe.
 
@@ -30,6 +33,7 @@ def explained(
         error: what it found, if anything.
         model: the recipe's class.
         others: what does not fit of its task and method, found elsewhere.
+        shelved: what can be set on things on the shelves (`registry.keys`), asked where nothing nearer is meant.
     """
     found, missing = [*others], []
     known = keys_of(model)
@@ -38,7 +42,7 @@ def explained(
         if these[0]["type"] == "extra_forbidden":
             siblings = [key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == section]
             here = ours(place)  # what is said of a word in this very place
-            hint = f" -> {here}" if here else meant(last, siblings, known)
+            hint = f" -> {here}" if here else meant(last, siblings, known, shelved=shelved)
             found.append(fault("unknown_key", key=place, hint=hint, known=", ".join(siblings)))
         elif these[0]["type"] == "missing":
             missing.append(fault("missing_key", key=place))
@@ -50,27 +54,24 @@ def explained(
     return together(found)
 
 
-def misfits(shelf: str, settings: Any, *, default: str | None = None) -> list[WeitiaoError]:
-    """What is wrong with a task or method (with `default` where none is named): its name, or keys and values."""
-    name = settings.get("name", default) if isinstance(settings, Mapping) else None
-    if not isinstance(name, str) or name == "-":
-        return []  # the recipe's own types say so; `-` stands where rows alone are looked at
-    try:
-        registry.build(shelf, {**settings, "name": name})
-    except WeitiaoError as error:
-        return [error]
-    return []
-
-
-def unknown_setting(shelf: str, key: str, known: Sequence[str]) -> WeitiaoError:
-    """The coded error for a setting that something on a shelf does not have."""
+def unknown_setting(
+    shelf: str, key: str, known: Sequence[str], *, shelved: Callable[[], Iterable[str]]
+) -> WeitiaoError:
+    """The coded error for a setting that something on a shelf does not have; `shelved` as in `explained`."""
     named = ", ".join(known) or "-"
     here = ours(f"{shelf}.{key}")
-    hint = f" -> {here}" if here else meant(key, known, (), shelf=shelf)
+    hint = f" -> {here}" if here else meant(key, known, (), shelf=shelf, shelved=shelved)
     return fault("unknown_key", key=f"{shelf}.{key}", hint=hint, known=named)
 
 
-def meant(word: str, siblings: Sequence[str], known: Iterable[str], *, shelf: str = "") -> str:
+def meant(
+    word: str,
+    siblings: Sequence[str],
+    known: Iterable[str],
+    *,
+    shelf: str = "",
+    shelved: Callable[[], Iterable[str]],
+) -> str:
     """` -> train.learning_rate`, ` Did you mean "output_dir"?`, or nothing: no hint is better than a wrong one.
 
     Args:
@@ -78,6 +79,7 @@ def meant(word: str, siblings: Sequence[str], known: Iterable[str], *, shelf: st
         siblings: the keys of its section.
         known: all keys of the recipe.
         shelf: on which the thing lies whose settings the siblings are, if they are such.
+        shelved: as in `explained`.
     """
     same = nearest(word, [key for key in siblings if _plain(key) == _plain(word)])
     if same:
@@ -91,24 +93,16 @@ def meant(word: str, siblings: Sequence[str], known: Iterable[str], *, shelf: st
     ends = [key for key in siblings if key.endswith(f"_{word}")]
     if shelf and len(ends) == 1 and len(word) > 4:  # `dropout` of LoRA is its lora_dropout
         return did_you_mean(ends[0], ends)
-    if elsewhere := _elsewhere(word, known):
-        return f" -> {elsewhere}"
+    # The key of that very name in another section, or among the settings of a method or task.
+    for found in (known, shelved()):
+        if elsewhere := next((key for key in found if _last(key) == word), ""):
+            return f" -> {elsewhere}"
     return did_you_mean(word, siblings)
 
 
-def _elsewhere(word: str, known: Iterable[str]) -> str:
-    """The key of that very name in another section, or among the settings of a method or task."""
-    if found := next((key for key in known if key.rpartition(".")[2] == word), ""):
-        return found
-    for shelf in ("method", "task"):
-        having = [
-            name
-            for name in registry.names(shelf)
-            if word in registry.settings(registry.entry(shelf, name).kind)
-        ]
-        if having and len(word) > 2:
-            return f"{shelf}.{word} ({', '.join(having)})"
-    return ""
+def _last(key: str) -> str:
+    """Of `train.learning_rate` and `method.dropout (adapter, mam)` what stands behind the dot."""
+    return key.partition(" ")[0].rpartition(".")[2]
 
 
 def _plain(word: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weitiao.core.errors import language
-from weitiao.evaluate.report.words import words
+from weitiao.evaluate.words import words
 
 SAYS = {
     "en": {

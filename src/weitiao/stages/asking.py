@@ -12,10 +12,11 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from weitiao.core.contracts import Record
+from weitiao.core.contracts import Record, Task
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.recipe import Recipe
 from weitiao.core.why import reason
 from weitiao.data import formats
 from weitiao.data.clean import clean
@@ -24,15 +25,28 @@ from weitiao.data.formats.convert import kind
 from weitiao.data.ledger import named_rows
 from weitiao.data.read import BadRow, parted, read, table_rows
 from weitiao.data.read.encodings import HALF
-from weitiao.data.read.memory import plain
 from weitiao.data.read.source import seen_columns
-
-if TYPE_CHECKING:
-    from weitiao.stages.run import Run
+from weitiao.data.read.values import plain
 
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".parquet", ".xlsx", ".gz")
 NAMED = 8  # bad ones that an error names
 TABLES = (("pandas", "DataFrame"), ("pyarrow", "Table"), ("datasets", "Dataset"))
+
+
+class Answering(Protocol):
+    """What is known of whoever will answer: a run."""
+
+    @property
+    def task(self) -> Task:
+        """Its task, with what the data taught it."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What columns are called, and what is repaired in them."""
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns of its task that its own rows had."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,7 @@ class Questions:
         return ""
 
 
-def asked(given: Any, run: Run, columns: Mapping[str, str] | None = None) -> Questions:
+def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) -> Questions:
     """What is given to be labelled.
 
     Args:
@@ -141,7 +155,7 @@ def _items(given: Any) -> list[Any]:
 
 
 def _questions(
-    run: Run,
+    run: Answering,
     found: Sequence[str],
     rows: Callable[[], Iterator[Record | BadRow]],
     columns: Mapping[str, str] | None,

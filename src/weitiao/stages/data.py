@@ -1,16 +1,15 @@
-"""Words about data: guess what it is, write a recipe for it, find it."""
+"""The data of a recipe: what they are, who learns from them, where they lie, how many rows can be read."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape, Task
-from weitiao.core.errors import did_you_mean, fault
-from weitiao.core.recipe import DEFAULT_METHOD, Data, Recipe
+from weitiao.core.errors import fault
+from weitiao.core.recipe import Data
 from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.ledger import Ledger
@@ -51,38 +50,6 @@ def learner(shape: Shape) -> str:
     # A table is for classification, whatever else might read its text.
     tasks = (name for name in registry.names("task") if registry.build("task", {"name": name}).shape == shape)
     return next(tasks, "")
-
-
-def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None = None) -> str:
-    """A commented recipe for a file, with its columns and task guessed.
-
-    Raises:
-        WeitiaoError: when the file cannot be read or its columns say nothing; when `model` does not suit the task.
-    """
-    section = Data(train=[str(file)], columns=dict(columns or {}))
-    shape, _, named = guess(located(section))
-    section = section.model_copy(update={"columns": named})
-    name = task_of(shape)
-    asked = bool(model)
-    if not model:
-        model = suiting(registry.build("task", {"name": name}), checking.inspect(located(section), shape))
-    tasks, methods = (
-        registry.settings_of(thing, registry.build(shelf, {"name": thing}))
-        for shelf, thing in (("task", name), ("method", DEFAULT_METHOD))
-    )
-    recipe = Recipe(
-        model=model,
-        task=tasks,
-        method=methods,
-        data=section,
-        output_dir=f"runs/{Path(str(file).partition('#')[0]).stem}",
-    )
-    if asked:  # a recipe that `train` refuses is no help
-        from weitiao.stages.preflight import preflight
-
-        method = registry.build("method", recipe.method)
-        preflight(recipe, registry.build("task", recipe.task), method)
-    return recipe.to_commented_yaml()
 
 
 def suiting(task: Task, checked: checking.Checked) -> str:
@@ -142,33 +109,3 @@ def readable(data: Data) -> dict[str, list[int]]:
                     ledger.note(row, "dropped", row.reason)
     ledger.refuse_losses(data.max_dropped_fraction)
     return found
-
-
-def fetch(name: str, *, progress: Progress | None = None) -> Path:
-    """Where an embedded model, data set or dictionary lies, fetched and made if need be.
-
-    Raises:
-        WeitiaoError: `unknown_name`; what fetching raises (`no_network`, `wrong_hash`, `disk_full`...).
-    """
-    from weitiao.models.assets import catalog
-
-    if name in catalog.MODELS:
-        return catalog.model_path(name, progress=progress)
-    if name in catalog.DATASETS:
-        return catalog.dataset_path(name, progress=progress)
-    if name in catalog.DICTIONARIES:
-        return catalog.dictionary_path(name, progress=progress)
-    known = [*catalog.MODELS, *catalog.DATASETS, *catalog.DICTIONARIES]
-    hint = did_you_mean(name, known)
-    raise fault(
-        "unknown_name",
-        shelf="embedded model, data set or dictionary",
-        name=name,
-        hint=hint,
-        known=", ".join(known),
-    )
-
-
-def lines_of(text: str) -> list[str]:
-    """All lines, an empty one too; cut at line feeds alone, since texts may hold other separators (U+2028)."""
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []

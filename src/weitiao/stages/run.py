@@ -17,12 +17,12 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.figures import around, figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
+from weitiao.stages.asking import Questions, asked
 from weitiao.stages.events import labelling
 
 if TYPE_CHECKING:
     from weitiao.models.load import Loaded
     from weitiao.models.precision import Half
-    from weitiao.stages.asking import Questions
 
 AT_ONCE = 4096
 """Rows that are encoded and asked before their answers are handed on."""
@@ -186,8 +186,6 @@ class Run(Shown):
         Raises:
             WeitiaoError: as `predict`.
         """
-        from weitiao.stages.asking import asked
-
         if self.task.generates:
             way = f'run.answer([{{"role": "user", "content": ...}}]), or weitiao chat {self.path}'
             raise fault("wrong_usage", why="this model answers, it does not label", way=way)

@@ -18,7 +18,7 @@ from weitiao.core.page import render
 from weitiao.evaluate.report import TEMPLATES
 from weitiao.evaluate.report.intervals import intervals
 from weitiao.evaluate.report.page import clip, number, p_value, seconds, share
-from weitiao.evaluate.report.words import words
+from weitiao.evaluate.words import words
 from weitiao.study.scatter import scatter
 
 LONGEST = 160  # characters of a failure in the table; the section below has the whole of it

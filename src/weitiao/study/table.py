@@ -24,8 +24,8 @@ from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, read_lines
 from weitiao.evaluate.judge import compare, read
 from weitiao.evaluate.paired import holm
-from weitiao.evaluate.report.words import words
 from weitiao.evaluate.resample import units
+from weitiao.evaluate.words import words
 
 GROUND = ("test", "train", "validation", "data", "base")
 """What must be the same for all: rows of each side, the files' fingerprint, the base model's."""

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.markup import escape
 
 from weitiao.core.figures import figure
-
-if TYPE_CHECKING:
-    from weitiao.terminal.show import Show
+from weitiao.terminal.screen import Screen
 
 LONGEST = 160
 """Characters of a failure in the terminal."""
 
 
-def tell(show: Show, event: str, **facts: Any) -> None:
+def tell(screen: Screen, event: str, **facts: Any) -> None:
     """What happens to a method."""
     if event == "comparing":
         rows = ", ".join(f"{side} {count:,}" for side, count in facts["splits"].items())
-        show.line(f"[bold]compare[/bold] {escape(', '.join(facts['methods']))}  ({rows})")
+        screen.line(f"[bold]compare[/bold] {escape(', '.join(facts['methods']))}  ({rows})")
     elif event == "entrant":
-        show.line(f"[bold]{facts['place']} of {facts['all']}[/bold]  {escape(facts['label'])}")
+        screen.line(f"[bold]{facts['place']} of {facts['all']}[/bold]  {escape(facts['label'])}")
     elif event == "step":
-        show.bar(escape(facts["label"]), facts["done"], 1.0, note=f"loss {facts['loss']:.3f}")
+        screen.bar(escape(facts["label"]), facts["done"], 1.0, note=f"loss {facts['loss']:.3f}")
     elif event == "compared":
         row = facts["row"]
         if row["state"] == "judged" and not facts["kept"]:  # its last steps may not have been seen
-            show.bar(escape(row["label"]), 1.0, 1.0)
+            screen.bar(escape(row["label"]), 1.0, 1.0)
         before = "  (judged before)" if facts["kept"] else ""
-        show.line(f"        {_ending(row, facts['metric'])}{before}")
+        screen.line(f"        {_ending(row, facts['metric'])}{before}")
 
 
 def _ending(row: Mapping[str, Any], metric: str) -> str:

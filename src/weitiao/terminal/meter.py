@@ -11,14 +11,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weitiao.terminal.bars import clock, megabytes
+from weitiao.terminal.screen import Screen
 from weitiao.train.loop import Training, Watcher
 from weitiao.train.watchers import period
-
-if TYPE_CHECKING:
-    from weitiao.terminal.show import Show
 
 SMOOTHED = 20
 """Steps behind the speed that is shown: a single one jumps with the lengths of its rows."""
@@ -29,14 +27,14 @@ class Meter(Watcher):
     """Moves the bar after every step; where there is no terminal, says a line after the first step, so that one sees at
     once how it goes, and every `train.logging_steps` steps."""
 
-    show: Show
+    screen: Screen
     _recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=SMOOTHED), init=False)
     _losses: list[float] = field(default_factory=list, init=False)
     _first: tuple[int, float] | None = field(default=None, init=False)
 
     def on_start(self, training: Training) -> None:
         """An empty bar, and what the validation rows say of the untuned model if they were asked."""
-        self.show.bar(
+        self.screen.bar(
             "train", training.state.step, training.total, note=f"{training.state.step}/{training.total}"
         )
         self._validation(training)
@@ -49,21 +47,21 @@ class Meter(Watcher):
         first, left = self._first is None, self._left(step, total)
         ends = None if left is None else time.monotonic() + left
         figures = self.figures(facts)
-        self.show.bar("train", step, total, note=f"{step}/{total}", ends=ends)
-        self.show.figures(f"loss {facts['loss']:.4g}  {figures}")
+        self.screen.bar("train", step, total, note=f"{step}/{total}", ends=ends)
+        self.screen.figures(f"loss {facts['loss']:.4g}  {figures}")
         if first or step % period(training.settings.logging_steps, total=total) == 0 or step == total:
             mean = sum(self._losses) / len(self._losses)
             self._losses.clear()
-            if not self.show.live:
+            if not self.screen.live:
                 rest = f"  left {clock(left)}" if step < total else ""
-                self.show.line(
+                self.screen.line(
                     f"      epoch {training.epoch:.2f}, step {step}/{total}: loss {mean:.4g}  {figures}{rest}"
                 )
         self._validation(training)
 
     def on_end(self, training: Training) -> None:
         """The bar stays as it is; its figures were those of a step under way."""
-        self.show.figures("")
+        self.screen.figures("")
 
     def figures(self, facts: dict[str, Any]) -> str:
         """Rate, speed and memory."""
@@ -92,4 +90,4 @@ class Meter(Watcher):
             }
             named = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
             best = "  best so far" if step and state.best_step == step else ""
-            self.show.line(f"      epoch {training.epoch:.2f}, step {step}: validation {named}{best}")
+            self.screen.line(f"      epoch {training.epoch:.2f}, step {step}: validation {named}{best}")

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from weitiao.train.loop import Training, Watcher
+from weitiao.train.loop import Average, Training
 from weitiao.train.parallel import Parallel
 
 
-class Ema(Watcher):
+class Ema(Average):
     """The average, kept up to date; asked before those that validate and save."""
 
     def __init__(self, weights: Mapping[str, nn.Parameter], decay: float):
@@ -46,11 +46,7 @@ class Ema(Watcher):
 
     @contextmanager
     def in_use(self, objective: Parallel) -> Iterator[None]:
-        """The model computes with the average; afterwards with its own weights again, bit for bit.
-
-        Args:
-            objective: what computes.
-        """
+        """Swapped before and after."""
         self._swap()
         objective.changed()
         try:
@@ -60,7 +56,7 @@ class Ema(Watcher):
             objective.changed()
 
     def keep(self) -> None:
-        """The average becomes the model's weights, for good."""
+        """Copied over."""
         for name, weight in self.weights.items():
             weight.data.copy_(self.average[name])
 

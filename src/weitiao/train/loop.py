@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +30,6 @@ from weitiao.train import memory, optim
 from weitiao.train.distributed import World
 from weitiao.train.objective import summed
 from weitiao.train.parallel import Alone, Objective, Parallel
-
-if TYPE_CHECKING:
-    from weitiao.train.ema import Ema
 
 
 @dataclass
@@ -81,7 +79,7 @@ class Training:
     """Positions of the largest micro-batch so far, padding included."""
     stop: str = ""
     """A watcher's reason to end after this step."""
-    ema: Ema | None = None
+    ema: Average | None = None
     """The average of the weights, where one is kept."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What the last step did: loss, rate, gradient norm, tokens, padding, seconds, memory."""
@@ -146,6 +144,25 @@ class Watcher:
 
     def on_end(self, training: Training) -> None:
         """After the last step."""
+
+
+class Average(Watcher, ABC):
+    """An average of the weights, which is validated and kept in place of the last ones (`train.ema`)."""
+
+    average: dict[str, Tensor]
+    """Name of a weight -> its average so far."""
+
+    @abstractmethod
+    def in_use(self, objective: Parallel) -> AbstractContextManager[None]:
+        """The model computes with the average; afterwards with its own weights again, bit for bit.
+
+        Args:
+            objective: what computes.
+        """
+
+    @abstractmethod
+    def keep(self) -> None:
+        """The average becomes the model's weights, for good."""
 
 
 def fit(training: Training, watchers: Iterable[Watcher]) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault, need
 from weitiao.core.why import reason
-from weitiao.data.read.memory import plain
 from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.tables import kept_columns
 from weitiao.data.read.text import file_sha256
+from weitiao.data.read.values import plain
 
 ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 """How a workbook writes a character that XML cannot hold (ECMA-376, ST_Xstring)."""

@@ -17,10 +17,10 @@ from typing import Any
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault, need
 from weitiao.core.why import reason
-from weitiao.data.read.memory import plain_row
 from weitiao.data.read.source import BadRow, Source
 from weitiao.data.read.tables import checked_header
 from weitiao.data.read.text import CHUNK
+from weitiao.data.read.values import plain_row
 
 PREFIX = "hf:"
 

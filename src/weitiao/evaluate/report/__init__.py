@@ -3,7 +3,7 @@
     run folder  ->  write_report(folder)  ->  folder/report.html
 
 `page.py` reads the folder and decides what there is to show, `charts.py` draws the curves, `intervals.py`
-places the intervals, `words.py` holds every label in both languages, and the template sets the type.
+places the intervals, `evaluate/words.py` holds every label in both languages, and the template sets the type.
 `parts.html.j2` is what this page and that of a comparison share.
 """
 

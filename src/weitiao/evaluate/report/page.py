@@ -19,7 +19,8 @@ from weitiao.core.page import render
 from weitiao.core.run import read_lines, write_text
 from weitiao.evaluate.report.charts import curves, small
 from weitiao.evaluate.report.intervals import intervals
-from weitiao.evaluate.report.words import words
+from weitiao.evaluate.verdict import remarks
+from weitiao.evaluate.words import words
 
 ROWS_SHOWN = 50  # of the rows that were not kept
 ERRORS_SHOWN = 20
@@ -58,8 +59,6 @@ def write_report(folder: Path) -> Path:
 def view(folder: Path) -> dict[str, Any]:
     """Everything the template shows; a section whose data is absent is empty here and vanishes there."""
     import yaml
-
-    from weitiao.evaluate.verdict import remarks  # which takes words from this room
 
     results = RESULTS | json.loads((folder / "results.json").read_text(encoding="utf-8"))
     facts = one(folder / "facts.json", blank=FACTS)

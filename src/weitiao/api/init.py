@@ -1,0 +1,45 @@
+"""A recipe to start from, written for a file.
+
+init("reviews.csv")  ->  the text of a commented recipe
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from weitiao.core import registry
+from weitiao.core.recipe import DEFAULT_METHOD, Data, Recipe
+from weitiao.data import check as checking
+from weitiao.stages.data import guess, located, suiting, task_of
+from weitiao.stages.preflight import preflight
+
+
+def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None = None) -> str:
+    """A commented recipe for a file, with its columns and task guessed.
+
+    Raises:
+        WeitiaoError: when the file cannot be read or its columns say nothing; when `model` does not suit the task.
+    """
+    section = Data(train=[str(file)], columns=dict(columns or {}))
+    shape, _, named = guess(located(section))
+    section = section.model_copy(update={"columns": named})
+    name = task_of(shape)
+    asked = bool(model)
+    if not model:
+        model = suiting(registry.build("task", {"name": name}), checking.inspect(located(section), shape))
+    tasks, methods = (
+        registry.settings_of(thing, registry.build(shelf, {"name": thing}))
+        for shelf, thing in (("task", name), ("method", DEFAULT_METHOD))
+    )
+    recipe = Recipe(
+        model=model,
+        task=tasks,
+        method=methods,
+        data=section,
+        output_dir=f"runs/{Path(str(file).partition('#')[0]).stem}",
+    )
+    if asked:  # a recipe that `train` refuses is no help
+        method = registry.build("method", recipe.method)
+        preflight(recipe, registry.build("task", recipe.task), method)
+    return recipe.to_commented_yaml()
