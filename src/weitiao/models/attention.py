@@ -90,8 +90,9 @@ def rows_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
     if not on_cpu:
-        words = {"dropout": dropout, "scaling": scaling, "window": window}
-        return varlen.attend(query, key, value, cu_seq_lens_q, **words), None
+        return varlen.attend(
+            query, key, value, cu_seq_lens_q, dropout=dropout, scaling=scaling, window=window
+        ), None
     bounds = cu_seq_lens_q.tolist()
     rows = [
         _row(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], dropout=dropout, scaling=scaling)

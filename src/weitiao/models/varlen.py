@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,9 +87,15 @@ def varlen(
     edges = bounds.tolist()
     longest = max(b - a for a, b in zip(edges, edges[1:], strict=False))
     ends = bounds.to(torch.int32).to(query.device, non_blocking=True)
-    y_THD = varlen_attn(
-        *(part[0].transpose(0, 1) for part in (query, key, value)),
-        *(ends, ends, longest, longest),
+    query_THD, key_TKD, value_TKD = (part[0].transpose(0, 1) for part in (query, key, value))
+    y_THD: Any = varlen_attn(
+        query_THD,
+        key_TKD,
+        value_TKD,
+        ends,
+        ends,
+        longest,
+        longest,
         scale=scaling,
         # Tokens seen to the left and to the right of a token, besides itself; -1: all of them.
         window_size=(-1 if window is None or window >= longest else window - 1, 0),
@@ -143,7 +150,8 @@ def _tried(
         for how, precision in ((way, dtype), (masked, torch.float32)):
             # Both from the same rounded numbers.
             parts = [part.to(device, dtype).to(precision).requires_grad_() for part in drawn]
-            y = how(*parts, bounds, scaling=None, window=WINDOW if slides else None)
+            query, key, value = parts
+            y = how(query, key, value, bounds, scaling=None, window=WINDOW if slides else None)
             slopes = torch.autograd.grad(y, parts, back.to(device, dtype).to(precision))
             found.append([each.detach().float() for each in (y, *slopes)])
     except Exception:  # of a kernel, a driver or a compiler: there is another way
