@@ -153,7 +153,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
     names = names or [model.config._attn_implementation]
     most = positions.limit(model.config, processor) if processor is not None else positions.UNLIMITED
     most = min(longest or most, most)
-    with _examined(model), reach.shortened(model, to=len(looks.rows[1]), longest=most) as bend:
+    with examined(model), reach.shortened(model, to=len(looks.rows[1]), longest=most) as bend:
         try:
             _attend(model, "eager")
             truth = [looks.alone(row) for row in looks.rows]
@@ -183,10 +183,10 @@ def attends_alike(model: Any, name: str) -> bool:
         model.set_attn_implementation(name)
         return True
     looks = _Looks(model, None, reads_on=False)
-    with _examined(model), reach.shortened(model, to=SHORT, longest=positions.UNLIMITED):
+    with examined(model), reach.shortened(model, to=SHORT, longest=positions.UNLIMITED):
         try:
             before = looks.alone(looks.rows[0])
-            return _attend(model, name) and _apart(looks.alone(looks.rows[0]), before) <= SAME
+            return _attend(model, name) and distance(looks.alone(looks.rows[0]), before) <= SAME
         except Exception:  # a model's own code, with an attention that it was not made for
             return False
 
@@ -214,7 +214,7 @@ class _Looks:
     def __init__(self, model: Any, processor: Any, *, reads_on: bool):
         self.model, self.reads_on = model, reads_on
         self.device = next(model.parameters()).device
-        words = _words(model.config, processor)
+        words = plain_words(model.config, processor)
         marks = [] if processor is None or reads_on else list(processor("")["input_ids"])
         half = len(marks) // 2
         before, behind = marks[:half], marks[half:]
@@ -242,17 +242,17 @@ class _Looks:
         beside = _BESIDE.get(layout, [0, 1])
         try:
             found = self.laid(layout, self.beside(layout))
-            apart = max(_apart(x, truth[row]) for x, row in zip(found, beside, strict=True))
+            apart = max(distance(x, truth[row]) for x, row in zip(found, beside, strict=True))
             if (
                 layout is Layout.PADDED
             ):  # which often holds rows of one length: Transformers leaves the mask out then
-                apart = max(apart, _apart(self.alone(self.rows[0]), truth[0]))
+                apart = max(apart, distance(self.alone(self.rows[0]), truth[0]))
             again = self.laid(layout, [self.changed[row] for row in beside])
         except Exception as error:  # a model's own code, on rows as it does not know them
             self.why = first_line(error)
             return math.inf, 0.0
         before = slice(0, -1 if self.reads_on else 0)
-        heard = max(_apart(again[0][before], found[0][before]), *map(_apart, again[1:], found[1:]), 0.0)
+        heard = max(distance(again[0][before], found[0][before]), *map(distance, again[1:], found[1:]), 0.0)
         return apart, heard
 
     def laid(self, layout: Layout, rows: list[list[int]]) -> list[Tensor]:
@@ -284,7 +284,7 @@ class _Looks:
         return said.get("logits", said[0]).float()  # type: ignore[no-any-return]
 
 
-def _words(config: Any, processor: Any) -> list[int]:
+def plain_words(config: Any, processor: Any) -> list[int]:
     """Ids that are words, from all over the vocabulary."""
     size = int(getattr(config.get_text_config(), "vocab_size", 0) or 64)
     marks = [value for key, value in config.to_dict().items() if key.endswith(("_token_id", "_token_index"))]
@@ -295,7 +295,7 @@ def _words(config: Any, processor: Any) -> list[int]:
     return found or [0]
 
 
-def _apart(x: Tensor, truth: Tensor) -> float:
+def distance(x: Tensor, truth: Tensor) -> float:
     """The largest difference of a token's scores, as a share of their norm."""
     if x.shape != truth.shape:
         return math.inf
@@ -317,7 +317,7 @@ def _attend(model: Any, name: str) -> bool:
 
 
 @contextmanager
-def _examined(model: Any) -> Iterator[None]:
+def examined(model: Any) -> Iterator[None]:
     """In evaluation mode and without gradients; chance stays as it is."""
     training = model.training
     halves = any(weight.dtype in HALVES for weight in model.parameters())

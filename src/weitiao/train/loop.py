@@ -25,6 +25,7 @@ from weitiao.core.contracts import Batch, Method, Moment, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
+from weitiao.models.memory_ran_out import give_back, ran_out
 from weitiao.models.precision import Half, autocast
 from weitiao.train import memory, optim
 from weitiao.train.distributed import World
@@ -265,7 +266,7 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
         try:
             return batches, accumulate(training, batches)
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not ran_out(error):
                 raise
             largest = max(len(batch.rows) for batch in batches)
             why = str(error).splitlines()[0]
@@ -274,8 +275,7 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
             raise fault("out_of_memory", step=training.state.step + 1, why=why)
         training.optimizer.zero_grad(set_to_none=True)
         training.state.halvings += 1
-        if training.device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        give_back(training.device)
 
 
 def accumulate(training: Training, batches: Sequence[Batch]) -> float:
@@ -326,11 +326,6 @@ def _make_room(training: Training, batch: Batch) -> None:
         training.largest = held
         if training.device == "cpu":
             memory.trim()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # The CPU's allocator has no exception of its own.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _seed(seed: int, step: int, micro: int) -> int:

@@ -1,0 +1,14 @@
+"""Words that follow prompts: many prompts at once, each answered as it would be alone.
+
+decode(model, prompts, Decoding(...), way=Way.RAGGED)  ->  (row, Answer) as rows end
+
+`together`  the rows that share a pass, coming and going; `slots`, where their keys and values lie
+`ways`      what a model can do, measured: rows of any length together, of one length alone, or one by one
+`turns`     who is asked when; `alone`, Transformers' own generation for what is measured unfit, and for samples
+"""
+
+from weitiao.models.decoding.answers import Answer, Decoding
+from weitiao.models.decoding.turns import decode
+from weitiao.models.decoding.ways import Way, measure
+
+__all__ = ["Answer", "Decoding", "Way", "decode", "measure"]

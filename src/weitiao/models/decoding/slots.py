@@ -1,0 +1,99 @@
+"""Keys and values of rows that come and go, one layer's.
+
+    update(keys)          one more column for every row, written in place
+    take_in(keys, sizes)  further rows behind the others, as prefilled, their last tokens in the last column
+    leave(places)         rows go; the last ones take their places
+
+Transformers' dynamic layer copies all it holds at every token, and knows no rows that come later.  Rows end in the same
+column, so the columns before a shorter row's first token are unused: they are finite, and masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from transformers.cache_utils import CacheLayerMixin
+
+AHEAD = 64
+"""Columns that are kept free for tokens to come."""
+
+
+class Slots(CacheLayerMixin):
+    """A cache layer of Transformers'; keys (B, K, S, D) and values (B, K, S, E) are views of what is used."""
+
+    is_sliding = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = self.first = self.end = 0
+        """Rows in use, and the columns in use: from `first` up to `end`."""
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing: `take_in` makes the room."""
+
+    def get_seq_length(self) -> int:
+        """Columns in use."""
+        return self.end - self.first
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """How many columns are looked at, and from which on."""
+        return self.get_seq_length() + query_length, 0
+
+    def get_max_length(self) -> int:
+        """No end is set."""
+        return -1
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Write the next columns; all that is to be attended to."""
+        assert self.keys is not None
+        assert self.values is not None
+        first, end = self.end, self.end + key_states.shape[2]
+        if end > self.keys.shape[2]:
+            self._lay(self.rows, before=0, behind=end - first + AHEAD)
+            first, end = self.end, self.end + key_states.shape[2]
+        self.keys[: self.rows, :, first:end] = key_states
+        self.values[: self.rows, :, first:end] = value_states
+        self.end = end
+        used = slice(self.first, end)
+        return self.keys[: self.rows, :, used], self.values[: self.rows, :, used]
+
+    def take_in(self, keys: Tensor, values: Tensor, sizes: Sequence[int]) -> None:
+        """Further rows, filled up on the left: keys (N, K, T, D) whose last `sizes` columns are theirs."""
+        if self.keys is None or self.values is None:
+            self.keys, self.values = keys[:0, :, :0], values[:0, :, :0]
+        longest, rows = max(sizes), self.rows + len(sizes)
+        before = max(0, longest - self.get_seq_length())
+        if rows > len(self.keys) or before > self.first:
+            self._lay(rows, before=before, behind=AHEAD)
+        self.first -= before
+        for place, (key, value, size) in enumerate(zip(keys, values, sizes, strict=True), start=self.rows):
+            own = slice(self.end - size, self.end)
+            self.keys[place, :, own] = key[:, key.shape[1] - size :]
+            self.values[place, :, own] = value[:, value.shape[1] - size :]
+        self.rows = rows
+
+    def leave(self, moves: Sequence[tuple[int, int]], rows: int, longest: int) -> None:
+        """The first `rows` places stay in use, after each (from, to) of `moves`; of columns the last `longest`."""
+        assert self.keys is not None
+        assert self.values is not None
+        used = slice(self.first, self.end)
+        for source, goal in moves:
+            self.keys[goal, :, used] = self.keys[source, :, used]
+            self.values[goal, :, used] = self.values[source, :, used]
+        self.rows, self.first = rows, self.end - longest
+
+    def _lay(self, rows: int, *, before: int, behind: int) -> None:
+        """All that is used in a larger room, with free columns on both sides."""
+        used = slice(self.first, self.end)
+        size = self.get_seq_length()
+        for name in ("keys", "values"):
+            old: Tensor = getattr(self, name)
+            # Zeros, for a masked score may be anything but not a number.
+            new = old.new_zeros(rows, old.shape[1], before + size + behind, old.shape[3])
+            new[: self.rows, :, before : before + size] = old[: self.rows, :, used]
+            setattr(self, name, new)
+        self.first, self.end = before, before + size

@@ -1,0 +1,94 @@
+"""Rows that are continued together: each joins with its prompt, gets a token a step, and leaves when it has ended.
+
+    rows = Together(model, padding=0)
+    rows.join(["a", "b"], [[5, 6, 7], [8]])     ->  scores (2, V) of what follows each
+    rows.step([9, 4])                           ->  scores (2, V), in the order of `rows.names`
+    rows.leave(["a"])
+
+Shorter rows are filled up on the left and masked; every token keeps the position that it has when the row is alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicCache
+
+from weitiao.models import inputs
+from weitiao.models.decoding.slots import Slots
+
+
+class Together:
+    """The rows that share a pass, and what is kept of them."""
+
+    def __init__(self, model: Any, *, padding: int):
+        self.model, self.padding = model, padding
+        self.names: list[Hashable] = []
+        """Whose rows these are, in the order of their scores."""
+        self.sizes: list[int] = []
+        """Tokens of each."""
+        self._cache = Cache(layer_class_to_replicate=Slots)
+        self._before = 0
+        """Columns that a method has put before every row (a learnt prompt)."""
+        self._counts = inputs.takes(model, "position_ids")
+        self._last = {"logits_to_keep": 1} if inputs.takes(model, "logits_to_keep") else {}
+        self._device = next(model.parameters()).device
+
+    def join(self, names: Sequence[Hashable], prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Take in further rows; scores (N, V) of the token that follows each."""
+        sizes = [len(prompt) for prompt in prompts]
+        longest = max(sizes)
+        ids = [[self.padding] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
+        places = [[max(0, t - longest + size) for t in range(longest)] for size in sizes]
+        # Without a configuration every layer keeps all that it has seen, those with a window too.
+        fresh = DynamicCache()
+        scores = self._ask(ids, places, sizes, fresh)
+        if not self._cache.layers:
+            self._cache.layers = [Slots() for _ in fresh.layers]
+        self._before = fresh.get_seq_length() - longest
+        held = [size + self._before for size in sizes]
+        for layer, new in zip(self._cache.layers, fresh.layers, strict=True):
+            layer.take_in(new.keys, new.values, held)  # type: ignore[union-attr]
+        self.names += names
+        self.sizes += sizes
+        return scores
+
+    def step(self, tokens: Sequence[int]) -> Tensor:
+        """One more token in every row; scores (B, V) of the one that follows."""
+        places, self.sizes = self.sizes, [size + 1 for size in self.sizes]
+        return self._ask([[each] for each in tokens], [[each] for each in places], self.sizes, self._cache)
+
+    def leave(self, names: Sequence[Hashable]) -> None:
+        """Let rows go; the last ones take their places."""
+        going = set(names)
+        staying = [place for place, name in enumerate(self.names) if name not in going]
+        if not staying:
+            self.names, self.sizes, self._cache = [], [], Cache(layer_class_to_replicate=Slots)
+            return
+        holes = [place for place in range(len(staying)) if self.names[place] in going]
+        moves = list(zip([place for place in staying if place >= len(staying)], holes, strict=True))
+        for source, goal in moves:
+            self.names[goal], self.sizes[goal] = self.names[source], self.sizes[source]
+        del self.names[len(staying) :], self.sizes[len(staying) :]
+        for layer in self._cache.layers:
+            layer.leave(moves, len(staying), self._before + max(self.sizes))  # type: ignore[union-attr]
+
+    def _ask(
+        self,
+        ids: Sequence[Sequence[int]],
+        places: Sequence[Sequence[int]],
+        sizes: Sequence[int],
+        cache: Cache,
+    ) -> Tensor:
+        words: dict[str, Any] = {"input_ids": torch.tensor(ids, device=self._device)}
+        if self._counts:
+            words["position_ids"] = torch.tensor(places, device=self._device)
+        columns = max(sizes)
+        if min(sizes) < columns:  # else nothing is masked, and attention is faster without a mask
+            unused = columns - torch.tensor(sizes, device=self._device)
+            words["attention_mask"] = (torch.arange(columns, device=self._device) >= unused[:, None]).long()
+        said = self.model(**words, **self._last, past_key_values=cache, use_cache=True)
+        return said.logits[:, -1].float()  # type: ignore[no-any-return]
