@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Moment, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.methods.chance import drawn
 from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
 from weitiao.models import linear
 from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
@@ -36,11 +38,10 @@ class SvdLinear(Wrapper):
         super().__init__(base)
         before, after = linear.sizes(base)
         where = linear.device(base)
-        self.lora_A = nn.Parameter(torch.empty(r, before, device=where))
+        fill = partial(nn.init.normal_, std=0.02)
+        self.lora_A = nn.Parameter(drawn(fill, r, before, device=where))
         self.lora_E = nn.Parameter(torch.zeros(r, 1, device=where))
-        self.lora_B = nn.Parameter(torch.empty(after, r, device=where))
-        nn.init.normal_(self.lora_A, std=0.02)
-        nn.init.normal_(self.lora_B, std=0.02)
+        self.lora_B = nn.Parameter(drawn(fill, after, r, device=where))
         # The small number is PEFT's, whose output ours is to equal.
         self.scaling = alpha / (r + 1e-5)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()

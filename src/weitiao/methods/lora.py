@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.registry import register
+from weitiao.methods.chance import drawn
 from weitiao.methods.gate import Gate
 from weitiao.methods.lora_init import Eva, olora, pissa
 from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
@@ -45,13 +47,11 @@ class LoraLinear(Wrapper):
         self.gate = gate
         before, after = linear.sizes(base)
         where = linear.device(base)
-        self.lora_A = nn.Parameter(torch.empty(r, before, device=where))
+        # As PEFT and diffusers draw it; or as nn.Linear draws its weight.  B is zero: the first output is the base's.
+        normal, kaiming = partial(nn.init.normal_, std=1 / r), partial(nn.init.kaiming_uniform_, a=math.sqrt(5))
+        fill = normal if init == "gaussian" else kaiming
+        self.lora_A = nn.Parameter(drawn(fill, r, before, device=where))
         self.lora_B = nn.Parameter(torch.zeros(after, r, device=where))
-        if init == "gaussian":
-            nn.init.normal_(self.lora_A, std=1 / r)  # as PEFT and diffusers draw it
-        else:
-            # As nn.Linear draws its weight, and B zero, so that the first output is the base's.
-            nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
         self.scaling = scaling
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         # PiSSA and OLoRA begin at a part of W that the base is to lose: what was begun with is taken off again, so

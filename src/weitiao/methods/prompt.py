@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.methods.chance import drawn
 from weitiao.methods.vectors import NAME, Prompt, put_before
 from weitiao.models import anatomy
 from weitiao.models.wrap import inserted, plain
@@ -131,7 +132,8 @@ class PromptTuning(_Prompted):
             raise fault("wrong_value", key="method.prompt_tuning_init_text", value=value, why=why)
         words = word_embeddings(model, method="prompt")
         if self.prompt_tuning_init == "random":
-            first = torch.randn(self.num_virtual_tokens, words.weight.shape[1], device=words.weight.device)
+            size = self.num_virtual_tokens, words.weight.shape[1]
+            first = drawn(nn.init.normal_, *size, device=words.weight.device)
         else:
             ids = self._ids(len(words.weight), tokenize)
             with torch.no_grad():
@@ -215,7 +217,7 @@ class PTuning(_Prompted):
             if self.encoder_reparameterization_type == "LSTM"
             else MlpEncoder(width, hidden)
         )
-        first = torch.randn(self.num_virtual_tokens, width, device=weight.device)
+        first = drawn(nn.init.normal_, self.num_virtual_tokens, width, device=weight.device)
         stays = bool(model.config.is_encoder_decoder)  # type: ignore[union-attr]
         put_before(model, Prompt(first, encoder.to(weight.device), stays=stays))
         return model
