@@ -19,7 +19,9 @@ from weitiao.models import store
 THERE = torch.device("cuda", 0)
 CHANCE = {"normal_", "uniform_", "randn", "rand", "randint", "randperm", "bernoulli_", "trunc_normal_"}
 CHANCE |= {"_rand_like", "randn_like", "rand_like", "randint_like", "exponential_", "random_", "bernoulli"}
-CHANCE |= {f"{kind}_{law}_" for kind in ("kaiming", "xavier") for law in ("uniform", "normal")} | {"orthogonal_"}
+CHANCE |= {f"{kind}_{law}_" for kind in ("kaiming", "xavier") for law in ("uniform", "normal")} | {
+    "orthogonal_"
+}
 
 
 class Elsewhere(TorchFunctionMode):

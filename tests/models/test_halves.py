@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -169,6 +170,25 @@ def test_a_base_never_lies_in_float32(llama, tmp_path):
     halves, whole = map(float, told.split())
     assert halves < 2 * size, "itself, and one layer after the other in float32 while it is examined"
     assert whole > 2.25 * size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.parametrize("family", TASKS)
+def test_what_is_read_in_half_precision_is_the_mapped_file(bases, family):
+    """No copy of it lies in the machine's memory: what goes on to a GPU from here comes from the file."""
+    method = registry.build("method", METHODS["lora"])
+    task = registry.build("task", TASKS[family])
+    loaded = store.open_base(bases[family], task, method, half="bfloat16", seed=3)
+    file = f"{bases[family]}/model.safetensors"
+    lines = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+    parts = [[int(end, 16) for end in line[0].split("-")] for line in lines if line[5:] == [file]]
+    halves = {
+        name: weight.data_ptr()
+        for name, weight in loaded.model.named_parameters()
+        if weight.dtype == torch.bfloat16
+    }
+    assert len(halves) >= 12
+    assert [name for name, place in halves.items() if not any(a <= place < b for a, b in parts)] == []
 
 
 def test_weights_go_straight_onto_a_gpu_where_no_head_is_drawn():

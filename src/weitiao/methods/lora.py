@@ -48,7 +48,10 @@ class LoraLinear(Wrapper):
         before, after = linear.sizes(base)
         where = linear.device(base)
         # As PEFT and diffusers draw it; or as nn.Linear draws its weight.  B is zero: the first output is the base's.
-        normal, kaiming = partial(nn.init.normal_, std=1 / r), partial(nn.init.kaiming_uniform_, a=math.sqrt(5))
+        normal, kaiming = (
+            partial(nn.init.normal_, std=1 / r),
+            partial(nn.init.kaiming_uniform_, a=math.sqrt(5)),
+        )
         fill = normal if init == "gaussian" else kaiming
         self.lora_A = nn.Parameter(drawn(fill, r, before, device=where))
         self.lora_B = nn.Parameter(torch.zeros(after, r, device=where))

@@ -74,7 +74,8 @@ class Unpacked(torch.autograd.Function):
 
 
 def ready() -> None:
-    """Import bitsandbytes, without what it says of kernels that it would rather have.
+    """Import bitsandbytes, without what it says of kernels that it would rather have; Transformers needs accelerate to
+    pack what it reads.
 
     Raises:
         WeitiaoError: `missing_extra`.
@@ -86,6 +87,7 @@ def ready() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             need("bitsandbytes", extra="quant")
+            need("accelerate", extra="quant")
     finally:
         logger.setLevel(level)
 
