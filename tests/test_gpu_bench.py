@@ -100,6 +100,24 @@ def test_who_is_not_there_or_fails_is_said_and_the_others_go_on(tmp_path, capsys
         bench(tmp_path / "ours", fails="weitiao").bench("gpu-reviews")
 
 
+def test_a_further_round_is_begun_only_where_it_fits(tmp_path):
+    """The first took 0.2 s a system: with 0.6 s there is one round of two, with 5 s there are all."""
+    for seconds, rounds in ((0.6, 1), (5.0, gpu.ROUNDS)):
+        (place := tmp_path / str(seconds)).mkdir()
+        made = bench(place, fails="unsloth")
+        quick = made.run
+
+        def slow(*words: object, quick: gpu.Runner = quick, **more: object) -> str:
+            time.sleep(0.2)
+            return quick(*words, **more)
+
+        made.run = type(
+            "Slow", (), {"__call__": staticmethod(slow), "deadline": time.monotonic() + seconds}
+        )()
+        made.bench("gpu-reviews")
+        assert {len(runs) for runs in made.found["gpu-reviews"].values()} == {rounds}
+
+
 def test_every_system_of_a_gpu_job_has_its_settings():
     assert {system for systems in GPU_SYSTEMS.values() for system in systems} <= set(SETTINGS)
     assert {job.kind for job in GPU_JOBS.values()} == set(GPU_SYSTEMS)
@@ -118,8 +136,9 @@ def test_without_a_gpu_it_says_so_in_both_languages_and_all_is_well():
         pytest.skip("there is one")
     done = started()
     assert done.returncode == 0, done.stderr
-    assert "no GPU is seen" in done.stdout.splitlines()[-1]
-    assert "未检测到 GPU" in done.stdout.splitlines()[-1]
+    (line,) = done.stdout.splitlines()
+    assert "no GPU is seen" in line
+    assert "未检测到 GPU" in line
 
 
 @pytest.mark.whole

@@ -22,7 +22,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.run import read_lines
 from weitiao.evaluate.predict import predict
-from weitiao.models import load
+from weitiao.models import load, store, varlen
 from weitiao.train.loop import Watcher
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("device")]
@@ -66,6 +66,43 @@ def test_rows_lie_as_on_a_cpu_and_are_rows_alone(name, kind, device, tmp_path):
         else:
             shares = alone.softmax(-1).flatten().tolist()
             assert list(told["scores"].values()) == pytest.approx(shares, abs=1e-4)
+
+
+@pytest.mark.parametrize("window", [None, 20])
+@pytest.mark.parametrize(("heads", "keys", "width"), [(9, 3, 64), (8, 8, 128)])
+def test_the_kernel_for_packed_rows_is_used_and_gives_what_the_masked_way_gives(
+    heads, keys, width, window, device
+):
+    """Forward and backward in bfloat16, beside float32 on the same rounded numbers; rows other than its own trial's."""
+    if device == "cpu":
+        pytest.skip("the kernel is for GPUs")
+    if torch.cuda.get_device_capability() < (8, 0):
+        pytest.skip("flash attention wants compute capability 8.0")
+    bounds = torch.tensor([0, 130, 131, 400, 512])
+    chance = torch.Generator().manual_seed(3)
+    drawn = [
+        torch.randn(1, n, 512, width, generator=chance).to(device, torch.bfloat16)
+        for n in (heads, keys, keys)
+    ]
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):
+        parts = [part.to(dtype).requires_grad_() for part in drawn]
+        assert varlen.able(*parts, dropout=0.0, slides=window is not None) is (dtype is torch.bfloat16)
+        y = varlen.attend(*parts, bounds, window=window)
+        found.append([y, *torch.autograd.grad(y.float().square().sum(), parts)])
+    for ours, exact in zip(*found, strict=True):
+        assert (ours.float() - exact).norm() < 0.03 * exact.norm()
+
+
+@pytest.mark.parametrize("name", ["lora", "adalora", "p_tuning", "prefix", "adapter", "unipelt"])
+def test_a_seed_is_one_start_on_every_device(name, llama, device):
+    task, method = registry.build("task", {"name": "sft"}), registry.build("method", {"name": name})
+    here, there = load.load(llama, task), load.load(llama, task, device=device)
+    for loaded in (here, there):
+        store.prepare(loaded, method, seed=5)
+    assert {weight.device.type for weight in there.trained.values()} == {device}
+    assert list(here.trained) == list(there.trained)
+    assert all(torch.equal(weight, there.trained[name].cpu()) for name, weight in here.trained.items())
 
 
 def test_answers_filled_up_on_the_left_are_answers_alone(device, tmp_path):
