@@ -62,6 +62,21 @@ def dialogues(rows: int, *, seed: int = 0) -> list[dict[str, str]]:
     return [{"prompt": prompt, "completion": completion} for prompt, completion in made.items()]
 
 
+def tagged(rows: int, *, seed: int = 0) -> list[dict[str, list[str]]]:
+    """Words of which a good and a bad one are spans."""
+    kinds = {**dict.fromkeys(GOOD, "GOOD"), **dict.fromkeys(BAD, "BAD")}
+    rng = random.Random(seed)
+    made: dict[tuple[str, ...], list[str]] = {}
+    while len(made) < rows:
+        drawn = [rng.choice(FILL) for _ in range(rng.randint(3, 12))]
+        for word in (rng.choice(GOOD), rng.choice(BAD)):
+            drawn.insert(rng.randrange(len(drawn) + 1), word)
+        words = tuple(drawn)
+        found = [kinds.get(word, "") for word in words]
+        made[words] = [f"B-{kind}" if kind else "O" for kind in found]
+    return [{"tokens": list(words), "tags": tags} for words, tags in made.items()]
+
+
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     """Rows as a CSV file."""
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -210,6 +225,12 @@ def dialogue_file(tmp_path) -> Path:
     return write_jsonl(tmp_path / "dialogues.jsonl", dialogues(80))
 
 
+@pytest.fixture
+def tagged_file(tmp_path) -> Path:
+    """A hundred and sixty rows of tagged words as JSONL."""
+    return write_jsonl(tmp_path / "tagged.jsonl", tagged(160))
+
+
 def small_run(model: str, task: str, rows: Path, output: Path, *, batch: int, judge: dict):
     """A maker of recipes of small quick runs: `recipe(method=..., data={...}, **train keys)`."""
 
@@ -245,3 +266,9 @@ def converse(llama, dialogue_file, tmp_path):
     """Recipes of supervised fine-tuning on the toy Llama."""
     judge = {"samples": 1, "max_new_tokens": 4}
     return small_run(llama, "sft", dialogue_file, tmp_path / "run", batch=4, judge=judge)
+
+
+@pytest.fixture
+def tag(bert, tagged_file, tmp_path):
+    """Recipes of token classification on the toy BERT."""
+    return small_run(bert, "token_classification", tagged_file, tmp_path / "run", batch=8, judge={})

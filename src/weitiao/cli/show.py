@@ -100,9 +100,18 @@ def results_table(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def prediction(texts: Iterable[str], answer: Mapping[str, Any]) -> str:
-    """One line a row: label, probability, text, set apart by tabs (which Rich would turn into spaces)."""
-    return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *texts)))
+def prediction(texts: Iterable[str | Sequence[str]], answer: Mapping[str, Any]) -> str:
+    """One line a row, its parts set apart by tabs (which Rich would turn into spaces): label, probability, text; or the
+    spans with their types, and the text."""
+    shown = [text if isinstance(text, str) else " ".join(text) for text in texts]
+    if "spans" in answer:
+        return "\t".join(map(one_line, (spans(answer["spans"]) or "-", *shown)))
+    return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *shown)))
+
+
+def spans(found: Iterable[Mapping[str, Any]]) -> str:
+    """`person: Ada Lovelace (0.98); place: London (0.91)`."""
+    return "; ".join(f"{span['type']}: {span['text']} ({span['score']:.2f})" for span in found)
 
 
 def one_line(text: str) -> str:

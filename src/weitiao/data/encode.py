@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -25,7 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.contracts import Task
+from weitiao.core.contracts import Example, Record, Task
 from weitiao.core.errors import fault, language
 from weitiao.core.recipe import Data
 from weitiao.core.run import disk
@@ -95,13 +95,18 @@ class Encoder:
         writer = Writer(folder, lambda row: rows[row].place)
         # What goes on in further rows must be there whole.
         limit = ENDLESS if policy == "split" else self.limit
-        examples = self.task.encode(rows, self.processor, limit=limit)
+        if side == "train":
+            examples = self.task.encode(rows, self.processor, limit=limit)
+        else:
+            examples = as_judged(self.task, rows, self.processor, limit=limit)
         # Strictly: a task that gave fewer examples than rows would lose rows without a word.
         for row, example in zip(range(len(rows)), examples, strict=True):
             lost, length = example.tokens_lost, len(example) + example.tokens_lost
             over = length > self.limit
             if not example.refused:
                 writer.met(length)
+            if example.repaired:
+                notes.append((row, "repaired", example.repaired))
             if example.refused:
                 notes.append((row, bad, example.refused))
             elif over and policy == "fail":
@@ -155,6 +160,16 @@ class Encoder:
     def _code_print(self) -> str:
         versions = f"{version('tokenizers')} {version('transformers')} "
         return versions + code_print(type(self.task))
+
+
+def as_judged(task: Task, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
+    """One example a record, of rows that judge or are asked: cut, or read whole where the task does that."""
+    if not task.reads_whole:
+        yield from task.encode(records, processor, limit=limit)
+        return
+    for example in task.encode(records, processor, limit=ENDLESS):
+        over = len(example) > limit
+        yield task.in_windows(example, processor, limit=limit) if over else example
 
 
 def _writable(home: Path) -> bool:

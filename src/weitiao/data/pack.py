@@ -219,6 +219,7 @@ def in_order(
     collate: Collate,
     *,
     batch_size: int,
+    max_tokens: int | None = None,
     layout: Layout = Layout.PADDED,
     dealt: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
@@ -228,6 +229,7 @@ def in_order(
         examples: encoded rows.
         collate: stacks them.
         batch_size: rows in a batch, at most.
+        max_tokens: tokens of a batch, at most, unless a single row has more.
         layout: which rows may be beside each other.
         dealt: which process this is and how many there are: it gets its share, and a batch without rows where the
             last round does not go round.
@@ -236,12 +238,32 @@ def in_order(
 
     sizes = lengths(examples)
     order = np.argsort(sizes, kind="stable").tolist()
-    parts = [part for rows in chunks(order, batch_size) for part in layout.parts(rows, sizes[rows].tolist())]
+    parts = [
+        part
+        for rows in chunks(order, batch_size)
+        for few in _within(rows, sizes, max_tokens)
+        for part in layout.parts(few, sizes[few].tolist())
+    ]
     which, processes = dealt
     for turn in range(which, math.ceil(len(parts) / processes) * processes, processes):
         rows = parts[turn % len(parts)]
         batch = collate([examples[row] for row in rows], rows)
         yield batch if turn < len(parts) else replace(batch, rows=[])
+
+
+def _within(rows: list[int], sizes: np.ndarray, max_tokens: int | None) -> list[list[int]]:
+    """Consecutive parts of at most so many tokens; all of them where nothing limits them."""
+    if max_tokens is None or sizes[rows].sum() <= max_tokens:
+        return [rows]
+    parts: list[list[int]] = []
+    room = 0
+    for row in rows:
+        room -= sizes[row]
+        if room < 0:
+            parts.append([])
+            room = max_tokens - sizes[row]
+        parts[-1].append(row)
+    return parts
 
 
 def lengths(examples: Sequence[Example]) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""What one number does not say of labels: which is taken for which, and how each class does.
+"""What one number does not say of labels and spans: which is taken for which, and how each class does.
 
 references, predictions, labels  ->  of_labels  ->  {"confusion": {...}, "per_class": [...]}
+references, predictions, types   ->  of_spans   ->  {"per_class": [...]}
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from weitiao.core.contracts import Told
 from weitiao.evaluate.arrays import indices, ratio
+from weitiao.evaluate.metrics.spans import counts
 
 
 def of_labels(references: Told, predictions: Told, labels: Sequence[str]) -> dict[str, Any]:
@@ -24,11 +26,21 @@ def of_labels(references: Told, predictions: Told, labels: Sequence[str]) -> dic
     np.add.at(matrix, (true[known], said[known]), 1)
     hit, all_said = matrix.diagonal(), np.bincount(said[said >= 0], minlength=len(labels))
     support = np.bincount(true[true >= 0], minlength=len(labels))
-    columns = ratio(hit, all_said), ratio(hit, support), ratio(2 * hit, all_said + support)
-    each = zip(labels, *(np.nan_to_num(column).tolist() for column in columns), support.tolist(), strict=True)
     return {
         "confusion": {"labels": list(labels), "matrix": matrix.tolist()},
-        "per_class": [
-            dict(zip(("label", "precision", "recall", "f1", "support"), row, strict=True)) for row in each
-        ],
+        "per_class": _by_class(labels, hit, all_said, support),
     }
+
+
+def of_spans(references: Told, predictions: Told, types: Sequence[str]) -> dict[str, Any]:
+    """A table by type; empty for rows without spans."""
+    if not references or "spans" not in references[0]:
+        return {}
+    hit, said, true = counts(references, predictions, types).sum(1)[:, : len(types)].astype(int)
+    return {"per_class": _by_class(types, hit, said, true)}
+
+
+def _by_class(labels: Sequence[str], hit: Any, said: Any, true: Any) -> list[dict[str, Any]]:
+    columns = ratio(hit, said), ratio(hit, true), ratio(2 * hit, said + true)
+    each = zip(labels, *(np.nan_to_num(column).tolist() for column in columns), true.tolist(), strict=True)
+    return [dict(zip(("label", "precision", "recall", "f1", "support"), row, strict=True)) for row in each]

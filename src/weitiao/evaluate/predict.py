@@ -54,6 +54,8 @@ def predict(
             examples,
             loaded.collate(task),
             batch_size=batch_size,
+            # A row that is read in windows may be many times as long as the model reads at once.
+            max_tokens=batch_size * loaded.limit,
             layout=loaded.layout,
             dealt=dealt,
         ):

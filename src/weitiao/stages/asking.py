@@ -63,6 +63,8 @@ class Questions:
     """Empty where they do not come from a file."""
     bare: bool = field(default=False)
     """Are they texts without columns?"""
+    lists: Sequence[str] = ()
+    """Which of the task's columns may hold a list of texts, each of which must say something."""
 
     def __iter__(self) -> Iterator[tuple[Record, Record]]:
         """Every row as it came, and as the task reads it."""
@@ -89,12 +91,15 @@ class Questions:
     def _fault(self, row: Record) -> str:
         for ours, theirs in self.read.items():
             value = row.values.get(theirs)
-            if not isinstance(value, str):
-                return reason("is_kind", what=ours, kind=kind(value))
-            if blank(value):
-                return reason("is_empty", what=ours)
-            if HALF.search(value):
-                return reason("half_character", what=ours)
+            listed = isinstance(value, list) and ours in self.lists
+            for number, text in enumerate(value if listed and value else [value], start=1):
+                what = f"{ours}[{number}]" if listed else ours
+                if not isinstance(text, str):
+                    return reason("is_kind", what=what, kind=kind(text))
+                if blank(text):
+                    return reason("is_empty", what=what)
+                if HALF.search(text):
+                    return reason("half_character", what=what)
         return ""
 
 
@@ -166,19 +171,27 @@ def _questions(
     task, recipe = run.task, run.recipe.data
     alone = task.record("")  # what is known of a text of which nothing else is known
     ours = [name for name in task.shape.columns if name in run.columns and alone.get(name, "") is not None]
+    # Rows of words may come as words, or as a text that the task cuts.
+    texts = [name for name in ("text",) if name in alone and name not in task.shape.columns]
     for name, theirs in (columns or {}).items():
         place = file or reason("the_table")
-        if name not in ours:
-            raise fault("unread_column", column=name, known=", ".join(ours), hint=did_you_mean(name, ours))
+        if name not in (known := [*ours, *texts]):
+            raise fault("unread_column", column=name, known=", ".join(known), hint=did_you_mean(name, known))
         if theirs not in found:
             hint = did_you_mean(theirs, found)
             raise fault(
                 "no_asked_column", path=place, column=theirs, ours=name, found=", ".join(found), hint=hint
             )
+
+    def found_as(name: str) -> str:
+        named = [(columns or {}).get(name, ""), "" if bare else recipe.columns.get(name, ""), name]
+        return next((each for each in named if each and each in found), "")
+
+    if texts and found_as("text") and not (all(map(found_as, ours)) and "text" not in (columns or {})):
+        ours = texts
     read: dict[str, str] = {}
     for name in ours:
-        named = [(columns or {}).get(name, ""), "" if bare else recipe.columns.get(name, ""), name]
-        theirs = next((each for each in named if each and each in found), "")
+        theirs = found_as(name)
         if not theirs:
             hint = formats.hint(name, found)
             asked_for = recipe.columns.get(name, name)
@@ -193,9 +206,11 @@ def _questions(
         read[name] = theirs
 
     def convert(row: Record) -> Record:
-        values = alone | {name: row.values[theirs] for name, theirs in read.items()}
+        given = {name: row.values[theirs] for name, theirs in read.items()}
+        values = task.record(given["text"]) if ours == texts else alone | given
         # What was repaired in the texts that were learnt is repaired here.
         values = clean(values, task.shape, recipe.clean)[0] if recipe.clean else values
         return Record(row.file, row.line, values, row.nth)
 
-    return Questions(list(found), read, rows, convert, file, bare)
+    lists = [name for name in ours if isinstance(alone.get(name), list)]
+    return Questions(list(found), read, rows, convert, file, bare, lists)

@@ -15,6 +15,7 @@ from weitiao.core.contracts import OURS, Record
 from weitiao.core.errors import fault
 from weitiao.core.run import disk, read_lines, sha256, write_json, write_lines
 from weitiao.data import check as checking
+from weitiao.data.encode import as_judged
 from weitiao.evaluate.baseline import majority
 from weitiao.stages.data import file_prints, located
 from weitiao.stages.events import Tell, listening
@@ -46,7 +47,7 @@ def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
 
 def _judge(run: Run, tell: Tell) -> Run:
     from weitiao.evaluate.chosen import judged
-    from weitiao.evaluate.details import of_labels
+    from weitiao.evaluate.details import of_labels, of_spans
     from weitiao.evaluate.judge import judge
     from weitiao.evaluate.report import write_report
     from weitiao.evaluate.verdict import verdict
@@ -74,7 +75,7 @@ def _judge(run: Run, tell: Tell) -> Run:
         pass
     metrics = judged(task, settings.metrics)
     tell("judging", rows=len(records))
-    examples = list(task.encode(records, run.tuned.processor, limit=run._limit))
+    examples = list(as_judged(task, records, run.tuned.processor, limit=run._limit))
     references = [task.reference(record) for record in records]
     prompts = _sample_prompts(references, settings.samples) if task.generates else []
     beside = _Beside(tell)
@@ -83,7 +84,7 @@ def _judge(run: Run, tell: Tell) -> Run:
 
     def ask(name: str, model: Run) -> None:
         told = model._predict(examples, lambda done, all: tell("judged", what=name, done=done, all=all))
-        systems[name] = told
+        systems[name] = [task.shown(record, row) for record, row in zip(records, told, strict=True)]
         with beside.may_fail("samples"):
             given = []
             for prompt in prompts:
@@ -103,6 +104,9 @@ def _judge(run: Run, tell: Tell) -> Run:
         with beside.may_fail("majority"):
             counts = folder.json("data/ledger.json")["labels"]["train"]
             systems["majority"] = [{"label": majority(counts)}] * len(records)
+    if settings.baseline != "none" and "tags" in task.predicts:
+        with beside.may_fail("dictionary"):
+            systems["dictionary"] = _dictionary(run, records)
     found = judge(
         references,
         systems,
@@ -126,6 +130,7 @@ def _judge(run: Run, tell: Tell) -> Run:
         "cut": {"rows": cut, "limit": run._limit} if cut else None,
         **found,
         **of_labels(references, systems["tuned"], task.classes()),
+        **of_spans(references, systems["tuned"], task.classes()),
         "samples": [
             {
                 "prompt": "\n".join(turn["content"] for turn in row["prompt"]),
@@ -198,28 +203,45 @@ def _from_line(line: dict[str, Any]) -> Record:
 def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
     from weitiao.evaluate.baseline import tfidf
 
-    # A run's splits do not change, so what the baseline said stands; its rows may be elsewhere by now.
-    before = [line["tfidf"] for line in read_lines(run.path / "predictions.jsonl") if line.get("tfidf")]
-    if len(before) == len(records):
+    if before := _said_before(run, "tfidf", len(records)):
         return before
+    shape, rows = run.task.shape, _training_rows(run)
+    texts, labels = [shape.group(row.values) for row in rows], [row.values["label"] for row in rows]
+    return [{"label": label} for label in tfidf(texts, labels, [shape.group(row.values) for row in records])]
+
+
+def _dictionary(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
+    from weitiao.evaluate.dictionary import dictionary
+
+    if before := _said_before(run, "dictionary", len(records)):
+        return before
+    rows = [row.values for row in _training_rows(run)]
+    told = dictionary(rows, [row.values["tokens"] for row in records])
+    return [run.task.shown(row, each) for row, each in zip(records, told, strict=True)]
+
+
+def _said_before(run: Run, system: str, count: int) -> list[dict[str, Any]]:
+    """What a baseline said; a run's splits do not change, so that stands, and its rows may be elsewhere by now."""
+    before = [line[system] for line in read_lines(run.path / "predictions.jsonl") if line.get(system)]
+    return before if len(before) == count else []
+
+
+def _training_rows(run: Run) -> list[Record]:
     recipe = run.recipe
-    shape = run.task.shape
     known = run.folder.json("facts.json")
     begun_in = known.get("cwd", "")
     data = located(recipe.data, begun_in=begun_in).model_copy(
         update={"near_duplicates": "keep"}
     )  # it is split already
     training = set(run.folder.json("data/split.json")["train"])
-    checked = checking.inspect(data, shape, seed=recipe.seed)
+    checked = checking.inspect(data, run.task.shape, seed=recipe.seed)
     now, was = file_prints(checked.ledger), known["fingerprints"]["data"]
     if now != was:
         raise fault(
             "other_data", path=run.path, what="data", key="data.train", before=was[:12], after=now[:12]
         )
     # Rows are known by their files as the recipe names them.
-    rows = [row for row in checked.rows if {row.id, row.id.removeprefix(f"{begun_in}{os.sep}")} & training]
-    texts, labels = [shape.group(row.values) for row in rows], [row.values["label"] for row in rows]
-    return [{"label": label} for label in tfidf(texts, labels, [shape.group(row.values) for row in records])]
+    return [row for row in checked.rows if {row.id, row.id.removeprefix(f"{begun_in}{os.sep}")} & training]
 
 
 def _sample_prompts(references: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.figures import around, figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
+from weitiao.data.encode import as_judged
 from weitiao.stages.asking import Questions, asked
 from weitiao.stages.events import labelling
 
@@ -208,13 +209,14 @@ class Run(Shown):
         rows = iter(questions)
         while part := list(islice(rows, AT_ONCE)):
             records = [record for _, record in part]
-            examples = list(self.task.encode(records, self.tuned.processor, limit=self._limit))
+            examples = list(as_judged(self.task, records, self.tuned.processor, limit=self._limit))
             for (came, _), example in zip(part, examples, strict=True):
                 if example.refused:
                     place = came.place if came.file else str(came.line)
                     raise fault("bad_given", count=1, total=total, rows=f"  {place}: {example.refused}")
             told = self._predict(examples, heard)
-            yield from ((came, answer) for (came, _), answer in zip(part, told, strict=True))
+            for (came, record), answer in zip(part, told, strict=True):
+                yield came, self.task.shown(record, answer)
             done += len(part)
 
     def _predict(

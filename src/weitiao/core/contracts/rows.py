@@ -57,6 +57,8 @@ class Example:
     """How many of the lost tokens would have been trained."""
     refused: str = ""
     """Why the row cannot be encoded at all (its turns do not fit the chat template); it then holds nothing."""
+    repaired: str = ""
+    """What was put right in the row, for the ledger."""
     size: int | None = None
     """How long a row without `input_ids` is, in whatever its batches are measured in."""
 

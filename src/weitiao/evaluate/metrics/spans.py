@@ -1,0 +1,129 @@
+"""Spans of words or characters: found is one whose type, beginning and end are all right.
+
+    precision = hit / said        recall = hit / true        F1 = 2 hit / (said + true)
+
+hit, said and true are spans of a type: found, told, there.  `micro` is of the sums over all types, `macro` the mean over
+the types that occur.  A span told twice counts once.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from weitiao.core.contracts import Summed, Told
+from weitiao.core.registry import register
+from weitiao.evaluate.arrays import ratio
+
+
+def counts(references: Told, predictions: Told, types: Sequence[str]) -> Any:
+    """hit, said and true (3, N, C + 1) of each row and type; the last column is of types that are none of these."""
+    place = {kind: number for number, kind in enumerate(types)}
+    found = np.zeros((3, len(references), len(types) + 1))
+    for row, (reference, prediction) in enumerate(zip(references, predictions, strict=True)):
+        true, said = _set(reference), _set(prediction)
+        for part, spans in zip(found, (true & said, said, true), strict=True):
+            for kind, *_ in spans:
+                part[row, place.get(kind, -1)] += 1
+    return found
+
+
+def _set(told: Mapping[str, Any]) -> set[tuple[str, int, int]]:
+    return {(span["type"], span["start"], span["end"]) for span in told["spans"]}
+
+
+class _OfSpans(Summed):
+    """What precision, recall and F1 share."""
+
+    source: ClassVar[str] = "seqeval 1.2.2; Tjong Kim Sang & De Meulder 2003, W03-0419"
+    needs: ClassVar[tuple[str, ...]] = ("spans",)
+    undefined: ClassVar[tuple[str, str]] = ("there is no span to go by", "没有可计算的片段")
+    average: Literal["micro", "macro"]
+
+    def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
+        """hit, said and true of each type, side by side: (N, 3 (C + 1))."""
+        return np.concatenate(counts(references, predictions, labels), axis=1)
+
+    def value(self, sums_K: Any) -> Any:
+        """Of all spans, or the mean over the types that occur; 0 stands for 0/0 in them."""
+        hit, said, true = np.split(np.asarray(sums_K, dtype=float), 3, axis=-1)
+        if self.average == "micro":
+            hit, said, true = (part.sum(-1, keepdims=True) for part in (hit, said, true))
+        there = (said + true > 0).astype(float)
+        return ratio((np.nan_to_num(self.each(hit, said, true)) * there).sum(-1), there.sum(-1))
+
+    @abstractmethod
+    def each(self, hit: Any, said: Any, true: Any) -> Any:
+        """Of every type, from its three sums."""
+
+
+@register("metric", "span_precision")
+@register("metric", "span_precision_macro", average="macro")
+@dataclass(frozen=True)
+class SpanPrecision(_OfSpans):
+    """Of the spans that are told, the share that is right."""
+
+    average: Literal["micro", "macro"] = "micro"
+    """Of all spans together, or the mean over their types."""
+
+    summary: ClassVar[str] = "of the spans that are told, the share that is right"
+
+    def each(self, hit: Any, said: Any, true: Any) -> Any:
+        """hit / said."""
+        return ratio(hit, said)
+
+
+@register("metric", "span_recall")
+@register("metric", "span_recall_macro", average="macro")
+@dataclass(frozen=True)
+class SpanRecall(_OfSpans):
+    """Of the spans that are there, the share that is found."""
+
+    average: Literal["micro", "macro"] = "micro"
+    """Of all spans together, or the mean over their types."""
+
+    summary: ClassVar[str] = "of the spans that are there, the share that is found"
+
+    def each(self, hit: Any, said: Any, true: Any) -> Any:
+        """hit / true."""
+        return ratio(hit, true)
+
+
+@register("metric", "span_f1")
+@register("metric", "span_f1_macro", average="macro")
+@dataclass(frozen=True)
+class SpanF1(_OfSpans):
+    """The harmonic mean of precision and recall of spans."""
+
+    average: Literal["micro", "macro"] = "micro"
+    """Of all spans together, or the mean over their types."""
+
+    summary: ClassVar[str] = "harmonic mean of span precision and recall"
+
+    def each(self, hit: Any, said: Any, true: Any) -> Any:
+        """2 hit / (said + true)."""
+        return ratio(2 * hit, said + true)
+
+
+@register("metric", "token_accuracy")
+@dataclass(frozen=True)
+class TokenAccuracy(Summed):
+    """The share of words whose tag is right; where most words are outside of all spans it is high for nothing."""
+
+    summary: ClassVar[str] = "share of words whose tag is right"
+    source: ClassVar[str] = "sklearn.metrics.accuracy_score, over words"
+    needs: ClassVar[tuple[str, ...]] = ("tags",)
+
+    def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
+        """Words that are right, and words: (N, 2)."""
+        pairs = list(zip(references, predictions, strict=True))
+        hits = [sum(x == y for x, y in zip(a["tags"], b["tags"], strict=True)) for a, b in pairs]
+        return np.array([[hit, len(a["tags"])] for hit, (a, _) in zip(hits, pairs, strict=True)], dtype=float)
+
+    def value(self, sums_K: Any) -> Any:
+        """The share."""
+        return ratio(sums_K[..., 0], sums_K[..., 1])

