@@ -259,13 +259,13 @@ def test_a_test_row_that_was_edited_is_noticed(classify):
 def test_what_training_is_given_holds_no_test_rows(classify, monkeypatch):
     """Whatever chooses (early stopping, the best checkpoint, a user's watcher) has nothing to look at them by."""
     training = importlib.import_module("weitiao.stages.train")
-    given, tune = [], training._tune
+    given, make_ready = [], training._make_ready
 
-    def spy(folder, recipe, prepared, *rest, **words):
-        given.append(prepared)
-        return tune(folder, recipe, prepared, *rest, **words)
+    def spy(way):
+        given.append(make_ready(way))
+        return given[-1]
 
-    monkeypatch.setattr(training, "_tune", spy)
+    monkeypatch.setattr(training, "_make_ready", spy)
     run = wt.train(classify(max_steps=1))
     locked = set(run.folder.json("data/split.json")["test"])
     (prepared,) = given

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 
 import pytest
@@ -22,8 +21,7 @@ from weitiao.train import memory
 def room(monkeypatch):
     """Says how many bytes beyond what the process holds there are."""
     monkeypatch.setattr(refuse, "KERNELS", 0)
-    for module in (refuse, importlib.import_module("weitiao.stages.train")):  # `api.train` is the function
-        monkeypatch.setattr(module, "resident", lambda: 0)
+    monkeypatch.setattr(refuse, "resident", lambda: 0)
 
     def set_to(size):
         monkeypatch.setattr(memory, "free", lambda device: int(size))

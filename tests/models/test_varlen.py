@@ -10,6 +10,7 @@ from torch import nn
 from tests.models import families
 from weitiao.core import registry
 from weitiao.core.contracts import BOUNDS, Example, Record
+from weitiao.forecast import step_memory
 from weitiao.models import attention, examine, load, varlen
 
 SIZES = (5, 1, 9)
@@ -182,6 +183,17 @@ def test_attention_waits_for_no_device(kernel, monkeypatch):
     assert (y.shape, y.device.type) == ((1, sum(SIZES), 4, 8), "meta")
     (slope,) = torch.autograd.grad(y, query, torch.empty_like(y))
     assert slope.shape == query.shape
+
+
+def test_a_forecast_counts_its_products():
+    """Two products of width D for every pair of tokens of a row, in every head; the kernel is no operation of aten."""
+    import torch.nn.attention.varlen  # noqa: F401 - it makes the operation known
+
+    query = torch.empty(sum(SIZES), 4, 8, device="meta")
+    ends = ENDS.to(torch.int32)
+    func = torch.ops.torch_attn._varlen_attn.default
+    work = step_memory._work(func, (query, query, query, ends, ends, max(SIZES), max(SIZES)), {}, query)
+    assert work.flops == 2 * 2 * 8 * 4 * sum(size**2 for size in SIZES)
 
 
 def test_ours_is_the_first_that_a_model_on_cuda_is_tried_with():

@@ -12,6 +12,7 @@ from weitiao.api.fetch import fetch
 from weitiao.api.init import init
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.show import show
+from weitiao.api.train import train
 from weitiao.forecast.dry_run import DryRun, dry_run
 from weitiao.forecast.equalities import Equality, numerics
 from weitiao.forecast.plan import Plan, fitting, plan
@@ -22,7 +23,6 @@ from weitiao.stages.evaluate import evaluate
 from weitiao.stages.labelled import write_labelled
 from weitiao.stages.preflight import tried
 from weitiao.stages.run import Run, load, runs, speaker
-from weitiao.stages.train import train
 from weitiao.study.compare import Comparison, compare
 
 __all__ = [

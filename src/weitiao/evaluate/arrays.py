@@ -43,3 +43,14 @@ def ratio(above: Any, below: Any) -> Any:
     """above / below; nan where both are 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(above, dtype=float) / below
+
+
+def numbers(told: Told) -> Any:
+    """The number of each row (N,)."""
+    return np.array([row["number"] for row in told], dtype=float)
+
+
+def midranks(values_N: Any) -> Any:
+    """Ranks from 1; equal values have the mean of theirs."""
+    _, place, counts = np.unique(values_N, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]

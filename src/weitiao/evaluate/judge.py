@@ -68,6 +68,10 @@ def judge(
             else _around(metric, values[name], own[name], count, drawn.get(name), confidence)
             for name, metric in metrics.items()
         }
+        for name, (metric, each) in asked.items():
+            ideal = metric.by_chance(each, resamples, np.random.default_rng(seed))
+            if ideal is not None and (span := resample.interval(ideal, confidence)):
+                found[system][name]["by_chance"] = {"low": span[0], "high": span[1]}
     beside = {
         other: compare(metrics, rows["tuned"], rows[other], unit_N, count, seed=seed)
         for other in systems

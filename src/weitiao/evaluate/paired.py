@@ -106,7 +106,7 @@ class _Swapped:
         difference = float(differences(np.zeros((1, size), dtype=bool))[0])
         if not np.isfinite(difference) or difference == 0:
             return difference, 1.0
-        times, far, draws = resample.often(metric, FLIPS, 2 * size), 0, 0
+        times, far, draws = resample.often(metric, FLIPS, rows), 0, 0
         bar = abs(difference) - 1e-12
         block = max(1, resample.BLOCK // (2 * size))
         for bits in self._bits(count):

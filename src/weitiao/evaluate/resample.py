@@ -64,9 +64,9 @@ def draws(count: int, times: int, *, seed: int) -> Iterator[Any]:
         done += block
 
 
-def often(metric: Metric, times: int, rows: int) -> int:
-    """How many draws a metric that is no sum can have of so many rows."""
-    return min(times, max(FEWEST, metric.whole_rows // max(1, rows)))
+def often(metric: Metric, times: int, rows_NK: Any) -> int:
+    """How many draws of such rows a metric that is no sum can have."""
+    return min(times, max(FEWEST, metric.effort // max(1, rows_NK.size)))
 
 
 def bootstrap(
@@ -88,7 +88,7 @@ def bootstrap(
     }
     found: dict[str, list[Any]] = {name: [] for name in asked}
     wanted = {
-        name: resamples if name in added else often(metric, resamples, len(rows))
+        name: resamples if name in added else often(metric, resamples, rows)
         for name, (metric, rows) in asked.items()
     }
     done = 0

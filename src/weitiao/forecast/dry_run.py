@@ -20,10 +20,11 @@ from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import free_bytes, read_lines
 from weitiao.data.read import parted
 from weitiao.forecast.memory import counted, share_of
+from weitiao.forecast.refuse import MemoryCheck
 from weitiao.stages.data import located, readable
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import tried
-from weitiao.stages.train import train
+from weitiao.stages.train import Resume, train
 from weitiao.stages.warn import warnings
 
 if TYPE_CHECKING:
@@ -160,14 +161,14 @@ def _begin(recipe: Recipe, progress: Progress | None) -> Batches:
             raise Halt(training.batches)
 
     try:
-        train(recipe, watchers=[Gone()], tell=silent, progress=progress)
+        train(recipe, refusal=MemoryCheck(), watchers=[Gone()], progress=progress)
     except Halt as halt:
         return halt.batches
     raise AssertionError("a training has a step")
 
 
 def _finish(recipe: Recipe, progress: Progress | None) -> Run:
-    return train(recipe, resume=True, tell=silent, progress=progress)
+    return train(recipe, refusal=MemoryCheck(), resume=Resume(wanted=True), progress=progress)
 
 
 def _needs(found: DryRun, run: Run, batches: Batches, *, share: float) -> None:

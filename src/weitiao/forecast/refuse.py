@@ -1,7 +1,8 @@
 """A run that cannot fit is refused before its first step, with changes that would make it fit and keep the global batch.
 
-    refuse_base(recipe)                            before rows are read: the base alone
-    refuse(recipe, prepared, method, program=...)  before the first step: its heaviest micro-batch, with the real rows
+    check = MemoryCheck()
+    check.base(recipe)                     before rows are read: the base alone
+    check.run(recipe, prepared, method)    before the first step: its heaviest micro-batch, with the real rows
 
 Where there is room many times over, a rough bound says so in no time; else the step is gone through on a model of
 shapes (`forecast.memory`), which takes seconds, or minutes with hundreds of rows.
@@ -35,90 +36,91 @@ SURE = 2
 """So many times over a rough bound must fit to be believed."""
 
 
-def refuse_base(recipe: Recipe) -> None:
-    """Say that not even the base fits, as far as its files tell.
+@dataclass
+class MemoryCheck:
+    """What `train.check_memory` asks for, in the two places of a run where something is known anew."""
 
-    Raises:
-        WeitiaoError: `will_never_fit`.
-    """
-    from weitiao.models import load, opening, stored
+    program: int = field(default=0, init=False)
+    """Bytes that this process held before the model was loaded; 0 on a GPU."""
 
-    if not recipe.train.check_memory:
-        return
-    files = sum(path.stat().st_size for path in stored.weight_files(opening.resolve(recipe.model)))
-    room = _room(load.pick_device())
-    if room is not None and files > room:
-        raise fault("will_never_fit", needed_mb=files / 1e6, stage="load", room_mb=room / 1e6)
+    def base(self, recipe: Recipe) -> None:
+        """Say that not even the base fits, as far as its files tell.
 
+        Raises:
+            WeitiaoError: `will_never_fit`.
+        """
+        from weitiao.models import load, opening, stored
 
-def refuse(
-    recipe: Recipe,
-    prepared: Prepared,
-    method: Method,
-    *,
-    program: int,
-    processes: int = 1,
-    tell: Tell = silent,
-) -> None:
-    """Say that the run does not fit, and what would.
+        if not recipe.train.check_memory:
+            return
+        self.program = resident()
+        files = sum(path.stat().st_size for path in stored.weight_files(opening.resolve(recipe.model)))
+        room = _room(load.pick_device())
+        if room is not None and files > room:
+            raise fault("will_never_fit", needed_mb=files / 1e6, stage="load", room_mb=room / 1e6)
 
-    Args:
-        recipe: resolved.
-        prepared: rows and model.
-        method: what trains.
-        program: bytes that this process held before the model was loaded; 0 on a GPU.
-        processes: how many share the run.
-        tell: hears of the closer look.
+    def run(
+        self, recipe: Recipe, prepared: Prepared, method: Method, *, processes: int = 1, tell: Tell = silent
+    ) -> None:
+        """Say that the run does not fit, and what would.
 
-    Raises:
-        WeitiaoError: `will_not_fit`, with changes that help; `will_never_fit` when none of those known does;
-            `disk_full`.
-    """
-    from weitiao.forecast.step_memory import kept_bytes
-    from weitiao.models import stored
+        Args:
+            recipe: resolved.
+            prepared: rows and model.
+            method: what trains.
+            processes: how many share the run.
+            tell: hears of the closer look.
 
-    settings, loaded = recipe.train, prepared.loaded
-    if not settings.check_memory:
-        return None
-    if method.layout == "pretrained":
-        saved = prepared.total * (4 if stored.precision(loaded.source) == "float32" else 2)
-    else:
-        saved = prepared.trained * 4
-    disk = checkpoints(settings) * kept_bytes(loaded, settings) + saved
-    path = Path(recipe.output_dir)
-    # A run that goes on has some of them already.
-    disk -= sum(file.stat().st_size for file in path.glob("checkpoint-*/*"))
-    if disk > free_bytes(path):
-        raise fault("disk_full", path=path, needed_mb=disk / 1e6, free_mb=free_bytes(path) / 1e6)
-    room = _room(prepared.device)
-    if room is None or program + SURE * _roughly(recipe, prepared) < room:
-        return None
-    tell(
-        "notice", text="memory may not suffice: the heaviest step is gone through on a model of shapes first"
-    )
-    if not prepared.device.startswith("cuda"):
-        program += KERNELS
-    found = loaded.model.config._attn_implementation
-    forecast = Forecast(
-        recipe, prepared.task, method, device=prepared.device, processes=processes, attention=found
-    )
-    needs = Needs(forecast, prepared)
-    try:
-        stage, needed = needs.highest(recipe)
-    except WeitiaoError as error:
-        if error.code != "no_forecast":
-            raise
-        return tell("notice", text=str(error))
-    if program + needed <= room:
-        return None
-    needed_mb, room_mb = (program + needed) / 1e6, room / 1e6
-    again = not settings.activation_checkpointing and loaded.model.supports_gradient_checkpointing
-    tries = (False, True) if again else (False,)
-    ways = [way for each in tries if (way := _way(recipe, needs, recomputes=each, most=room - program))]
-    if ways:
-        told = (", or " if language() == "en" else "；或 ").join(ways)
-        raise fault("will_not_fit", needed_mb=needed_mb, stage=stage, room_mb=room_mb, changes=told)
-    raise fault("will_never_fit", needed_mb=needed_mb, stage=stage, room_mb=room_mb)
+        Raises:
+            WeitiaoError: `will_not_fit`, with changes that help; `will_never_fit` when none of those known does;
+                `disk_full`.
+        """
+        from weitiao.forecast.step_memory import kept_bytes
+        from weitiao.models import stored
+
+        settings, loaded, program = recipe.train, prepared.loaded, self.program
+        if not settings.check_memory:
+            return None
+        if method.layout == "pretrained":
+            saved = prepared.total * (4 if stored.precision(loaded.source) == "float32" else 2)
+        else:
+            saved = prepared.trained * 4
+        disk = checkpoints(settings) * kept_bytes(loaded, settings) + saved
+        path = Path(recipe.output_dir)
+        # A run that goes on has some of them already.
+        disk -= sum(file.stat().st_size for file in path.glob("checkpoint-*/*"))
+        if disk > free_bytes(path):
+            raise fault("disk_full", path=path, needed_mb=disk / 1e6, free_mb=free_bytes(path) / 1e6)
+        room = _room(prepared.device)
+        if room is None or program + SURE * _roughly(recipe, prepared) < room:
+            return None
+        tell(
+            "notice",
+            text="memory may not suffice: the heaviest step is gone through on a model of shapes first",
+        )
+        if not prepared.device.startswith("cuda"):
+            program += KERNELS
+        found = loaded.model.config._attn_implementation
+        forecast = Forecast(
+            recipe, prepared.task, method, device=prepared.device, processes=processes, attention=found
+        )
+        needs = Needs(forecast, prepared)
+        try:
+            stage, needed = needs.highest(recipe)
+        except WeitiaoError as error:
+            if error.code != "no_forecast":
+                raise
+            return tell("notice", text=str(error))
+        if program + needed <= room:
+            return None
+        needed_mb, room_mb = (program + needed) / 1e6, room / 1e6
+        again = not settings.activation_checkpointing and loaded.model.supports_gradient_checkpointing
+        tries = (False, True) if again else (False,)
+        ways = [way for each in tries if (way := _way(recipe, needs, recomputes=each, most=room - program))]
+        if ways:
+            told = (", or " if language() == "en" else "；或 ").join(ways)
+            raise fault("will_not_fit", needed_mb=needed_mb, stage=stage, room_mb=room_mb, changes=told)
+        raise fault("will_never_fit", needed_mb=needed_mb, stage=stage, room_mb=room_mb)
 
 
 def _room(device: str) -> int | None:

@@ -108,7 +108,8 @@ class Alive(TorchDispatchMode):
 def _work(func: Any, args: Any, kwargs: Any, out: Any) -> Work:
     name = func.overloadpacket.__name__
     # A product into a tensor that is there (`addmm_`) is one like any other, and torch's table leaves it out.
-    formula = flop_registry.get(getattr(torch.ops.aten, name.removesuffix("_"), None))
+    packets = (func.overloadpacket, getattr(torch.ops.aten, name.removesuffix("_"), None))
+    formula = next((flop_registry[packet] for packet in packets if packet in flop_registry), None)
     if formula:
         return Work(flops=formula(*args, **kwargs, out_val=out), operations=1)
     if func.namespace == "prim":  # a question about a tensor

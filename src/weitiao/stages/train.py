@@ -1,27 +1,30 @@
-"""The whole way into a run folder: check, split, encode, tune, save, then judge."""
+"""The story of a run, to be read from top to bottom.
+
+    does the recipe fit? -> the folder is claimed -> _tune -> the model on disk is judged
+    _tune: rows and model made ready -> put together -> gone on with -> the steps -> the best is kept -> saved
+
+Process 0 of several reads, writes and speaks; what the others do here, they do in step with it.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault
 from weitiao.core.gc_pause import paused
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import RunFolder, claim, read_lines, refuse_elsewhere
+from weitiao.core.run import RunFolder, claim, read_lines
 from weitiao.core.why import reason
-from weitiao.forecast import refuse
-from weitiao.forecast.memory import resident
 from weitiao.stages.assemble import assemble, watching
 from weitiao.stages.evaluate import evaluate
-from weitiao.stages.events import Tell, listening, silent
-from weitiao.stages.in_memory import named_as_given, rows_to_file
+from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
 from weitiao.stages.prepare import Prepared, follow, prepare
 from weitiao.stages.run import Run
@@ -35,101 +38,262 @@ if TYPE_CHECKING:
     from weitiao.train.loop import Training, Watcher
 
 
+class Refusal(Protocol):
+    """Whoever says, before anything is spent, that a run cannot fit."""
+
+    def base(self, recipe: Recipe) -> None:
+        """Before rows are read: not even the base fits."""
+
+    def run(self, recipe: Recipe, prepared: Prepared, method: Method, *, processes: int, tell: Tell) -> None:
+        """Before the first step: with these rows the run does not fit."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Is a run that was begun gone on with, and from where?"""
+
+    wanted: bool = False
+    checkpoint: Path | None = None
+    """This one; None: the newest that is sound."""
+    strict: bool = False
+    """Refuse when the newest is not sound."""
+    changes: Collection[str] = ()
+    """Keys of the recipe, or sections, that may differ from those it was begun with."""
+
+    @classmethod
+    def asked(cls, resume: bool | str | Path, *, strict: bool, changes: Collection[str]) -> Resume:
+        """As the word `train` is asked.  A process that torchrun started anew goes on from where the one before it was."""
+        again = distributed.restarted()
+        named = None if again or resume in (True, False, "last") else Path(str(resume))
+        return cls(bool(resume) or strict or again, named, strict, changes)
+
+
+FRESH = Resume()
+
+
+@dataclass(frozen=True)
+class Way:
+    """What all steps of one run go by."""
+
+    recipe: Recipe
+    """Resolved."""
+    task: Task
+    method: Method
+    folder: RunFolder
+    world: World
+    resume: Resume
+    refusal: Refusal
+    watchers: Sequence[Watcher]
+    tell: Tell
+    progress: Progress | None
+
+
 def train(
-    recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
+    asked: Recipe,
     *,
-    overrides: Iterable[str] = (),
-    resume: bool | str | Path = False,
-    strict_resume: bool = False,
-    changes: Collection[str] = (),
+    refusal: Refusal,
+    resume: Resume = FRESH,
     watchers: Iterable[Watcher] = (),
-    tell: Tell | None = None,
+    tell: Tell = silent,
     progress: Progress | None = None,
-    **words: Any,
 ) -> Run:
-    """Check, split, encode, tune, save, judge and report: the whole way into `output_dir`.
+    """The whole way of one run into its folder.
 
     Args:
-        recipe: a YAML file, a mapping or a `Recipe`; or leave it out and give its keys as keywords.
-        overrides: `key=value` words on top, such as `"train.learning_rate=1e-4"`.
-        resume: go on from the newest sound checkpoint of `output_dir` (True or "last"), or from this one of its
-            checkpoints; later ones are then set aside.
-        strict_resume: refuse when the newest checkpoint is not sound, instead of taking an older one.
-        changes: keys of the recipe, or sections, that may differ from those that the run was begun with, such as
-            "train.learning_rate"; any other difference is refused.
-        watchers: more `weitiao.train.loop.Watcher`s, asked after ours.
-        tell: hears what the stages do (`silent` of `weitiao.stages.events` listens to nothing).
-        progress: hears (bytes, all bytes) while an embedded model is fetched.  Without `tell` and `progress` a bar or
-            lines on standard error say how it goes.
-        **words: keys of the recipe; `data` may be a pandas table or a list of dicts.
-
-    Returns:
-        The run, with `results`, `predict` and `report`.
+        asked: the recipe.
+        refusal: says that it cannot fit.
+        resume: whether it goes on.
+        watchers: asked after ours.
+        tell: hears what happens.
+        progress: hears (bytes, all bytes) of what is fetched.
 
     Raises:
-        WeitiaoError: everything that `weitiao.core.messages` lists, with place and way out.
+        WeitiaoError: everything that `weitiao.core.messages` lists.
     """
-    tree = recipe.model_dump() if isinstance(recipe, Recipe) else recipe
-    given: dict[str, str] = {}
-    if words:
-        base = Recipe.read(tree).model_dump() if tree is not None else {}
-        words, given = rows_to_file(words, base)
-        tree = {**base, **words}
-    if tree is None:
-        raise fault("missing_key", key="model")
-    asked = Recipe.read(tree, overrides)
-    if resume and isinstance(recipe, str | Path):
-        refuse_elsewhere(Path(recipe), asked)
-    task = registry.build("task", asked.task)
-    method = registry.build("method", asked.method)
-    # A process that torchrun started anew goes on from where the one before it was.
-    resume = resume or strict_resume or distributed.restarted()
-    chosen = None if resume in (True, False, "last") or distributed.restarted() else Path(str(resume))
-    with ExitStack() as held:
-        tell, progress, ours = held.enter_context(listening(tell, progress))
-        held.enter_context(named_as_given(given))
-        tell("asked", recipe=asked)
+    task, method = registry.build("task", asked.task), registry.build("method", asked.method)
+    tell("asked", recipe=asked)
+    with ExitStack() as claimed:
         with distributed.joined() as world:
             with paused():  # torch and Transformers are imported here
                 world.together(lambda: preflight(asked, task, method, progress=progress))
-            resolved = resolve(asked, task, method)
-            program = resident()
-            world.together(lambda: refuse.refuse_base(resolved))
+            recipe = resolve(asked, task, method)
+            world.together(lambda: refusal.base(recipe))
             folder = world.together(
-                lambda: held.enter_context(claim(resolved, resume=bool(resume), changes=changes))
+                lambda: claimed.enter_context(claim(recipe, resume=resume.wanted, changes=resume.changes))
             )
             if distributed.restarted() and world.first:
                 tell("notice", text="one of the processes died; all were started anew")
             if not folder.finished:
-                _tune(
-                    folder if world.first else replace(folder, silent=True),
-                    resolved,
-                    # Held by `_tune` alone, so that nothing of the training is left in memory when its model is judged.
-                    _prepared(
-                        folder,
-                        resolved,
-                        task,
-                        method,
-                        world=world,
-                        program=program,
-                        changes=changes,
-                        tell=tell,
-                        progress=progress,
-                    ),
-                    method,
-                    world=world,
-                    resume=bool(resume),
-                    chosen=chosen,
-                    strict=strict_resume,
-                    watchers=[*ours, *watchers] if world.first else (),
-                    tell=tell if world.first else silent,
-                )
+                ours = replace(folder, silent=not world.first)
+                heard = tell if world.first else silent
+                own = list(watchers) if world.first else []
+                _tune(Way(recipe, task, method, ours, world, resume, refusal, own, heard, progress))
         memory.trim()  # what the training took is free by now, and the models that are judged need it
         run = Run(folder)
-        return _judged(run, tell) if world.first and folder.state != "judged" else run
+        return _judge(run, tell) if world.first and folder.state != "judged" else run
 
 
-def _judged(run: Run, tell: Tell) -> Run:
+def _tune(way: Way) -> None:
+    """From rows and base to the tuned model in the folder; nothing of it is left in memory afterwards."""
+    prepared = _make_ready(way)
+    begun = _look_for_a_checkpoint(way)
+    training = _put_together(way, prepared, begun)
+    _go_on(way, training, begun)
+    _warn(way, prepared, training)
+    _take_the_steps(way, prepared, training)
+    kept = _keep_the_best(way, training)
+    loaded = _whole(way, prepared, training)
+    if way.world.first:
+        _save(way, prepared, training, loaded, step=kept)
+
+
+def _make_ready(way: Way) -> Prepared:
+    """Process 0 reads and encodes, and refuses what cannot fit; the others take over what it found."""
+    own: list[Prepared] = []
+
+    def first() -> dict[str, Any]:
+        # Other machines see the run folder, and hardly this one's cache.
+        cache = way.folder.path / "data" / "encoded" if way.world.several_machines else None
+        words: dict[str, Any] = {"tell": way.tell, "progress": way.progress, "changes": way.resume.changes}
+        own.append(prepare(way.folder, way.recipe, way.task, way.method, cache=cache, **words))
+        way.refusal.run(way.recipe, own[0], way.method, processes=way.world.size, tell=way.tell)
+        return own[0].shared()
+
+    shared = way.world.together(first)
+    return own[0] if own else follow(shared, way.recipe, way.method)
+
+
+def _look_for_a_checkpoint(way: Way) -> Path | None:
+    """The one to go on from; those behind it are set aside."""
+    from weitiao.train import checkpoint
+
+    def looked() -> tuple[Path | None, list[str]]:
+        return checkpoint.newest(way.folder, chosen=way.resume.checkpoint, strict=way.resume.strict)
+
+    found, passed = way.world.together(looked)
+    for line in passed:
+        way.tell("notice", text=line)
+    way.world.together(lambda: checkpoint.set_aside(way.folder, newer_than=found))
+    if way.resume.wanted and found is None:
+        text = f"{way.folder.path} has no checkpoint to go on from: this run starts at step 0"
+        way.tell("notice", text=text)
+    return found
+
+
+def _put_together(way: Way, prepared: Prepared, begun: Path | None) -> Training:
+    """Model, rows, loss and optimiser: no step taken yet."""
+    from weitiao.train import checkpoint
+
+    processes = checkpoint.processes(begun) if begun else way.world.size
+    return assemble(
+        way.recipe, prepared, way.method, world=way.world, processes=processes, fresh=begun is None
+    )
+
+
+def _go_on(way: Way, training: Training, begun: Path | None) -> None:
+    """Everything as it was when the checkpoint was written; the log forgets what came after it."""
+    from weitiao.train import checkpoint
+
+    if begun is not None:
+        checkpoint.load(begun, training)
+        way.tell("resumed", step=training.state.step, checkpoint=begun.name)
+        state = training.state
+        if way.recipe.train.load_best_model_at_end and not checkpoint.has_best(way.folder, state):
+            text = f"checkpoint-{state.best_step}, the best so far, is gone: what is best is looked for anew"
+            way.tell("notice", text=text)
+            state.best, state.best_step, state.stale = None, 0, 0
+    way.world.together(lambda: way.folder.forget_after(training.state.step))
+
+
+def _warn(way: Way, prepared: Prepared, training: Training) -> None:
+    """What could go wrong and is not refused."""
+    if way.world.first:
+        labels = way.folder.json("data/ledger.json").get("labels", {})
+        rows = len(prepared.examples["validation"])
+        for line in warnings(way.recipe, way.method, labels, validation=rows, total=training.total):
+            way.tell("notice", text=line)
+
+
+def _take_the_steps(way: Way, prepared: Prepared, training: Training) -> None:
+    """To the end, or to the interruption that was asked for: a checkpoint is there then.
+
+    Raises:
+        WeitiaoError: `interrupted`; what the loop raises.
+    """
+    from weitiao.train import loop
+    from weitiao.train.watchers import Interrupt
+
+    interrupt = Interrupt()
+    padding = training.batches.padding()
+    way.tell("training", steps=training.total, start=training.state.step, padding=padding)
+    ours = watching(way.folder, way.recipe, prepared, training, interrupt, way.tell)
+    with memory.saving(wanted=way.recipe.train.activation_checkpointing and training.device == "cpu"):
+        loop.fit(training, [*ours, *way.watchers])
+    if interrupt.caught:
+        name = signal.Signals(interrupt.caught).name
+        error = fault("interrupted", step=training.state.step, signal=name, path=way.folder.path)
+        error.exit_code = 128 + interrupt.caught
+        raise error
+
+
+def _keep_the_best(way: Way, training: Training) -> int:
+    """Put the weights into the model that are to be saved; the step that they are from."""
+    from weitiao.train import checkpoint
+
+    state, settings = training.state, way.recipe.train
+    if settings.load_best_model_at_end and state.stale and not state.best_step:
+        way.tell("notice", text=reason("never_a_number", metric=settings.metric_for_best_model))
+    kept = (settings.load_best_model_at_end and state.best_step) or state.step
+    if kept != state.step:
+        checkpoint.load_weights(way.folder.path / f"checkpoint-{kept}", training)
+    elif training.ema:
+        training.ema.keep()
+    return kept
+
+
+def _whole(way: Way, prepared: Prepared, training: Training) -> Loaded:
+    """The model that is to be saved: the one that was trained, or put together again where it lies in shares."""
+    if way.recipe.train.data_parallel == "ddp" or way.world.size == 1:
+        return prepared.loaded
+    weights = {name: training.objective.whole(weight.detach()) for name, weight in training.weights.items()}
+    if way.world.first:
+        prepared = follow(prepared.shared(), way.recipe, way.method)
+        for name, weight in prepared.loaded.trained.items():
+            weight.data.copy_(weights[name])
+    return prepared.loaded
+
+
+def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, *, step: int) -> None:
+    """The tuned model with its card, and the last line of the log."""
+    from weitiao.models import store
+
+    state, folder = training.state, way.folder
+    for count, text in (
+        (state.skipped, "{} steps were left out: something in them was not finite (log.jsonl)"),
+        (state.halvings, "memory did not suffice: micro-batches were halved {} times (log.jsonl)"),
+    ):
+        if count:
+            way.tell("notice", text=text.format(count))
+    # Summed over the log, so that the time before a resume counts too.
+    log = read_lines(folder.path / "log.jsonl")
+    seconds = sum(fact["seconds"] for fact in log if fact["event"] == "step")
+    ended = training.stop or "done"
+    took = {"seconds": seconds, **memory.peak()}
+    folder.log(event="end", step=state.step, epoch=training.epoch, best_step=step, reason=ended, **took)
+    card = {
+        "task": registry.settings_of(way.recipe.task["name"], prepared.task),
+        "method": way.recipe.method,
+        "step": step,
+        "columns": sorted(prepared.splits["train"][0].values),
+        "trained": prepared.trained,
+        "total": prepared.total,
+        "seconds": seconds,
+    }
+    store.save_tuned(folder.model, loaded, task=prepared.task, method=way.method, card=card)
+    way.tell("saved", path=folder.model, step=step, reason=ended, seconds=seconds)
+
+
+def _judge(run: Run, tell: Tell) -> Run:
     """What was trained is there, whatever becomes of its judging.
 
     Raises:
@@ -140,139 +304,3 @@ def _judged(run: Run, tell: Tell) -> Run:
     except Exception as error:
         why = str(error).strip() or type(error).__name__
         raise fault("not_judged", path=run.path, why=why) from error
-
-
-def _prepared(
-    folder: RunFolder,
-    recipe: Recipe,
-    task: Task,
-    method: Method,
-    *,
-    world: World,
-    program: int,
-    changes: Collection[str],
-    tell: Tell,
-    progress: Progress | None,
-) -> Prepared:
-    """Process 0 reads and encodes; the others take over what it found."""
-    own: list[Prepared] = []
-
-    def first() -> dict[str, Any]:
-        # Other machines see the run folder, and hardly this one's cache.
-        cache = folder.path / "data" / "encoded" if world.several_machines else None
-        own.append(
-            prepare(folder, recipe, task, method, tell=tell, progress=progress, cache=cache, changes=changes)
-        )
-        refuse.refuse(recipe, own[0], method, program=program, processes=world.size, tell=tell)
-        return own[0].shared()
-
-    shared = world.together(first)
-    return own[0] if own else follow(shared, recipe, method)
-
-
-def _tune(
-    folder: RunFolder,
-    recipe: Recipe,
-    prepared: Prepared,
-    method: Method,
-    *,
-    world: World,
-    resume: bool,
-    chosen: Path | None,
-    strict: bool,
-    watchers: Iterable[Watcher],
-    tell: Tell,
-) -> None:
-    """From encoded rows to the tuned model in the folder."""
-    from weitiao.models import store
-    from weitiao.train import checkpoint, loop
-    from weitiao.train.watchers import Interrupt
-
-    found, passed = world.together(lambda: checkpoint.newest(folder, chosen=chosen, strict=strict))
-    for line in passed:
-        tell("notice", text=line)
-    world.together(lambda: checkpoint.set_aside(folder, newer_than=found))
-    processes = checkpoint.processes(found) if found else world.size
-    training = assemble(recipe, prepared, method, world=world, processes=processes, fresh=found is None)
-    if resume and found is None:
-        tell("notice", text=f"{folder.path} has no checkpoint to go on from: this run starts at step 0")
-    if found is not None:
-        checkpoint.load(found, training)
-        tell("resumed", step=training.state.step, checkpoint=found.name)
-        state = training.state
-        if recipe.train.load_best_model_at_end and not checkpoint.has_best(folder, state):
-            tell(
-                "notice",
-                text=f"checkpoint-{state.best_step}, the best so far, is gone: what is best is looked for anew",
-            )
-            state.best, state.best_step, state.stale = None, 0, 0
-    world.together(lambda: folder.forget_after(training.state.step))
-
-    if world.first:
-        told = folder.json("data/ledger.json").get("labels", {})
-        rows = len(prepared.examples["validation"])
-        for line in warnings(recipe, method, told, validation=rows, total=training.total):
-            tell("notice", text=line)
-    interrupt = Interrupt()
-    padding = training.batches.padding()
-    tell("training", steps=training.total, start=training.state.step, padding=padding)
-    with memory.saving(wanted=recipe.train.activation_checkpointing and training.device == "cpu"):
-        loop.fit(training, [*watching(folder, recipe, prepared, training, interrupt, tell), *watchers])
-    if interrupt.caught:
-        name = signal.Signals(interrupt.caught).name
-        error = fault("interrupted", step=training.state.step, signal=name, path=folder.path)
-        error.exit_code = 128 + interrupt.caught
-        raise error
-
-    state = training.state
-    best = recipe.train.load_best_model_at_end and state.best_step
-    if recipe.train.load_best_model_at_end and state.stale and not state.best_step:
-        tell("notice", text=reason("never_a_number", metric=recipe.train.metric_for_best_model))
-    kept = best or state.step
-    if kept != state.step:
-        checkpoint.load_weights(folder.path / f"checkpoint-{kept}", training)
-    elif training.ema:
-        training.ema.keep()
-    loaded = _whole(recipe, prepared, method, training)
-    if not world.first:
-        return
-    # Summed over the log, so that the time before a resume counts too.
-    seconds = sum(
-        fact["seconds"] for fact in read_lines(folder.path / "log.jsonl") if fact["event"] == "step"
-    )
-    ended = training.stop or "done"
-    if state.skipped:
-        tell(
-            "notice",
-            text=f"{state.skipped} steps were left out: something in them was not finite (log.jsonl)",
-        )
-    if state.halvings:
-        tell(
-            "notice",
-            text=f"memory did not suffice: micro-batches were halved {state.halvings} times (log.jsonl)",
-        )
-    took = {"seconds": seconds, **memory.peak()}
-    folder.log(event="end", step=state.step, epoch=training.epoch, best_step=kept, reason=ended, **took)
-    card = {
-        "task": registry.settings_of(recipe.task["name"], prepared.task),
-        "method": recipe.method,
-        "step": kept,
-        "columns": sorted(prepared.splits["train"][0].values),
-        "trained": prepared.trained,
-        "total": prepared.total,
-        "seconds": seconds,
-    }
-    store.save_tuned(folder.model, loaded, task=prepared.task, method=method, card=card)
-    tell("saved", path=folder.model, step=kept, reason=ended, seconds=seconds)
-
-
-def _whole(recipe: Recipe, prepared: Prepared, method: Method, training: Training) -> Loaded:
-    """The model that is to be saved: the one that was trained, or put together again where it lies in shares."""
-    if recipe.train.data_parallel == "ddp" or training.world.size == 1:
-        return prepared.loaded
-    weights = {name: training.objective.whole(weight.detach()) for name, weight in training.weights.items()}
-    if training.world.first:
-        prepared = follow(prepared.shared(), recipe, method)
-        for name, weight in prepared.loaded.trained.items():
-            weight.data.copy_(weights[name])
-    return prepared.loaded

@@ -36,8 +36,9 @@ class Metric(ABC):
     """Whether more of it is better."""
     undefined: ClassVar[tuple[str, str]] = ("too little to go by", "数据不足以计算")
     """Why it has no value where `over` gives nan, in English and Chinese."""
-    whole_rows: ClassVar[int] = 20_000_000
-    """How many rows all draws together may go through, where it is no `Summed`: larger tests are drawn less often."""
+    effort: ClassVar[int] = 40_000_000
+    """How many numbers of its rows all draws together may go through, where it is no `Summed`: larger tests are drawn
+    less often."""
 
     def lacks(self, holds: Collection[str]) -> str:
         """The first of its needs that predictions do not meet; empty when they meet all."""
@@ -56,6 +57,17 @@ class Metric(ABC):
             predictions: what a system said of the same rows.
             labels: the task's, in order; none where it has none.
         """
+
+    def by_chance(self, rows_NK: Any, times: int, rng: Any) -> Any:
+        """Values (R,) that a flawless model would have on so few rows, where that is not simply the best value; None
+        where it is.
+
+        Args:
+            rows_NK: what `rows` gave.
+            times: how many are drawn.
+            rng: a generator of numpy's.
+        """
+        return None
 
     @abstractmethod
     def over(self, rows_NK: Any, weights_RN: Any) -> Any:

@@ -26,7 +26,7 @@ class LogLoss(Summed):
 
     summary: ClassVar[str] = "mean cross-entropy of the true labels"
     source: ClassVar[str] = "sklearn.metrics.log_loss"
-    needs: ClassVar[tuple[str, ...]] = ("scores",)
+    needs: ClassVar[tuple[str, ...]] = ("label", "scores")
     higher_is_better: ClassVar[bool] = False
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
