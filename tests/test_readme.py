@@ -330,6 +330,17 @@ def test_the_method_of_contributing_trains(shelved, classify, biases, each):
     assert card["trained"] == 5 * 32 * each + 32 * 2 + 2
 
 
+def test_the_metric_of_contributing_judges(shelved, classify):
+    shelved("src/weitiao/evaluate/metrics/worst_recall.py")
+    run = wt.train(classify(evaluate={"metrics": ["worst_recall"]}, max_steps=5))
+    rows = [json.loads(line) for line in (run.path / "predictions.jsonl").read_text().splitlines()]
+    recalls = []
+    for label in ("bad", "good"):
+        own = [row["tuned"]["label"] == label for row in rows if row["label"] == label]
+        recalls.append(sum(own) / len(own))
+    assert run.results["metrics"]["tuned"]["worst_recall"]["value"] == pytest.approx(min(recalls))
+
+
 def test_the_task_of_contributing_trains(shelved, converse):
     shelved("src/weitiao/tasks/every_word.py")
     run = wt.train(converse(task="every_word", max_steps=2))

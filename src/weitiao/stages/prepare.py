@@ -171,11 +171,14 @@ def learnt(recipe: Recipe, task: Task, rows: Sequence[Record], *, progress: Prog
     """The task with what the rows teach it, and its labels in the order of the base's outputs, if it has them.
 
     Raises:
-        WeitiaoError: what `learn` raises; `wrong_value` when labels were given in another order than the base's.
+        WeitiaoError: what `learn` raises; `wrong_value` when labels were given in another order than the base's;
+            `unfit_metric` for a metric that does not suit these labels.
     """
+    from weitiao.evaluate import chosen
     from weitiao.models import labels
 
     found = task.learn(rows)
+    chosen.judged(found, recipe.evaluate.metrics)
     if "id2label" not in found.model_options():
         return found
     outputs = labels.outputs(recipe.model, progress=progress)
