@@ -64,11 +64,16 @@ def _package(top: str, *, own: bool = False) -> set[Path]:
         return set()
     if spec is None:
         return set()
-    places = [Path(place).resolve() for place in spec.submodule_search_locations or ()]
-    files = {file for place in places for file in place.rglob("*.py")}
-    if not places and spec.origin and spec.origin.endswith(".py"):
-        files = {Path(spec.origin).resolve()}
-    return {file for file in files if own or not any(file.is_relative_to(place) for place in _installed())}
+    folders = [Path(place) for place in spec.submodule_search_locations or ()]
+    single = [] if folders or not (spec.origin or "").endswith(".py") else [Path(spec.origin or "")]
+    # Asked before a folder is gone through: torch alone has thousands of files.
+    others = () if own else _installed()
+    places = [
+        place
+        for place in map(Path.resolve, [*folders, *single])
+        if not any(place.is_relative_to(other) for other in others)
+    ]
+    return {file for place in places for file in ([place] if place.is_file() else place.rglob("*.py"))}
 
 
 def _imported(file: Path) -> Iterator[str]:
