@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import os
 import random
@@ -14,6 +15,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Toys are too small to share between cores, and two threads on a busy machine wait for each other at every layer.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WEITIAO_LANG"] = "en"
+
+# What is imported and collected stays to the end: the collector of cycles would look through it again and again, a third
+# of the time until the first test (`core/collector.py`), and once more with every large model.
+gc.disable()
+
+
+def pytest_collection_finish():
+    """From here on it looks at what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,6 +39,11 @@ def encoded_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEITIAO_CACHE", str(own))
         yield
+
+
+def rarely(*values):
+    """A line of a table whose neighbours prove nearly the same: in the whole tier alone."""
+    return pytest.param(*values, marks=pytest.mark.whole)
 
 
 GOOD = ("great", "wonderful", "lovely", "brilliant", "charming")

@@ -533,7 +533,7 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=250, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.data())
 def test_whatever_json_holds_a_row_is_converted_or_unusable(name, data):
     format = FORMATS[name]

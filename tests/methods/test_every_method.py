@@ -9,18 +9,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.methods.toys import FAMILIES, PAIRS, QUICK, REFUSED, Toy, build_task
+from tests.methods.toys import FAMILIES, PAIRS, QUICK, REFUSED, Toy, build_task, dealt
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.models import anatomy, store
 from weitiao.train import checkpoint
 
-every_pair = pytest.mark.parametrize(("name", "family"), PAIRS)
-# Two families first: what trains, rounds and resumes is the same code in the others.
-dear_pair = pytest.mark.parametrize(
-    ("name", "family"),
-    [pytest.param(*pair, marks=[pytest.mark.whole] * (pair[1] not in ("bert", "llama"))) for pair in PAIRS],
-)
+every_pair = pytest.mark.parametrize(("name", "family"), dealt(FAMILIES, each=2))
+# What trains, rounds and resumes is the same code in the other families.
+dear_pair = pytest.mark.parametrize(("name", "family"), dealt(("bert", "llama"), each=1))
 
 
 def test_the_table_holds_every_method():

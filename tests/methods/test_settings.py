@@ -95,20 +95,29 @@ ROWS = [(name, key, *row) for name, keys in CHANGED.items() for key, row in keys
 BEFORE = {("prompt", "prompt_tuning_init_text"): "bad plot"}
 
 
+@pytest.fixture(scope="module")
+def known() -> dict[str, tuple]:
+    """What eight steps gave before; most settings of a method are compared with the same."""
+    return {}
+
+
 @pytest.mark.parametrize(("name", "key", "value", "also"), ROWS, ids=[f"{n}.{k}" for n, k, *_ in ROWS])
-def test_the_setting_is_heeded(request, name, key, value, also):
+def test_the_setting_is_heeded(request, known, name, key, value, also):
     start = {key: BEFORE[name, key]} if (name, key) in BEFORE else {}
-    before = Toy(request, name, "bert", **also, **start)
+    same = repr((name, also, start))
+    if same not in known:
+        before = Toy(request, name, "bert", **also, **start)
+        known[same] = before.count(), before.steps(8)
     after = Toy(request, name, "bert", **also, **{key: value})
     assert getattr(after.method, key) == value
-    assert (before.count(), before.steps(8)) != (after.count(), after.steps(8))
+    assert known[same] != (after.count(), after.steps(8))
 
 
 def test_with_nothing_changed_nothing_differs(request):
     """What these tests rest on."""
     for name in CHANGED:
         one, other = Toy(request, name, "bert"), Toy(request, name, "bert")
-        assert (one.count(), one.steps(8)) == (other.count(), other.steps(8))
+        assert (one.count(), one.steps(3)) == (other.count(), other.steps(3))
 
 
 def test_every_setting_is_in_the_table():

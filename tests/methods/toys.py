@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -56,6 +57,20 @@ PAIRS = [
     # Transformers packs a model while it reads it, and the toy picture model is not read from a folder.
     and (method, family) != ("qlora", "vit")
 ]
+
+
+def dealt(families: Sequence[str], *, each: int) -> list[Any]:
+    """All pairs; each method with so many of these families, in turn, in the fast tier, and with the others in the whole one."""
+    found = []
+    for place, method in enumerate(registry.names("method")):
+        own = [family for family in families if (method, family) in PAIRS]
+        first = {own[(place + further) % len(own)] for further in range(each)}
+        found += [
+            pytest.param(*pair, marks=() if pair[1] in first else pytest.mark.whole)
+            for pair in PAIRS
+            if pair[0] == method
+        ]
+    return found
 
 
 class _ToyTask(Task):

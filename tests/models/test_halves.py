@@ -151,6 +151,7 @@ for half in ("bfloat16", None):  # the second one holds more
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.whole
 def test_a_base_never_lies_in_float32(llama, tmp_path):
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -7,12 +7,16 @@ from itertools import product
 import pytest
 
 import weitiao as wt
+from tests.conftest import rarely
 from tests.train.test_loop import Killed, same, steps
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.train.loop import Watcher
 
-SAMPLE = ("lora", "full")  # on every run, and with threads that work ahead; all of them in the whole tier
+SAMPLE = {
+    ("lora", "classify"),
+    ("full", "converse"),
+}  # all of them in the whole tier, and two with threads that work ahead
 
 
 class KillInside(Watcher):
@@ -35,9 +39,9 @@ class KillInside(Watcher):
 def cases() -> list:
     found = []
     for name, kind in product(registry.names("method"), ("classify", "converse")):
-        found.append(pytest.param(name, kind, 0, marks=() if name in SAMPLE else pytest.mark.whole))
-        if name in SAMPLE:
-            found.append(pytest.param(name, kind, 2, marks=pytest.mark.whole))
+        found.append((name, kind, 0) if (name, kind) in SAMPLE else rarely(name, kind, 0))
+        if name in ("lora", "full"):
+            found.append(rarely(name, kind, 2))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import yaml
 from safetensors.torch import load_file
 
 import weitiao as wt
+from tests.conftest import rarely, reviews, small_run, write_csv
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import RunFolder, read_lines
 from weitiao.train import checkpoint
@@ -84,12 +86,12 @@ def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "words", "at"),
     [
-        ("classify", {"method": "lora"}, 6),
+        rarely("classify", {"method": "lora"}, 6),
         ("classify", {"method": "full", "gradient_accumulation_steps": 2}, 7),
-        ("classify", {"method": "head", "train_sampling_strategy": "random"}, 5),
+        rarely("classify", {"method": "head", "train_sampling_strategy": "random"}, 5),
         ("classify", {"method": {"name": "lora", "lora_dropout": 0.1}, "num_train_epochs": 2}, 23),
         ("converse", {"method": "lora", "gradient_accumulation_steps": 2}, 5),
-        ("converse", {"method": "full"}, 4),
+        rarely("converse", {"method": "full"}, 4),
     ],
 )
 def test_a_killed_and_resumed_run_equals_the_whole_one_bit_for_bit(request, kind, words, at, tmp_path):
@@ -151,23 +153,45 @@ def test_a_real_signal_and_a_resume_give_the_same_run(classify, tmp_path, number
 # ------------------------------------------------------------------ checkpoints
 
 
-@pytest.fixture
-def killed(classify, tmp_path):
+@pytest.fixture(scope="module")
+def killed_once(bert, tmp_path_factory):
     """A run killed at step 9, with checkpoints of steps 4 and 8; and the whole run beside it."""
-    recipe = classify(output_dir=str(tmp_path / "killed"), eval_strategy="no", load_best_model_at_end=False)
+    folder = tmp_path_factory.mktemp("harmed")
+    rows, judge = write_csv(folder / "reviews.csv", reviews(200)), {"untuned": False, "baseline": "none"}
+    recipe = small_run(bert, "text_classification", rows, folder / "killed", batch=8, judge=judge)(
+        eval_strategy="no", load_best_model_at_end=False
+    )
     with pytest.raises(Killed):
         wt.train(recipe, watchers=[KillAt(9)])
-    wt.train({**recipe, "output_dir": str(tmp_path / "whole")})
+    shutil.copytree(folder / "killed", folder / "as it was")
+    wt.train({**recipe, "output_dir": str(folder / "whole")})
     return recipe
 
 
+@pytest.fixture
+def killed(killed_once):
+    """The same, as it was."""
+    folder = Path(killed_once["output_dir"])
+    shutil.rmtree(folder)
+    shutil.copytree(folder.parent / "as it was", folder)
+    return killed_once
+
+
 FILES = ["weights.safetensors", "optimizer.safetensors", "state.json", "manifest.json"]
+HARMS = ["cut", "gone", "bit"]
 
 
-@pytest.mark.parametrize("harm", ["cut", "gone", "bit"])
-@pytest.mark.parametrize("name", FILES)
-def test_a_harmed_checkpoint_is_passed_over_by_name(killed, tmp_path, name, harm):
-    file = tmp_path / "killed" / "checkpoint-8" / name
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        (name, harm) if harm == HARMS[place % len(HARMS)] else rarely(name, harm)
+        for place, name in enumerate(FILES)
+        for harm in HARMS
+    ],
+)
+def test_a_harmed_checkpoint_is_passed_over_by_name(killed, name, harm):
+    folder = Path(killed["output_dir"])
+    file = folder / "checkpoint-8" / name
     raw = file.read_bytes()
     if harm == "gone":
         file.unlink()
@@ -185,9 +209,9 @@ def test_a_harmed_checkpoint_is_passed_over_by_name(killed, tmp_path, name, harm
     assert len(notices) == 1
     assert "checkpoint-8" in notices[0]["text"]
     # Out of the way: it neither fills a place of `save_total_limit` nor comes up at the next resume.
-    assert (tmp_path / "killed" / "broken-checkpoint-8").is_dir()
-    assert steps(tmp_path / "killed") == steps(tmp_path / "whole")
-    assert same(tmp_path / "killed", tmp_path / "whole")
+    assert (folder / "broken-checkpoint-8").is_dir()
+    assert steps(folder) == steps(folder.parent / "whole")
+    assert same(folder, folder.parent / "whole")
 
 
 @pytest.mark.whole
