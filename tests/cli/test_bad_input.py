@@ -266,7 +266,7 @@ def test_code_in_a_model_folder_is_not_run_nor_asked_about(model_type, weitiao, 
     if model_type == "bert":  # the model that Transformers has itself
         assert said.exit == 0
     else:
-        refused(said, "unreadable_model", "model")
+        refused(said, "needs_code", "model")
         usable()
     assert not Path("ran").exists()
 

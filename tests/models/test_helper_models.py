@@ -104,6 +104,27 @@ def test_only_masked_words_change_and_to_likely_ones(bert_mlm):
             assert all(b.isalpha() and a[0].isupper() == b[0].isupper() for a, b in differing)
 
 
+def test_a_tokenizer_that_fills_up_on_the_left_moves_no_word(bert_mlm, tmp_path):
+    import json
+    import shutil
+
+    shutil.copytree(bert_mlm, tmp_path / "left")
+    path = tmp_path / "left" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"padding_side": "left"}))
+    model, processor = helper_models.masked_model(str(tmp_path / "left"))
+    texts = ["the [MASK] was dull", "very very long [MASK] was the film the film was the film"]
+    gaps = [masked._Gap(0, ("text",), None, {0}, text) for text in texts]
+    told = masked._expected(model, processor, gaps, top_k=3)
+    for text, ((found, *_), *_) in zip(texts, told, strict=True):
+        ids = processor(text, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            scores = model(input_ids=ids).logits[0, (ids[0] == processor.mask_token_id).nonzero().item()]
+        assert found == (
+            processor.convert_ids_to_tokens(int(scores.argmax())),
+            round(float(scores.softmax(-1).max()), 3),
+        )
+
+
 def test_words_are_drawn_as_often_as_the_model_says(bert_mlm):
     model, processor = helper_models.masked_model(bert_mlm)
     ids = processor("the [MASK] was dull", return_tensors="pt")

@@ -93,4 +93,4 @@ def test_a_body_that_does_not_fit_its_configuration_is_refused(bert, tmp_path):
     (tmp_path / "base" / "config.json").write_text(json.dumps({**known, "vocab_size": 64}))
     with pytest.raises(WeitiaoError, match=r"word_embeddings") as told:
         head(base, "bad", "good")
-    assert told.value.code == "unreadable_model"
+    assert told.value.code == "sizes_disagree"

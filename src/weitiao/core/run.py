@@ -217,10 +217,15 @@ def open_run(path: str | Path) -> RunFolder:
     """The run in an existing folder.
 
     Raises:
-        WeitiaoError: `no_run` when there is none.
+        WeitiaoError: `no_run` when there is none, `inside_run` for a folder of a run, `model_for_run` for a model's.
     """
     folder = RunFolder(Path(path))
     if not (folder.path / "recipe.yaml").is_file():
+        for above in folder.path.absolute().parents[:2]:
+            if folder.path.exists() and (above / "recipe.yaml").is_file():
+                raise fault("inside_run", path=path, run=os.path.relpath(above))
+        if (folder.path / "config.json").is_file():
+            raise fault("model_for_run", path=path)
         raise fault("no_run", path=path)
     return folder
 

@@ -72,13 +72,14 @@ class Forecast:
 
     @property
     def notices(self) -> list[str]:
-        """How rows will lie, where it is not as the task has them, or not known."""
-        from weitiao.models import examine
+        """What of the files is left out, and how rows will lie, where it is not as the task has them, or not known."""
+        from weitiao.models import examine, load
 
         ref, packs = self.recipe.model, self.task.packs
-        return (
-            self.examined.notices(ref, packs=packs) if self.examined else [examine.unknown(ref, packs=packs)]
-        )
+        left_out = load.refuse_unsuitable(ref, self.task)
+        if self.examined:
+            return [*left_out, *self.examined.notices(ref, packs=packs)]
+        return [*left_out, examine.unknown(ref, packs=packs)]
 
     @cached_property
     def fake(self) -> FakeModel:

@@ -30,7 +30,8 @@ def chosen(
         rank: of the change; `all-linear` leaves out what `left_out` names.
 
     Raises:
-        WeitiaoError: `no_such_modules` when a name ending or the expression matches none; `unfit_setting` for none.
+        WeitiaoError: `no_such_modules` when a name ending or the expression matches none; `unfit_setting` for none;
+            `bypassed_layers` for a layer that the model's code passes by (`models.bypass`).
     """
     if not asked:
         why, way = "it names no layer", "take all-linear, or name some"
@@ -41,6 +42,21 @@ def chosen(
         rest = {name: layer for name, layer in every.items() if name not in out}
         # Where no layer is as wide as the rank, the rank is what is wrong.
         return _some(rest or {n: m for n, m in every.items() if min(linear.sizes(m)) > 1}, asked, every)
+    found = _named(asked, every)
+    if idle := passed_by(model, found):
+        endings = sorted({plain(name).rpartition(".")[2] for name in idle})
+        others = sorted({plain(name).rpartition(".")[2] for name in every.keys() - passed_by(model, every)})
+        raise fault(
+            "bypassed_layers",
+            asked=", ".join(endings),
+            count=len(idle),
+            kind=type(model).__name__,
+            others=", ".join(others),
+        )
+    return found
+
+
+def _named(asked: str | list[str], every: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     if isinstance(asked, str):
         try:
             return _some({n: m for n, m in every.items() if re.fullmatch(asked, plain(n))}, asked, every)

@@ -1,6 +1,7 @@
 """What is wrong with a model's files, before anything is made of them: files that are not there, or not what they seem.
 
     refuse_strange(folder)      configuration and tokenizer: a Git LFS pointer, a saved web page, an empty file
+    configuration(source)       a family that this Transformers knows
     refuse_weightless(folder)   weights: the same, shards that are missing, pickled ones, broken ones
     tokenizer(source)           a tokenizer that knows words
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.data.chat.labels import special_tokens
 
 POINTER = b"version https://git-lfs"
@@ -23,6 +25,13 @@ PAGES = (b"<!doctype", b"<html", b"<?xml")
 READ = (".json", ".txt", ".model", ".jinja")  # what configuration and tokenizer are read from
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 OTHERS = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
+HEADS = (
+    "AutoModelForCausalLM",
+    "AutoModelForSequenceClassification",
+    "AutoModelForSeq2SeqLM",
+    "AutoModelForMaskedLM",
+)
+"""What a family may be there for, for those whom it is not what they asked for."""
 FEWEST = 3  # words; T5's tokenizer of nothing has "▁" beside its special tokens
 
 
@@ -48,6 +57,72 @@ def _refuse_strange(paths: Iterable[Path]) -> None:
             raise fault("web_page", path=path)
         if not start.strip() and path.suffix != ".txt":
             raise fault("broken_file", path=path, why="it is empty")
+
+
+def models_inside(folder: Path) -> list[Path]:
+    """Folders below this one that hold a model: what sentence-transformers, a hub's cache and a training leave.
+
+    A configuration names its kind; that of a pooling layer does not.
+    """
+    found = [path for depth in ("*", "*/*") for path in folder.glob(f"{depth}/config.json")]
+    return sorted(path.parent for path in found if _said(path, "model_type"))
+
+
+def quantized(source: str) -> str:
+    """How a folder's weights were quantised (`gptq`); empty when they were not."""
+    said = _said(Path(source, "config.json"), "quantization_config")
+    return str(said.get("quant_method", "?")) if isinstance(said, dict) else ""
+
+
+def _said(path: Path, key: str) -> Any:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return known.get(key) if isinstance(known, dict) else None
+
+
+def configuration(source: str, *, ref: str, **options: Any) -> Any:
+    """The configuration of a folder or hub id; `options` are written into it.
+
+    Raises:
+        WeitiaoError: `unknown_family` for a model that this release of Transformers does not know, `needs_code` for one
+            whose code lies beside its weights, `broken_file`.
+    """
+    import transformers
+
+    path = Path(source, "config.json")
+    if path.is_file():
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise fault("broken_file", path=path, why=reason("config_is_no_json", why=error)) from error
+    known, _ = transformers.PretrainedConfig.get_config_dict(source)
+    kind = known.get("model_type", "")
+    if kind not in transformers.CONFIG_MAPPING:
+        if known.get("auto_map"):
+            raise fault("needs_code", ref=ref, kind=kind or "?")
+        made = known.get("transformers_version", "?")
+        raise fault("unknown_family", ref=ref, kind=kind or "-", made=made, ours=transformers.__version__)
+    return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+
+
+def refuse_headless(config: Any, auto: str, *, ref: str) -> None:
+    """Has Transformers a model of that kind for this family?
+
+    Args:
+        config: of the base.
+        auto: an Auto class.
+        ref: the model's name in errors.
+
+    Raises:
+        WeitiaoError: `no_such_head`.
+    """
+    import transformers
+
+    has = [name for name in (auto, *HEADS) if type(config) in getattr(transformers, name)._model_mapping]
+    if auto not in has:
+        raise fault("no_such_head", ref=ref, kind=config.model_type, auto=auto, has=", ".join(has) or "-")
 
 
 def refuse_weightless(source: str) -> None:

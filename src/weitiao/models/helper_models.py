@@ -54,7 +54,14 @@ def translator(ref: str, *, device: Any = "cpu") -> Callable[[Sequence[str]], li
         told: list[str] = []
         for start in range(0, len(texts), BATCH_TEXTS):
             part = list(texts[start : start + BATCH_TEXTS])
-            inputs = processor(part, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+            inputs = processor(
+                part,
+                padding=True,
+                padding_side="right",
+                truncation=True,
+                max_length=limit,
+                return_tensors="pt",
+            )
             asked = {name: inputs[name].to(device) for name in ("input_ids", "attention_mask")}
             room = min(limit - 1, LONGER * asked["input_ids"].shape[1] + MORE_TOKENS)
             with torch.inference_mode(), quiet():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from weitiao.models import folders
 from weitiao.models.opening import opened, quiet, resolve
 
 if TYPE_CHECKING:
@@ -32,11 +33,9 @@ def outputs(ref: str, *, progress: Progress | None = None) -> tuple[str, ...]:
     Raises:
         WeitiaoError: as `load`.
     """
-    import transformers
-
     source = resolve(ref, progress=progress)
     with opened(ref), quiet():
-        return named(transformers.AutoConfig.from_pretrained(source, trust_remote_code=False))
+        return named(folders.configuration(source, ref=ref))
 
 
 def same(ours: Iterable[str], theirs: Iterable[str]) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
 from weitiao.core.gc_pause import paused
+from weitiao.core.why import reason
 from weitiao.data.layout import Layout
 from weitiao.data.pack import Collate
 from weitiao.models import (
@@ -77,12 +78,11 @@ def processor(ref: str, *, progress: Progress | None = None) -> tuple[Any, int]:
     Raises:
         WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, and `resolve`'s.
     """
-    import transformers
 
     source = resolve(ref, progress=progress)
     with opened(ref), quiet():
+        config = folders.configuration(source, ref=ref)
         found = folders.tokenizer(source)
-        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         marks.agree(config, found)
     return found, positions.limit(config, found)
 
@@ -105,8 +105,8 @@ def load(
     they are read (QLoRA); `halves` says which are read in half precision.
 
     Raises:
-        WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unsuitable_model`, `not_causal`,
-            `model_fails`, and `resolve`'s.
+        WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unknown_family`, `needs_code`, `no_such_head`,
+            `unsuitable_model`, `lost_weights`, `sizes_disagree`, `quantized_base`, `not_causal`, `model_fails`, and `resolve`'s.
     """
     return examine.first(
         examine.attentions(task, device),
@@ -135,9 +135,9 @@ def _load(
     packing = halving.reading(halves) if halves else _packing(ref, task, bits, device)
     with opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
+        base = folders.configuration(source, ref=ref)
         processor = folders.tokenizer(source)
-        base = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
-        config = configured(source, processor, task, dropout)
+        config = configured(ref, source, processor, task, dropout)
         model, report = auto.from_pretrained(
             source,
             config=config,
@@ -156,10 +156,6 @@ def _load(
     elif packing:
         four_bit.take_over(model)
     head = _drawn(model, report, ref=ref, task=task)
-    misfits = sorted(name for name, *_ in report["mismatched_keys"] if name not in head)
-    if misfits:
-        why = f"config.json and the weights disagree about the size of {', '.join(misfits[:4])}"
-        raise fault("unreadable_model", ref=ref, why=why)
     marks.settle(model, processor, task.ends(processor))
     model = model if bits == 4 else model.to(device)
     with quiet():
@@ -167,7 +163,7 @@ def _load(
     if task.packs:
         with examine.Exactly() if halves else nullcontext():
             output_loss.learn(model)
-    notices = found.notices(ref, packs=task.packs)
+    notices = [*_unread(model, report, ref=ref), *found.notices(ref, packs=task.packs)]
     if left_out:
         names = ", ".join(labels.named(base)[:6]) or "without names"
         notices.append(
@@ -183,25 +179,45 @@ def _drawn(model: Any, report: dict[str, Any], *, ref: str, task: Task) -> froze
     # A pooler is often not saved with an encoder; drawn anew, it must train like the head.
     head = anatomy.head(model) | {name for name in lacking if ".pooler." in name}
     strangers = sorted(name for name in lacking - head if not name.endswith(".position_ids"))
+    if any(name.startswith(f"{model.base_model_prefix}.") for name in strangers):
+        raise unread.explain(model, strangers, report["unexpected_keys"], ref=ref)
     if strangers:
         raise fault("unsuitable_model", ref=ref, task=task.auto_class, names=", ".join(strangers[:4]))
+    misfits = sorted(each for each in report["mismatched_keys"] if each[0] not in head)
+    if misfits:
+        name, theirs, ours = misfits[0]
+        raise fault(
+            "sizes_disagree",
+            ref=ref,
+            name=name,
+            theirs=" x ".join(map(str, theirs)),
+            ours=" x ".join(map(str, ours)),
+            count=len(misfits),
+        )
     return head
 
 
-def refuse_unsuitable(ref: str, task: Task) -> None:
-    """Are all weights there that the task needs?  Their names are looked at, and no weight is read; of a model that
-    lies on the hub nothing is fetched for it.
+def _unread(model: Any, report: dict[str, Any], *, ref: str) -> list[str]:
+    names = unread.left_over(model, report["unexpected_keys"])
+    some = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
+    return [reason("weights_left_out", ref=ref, count=len(names), names=some)] if names else []
+
+
+def refuse_unsuitable(ref: str, task: Task) -> list[str]:
+    """Are all weights there that the task needs, and of their sizes?  Their names are looked at, and no weight is read; of
+    a model that lies on the hub nothing is fetched for it.  What is left out of it is told.
 
     Raises:
-        WeitiaoError: `unsuitable_model`, and what opening raises.
+        WeitiaoError: `unsuitable_model`, `lost_weights`, `sizes_disagree`, and what opening raises.
     """
     import transformers
 
     source = resolve(ref)
     if not os.path.isdir(source):
-        return
+        return []
     with opened(ref), quiet(), paused():
-        config = configured(source, folders.tokenizer(source), task, None)
+        folders.configuration(source, ref=ref)
+        config = configured(ref, source, folders.tokenizer(source), task, None)
         model, report = getattr(transformers, task.auto_class).from_pretrained(
             source,
             config=config,
@@ -212,6 +228,7 @@ def refuse_unsuitable(ref: str, task: Task) -> None:
             device_map={"": "meta"},
         )
     _drawn(model, report, ref=ref, task=task)
+    return _unread(model, report, ref=ref)
 
 
 def skeleton(
@@ -236,8 +253,11 @@ def skeleton(
     source = resolve(ref, progress=progress)
     folders.refuse_weightless(source)
     with opened(ref), quiet(), paused(), torch.device("meta"):
+        folders.configuration(
+            source, ref=ref
+        )  # what is wrong with it is told before the tokenizer trips over it
         processor = folders.tokenizer(source)
-        config = configured(source, processor, task, dropout)
+        config = configured(ref, source, processor, task, dropout)
         auto = getattr(transformers, task.auto_class)
 
         def made(name: str) -> Loaded:
@@ -249,11 +269,10 @@ def skeleton(
         return examine.first([attention] if attention else examine.attentions(task, pick_device()), made)
 
 
-def configured(source: str, processor: Any, task: Task, dropout: float | None) -> Any:
+def configured(ref: str, source: str, processor: Any, task: Task, dropout: float | None) -> Any:
     """The configuration with the task's outputs, the tokenizer's special tokens, and all of its dropout set to `dropout`."""
-    import transformers
-
-    config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **task.model_options())
+    config = folders.configuration(source, ref=ref, **task.model_options())
+    folders.refuse_headless(config, task.auto_class, ref=ref)
     marks.agree(config, processor)
     if dropout is not None:
         if not dropouts.names(config):

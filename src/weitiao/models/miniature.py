@@ -50,7 +50,7 @@ def examined(
     source = resolve(ref)
     with opened(ref), quiet():
         processor = folders.tokenizer(source)
-        config = load.configured(source, processor, task, None)
+        config = load.configured(ref, source, processor, task, None)
     whole = _meta(config, task)
     for cut in (_cut(config, whole, task, fewest=2), _cut(config, whole, task, fewest=1), config):
         if cut is None or _meta(cut, task, most=MOST) is None:

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weitiao.core.errors import fault, nearest
+from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.run import sha256
+from weitiao.core.why import reason
 from weitiao.models import folders
 from weitiao.models.assets import catalog
 
@@ -29,21 +30,23 @@ def resolve(ref: str, *, progress: Progress | None = None) -> str:
     """Where `from_pretrained` finds the model: an embedded one's folder (fetched if need be), a folder, or the id.
 
     Raises:
-        WeitiaoError: `no_such_model`; what fetching raises (`no_network`, `wrong_hash`, `disk_full`...).
+        WeitiaoError: `no_such_model`, `model_inside`, `lone_file`; what fetching raises (`no_network`, `wrong_hash`, `disk_full`...).
     """
     if ref in catalog.MODELS:
         return str(catalog.model_path(ref, progress=progress))
     if (folder := Path(ref)).is_dir():
         if not (folder / "config.json").is_file():
-            raise fault("no_such_model", ref=ref, why="the folder has no config.json", hint=_instead(folder))
+            if inside := folders.models_inside(folder):
+                named = ", ".join(map(str, inside[:4])) + (" ..." if len(inside) > 4 else "")
+                raise fault("model_inside", path=folder, names=named, first=inside[0])
+            raise fault("no_such_model", ref=ref, why=reason("no_config"), hint=_instead(folder))
         folders.refuse_strange(folder)
         return os.path.abspath(ref)  # what is written down is read from elsewhere
+    if folder.is_file():
+        raise fault("lone_file", path=ref, folder=folder.parent)
     if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
-        near = nearest(ref, catalog.MODELS)
-        hint = f' Did you mean "{near}"?' if near else ""
-        raise fault(
-            "no_such_model", ref=ref, why="it is no embedded name, no folder and no hub id", hint=hint
-        )
+        hint = did_you_mean(ref, catalog.MODELS)
+        raise fault("no_such_model", ref=ref, why=reason("no_name_of_a_model"), hint=hint)
     _refuse_unreachable(ref)
     return ref
 
@@ -51,11 +54,8 @@ def resolve(ref: str, *, progress: Progress | None = None) -> str:
 def _instead(folder: Path) -> str:
     """What the folder is, when it is something else that this program knows."""
     if (folder / "recipe.yaml").is_file():
-        way = "its model lies in model/; or begin with it by start_from, or merge it (weitiao merge)"
-        return f" It is a run: {way}."
-    if (folder / "adapter_config.json").is_file():
-        return " It holds an adapter, which is no model without its base: merge them (weitiao merge), and name that."
-    return ""
+        return reason("is_a_run")
+    return reason("is_an_adapter") if (folder / "adapter_config.json").is_file() else ""
 
 
 def _refuse_unreachable(ref: str) -> None:
@@ -95,6 +95,8 @@ def opened(ref: str) -> Iterator[None]:
         why = lines[0].strip() if lines else type(error).__name__
         if not Path(ref).is_dir() and ref not in catalog.MODELS:
             raise fault("hub_unreachable", ref=ref, why=why) from error
+        if kind := folders.quantized(ref):
+            raise fault("quantized_base", ref=ref, kind=kind, why=why.rstrip(".")) from error
         raise fault("unreadable_model", ref=ref, why=why) from error
 
 

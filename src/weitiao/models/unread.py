@@ -1,6 +1,7 @@
 """Weights that lie in a model's files and that its configuration has no place for.
 
     refuse_layers(model, names, ref="mine")     "encoder.layer.11...", where config.json says num_hidden_layers: 6
+    left_over(model, names)                     ["layers.0.self_attn.q_proj.bias"], where it says attention_bias: false
 
 That a head of another task is left out is as it should be.  A layer like those that were read is another matter: part
 of the model would be thrown away, and without a word.
@@ -12,7 +13,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from weitiao.core.errors import fault
+from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.why import reason
+
+COMPUTED = (".inv_freq", ".masked_bias", ".position_ids")
+"""Tables that older releases of Transformers saved and newer ones compute."""
 
 
 def refuse_layers(model: Any, names: Iterable[str], *, ref: str) -> None:
@@ -30,6 +35,37 @@ def refuse_layers(model: Any, names: Iterable[str], *, ref: str) -> None:
     if layers:
         why = f"config.json has no place for {len(layers)} of its weights: it names fewer layers than the files hold"
         raise fault("unreadable_model", ref=ref, why=f"{why} ({', '.join(layers[:2])})")
+
+
+def left_over(model: Any, names: Iterable[str]) -> list[str]:
+    """Those of the unread weights that belong to a part which the model has: a bias, or a norm inside of a layer, that
+    config.json does not speak of.  A head of another task is a part of its own.
+    """
+    front = f"{model.base_model_prefix}."
+    body = {name.removeprefix(front) for name, _ in model.named_modules()} - {""}
+    found = []
+    for name in names:
+        own = name.removeprefix(front)
+        layer = re.match(r"(.*?\.\d+)\.", own)  # down to the number of the layer
+        there = own.rpartition(".")[0] in body or (layer is not None and layer[1] in body)
+        if there and not name.endswith(COMPUTED):
+            found.append(name)
+    return sorted(found)
+
+
+def explain(model: Any, lacking: Iterable[str], names: Iterable[str], *, ref: str) -> WeitiaoError:
+    """The error for a body that is not there whole.
+
+    Args:
+        model: as it was opened.
+        lacking: its weights that the files do not have.
+        names: weights of the files that it has no place for.
+        ref: its name.
+    """
+    lacking = sorted(lacking)
+    twin = next((name for name in sorted(names) if name.endswith(f".{lacking[0]}")), "")
+    hint = reason("named_otherwise", twin=twin) if twin else ""
+    return fault("lost_weights", ref=ref, count=len(lacking), names=", ".join(lacking[:4]), hint=hint)
 
 
 def _kind(name: str) -> str:

@@ -102,9 +102,9 @@ def _expected(
     """For each text, for each mask in it that the model could see: likely words and their probabilities."""
     import torch
 
-    inputs = processor([gap.masked for gap in gaps], padding=True, truncation=True, return_tensors="pt").to(
-        model.device
-    )
+    # On the right whatever the tokenizer says: BERT counts positions from the first token, padding or not.
+    words = {"padding": True, "padding_side": "right", "truncation": True, "return_tensors": "pt"}
+    inputs = processor([gap.masked for gap in gaps], **words).to(model.device)
     with torch.inference_mode():
         logits_BTV = model(**inputs).logits.float()
     found = []
