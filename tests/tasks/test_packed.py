@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from weitiao.core import registry
 from weitiao.core.contracts import Example
 from weitiao.data.chat import IGNORE
+from weitiao.evaluate import judge
 from weitiao.tasks import packed
 
 
@@ -115,6 +117,12 @@ def test_a_row_does_not_hear_what_stands_before_it(model):
     assert heard[0][0]["loss"] != pytest.approx(heard[1][0]["loss"], rel=1e-2)
 
 
+def worth(found: list[dict[str, float]]) -> dict[str, float]:
+    """What the task's metrics make of its rows."""
+    metrics = {name: registry.build("metric", {"name": name}) for name in ("loss", "perplexity")}
+    return {name: judge.value(metric, metric.rows([], found, [])) for name, metric in metrics.items()}
+
+
 def test_predictions_add_up_row_by_row(model):
     rows = examples(6, seed=3)
     found = packed.row_losses(model, packed.pack(rows, range(6)))
@@ -122,7 +130,7 @@ def test_predictions_add_up_row_by_row(model):
         truth = alone(model, row)
         assert prediction["tokens"] == len(truth) == row.trained
         assert prediction["loss"] == pytest.approx(float(truth.detach().double().sum()), rel=1e-4)
-    whole = packed.likelihood(found)
+    whole = worth(found)
     mean = sum(p["loss"] for p in found) / sum(row.trained for row in rows)
     assert whole == {"loss": pytest.approx(mean), "perplexity": pytest.approx(math.exp(mean))}
 
@@ -135,7 +143,7 @@ def test_a_row_in_which_nothing_is_learnt_keeps_its_place(model):
 
 
 def test_hopeless_losses_give_a_finite_perplexity():
-    assert math.isfinite(packed.likelihood([{"loss": 1e6, "tokens": 1}])["perplexity"])
+    assert math.isfinite(worth([{"loss": 1e6, "tokens": 1}])["perplexity"])
 
 
 # --- cut and split
