@@ -242,7 +242,7 @@ def test_test_rows_that_went_missing_are_noticed(classify):
     file = run.path / "data" / "test.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     file.write_text("".join(lines[:15]), encoding="utf-8")
-    with pytest.raises(WeitiaoError, match=r"broken_test_rows.*15 rows are there, 30"):
+    with pytest.raises(WeitiaoError, match=r"broken_rows.*15 rows are there, 30"):
         wt.evaluate(run)
 
 
@@ -252,7 +252,7 @@ def test_a_test_row_that_was_edited_is_noticed(classify):
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     rows[3]["label"] = {"good": "bad", "bad": "good"}[rows[3]["label"]]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    with pytest.raises(WeitiaoError, match=r"broken_test_rows.*a row is not as it was"):
+    with pytest.raises(WeitiaoError, match=r"broken_rows.*a row is not as it was"):
         wt.evaluate(run)
 
 

@@ -7,6 +7,7 @@ be said what is missing and why, in the results, in the terminal and on the page
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import shutil
 from importlib import import_module
@@ -20,6 +21,7 @@ from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import read_lines
 from weitiao.evaluate import judge
+from weitiao.tasks.classification import TextClassification
 
 BROKEN = "planted <b>fault</b>"
 
@@ -89,13 +91,37 @@ def test_what_stands_beside_may_fail_alone(run, where, what, left, monkeypatch, 
     assert page.exists()
 
 
-def test_the_rows_of_the_baseline_may_be_gone(run):
+def test_a_run_is_judged_where_the_files_it_came_from_are_gone(run, labelled, tmp_path):
     recipe = run / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("reviews.csv", "gone.csv"))
+    found, before = api.evaluate(run).results, labelled.results
+    assert not found["missing"]
+    assert found["metrics"] == before["metrics"]
+
+
+def test_a_kept_training_row_that_was_changed_costs_the_baseline_alone(run):
+    file = run / "data" / "train.jsonl.gz"
+    text = gzip.decompress(file.read_bytes()).decode().replace('"good"', '"bad"', 1)
+    file.write_bytes(gzip.compress(text.encode()))
     found = api.evaluate(run).results
     assert [each["what"] for each in found["missing"]] == ["tfidf"]
-    assert "gone.csv" in found["missing"][0]["why"]
+    assert f"{file} is not what was locked away" in found["missing"][0]["why"]
+    file.unlink()
+    assert "it is not there" in api.evaluate(run).results["missing"][0]["why"]
     assert {"tuned", "untuned", "majority"} == set(found["metrics"])
+
+
+def test_test_rows_are_encoded_once_for_all_who_are_asked(run, monkeypatch):
+    encode, seen = TextClassification.encode, []
+
+    def counted(self, records, *rest, **words):
+        records = list(records)
+        seen.extend(record.id for record in records)
+        return encode(self, records, *rest, **words)
+
+    monkeypatch.setattr(TextClassification, "encode", counted)
+    assert set(api.evaluate(run).results["metrics"]) > {"tuned", "untuned"}
+    assert seen == json.loads((run / "data/split.json").read_text())["test"]
 
 
 def test_a_run_whose_judging_fails_is_trained_and_can_be_judged_later(

@@ -8,7 +8,9 @@ Weights are safetensors, everything else is text; a file appears whole or not at
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
+import io
 import json
 import os
 import platform
@@ -28,6 +30,8 @@ from weitiao.core.recipe import Recipe
 
 UNHEEDED = frozenset({"train.disable_tqdm"})
 """Keys that change nothing of a run: recipes that differ in them alone are the same."""
+PACKING = 1
+"""Of gzip, whose higher levels take two to five times as long for a sixth less (film reviews: 46 % at 1, 39 % at 6)."""
 PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
 
@@ -87,18 +91,27 @@ def _errno(error: Exception) -> int | None:
 
 @contextmanager
 def whole_file(path: Path, *, needed_bytes: int = 0, newline: str | None = None) -> Iterator[IO[str]]:
-    """A text file that is there whole or not at all: temporary file, fsync, rename."""
+    """A text file that is there whole or not at all: temporary file, fsync, rename; packed where its name ends in `.gz`."""
     with disk(path, needed_bytes=needed_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         try:
-            with temporary.open("w", encoding="utf-8", newline=newline) as file:
+            with _opened(temporary, "w", packed=path.suffix == ".gz", newline=newline) as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _opened(path: Path, mode: str, *, packed: bool, newline: str | None = None) -> IO[str]:
+    if not packed:
+        return path.open(mode, encoding="utf-8", newline=newline)
+    # Without a time in it, the same text is the same file.
+    return io.TextIOWrapper(
+        gzip.GzipFile(path, f"{mode}b", PACKING, mtime=0), encoding="utf-8", newline=newline
+    )
 
 
 def share(folder: Path) -> None:
@@ -145,6 +158,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except ValueError:  # no JSON, or half a character
             break
     return values
+
+
+def stream_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON values of a sound `.jsonl` or `.jsonl.gz` file, one after the other."""
+    with _opened(path, "r", packed=path.suffix == ".gz") as file:
+        yield from map(json.loads, file)
 
 
 def sha256(path: Path) -> str:

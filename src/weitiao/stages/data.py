@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,12 +67,11 @@ def file_prints(ledger: Ledger) -> str:
     return " ".join(file["sha256"] for file in ledger.files)
 
 
-def located(data: Data, *, begun_in: str = "", progress: Progress | None = None) -> Data:
+def located(data: Data, *, progress: Progress | None = None) -> Data:
     """The section with embedded names replaced by the files they stand for, fetched if need be.
 
     Args:
         data: the recipe's section.
-        begun_in: the folder from which relative paths are meant, if that is another one.
         progress: hears bytes that are fetched.
     """
     from weitiao.models.assets import catalog
@@ -83,8 +81,7 @@ def located(data: Data, *, begun_in: str = "", progress: Progress | None = None)
         known = plain in catalog.DATASETS and not Path(plain).exists()
         if known:
             return f"{catalog.dataset_path(plain, progress=progress)}{mark}{rows}"
-        there = os.path.join(begun_in, name)
-        return there if os.path.exists(there.partition("#")[0]) else name
+        return name
 
     named = {side: [place(name) for name in getattr(data, side)] for side in checking.SIDES}
     return data.model_copy(update=named)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import OURS, Record
-from weitiao.core.errors import fault
-from weitiao.core.run import disk, read_lines, sha256, write_json, write_lines
-from weitiao.data import check as checking
+from weitiao.core.run import disk, read_lines, write_json, write_lines
 from weitiao.data.encode import as_judged
 from weitiao.evaluate.baseline import majority
-from weitiao.stages.data import file_prints, located
 from weitiao.stages.events import Tell, listening
+from weitiao.stages.kept_rows import kept
 from weitiao.stages.run import Run, load
 
 VERSION = 1
@@ -57,17 +54,8 @@ def _judge(run: Run, tell: Tell) -> Run:
     settings, started = recipe.evaluate, time.perf_counter()
     card = read_card(folder.model)
     task = run.task
-    dealt = folder.json("data/split.json").get("test", [])
-    locked = folder.path / "data" / "test.jsonl"
-    kept = read_lines(locked)
-    # A run of before groups were kept has none: each row was taken for one of its own.
-    groups = [line.pop("group", number) for number, line in enumerate(kept)]
-    records = [_from_line(line) for line in kept]
-    if [record.id for record in records] != dealt:
-        why = f"{len(records)} rows are there, {len(dealt)} were dealt to the test split"
-        raise fault("broken_test_rows", path=locked, why=why)
-    if dealt and sha256(locked) != folder.json("facts.json")["fingerprints"]["test"]:
-        raise fault("broken_test_rows", path=locked, why="a row is not as it was")
+    locked = list(kept(folder, "test"))
+    records, groups = [record for record, _ in locked], [group for _, group in locked]
     if not records:
         return run  # data.split.test was 0: there is nothing to judge by
     # Judging takes long: a folder that its results cannot be written to is said before.
@@ -195,18 +183,15 @@ def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _from_line(line: dict[str, Any]) -> Record:
-    file, number, nth = line.pop("file"), line.pop("line"), line.pop("nth", 0)
-    return Record(file, number, line, nth)
-
-
 def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
     from weitiao.evaluate.baseline import tfidf
 
     if before := _said_before(run, "tfidf", len(records)):
         return before
-    shape, rows = run.task.shape, _training_rows(run)
-    texts, labels = [shape.group(row.values) for row in rows], [row.values["label"] for row in rows]
+    shape, texts, labels = run.task.shape, list[str](), list[str]()
+    for row, _ in kept(run.folder, "train"):
+        texts.append(shape.group(row.values))
+        labels.append(row.values["label"])
     return [{"label": label} for label in tfidf(texts, labels, [shape.group(row.values) for row in records])]
 
 
@@ -215,33 +200,15 @@ def _dictionary(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
 
     if before := _said_before(run, "dictionary", len(records)):
         return before
-    rows = [row.values for row in _training_rows(run)]
+    rows = [row.values for row, _ in kept(run.folder, "train")]
     told = dictionary(rows, [row.values["tokens"] for row in records])
     return [run.task.shown(row, each) for row, each in zip(records, told, strict=True)]
 
 
 def _said_before(run: Run, system: str, count: int) -> list[dict[str, Any]]:
-    """What a baseline said; a run's splits do not change, so that stands, and its rows may be elsewhere by now."""
+    """What a baseline said; a run's splits do not change, so that stands, also of a run of before its rows were kept."""
     before = [line[system] for line in read_lines(run.path / "predictions.jsonl") if line.get(system)]
     return before if len(before) == count else []
-
-
-def _training_rows(run: Run) -> list[Record]:
-    recipe = run.recipe
-    known = run.folder.json("facts.json")
-    begun_in = known.get("cwd", "")
-    data = located(recipe.data, begun_in=begun_in).model_copy(
-        update={"near_duplicates": "keep"}
-    )  # it is split already
-    training = set(run.folder.json("data/split.json")["train"])
-    checked = checking.inspect(data, run.task.shape, seed=recipe.seed)
-    now, was = file_prints(checked.ledger), known["fingerprints"]["data"]
-    if now != was:
-        raise fault(
-            "other_data", path=run.path, what="data", key="data.train", before=was[:12], after=now[:12]
-        )
-    # Rows are known by their files as the recipe names them.
-    return [row for row in checked.rows if {row.id, row.id.removeprefix(f"{begun_in}{os.sep}")} & training]
 
 
 def _sample_prompts(references: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:

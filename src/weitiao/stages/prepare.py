@@ -16,7 +16,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.run import RunFolder, facts, named, open_run, sha256, write_json, write_lines
+from weitiao.core.run import RunFolder, facts, named, open_run, write_json, write_lines
 from weitiao.core.why import why
 from weitiao.data import chat
 from weitiao.data import check as checking
@@ -28,6 +28,7 @@ from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.rows import Rows
 from weitiao.stages.data import file_prints, located
 from weitiao.stages.events import Tell
+from weitiao.stages.kept_rows import keep
 
 if TYPE_CHECKING:
     from weitiao.data.pack import Batches
@@ -338,14 +339,6 @@ def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows], group: np
     data = folder.path / "data"
     write_json(data / "ledger.json", ledger.to_dict())
     write_json(data / "split.json", {name: [row.id for row in rows] for name, rows in splits.items()})
-    write_lines(data / "test.jsonl", map(_line, splits["test"], group.tolist()))
-    known = folder.json("facts.json")
-    known["fingerprints"]["test"] = sha256(data / "test.jsonl")
-    write_json(folder.path / "facts.json", known)
+    keep(folder, splits, group.tolist())
     if quarantine := ledger.quarantine():
         write_lines(data / "quarantine.jsonl", quarantine)
-
-
-def _line(record: Record, group: int) -> dict[str, Any]:
-    nth = {"nth": record.nth} if record.nth else {}
-    return {"file": record.file, "line": record.line, **nth, "group": group, **record.values}

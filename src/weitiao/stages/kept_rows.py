@@ -1,0 +1,79 @@
+"""The rows of a run lie in its folder, so that it needs the files they came from no more.
+
+keep(folder, {"train": rows, "validation": rows, "test": rows}, groups)  ->  data/*.jsonl*, and their hashes in facts.json
+kept(folder, "train")  ->  the records of that side, as they were dealt
+
+Rows are kept as they were converted, and before any was made of them: in the columns of their shape.  The test rows are
+plain text, to be looked at; the others are many and packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from weitiao.core.contracts import Record
+from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.run import RunFolder, read_lines, sha256, stream_lines, write_json, write_lines
+from weitiao.core.why import reason
+
+FILES = {"train": "train.jsonl.gz", "validation": "validation.jsonl.gz", "test": "test.jsonl"}
+
+
+def keep(folder: RunFolder, rows: Mapping[str, Sequence[Record]], groups: Sequence[int]) -> None:
+    """Write the rows of each side, one after the other, and lock them by their hashes.
+
+    Args:
+        folder: of the run; its `facts.json` is there.
+        rows: side -> its rows.
+        groups: of each test row, the rows it belongs together with.
+    """
+    known = folder.json("facts.json")
+    for side, name in FILES.items():
+        path = folder.path / "data" / name
+        if side == "test":
+            write_lines(path, (_line(row, group=one) for row, one in zip(rows[side], groups, strict=True)))
+        else:
+            write_lines(path, map(_line, rows[side]))
+        known["fingerprints"][side] = sha256(path)
+    write_json(folder.path / "facts.json", known)
+
+
+def kept(folder: RunFolder, side: str) -> Iterator[tuple[Record, int]]:
+    """Every row of a side, and the group that it belongs to (of test rows; of others each is one of its own).
+
+    Raises:
+        WeitiaoError: `broken_rows` when they are not what was dealt to that side.
+    """
+    path, dealt = folder.path / "data" / FILES[side], folder.json("data/split.json").get(side, [])
+    if not dealt:
+        return
+    if not path.is_file() or sha256(path) != folder.json("facts.json")["fingerprints"].get(side):
+        raise _broken(folder, side, dealt)
+    there = 0
+    for there, line in enumerate(stream_lines(path), start=1):
+        # A run of before groups were kept has none: each row was taken for one of its own.
+        group = line.pop("group", there - 1)
+        record = Record(line.pop("file"), line.pop("line"), line, line.pop("nth", 0))
+        if record.id not in dealt[there - 1 : there]:
+            raise _broken(folder, side, dealt)
+        yield record, group
+    if there < len(dealt):
+        raise _broken(folder, side, dealt)
+
+
+def _line(record: Record, *, group: int | None = None) -> dict[str, object]:
+    nth = {"nth": record.nth} if record.nth else {}
+    of = {} if group is None else {"group": group}
+    return {"file": record.file, "line": record.line, **nth, **of, **record.values}
+
+
+def _broken(folder: RunFolder, side: str, dealt: Sequence[str]) -> WeitiaoError:
+    path = folder.path / "data" / FILES[side]
+    if not path.is_file():
+        return fault("broken_rows", path=path, why=reason("rows_not_there"))
+    there = len(read_lines(path)) if path.suffix == ".jsonl" else len(dealt)
+    if there != len(dealt):
+        why = reason("rows_missing", rows=there, dealt=len(dealt))
+    else:
+        why = reason("row_changed")
+    return fault("broken_rows", path=path, why=why)

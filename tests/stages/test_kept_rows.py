@@ -1,0 +1,67 @@
+"""The rows of a run lie in its folder: those of the file, side by side, none that was made, in the same bytes each time."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+import weitiao as wt
+from tests.conftest import reviews, write_csv
+from weitiao.core.contracts import Record
+from weitiao.core.errors import WeitiaoError
+from weitiao.core.run import RunFolder, stream_lines, write_json
+from weitiao.stages.kept_rows import FILES, keep, kept
+
+ODD = ("emoji \U0001f9d1\u200d\U0001f680", 'two\nlines, "quoted"', "\u2028 a separator", "half \ud83d")
+
+
+def test_every_row_of_the_file_lies_on_its_side_and_nothing_that_was_made(classify, tmp_path):
+    source = write_csv(tmp_path / "own.csv", reviews(60))
+    words = {"train": str(source), "augment": [{"name": "swap", "copies": 2}]}
+    run = wt.train(classify(max_steps=1, data=words))
+    with source.open(newline="", encoding="utf-8") as file:
+        rows = {f"{source}:{number}": row for number, row in enumerate(csv.DictReader(file), start=2)}
+    source.unlink()
+    split = run.folder.json("data/split.json")
+    assert sum(map(len, split.values())) == 60
+    for side, ids in split.items():
+        found = [record for record, _ in kept(run.folder, side)]
+        assert [record.id for record in found] == ids
+        assert all(rows[record.id].items() <= dict(record.values).items() for record in found)
+    packed = run.path / "data" / FILES["train"]
+    assert packed.stat().st_size < 0.7 * sum(len(json.dumps(line)) for line in stream_lines(packed))
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    """Rows that are hard to write."""
+    made = RunFolder(tmp_path)
+    sides = {side: [Record("a.jsonl", 1, {"text": text}, n) for n, text in enumerate(ODD)] for side in FILES}
+    write_json(tmp_path / "facts.json", {"fingerprints": {"data": "d"}})
+    write_json(tmp_path / "data/split.json", {side: [row.id for row in rows] for side, rows in sides.items()})
+    keep(made, sides, [7, 7, 8, 9])
+    return made
+
+
+def test_odd_characters_and_several_rows_of_a_line_come_back(folder):
+    for side in FILES:
+        assert [record.values["text"] for record, _ in kept(folder, side)] == list(ODD)
+        assert [record.nth for record, _ in kept(folder, side)] == [0, 1, 2, 3]
+    assert [group for _, group in kept(folder, "test")] == [7, 7, 8, 9]
+
+
+def test_the_same_rows_are_the_same_bytes(folder, tmp_path):
+    before = folder.json("facts.json")
+    assert set(before["fingerprints"]) == {"data", "train", "validation", "test"}
+    keep(folder, {side: [record for record, _ in kept(folder, side)] for side in FILES}, [7, 7, 8, 9])
+    assert folder.json("facts.json") == before
+
+
+def test_rows_that_are_not_those_that_were_dealt_are_refused(folder):
+    split = folder.json("data/split.json")
+    for wrong in (split["train"][:-1], [*split["train"], "a.jsonl:2"], split["train"][::-1]):
+        write_json(folder.path / "data/split.json", split | {"train": wrong})
+        with pytest.raises(WeitiaoError, match="broken_rows"):
+            list(kept(folder, "train"))
