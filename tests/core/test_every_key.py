@@ -269,6 +269,7 @@ ROWS = {
     "train.metric_for_best_model": Row("accuracy", best),
     "train.early_stopping_patience": Row("1", lambda run: log(run, "end", "reason"), ["done"], ["early_stop"], WILD),
     "evaluate.untuned": Row("true", systems, {"tuned"}, {"tuned", "untuned"}),
+    "evaluate.metrics": Row("[mcc]", lambda run: list(run.results["metrics"]["tuned"])[4:], [], ["mcc"]),
     "evaluate.baseline": Row("tfidf", systems, {"tuned"}, {"tuned", "tfidf", "majority"}),
     "evaluate.resamples": Row("500", intervals, kind="chat"),
     "evaluate.samples": Row("2", lambda run: len(run.results["samples"]), 1, 2, kind="chat"),

@@ -1,0 +1,112 @@
+"""How often the judge's intervals hold the truth, over simulated test sets of one population.
+
+python -m benchmarks.coverage [SETS]  ->  a line a metric: share of the 95 % intervals that cover, by the judge's own draws
+
+Rows are alone, or in groups of 1 to 9 that are easy or hard together (a user's, near copies).  The truth is the metric of
+half a million rows of the same population.  Beside the grouped sets stands what intervals would hold that take every row
+for a witness of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from weitiao.core import registry
+from weitiao.evaluate.judge import judge, value
+
+METRICS = ("accuracy", "f1", "mcc", "log_loss", "brier", "roc_auc", "perplexity", "mae", "rmse", "r2", "spearman")
+LABELS = ("a", "b", "c")
+UNITS = 150
+"""Rows on their own, or groups, of one test set."""
+
+
+def drawn(units: int, rng: np.random.Generator, *, grouped: bool) -> tuple[list[Any], list[Any], list[int]]:
+    """References, predictions and groups of one test set."""
+    sizes = rng.integers(1, 10, units) if grouped else np.ones(units, dtype=int)
+    group = np.repeat(np.arange(units), sizes)
+    rows = len(group)
+    # What a group has in common: how easy it is, and where its numbers lie.
+    ease = rng.normal(0, 1.0 if grouped else 0.0, units)[group] + 0.9
+    middle = rng.normal(0, 1.0, units)[group]
+    true = rng.choice(3, rows, p=[0.5, 0.3, 0.2])
+    raw = rng.normal(0, 1, (rows, 3))
+    raw[np.arange(rows), true] += ease
+    scores = np.exp(raw) / np.exp(raw).sum(1, keepdims=True)
+    tokens = rng.integers(3, 60, rows)
+    loss = tokens * np.exp(rng.normal(0.3, 0.3, rows) - 0.3 * ease)
+    number = middle + rng.normal(0, 1.0, rows)
+    guess = number + rng.normal(0, 0.7, rows) * np.exp(-0.3 * ease)
+    references = [{"label": LABELS[one], "number": float(n)} for one, n in zip(true, number, strict=True)]
+    predictions = [
+        {
+            "label": LABELS[row.argmax()],
+            "scores": dict(zip(LABELS, row.tolist(), strict=True)),
+            "number": float(g),
+            "loss": float(lost),
+            "tokens": int(t),
+        }
+        for row, g, lost, t in zip(scores, guess, loss, tokens, strict=True)
+    ]
+    return references, predictions, group.tolist()
+
+
+def truth(*, grouped: bool, metrics: Mapping[str, Any], rows: int = 500_000) -> dict[str, float]:
+    """Every metric of a large draw."""
+    rng = np.random.default_rng(12345)
+    references, predictions, _ = drawn(rows // (5 if grouped else 1), rng, grouped=grouped)
+    return {name: value(one, one.rows(references, predictions, LABELS)) for name, one in metrics.items()}
+
+
+def covered(
+    sets: int,
+    *,
+    grouped: bool,
+    metrics: Mapping[str, Any],
+    told: bool = True,
+    units: int = UNITS,
+    resamples: int = 1000,
+    rows: int = 500_000,
+) -> dict[str, float]:
+    """Share of the sets whose interval holds the truth, by metric.
+
+    Args:
+        sets: simulated test sets.
+        grouped: are rows in groups?
+        metrics: by name.
+        told: is the judge told of the groups?
+        units: rows alone, or groups, of a set.
+        resamples: draws behind an interval.
+        rows: of the draw that is the truth.
+    """
+    wanted = truth(grouped=grouped, metrics=metrics, rows=rows)
+    hits = dict.fromkeys(metrics, 0)
+    for number in range(sets):
+        references, predictions, groups = drawn(units, np.random.default_rng(number), grouped=grouped)
+        options = {"labels": LABELS, "resamples": resamples, "seed": number}
+        found = judge(
+            references, {"tuned": predictions}, metrics, groups=groups if told else None, **options
+        )["metrics"]["tuned"]
+        for name, one in found.items():
+            hits[name] += one["low"] <= wanted[name] <= one["high"]
+    return {name: count / sets for name, count in hits.items()}
+
+
+def main() -> None:
+    """All metrics, alone and in groups."""
+    sets = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    metrics = {name: registry.build("metric", {"name": name}) for name in METRICS}
+    alone = covered(sets, grouped=False, metrics=metrics)
+    grouped = covered(sets, grouped=True, metrics=metrics)
+    deaf = covered(sets, grouped=True, metrics=metrics, told=False)
+    print(f"{sets} sets of {UNITS} rows or groups; share of 95 % intervals that hold the truth")
+    print(f"{'metric':<12} {'rows':>7} {'groups':>7} {'groups, taken for rows':>23}")
+    for name in METRICS:
+        print(f"{name:<12} {alone[name]:7.3f} {grouped[name]:7.3f} {deaf[name]:23.3f}")
+
+
+if __name__ == "__main__":
+    main()
