@@ -15,7 +15,7 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.display import Sheet, Shown, either
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.why import reason
+from weitiao.core.why import because, reason
 from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.chat.labels import special_tokens
@@ -150,11 +150,9 @@ def check(
         [files] if isinstance(files, str | Path) else list(files) if isinstance(files, list | tuple) else []
     )
     if any(str(file).lower().endswith((".yaml", ".yml")) for file in given):
-        way = "a recipe is tried by wt.plan(recipe), or `weitiao check RECIPE`; give this word the files of its data.train"
-        raise fault("wrong_usage", why=f"{given[0]} is a recipe, no file of rows", way=way)
+        raise fault("wrong_usage", **because("recipe_for_rows", path=given[0]))
     if not given or not all(isinstance(file, str | Path) for file in given):
-        way = "give paths; rows in memory are checked by wt.train, or written to a .jsonl file first"
-        raise fault("wrong_usage", why=f"no file is named by {type(files).__name__}", way=way)
+        raise fault("wrong_usage", **because("no_file_named", type=type(files).__name__))
     named = [str(file) for file in given]
     asked = Recipe.read({"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}})
     data = located(asked.data, progress=progress)

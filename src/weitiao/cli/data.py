@@ -10,6 +10,7 @@ import typer
 
 from weitiao.cli.options import Json, Overrides, Verbose, Whole, emit, pairs
 from weitiao.core.errors import fault
+from weitiao.core.why import because
 
 data_app = typer.Typer(
     cls=Whole, help="Look at data before training.", no_args_is_help=True, rich_markup_mode=None
@@ -28,10 +29,7 @@ def data_ls(json: Json = False, verbose: Verbose = False) -> None:
 def _refuse_other_files(page: Path | None) -> None:
     """A page may be written anew, and nothing else written over: `--html reviews.csv` would cost the rows."""
     if page and (page.is_dir() or (page.exists() and page.suffix.lower() not in (".html", ".htm"))):
-        why = f"{page} is there already, and it is no page"
-        raise fault(
-            "wrong_usage", why=why, way="name another file, such as --html page.html; nothing was changed"
-        )
+        raise fault("wrong_usage", **because("page_in_the_way", path=page))
 
 
 @data_app.command("check", epilog="Example: weitiao data check reviews.csv --columns text=review,label=stars")

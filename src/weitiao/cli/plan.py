@@ -8,6 +8,7 @@ import typer
 
 from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit, span
 from weitiao.core.errors import fault
+from weitiao.core.why import because, reason
 
 if TYPE_CHECKING:
     from weitiao.api import Plan
@@ -59,19 +60,14 @@ def plan(
 
     if params is not None:
         if recipe or nproc > 1:
-            why = f"--params stands without {'a recipe' if recipe else '--nproc'}"
-            raise fault("wrong_usage", why=why, way="give one or the other")
+            other = reason("a_recipe") if recipe else "--nproc"
+            raise fault("wrong_usage", **because("params_alone", other=other))
         _textbook(params, method=method or "full", trained=trained, precision=precision or "mixed", json=json)
         return
     if not recipe:
-        raise fault(
-            "wrong_usage",
-            why="there is neither a recipe nor --params",
-            way="weitiao plan recipe.yaml, or weitiao plan --params 65e9",
-        )
+        raise fault("wrong_usage", **because("params_or_recipe"))
     if method or precision or trained is not None:
-        why = "--method, --precision and --trained belong to --params"
-        raise fault("wrong_usage", why=why, way="a recipe's keys are words: method=full, train.bf16=false")
+        raise fault("wrong_usage", **because("belong_to_params"))
     show = Show(quiet=quiet or json)
     with show:
         found = api.plan(recipe, overrides=overrides or (), nproc=nproc, progress=show.fetching)

@@ -17,6 +17,7 @@ from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs
 from weitiao.cli.plan import plan
 from weitiao.cli.train import demo, train
 from weitiao.core.errors import fault
+from weitiao.core.why import because
 
 app = typer.Typer(
     name="weitiao",
@@ -69,9 +70,7 @@ def init(
     if output is None:
         print(text, end="")
     elif output.exists():
-        raise fault(
-            "wrong_usage", why=f"{output} exists already", way="choose another --output; nothing was changed"
-        )
+        raise fault("wrong_usage", **because("output_there", path=output))
     else:
         from weitiao.core.run import write_text
 
@@ -143,13 +142,11 @@ def predict(
     from weitiao.terminal.show import Show
 
     if texts and file:
-        raise fault("wrong_usage", why="texts and a --file are given", way="give one or the other")
+        raise fault("wrong_usage", **because("texts_and_file"))
     found = api.load(run, base=base)
     lines = file if file and str(file) != "-" else texts or _piped()
     if not lines:
-        raise fault(
-            "wrong_usage", why="there is no text", way=f'weitiao predict {run} "a text", or --file, or a pipe'
-        )
+        raise fault("wrong_usage", **because("no_text", run=run))
     questions = found.asked(lines, pairs(columns))
     if output:
         show = Show(quiet=quiet or json)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 
 NAMED = r"^.+:[^:]+$"
 """How one is written: `path/to/file.py:name`, or `package.module:name`."""
@@ -33,11 +34,11 @@ def opened(named: str, *, key: str) -> Callable[..., Any]:
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
+        why = reason("error_of_kind", type=type(error).__name__, error=error)
         raise fault("no_such_function", key=key, function=named, why=why) from error
     found = getattr(module, name, None)
     if not callable(found):
-        why = f'there is no function "{name}" in {place}'
+        why = reason("no_function_in", name=name, place=place)
         raise fault("no_such_function", key=key, function=named, why=why)
     return found  # type: ignore[no-any-return]
 

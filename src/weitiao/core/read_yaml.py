@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.core.written import Scalar, plain
 
 # The same loader on libyaml is several times faster; PyYAML's wheels have it.
@@ -47,12 +48,11 @@ class _UniqueKeys(_Safe):  # type: ignore[misc]
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):  # such as `output_dir: {{name}}`
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key} cannot be a key; put quotes around braces", key_node.start_mark
+                    None, None, reason("no_yaml_key", key=key), key_node.start_mark
                 )
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f'"{key}" stands twice', key_node.start_mark
-                )
+                twice = reason("yaml_key_twice", key=key)
+                raise yaml.constructor.ConstructorError(None, None, twice, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -110,15 +110,20 @@ def written_yaml(path: Path) -> dict[str, Any]:
         tree = yaml.load(raw.decode("utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise fault("bad_yaml", path=path, line=line, why=error.problem) from None
+        # Of a key the problem was said by us; PyYAML's own words are English.
+        ours = isinstance(error, yaml.constructor.ConstructorError) and not error.context
+        why = str(error.problem) if ours else reason("yaml_says", problem=error.problem)
+        raise fault("bad_yaml", path=path, line=line, why=why) from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise fault("bad_yaml", path=path, line=line, why="it is not UTF-8") from None
+        raise fault("bad_yaml", path=path, line=line, why=reason("not_utf8")) from None
     except yaml.reader.ReaderError as error:
         line = raw.decode("utf-8-sig").count("\n", 0, error.position) + 1
-        raise fault("bad_yaml", path=path, line=line, why=f"the character {error.character:#x}") from None
+        raise fault(
+            "bad_yaml", path=path, line=line, why=reason("a_character", character=f"{error.character:#x}")
+        ) from None
     if isinstance(tree, list) and path.suffix.lower() == ".json":
         raise fault("table_for_recipe", path=path, quoted=shlex.quote(str(path)))
     if not isinstance(tree, dict):
-        raise fault("bad_yaml", path=path, line=1, why="a recipe is a list of `key: value` lines")
+        raise fault("bad_yaml", path=path, line=1, why=reason("not_keys"))
     return tree

@@ -27,6 +27,7 @@ from typing import IO, Any
 from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.core.read_yaml import read_yaml
 from weitiao.core.recipe import Recipe
+from weitiao.core.why import because
 
 UNHEEDED = frozenset({"train.disable_tqdm"})
 """Keys that change nothing of a run: recipes that differ in them alone are the same."""
@@ -62,11 +63,7 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
                 "no_permission", action="write" if language() == "en" else "写入", path=place
             ) from error
         if number == errno.EISDIR:
-            raise fault(
-                "wrong_usage",
-                why=f"{path} is a folder, and a file is written there",
-                way="move the folder away",
-            ) from error
+            raise fault("wrong_usage", **because("folder_for_file", path=path)) from error
         if number in (errno.ENOTDIR, errno.EEXIST):
             raise fault("not_a_folder", path=path) from error
         raise

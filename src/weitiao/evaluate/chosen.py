@@ -12,6 +12,7 @@ from typing import Any
 from weitiao.core import registry
 from weitiao.core.contracts import Metric, Task
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.evaluate import own
 
 ANSWER = "answer"
@@ -34,11 +35,11 @@ def judged(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Met
     for asked in added:
         name, metric = _built(asked)
         why = metric.lacks(holds)
-        why = f"predictions hold no `{why}`" if why else _refuses(metric, task)
+        why = reason("predictions_hold_no", name=why) if why else _refuses(metric, task)
         if why:
             raise fault("unfit_metric", metric=name, why=why, known=", ".join(suiting(task)))
         if name in found and (found[name] == metric or name not in task.metrics):
-            raise fault("wrong_value", key=own.KEY, value=name, why="it is there already")
+            raise fault("wrong_value", key=own.KEY, value=name, why=reason("metric_there"))
         found[name] = metric
     return found
 

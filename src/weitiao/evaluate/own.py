@@ -21,6 +21,7 @@ import numpy as np
 from weitiao.core import function
 from weitiao.core.contracts import Metric, Summed, Told
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.evaluate.arrays import ratio
 
 Function = Callable[..., Any]
@@ -60,7 +61,7 @@ def opened(named: str) -> Metric:
     found = function.opened(named, key=KEY)
     marked = getattr(found, MARK, None)
     if marked is None:
-        raise fault("bad_metric", metric=named, why="it is not marked with @weitiao.metric")
+        raise fault("bad_metric", metric=named, why=reason("metric_unmarked"))
     kind = _Mean if marked["rows"] else _Whole
     return kind(named, found, marked["higher_is_better"], marked["needs"])
 
@@ -90,12 +91,16 @@ class _Own:
         try:
             return self.function(list(references), list(predictions))
         except Exception as error:
-            why = f"{type(error).__name__}: {error}"
+            why = reason("error_of_kind", type=type(error).__name__, error=error)
             raise fault("bad_metric", metric=self.named, why=why) from error
 
     def wrong(self, found: Any, wanted: str) -> Exception:
         """The error for an answer of another kind."""
-        return fault("bad_metric", metric=self.named, why=f"it returned {found!r:.60}, not {wanted}")
+        return fault(
+            "bad_metric",
+            metric=self.named,
+            why=reason("metric_returned", found=f"{found!r:.60}", wanted=wanted),
+        )
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class _Whole(_Own, Metric):
         try:
             return float(found)
         except (TypeError, ValueError):
-            raise self.wrong(found, "a number") from None
+            raise self.wrong(found, reason("a_number")) from None
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ class _Mean(_Own, Summed):
         except (TypeError, ValueError):
             values = np.empty(0)
         if values.shape != (len(references),):
-            raise self.wrong(found, f"a number for each of {len(references)} rows")
+            raise self.wrong(found, reason("a_number_each", rows=len(references)))
         return np.stack([values, np.ones(len(values))], axis=1)
 
     def value(self, sums_K: Any) -> Any:

@@ -17,6 +17,7 @@ from weitiao.core.display import Sheet, Shown, either, megabytes
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import free_bytes
+from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder
@@ -282,7 +283,7 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
         raise fault(
             "empty_file",
             path=", ".join(parted(name)[0] for name in data.train),
-            why=f"none of {lost} rows could be encoded",
+            why=reason("none_encoded", rows=lost),
         )
     weights = row_weights(data, checked.marks.source[dealt["train"]], examples["train"])
     task = task.learn_training(examples["train"], weights)

@@ -14,6 +14,7 @@ import math
 
 from weitiao.core import registry
 from weitiao.core.errors import fault
+from weitiao.core.why import because
 
 PRECISIONS = ("mixed", "fp32")
 FLOAT32, HALF = 4, 2  # bytes
@@ -37,20 +38,18 @@ def rule_of_thumb(
     """
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
-        raise fault("wrong_usage", why=f"--precision {precision} is not known", way=f"take one of: {known}")
+        raise fault("wrong_usage", **because("precision_unknown", precision=precision, known=known))
     kind = registry.build("method", {"name": method})
     for name, number in (("--params", params), ("--trained", trained)):
         if number is not None and not 1 <= number < math.inf:
-            why = f"{name} is {number:g}"
-            raise fault("wrong_usage", why=why, way="give a number of parameters, such as 65e9")
+            raise fault("wrong_usage", **because("no_count", name=name, number=f"{number:g}"))
     if method == "full":
         trained = params if trained is None else trained
     if trained is None:
-        way = "add --trained, such as 2e8; `weitiao methods` says what share of a model each of them trains"
-        raise fault("wrong_usage", why=f"how many parameters {method} trains depends on the model", way=way)
+        raise fault("wrong_usage", **because("trained_unsaid", method=method))
     if trained > params or (method == "full" and trained != params):
-        way = "full trains all parameters, every other method some of them"
-        raise fault("wrong_usage", why=f"{method} cannot train {trained:g} of {params:g} parameters", way=way)
+        facts = {"method": method, "trained": f"{trained:g}", "params": f"{params:g}"}
+        raise fault("wrong_usage", **because("trains_not_so_many", **facts))
     half = HALF if precision == "mixed" else FLOAT32
     frozen = params - trained
     return {

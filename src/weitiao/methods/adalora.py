@@ -20,6 +20,7 @@ from weitiao.core.contracts import Method, Moment, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.methods.chance import drawn
+from weitiao.core.why import because, reason
 from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
 from weitiao.models import linear
 from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
@@ -123,8 +124,8 @@ class AdaLora(Method):
             WeitiaoError: `no_such_modules`, or `unfit_setting` when ranks do not fit.
         """
         if self.target_r > self.init_r:
-            why, way = f"init_r is {self.init_r}, and ranks only fall", "take a larger init_r"
-            raise fault("unfit_setting", key="target_r", value=self.target_r, why=why, way=way)
+            ranks = because("ranks_only_fall", init_r=self.init_r)
+            raise fault("unfit_setting", key="target_r", value=self.target_r, **ranks)
         targets = chosen(model, head, self.target_modules, rank=self.init_r)
         refuse_large_rank(targets, self.init_r, key="init_r")
         for name, base in targets.items():
@@ -159,7 +160,7 @@ class AdaLora(Method):
         """
         warm, fine = self._steps(self.tinit, moment.total), self._steps(self.tfinal, moment.total)
         if moment.step == 0 and warm + fine >= moment.total > 1:
-            why = f"with tfinal {self.tfinal:g} nothing is left of {moment.total} steps to deal ranks out in"
+            why = reason("no_steps_for_ranks", tfinal=f"{self.tfinal:g}", total=moment.total)
             raise fault("wrong_value", key="method.tinit", value=self.tinit, why=why)
 
     def after_step(self, model: nn.Module, moment: Moment) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Inserted, Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.core.why import because
 from weitiao.methods.gate import Gate, Rows, watch_rows
 from weitiao.models import anatomy, linear
 from weitiao.models.wrap import Wrapper, hang, plain, put
@@ -193,9 +194,9 @@ def put_in(model: nn.Module, method: Adapter, *, gated: bool) -> None:
         width = linear.sizes(model.get_submodule(last))[1]
         inner = int(width / method.reduction_factor)
         if inner < 1:
-            why, way = f"the width is {width}", f"take {width} or less"
+            value = method.reduction_factor
             raise fault(
-                "unfit_setting", key="reduction_factor", value=method.reduction_factor, why=why, way=way
+                "unfit_setting", key="reduction_factor", value=value, **because("width_is", width=width)
             )
         where = next(block.module.parameters()).device
         make = partial(

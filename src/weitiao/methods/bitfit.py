@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from weitiao.core.contracts import Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.core.why import because
 from weitiao.models import anatomy
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ class BitFit(Method):
                 wanted |= {f"{name}.bias" for name in [*queries, *block.feed_forward(model)[0]] if name}
             chosen &= wanted
         if not chosen:
-            why, way = "its layers have no biases (Llama's and T5's have none)", "take ia3 or lora"
-            raise fault("unfit_setting", key="biases", value=self.biases, why=why, way=way)
+            raise fault("unfit_setting", key="biases", value=self.biases, **because("no_biases"))
         for name, weight in model.named_parameters():
             weight.requires_grad_(name in chosen or name in head)
         return model

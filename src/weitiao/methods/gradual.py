@@ -13,6 +13,7 @@ from pydantic import Field
 from weitiao.core.contracts import Method, Moment, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.core.why import reason
 from weitiao.models import anatomy
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Gradual(Method):
         levels = _levels(model)
         ahead = moment.total * (1 if self.unfreeze == "steps" else moment.epochs_a_step)
         if moment.step == 0 and self.unfreeze in ("steps", "epochs") and self.every >= ahead:
-            why = f"the training ends after {ahead:g} {self.unfreeze}, before any block joins"
+            why = reason("no_block_joins", count=f"{ahead:g}", unit=self.unfreeze)
             raise fault("wrong_value", key="method.every", value=self.every, why=why)
         first, last = (0 if 0 in levels.values() else 1), max(levels.values())
         reached = getattr(model, REACHED)

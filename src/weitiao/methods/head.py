@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from weitiao.core.contracts import Method, Task
 from weitiao.core.registry import register
+from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,4 +31,4 @@ class Head(Method):
 
     def refuses(self, task: Task) -> str:
         """Tasks that read the pretrained output layer have no new head."""
-        return "a language model has no new head to train." if task.generates else ""
+        return reason("no_head_to_train") if task.generates else ""

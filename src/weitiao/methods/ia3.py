@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.core.why import because, reason
 from weitiao.methods.targets import chosen, saved_layers
 from weitiao.models import anatomy, linear
 from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
@@ -76,10 +77,8 @@ class Ia3(Method):
         """
         targets, inner = self._targets(model, head)
         if strangers := sorted(inner - targets):
-            why, way = f"{strangers[0]} is not among target_modules", "name it in both"
-            raise fault(
-                "unfit_setting", key="feedforward_modules", value=self.feedforward_modules, why=why, way=way
-            )
+            strange, value = because("not_among_targets", name=strangers[0]), self.feedforward_modules
+            raise fault("unfit_setting", key="feedforward_modules", value=value, **strange)
         for name in sorted(targets):
             put(model, name, RescaledLinear(model.get_submodule(name), inputs=name in inner))
         return model
@@ -91,7 +90,7 @@ class Ia3(Method):
             kinds = (anatomy.KEY, anatomy.VALUE)
             rows = [a.projection(kind) for block in blocks for a in block.attentions for kind in kinds]
             if None in rows:
-                raise fault("unknown_anatomy", what="keys and values as layers of their own")
+                raise fault("unknown_anatomy", what=reason("keys_of_attention"))
             targets = {name for name in rows if name} | last
         else:
             targets = set(chosen(model, head, self.target_modules))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Inserted, Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.core.why import because
 from weitiao.methods.prompt import fill_head, saved_head, sizes
 from weitiao.models import anatomy, attention, examine, inputs
 from weitiao.models.wrap import hang, inserted, plain
@@ -95,8 +96,7 @@ def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> None:
     if not any(getattr(model, word, False) for word in supports) or not examine.attends_alike(
         model, attention.register()
     ):
-        why, way = "its attention takes no keys from outside", "take lora, adapter or prompt"
-        raise fault("unfit_setting", key="name", value=NAME, why=why, way=way)
+        raise fault("unfit_setting", key="name", value=NAME, **because("attention_unreached"))
     kinds: dict[str, list[anatomy.Attention]] = {}
     for block in anatomy.blocks(model):
         for found in block.attentions:

@@ -20,6 +20,7 @@ from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.methods.chance import drawn
+from weitiao.core.why import because, reason
 from weitiao.methods.vectors import NAME, Prompt, put_before
 from weitiao.models import anatomy
 from weitiao.models.wrap import inserted, plain
@@ -127,7 +128,7 @@ class PromptTuning(_Prompted):
         """
         asked = self.prompt_tuning_init == "text"
         if asked != bool(self.prompt_tuning_init_text.strip()):
-            why = "it goes together with prompt_tuning_init: text; give both, or neither"
+            why = reason("text_init_together")
             value = self.prompt_tuning_init_text
             raise fault("wrong_value", key="method.prompt_tuning_init_text", value=value, why=why)
         words = word_embeddings(model, method="prompt")
@@ -240,6 +241,5 @@ def word_embeddings(model: nn.Module, *, method: str) -> nn.Embedding:
     """
     words = model.get_input_embeddings()  # type: ignore[operator]
     if not isinstance(words, nn.Embedding):
-        way = "take prefix, lora or adapter"
-        raise fault("unfit_setting", key="name", value=method, why="it does not read words", way=way)
+        raise fault("unfit_setting", key="name", value=method, **because("reads_no_words"))
     return words

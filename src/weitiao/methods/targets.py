@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from weitiao.core.errors import did_you_mean, fault
-from weitiao.core.why import reason
+from weitiao.core.why import because, reason
 from weitiao.models import anatomy, linear
 from weitiao.models.bypass import passed_by
 from weitiao.models.wrap import Wrapper, plain
@@ -34,8 +34,7 @@ def chosen(
             `bypassed_layers` for a layer that the model's code passes by (`models.bypass`).
     """
     if not asked:
-        why, way = "it names no layer", "take all-linear, or name some"
-        raise fault("unfit_setting", key="target_modules", value=asked, why=why, way=way)
+        raise fault("unfit_setting", key="target_modules", value=asked, **because("names_no_layer"))
     every = anatomy.linears(model, head)
     if asked == "all-linear":
         out = set(left_out(model, head, rank=rank))
@@ -61,8 +60,8 @@ def _named(asked: str | list[str], every: Mapping[str, nn.Module]) -> dict[str, 
         try:
             return _some({n: m for n, m in every.items() if re.fullmatch(asked, plain(n))}, asked, every)
         except re.error as error:
-            why, way = f"not a regular expression: {error}", "correct it, or list name endings"
-            raise fault("unfit_setting", key="target_modules", value=asked, why=why, way=way) from None
+            broken = because("no_expression", error=error)
+            raise fault("unfit_setting", key="target_modules", value=asked, **broken) from None
     found: dict[str, nn.Module] = {}
     for ending in asked:
         ends = {n: m for n, m in every.items() if f".{plain(n)}".endswith(f".{ending}")}
@@ -107,8 +106,8 @@ def refuse_large_rank(targets: Mapping[str, nn.Module], r: int, *, key: str) -> 
     side = min(linear.sizes(targets[name]))
     if r > side:
         before, after = linear.sizes(targets[name])
-        why, way = f"{name} is only {before} x {after}", f"take {side} or less"
-        raise fault("unfit_setting", key=key, value=r, why=why, way=way)
+        small = because("narrower", name=name, before=before, after=after, most=side)
+        raise fault("unfit_setting", key=key, value=r, **small)
 
 
 def saved_layers(model: nn.Module, head: frozenset[str], layers: Mapping[str, Wrapper]) -> dict[str, Any]:

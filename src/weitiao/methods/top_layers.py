@@ -11,6 +11,7 @@ from pydantic import Field
 from weitiao.core.contracts import Method, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.core.why import because
 from weitiao.models import anatomy
 
 if TYPE_CHECKING:
@@ -38,19 +39,17 @@ class TopLayers(Method):
         """Nothing is put in; which parameters train is read off the model once."""
         depth = len(anatomy.blocks(model))
         if self.n != "all" and self.n > depth:
-            way = f"take 1 to {depth}, or all"
-            raise fault("unfit_setting", key="n", value=self.n, why=f"it has {depth} blocks", way=way)
+            raise fault("unfit_setting", key="n", value=self.n, **because("has_blocks", depth=depth))
         levels = anatomy.levels(model, head)
         for pattern in self.freeze:
             if not any(_found(pattern, name) for name in levels):
                 near = ", ".join(list(levels)[:3])
-                why, way = "no parameter's name holds it", f"names look like {near}"
-                raise fault("unfit_setting", key="freeze", value=pattern, why=why, way=way)
+                none = because("no_name_holds_it", names=near)
+                raise fault("unfit_setting", key="freeze", value=pattern, **none)
         lowest = depth + 1 if self.n == "all" else self.n
         chosen = {name for name, level in levels.items() if level <= lowest and not self._frozen(name)}
         if not chosen:
-            why, way = "nothing is left to train", "freeze less"
-            raise fault("unfit_setting", key="freeze", value=self.freeze, why=why, way=way)
+            raise fault("unfit_setting", key="freeze", value=self.freeze, **because("all_frozen"))
         for name, weight in model.named_parameters():
             weight.requires_grad_(name in chosen)
         return model
@@ -67,5 +66,5 @@ def _found(pattern: str, name: str) -> bool:
     try:
         return re.search(pattern, name) is not None
     except re.error as error:
-        way = "correct the regular expression"
-        raise fault("unfit_setting", key="freeze", value=pattern, why=str(error), way=way) from None
+        broken = because("bad_expression", error=error)
+        raise fault("unfit_setting", key="freeze", value=pattern, **broken) from None

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Inserted, Method, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.core.why import reason
 from weitiao.methods import adapter, lora, prefix
 from weitiao.methods.gate import Gate, Rows, watch_rows
 from weitiao.methods.targets import refuse_large_rank
@@ -133,7 +134,7 @@ class UniPelt(_Union):
             for place in block.attentions:
                 for kind in (anatomy.QUERY, anatomy.VALUE):
                     if (name := place.projection(kind)) is None:
-                        raise fault("unknown_anatomy", what=f"queries and values of {place.name}")
+                        raise fault("unknown_anatomy", what=reason("queries_and_values", name=place.name))
                     self._add_lora(model, name, rows=None if block.causal else rows)
         behind = adapter.Adapter(
             placement="pfeiffer", reduction_factor=self.reduction_factor, non_linearity=self.non_linearity

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from weitiao.core.contracts import Inserted, Method
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.why import because
 from weitiao.models import store
 from weitiao.models.load import Loaded
 from weitiao.models.opening import fingerprint
@@ -58,11 +59,10 @@ class Adapters:
                 over or changed; `wrong_usage` when the name is taken or the folder holds a whole model.
         """
         if name in self._held:
-            raise fault("wrong_usage", why=f'there is an adapter "{name}" already', way="choose another name")
+            raise fault("wrong_usage", **because("adapter_there", name=name))
         card = store.read_card(folder)
         if method.layout == "pretrained":
-            why = f"{folder} holds a whole model, not an adapter"
-            raise fault("wrong_usage", why=why, way="load the run by itself: it needs no base")
+            raise fault("wrong_usage", **because("whole_model", path=folder))
         if fingerprint(self.loaded.source) != card["base"]["fingerprint"]:
             raise fault("wrong_base", path=folder, ref=self.loaded.source, tuned_on=card["base"]["source"])
         model, head = self.loaded.model, self.loaded.head
@@ -96,11 +96,10 @@ class Adapters:
         for name in names:
             self._refuse_unknown(name)
         if len(set(names)) < len(names):
-            raise fault("wrong_usage", why="an adapter is named twice", way="name each once")
+            raise fault("wrong_usage", **because("adapter_named_twice"))
         lonely = [name for name in names if self._held[name].method.alone]
         if lonely and len(names) > 1:
-            why = f'"{lonely[0]}" cannot work together with others (prompts and gates count every row anew)'
-            raise fault("wrong_usage", why=why, way="use it alone, or stack lora, ia3, prefix and adapter")
+            raise fault("wrong_usage", **because("adapter_alone", name=lonely[0]))
         for name, held in self._held.items():
             for module in held.modules:
                 module.enabled = name in names

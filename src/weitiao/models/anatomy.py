@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.models import linear
 from weitiao.models.four_bit import PackedLinear
 from weitiao.models.precision import Half
@@ -96,7 +97,7 @@ class Block:
                     found.append(full)
                     break
             else:
-                raise fault("unknown_anatomy", what=f"the projection behind {attention.name}")
+                raise fault("unknown_anatomy", what=reason("projection_behind", name=attention.name))
         return found
 
     def feed_forward(self, model: nn.Module) -> tuple[list[str], str]:
@@ -114,7 +115,7 @@ class Block:
         ]
         layers = [name for name in names if name not in beside and not name.startswith(within)]
         if len(layers) not in (2, 3):
-            raise fault("unknown_anatomy", what=f"the feed-forward of {self.name}")
+            raise fault("unknown_anatomy", what=reason("feed_forward_of", name=self.name))
         return layers[:-1], layers[-1]
 
     def last_norm(self, model: nn.Module) -> str | None:
@@ -152,7 +153,7 @@ def blocks(model: nn.Module) -> list[Block]:
             lists.append(name)
             found += held
     if not found:
-        raise fault("unknown_anatomy", what="the transformer blocks")
+        raise fault("unknown_anatomy", what=reason("transformer_blocks"))
     return found
 
 

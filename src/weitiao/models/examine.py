@@ -160,7 +160,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
         except Exception as error:  # a model's own code, on a plain row
             raise fault("model_fails", ref=ref, why=first_line(error)) from error
         if not all(bool(each.isfinite().any()) for each in truth):
-            raise fault("model_fails", ref=ref, why="its scores are not numbers")
+            raise fault("model_fails", ref=ref, why=reason("scores_no_numbers"))
         hears, off = False, None
         wished = Layout.PACKED if task.packs else Layout.PADDED
         for layout, name in _orders(names, packs=task.packs, cpu=device.type == "cpu"):

@@ -17,6 +17,7 @@ import torch
 
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.models import anatomy, examine
 from weitiao.models.load import Loaded
 from weitiao.models.opening import quiet
@@ -55,7 +56,7 @@ def refuse_failing(
             raise fault(
                 "fails_so", ref=ref, settings=settings, why=why, way=settings.replace("true", "false")
             )
-    raise fault("model_fails", ref=ref, why=f"in training mode: {why}")
+    raise fault("model_fails", ref=ref, why=reason("in_training_mode", why=why))
 
 
 def _failure(loaded: Loaded, task: Task, half: Half | None, recomputes: bool, room: int) -> str | None:

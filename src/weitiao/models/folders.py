@@ -56,7 +56,7 @@ def _refuse_strange(paths: Iterable[Path]) -> None:
         if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGES):
             raise fault("web_page", path=path)
         if not start.strip() and path.suffix != ".txt":
-            raise fault("broken_file", path=path, why="it is empty")
+            raise fault("broken_file", path=path, why=reason("model_file_empty"))
 
 
 def models_inside(folder: Path) -> list[Path]:
@@ -151,11 +151,9 @@ def refuse_weightless(source: str) -> None:
         try:
             with safe_open(path, "pt") as file:
                 if not list(file.keys()):
-                    raise fault("broken_file", path=path, why="it holds no weights")
+                    raise fault("broken_file", path=path, why=reason("no_weights"))
         except SafetensorError as error:
-            raise fault(
-                "broken_file", path=path, why=f"it cannot be read as safetensors ({error})"
-            ) from error
+            raise fault("broken_file", path=path, why=reason("no_safetensors", error=error)) from error
 
 
 def _shards(index: Path) -> list[str]:
@@ -163,7 +161,7 @@ def _shards(index: Path) -> list[str]:
     try:
         return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise fault("broken_file", path=index, why="it names no shards") from error
+        raise fault("broken_file", path=index, why=reason("no_shards")) from error
 
 
 def tokenizer(source: str) -> Any:
@@ -180,17 +178,15 @@ def tokenizer(source: str) -> Any:
         if not Path(source).is_dir():
             raise
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise fault("no_tokenizer", ref=source, why=f"its files make none ({line})") from error
+        raise fault("no_tokenizer", ref=source, why=reason("tokenizer_files", error=line)) from error
     words = found.get_vocab().keys() - special_tokens(found).keys()
     if len(words) < FEWEST:
-        raise fault(
-            "no_tokenizer", ref=source, why="it knows special tokens alone, so every word would be unknown"
-        )
+        raise fault("no_tokenizer", ref=source, why=reason("specials_alone"))
     if _without_merges(found, words):
         raise fault(
             "no_tokenizer",
             ref=source,
-            why="it has words but no merges, so letters would never be joined to words",
+            why=reason("no_merges"),
         )
     return found
 

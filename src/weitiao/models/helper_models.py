@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.why import reason
 from weitiao.models import folders, marks, positions
 from weitiao.models.opening import opened, quiet, resolve
 
@@ -30,7 +31,7 @@ def masked_model(ref: str, *, device: Any = "cpu") -> tuple[Any, Any]:
         ref, "AutoModelForMaskedLM", lambda why: fault("no_masked_head", ref=ref, why=why), device=device
     )
     if processor.mask_token is None:
-        raise fault("no_masked_head", ref=ref, why="its tokenizer has no mask token")
+        raise fault("no_masked_head", ref=ref, why=reason("no_mask_token"))
     return model, processor
 
 

@@ -276,10 +276,8 @@ def configured(ref: str, source: str, processor: Any, task: Task, dropout: float
     marks.agree(config, processor)
     if dropout is not None:
         if not dropouts.names(config):
-            why = f"{config.model_type} models have no dropout"
-            raise fault(
-                "unfit_training", key="dropout", value=dropout, why=why, way="leave train.dropout out"
-            )
+            none = because("no_dropout", model=config.model_type)
+            raise fault("unfit_training", key="dropout", value=dropout, **none)
         dropouts.put(config, dropout)
     return config
 

@@ -19,6 +19,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Method, Task, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder, disk, sha256, share, write_json
+from weitiao.core.why import because, reason
 from weitiao.models import bases, stored
 from weitiao.models.halves import frozen
 from weitiao.models.load import Loaded, load, skeleton
@@ -133,8 +134,7 @@ def _save_model(folder: Path, loaded: Loaded, *, precision: str | None) -> None:
         made = weight.data.to(getattr(torch, wanted))
         if wanted == "float16" and not torch.isfinite(made).all():
             if precision:
-                why, way = f"{name} holds numbers too large for float16", "take bfloat16 or float32"
-                raise fault("wrong_usage", why=why, way=way)
+                raise fault("wrong_usage", **because("too_large_for_half", name=name))
             made = weight.data
         weight.data = made
     with quiet():
@@ -193,9 +193,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     for name, before in known["files"].items():
         path = folder / name
         if not path.is_file() or sha256(path) != before:
-            raise fault(
-                "broken_model", path=folder, why=f"{name} is {'changed' if path.is_file() else 'missing'}"
-            )
+            gone = "weight_file_changed" if path.is_file() else "weight_file_missing"
+            raise fault("broken_model", path=folder, why=reason(gone, name=name))
     return known
 
 
@@ -281,9 +280,9 @@ def begin_with(
         for known in (card, ours)
     )
     if its != own:
-        raise fault("unfit_start", path=run.path, why=f"its task was {its}, not {own}")
+        raise fault("unfit_start", path=run.path, why=reason("its_task_was", theirs=its, ours=own))
     if card["method"]["name"] != ours["method"]["name"]:
-        why = f"its method was {card['method']['name']}, not {ours['method']['name']}"
+        why = reason("its_method_was", theirs=card["method"]["name"], ours=ours["method"]["name"])
         raise fault("unfit_start", path=run.path, why=why)
     # With the settings of its own: what does not fit shows by name below.
     theirs_method = registry.build("method", card["method"])
@@ -293,7 +292,7 @@ def begin_with(
         fill_weights(loaded.trained, {name: theirs[name] for name in loaded.trained})
         fill_weights(method.state(loaded.model), theirs_method.state(other.model))
     except KeyError as error:
-        raise fault("unfit_start", path=run.path, why=f"{error.args[0]} does not fit") from None
+        raise fault("unfit_start", path=run.path, why=reason("weight_unfit", name=error.args[0])) from None
 
 
 def fill(
@@ -317,5 +316,5 @@ def fill(
     try:
         method.fill(loaded.model, loaded.head, loaded.trained if trained is None else trained, state)
     except KeyError as error:
-        why = f"weights do not match the recipe's method: {error.args[0]}"
+        why = reason("weights_of_another", name=error.args[0])
         raise fault("broken_model", path=folder, why=why) from None

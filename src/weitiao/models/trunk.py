@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from weitiao.core.contracts import Inserted
 from weitiao.core.errors import WeitiaoError
+from weitiao.core.why import reason
 from weitiao.models import anatomy, inputs
 
 Ask = Callable[[], Any]
@@ -120,9 +121,9 @@ def find(model: nn.Module, ask: Ask, real_BT: Tensor) -> Trunk:
     try:
         blocks = anatomy.blocks(model)
     except WeitiaoError as error:
-        raise NoTrunk("the model's blocks are not known") from error
+        raise NoTrunk(reason("blocks_unknown")) from error
     if any(weight.requires_grad for weight in blocks[0].module.parameters()):
-        raise NoTrunk("the lowest block trains")
+        raise NoTrunk(reason("lowest_trains"))
     embedding = _embedding(model, blocks)
     modules = [block.module for block in blocks]
     with (
@@ -132,7 +133,7 @@ def find(model: nn.Module, ask: Ask, real_BT: Tensor) -> Trunk:
         whole = _numbers(ask())
     passed = [each for each in seen if each.number < len(blocks)]
     if [each.number for each in passed] != list(range(len(blocks))):
-        raise NoTrunk("the model's blocks are not passed once each, from bottom to top")
+        raise NoTrunk(reason("blocks_not_once"))
     count = 0
     for each in passed:
         put_in = any(isinstance(module, Inserted) for module in modules[each.number].modules())
@@ -140,11 +141,11 @@ def find(model: nn.Module, ask: Ask, real_BT: Tensor) -> Trunk:
             break
         count += 1
     if not count:
-        raise NoTrunk("something trains in the lowest block, or in what enters it")
+        raise NoTrunk(reason("lowest_or_before"))
     leaving = passed[count - 1]
     states_BTD = leaving.states.detach()
     if states_BTD.shape[:2] != real_BT.shape:
-        raise NoTrunk("the model's hidden states do not stand where the tokens stand")
+        raise NoTrunk(reason("states_elsewhere"))
     names = [(block.name, leaving.parts) for block in blocks[:count]]
     embedded = [each.states.shape for each in seen if each.number == len(blocks)]
     if embedded == [states_BTD.shape]:
@@ -162,12 +163,12 @@ def find(model: nn.Module, ask: Ask, real_BT: Tensor) -> Trunk:
         ValueError,
         IndexError,
     ) as error:  # a model's own code, on what it did not expect
-        raise NoTrunk("the blocks above need more of the blocks below than their hidden states") from error
+        raise NoTrunk(reason("blocks_need_more")) from error
     pairs = [(torch.tensor(numbers), torch.tensor(whole))]
     pairs += [(a.states[real_BT], b.states[real_BT]) for a, b in zip(again, passed[count:], strict=True)]
     halved = torch.is_autocast_enabled(states_BTD.device.type) or states_BTD.dtype != torch.float32
     if not all(_close(a, b, within=CLOSE_HALF if halved else CLOSE) for a, b in pairs):
-        raise NoTrunk("the blocks above hear more of the blocks below than their hidden states")
+        raise NoTrunk(reason("blocks_hear_more"))
     return trunk
 
 

@@ -33,8 +33,8 @@ def refuse_layers(model: Any, names: Iterable[str], *, ref: str) -> None:
         name for name in names if re.search(r"\.\d+\.", name) and _kind(name.removeprefix(front)) in kinds
     )
     if layers:
-        why = f"config.json has no place for {len(layers)} of its weights: it names fewer layers than the files hold"
-        raise fault("unreadable_model", ref=ref, why=f"{why} ({', '.join(layers[:2])})")
+        why = reason("no_place_for_weights", count=len(layers), names=", ".join(layers[:2]))
+        raise fault("unreadable_model", ref=ref, why=why)
 
 
 def left_over(model: Any, names: Iterable[str]) -> list[str]:

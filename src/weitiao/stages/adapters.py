@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import fault
+from weitiao.core.why import because
 from weitiao.stages.run import Run, for_use, load
 
 if TYPE_CHECKING:
@@ -51,13 +52,13 @@ class Adapters:
         run = Run(run.folder, base=run.base) if isinstance(run, Run) else load(run)
         name = name or run.path.name
         first = next(iter(self._runs.values()), run)
-        for what, theirs, ours in (
-            ("kind of model", run.task.auto_class, first.task.auto_class),
-            ("number of bits", run.method.base_bits, first.method.base_bits),
+        for kind, theirs, ours in (
+            ("other_kind_of_model", run.task.auto_class, first.task.auto_class),
+            ("other_bits", run.method.base_bits, first.method.base_bits),
         ):
             if theirs != ours:
-                why = f"{run.path} needs another {what} ({theirs}) than {first.path} ({ours})"
-                raise fault("wrong_usage", why=why, way="hold them apart: wt.adapters for each kind")
+                other = because(kind, path=run.path, theirs=theirs, first=first.path, ours=ours)
+                raise fault("wrong_usage", **other)
         if self._held is None:
             device = pick_device()
             half, bits = run.recipe.train.half, run.method.base_bits
@@ -113,15 +114,13 @@ class Adapters:
     @property
     def _some(self) -> shelf.Adapters:
         if self._held is None:
-            raise fault(
-                "wrong_usage", why="no adapter is held", way="name a run: wt.adapters(RUN), or add one"
-            )
+            raise fault("wrong_usage", **because("no_adapter_held"))
         return self._held
 
     @property
     def _last(self) -> Run:
         if not self._some.active:
-            raise fault("wrong_usage", why="no adapter is in use", way=f"use one of: {', '.join(self.names)}")
+            raise fault("wrong_usage", **because("no_adapter_used", known=", ".join(self.names)))
         return self._runs[self.active[-1]]
 
 

@@ -15,6 +15,7 @@ from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault, need
 from weitiao.core.function import opened
 from weitiao.core.recipe import Recipe
+from weitiao.core.why import because, reason
 from weitiao.data.augment import steps
 from weitiao.data.labels import one_spelling
 from weitiao.stages.prepare import row_limit
@@ -52,7 +53,7 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
     from weitiao.train.objective import refuse_unfit
 
     if why := method.refuses(task):
-        way = "take another method (`weitiao methods`)"
+        way = reason("another_method")
         raise fault("no_such_pair", method=recipe.method["name"], task=recipe.task["name"], why=why, way=way)
     _refuse_one_label_twice(recipe, task)
     steps(recipe.data.augment)  # a mistyped setting is told before anything is read
@@ -66,15 +67,12 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
     load.refuse_unsuitable(recipe.model, task)
     store.prepare(bare, method, seed=recipe.seed)
     if recipe.train.activation_checkpointing and not bare.model.supports_gradient_checkpointing:
-        why = f"{type(bare.model).__name__} cannot compute its blocks again"
+        why = reason("not_computed_again", model=type(bare.model).__name__)
         raise fault("wrong_value", key="train.activation_checkpointing", value=True, why=why)
     refuse_unfit(task, recipe.train, bare.model)
     if method.positions >= bare.limit - 1:
-        why, way = (
-            f"it has {bare.limit} positions, and the rows need some of them",
-            f"take {bare.limit // 4} or less",
-        )
-        raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, why=why, way=way)
+        taken = because("positions_taken", has=bare.limit, most=bare.limit // 4)
+        raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, **taken)
     row_limit(recipe, bare, method)
     optim.groups(bare.model, recipe.train, learning_rate=1.0, head=bare.head)
 
@@ -85,7 +83,7 @@ def _refuse_one_label_twice(recipe: Recipe, task: Task) -> None:
     for read_as in (recipe.data.relabel, one_spelling(listed)):
         for label, meant in read_as.items():
             if label != meant and {label, meant} <= {*listed}:
-                why = f'"{label}" is read as "{meant}", which is listed too'
+                why = reason("label_listed_too", label=label, meant=meant)
                 raise fault("wrong_value", key="task.labels", value=", ".join(listed), why=why)
 
 
@@ -109,11 +107,10 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     if fixed["metric_for_best_model"] not in watched:
         raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(watched))
     if recipe.data.overlong == "split" and not task.splits:
-        way = "take truncate, drop or fail"
-        raise fault("wrong_usage", why="data.overlong=split does not suit this task", way=way)
+        raise fault("wrong_usage", **because("no_splitting"))
     choosing, given = [], recipe.data
     if given.weights is not None and len(given.weights) != len(given.train):
-        why = f"{len(given.weights)} weights for {len(given.train)} files of data.train"
+        why = reason("weights_for_files", weights=len(given.weights), files=len(given.train))
         raise fault("wrong_value", key="data.weights", value=given.weights, why=why)
     chooses = bool(given.validation or given.split.validation or given.split.folds or given.split.column)
     if not chooses:
@@ -125,9 +122,7 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     if choosing:
         raise fault("needs_validation", why=", ".join(choosing))
     if train.lr_scheduler_type == "reduce_lr_on_plateau" and (not chooses or train.eval_strategy == "no"):
-        why = "train.lr_scheduler_type=reduce_lr_on_plateau goes by the validation rows, and they are not looked at"
-        way = "set data.split.validation and train.eval_strategy, or take another schedule"
-        raise fault("wrong_usage", why=why, way=way)
+        raise fault("wrong_usage", **because("plateau_unseen"))
     return recipe.model_copy(
         update={
             "train": train.model_copy(update=fixed),

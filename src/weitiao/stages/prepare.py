@@ -185,7 +185,7 @@ def learnt(recipe: Recipe, task: Task, rows: Sequence[Record], *, progress: Prog
     outputs = labels.outputs(recipe.model, progress=progress)
     followed = found.follow(outputs)
     if found == task and followed != found:
-        why = f"{recipe.model} has these outputs in another order: {', '.join(outputs)}; take that, or leave the key out"
+        why = reason("outputs_in_order", model=recipe.model, outputs=", ".join(outputs))
         raise fault(
             "wrong_value", key="task.labels", value=", ".join(found.model_options()["label2id"]), why=why
         )

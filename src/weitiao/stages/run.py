@@ -18,6 +18,7 @@ from weitiao.core.figures import around, figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
 from weitiao.data.encode import as_judged
+from weitiao.core.why import because
 from weitiao.stages.asking import Questions, asked
 from weitiao.stages.events import labelling
 
@@ -188,8 +189,7 @@ class Run(Shown):
             WeitiaoError: as `predict`.
         """
         if self.task.generates:
-            way = f'run.answer([{{"role": "user", "content": ...}}]), or weitiao chat {self.path}'
-            raise fault("wrong_usage", why="this model answers, it does not label", way=way)
+            raise fault("wrong_usage", **because("answers_only", run=self.path))
         return asked(texts, self, columns)
 
     def answers(
@@ -268,16 +268,14 @@ class Run(Shown):
         from weitiao.models.stored import KNOWN
 
         if dtype is not None and dtype not in KNOWN.values():
-            why = f"a model cannot be stored in {dtype}"
-            raise fault("wrong_usage", why=why, way=f"take one of: {', '.join(KNOWN.values())}")
+            raise fault(
+                "wrong_usage", **because("no_such_dtype", dtype=dtype, known=", ".join(KNOWN.values()))
+            )
         name, folder = self.recipe.method["name"], Path(folder)
         if not self.method.foldable:
-            why = f"{name} puts modules beside the weights that are no part of them"
-            way = f"use the run as it is (weitiao predict or chat {self.path}); lora, qlora, adalora and ia3 can be merged"
-            raise fault("wrong_usage", why=why, way=way)
+            raise fault("wrong_usage", **because("not_foldable", method=name, run=self.path))
         if folder.exists():
-            why = f"{folder} exists already"
-            raise fault("wrong_usage", why=why, way="name a new folder; nothing was changed")
+            raise fault("wrong_usage", **because("folder_there", path=folder))
         loaded = store.load_tuned(
             self.folder.model, ref=self.recipe.model, task=self.task, method=self.method, base=self.base
         )
@@ -357,8 +355,7 @@ def speaker(ref: str, *, base: str | Path = "") -> Speaker:
 
 def labels_alone(run: str | Path) -> WeitiaoError:
     """The error for a run that is to answer and labels."""
-    way = f'run.predict(["a text"]), or weitiao predict {run} "a text"'
-    return fault("wrong_usage", why="this model labels texts, it does not answer", way=way)
+    return fault("wrong_usage", **because("labels_only", run=run))
 
 
 def for_use(loaded: Loaded, *, half: Half | None) -> Loaded:

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.why import reason
 
 LOOK_S = 0.2  # between two looks at the child
 TAIL = 8192  # bytes of a log, or of what a child said, that hold its last line
@@ -159,5 +160,5 @@ def _unsaid(label: str, recipe: Path, code: int, words: list[str]) -> WeitiaoErr
     """The error of a child that could not say one."""
     if code < 0:
         return fault("method_killed", label=label, signal=signal.Signals(-code).name)
-    why = next((line.strip() for line in reversed(words) if line.strip()), "it said nothing")
+    why = next((line.strip() for line in reversed(words) if line.strip()), reason("said_nothing"))
     return fault("method_crashed", label=label, number=code, why=why, recipe=recipe)

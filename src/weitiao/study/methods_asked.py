@@ -20,6 +20,7 @@ from weitiao.core.contracts import Method
 from weitiao.core.errors import fault
 from weitiao.core.read_yaml import typed
 from weitiao.core.recipe import Recipe
+from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
@@ -179,7 +180,7 @@ def check(asked: Recipe, found: Sequence[Entrant], *, progress: Progress | None 
     steps(asked.data.augment)
     for one in found:
         if why := one.method.refuses(task):
-            way = "leave it out (`weitiao methods` lists the others)"
+            way = reason("leave_method_out")
             raise fault("no_such_pair", method=one.label, task=asked.task["name"], why=why, way=way)
         resolve(one.recipe(asked), task, one.method)
     for one in found:  # what takes a moment, after all that takes none

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.function import opened
+from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,9 +87,9 @@ def _own(
         raise fault("bad_loss", function=name, why=f"{type(error).__name__}: {error}") from error
     found = tuple(losses_B.shape) if isinstance(losses_B, torch.Tensor) else type(losses_B).__name__
     if found != (len(target_B),):
-        raise fault("bad_loss", function=name, why=f"it returned {found} for {len(target_B)} rows")
+        raise fault("bad_loss", function=name, why=reason("loss_returned", found=found, rows=len(target_B)))
     if logits_BL.requires_grad and not losses_B.requires_grad:
-        raise fault("bad_loss", function=name, why="what it returned has no gradient")
+        raise fault("bad_loss", function=name, why=reason("loss_no_gradient"))
     return _weighed(losses_B, target_B, weights_L)
 
 

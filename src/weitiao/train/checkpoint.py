@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder, disk, sha256, share, write_json
+from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,15 +159,15 @@ def fault_of(folder: Path) -> str:
         for name, known in manifest["files"].items():
             path = folder / name
             if not path.is_file():
-                return f"{name} is missing"
+                return reason("weight_file_missing", name=name)
             if path.stat().st_size != known["bytes"] or sha256(path) != known["sha256"]:
-                return f"{name} is not what was written"
+                return reason("weight_file_changed", name=name)
     except FileNotFoundError:
-        return f"{MANIFEST} is missing"
+        return reason("weight_file_missing", name=MANIFEST)
     except OSError as error:  # a disk that fails, or rights that are not there: an older one may be sound
-        return f"it cannot be read ({error})"
+        return reason("part_unreadable", error=error)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
-        return f"{MANIFEST} cannot be read"
+        return reason("manifest_unreadable", name=MANIFEST)
     return ""
 
 
@@ -237,7 +238,7 @@ def _validated(folder: Path) -> str:
 def _fill(folder: Path, kind: str, tensors: Mapping[str, Tensor], training: Training) -> None:
     kept = _read(folder, kind)
     if set(kept) != set(tensors):
-        raise fault("broken_model", path=folder, why=f"its {kind} are those of another method")
+        raise fault("broken_model", path=folder, why=reason("state_of_another", kind=kind))
     for name, tensor in tensors.items():
         tensor.data.copy_(training.objective.share(kept[name], tensor))
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Batch, Categorical, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
+from weitiao.core.why import because, reason
 from weitiao.models import dropouts
 
 Summed: TypeAlias = Callable[[nn.Module, Batch], Tensor]
@@ -36,12 +37,10 @@ def refuse_unfit(task: Task, settings: Train, model: nn.Module) -> None:
     for key in KEYS:
         value = getattr(settings, key)
         if value and (why := task.refuses(key)):
-            raise fault("unfit_training", key=key, value=value, why=why, way=f"leave train.{key} out")
+            raise fault("unfit_training", key=key, value=value, why=why, way=reason("leave_key_out", key=key))
     alpha = settings.r_drop_alpha
     if alpha and not settings.neftune_noise_alpha and not dropouts.is_there(model):
-        why = "nothing drops out in this model, so two passes are one"
-        way = "set train.dropout=0.1, or the method's dropout (such as method.lora_dropout=0.1)"
-        raise fault("unfit_training", key="r_drop_alpha", value=alpha, why=why, way=way)
+        raise fault("unfit_training", key="r_drop_alpha", value=alpha, **because("nothing_drops_out"))
 
 
 def summed(task: Task, settings: Train) -> Summed:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from weitiao.core.contracts import Batch, Method, Task
 from weitiao.core.errors import fault
+from weitiao.core.why import reason
 from weitiao.models import anatomy
 from weitiao.train.distributed import World
 from weitiao.train.objective import Summed
@@ -173,14 +174,13 @@ def refuse_shards(method: Method, task: Task) -> None:
     """
     contract = type(method)
     moves = contract.before_step is not Method.before_step or contract.after_step is not Method.after_step
-    why = (
-        "it changes weights between steps" if moves else "its base is packed" if method.base_bits == 4 else ""
-    )
+    why = reason("changes_weights") if moves else ""
+    why = why or (reason("base_is_packed") if method.base_bits == 4 else "")
     if task.needs_base:
-        why = "the task looks at the base"
+        why = reason("looks_at_base")
     if why:
         name = contract.__name__.lower()
-        way = "set train.data_parallel=ddp"
+        way = reason("take_ddp")
         raise fault("no_such_pair", method=name, task="train.data_parallel=fsdp", why=why, way=way)
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from weitiao.core.contracts import Batch, Example, Method
 from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder, disk
+from weitiao.core.why import reason
 from weitiao.data.pack import in_order, lengths
 from weitiao.models import trunk
 from weitiao.models.precision import autocast
@@ -45,22 +46,18 @@ def why_not(training: Training) -> str:
     contract = type(training.method)
     hooks = ("before_step", "after_step", "after_evaluation")
     asked = settings.cache_frozen_trunk is True
-    reasons = {
-        "there is only one epoch": not asked and training.total <= training.batches.steps_per_epoch,
-        "train.dropout asks for dropout in it": not asked and bool(settings.dropout),
-        "train.neftune_noise_alpha changes what enters it": settings.neftune_noise_alpha > 0,
-        "train.r_drop_alpha compares its dropout masks": settings.r_drop_alpha > 0,
-        "train.torch_compile has compiled the whole model": settings.torch_compile,
-        "several processes share the run": training.world.size > 1,
-        "the task looks at the base": task.needs_base,
-        "the method changes the model between steps": any(
-            getattr(contract, hook) is not getattr(Method, hook) for hook in hooks
-        ),
-        "the model has an encoder and a decoder": bool(
-            getattr(training.model.config, "is_encoder_decoder", False)
-        ),
+    kinds = {
+        "one_epoch": not asked and training.total <= training.batches.steps_per_epoch,
+        "trunk_dropout": not asked and bool(settings.dropout),
+        "trunk_noise": settings.neftune_noise_alpha > 0,
+        "trunk_r_drop": settings.r_drop_alpha > 0,
+        "trunk_compiled": settings.torch_compile,
+        "trunk_processes": training.world.size > 1,
+        "looks_at_base": task.needs_base,
+        "trunk_method": any(getattr(contract, hook) is not getattr(Method, hook) for hook in hooks),
+        "encoder_and_decoder": bool(getattr(training.model.config, "is_encoder_decoder", False)),
     }
-    return next((reason for reason, holds in reasons.items() if holds), "")
+    return next((reason(kind) for kind, holds in kinds.items() if holds), "")
 
 
 class States:
@@ -177,7 +174,7 @@ class FrozenTrunk(Watcher):
         fact = {"event": "frozen_trunk", "step": training.state.step, "kept": found is not None}
         if found is None:
             if asked is True:
-                way = f"leave train.{KEY} out, or set it to auto"
+                way = reason("leave_or_auto", key=KEY)
                 raise fault("unfit_training", key=KEY, value=asked, why=why, way=way)
             self.run.log(**fact, why=why)
             yield

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from weitiao.core.contracts.rows import Batch, Example, Record, Shape
+from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -82,7 +83,7 @@ class Task(ABC):
     def refuses(self, key: str) -> str:
         """Why the loss cannot take a key of the recipe's `train` (`label_smoothing_factor`, `r_drop_alpha`); empty
         when it can."""
-        return "its loss is not over classes"
+        return reason("loss_not_over_classes")
 
     def model_options(self) -> dict[str, Any]:
         """Keywords for `from_pretrained` (number and names of labels)."""

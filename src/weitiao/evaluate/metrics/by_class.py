@@ -19,6 +19,7 @@ from pydantic import Field
 
 from weitiao.core.contracts import Summed, Told
 from weitiao.core.registry import register
+from weitiao.core.why import reason
 from weitiao.evaluate.arrays import marks, ratio
 
 Average = Literal["macro", "micro", "weighted", "binary"]
@@ -38,8 +39,8 @@ class _ByClass(Summed):
         if self.average != "binary":
             return ""
         if self.positive and self.positive not in labels:
-            return f'"{self.positive}" is none of the labels'
-        return "" if self.positive or len(labels) == 2 else "with more than two labels, say which: positive"
+            return reason("none_of_labels", label=self.positive)
+        return "" if self.positive or len(labels) == 2 else reason("say_positive")
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
         """hit, said and true of each class, side by side: (N, 3C)."""

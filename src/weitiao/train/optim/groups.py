@@ -14,6 +14,7 @@ from torch import nn
 
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
+from weitiao.core.why import because
 from weitiao.models import anatomy
 
 
@@ -71,8 +72,8 @@ def _scales(
     scales = dict.fromkeys(trained, 1.0)
     if ratio != 1:
         if not head & trained.keys():
-            why, way = "this task has no new output layer that trains", "leave it out"
-            raise fault("unfit_training", key="head_learning_rate_ratio", value=ratio, why=why, way=way)
+            none = because("no_new_output")
+            raise fault("unfit_training", key="head_learning_rate_ratio", value=ratio, **none)
         scales |= dict.fromkeys(head & trained.keys(), ratio)
     if decay != 1:
         levels = anatomy.levels(model, head)
@@ -100,6 +101,5 @@ def hidden_matrices(model: nn.Module, trained: Mapping[str, nn.Parameter]) -> fr
         and id(weight) not in embeddings
     )
     if not found:
-        why = "Muon is for the matrices inside the model's blocks, and this method trains none of them"
-        raise fault("unfit_training", key="optim", value="muon", why=why, way="take adamw")
+        raise fault("unfit_training", key="optim", value="muon", **because("no_matrices"))
     return found

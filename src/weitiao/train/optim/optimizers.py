@@ -15,6 +15,7 @@ from torch import nn
 
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
+from weitiao.core.why import because, reason
 from weitiao.models.four_bit import ready
 from weitiao.train.optim.adafactor import Adafactor
 from weitiao.train.optim.groups import groups
@@ -63,27 +64,16 @@ def resolved(
         given = getattr(settings, key)
         # A usual value says nothing that would be lost: it stands in every recipe that another optimiser wrote.
         if settings.optim not in readers and given not in (None, *readers.values()):
-            why, way = (
-                f"{settings.optim} does not read it",
-                f"leave it out, or take an optim of: {', '.join(readers)}",
-            )
-            raise fault("unfit_training", key=key, value=given, why=why, way=way)
+            unread = because("optim_does_not_read", optim=settings.optim, known=", ".join(readers))
+            raise fault("unfit_training", key=key, value=given, **unread)
     if settings.layerwise_lr_decay != 1 and "layerwise_lr_decay" in method_settings:
-        why, way = "this method has a decay of its own", "set method.layerwise_lr_decay instead"
-        raise fault(
-            "unfit_training",
-            key="layerwise_lr_decay",
-            value=settings.layerwise_lr_decay,
-            why=why,
-            way=way,
-        )
+        decay, own = settings.layerwise_lr_decay, because("decay_of_its_own")
+        raise fault("unfit_training", key="layerwise_lr_decay", value=decay, **own)
     if settings.data_parallel == "fsdp" and not kind.shards:
-        why = f"train.optim={settings.optim} looks at whole weights, and train.data_parallel=fsdp deals them out"
         able = ", ".join(name for name, other in KINDS.items() if other.shards)
-        raise fault("wrong_usage", why=why, way=f"set train.data_parallel=ddp, or take one of: {able}")
+        raise fault("wrong_usage", **because("optim_whole_weights", optim=settings.optim, known=able))
     if settings.learning_rate is None and kind.rate is None:
-        why = f"{settings.optim} has no usual learning rate: the methods' own were found with AdamW"
-        raise fault("wrong_usage", why=why, way="set train.learning_rate; 0.01 to 0.1 are common for sgd")
+        raise fault("wrong_usage", **because("no_usual_rate", optim=settings.optim))
     if settings.optim == "adamw_8bit":
         ready()
     return {
@@ -134,7 +124,9 @@ def _adamw_8bit(found: Groups, lr: float, read: Mapping[str, float]) -> torch.op
     try:
         AdamW8bit([trial]).step()
     except (NotImplementedError, RuntimeError, ValueError) as error:
-        raise fault("no_optimizer", name="adamw_8bit", what=f"bitsandbytes on {device.type}") from error
+        raise fault(
+            "no_optimizer", name="adamw_8bit", what=reason("bits_on_device", device=device.type)
+        ) from error
     return AdamW8bit(found, lr=lr, betas=_betas(read), eps=read["adam_epsilon"])
 
 
@@ -171,7 +163,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
 def _muon(found: Groups, lr: float, read: Mapping[str, float]) -> torch.optim.Optimizer:
     if not hasattr(torch.optim, "Muon"):
-        raise fault("no_optimizer", name="muon", what=f"torch {torch.__version__} (it came with 2.9)")
+        raise fault("no_optimizer", name="muon", what=reason("torch_too_old", version=torch.__version__))
     return MuonWithAdamW(found, lr, read)
 
 

@@ -23,7 +23,7 @@ from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.recipe import Section, Train
 from weitiao.core.renamed import SCHEDULE_SETTINGS
 from weitiao.core.unfit import wrong_value
-from weitiao.core.why import unfit
+from weitiao.core.why import reason, unfit
 
 KEY = "train.lr_scheduler_kwargs"
 Curve = Literal["linear", "cosine", "1-sqrt"]
@@ -164,7 +164,7 @@ class Polynomial(Schedule):
     def fits(self, span: Span) -> None:
         """The end must lie below the peak."""
         if self.lr_end >= span.peak:
-            why = f"the learning rate begins at {span.peak:g} and must end below"
+            why = reason("ends_below_peak", peak=f"{span.peak:g}")
             raise fault("wrong_value", key=f"{KEY}.lr_end", value=self.lr_end, why=why)
 
     def follow(self, step: int, span: Span) -> float:
@@ -231,7 +231,8 @@ class WarmupStableDecay(Schedule):
         decay = count(self.num_decay_steps, span.total)
         stable = count(self.num_stable_steps, span.total) if self.num_stable_steps else 0
         if span.warmup + stable + decay > span.total:
-            why = f"{span.warmup} steps of warm-up, {stable} on the level and {decay} down are more than the run's {span.total}"
+            facts = {"warmup": span.warmup, "stable": stable, "decay": decay, "total": span.total}
+            why = reason("no_room_for_decay", **facts)
             raise fault("wrong_value", key=f"{KEY}.num_decay_steps", value=self.num_decay_steps, why=why)
 
     def rise(self, done: float) -> float:
