@@ -478,7 +478,7 @@ def test_init_and_data_check(weitiao):
         Path("odd.xls").write_text("x,y\n1,2\n")
         refused(weitiao(*verb, "odd.xls"), "unknown_format", ".xls")
     refused(weitiao("init", "reviews.csv", "-o", "recipe.yaml"), "wrong_usage", "recipe.yaml exists already")
-    refused(weitiao("data", "check", "reviews.csv", "--columns", "text"), "bad_override", '"text"')
+    refused(weitiao("data", "check", "reviews.csv", "--columns", "text"), "bad_columns", '"text"')
     refused(
         weitiao("data", "check", "reviews.csv", "--task", "classify"), "unknown_name", "text_classification"
     )

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Moment, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
-from weitiao.methods.chance import drawn
 from weitiao.core.why import because, reason
+from weitiao.methods.chance import drawn
 from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
 from weitiao.models import linear
 from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
-from weitiao.methods.chance import drawn
 from weitiao.core.why import because, reason
+from weitiao.methods.chance import drawn
 from weitiao.methods.vectors import NAME, Prompt, put_before
 from weitiao.models import anatomy
 from weitiao.models.wrap import inserted, plain

@@ -17,8 +17,8 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.figures import around, figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
-from weitiao.data.encode import as_judged
 from weitiao.core.why import because
+from weitiao.data.encode import as_judged
 from weitiao.stages.asking import Questions, asked
 from weitiao.stages.events import labelling
 

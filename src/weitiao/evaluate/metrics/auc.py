@@ -18,6 +18,7 @@ import numpy as np
 
 from weitiao.core.contracts import Metric, Told
 from weitiao.core.registry import register
+from weitiao.core.why import reason
 from weitiao.evaluate.arrays import marks, midranks, ratio, scores
 
 
@@ -30,7 +31,7 @@ class _Area(Metric):
 
     def refuses(self, labels: Sequence[str]) -> str:
         """A class that is none."""
-        return f'"{self.positive}" is none of the labels' if {self.positive} - {"", *labels} else ""
+        return reason("none_of_labels", label=self.positive) if {self.positive} - {"", *labels} else ""
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
         """Ranks of the scores, and 1 where the label is there, label by label: (N, 2C)."""

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from weitiao.core.contracts import Summed, Told
 from weitiao.core.registry import register
+from weitiao.core.why import reason
 from weitiao.evaluate.arrays import indices, ratio, scores
 
 
@@ -33,11 +34,7 @@ class TopK(Summed):
 
     def refuses(self, labels: Sequence[str]) -> str:
         """All labels together are always right."""
-        return (
-            ""
-            if self.k < len(labels)
-            else f"there are {len(labels)} labels, and one of {self.k} is always right"
-        )
+        return "" if self.k < len(labels) else reason("always_right", labels=len(labels), k=self.k)
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
         """Right (1 or 0), and 1: (N, 2)."""
