@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
 from weitiao.core.gc_pause import paused
-from weitiao.core.why import reason
+from weitiao.core.why import because, reason
 from weitiao.data.layout import Layout
 from weitiao.data.pack import Collate
 from weitiao.models import (
