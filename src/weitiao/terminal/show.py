@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 
 from weitiao.core.gc_pause import paused
+from weitiao.core.why import reason
 from weitiao.terminal import compared
 from weitiao.terminal.screen import Screen
 
@@ -101,8 +102,8 @@ class Show(Screen):
         for note in (note for file in ledger.files for note in file.get("notes", ())):
             self.line(f"[yellow]note[/yellow]  {escape(note)}")
         for side, (rows, asked) in ledger.missed.items():
-            why = "rows that belong together are on one side, and there are large groups or rare labels"
-            self.line(f"[yellow]note[/yellow]  {rows:,} {side} rows, not the {asked:,} asked for: {why}")
+            said = reason("side_missed", rows=f"{rows:,}", side=side, asked=f"{asked:,}")
+            self.line(f"[yellow]note[/yellow]  {said}")
 
     def encoded(self, ledger: Ledger, *, trained: int, total: int) -> None:
         """What became of the rows, splits, lengths, trained parameters: all that a person may want to stop for."""
