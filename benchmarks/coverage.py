@@ -18,7 +18,19 @@ import numpy as np
 from weitiao.core import registry
 from weitiao.evaluate.judge import judge, value
 
-METRICS = ("accuracy", "f1", "mcc", "log_loss", "brier", "roc_auc", "perplexity", "mae", "rmse", "r2", "spearman")
+METRICS = (
+    "accuracy",
+    "f1",
+    "mcc",
+    "log_loss",
+    "brier",
+    "roc_auc",
+    "perplexity",
+    "mae",
+    "rmse",
+    "r2",
+    "spearman",
+)
 LABELS = ("a", "b", "c")
 UNITS = 150
 """Rows on their own, or groups, of one test set."""

@@ -92,7 +92,7 @@ TRAIN = """
 import json, sys, torch
 torch.set_num_threads(int(sys.argv[1]))
 from weitiao import api
-from weitiao.core.run import read_lines
+from weitiao.core.files import read_lines
 from weitiao.train.memory import resident_bytes
 run = api.train(sys.argv[2], overrides=sys.argv[3:])
 end = [line for line in read_lines(run.path / "log.jsonl") if line["event"] == "end"][-1]

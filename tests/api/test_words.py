@@ -15,7 +15,7 @@ from sklearn import metrics
 import weitiao as wt
 from tests.conftest import reviews, write_csv
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.run import read_lines
+from weitiao.core.files import read_lines
 from weitiao.stages.in_memory import rows_to_file
 
 

@@ -21,8 +21,9 @@ import pytest
 from tests.conftest import dialogues, reviews, write_csv, write_jsonl
 from weitiao.cli import run
 from weitiao.core.errors import messages
+from weitiao.core.files import read_lines
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import claim, read_lines
+from weitiao.core.run import claim
 
 RECIPE = """\
 model: {model}

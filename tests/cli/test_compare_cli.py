@@ -11,7 +11,7 @@ from tests.study.test_table import Made
 from weitiao import api
 from weitiao.cli import run
 from weitiao.core.errors import fault
-from weitiao.core.run import write_json
+from weitiao.core.files import write_json
 from weitiao.terminal.show import Show
 
 LONG = "lora:target_modules=[query,value]:r=8:lora_dropout=0.1"

@@ -21,8 +21,8 @@ import pytest
 from tests.conftest import dialogues, reviews, write_csv, write_jsonl
 from weitiao import api
 from weitiao.core.errors import WeitiaoError
+from weitiao.core.files import read_lines
 from weitiao.core.recipe import known_keys
-from weitiao.core.run import read_lines
 
 LEAVES = [key for key in known_keys() if not any(other.startswith(f"{key}.") for other in known_keys())]
 STEPS = 4

@@ -13,20 +13,9 @@ import pytest
 
 from weitiao.core import run as runs
 from weitiao.core.errors import WeitiaoError
+from weitiao.core.files import disk, read_lines, sha256, write_json, write_lines, write_text
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import (
-    RunFolder,
-    claim,
-    differences,
-    disk,
-    facts,
-    open_run,
-    read_lines,
-    sha256,
-    write_json,
-    write_lines,
-    write_text,
-)
+from weitiao.core.run import RunFolder, claim, differences, facts, open_run
 
 
 def refused(code: str, *words: str):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import weitiao as wt
-from weitiao.core.run import read_lines
+from weitiao.core.files import read_lines
 
 WORDS = [
     "meeting",

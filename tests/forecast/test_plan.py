@@ -12,7 +12,7 @@ from tests.conftest import reviews, write_csv
 from weitiao import api
 from weitiao.cli import run as weitiao
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.run import read_lines
+from weitiao.core.files import read_lines
 
 
 def test_the_textbook_table_of_65_billion_parameters():

@@ -20,7 +20,7 @@ import weitiao as wt
 from tests.models import families
 from weitiao.core import registry
 from weitiao.core.contracts import Record
-from weitiao.core.run import read_lines
+from weitiao.core.files import read_lines
 from weitiao.evaluate.predict import predict
 from weitiao.models import load, store, varlen
 from weitiao.train.loop import Watcher

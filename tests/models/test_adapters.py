@@ -156,7 +156,7 @@ def test_a_strange_base_name_or_file_is_refused(request, tmp_path, tmp_path_fact
 def test_a_weight_that_is_missing_or_left_over_is_an_error_by_name(request, tmp_path, name):
     from safetensors.torch import load_file, save_file
 
-    from weitiao.core.run import sha256, write_json
+    from weitiao.core.files import sha256, write_json
 
     folder, method, _, toy = saved(request, tmp_path, name)
     path = folder / "adapter_model.safetensors"

@@ -19,7 +19,7 @@ from tests.conftest import dialogues, reviews, small_run, write_csv, write_jsonl
 from weitiao import api
 from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.run import read_lines
+from weitiao.core.files import read_lines
 from weitiao.evaluate import judge
 from weitiao.tasks.classification import TextClassification
 

@@ -11,7 +11,8 @@ import weitiao as wt
 from tests.conftest import reviews, write_csv
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.run import RunFolder, stream_lines, write_json
+from weitiao.core.files import stream_lines, write_json
+from weitiao.core.run import RunFolder
 from weitiao.stages.kept_rows import FILES, keep, kept
 
 ODD = ("emoji \U0001f9d1\u200d\U0001f680", 'two\nlines, "quoted"', "\u2028 a separator", "half \ud83d")

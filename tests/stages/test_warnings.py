@@ -9,8 +9,8 @@ import pytest
 
 import weitiao as wt
 from tests.conftest import reviews, write_csv
+from weitiao.core.files import read_lines
 from weitiao.core.recipe import Train
-from weitiao.core.run import read_lines
 from weitiao.core.why import reason
 from weitiao.stages.warn import warnings
 

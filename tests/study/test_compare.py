@@ -21,7 +21,7 @@ import weitiao as wt
 from tests.conftest import reviews, small_run, write_csv
 from weitiao.cli import run as weitiao
 from weitiao.core.errors import WeitiaoError, fault
-from weitiao.core.run import read_lines, sha256
+from weitiao.core.files import read_lines, sha256
 from weitiao.study.child_process import Outcome
 
 pytestmark = pytest.mark.whole  # each training is a process that imports torch

@@ -18,8 +18,8 @@ import pytest
 from tests.evaluate.judging import paired
 from weitiao.core import registry
 from weitiao.core.errors import fault
+from weitiao.core.files import write_json, write_lines, write_text
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import write_json, write_lines, write_text
 from weitiao.evaluate.paired import holm
 from weitiao.study.page import breaks, comparison_page, percent, size
 from weitiao.study.scatter import scatter, short

@@ -17,7 +17,7 @@ from weitiao import api
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.run import read_lines
+from weitiao.core.files import read_lines
 from weitiao.data.encode import as_judged
 from weitiao.data.tags import spans
 from weitiao.evaluate.predict import predict

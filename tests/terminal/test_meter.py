@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import weitiao as wt
-from weitiao.core.run import read_lines
+from weitiao.core.files import read_lines
 from weitiao.terminal import screen
 from weitiao.terminal.bars import clock, megabytes
 from weitiao.terminal.show import Show

@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 import weitiao as wt
 from tests.conftest import rarely, reviews, small_run, write_csv
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.run import RunFolder, read_lines
+from weitiao.core.files import read_lines
+from weitiao.core.run import RunFolder
 from weitiao.train import checkpoint
 from weitiao.train.loop import Watcher
 

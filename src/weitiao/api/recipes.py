@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.files import write_lines, write_text
 from weitiao.core.read_yaml import read_yaml
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import write_lines, write_text
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run

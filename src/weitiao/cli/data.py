@@ -124,7 +124,7 @@ def data_show(
             progress=show.fetching,
         )
     if html is not None:
-        from weitiao.core.run import write_text
+        from weitiao.core.files import write_text
 
         write_text(html, found.page())
         print(html)

@@ -72,7 +72,7 @@ def init(
     elif output.exists():
         raise fault("wrong_usage", **because("output_there", path=output))
     else:
-        from weitiao.core.run import write_text
+        from weitiao.core.files import write_text
 
         write_text(output, text)
         print(f"wrote {output}; now: weitiao train {shlex.quote(str(output))}", file=sys.stderr)

@@ -2,171 +2,35 @@
 
     runs/reviews-lora/  recipe.yaml  facts.json  log.jsonl  data/  checkpoint-*/  model/  results.json  report.html
 
-Weights are safetensors, everything else is text; a file appears whole or not at all.
+Weights are safetensors, everything else is text.
 """
 
 from __future__ import annotations
 
-import errno
-import gzip
-import hashlib
-import io
 import json
 import os
 import platform
-import re
-import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from weitiao.core.errors import WeitiaoError, fault, language
+from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.files import (
+    disk,
+    read_lines,
+    write_lines,
+    write_text,
+)
 from weitiao.core.read_yaml import read_yaml
 from weitiao.core.recipe import Recipe
-from weitiao.core.why import because
 
 UNHEEDED = frozenset({"train.disable_tqdm"})
 """Keys that change nothing of a run: recipes that differ in them alone are the same."""
-PACKING = 1
-"""Of gzip, whose higher levels take two to five times as long for a sixth less (film reviews: 46 % at 1, 39 % at 6)."""
 PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
-
-
-@contextmanager
-def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
-    """Turn "no space" and "no permission" into coded errors that name `path`; too little space is said beforehand.
-
-    Raises:
-        WeitiaoError: `disk_full`, `no_permission` or `not_a_folder`; any other error passes through.
-    """
-
-    def full() -> WeitiaoError:
-        return fault("disk_full", path=path, needed_mb=needed_bytes / 1e6, free_mb=free_bytes(path) / 1e6)
-
-    try:
-        if needed_bytes > free_bytes(path):
-            raise full()
-        yield
-    except WeitiaoError:
-        raise
-    except Exception as error:
-        number = _errno(error)
-        if number in (errno.ENOSPC, errno.EDQUOT):
-            raise full() from error
-        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            place = getattr(error, "filename", None) or path
-            raise fault(
-                "no_permission", action="write" if language() == "en" else "写入", path=place
-            ) from error
-        if number == errno.EISDIR:
-            raise fault("wrong_usage", **because("folder_for_file", path=path)) from error
-        if number in (errno.ENOTDIR, errno.EEXIST):
-            raise fault("not_a_folder", path=path) from error
-        raise
-
-
-HALF = re.compile("[\ud800-\udfff]")
-
-
-def free_bytes(path: Path) -> int:
-    """Free space on the disk of `path`, which need not exist yet."""
-    near = next((folder for folder in (path, *path.parents) if folder.exists()), Path("."))
-    return shutil.disk_usage(near).free
-
-
-def _errno(error: Exception) -> int | None:
-    if isinstance(error, OSError):
-        return error.errno
-    # safetensors writes in Rust, whose error is no OSError: "I/O error: No space left on device (os error 28)".
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    return int(number[1]) if number else None
-
-
-@contextmanager
-def whole_file(path: Path, *, needed_bytes: int = 0, newline: str | None = None) -> Iterator[IO[str]]:
-    """A text file that is there whole or not at all: temporary file, fsync, rename; packed where its name ends in `.gz`."""
-    with disk(path, needed_bytes=needed_bytes):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            with _opened(temporary, "w", packed=path.suffix == ".gz", newline=newline) as file:
-                yield file
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _opened(path: Path, mode: str, *, packed: bool, newline: str | None = None) -> IO[str]:
-    if not packed:
-        return path.open(mode, encoding="utf-8", newline=newline)
-    # Without a time in it, the same text is the same file.
-    return io.TextIOWrapper(
-        gzip.GzipFile(path, f"{mode}b", PACKING, mtime=0), encoding="utf-8", newline=newline
-    )
-
-
-def share(folder: Path) -> None:
-    """Give the files of a folder that has just been made the rights that the umask gives: safetensors writes for its
-    owner alone."""
-    rights = (
-        folder.stat().st_mode & 0o666
-    )  # `mkdir` has asked the umask, which to ask here would be to change it
-    for path in folder.iterdir():
-        if path.is_file():
-            path.chmod(rights)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    with whole_file(path, needed_bytes=len(text)) as file:
-        file.write(text)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """`write_text` of indented JSON; text stays readable in every script."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
-
-
-def write_lines(path: Path, values: Iterable[Any]) -> None:
-    """One JSON value a line, as they come; like `write_text`, whole or not at all.
-
-    Half a character (a lone surrogate) cannot be UTF-8: a value that holds one is written in escapes, for its reader to find.
-    """
-    with whole_file(path) as file:
-        for value in values:
-            line = json.dumps(value, ensure_ascii=False)
-            file.write((line if HALF.search(line) is None else json.dumps(value)) + "\n")
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON values of a `.jsonl` file; a last line that a crash cut short is left out."""
-    if not path.exists():
-        return []
-    values = []
-    for line in path.read_bytes().split(b"\n"):
-        try:
-            values.append(json.loads(line))
-        except ValueError:  # no JSON, or half a character
-            break
-    return values
-
-
-def stream_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON values of a sound `.jsonl` or `.jsonl.gz` file, one after the other."""
-    with _opened(path, "r", packed=path.suffix == ".gz") as file:
-        yield from map(json.loads, file)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from typing import Any
 
 from weitiao.core.contracts import Example, Record, Task
 from weitiao.core.errors import fault, language
+from weitiao.core.files import disk
 from weitiao.core.recipe import Data
-from weitiao.core.run import disk
 from weitiao.core.why import reason
 from weitiao.data.code import code_print
 from weitiao.data.encoded import Encoded, Writer, sound

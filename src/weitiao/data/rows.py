@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, overload
 
 from weitiao.core.contracts import Record
-from weitiao.core.run import disk
+from weitiao.core.files import disk
 
 if TYPE_CHECKING:
     import numpy as np

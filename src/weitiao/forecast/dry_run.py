@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.core.files import free_bytes, read_lines
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.run import free_bytes, read_lines
 from weitiao.data.read import parted
 from weitiao.forecast.memory import counted, share_of
 from weitiao.forecast.refuse import MemoryCheck

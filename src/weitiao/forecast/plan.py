@@ -15,8 +15,8 @@ from weitiao.core import registry
 from weitiao.core.contracts import Batch, Shape, Task
 from weitiao.core.display import Sheet, Shown, either, megabytes
 from weitiao.core.errors import fault
+from weitiao.core.files import free_bytes
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.run import free_bytes
 from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data import split as splitting

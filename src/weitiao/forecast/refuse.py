@@ -18,8 +18,8 @@ from typing import Any
 
 from weitiao.core.contracts import Method
 from weitiao.core.errors import WeitiaoError, fault, language
+from weitiao.core.files import free_bytes
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import free_bytes
 from weitiao.data.layout import Layout
 from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, longest, resident
 from weitiao.stages.events import Tell, silent

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weitiao.core.errors import did_you_mean, fault
-from weitiao.core.run import sha256
+from weitiao.core.files import sha256
 from weitiao.core.why import reason
 from weitiao.models import folders
 from weitiao.models.assets import catalog

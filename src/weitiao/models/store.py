@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task, Tokenize, fill_weights
 from weitiao.core.errors import fault
-from weitiao.core.run import RunFolder, disk, sha256, share, write_json
+from weitiao.core.files import disk, sha256, share, write_json
+from weitiao.core.run import RunFolder
 from weitiao.core.why import because, reason
 from weitiao.models import bases, stored
 from weitiao.models.halves import frozen

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import OURS, Record
-from weitiao.core.run import disk, read_lines, write_json, write_lines
+from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.data.encode import as_judged
 from weitiao.evaluate.baseline import majority
 from weitiao.stages.events import Tell, listening

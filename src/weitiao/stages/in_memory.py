@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.files import write_lines
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.run import write_lines
 from weitiao.core.why import reason
 from weitiao.data.read import table_rows
 

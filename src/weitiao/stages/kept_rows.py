@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault
-from weitiao.core.run import RunFolder, read_lines, sha256, stream_lines, write_json, write_lines
+from weitiao.core.files import read_lines, sha256, stream_lines, write_json, write_lines
+from weitiao.core.run import RunFolder
 from weitiao.core.why import reason
 
 FILES = {"train": "train.jsonl.gz", "validation": "validation.jsonl.gz", "test": "test.jsonl"}

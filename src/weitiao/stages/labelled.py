@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import fault
-from weitiao.core.run import whole_file
+from weitiao.core.files import whole_file
 
 if TYPE_CHECKING:
     from weitiao.stages.asking import Questions

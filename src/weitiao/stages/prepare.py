@@ -15,8 +15,9 @@ import numpy as np
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import fault
+from weitiao.core.files import write_json, write_lines
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.run import RunFolder, facts, named, open_run, write_json, write_lines
+from weitiao.core.run import RunFolder, facts, named, open_run
 from weitiao.core.why import reason, why
 from weitiao.data import chat
 from weitiao.data import check as checking

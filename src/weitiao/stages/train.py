@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault
+from weitiao.core.files import read_lines
 from weitiao.core.gc_pause import paused
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import RunFolder, claim, read_lines
+from weitiao.core.run import RunFolder, claim
 from weitiao.core.why import reason
 from weitiao.stages.assemble import assemble, watching
 from weitiao.stages.evaluate import evaluate

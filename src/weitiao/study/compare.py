@@ -23,8 +23,9 @@ from weitiao.core.contracts import Task
 from weitiao.core.display import Sheet, Shown, either
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.figures import figure
+from weitiao.core.files import write_json, write_text
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import RunFolder, differences, held, write_json, write_text
+from weitiao.core.run import RunFolder, differences, held
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.stages.data import located

@@ -20,8 +20,9 @@ from weitiao.core import registry
 from weitiao.core.contracts import Metric, Task
 from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.core.figures import figure
+from weitiao.core.files import read_lines
 from weitiao.core.recipe import Recipe
-from weitiao.core.run import RunFolder, read_lines
+from weitiao.core.run import RunFolder
 from weitiao.evaluate.judge import compare, read
 from weitiao.evaluate.paired import holm
 from weitiao.evaluate.resample import units

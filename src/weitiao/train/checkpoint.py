@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import fault
-from weitiao.core.run import RunFolder, disk, sha256, share, write_json
+from weitiao.core.files import disk, sha256, share, write_json
+from weitiao.core.run import RunFolder
 from weitiao.core.why import reason
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from torch import Tensor
 
 from weitiao.core.contracts import Batch, Example, Method
 from weitiao.core.errors import fault
-from weitiao.core.run import RunFolder, disk
+from weitiao.core.files import disk
+from weitiao.core.run import RunFolder
 from weitiao.core.why import reason
 from weitiao.data.pack import in_order, lengths
 from weitiao.models import trunk

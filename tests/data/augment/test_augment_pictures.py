@@ -13,7 +13,7 @@ from PIL import Image
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.run import sha256
+from weitiao.core.files import sha256
 from weitiao.data import shapes
 from weitiao.data.augment import Helpers
 from weitiao.data.augment.color import recolored

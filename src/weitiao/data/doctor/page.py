@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import language
+from weitiao.core.files import write_text
 from weitiao.core.page import render
-from weitiao.core.run import write_text
 from weitiao.data.doctor.finding import SEVERITIES, Diagnosis, percent, words
 
 LABELS, EXAMPLES = 20, 25  # bars, and suspects, on the page

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import language
+from weitiao.core.files import read_lines, write_text
 from weitiao.core.page import render
-from weitiao.core.run import read_lines, write_text
 from weitiao.evaluate.report.charts import curves, small
 from weitiao.evaluate.report.intervals import intervals
 from weitiao.evaluate.verdict import remarks

@@ -27,7 +27,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from weitiao.core.errors import fault
-from weitiao.core.run import disk, sha256
+from weitiao.core.files import disk, sha256
 
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from weitiao.core.run import RunFolder, write_text
+from weitiao.core.files import write_text
+from weitiao.core.run import RunFolder
 from weitiao.models import anatomy
 from weitiao.train.loop import Training, Watcher
 
