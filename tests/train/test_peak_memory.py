@@ -49,6 +49,7 @@ with saving(wanted=sys.argv[1] == "saving"):
 
 
 @pytest.mark.skipif(_libc() is None, reason="only glibc can be told")
+@pytest.mark.whole  # two processes that import torch
 def test_what_is_freed_between_tensors_that_stay_is_given_back():
     held = {}
     for word in ("saving", "plain"):

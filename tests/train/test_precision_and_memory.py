@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import weitiao as wt
+from tests.conftest import rarely
 from tests.train.test_loop import KillAt, Killed, events, same, steps
 from weitiao.core.errors import WeitiaoError
 from weitiao.tasks.sft import SupervisedFineTuning
@@ -19,7 +20,7 @@ def losses(path) -> list[float]:
 # ------------------------------------------------------------------ float16
 
 
-@pytest.mark.parametrize("kind", ["classify", "converse"])
+@pytest.mark.parametrize("kind", [rarely("classify"), "converse"])
 def test_float16_follows_float32(request, kind, tmp_path):
     recipe = request.getfixturevalue(kind)
     wt.train(recipe(output_dir=str(tmp_path / "whole"), max_steps=6))
@@ -151,7 +152,7 @@ def test_any_other_error_of_the_model_passes_through(converse, monkeypatch):
         wt.train(converse(method="full"))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [rarely(0), 2])
 def test_batches_made_ahead_are_the_same_and_resume(converse, tmp_path, workers):
     words = {"dataloader_num_workers": workers, "gradient_accumulation_steps": 2, "num_train_epochs": 3}
     wt.train(converse(output_dir=str(tmp_path / "plain"), **{**words, "dataloader_num_workers": 0}))
