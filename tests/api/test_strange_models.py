@@ -172,10 +172,25 @@ def test_quantised_weights_that_need_another_library(folder, refused, method):
     assert (said.code, said.values["kind"]) == ("quantized_base", method)
 
 
-def test_a_configuration_that_is_no_json(folder, refused):
+@pytest.mark.parametrize("text", ["{not json", "[1, 2]", '"bert"'])
+def test_a_configuration_that_is_no_json_object(folder, refused, text):
     base = folder("bert")
-    (base / "config.json").write_text("{not json")
+    (base / "config.json").write_text(text)
     assert refused(base).code == "broken_file"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ({"model_type": ["llama"]}, "unknown_family"),
+        ({"num_attention_heads": 5}, "unreadable_model"),
+        ({"quantization_config": "gptq"}, "unreadable_model"),
+    ],
+)
+def test_a_configuration_of_nonsense(folder, refused, words, code):
+    base = folder("llama")
+    configure(base, **words)
+    assert refused(base, speaks=True).code == code
 
 
 @pytest.mark.parametrize("asked", [["out_proj"], ["in_proj", "x_proj"], r".*mixer\..*"])

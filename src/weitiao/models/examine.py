@@ -42,6 +42,8 @@ then, all else is the same bit for bit); a leak, a lost mask or position gave 2e
 HALVES = (torch.float16, torch.bfloat16)
 _BESIDE = {Layout.ALIKE: [0, 2], Layout.ALONE: [0]}
 """Which of the rows are laid beside each other, where it is not the long one and the short one."""
+OTHERS = (AttributeError, KeyError, TypeError, ValueError)
+"""What a model's own code says to an attention that it was not made for."""
 UNSUITED = ("not_causal", "model_fails")
 """What another attention function may mend."""
 
@@ -117,9 +119,9 @@ def first(names: Sequence[str], make: Callable[[str], Made]) -> Made:
             return make(name)
         except WeitiaoError as error:
             # Opening says what Transformers said.
-            if error.code not in UNSUITED and not isinstance(error.__cause__, ValueError | KeyError):
+            if error.code not in UNSUITED and not isinstance(error.__cause__, OTHERS):
                 raise
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except OTHERS:
             pass  # a model's own code, with an attention that it was not made for
     return make(last)
 

@@ -94,12 +94,14 @@ def configuration(source: str, *, ref: str, **options: Any) -> Any:
     path = Path(source, "config.json")
     if path.is_file():
         try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            json.loads(path.read_text(encoding="utf-8"))["model_type"]
+        except KeyError:
+            pass
+        except (ValueError, TypeError) as error:
             raise fault("broken_file", path=path, why=reason("config_is_no_json", why=error)) from error
     known, _ = transformers.PretrainedConfig.get_config_dict(source)
     kind = known.get("model_type", "")
-    if kind not in transformers.CONFIG_MAPPING:
+    if str(kind) not in transformers.CONFIG_MAPPING:
         if known.get("auto_map"):
             raise fault("needs_code", ref=ref, kind=kind or "?")
         made = known.get("transformers_version", "?")

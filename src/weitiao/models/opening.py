@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.files import sha256
 from weitiao.core.why import reason
 from weitiao.models import folders
@@ -84,15 +84,19 @@ def fingerprint(source: str) -> str:
 @contextmanager
 def opened(ref: str) -> Iterator[None]:
     """Name the model in whatever goes wrong while it is opened."""
-    from safetensors import SafetensorError
-
     try:
         yield
+    except (WeitiaoError, MemoryError):
+        raise
     except PermissionError as error:
         raise fault("no_permission", action="read", path=error.filename or ref) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
+    except (
+        Exception
+    ) as error:  # of Transformers, of the configuration that checks itself, of a library beneath
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         why = lines[0].strip() if lines else type(error).__name__
+        if why.endswith(":") and lines[1:]:
+            why = f"{why} {lines[1].strip()}"
         if not Path(ref).is_dir() and ref not in catalog.MODELS:
             raise fault("hub_unreachable", ref=ref, why=why) from error
         if kind := folders.quantized(ref):
