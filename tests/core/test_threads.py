@@ -81,3 +81,19 @@ def test_threads_sleep_where_they_wait(words, tmp_path):
     env = {**others, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True, check=True)
     assert "waits PASSIVE" in done.stdout
+
+
+@pytest.mark.parametrize(("given", "each"), [(None, "2"), ("1", "1"), ("5", "5")])
+def test_processes_that_are_launched_get_their_share(monkeypatch, given, each):
+    from torch.distributed.launcher import api
+
+    from weitiao.cli.launch import launch
+
+    monkeypatch.setattr(threads, "available", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    seen: dict[str, str] = {}
+    monkeypatch.setattr(api, "elastic_launch", lambda *_: lambda *words: seen.update(os.environ))
+    assert launch(["train", "recipe.yaml"], processes=3, max_restarts=0) == 0
+    assert seen["OMP_NUM_THREADS"] == each
