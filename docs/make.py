@@ -190,6 +190,7 @@ def tasks_page() -> str:
                     {"": "good for", " ": kind.summary},
                     {"": "looked at first", " ": f"`{primary}` ({better} is better)"},
                     {"": "judged by", " ": ", ".join(f"`{name}`" for name in (primary, *others))},
+                    {"": "must beat", " ": _baselines(kind)},
                     {"": "Transformers class", " ": f"`{kind.auto_class}`"},
                     {"": "used by", " ": "`weitiao chat`" if kind.generates else "`weitiao predict`"},
                     {"": "file", " ": _file(kind)},
@@ -393,6 +394,12 @@ def metrics_page() -> str:
 
 
 ONLY_CHECKED = "No task learns from these rows yet; `weitiao data check` reads and checks them."
+
+
+def _baselines(kind: Any) -> str:
+    names = kind.baselines
+    told = (f"`{name}` ({registry.entry('baseline', name).kind.summary})" for name in names)
+    return ", ".join(told) if names else "itself before tuning"
 
 
 def _formats(shape: Shape) -> str:

@@ -270,7 +270,7 @@ ROWS = {
     "train.early_stopping_patience": Row("1", lambda run: log(run, "end", "reason"), ["done"], ["early_stop"], WILD),
     "evaluate.untuned": Row("true", systems, {"tuned"}, {"tuned", "untuned"}),
     "evaluate.metrics": Row("[mcc]", lambda run: list(run.results["metrics"]["tuned"])[4:], [], ["mcc"]),
-    "evaluate.baseline": Row("tfidf", systems, {"tuned"}, {"tuned", "tfidf", "majority"}),
+    "evaluate.baseline": Row("majority", systems, {"tuned"}, {"tuned", "majority"}),
     "evaluate.resamples": Row("500", intervals, kind="chat"),
     "evaluate.samples": Row("2", lambda run: len(run.results["samples"]), 1, 2, kind="chat"),
     "seed": Row("1", lambda run: (losses(run), locked_rows(run))),

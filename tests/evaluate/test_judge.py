@@ -11,7 +11,10 @@ from sklearn import metrics as reference
 
 from tests.conftest import reviews
 from tests.evaluate.judging import judged
-from weitiao.evaluate.baseline import majority, tfidf, without_spaces
+from weitiao.core import registry
+from weitiao.core.contracts import Record
+from weitiao.data.shapes import LABELLED
+from weitiao.data.tfidf import without_spaces
 from weitiao.evaluate.paired import mcnemar
 from weitiao.evaluate.verdict import verdict
 
@@ -121,6 +124,17 @@ def test_the_best_of_several_baselines_is_named():
     assert "(most frequent label) does better with 0.800" in verdict(given, confidence=0.95)["sentence"]
 
 
+def told(name, texts, labels, unseen):
+    """What a baseline says of texts, learnt from others."""
+    rows = [
+        Record("a.csv", line, {"text": t, "label": one})
+        for line, (t, one) in enumerate(zip(texts, labels, strict=True))
+    ]
+    asked = [Record("b.csv", line, {"text": text}) for line, text in enumerate(unseen)]
+    found = registry.build("baseline", {"name": name}).fit(rows, LABELLED)(asked)
+    return [row["label"] for row in found]
+
+
 @pytest.mark.parametrize(
     "texts",
     [
@@ -134,18 +148,18 @@ def test_the_best_of_several_baselines_is_named():
 )
 def test_the_baseline_tells_apart_whatever_texts_are_made_of(texts):
     labels = ["yes", "no"] * (len(texts) // 2)
-    assert tfidf(texts, labels, texts[:10]) == labels[:10]
+    assert told("tfidf", texts, labels, texts[:10]) == labels[:10]
 
 
 def test_the_baseline_of_one_label_is_that_label():
-    assert tfidf(["a text", "another"], ["x", "x"], ["a third"]) == ["x"]
-    assert majority({"b": 2, "a": 2, "c": 1}) == "a"
+    assert told("tfidf", ["a text", "another"], ["x", "x"], ["a third"]) == ["x"]
+    assert told("majority", "pqrst", "bbaac", "uv") == ["a", "a"]
 
 
 def test_the_baseline_learns_and_knows_chinese_from_english():
     rows = reviews(200)
     texts, labels = [row["text"] for row in rows], [row["label"] for row in rows]
-    guesses = tfidf(texts[:150], labels[:150], texts[150:])
+    guesses = told("tfidf", texts[:150], labels[:150], texts[150:])
     assert reference.accuracy_score(labels[150:], guesses) > 0.9
     assert without_spaces(["这家酒店的服务非常好", "a book"])
     assert not without_spaces(["an English text", "with one 字"])

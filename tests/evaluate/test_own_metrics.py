@@ -122,6 +122,13 @@ def test_what_cannot_judge_is_said_before_the_run_has_cost_anything(own, classif
     assert not Path("run/model").exists()
 
 
+def test_a_baseline_that_the_task_does_not_name_is_refused_with_those_it_does(own, classify):
+    with pytest.raises(WeitiaoError, match="dictionary") as caught:
+        wt.train(classify(evaluate={"baseline": "dictionary"}))
+    assert caught.value.code == "unfit_baseline"
+    assert "auto, none, tfidf, majority" in str(caught.value)
+
+
 def test_one_label_of_three_must_be_named(bert, own, classify, tmp_path):
     rows = reviews(60)
     for row in rows[::3]:

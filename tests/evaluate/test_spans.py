@@ -8,8 +8,8 @@ import pytest
 
 from tests.evaluate.judging import judged
 from weitiao.data import tags
+from weitiao.evaluate.baselines.dictionary import dictionary
 from weitiao.evaluate.details import of_spans
-from weitiao.evaluate.dictionary import dictionary
 
 NAMES = ("span_f1", "span_precision", "span_recall", "token_accuracy", "span_f1_macro")
 

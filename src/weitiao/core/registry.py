@@ -1,12 +1,11 @@
-"""Four shelves, `method`, `task`, `metric` and `augmentation`: what lies in their folders, and what installed packages add.
+"""Five shelves, `method`, `task`, `metric`, `baseline` and `augmentation`: what lies in their folders, and what installed packages add.
 
     @register("method", "lora")        a class goes onto the shelf under a name
     build("method", {"name": "lora", "r": 8})  ->  Lora(r=8)
     names("method")                    ->  ["full", "head", "lora", ...]
 
-A file in `weitiao/methods`, `weitiao/tasks`, `weitiao/evaluate/metrics` or `weitiao/data/augment` is on the shelf by
-being there.  Another package joins with an entry point of the group `weitiao.method`, `weitiao.task`,
-`weitiao.metric` or `weitiao.augmentation` that names a module (or a class) which registers.
+A file in the folder of a shelf (`SHELVES`) is on the shelf by being there.  Another package joins with an entry point of
+the group `weitiao.method`, `weitiao.task`, `weitiao.metric` and so on that names a module (or a class) which registers.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ SHELVES = {
     "method": "weitiao.methods",
     "task": "weitiao.tasks",
     "metric": "weitiao.evaluate.metrics",
+    "baseline": "weitiao.evaluate.baselines",
     "augmentation": "weitiao.data.augment",
 }
 Kind = TypeVar("Kind", bound=type)

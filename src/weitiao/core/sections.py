@@ -333,9 +333,9 @@ class Evaluate(Section):
 
     untuned: bool = True
     """Judge the model before tuning on the same rows."""
-    baseline: Literal["tfidf", "majority", "none"] = "tfidf"
-    """What stands beside it in the same table (text classification): TF-IDF with logistic regression and the commonest
-    label of the training rows; that label alone; or nothing."""
+    baseline: str = "auto"
+    """What stands beside it in the same table, learnt from the same training rows: `auto` for all baselines of the task
+    (docs/tasks.md), the strongest one that is wanted (`majority` leaves `tfidf` out), or `none`."""
     metrics: Annotated[list[Named], BeforeValidator(_listed)] = []
     """Metrics besides the task's own: names of the shelf, with settings as in `{name: f1_binary, positive: spam}`, and
     functions of your own, such as `my_metrics.py:far_off` (docs/metrics.md)."""

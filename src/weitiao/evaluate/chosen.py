@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weitiao.core import registry
-from weitiao.core.contracts import Metric, Task
-from weitiao.core.errors import fault
+from weitiao.core.contracts import Baseline, Metric, Task
+from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.why import reason
 from weitiao.evaluate import own
 
@@ -49,6 +49,23 @@ def watched(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Me
     loss: Metric = registry.build("metric", {"name": task.loss_metric})
     others = {name: metric for name, metric in judged(task, added).items() if not metric.lacks(task.predicts)}
     return {"loss": loss, **{name: metric for name, metric in others.items() if name != "loss"}}
+
+
+def baselines(task: Task, asked: str) -> dict[str, Baseline]:
+    """What stands beside the model, by name, the strongest first.
+
+    Args:
+        task: names its own.
+        asked: `evaluate.baseline` of the recipe: `auto` for all of them, `none`, or the strongest one that is wanted.
+
+    Raises:
+        WeitiaoError: `unfit_baseline` for one that the task does not name.
+    """
+    # What a reader may write -> the first of the task's baselines that is wanted.
+    first = {"auto": 0, "none": len(task.baselines)} | {name: at for at, name in enumerate(task.baselines)}
+    if asked not in first:
+        raise fault("unfit_baseline", name=asked, hint=did_you_mean(asked, [*first]), known=", ".join(first))
+    return {name: registry.build("baseline", {"name": name}) for name in task.baselines[first[asked] :]}
 
 
 def suiting(task: Task) -> list[str]:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.contracts import OURS, Record
+from weitiao.core.contracts import OURS, Baseline, Record
 from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.data.encode import as_judged
-from weitiao.evaluate.baseline import majority
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.run import Run, load
@@ -43,7 +42,7 @@ def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
 
 
 def _judge(run: Run, tell: Tell) -> Run:
-    from weitiao.evaluate.chosen import judged
+    from weitiao.evaluate.chosen import baselines, judged
     from weitiao.evaluate.details import of_labels, of_spans
     from weitiao.evaluate.judge import judge
     from weitiao.evaluate.report import write_report
@@ -85,16 +84,9 @@ def _judge(run: Run, tell: Tell) -> Run:
     if settings.untuned:
         with beside.may_fail("untuned"), run.untuned() as before:
             ask("untuned", before)
-    if settings.baseline != "none" and "label" in task.predicts:
-        if settings.baseline == "tfidf":
-            with beside.may_fail("tfidf"):
-                systems["tfidf"] = _baseline(run, records)
-        with beside.may_fail("majority"):
-            counts = folder.json("data/ledger.json")["labels"]["train"]
-            systems["majority"] = [{"label": majority(counts)}] * len(records)
-    if settings.baseline != "none" and "tags" in task.predicts:
-        with beside.may_fail("dictionary"):
-            systems["dictionary"] = _dictionary(run, records)
+    for name, baseline in baselines(task, settings.baseline).items():
+        with beside.may_fail(name):
+            systems[name] = _said_before(run, name, len(records)) or _learnt(run, baseline, records)
     found = judge(
         references,
         systems,
@@ -183,26 +175,10 @@ def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _baseline(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
-    from weitiao.evaluate.baseline import tfidf
-
-    if before := _said_before(run, "tfidf", len(records)):
-        return before
-    shape, texts, labels = run.task.shape, list[str](), list[str]()
-    for row, _ in kept(run.folder, "train"):
-        texts.append(shape.group(row.values))
-        labels.append(row.values["label"])
-    return [{"label": label} for label in tfidf(texts, labels, [shape.group(row.values) for row in records])]
-
-
-def _dictionary(run: Run, records: Sequence[Record]) -> list[dict[str, Any]]:
-    from weitiao.evaluate.dictionary import dictionary
-
-    if before := _said_before(run, "dictionary", len(records)):
-        return before
-    rows = [row.values for row, _ in kept(run.folder, "train")]
-    told = dictionary(rows, [row.values["tokens"] for row in records])
-    return [run.task.shown(row, each) for row, each in zip(records, told, strict=True)]
+def _learnt(run: Run, baseline: Baseline, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """What a baseline says of the test rows, learnt from the training rows."""
+    answers = baseline.fit([row for row, _ in kept(run.folder, "train")], run.task.shape)
+    return [run.task.shown(row, told) for row, told in zip(records, answers(records), strict=True)]
 
 
 def _said_before(run: Run, system: str, count: int) -> list[dict[str, Any]]:

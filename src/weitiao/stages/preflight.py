@@ -103,6 +103,7 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
         fixed["train_sampling_strategy"] = "random" if task.packs else "group_by_length"
     # `eval_f1` is what Transformers calls f1.
     fixed["metric_for_best_model"] = train.metric_for_best_model.removeprefix("eval_")
+    chosen.baselines(task, recipe.evaluate.baseline)
     watched = chosen.watched(task, recipe.evaluate.metrics)
     if fixed["metric_for_best_model"] not in watched:
         raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(watched))

@@ -61,6 +61,7 @@ class TextClassification(Categorical):
     predicts: ClassVar[tuple[str, ...]] = ("label", "scores")
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "precision", "recall", "f1")
     loss_metric: ClassVar[str] = "log_loss"
+    baselines: ClassVar[tuple[str, ...]] = ("tfidf", "majority")
     splits: ClassVar[bool] = True
     training_only: ClassVar[tuple[str, ...]] = ("loss_type", "focal_gamma", "class_weights")
 

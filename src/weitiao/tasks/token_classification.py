@@ -63,6 +63,7 @@ class TokenClassification(Categorical):
     peft_task_type: ClassVar[str] = "TOKEN_CLS"
     predicts: ClassVar[tuple[str, ...]] = ("tags", "spans", "loss", "tokens")
     metrics: ClassVar[tuple[str, ...]] = ("span_f1", "span_precision", "span_recall", "token_accuracy")
+    baselines: ClassVar[tuple[str, ...]] = ("dictionary",)
     splits: ClassVar[bool] = True
     reads_whole: ClassVar[bool] = True
     training_only: ClassVar[tuple[str, ...]] = ("class_weights",)

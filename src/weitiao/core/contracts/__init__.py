@@ -7,6 +7,7 @@ A `Method` says which parameters train, and how; a `Task` says what is learnt; a
 The training loop knows the first two only by what is written here.  Torch is named in annotations alone, so that this room stays light.
 """
 
+from weitiao.core.contracts.baseline import Answers, Baseline
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
 from weitiao.core.contracts.metric import Metric, Summed, Told
 from weitiao.core.contracts.rows import BOUNDS, Batch, Example, Processor, Record, Shape, place
@@ -15,6 +16,8 @@ from weitiao.core.contracts.task import Categorical, Off, Task
 __all__ = [
     "BOUNDS",
     "OURS",
+    "Answers",
+    "Baseline",
     "Batch",
     "Categorical",
     "Example",

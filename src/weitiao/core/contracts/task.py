@@ -33,6 +33,8 @@ class Task(ABC):
     """What its answers are judged by, names of the shelf `evaluate/metrics`; a reader looks at the first first."""
     loss_metric: ClassVar[str] = "loss"
     """The metric that is called `loss` on the validation rows, and is looked at there whatever else is."""
+    baselines: ClassVar[tuple[str, ...]] = ()
+    """What it must beat, names of the shelf `evaluate/baselines`, the strongest first."""
     needs_base: ClassVar[bool] = False
     """Does `look` ask the model as it was (the reference of DPO)?  Then copies of the base weights are kept."""
     packs: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""What a model of tags must beat: a dictionary of the training rows, the longest entry first.
+"""A dictionary of the tags of the training rows, the longest entry first.
 
     dictionary([{"tokens": [...], "tags": [...]}, ...], [["in", "London"], ...])
         ->  [{"tags": ["O", "B-LOC"], "spans": [{"type": "LOC", "start": 1, "end": 2}]}, ...]
@@ -10,12 +10,29 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from weitiao.core.contracts import Answers, Baseline, Record, Shape
+from weitiao.core.registry import register
 from weitiao.data import tags
 from weitiao.data.tags import Span
 
 Words = tuple[str, ...]
+
+
+@register("baseline", "dictionary")
+@dataclass(frozen=True)
+class Dictionary(Baseline):
+    """Runs of words that were a span at least as often as not."""
+
+    summary: ClassVar[str] = "a dictionary of the spans of the training rows"
+    source: ClassVar[str] = "the baseline of Tjong Kim Sang & De Meulder 2003, W03-0419"
+
+    def fit(self, records: Sequence[Record], shape: Shape) -> Answers:
+        """Keeps the training rows' spans."""
+        rows = [record.values for record in records]
+        return lambda unseen: dictionary(rows, [record.values["tokens"] for record in unseen])
 
 
 def dictionary(rows: Sequence[Mapping[str, Any]], unseen: Iterable[Sequence[str]]) -> list[dict[str, Any]]:
