@@ -24,6 +24,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Shape
 from weitiao.core.recipe import Recipe
 from weitiao.core.renamed import spellings as spelt
+from weitiao.core.results import Results
 from weitiao.data.augment import Changes
 from weitiao.data.formats import FORMATS
 from weitiao.data.shapes import SHAPES
@@ -80,6 +81,7 @@ def pages() -> dict[str, str]:
         "formats.md": formats_page(),
         "augmentation.md": augmentation_page(),
         "metrics.md": metrics_page(),
+        "results.schema.json": json.dumps(Results.model_json_schema(), ensure_ascii=False, indent=1) + "\n",
     }
 
 

@@ -12,13 +12,11 @@ from typing import Any
 
 from weitiao.core.contracts import OURS, Baseline, Record
 from weitiao.core.files import disk, read_lines, write_json, write_lines
+from weitiao.core.results import VERSION
 from weitiao.data.encode import as_judged
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.run import Run, load
-
-VERSION = 1
-"""Of the schema of `results.json`; it changes when a reader of an older one could not read it."""
 
 
 def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:

@@ -1,0 +1,135 @@
+"""What `results.json` holds: the schema that its readers may rely on.
+
+Results.model_validate(json)  ->  fails where a key is missing, of another kind, or said nowhere
+
+`docs/results.schema.json` is made from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+VERSION = 1
+"""Of this schema; it changes when a reader of an older one could not read it."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Span(_Part):
+    """An interval."""
+
+    low: Finite
+    high: Finite
+
+
+class Value(_Part):
+    """One metric of one system."""
+
+    value: Finite | None
+    """On all test rows; null where it is not defined."""
+    low: Finite | None
+    """Lower end of the interval; null where there is none."""
+    high: Finite | None
+    """Upper end."""
+    why: str | None = None
+    """Why there is no value, or no interval, in the language of the moment."""
+    by_chance: Span | None = None
+    """What a flawless model would show on so few rows, of metrics that few rows make look bad (calibration)."""
+    rows: int | None = None
+    """How many rows it is of, where it is not of all."""
+
+
+class Beside(_Part):
+    """The tuned model's value less another system's, on the same rows."""
+
+    difference: Finite | None
+    """Null where one of the two is not defined."""
+    p_value: Annotated[float, Field(ge=0, le=1)] | None
+    """Two-sided."""
+    test: str | None
+    """`exact McNemar` or `paired permutation`."""
+    gained: int | None = None
+    """Rows that the tuned model alone has right, of accuracies."""
+    lost: int | None = None
+    """Rows that the other alone has right."""
+
+
+class Comparison(Beside):
+    """The same of the primary metric, and of each under `metrics`."""
+
+    metrics: dict[str, Beside]
+    """By metric."""
+
+
+class Confusion(_Part):
+    """Which label is taken for which."""
+
+    labels: list[str]
+    matrix: list[list[int]]
+    """Rows of true labels, columns of predicted ones."""
+
+
+class ClassRow(_Part):
+    """One label, or one type of span."""
+
+    label: str
+    precision: Finite
+    recall: Finite
+    f1: Finite
+    support: int
+    """How often it is there."""
+
+
+class Verdict(_Part):
+    """Did it learn?"""
+
+    learned: bool | None
+    """Null where nothing stands beside it."""
+    sentence: str
+
+
+class Results(_Part):
+    """What the judge found."""
+
+    version: Literal[1]
+    """Of this schema."""
+    task: str
+    model: str
+    method: str
+    primary: str
+    """The metric that the verdict is about."""
+    higher_is_better: bool
+    """Is more of it better?"""
+    labels: list[str]
+    """That metrics tell apart, in order; none where the task has none."""
+    rows: int
+    """Test rows."""
+    cut: dict[str, int] | None
+    """How many `rows` were longer than the `limit` that the model read; null: none."""
+    metrics: dict[str, dict[str, Value]]
+    """By system (`tuned`, `untuned`, the baselines) and metric."""
+    comparisons: dict[str, Comparison]
+    """By the system that stands beside the tuned model."""
+    confusion: Confusion | None = None
+    """Of tasks with one label a row."""
+    per_class: list[ClassRow] = []
+    """Of tasks with labels, or spans."""
+    samples: list[dict[str, Any]]
+    """Prompts with their answers before and after, of tasks that generate."""
+    answers: dict[str, int] | None = None
+    """How many rows were answered in words, and how many answers did not come to their end, of tasks that generate."""
+    trainable: dict[str, int]
+    """`trained` parameters of `total`."""
+    seconds: dict[str, float]
+    """By stage."""
+    usage: list[dict[str, str]]
+    """Lines that load the model."""
+    missing: list[dict[str, str]]
+    """What could not be made, and why."""
+    verdict: Verdict
