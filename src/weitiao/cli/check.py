@@ -55,7 +55,7 @@ def check(
         raise typer.Exit(5)
 
 
-def rehearse(recipe: str, overrides: list[str], *, quiet: bool, json: bool) -> None:
+def tried(recipe: str, overrides: list[str], *, quiet: bool, json: bool) -> None:
     """`weitiao train RECIPE --dry-run`."""
     from weitiao import api
     from weitiao.terminal.show import Show

@@ -47,9 +47,9 @@ def train(
     from weitiao.terminal.show import Show
 
     if dry_run:
-        from weitiao.cli.check import rehearse
+        from weitiao.cli.check import tried
 
-        rehearse(recipe, overrides or [], quiet=quiet, json=json)
+        tried(recipe, overrides or [], quiet=quiet, json=json)
         return
     if nproc > 1:
         from weitiao.cli.launch import launch

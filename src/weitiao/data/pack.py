@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from weitiao.core.contracts import Batch, Example
 from weitiao.data.layout import Layout
-from weitiao.data.prefetch import Ahead
+from weitiao.data.prefetch import Prefetch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,8 +210,8 @@ class Batches:
         return replace(self._collated(rows), rows=[], trained=0, tokens=0, padding=0)
 
     @cached_property
-    def _ahead(self) -> Ahead[list[Batch]]:
-        return Ahead(self._make, workers=self.workers)
+    def _ahead(self) -> Prefetch[list[Batch]]:
+        return Prefetch(self._make, workers=self.workers)
 
 
 def in_order(

@@ -1,6 +1,6 @@
 """Things made by threads before they are asked for, always the same things in the same order.
 
-Ahead(make, workers=2)(7)  ->  make(7), while 8 and 9 are being made
+Prefetch(make, workers=2)(7)  ->  make(7), while 8 and 9 are being made
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
+class Prefetch(Generic[T]):
     """Asked for one after the other; whoever jumps waits as if nothing had been made ahead."""
 
     def __init__(self, make: Callable[[int], T], *, workers: int):
