@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from weitiao.core.errors import WeitiaoError
+from weitiao.core.display import either
+from weitiao.core.errors import WeitiaoError, language
 from weitiao.core.figures import around, figure
+from weitiao.evaluate.words import words
 from weitiao.terminal.screen import err
 
 if TYPE_CHECKING:
@@ -173,14 +175,37 @@ def shelf(name: str, *, json: bool) -> None:
         print(json_module.dumps(rows, ensure_ascii=False, indent=1))
         return
     table = Table()
-    table.add_column("name", no_wrap=True)
-    for title in ("what", "settings", "row formats" if name == "task" else "source"):
+    table.add_column(either("name", "名称"), no_wrap=True)
+    last = {
+        "task": either("row formats", "数据格式"),
+        "metric": either("goes by", "依据"),
+        "augmentation": either("source", "来源"),
+    }
+    for title in (either("what", "说明"), either("settings", "设置"), last[name]):
         table.add_column(title, overflow="fold")
     for facts in rows:
         shown = "\n".join(f"{key}={value}" for key, value in facts["settings"].items()) or "-"
-        last = facts["source"] if "source" in facts else ", ".join(facts["formats"])
-        table.add_row(f"[bold]{facts['name']}[/bold]", escape(facts["summary"]), escape(shown), escape(last))
+        cells = (
+            f"[bold]{facts['name']}[/bold]",
+            *map(escape, (_what(name, facts), shown, _last(name, facts))),
+        )
+        table.add_row(*cells)
     Console(highlight=False).print(table)
+
+
+def _what(shelf: str, facts: Mapping[str, Any]) -> str:
+    """What a thing of the shelf is; of a metric what it is called in Chinese where messages are, and which way is up."""
+    if shelf != "metric":
+        return str(facts["summary"])
+    called = words("zh").get(facts["name"], facts["summary"]) if language() == "zh" else facts["summary"]
+    up = facts["higher_is_better"]
+    return f"{called} ({either('higher is better', '越高越好') if up else either('lower is better', '越低越好')})"
+
+
+def _last(shelf: str, facts: Mapping[str, Any]) -> str:
+    """What stands in the last column."""
+    found = {"task": facts.get("formats"), "metric": facts.get("needs")}.get(shelf)
+    return str(facts["source"]) if found is None else ", ".join(found)
 
 
 def run_table(runs: Sequence[Run], *, json: bool) -> None:

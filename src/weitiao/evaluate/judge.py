@@ -156,7 +156,7 @@ def _around(
     """A value with its interval."""
     around = _closed(metric, rows_NK, count, confidence)
     if around is None and drawn_R is not None:
-        around = resample.interval(drawn_R, confidence)
+        around = resample.interval(drawn_R, confidence, count)
     if around is None:
         return _none(SELDOM if count > 1 else ALONE, value=found)
     return {"value": found, "low": around[0], "high": around[1]}

@@ -11,6 +11,7 @@ draws are one product of matrices.  All systems and metrics see the same draws.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -105,11 +106,25 @@ def bootstrap(
     return {name: np.concatenate(values) for name, values in found.items()}
 
 
-def interval(drawn_R: Any, confidence: float) -> tuple[float, float] | None:
-    """The percentile interval of what was drawn; None where too few draws have a value."""
+def interval(drawn_R: Any, confidence: float, count: int | None = None) -> tuple[float, float] | None:
+    """The expanded percentile interval of what was drawn; None where too few draws have a value.
+
+    Draws from few units spread too little, by sqrt((n - 1) / n), and the normal distribution's tails are too thin for
+    them; so percentiles further out are taken, those of Student's t (Hesterberg 2015, The American Statistician 69, 371-386).
+    With 20 units 93 % of the intervals hold the truth instead of 91 %; from 200 on it is hardly seen.
+
+    Args:
+        drawn_R: the value of each draw, nan where it is not defined.
+        confidence: coverage that is asked for.
+        count: units that were drawn from, at least two; None where values were drawn from what is known, not from rows.
+    """
+    from scipy import stats
+
     known = drawn_R[np.isfinite(drawn_R)]
     if len(known) < DEFINED * len(drawn_R):
         return None
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(known, [tail, 100 - tail])
+    tail = (1 - confidence) / 2
+    if count is not None:
+        tail = stats.norm.sf(math.sqrt(count / (count - 1)) * stats.t.isf(tail, count - 1))
+    low, high = np.percentile(known, [100 * tail, 100 - 100 * tail])
     return float(low), float(high)
