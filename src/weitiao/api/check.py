@@ -194,10 +194,7 @@ def _lengths(
     processor, limit = load.processor(model, progress=progress)
     task = registry.build("task", {"name": task_of(checked.shape)})
     # Without labels: lengths can be counted before the label set is known.
-    bare = (
-        Record(row.file, row.line, {name: value for name, value in row.values.items() if name != "label"})
-        for row in checked.rows
-    )
+    bare = (Record(row.file, row.line, checked.shape.asks(row.values)) for row in checked.rows)
     lengths: list[int] = []
     for record, example in zip(checked.rows, task.encode(bare, processor, limit=ENDLESS), strict=True):
         lengths.append(len(example))

@@ -65,6 +65,7 @@ class Labelled(Shape):
     label: Literal["one", "many", "number"] = "one"
 
     name: ClassVar[str] = "labelled"
+    target: ClassVar[str] = "label"
     columns: ClassVar[Mapping[str, str]] = {
         "text": "the text",
         "text_pair": "a second text, if any",
@@ -241,6 +242,7 @@ class Tagged(Shape):
     """Words with a tag each (named entities, parts of speech)."""
 
     name: ClassVar[str] = "tagged"
+    target: ClassVar[str] = "tags"
     columns: ClassVar[Mapping[str, str]] = {"tokens": "the words", "tags": "a tag for each of them"}
     formats: ClassVar[tuple[str, ...]] = ("tags",)
 
@@ -297,6 +299,7 @@ class Pictured(Shape):
     """A picture and its label."""
 
     name: ClassVar[str] = "pictured"
+    target: ClassVar[str] = "label"
     columns: ClassVar[Mapping[str, str]] = {"image": "the path of a picture", "label": "its label"}
     formats: ClassVar[tuple[str, ...]] = ("image",)
 

@@ -95,31 +95,36 @@ def view(record: Record, task: Task, processor: Any, *, limit: int) -> View:
     Raises:
         WeitiaoError: what `task.encode` raises when no row can be encoded.
     """
-    values = {name: value for name, value in record.values.items() if name != "label"}
     label = record.values.get("label")
     # Without its label: a row can be looked at before the label set is known.
-    (example,) = task.encode([Record(record.file, record.line, values)], processor, limit=limit)
+    bare = Record(record.file, record.line, task.shape.asks(record.values))
+    (example,) = task.encode([bare], processor, limit=limit)
     if example.refused:
         return View(record.file, record.line, why=example.refused)
-    labels = example.inputs.get("labels", ())
     return View(
         record.file,
         record.line,
         tuple(pieces(example, processor)),
         tokens=len(example),
-        trained=sum(label != IGNORE for label in labels),
+        trained=sum(learnt(example)),
         lost=example.tokens_lost,
         trained_lost=example.trained_lost,
         label=None if label is None else str(label),
     )
 
 
+def learnt(example: Example) -> list[bool]:
+    """Of each token, whether the loss counts it; none of a row that is learnt as a whole."""
+    ids, labels = example.inputs["input_ids"], example.inputs.get("labels", ())
+    if len(labels) == len(ids):  # not those of another sequence
+        return [label != IGNORE for label in labels]
+    places = set(example.inputs.get("first", ()))  # of the tokens that speak for tagged words
+    return [place in places for place in range(len(ids))]
+
+
 def pieces(example: Example, processor: Any) -> Iterator[Piece]:
     """The tokens of an example in order; their texts, put together, are what the tokenizer decodes."""
-    ids = list(example.inputs["input_ids"])
-    labels = example.inputs.get("labels", ())
-    if len(labels) != len(ids):  # none, or those of another sequence
-        labels = [IGNORE] * len(ids)
+    ids, counts = list(example.inputs["input_ids"]), learnt(example)
     specials = set(special_tokens(processor).values())
 
     def said(first: int, last: int) -> str:
@@ -133,7 +138,7 @@ def pieces(example: Example, processor: Any) -> Iterator[Piece]:
         text = said(before, end)[len(said(before, start)) :]
         if text.endswith(UNFINISHED) and end < len(ids) and end - start < BYTES and ids[end] not in specials:
             continue
-        trained = any(label != IGNORE for label in labels[start:end])
+        trained = any(counts[start:end])
         yield Piece(text, "trained" if trained else "seen", ids[start] in specials, tuple(ids[start:end]))
         before, start = start, end
 

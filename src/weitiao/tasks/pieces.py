@@ -11,7 +11,7 @@ mark of the space (`▁`, `Ġ`) before a word as a token of its own, which is th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from weitiao.data.plain import plain
@@ -21,6 +21,16 @@ KEPT = 200_000  # words
 NONE = -1
 """In the place of a word's first visible token, where it has none."""
 PROBES = ("the", "a", "of", "in")
+
+
+def pieces(processor: Any, *, spaced: bool) -> Pieces:
+    """Those of a tokenizer; kept, for making them reads all of its vocabulary, and long rows are cut one by one."""
+    return _pieces(processor, len(processor), spaced)
+
+
+@lru_cache(maxsize=2)
+def _pieces(processor: Any, words: int, spaced: bool) -> Pieces:
+    return Pieces(processor, spaced=spaced)
 
 
 class Pieces:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ from weitiao.data import segment, tags
 from weitiao.data.pack import pad
 from weitiao.data.shapes import TAGGED
 from weitiao.tasks.losses import balanced, chosen, refuse_unknown
-from weitiao.tasks.pieces import NONE, Pieces
+from weitiao.tasks.pieces import NONE, Pieces, pieces
 from weitiao.tasks.windows import starts, widest
 
 if TYPE_CHECKING:
@@ -159,13 +160,19 @@ class TokenClassification(Categorical):
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Token ids with the model's special tokens, and the token that speaks for each word; the end of a long row is
         cut, and a word that goes with it has none."""
-        pieces = self._pieces(processor)
-        before, behind = pieces.around
+        records = iter(records)
+        if self.words == "auto":  # before the data have told it, the rows themselves do
+            sample = list(islice(records, segment.SAMPLE))
+            how = segment.how_cut(self._tokens(record.values) for record in sample)
+            yield from replace(self, words=how).encode(chain(sample, records), processor, limit=limit)
+            return
+        read = self._pieces(processor)
+        before, behind = read.around
         room = limit - len(before) - len(behind)
         for record in records:
             words, row = self._tokens(record.values), record.values.get("tags")
             refused = "" if row is None else self._refused(row)
-            ids, first = pieces(words)
+            ids, first = read(words)
             if not refused and len(ids) > room < 1:
                 refused = reason("no_word_left", length=len(ids) + limit - room, limit=limit)
             if refused:
@@ -193,7 +200,7 @@ class TokenClassification(Categorical):
         return given.split() if isinstance(given, str) else list(given)
 
     def _pieces(self, processor: Any) -> Pieces:
-        return Pieces(processor, spaced=self._words != "characters")
+        return pieces(processor, spaced=self._words != "characters")
 
     @cached_property
     def _index(self) -> dict[str, int]:

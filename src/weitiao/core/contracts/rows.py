@@ -111,6 +111,8 @@ class Shape(ABC):
     """Column of a converted row -> what it holds."""
     formats: ClassVar[tuple[str, ...]]
     """Row formats (`data.formats`) that give it, the one that is written first."""
+    target: ClassVar[str] = ""
+    """The column that is the answer: a row without it can be asked; empty where answer and question are one."""
 
     @abstractmethod
     def faults(self, values: Mapping[str, Any]) -> str:
@@ -127,6 +129,10 @@ class Shape(ABC):
     def stratum(self, values: Mapping[str, Any]) -> str:
         """The label whose share is kept equal over the splits; empty when there is none."""
         return ""
+
+    def asks(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A row without its answer."""
+        return {name: value for name, value in values.items() if name != self.target}
 
     @abstractmethod
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
