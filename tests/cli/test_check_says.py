@@ -50,13 +50,17 @@ def test_what_is_true_of_every_row_names_none(check):
 def test_the_task_that_learns_from_the_rows_is_named(check, monkeypatch):
     write_csv(Path("a.csv"), reviews(60))
     assert "The task text_classification learns from these rows." in check("a.csv")[1]
-    Path("b.conll").write_text("".join(f"Ann{i} B-PER\nsings O\n\n" for i in range(60)))
-    code, said = check("b.conll", "--html", "b.html")
-    none = "No task learns from rows of this shape (tagged) yet: they can be checked and repaired, not trained on."
+    Path("a.conll").write_text("".join(f"Ann{i} B-PER\nsings O\n\n" for i in range(60)))
+    assert "The task token_classification learns from these rows." in check("a.conll")[1]
+    write_csv(
+        Path("b.csv"), [{"source": f"good morning {i}", "target": f"guten Morgen {i}"} for i in range(60)]
+    )
+    code, said = check("b.csv", "--html", "b.html")
+    none = "No task learns from rows of this shape (translation) yet: they can be checked and repaired, not trained on."
     assert none in said
     assert none in Path("b.html").read_text()
     assert code == 0
-    assert json.loads(check("b.conll", "--json")[1])["diagnosis"]["task"] == ""
+    assert json.loads(check("b.csv", "--json")[1])["diagnosis"]["task"] == ""
 
 
 def test_every_fix_says_how_many_rows_it_changed(check):

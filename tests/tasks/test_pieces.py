@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from weitiao.tasks.pieces import NONE, Pieces
+from weitiao.tasks.pieces import NONE, Pieces, pieces
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz<>/中国😀."
 
@@ -109,3 +109,9 @@ def test_special_tokens_spelt_by_words_are_characters():
         ids, first = Pieces(made, spaced=True)(["the", mark, "the"])
         assert made.convert_tokens_to_ids(mark) not in ids
         assert NONE not in first
+
+
+def test_what_was_read_of_a_tokenizer_is_kept_from_row_to_row():
+    tokenizer = unigram()
+    assert pieces(tokenizer, spaced=True) is pieces(tokenizer, spaced=True)
+    assert pieces(tokenizer, spaced=True) is not pieces(tokenizer, spaced=False)

@@ -20,6 +20,7 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.data.encode import as_judged
 from weitiao.data.tags import spans
+from weitiao.data.view import view
 from weitiao.evaluate.predict import predict
 from weitiao.models import load
 from weitiao.tasks.pieces import NONE
@@ -221,6 +222,22 @@ def test_a_long_row_is_learnt_whole_and_each_word_once(toy):
     assert sum(part.trained for part in parts) == 50
     said = [task.labels[label] for part in parts for label in part.target]
     assert said == long.values["tags"]
+
+
+def test_before_the_data_are_learnt_rows_are_read_as_they_would_be(toy):
+    _, loaded, _ = toy
+    unlearnt = registry.build("task", {"name": "token_classification"})
+    rows = [Record("t.jsonl", 1, {"tokens": list("好坏好")}), Record("t.jsonl", 2, {"tokens": ["好"]})]
+    found = list(unlearnt.encode(rows, loaded.processor, limit=64))
+    assert [len(each) for each in found] == [5, 3]
+    shown = view(
+        Record("t.jsonl", 1, {"tokens": ["great", "plot"], "tags": ["B-GOOD", "O"]}),
+        unlearnt,
+        loaded.processor,
+        limit=64,
+    )
+    assert shown.trained == 2
+    assert [piece.state for piece in shown.pieces] == ["seen", "trained", "trained", "seen"]
 
 
 # ------------------------------------------------------------------ the way through

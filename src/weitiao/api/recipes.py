@@ -59,10 +59,12 @@ def example_table(run: Run) -> Path:
     # Enough for a gain that can be proven, few enough for a minute or two on two cores.
     rows = 200 if run.task.generates else 1000
     source = read([data.train[0].partition("#")[0] + f"#{rows}"], encoding=data.encoding)[0]
-    path = run.path.with_name(f"{run.path.name}-mine{'.jsonl' if run.task.generates else '.csv'}")
+    # A table's cell holds one text: turns and words go into lines of JSON.
+    flat = run.task.shape.formats[0] == "table"
+    path = run.path.with_name(f"{run.path.name}-mine{'.csv' if flat else '.jsonl'}")
     if path.exists():
         return path
-    if run.task.generates:
+    if not flat:
         write_lines(path, (row.values for row in source.rows() if isinstance(row, Record)))
     else:
         text = io.StringIO()

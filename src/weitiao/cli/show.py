@@ -59,9 +59,10 @@ def next_steps(run: Run) -> None:
             ("talk to the model as it was", f"{me} chat {run.recipe.model}"),
         ]
     else:
-        text = (
-            "一本让人爱不释手的好书" if run.recipe.model == "e5-small" else "A film I will gladly see twice."
-        )
+        english, chinese = ("A film I will gladly see twice.", "一本让人爱不释手的好书")
+        if "spans" in run.task.predicts:
+            english, chinese = ("Ada Lovelace met Charles Babbage in London.", "王小明在北京的清华大学读书。")
+        text = chinese if run.recipe.model == "e5-small" else english
         steps = [("label a sentence of your own", f'{me} predict {path} "{text}"')]
         steps += [("chat with the small language model", f"{me} chat smollm2-135m")]
     table = api.example_table(run)

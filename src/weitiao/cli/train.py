@@ -13,6 +13,8 @@ FULL = {
     "reviews": ("train.num_train_epochs=3",),
     "zh": ("data.train=reviews-zh#16000",),
     "chat": ("data.train=alpaca-en#300",),
+    "ner": ("train.num_train_epochs=10",),
+    "ner-zh": ("data.train=peoples-daily-zh#8000",),
 }
 """What `--full` changes in each demo's recipe."""
 
@@ -95,7 +97,8 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
 
 def demo(
     which: Annotated[
-        str, typer.Argument(help="reviews (English), zh (Chinese reviews) or chat.")
+        str,
+        typer.Argument(help="reviews (English), zh (Chinese reviews), chat, ner or ner-zh (names in texts)."),
     ] = "reviews",
     overrides: Overrides = None,
     full: Annotated[
@@ -113,7 +116,7 @@ def demo(
     if which not in FULL:
         hint, known = did_you_mean(which, FULL), ", ".join(FULL)
         raise fault("unknown_name", shelf="demo", name=which, hint=hint, known=known)
-    path = api.ready_recipe(f"demo-{which}")
+    path = api.ready_recipe(which if which.startswith("ner") else f"demo-{which}")
     folder = api.free_folder(f"runs/demo-{which}")
     show = Show(quiet=quiet or json)
     words = [f"output_dir={folder}", *(FULL[which] if full else ()), *(overrides or ())]
