@@ -206,7 +206,7 @@ def test_pages_that_messages_name_are_there_and_travel(monkeypatch, tmp_path):
     assert len(named) > 5
     assert [name for name in named if not (root / name).is_file()] == []
     setup = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    assert setup["data-files"] == {"share/doc/weitiao": ["docs/*.md"]}
+    assert setup["data-files"] == {"share/doc/weitiao": ["docs/*.md", "docs/*.json"]}
     monkeypatch.chdir(tmp_path)
     assert errors.with_pages("see docs/losses.md.") == f"see {root}/docs/losses.md."
     monkeypatch.setattr(errors, "_HERE", tmp_path / "site-packages" / "weitiao")
