@@ -8,6 +8,7 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,19 @@ def tagged(rows: int, *, seed: int = 0) -> list[dict[str, list[str]]]:
         found = [kinds.get(word, "") for word in words]
         made[words] = [f"B-{kind}" if kind else "O" for kind in found]
     return [{"tokens": list(words), "tags": tags} for words, tags in made.items()]
+
+
+def rated(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Texts with a number: 1,000, and 50 for each good word, less 50 for each bad one."""
+    rng = random.Random(seed)
+    made: dict[str, float] = {}
+    while len(made) < rows:
+        marks = [rng.choice((*GOOD, *BAD)) for _ in range(rng.randint(1, 3))]
+        words = [rng.choice(FILL) for _ in range(rng.randint(3, 8))]
+        for word in marks:
+            words.insert(rng.randrange(len(words) + 1), word)
+        made[" ".join(words)] = 1000.0 + 50 * sum(1 if word in GOOD else -1 for word in marks)
+    return [{"text": text, "label": number} for text, number in made.items()]
 
 
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:

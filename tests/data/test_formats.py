@@ -675,6 +675,10 @@ def test_columns_that_say_nothing_and_columns_that_are_named():
     assert guess([], columns={}) is None
     named = {"text": "foo", "label": "bar"}
     assert guess(["foo", "bar"], columns=named) == (OF["table"], "table", named)
+    measured = guess(["text", "label"], columns={}, row={"text": "a", "label": "2.5"})
+    assert measured == (OF["regression"], "regression", {})
+    for counted in ("2", "2.0", "nan", "good", True, None):
+        assert guess(["text", "label"], columns={}, row={"text": "a", "label": counted})[1] == "table"
     with_list = guess(["text", "label"], columns={}, row={"text": "a", "label": ["x"]})
     assert with_list == (OF["multi_label"], "multi_label", {"labels": "label"})
 

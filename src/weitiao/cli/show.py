@@ -105,11 +105,19 @@ def results_table(results: Mapping[str, Any]) -> Table:
 
 def prediction(texts: Iterable[str | Sequence[str]], answer: Mapping[str, Any]) -> str:
     """One line a row, its parts set apart by tabs (which Rich would turn into spaces): label, probability, text; or the
-    spans with their types, and the text."""
+    spans with their types, or the number and between which it lies, and the text."""
     shown = [text if isinstance(text, str) else " ".join(text) for text in texts]
     if "spans" in answer:
         return "\t".join(map(one_line, (spans(answer["spans"]) or "-", *shown)))
+    if "number" in answer:
+        return "\t".join(map(one_line, (number(answer), *shown)))
     return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *shown)))
+
+
+def number(answer: Mapping[str, Any]) -> str:
+    """`4.2 [3.1, 5.3]`."""
+    between = f" [{answer['low']:.4g}, {answer['high']:.4g}]" if "low" in answer else ""
+    return f"{answer['number']:.4g}{between}"
 
 
 def spans(found: Iterable[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from weitiao.core.errors import did_you_mean, fault
 FULL = {
     "reviews": ("train.num_train_epochs=3",),
     "zh": ("data.train=reviews-zh#16000",),
+    "ratings": ("data.train=film-ratings",),
     "chat": ("data.train=alpaca-en#300",),
     "ner": ("train.num_train_epochs=10",),
     "ner-zh": ("data.train=peoples-daily-zh#8000",),
@@ -98,7 +99,9 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
 def demo(
     which: Annotated[
         str,
-        typer.Argument(help="reviews (English), zh (Chinese reviews), chat, ner or ner-zh (names in texts)."),
+        typer.Argument(
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), chat, ner or ner-zh (names in texts)."
+        ),
     ] = "reviews",
     overrides: Overrides = None,
     full: Annotated[

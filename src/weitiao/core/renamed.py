@@ -117,6 +117,8 @@ TASKS = {
     "seq_cls": "text_classification",
     "sentiment_analysis": "text_classification",
     "single_label_classification": "text_classification",
+    "regression": "text_regression",
+    "sts": "text_regression",
     "ner": "token_classification",
     "named_entity_recognition": "token_classification",
     "pos": "token_classification",

@@ -22,6 +22,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "untuned": ("untuned", "微调前"),
     "tfidf": ("TF-IDF", "TF-IDF"),
     "majority": ("most frequent label", "最多的类别"),
+    "ridge": ("TF-IDF, ridge regression", "TF-IDF 岭回归"),
+    "mean": ("mean of the training rows", "训练数据的均值"),
     "dictionary": ("dictionary of tags", "标签词典"),
     "page": ("the report page", "报告页"),
     "accuracy": ("accuracy", "准确率"),
@@ -73,6 +75,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "validation": ("validation", "验证"),
     "test": ("test", "测试"),
     "text_classification": ("text classification", "文本分类"),
+    "text_regression": ("text regression", "文本回归"),
     "token_classification": ("tagging words", "序列标注"),
     "sft": ("instruction tuning", "指令微调"),
     # what was asked

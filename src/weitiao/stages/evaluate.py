@@ -205,13 +205,14 @@ def usage(run: Run) -> list[dict[str, str]]:
     else:
         line, call = f'weitiao predict {path} "..."', 'run.predict(["..."])'
     python = f'import weitiao as wt\n\nrun = wt.load("{path}")\nprint({call})'
+    reads = f"\n\n{said}" if (said := run.task.of_logits()) else ""
     ways = [{"title": "Command line", "code": line}, {"title": "Python", "code": python}]
     kind = run.folder.json("model/adapter_config.json").get("peft_type")
     opened = f'tokenizer = AutoTokenizer.from_pretrained("{path}/model")'
     if kind is None:
         without = (
             f"from transformers import {auto}, AutoTokenizer\n\n"
-            f'model = {auto}.from_pretrained("{path}/model")\n{opened}'
+            f'model = {auto}.from_pretrained("{path}/model")\n{opened}{reads}'
         )
         ways += [{"title": "Without weitiao: Transformers", "code": without}]
     elif kind != OURS:
@@ -228,7 +229,7 @@ def usage(run: Run) -> list[dict[str, str]]:
         without = (
             f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer{more}\n\n{note}"
             f'base = {auto}.from_pretrained("{base}"{extra})\n'
-            f'model = PeftModel.from_pretrained(base, "{path}/model")\n{ends}{opened}'
+            f'model = PeftModel.from_pretrained(base, "{path}/model")\n{ends}{opened}{reads}'
         )
         ways += [{"title": "Without weitiao: PEFT", "code": without}]
     if kind is not None and run.method.foldable:

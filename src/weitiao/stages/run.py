@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -133,20 +133,23 @@ class Run(Shown):
     def untuned(self) -> Iterator[Run]:
         """The same run with the model as it was before: the base, and a head as it was drawn.
 
-        Where a method has put modules into the base it is this run itself, with all of it turned off while this lasts.
+        Where a method has put modules into the base its model is that of this run, with all of it turned off while this
+        lasts.
         """
         from weitiao.models.store import open_base
 
         loaded, recipe = self.tuned, self.recipe
         if loaded.before is not None:
+            same = replace(self)
+            same.__dict__ |= {"task": self.task.unsettled(), "tuned": loaded}
             with self.method.off(loaded.model, loaded.before):
-                yield self
+                yield same
             return
         before = Run(self.folder, self.device)
         half, longest = recipe.train.half, recipe.data.max_length
         words: dict[str, Any] = {"half": half, "seed": recipe.seed, "device": self.device, "longest": longest}
         base = open_base(self.where_base_lies(), self.task, **words)
-        before.__dict__ |= {"task": self.task, "tuned": for_use(base, half=half)}
+        before.__dict__ |= {"task": self.task.unsettled(), "tuned": for_use(base, half=half)}
         yield before
 
     @cached_property

@@ -145,7 +145,8 @@ def _tune(way: Way) -> None:
     kept = _keep_the_best(way, training)
     loaded = _whole(way, prepared, training)
     if way.world.first:
-        _save(way, prepared, training, loaded, step=kept)
+        task = _settle(way, prepared, loaded)
+        _save(way, prepared, training, loaded, task, step=kept)
 
 
 def _make_ready(way: Way) -> Prepared:
@@ -264,7 +265,22 @@ def _whole(way: Way, prepared: Prepared, training: Training) -> Loaded:
     return prepared.loaded
 
 
-def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, *, step: int) -> None:
+def _settle(way: Way, prepared: Prepared, loaded: Loaded) -> Task:
+    """The task with what is chosen on the validation rows, once the weights are those that are saved."""
+    from weitiao.evaluate.predict import predict
+
+    task, examples, train = prepared.task, prepared.examples["validation"], way.recipe.train
+    if not task.settles:
+        return task
+    size = train.per_device_eval_batch_size
+    words: dict[str, Any] = {"batch_size": size, "device": prepared.device, "half": train.half}
+    settled = task.settle(examples, predict(loaded, task, examples, **words)) if len(examples) else task
+    if settled == task.unsettled():
+        way.tell("notice", text=reason("nothing_settled", rows=len(examples)))
+    return settled
+
+
+def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, task: Task, *, step: int) -> None:
     """The tuned model with its card, and the last line of the log."""
     from weitiao.models import store
 
@@ -282,7 +298,7 @@ def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, *, s
     took = {"seconds": seconds, **memory.peak()}
     folder.log(event="end", step=state.step, epoch=training.epoch, best_step=step, reason=ended, **took)
     card = {
-        "task": registry.settings_of(way.recipe.task["name"], prepared.task),
+        "task": registry.settings_of(way.recipe.task["name"], task),
         "method": way.recipe.method,
         "step": step,
         "columns": sorted(prepared.splits["train"][0].values),
@@ -290,7 +306,7 @@ def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, *, s
         "total": prepared.total,
         "seconds": seconds,
     }
-    store.save_tuned(folder.model, loaded, task=prepared.task, method=way.method, card=card)
+    store.save_tuned(folder.model, loaded, task=task, method=way.method, card=card)
     way.tell("saved", path=folder.model, step=step, reason=ended, seconds=seconds)
 
 

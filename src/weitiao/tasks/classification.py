@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape
@@ -22,23 +20,19 @@ from weitiao.core.function import NAMED
 from weitiao.core.registry import register
 from weitiao.core.sections import Once
 from weitiao.core.why import reason
-from weitiao.data.pack import pad
-from weitiao.data.plain import plain
 from weitiao.data.shapes import LABELLED
-from weitiao.data.tokens import Tokens
 from weitiao.tasks.losses import Kind, balanced, chosen, refuse_unknown
+from weitiao.tasks.texts import OfTexts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from weitiao.tasks.losses import RowLosses
 
-SAMPLE = 4096  # texts tokenised at once
-
 
 @register("task", "text_classification")
 @dataclass(frozen=True)
-class TextClassification(Categorical):
+class TextClassification(OfTexts, Categorical):
     """Which of a fixed set of labels does a text carry?"""
 
     labels: Annotated[tuple[str, ...], Once] = ()
@@ -51,18 +45,13 @@ class TextClassification(Categorical):
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "none"
     """What rows of each label count for in the loss: the same, inversely to how often the label comes among the
     training rows, or as in `{urgent: 3}` (labels left out: 1)."""
-    split_special_tokens: bool = True
-    """Are special tokens that a text spells (`</s>`) read as characters?  With `false` they become the tokens."""
 
     summary: ClassVar[str] = "one label a text (sentiment, topic, intent)"
     shape: ClassVar[Shape] = LABELLED
-    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
-    peft_task_type: ClassVar[str] = "SEQ_CLS"
     predicts: ClassVar[tuple[str, ...]] = ("label", "scores")
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "precision", "recall", "f1")
     loss_metric: ClassVar[str] = "log_loss"
     baselines: ClassVar[tuple[str, ...]] = ("tfidf", "majority")
-    splits: ClassVar[bool] = True
     training_only: ClassVar[tuple[str, ...]] = ("loss_type", "focal_gamma", "class_weights")
 
     def learn(self, records: Sequence[Record]) -> TextClassification:
@@ -145,91 +134,27 @@ class TextClassification(Categorical):
         options = {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
         return {**options, "problem_type": "single_label_classification"}
 
-    def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
-        """Token ids with the model's special tokens; the end of a long text (of the longer, in a pair) is cut."""
-        index = {label: i for i, label in enumerate(self.labels)}
-        records, paired, tokens = iter(records), None, Tokens(processor, plain=self.split_special_tokens)
-        read = self._reader(processor)
-        while part := list(islice(records, SAMPLE)):
-            for record, inputs in zip(part, _encoded(part, read, tokens), strict=True):
-                paired = paired if paired is not None else "text_pair" in record.values
-                if paired != ("text_pair" in record.values):
-                    yield Example({}, refused=reason("first_is_pair" if paired else "first_is_one"))
-                    continue
-                label = record.values.get("label")
-                target = None if label is None else index[label]
-                length = len(inputs["input_ids"])
-                lost = max(0, length - limit)
-                if lost and limit <= processor.num_special_tokens_to_add(pair=paired):
-                    yield Example({}, refused=reason("no_word_left", length=length, limit=limit))
-                    continue
-                if lost and not paired and (short := tokens.cut(inputs["input_ids"], limit)):
-                    inputs = {"input_ids": short}
-                elif lost:  # the tokenizer knows what of a pair goes first
-                    cut = read(*_texts(record), truncation=True, max_length=limit)
-                    inputs = {name: cut[name] for name in inputs}
-                yield Example(inputs, target=target, tokens_lost=lost)
+    def goal(self, label: str) -> int:
+        """The place of the label among the model's outputs."""
+        return self._index[label]
 
-    def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
-        """The text in consecutive pieces, each with the label; of a pair it is the second that goes on, beside the
-        whole of the first.  Empty when the first leaves no room.
-        """
-        texts, read = _texts(record), self._reader(processor)
-        cut = "longest_first" if len(texts) == 1 else "only_second"
-        room = limit - processor.num_special_tokens_to_add(pair=len(texts) == 2)
-        if (
-            len(texts) == 2
-            and len(read(texts[0], add_special_tokens=False, verbose=False)["input_ids"]) >= room
-        ):
-            return []
-        found = read(*texts, truncation=cut, max_length=limit, return_overflowing_tokens=True)
-        names = (
-            ["input_ids", "token_type_ids"]
-            if len(texts) == 2 and "token_type_ids" in found
-            else ["input_ids"]
-        )
-        target = self.labels.index(record.values["label"])
-        return [
-            Example(dict(zip(names, piece, strict=True)), target=target)
-            for piece in zip(*(found[name] for name in names), strict=True)
-        ]
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {label: place for place, label in enumerate(self.labels)}
 
-    def _reader(self, processor: Any) -> Any:
-        return plain(processor) if self.split_special_tokens else processor
-
-    def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
-        """Right-padded ids (B, T), attention mask (B, T), class indices (B,)."""
+    def stacked(self, targets: Sequence[int]) -> Tensor:
+        """Class indices (B,)."""
         import torch
 
-        inputs = {
-            name: pad(
-                [example.inputs[name] for example in examples],
-                (processor.pad_token_id or 0) if name == "input_ids" else 0,
-            )
-            for name in examples[0].inputs
-        }
-        inputs["attention_mask"] = pad([np.ones(len(example), dtype=np.int64) for example in examples], 0)
-        known = all(example.target is not None for example in examples)
-        target_B = torch.tensor([example.target for example in examples]) if known else None
-        weights = [self._weights[example.target] for example in examples] if known and self._weights else None
-        tokens = sum(map(len, examples))
-        return Batch(
-            inputs,
-            target_B,
-            trained=len(examples) if weights is None else sum(weights),
-            rows=list(rows),
-            tokens=tokens,
-            padding=inputs["input_ids"].numel() - tokens,
-            weights=None if weights is None else torch.tensor(weights),
-        )
+        return torch.tensor(targets)
+
+    def counts(self, targets: Sequence[int]) -> list[float] | None:
+        """The weight of the label of each row."""
+        return [self._weights[target] for target in targets] if self._weights else None
 
     def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """What `loss_type` says, summed over the rows."""
         return self.losses(self.logits(model, batch), batch, label_smoothing=label_smoothing).sum()
-
-    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Scores (B, L)."""
-        return model(**batch.inputs).logits.float()  # type: ignore[no-any-return]
 
     def losses(self, logits_NC: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Of each row (B,), times the weight of its label."""
@@ -263,28 +188,6 @@ class TextClassification(Categorical):
     def expected(self, example: Example) -> dict[str, Any]:
         """The true label."""
         return {"label": self.labels[example.target]}
-
-    def record(self, text: str) -> dict[str, Any]:
-        """The columns of an unlabelled text."""
-        return {"text": text, "label": None}
-
-
-def _encoded(records: Sequence[Record], read: Any, tokens: Tokens) -> list[dict[str, list[int]]]:
-    """Whatever the tokenizer gives for texts of any length, at once; token types only where there are two."""
-    texts = [_texts(record) for record in records]
-    paired = all(len(text) == 2 for text in texts)
-    if not paired and any(len(text) == 2 for text in texts):
-        return [found for record in records for found in _encoded([record], read, tokens)]
-    if not paired:
-        return [{"input_ids": ids} for ids in tokens.whole([text for (text,) in texts])]
-    options = {"truncation": False, "verbose": False, "return_attention_mask": False}
-    found = read([list(text) for text in texts], **options)
-    return [{name: found[name][place] for name in found} for place in range(len(texts))]
-
-
-def _texts(record: Record) -> tuple[str, ...]:
-    texts = record.values
-    return (texts["text"], texts["text_pair"]) if "text_pair" in texts else (texts["text"],)
 
 
 def _is_number(label: str) -> bool:

@@ -107,6 +107,16 @@ def test_film_reviews_keep_the_clear_ratings_in_order(cache: Path) -> None:
     ]
 
 
+def test_film_ratings_are_all_of_them_as_numbers(cache: Path) -> None:
+    assert table(dataset_path("film-ratings")) == [
+        ["text", "label"],
+        ["A caf\u00e9 \u2013 lovely.", "2.5"],
+        ["So so.", "0.9"],
+        ['Dull, "PB&J"\tflat.', "-1.0"],
+        ["Fine.", "1"],
+    ]
+
+
 def test_reviews_zh_keep_contradictions_and_drop_blank_lines(cache: Path) -> None:
     assert table(dataset_path("reviews-zh")) == [
         ["text", "label"],

@@ -45,6 +45,8 @@ class Task(ABC):
     """Are rows that judge, or are asked, read whole (`in_windows`), however long they are?"""
     generates: ClassVar[bool] = False
     """Can it answer in words (`weitiao chat`)?"""
+    settles: ClassVar[bool] = False
+    """Is something chosen on the validation rows once the model is trained (`settle`)?"""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Settings that decide what its loss is, not what rows are encoded to or what the tuned model answers."""
 
@@ -74,6 +76,20 @@ class Task(ABC):
         """
         return self
 
+    def settle(self, examples: Sequence[Example], predictions: Sequence[Mapping[str, Any]]) -> Task:
+        """This task with what is chosen on the validation rows for the trained model (thresholds, widths of intervals);
+        only when `settles`.
+
+        Args:
+            examples: the encoded validation rows.
+            predictions: what the trained model says of them.
+        """
+        return self
+
+    def unsettled(self) -> Task:
+        """This task as it was before `settle`: what was chosen for one model says nothing of another."""
+        return self
+
     def follow(self, outputs: Sequence[str]) -> Task:
         """This task with its labels in the order in which a base has outputs of their names.
 
@@ -90,6 +106,11 @@ class Task(ABC):
     def model_options(self) -> dict[str, Any]:
         """Keywords for `from_pretrained` (number and names of labels)."""
         return {}
+
+    def of_logits(self) -> str:
+        """How a user of plain Transformers gets from `logits` to what `predict` says, as Python; empty where everybody
+        knows."""
+        return ""
 
     @abstractmethod
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:

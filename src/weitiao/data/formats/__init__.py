@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +174,8 @@ def guess(
     """What a file's columns suggest: its shape, its format, and `data.columns`; None when they say nothing.
 
     Columns that bear our names count before those that people call otherwise, and a format that explains more
-    columns before one that explains fewer; a label that is a list in the first `row` means several labels.
+    columns before one that explains fewer; a label that is a list in the first `row` means several labels, one with a
+    fraction a number.
     """
     asked = READ_AS.get(asked, asked)
     shapes = {name: shape for shape in SHAPES for name in shape.formats}
@@ -183,6 +185,8 @@ def guess(
     for name in names:
         if have >= set(FORMATS[name].needs):
             label = (row or {}).get(columns.get("label", "label"))
+            if name == "table" and _measured(label):
+                return shapes["regression"], "regression", dict(columns)
             if name == "table" and isinstance(label, list):
                 return (
                     shapes["multi_label"],
@@ -203,6 +207,14 @@ def guess(
             named = {ours: theirs for ours, theirs in mapped.items() if ours != theirs}
             return shapes[name], name, {**columns, **named}
     return None
+
+
+def _measured(label: Any) -> bool:
+    """Was it measured?  Classes have whole numbers, if any."""
+    try:
+        return math.isfinite(number := float(label)) and not number.is_integer()
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def bears_names(found: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ import json
 import re
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from weitiao.core.errors import fault
@@ -33,17 +33,36 @@ def film_reviews(sdist: Path, file: Path) -> None:
     Raises:
         WeitiaoError: `dataset_pack_unread` if the sdist does not hold the ratings.
     """
+    rows = []
+    for rating, text in _rated(sdist):
+        if abs(float(rating)) >= 1:  # between -1 and 1 the raters did not agree on a side
+            rows.append((text, "positive" if float(rating) > 0 else "negative"))
+    _write_csv(file, rows)
+
+
+def film_ratings(sdist: Path, file: Path) -> None:
+    """All of the film snippets, each with the mean of its ratings from -4 to 4.
+
+    Args:
+        sdist: vaderSentiment 3.3.2.
+        file: the CSV to write.
+
+    Raises:
+        WeitiaoError: `dataset_pack_unread` if the sdist does not hold the ratings.
+    """
+    _write_csv(file, [(text, rating) for rating, text in _rated(sdist)])
+
+
+def _rated(sdist: Path) -> Iterator[tuple[str, str]]:
+    """Rating and text of each film snippet."""
     inner = io.BytesIO(member(sdist, "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"))
     ratings = member(sdist, "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt", archive=inner)
-    rows = []
     # The file is clean UTF-8 with CRLF ends; only its readme is cp1252.  What looks odd was so before it was
     # packed: dashes and hyphens turned to spaces ("co wrote"), and "&amp;" for "&" in 22 rows, which has one
     # reading only and is undone here.
     for line in ratings.decode("utf-8").splitlines():
         _, rating, text = line.split("\t", 2)
-        if abs(float(rating)) >= 1:  # between -1 and 1 the raters did not agree on a side
-            rows.append((html.unescape(text), "positive" if float(rating) > 0 else "negative"))
-    _write_csv(file, rows)
+        yield rating, html.unescape(text)
 
 
 def reviews_zh(sdist: Path, file: Path) -> None:
@@ -179,6 +198,7 @@ def member(sdist: Path, name: str, *, archive: io.BytesIO | None = None) -> byte
 
 WRITERS = {
     "film-reviews": film_reviews,
+    "film-ratings": film_ratings,
     "reviews-zh": reviews_zh,
     "alpaca-en": alpaca_en,
     "alpaca-zh": alpaca_zh,

