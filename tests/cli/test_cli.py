@@ -384,7 +384,7 @@ TEXTS = ["great film", "boring, dull plot", 'the "actor" :smile: was [bold]charm
 
 
 def test_predict_is_the_same_from_words_files_and_a_pipe(weitiao, tuned, monkeypatch):
-    Path("new.txt").write_text("\n".join(TEXTS) + "\n\n", encoding="utf-8")
+    Path("new.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
     write_csv(Path("new.csv"), [{"id": str(i), "text": text} for i, text in enumerate(TEXTS)])
     ways = {"words": TEXTS, "txt": ["--file", "new.txt"], "csv": ["-f", "new.csv"], "pipe": []}
     for options in ([], ["--json"]):

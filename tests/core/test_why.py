@@ -15,6 +15,7 @@ from pydantic_core import core_schema
 
 import weitiao
 from weitiao.core import registry
+from weitiao.core.contracts import Record, places
 from weitiao.core.errors import LANGUAGES, WeitiaoError, fault
 from weitiao.core.recipe import Recipe
 
@@ -138,6 +139,19 @@ def test_a_sample_of_a_table_is_a_table_too(tmp_path):
         Recipe.read(tmp_path / "rev.csv#20")
     with pytest.raises(WeitiaoError, match="recipe_missing"):
         Recipe.read(tmp_path / "none.csv#20")
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"),
+    [
+        ("en", ["a b.csv line 3, 9", "c.json line 1 (row 2 of it), 4"]),
+        ("zh", ["a b.csv 第 3, 9 行", "c.json 第 1 行（其中第 2 条）", "c.json 第 4 行"]),
+    ],
+)
+def test_places_of_one_file_are_one(lang, said, monkeypatch):
+    monkeypatch.setenv("WEITIAO_LANG", lang)
+    stand = [("a b.csv", 3, {}), ("c.json", 1, {}, 1), ("a b.csv", 9, {}), ("c.json", 4, {})]
+    assert places([Record(*one).place for one in stand]) == said
 
 
 def test_a_missing_column_is_named_from_python_too():

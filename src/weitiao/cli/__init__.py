@@ -37,20 +37,29 @@ def run(words: list[str]) -> int:
 
     if code := ended():
         return code
+    from weitiao.cli.usage import Stopped, UsageError, understood
+
     try:
-        app(args=words, prog_name="weitiao", standalone_mode=True)
+        code = app(args=words, prog_name="weitiao", standalone_mode=False)
+        if code == 130:  # typer has caught Ctrl-C
+            raise Stopped
+        return code if isinstance(code, int) else 0
     except SystemExit as leaving:
-        if leaving.code == 130:  # typer has caught Ctrl-C
-            return _say(fault("stopped"), words)
         # 1 is typer's code for a pipe whose reader has left; no verb uses it.
         return 0 if leaving.code in (None, 1) else int(leaving.code)
+    except Stopped:
+        return _say(fault("stopped"), words)
+    except UsageError as error:
+        if type(error).__name__ != "NoArgsIsHelpError":
+            return _say(understood(error), words)
+        error.show()
+        return int(error.exit_code)
     except Exception as error:
         if "--verbose" in words:
             traceback.print_exc()
         if not isinstance(error, WeitiaoError):
             error = fault("internal", kind=type(error).__name__, why=error)
         return _say(error, words)
-    return 0
 
 
 def _say(error: WeitiaoError, words: list[str]) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from weitiao.cli.usage import unknown_verb
 from weitiao.core.errors import fault
 
 LONGEST = 1000
@@ -32,6 +33,16 @@ class Whole(typer.core.TyperGroup):
         verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl([(name, verb.get_short_help_str(LONGEST)) for name, verb in verbs if verb])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb that the first word names.
+
+        Raises:
+            WeitiaoError: `wrong_usage`, with the verb that is meant, or with what to do with a file.
+        """
+        if not ctx.resilient_parsing and args[0][:1] != "-" and self.get_command(ctx, args[0]) is None:
+            raise unknown_verb(args[0], path=ctx.command_path, verbs=self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
 
 
 def emit(value: Any) -> None:

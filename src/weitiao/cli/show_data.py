@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from weitiao.cli.show import SHOWN, out
-from weitiao.core.contracts import place
+from weitiao.core.contracts import place, places
 
 if TYPE_CHECKING:
     from weitiao.api.check import Examined
@@ -22,7 +22,7 @@ ALIKE = 3  # rows to which the same happened that are named
 
 def examined(found: Examined) -> None:
     """What `weitiao data check` found."""
-    from weitiao.data.doctor.page import headline, learnt, lines
+    from weitiao.data.doctor.page import headline, learnt
     from weitiao.data.labels import label_table
 
     ledger = found.ledger
@@ -52,7 +52,7 @@ def examined(found: Examined) -> None:
     for one in diagnosis.findings:
         style = {"fault": "red", "warning": "yellow", "note": "dim"}[one.severity]
         out.print(f"[{style}]{one.severity}[/{style}]  [bold]{escape(one.title)}[/bold]: {escape(one.text)}")
-        for line in lines(one.places):
+        for line in places(one.places):
             out.print(f"         {escape(line)}")
         if one.fix:
             out.print(f"         -> {escape(one.fix)}")
@@ -64,12 +64,9 @@ def _fates(ledger: Ledger) -> Iterator[str]:
     for row in ledger.rows:
         where = place(row["file"], row["line"], row.get("nth", 0))
         alike.setdefault((row["status"], row["reason"]), []).append(where)
-    for (status, reason), places in alike.items():
-        more = f" and {len(places) - ALIKE:,} more" if len(places) > ALIKE else ""
-        first, *others = places[:ALIKE]
-        file = f"{first.rpartition(' line ')[0]} line "
-        named = ", ".join([first, *(other.removeprefix(file) for other in others)])
-        yield f"{named}{more}: {status}: {reason}"
+    for (status, reason), rows in alike.items():
+        more = f" and {len(rows) - ALIKE:,} more" if len(rows) > ALIKE else ""
+        yield f"{', '.join(places(rows[:ALIKE]))}{more}: {status}: {reason}"
 
 
 def fixed(copies: Sequence[Fixed]) -> None:

@@ -10,7 +10,7 @@ The training loop knows the first two only by what is written here.  Torch is na
 from weitiao.core.contracts.baseline import Answers, Baseline
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
 from weitiao.core.contracts.metric import Metric, Summed, Told
-from weitiao.core.contracts.rows import BOUNDS, Batch, Example, Processor, Record, Shape, place
+from weitiao.core.contracts.rows import BOUNDS, Batch, Example, Processor, Record, Shape, place, places
 from weitiao.core.contracts.task import Categorical, Off, Task
 
 __all__ = [
@@ -35,4 +35,5 @@ __all__ = [
     "Told",
     "fill_weights",
     "place",
+    "places",
 ]

@@ -6,7 +6,7 @@ Record --task.encode--> Example --task.collate--> Batch
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -37,6 +37,20 @@ class Record:
 def place(file: str, line: int, nth: int = 0) -> str:
     """Where a row stands, as errors say it."""
     return reason("row_place_nth" if nth else "row_place", file=file, line=line, nth=nth + 1)
+
+
+def places(named: Sequence[str]) -> list[str]:
+    """Of several places one entry a file: `a.csv line 3`, `a.csv line 9` as `a.csv line 3, 9`."""
+    before, after = reason("row_place", file="", line="\0").split("\0")
+    found: dict[str, list[str]] = {}
+    for one in named:
+        file, _, line = one.removesuffix(after).rpartition(before)
+        # What ends otherwise, as a row of a line that has several may, stands alone.
+        found.setdefault(file if one.endswith(after) else one, []).append(line)
+    return [
+        file if file in named else reason("row_place", file=file, line=", ".join(lines))
+        for file, lines in found.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)

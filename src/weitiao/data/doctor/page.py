@@ -5,11 +5,11 @@ Diagnosis  ->  write_page(diagnosis, "reviews.check.html")
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from weitiao.core.contracts import places
 from weitiao.core.errors import language
 from weitiao.core.files import write_text
 from weitiao.core.page import render
@@ -30,7 +30,7 @@ def write_page(diagnosis: Diagnosis, path: Path) -> Path:
 
 def page(diagnosis: Diagnosis) -> str:
     """The page's HTML, in the reader's language."""
-    filters = {"number": number, "percent": percent, "lines": lines}
+    filters = {"number": number, "percent": percent, "lines": places}
     return render(Path(__file__).parent, "doctor.html.j2", view(diagnosis), filters=filters)
 
 
@@ -112,15 +112,6 @@ def columns(histogram: dict[str, Any] | None, tokens: dict[str, Any] | None) -> 
             for i, count in enumerate(counts)
         ],
     }
-
-
-def lines(places: Sequence[str]) -> list[str]:
-    """`a.csv line 3`, `a.csv line 9` as `a.csv line 3, 9`: one entry a file."""
-    found: dict[str, list[str]] = {}
-    for place in places:
-        file, _, line = place.rpartition(" line ")
-        found.setdefault(file, []).append(line)
-    return [words()["lines"].format(file, ", ".join(numbers)) for file, numbers in found.items()]
 
 
 def number(value: float) -> str:
