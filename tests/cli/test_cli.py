@@ -262,6 +262,30 @@ def test_runs_are_listed_with_their_scores(weitiao, tuned):
     assert "no runs here" in weitiao("runs").out
 
 
+def test_runs_are_sorted_by_any_metric_whichever_way_is_better(weitiao, tuned):
+    for name, values in {"a": (0.5, 3.0), "b": (0.9, 9.0), "c": (0.7, None), "d": None}.items():
+        shutil.copytree(tuned, f"runs/{name}")
+        if values is None:
+            Path(f"runs/{name}/results.json").unlink()
+            continue
+        results = json.loads(Path(f"runs/{name}/results.json").read_text())
+        for metric, value in zip(("f1", "log_loss"), values, strict=True):
+            results["metrics"]["tuned"][metric] = {"value": value, "low": None, "high": None, "why": "made"}
+        Path(f"runs/{name}/results.json").write_text(json.dumps({**results, "lower_is_better": ["log_loss"]}))
+
+    def order(metric):
+        return [
+            Path(entry["run"]).name for entry in json.loads(weitiao("runs", "--sort", metric, "--json").out)
+        ]
+
+    assert order("f1") == ["b", "c", "a", "d"]
+    assert order("log_loss")[:2] == ["a", "b"]
+    assert "log_loss 3.000" in weitiao("runs", "--sort", "log_loss").out
+    said = weitiao("runs", "--sort", "log_los")
+    assert said.exit == 2
+    assert "log_loss" in said.err
+
+
 def test_one_unreadable_run_does_not_hide_the_others(weitiao, tuned):
     shutil.copytree(tuned, "runs/good")
     for name, text in (("newer", "model: m\ntask: sft\noutput_dir: o\nunheard_of: 1\n"), ("cut", "model: [")):

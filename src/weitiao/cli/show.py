@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import math
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from weitiao.core.display import either
-from weitiao.core.errors import WeitiaoError, language
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language
 from weitiao.core.figures import around, figure
 from weitiao.evaluate.words import words
 from weitiao.terminal.screen import err
@@ -217,9 +218,18 @@ def _last(shelf: str, facts: Mapping[str, Any]) -> str:
     return str(facts["source"]) if found is None else ", ".join(found)
 
 
-def run_table(runs: Sequence[Run], *, json: bool) -> None:
-    """Run folders with their scores."""
-    rows = []
+def run_table(runs: Sequence[Run], *, sort: str = "", json: bool) -> None:
+    """Run folders with their scores.
+
+    Args:
+        runs: in their order.
+        sort: a metric by which the best stands first, and whose values are shown; default: each run's primary one.
+        json: as JSON.
+
+    Raises:
+        WeitiaoError: `unknown_name` for a metric that no run was judged by.
+    """
+    rows, ranks, known = list[dict[str, Any]](), [], list[str]()
     for run in runs:
         try:
             recipe, results = run.recipe, run.results
@@ -227,7 +237,15 @@ def run_table(runs: Sequence[Run], *, json: bool) -> None:
             rows.append(
                 {"run": str(run.path), "state": "unreadable", "model": "-", "task": "-", "method": "-"}
             )
+            ranks.append(-math.inf)
             continue
+        metrics = results["metrics"]["tuned"] if results else {}
+        known += [name for name in metrics if name not in known]
+        shown = sort or results.get("primary", "")
+        value = metrics[shown]["value"] if shown in metrics else None
+        # Runs without a value stand last, in their order.
+        lower = shown in results.get("lower_is_better", ())
+        ranks.append(-math.inf if value is None else -value if lower else value)
         rows.append(
             {
                 "run": str(run.path),
@@ -235,13 +253,14 @@ def run_table(runs: Sequence[Run], *, json: bool) -> None:
                 "model": recipe.model,
                 "task": recipe.task["name"],
                 "method": recipe.method["name"],
-                **(
-                    {results["primary"]: results["metrics"]["tuned"][results["primary"]]["value"]}
-                    if results
-                    else {}
-                ),
+                **({shown: value} if shown in metrics else {}),
             }
         )
+    if sort:
+        if known and sort not in known:
+            hint = did_you_mean(sort, known)
+            raise fault("unknown_name", shelf="metric", name=sort, hint=hint, known=", ".join(known))
+        rows = [row for _, row in sorted(zip(ranks, rows, strict=True), key=lambda pair: -pair[0])]
     if json:
         print(json_module.dumps(rows, ensure_ascii=False, indent=1))
     elif not rows:

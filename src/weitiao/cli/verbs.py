@@ -308,14 +308,15 @@ def doctor(json: Json = False, verbose: Verbose = False) -> None:
         raise typer.Exit(6)
 
 
-@app.command(epilog="Example: weitiao runs --folder runs")
+@app.command(epilog="Examples: weitiao runs | weitiao runs --sort f1")
 def runs(
     folder: Annotated[str, typer.Option(help="Where run folders lie.")] = "runs",
+    sort: Annotated[str, typer.Option(help="A metric: the best run first.", metavar="METRIC")] = "",
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List runs: state, model, method, score."""
+    """List runs: state, model, method, score; the newest first, or the best by a metric."""
     from weitiao import api
     from weitiao.cli.show import run_table
 
-    run_table(api.runs(folder), json=json)
+    run_table(api.runs(folder), sort=sort, json=json)

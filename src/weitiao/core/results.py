@@ -106,6 +106,8 @@ class Results(_Part):
     """The metric that the verdict is about."""
     higher_is_better: bool
     """Is more of it better?"""
+    lower_is_better: list[str]
+    """Those of all metrics of which less is better."""
     labels: list[str]
     """That metrics tell apart, in order; none where the task has none."""
     rows: int

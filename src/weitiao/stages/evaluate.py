@@ -103,6 +103,7 @@ def _judge(run: Run, tell: Tell) -> Run:
         "method": recipe.method["name"],
         "primary": task.primary,
         "higher_is_better": metrics[task.primary].higher_is_better,
+        "lower_is_better": [name for name, metric in metrics.items() if not metric.higher_is_better],
         "labels": list(task.classes()),
         "rows": len(records),
         "cut": {"rows": cut, "limit": run._limit} if cut else None,
