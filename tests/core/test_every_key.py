@@ -175,7 +175,8 @@ def best(run: api.Run) -> float:
 
 
 def intervals(run: api.Run) -> list[tuple[float, float]]:
-    return [(metric["low"], metric["high"]) for metric in run.results["metrics"]["tuned"].values()]
+    found = run.results["metrics"]["tuned"].values()
+    return [(metric["low"], metric["high"]) for metric in found if metric["low"] is not None]
 
 
 def systems(run: api.Run) -> set[str]:
@@ -272,7 +273,6 @@ ROWS = {
     "evaluate.metrics": Row("[mcc]", lambda run: list(run.results["metrics"]["tuned"])[4:], [], ["mcc"]),
     "evaluate.baseline": Row("majority", systems, {"tuned"}, {"tuned", "majority"}),
     "evaluate.resamples": Row("500", intervals, kind="chat"),
-    "evaluate.samples": Row("2", lambda run: len(run.results["samples"]), 1, 2, kind="chat"),
     "seed": Row("1", lambda run: (losses(run), locked_rows(run))),
 }  # fmt: skip
 OWN: dict[str, Callable] = {}
@@ -528,19 +528,31 @@ def test_a_bar_that_is_turned_off(lab, monkeypatch, tmp_path):
         assert losses(api.load(tmp_path / f"{face}1")) == losses(lab.run())
 
 
+@own("evaluate.samples")
+@own("evaluate.answers")
 @own("evaluate.max_new_tokens")
-def test_the_longest_sample_answer(lab, monkeypatch):
-    from transformers import LlamaForCausalLM
+def test_what_is_answered_and_how_long_answers_are(lab, monkeypatch):
+    from weitiao.core.run import read_lines
+    from weitiao.models import decoding
 
-    asked, generate = set(), LlamaForCausalLM.generate
+    asked, decode = set(), decoding.decode
 
-    def spy(self, *args, **options):
-        asked.add(options["max_new_tokens"])
-        return generate(self, *args, **options)
+    def spy(model, prompts, settings, **options):
+        asked.add(settings.max_new_tokens)
+        return decode(model, prompts, settings, **options)
 
-    monkeypatch.setattr(LlamaForCausalLM, "generate", spy)
-    lab.run("evaluate.max_new_tokens=3", kind="chat")
+    monkeypatch.setattr(decoding, "decode", spy)
+
+    def told(*words: str) -> tuple[int, int]:
+        run = lab.run(*words, kind="chat")
+        rows = [line["tuned"] for line in read_lines(run.path / "predictions.jsonl")]
+        return sum("answer" in row for row in rows), len(run.results["samples"])
+
+    assert told("evaluate.max_new_tokens=3", "evaluate.answers=2", "evaluate.samples=1") == (2, 1)
     assert asked == {3}
+    assert told("evaluate.answers=0", "evaluate.samples=3") == (0, 0)
+    most, two = told("evaluate.answers=null", "evaluate.samples=2")
+    assert two == 2 < most
 
 
 @own("evaluate.confidence")

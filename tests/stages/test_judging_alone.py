@@ -68,8 +68,8 @@ FAULTS = [
         {"tuned", "untuned", "tfidf"},
     ),
     ("labelled", "weitiao.stages.evaluate:usage", "usage", {"tuned", "untuned", "tfidf", "majority"}),
-    ("spoken", "weitiao.stages.run:Speaker.answer", "samples", {"tuned", "untuned"}),
-    ("spoken", "weitiao.evaluate.report.page:curves", "page", {"tuned", "untuned"}),
+    ("spoken", "weitiao.stages.speaker:Speaker.answers", "answers", {"tuned", "untuned", "nearest"}),
+    ("spoken", "weitiao.evaluate.report.page:curves", "page", {"tuned", "untuned", "nearest"}),
 ]
 
 

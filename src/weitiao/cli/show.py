@@ -106,7 +106,9 @@ def results_table(results: Mapping[str, Any]) -> Table:
 
 def prediction(texts: Iterable[str | Sequence[str]], answer: Mapping[str, Any]) -> str:
     """One line a row, its parts set apart by tabs (which Rich would turn into spaces): label, probability, text; or the
-    spans with their types, or the number and between which it lies, and the text."""
+    spans with their types, or the number and between which it lies, and the text; or what was answered alone."""
+    if "answer" in answer:
+        return one_line(answer["answer"])
     shown = [text if isinstance(text, str) else " ".join(text) for text in texts]
     if "spans" in answer:
         return "\t".join(map(one_line, (spans(answer["spans"]) or "-", *shown)))
@@ -274,10 +276,14 @@ def run_table(runs: Sequence[Run], *, sort: str = "", json: bool) -> None:
         Console(highlight=False).print(table)
 
 
-def conversation(
-    speaker: Speaker, *, system: str, max_new_tokens: int, sample: bool, temperature: float
-) -> None:
-    """Read a line, stream the answer, keep the turns; an empty line or the end of the input stops."""
+def conversation(speaker: Speaker, *, system: str, **options: Any) -> None:
+    """Read a line, stream the answer, keep the turns; an empty line or the end of the input stops.
+
+    Args:
+        speaker: who answers.
+        system: a system message, if any.
+        options: those of `Speaker.answer`.
+    """
     from transformers import TextStreamer
 
     turns = [{"role": "system", "content": system}] if system else []
@@ -293,9 +299,4 @@ def conversation(
             break
         turns.append({"role": "user", "content": said.strip()})
         streamer = TextStreamer(speaker.loaded.processor, skip_prompt=True, skip_special_tokens=True)
-        options: dict[str, Any] = {
-            "max_new_tokens": max_new_tokens,
-            "sample": sample,
-            "temperature": temperature,
-        }
         turns.append({"role": "assistant", "content": speaker.answer(turns, streamer=streamer, **options)})

@@ -116,12 +116,14 @@ def evaluate(
 def predict(
     run: Annotated[str, typer.Argument(help="A run folder.")],
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts; without any, lines of standard input.")
+        list[str] | None, typer.Argument(help="Texts or prompts; without any, lines of standard input.")
     ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
-            "--file", "-f", help="A table with a text column, a .txt file, or - for standard input."
+            "--file",
+            "-f",
+            help="A table with a column of texts, prompts or messages, a .txt file, or - for standard input.",
         ),
     ] = None,
     columns: Annotated[
@@ -129,14 +131,19 @@ def predict(
     ] = "",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the rows with their labels: .csv, .tsv or .jsonl."),
+        typer.Option(
+            "--output", "-o", help="Write the rows with what is said of them: .csv, .tsv or .jsonl."
+        ),
     ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest answer, where the model answers.")
+    ] = 200,
     base: Base = "",
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Label texts: given as words, in a file, or on standard input, one a line."""
+    """Label texts, or answer prompts: given as words, in a file, or on standard input, one a line."""
     from weitiao import api
     from weitiao.cli.show import prediction
     from weitiao.terminal.show import Show
@@ -152,10 +159,12 @@ def predict(
         show = Show(quiet=quiet or json)
         show.heed(found.recipe)
         with show:
-            count = api.write_labelled(output, found, questions, progress=show.labelling)
+            count = api.write_labelled(
+                output, found, questions, progress=show.labelling, max_new_tokens=max_new_tokens
+            )
         print(f"wrote {output}: {count:,} rows", file=sys.stderr)
         return
-    for row, answer in found.answers(questions):
+    for row, answer in found.answers(questions, max_new_tokens=max_new_tokens):
         said = {ours: row.values[theirs] for ours, theirs in questions.read.items()}
         print(_line({**said, **answer}) if json else prediction(said.values(), answer))
 
@@ -199,6 +208,16 @@ def chat(
         bool, typer.Option("--sample", help="Draw words instead of taking the likeliest.")
     ] = False,
     temperature: Annotated[float, typer.Option(min=0.01, help="With --sample: lower is more certain.")] = 0.7,
+    top_k: Annotated[int, typer.Option(min=1, help="With --sample: of the likeliest words so many.")] = 50,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=1.0, help="With --sample: the likeliest words that together have this probability."
+        ),
+    ] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option(help="With --sample: the same seed draws the same words.")
+    ] = None,
     base: Base = "",
     verbose: Verbose = False,
 ) -> None:
@@ -212,6 +231,9 @@ def chat(
         max_new_tokens=max_new_tokens,
         sample=sample,
         temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
     )
 
 

@@ -343,10 +343,13 @@ class Evaluate(Section):
     """Coverage of the intervals."""
     resamples: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap resamples behind the intervals."""
+    answers: Annotated[int, Field(ge=0)] | None = 100
+    """So many test rows, drawn by the seed, are answered in words and judged by their answers besides (tasks that
+    generate); null: all of them."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128
+    """Longest of these answers, in tokens."""
     samples: Annotated[int, Field(ge=0)] = 4
-    """Test prompts answered before and after tuning (generative tasks)."""
-    max_new_tokens: Annotated[int, Field(ge=1)] = 80
-    """Longest sample answer."""
+    """Answers that the page shows, before and after tuning."""
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> list[str]:

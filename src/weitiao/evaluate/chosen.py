@@ -16,7 +16,9 @@ from weitiao.core.why import reason
 from weitiao.evaluate import own
 
 ANSWER = "answer"
-"""What a prediction holds besides where a task's model answers in words."""
+SPOKEN = (ANSWER, "bytes")
+"""What a prediction of a test row holds besides where a task's model answers in words: its answer, and how many bytes of
+text its loss is of."""
 
 
 def judged(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Metric]:
@@ -31,7 +33,7 @@ def judged(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Met
             one that makes no sense with this task.
     """
     found = {name: registry.build("metric", {"name": name}) for name in task.metrics}
-    holds = {*task.predicts, *([ANSWER] if task.generates else [])}
+    holds = {*task.predicts, *(SPOKEN if task.generates else ())}
     for asked in added:
         name, metric = _built(asked)
         why = metric.lacks(holds)
@@ -70,7 +72,7 @@ def baselines(task: Task, asked: str) -> dict[str, Baseline]:
 
 def suiting(task: Task) -> list[str]:
     """Names on the shelf that suit a task."""
-    holds = {*task.predicts, *([ANSWER] if task.generates else [])}
+    holds = {*task.predicts, *(SPOKEN if task.generates else ())}
     built = {name: registry.build("metric", {"name": name}) for name in registry.names("metric")}
     return [name for name, metric in built.items() if not metric.lacks(holds) and not _refuses(metric, task)]
 

@@ -59,7 +59,8 @@ def judge(
         values = {name: value(metrics[name], each) for name, each in own.items()}
         # What is not defined on all rows is not asked of some.
         asked = {name: (metrics[name], own[name]) for name, one in values.items() if math.isfinite(one)}
-        drawn = resample.bootstrap(asked, unit_N, count, resamples=resamples, seed=seed) if count > 1 else {}
+        again = {name: each for name, each in asked.items() if not each[0].no_interval}
+        drawn = resample.bootstrap(again, unit_N, count, resamples=resamples, seed=seed) if count > 1 else {}
         found[system] = {
             name: _none(NOT_GIVEN, metric.lacks(systems[system][0]))
             if name not in own
@@ -158,7 +159,7 @@ def _around(
     if around is None and drawn_R is not None:
         around = resample.interval(drawn_R, confidence, count)
     if around is None:
-        return _none(SELDOM if count > 1 else ALONE, value=found)
+        return _none(metric.no_interval or (SELDOM if count > 1 else ALONE), value=found)
     return {"value": found, "low": around[0], "high": around[1]}
 
 

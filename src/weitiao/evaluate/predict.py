@@ -1,7 +1,7 @@
 """A model's predictions on encoded rows, and its answers to prompts.
 
-predict(loaded, task, examples)  ->  one dict a row, in the rows' order
-answer(loaded, prompt_ids)       ->  the words that follow
+predict(loaded, task, examples)  ->  one dict a row, in the rows' order: scored in one pass
+answers(loaded, task, prompts)   ->  one dict a prompt: the words that follow, generated
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Batch, Example, Task
 from weitiao.data.pack import in_order
+from weitiao.models.memory_ran_out import give_back, ran_out
 from weitiao.models.precision import autocast
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def predict(
     ask: Callable[[Batch], list[dict[str, Any]]] | None = None,
     dealt: tuple[int, int] = (0, 1),
 ) -> list[dict[str, Any]]:
-    """Predictions for every example.
+    """Predictions for every example; where memory runs out, a pass is cut in halves.
 
     Args:
         loaded: the model, and the processor that stacks rows.
@@ -46,20 +47,32 @@ def predict(
     """
     import torch
 
+    def said(batch: Batch) -> list[dict[str, Any]]:
+        rows = batch.rows
+        try:
+            return ask(batch.to(device)) if ask else task.predict(loaded.model, batch.to(device))
+        except (RuntimeError, MemoryError) as error:
+            # Other processes ask as often as this one.
+            if not ran_out(error) or len(rows) < 2 or dealt[1] > 1:
+                raise
+        give_back(device)
+        halves = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+        return [one for half in halves for one in said(collate([examples[row] for row in half], half))]
+
     found: list[dict[str, Any]] = [{}] * len(examples)
-    done = 0
+    done, collate = 0, loaded.collate(task)
     loaded.model.eval()
     with torch.inference_mode(), autocast(device, half):
         for batch in in_order(
             examples,
-            loaded.collate(task),
+            collate,
             batch_size=batch_size,
             # A row that is read in windows may be many times as long as the model reads at once.
             max_tokens=batch_size * loaded.limit,
             layout=loaded.layout,
             dealt=dealt,
         ):
-            told = ask(batch.to(device)) if ask else task.predict(loaded.model, batch.to(device))
+            told = said(batch)
             for row, prediction in zip(batch.rows, told, strict=False):  # a stand-in has no rows
                 found[row] = prediction
             done += len(batch.rows)
@@ -68,35 +81,34 @@ def predict(
     return found
 
 
-def answer(
+def answers(
     loaded: Loaded,
-    prompt_ids: Sequence[int],
+    task: Task,
+    prompts: Sequence[Sequence[int]],
     *,
-    max_new_tokens: int,
     device: str = "cpu",
     half: Half | None = None,
-    streamer: Any = None,
-    sample: bool = False,
-    temperature: float = 0.7,
-) -> str:
-    """What the model says after a prompt (`Task.opening`); greedy unless `sample`."""
+    progress: Callable[[int, int], None] | None = None,
+    **asked: Any,
+) -> list[dict[str, Any]]:
+    """What the model says after each prompt, in their order: its `answer`, and why it ends there (`ending`).
+
+    Args:
+        loaded: the model and its tokenizer.
+        task: what generates.
+        prompts: token ids of `Task.opening`.
+        device: where the model is.
+        half: what products are computed in, where it is not float32.
+        progress: hears (answers done, answers).
+        asked: as `Task.answer`: `max_new_tokens`, `limit` ...
+    """
     import torch
 
-    ids_BT = torch.tensor([list(prompt_ids)], device=device)
-    choice = (
-        {"do_sample": True, "temperature": temperature} if sample else {"do_sample": False, **NO_SAMPLING}
-    )
+    found: list[dict[str, Any]] = [{}] * len(prompts)
     loaded.model.eval()
     with torch.inference_mode(), autocast(device, half):
-        ids = loaded.model.generate(
-            input_ids=ids_BT,
-            attention_mask=torch.ones_like(ids_BT),
-            max_new_tokens=max_new_tokens,
-            streamer=streamer,
-            **choice,
-        )
-    return loaded.processor.decode(ids[0, ids_BT.shape[1] :], skip_special_tokens=True).strip()
-
-
-# Greedy decoding: a model's own generation_config may hold sampling settings, which Transformers would warn about.
-NO_SAMPLING = {"temperature": None, "top_p": None, "top_k": None}
+        for done, (place, said) in enumerate(task.answer(loaded, prompts, **asked), start=1):
+            found[place] = said
+            if progress:
+                progress(done, len(prompts))
+    return found

@@ -26,6 +26,11 @@ SAYS = {
         "end": ".",
         "cut": "The models read at most {limit} tokens of a row: {cut} of {rows} test rows were cut.",
         "whole": " The baseline read whole texts.",
+        "answered": "{answered} of {rows} test rows, drawn by the seed, were answered; what goes by answers is of these "
+        "(evaluate.answers: null answers all).",
+        "unended": "{unended} of {answered} answers of the tuned model were still going on at {most} tokens, where they "
+        "were ended (evaluate.max_new_tokens).",
+        "full": "{full} of {answered} prompts left the answer no room, or too little, among the model's positions.",
         "missing": "Missing: {what} ({why}). `weitiao evaluate RUN` tries again.",
     },
     "zh": {
@@ -41,6 +46,11 @@ SAYS = {
         "end": "。",
         "cut": "模型每行最多读取 {limit} 个词元：{rows} 行测试数据中有 {cut} 行被截断。",
         "whole": "基线读取全文。",
+        "answered": "按种子从 {rows} 行测试数据中抽取 {answered} 行生成了回答；凭回答计算的指标只涉及这些行"
+        "（evaluate.answers: null 则全部回答）。",
+        "unended": "微调后模型的 {answered} 条回答中有 {unended} 条到 {most} 个词元时仍未结束，被截止"
+        "（evaluate.max_new_tokens）。",
+        "full": "{answered} 条提示中有 {full} 条没有给回答留下（足够的）位置。",
         "missing": "缺少：{what}（{why}）。可用 `weitiao evaluate RUN` 重试。",
     },
 }
@@ -87,6 +97,10 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     if cut := results.get("cut"):
         line = says["cut"].format(limit=cut["limit"], cut=cut["rows"], rows=results["rows"])
         found.append(line + says["whole"] * ("tfidf" in results["metrics"]))
+    if said := results.get("answers"):
+        numbers = {**said, "rows": results["rows"], "answered": said["rows"], "most": said["max_new_tokens"]}
+        asked = {"answered": said["rows"] < results["rows"], "unended": said["unended"], "full": said["full"]}
+        found += [says[kind].format(**numbers) for kind, there in asked.items() if there]
     for each in results.get("missing", ()):
         found.append(says["missing"].format(what=named.get(each["what"], each["what"]), why=each["why"]))
     return found

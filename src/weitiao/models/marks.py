@@ -62,6 +62,13 @@ def settle(model: Any, processor: Any, ends: Iterable[int] = ()) -> None:
     settings.eos_token_id = known[0] if len(known) == 1 else known or None
 
 
+def ends(model: Any, processor: Any) -> frozenset[int]:
+    """All tokens at which generation stops, once they are settled."""
+    settings = getattr(model, "generation_config", None)
+    known = [*_listed(getattr(settings, "eos_token_id", None)), processor.eos_token_id]
+    return frozenset(token for token in known if token is not None)
+
+
 def _pad(config: Any, processor: Any, size: int) -> int | None:
     """The token that pads, which the tokenizer is told; None when none can be had that is no word."""
     given, own = getattr(config, "pad_token_id", None), processor.pad_token_id

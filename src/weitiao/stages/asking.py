@@ -65,6 +65,8 @@ class Questions:
     """Are they texts without columns?"""
     lists: Sequence[str] = ()
     """Which of the task's columns may hold a list of texts, each of which must say something."""
+    unusable: Callable[[Record], str] | None = None
+    """Why a row cannot be asked; default: its columns must hold texts."""
 
     def __iter__(self) -> Iterator[tuple[Record, Record]]:
         """Every row as it came, and as the task reads it."""
@@ -89,6 +91,8 @@ class Questions:
         return total
 
     def _fault(self, row: Record) -> str:
+        if self.unusable:
+            return self.unusable(row)
         for ours, theirs in self.read.items():
             value = row.values.get(theirs)
             listed = isinstance(value, list) and ours in self.lists
@@ -115,12 +119,12 @@ def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) 
     Raises:
         WeitiaoError: `not_texts` for anything else; `no_asked_column`; what reading a file raises.
     """
-    if isinstance(given, Path) or (isinstance(given, str) and _names_a_file(given)):
+    if isinstance(given, Path) or (isinstance(given, str) and names_a_file(given)):
         # Every line gets its answer, or is named: those behind a blank one would else get their neighbours'.
         data = run.recipe.data
         (source,) = read([str(given)], encoding=data.encoding, seed=run.recipe.seed, blank=True)
         return _questions(run, source.columns, source.rows, columns, file=source.file)
-    items = _items(given)
+    items = items_of(given)
     if bare := all(isinstance(item, str) for item in items):
         items = [{"text": str(item)} for item in items]
         if columns:
@@ -130,7 +134,7 @@ def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) 
     return _questions(run, names, lambda: iter(records), columns, bare=bare)
 
 
-def _names_a_file(word: str) -> bool:
+def names_a_file(word: str) -> bool:
     """A word that names a file is hardly a text to be labelled; one that ends like a file was meant to name one."""
     if not word or len(word) > 255 or "\n" in word or "\0" in word:
         return False
@@ -138,7 +142,7 @@ def _names_a_file(word: str) -> bool:
     return Path(word).is_file() or (word.lower().endswith(ENDINGS) and not any(map(str.isspace, word)))
 
 
-def _items(given: Any) -> list[Any]:
+def items_of(given: Any) -> list[Any]:
     """Texts, or rows; never both."""
     if isinstance(given, str | Mapping):
         given = [given]

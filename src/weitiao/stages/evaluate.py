@@ -14,6 +14,7 @@ from weitiao.core.contracts import OURS, Baseline, Record
 from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.core.results import VERSION
 from weitiao.data.encode import as_judged
+from weitiao.evaluate.chosen import ANSWER
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.run import Run, load
@@ -40,9 +41,9 @@ def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
 
 
 def _judge(run: Run, tell: Tell) -> Run:
+    from weitiao.evaluate.answered import chosen, judge_some
     from weitiao.evaluate.chosen import baselines, judged
     from weitiao.evaluate.details import of_labels, of_spans
-    from weitiao.evaluate.judge import judge
     from weitiao.evaluate.report import write_report
     from weitiao.evaluate.verdict import verdict
     from weitiao.models.store import read_card
@@ -62,21 +63,31 @@ def _judge(run: Run, tell: Tell) -> Run:
     tell("judging", rows=len(records))
     examples = list(as_judged(task, records, run.tuned.processor, limit=run._limit))
     references = [task.reference(record) for record in records]
-    prompts = _sample_prompts(references, settings.samples) if task.generates else []
     beside = _Beside(tell)
     systems: dict[str, list[dict[str, Any]]] = {}
-    answers: dict[str, list[str]] = {}
+    speaks = any(ANSWER in metric.needs for metric in metrics.values())
+    wanted = chosen(len(records), settings.answers if speaks else settings.samples, seed=recipe.seed)
+    answered = wanted if task.generates else []
 
     def ask(name: str, model: Run) -> None:
         told = model._predict(examples, lambda done, all: tell("judged", what=name, done=done, all=all))
-        systems[name] = [task.shown(record, row) for record, row in zip(records, told, strict=True)]
-        with beside.may_fail("samples"):
-            given = []
-            for prompt in prompts:
-                given.append(_sample_answer(model, prompt))
-                done = len(answers) * len(prompts) + len(given)
-                tell("judged", what="answers", done=done, all=len(prompts) * (1 + settings.untuned))
-            answers[name] = given
+        told = [task.shown(record, row) for record, row in zip(records, told, strict=True)]
+        systems[name] = told
+        if task.generates:
+            for one, example in zip(told, examples, strict=True):
+                one["bytes"] = task.text_bytes(example, run.tuned.processor)
+        if not answered:
+            return
+        with beside.may_fail("answers"):
+            said = model.speaker.answers(
+                [references[row]["prompt"] for row in answered],
+                tools=[records[row].values.get("tools") for row in answered],
+                max_new_tokens=settings.max_new_tokens,
+                progress=lambda done, all: tell("judged", what=f"{name}: answers", done=done, all=all),
+                notice=(lambda text: tell("notice", text=text)) if name == "tuned" else None,
+            )
+            for row, one in zip(answered, said, strict=True):
+                told[row] |= one
 
     ask("tuned", run)
     if settings.untuned:
@@ -85,10 +96,11 @@ def _judge(run: Run, tell: Tell) -> Run:
     for name, baseline in baselines(task, settings.baseline).items():
         with beside.may_fail(name):
             systems[name] = _said_before(run, name, len(records)) or _learnt(run, baseline, records)
-    found = judge(
+    found = judge_some(
         references,
         systems,
         metrics,
+        rows=answered,
         labels=task.classes(),
         groups=groups,
         confidence=settings.confidence,
@@ -110,14 +122,8 @@ def _judge(run: Run, tell: Tell) -> Run:
         **found,
         **of_labels(references, systems["tuned"], task.classes()),
         **of_spans(references, systems["tuned"], task.classes()),
-        "samples": [
-            {
-                "prompt": "\n".join(turn["content"] for turn in row["prompt"]),
-                "reference": row["reference"],
-                **{name: given[i] for name, given in answers.items()},
-            }
-            for i, row in enumerate(prompts)
-        ],
+        "answers": _answers(systems["tuned"], answered, settings.max_new_tokens),
+        "samples": _samples(references, systems, answered, settings.samples),
         "trainable": {"trained": card["trained"], "total": card["total"]},
         "seconds": {"train": card["seconds"], "evaluate": time.perf_counter() - started},
         "usage": [],
@@ -169,7 +175,7 @@ class _Beside:
 
 def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: "\n".join(turn["content"] for turn in value) if key == "prompt" else value
+        key: "\n".join(turn.get("content") or "" for turn in value) if key == "prompt" else value
         for key, value in reference.items()
     }
 
@@ -186,14 +192,31 @@ def _said_before(run: Run, system: str, count: int) -> list[dict[str, Any]]:
     return before if len(before) == count else []
 
 
-def _sample_prompts(references: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """The first test rows with a short prompt, so that a reader can take them in."""
-    short = [row for row in references if sum(len(turn["content"]) for turn in row["prompt"]) <= 300]
-    return short[:count]
+def _answers(
+    told: Sequence[Mapping[str, Any]], answered: Sequence[int], longest: int
+) -> dict[str, int] | None:
+    """How many rows were answered, and how many of the tuned model's answers did not come to their end."""
+    endings = [told[row]["ending"] for row in answered if "ending" in told[row]]
+    if not endings:
+        return None
+    counts = {"unended": endings.count("length"), "full": endings.count("full")}
+    return {"rows": len(endings), **counts, "max_new_tokens": longest}
 
 
-def _sample_answer(run: Run, row: Mapping[str, Any]) -> str:
-    return run.answer(row["prompt"], max_new_tokens=run.recipe.evaluate.max_new_tokens)
+def _samples(
+    references: Sequence[Mapping[str, Any]],
+    systems: Mapping[str, Sequence[Mapping[str, Any]]],
+    answered: Sequence[int],
+    count: int,
+) -> list[dict[str, Any]]:
+    """The first answered rows with a short prompt, so that a reader can take them in."""
+    found = []
+    for row in answered:
+        if sum(len(turn.get("content") or "") for turn in references[row]["prompt"]) > 300:
+            continue
+        said = {name: told[row][ANSWER] for name, told in systems.items() if ANSWER in told[row]}
+        found += [{**_plain(references[row]), **said}] if said else []
+    return found[:count]
 
 
 def usage(run: Run) -> list[dict[str, str]]:

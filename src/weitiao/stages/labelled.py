@@ -30,6 +30,7 @@ def write_labelled(
     questions: Questions,
     *,
     progress: Callable[[int, int], None] | None = None,
+    max_new_tokens: int = 200,
 ) -> int:
     """Write the rows as they came with their predictions, whole or not at all; returns their number.
 
@@ -46,7 +47,7 @@ def write_labelled(
         raise fault("output_ending", path=path, known=", ".join((*DELIMITERS, *LINES)))
     if taken := [name for name in questions.columns if name.startswith(BEFORE)]:
         raise fault("output_column", column=taken[0])
-    answers = run.answers(questions, progress=progress)
+    answers = run.answers(questions, progress=progress, max_new_tokens=max_new_tokens)
     count = 0
     # The csv module ends lines itself, and line ends within a cell are the cell's.
     with whole_file(path, newline="" if ending in DELIMITERS else None) as file:

@@ -19,12 +19,14 @@ from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
 from weitiao.core.why import because
 from weitiao.data.encode import as_judged
-from weitiao.stages.asking import Questions, asked
+from weitiao.stages import asking, prompts
+from weitiao.stages.asking import Questions
 from weitiao.stages.events import labelling
 
 if TYPE_CHECKING:
     from weitiao.models.load import Loaded
     from weitiao.models.precision import Half
+    from weitiao.stages.speaker import Speaker
 
 AT_ONCE = 4096
 """Rows that are encoded and asked before their answers are handed on."""
@@ -167,36 +169,42 @@ class Run(Shown):
         *,
         columns: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        max_new_tokens: int = 200,
     ) -> list[dict[str, Any]]:
-        """One prediction a text: {"label", "score", "scores"}.
+        """One prediction a row: {"label", "score", "scores"}, or {"answer", "ending"} where the task generates.
 
         Args:
             texts: a text, texts, rows (dicts), a pandas table or Series, a `datasets.Dataset`, a `pyarrow.Table`, or
-                the path of a file.
+                the path of a file.  Where the task generates, rows of its data less the answer, too: turns, lists of
+                turns, columns such as `prompt`, `messages` or `instruction`; an answer that is there is not read.
             columns: which of their columns to read, as the recipe's `data.columns`: `{"text": "body"}`.  Without it,
                 the one that the recipe names, or else the one called as the task calls it.
             progress: hears (texts done, texts); without it a bar says how it goes, if that takes long.
+            max_new_tokens: longest answer.
 
         Raises:
             WeitiaoError: `not_texts`, `bad_given`, `no_asked_column`; what reading a file raises; `unfinished_run`,
-                `broken_model`; `wrong_usage` for a generative task, which answers instead.
+                `broken_model`.
         """
         questions = self.asked(texts, columns)
         with nullcontext(progress) if progress else labelling(self.recipe) as heard:
-            return [answer for _, answer in self.answers(questions, progress=heard)]
+            found = self.answers(questions, progress=heard, max_new_tokens=max_new_tokens)
+            return [answer for _, answer in found]
 
     def asked(self, texts: Any, columns: Mapping[str, str] | None = None) -> Questions:
-        """What is to be labelled, as this run's task reads it; the arguments are those of `predict`.
+        """What is to be labelled or answered, as this run's task reads it; the arguments are those of `predict`.
 
         Raises:
             WeitiaoError: as `predict`.
         """
-        if self.task.generates:
-            raise fault("wrong_usage", **because("answers_only", run=self.path))
-        return asked(texts, self, columns)
+        return (prompts if self.task.generates else asking).asked(texts, self, columns)
 
     def answers(
-        self, questions: Questions, *, progress: Callable[[int, int], None] | None = None
+        self,
+        questions: Questions,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        max_new_tokens: int = 200,
     ) -> Iterator[tuple[Record, dict[str, Any]]]:
         """Every row as it came and its prediction, some thousands at a time: a file may be larger than memory.
 
@@ -211,16 +219,27 @@ class Run(Shown):
 
         rows = iter(questions)
         while part := list(islice(rows, AT_ONCE)):
-            records = [record for _, record in part]
-            examples = list(as_judged(self.task, records, self.tuned.processor, limit=self._limit))
-            for (came, _), example in zip(part, examples, strict=True):
-                if example.refused:
-                    place = came.place if came.file else str(came.line)
-                    raise fault("bad_given", count=1, total=total, rows=f"  {place}: {example.refused}")
-            told = self._predict(examples, heard)
+            if self.task.generates:
+                told = self.speaker.answers(
+                    [record.values["messages"] for _, record in part],
+                    tools=[record.values.get("tools") for _, record in part],
+                    max_new_tokens=max_new_tokens,
+                    progress=heard,
+                )
+            else:
+                told = self._predict(self._encoded(part, total), heard)
             for (came, record), answer in zip(part, told, strict=True):
                 yield came, self.task.shown(record, answer)
             done += len(part)
+
+    def _encoded(self, part: Sequence[tuple[Record, Record]], total: int) -> list[Example]:
+        records = [record for _, record in part]
+        examples = list(as_judged(self.task, records, self.tuned.processor, limit=self._limit))
+        for (came, _), example in zip(part, examples, strict=True):
+            if example.refused:
+                place = came.place if came.file else str(came.line)
+                raise fault("bad_given", count=1, total=total, rows=f"  {place}: {example.refused}")
+        return examples
 
     def _predict(
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
@@ -241,16 +260,24 @@ class Run(Shown):
     @property
     def _limit(self) -> int:
         # The untuned model is asked the same rows, cut at the same place.
-        most = self.tuned.limit - (self.method.positions if self.positions is None else self.positions)
-        return min(self.recipe.data.max_length or most, most)
+        return min(self.recipe.data.max_length or self._positions, self._positions)
+
+    @property
+    def _positions(self) -> int:
+        return self.tuned.limit - (self.method.positions if self.positions is None else self.positions)
 
     def answer(
-        self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any
+        self, messages: str | Sequence[Mapping[str, Any]], *, max_new_tokens: int = 200, **options: Any
     ) -> str:
         """The tuned model's next turn (generative tasks), rendered by the template that training used.
 
+        Args:
+            messages: turns, or the user's words alone.
+            max_new_tokens: longest answer.
+            options: those of `Speaker.answer`: `sample`, `temperature`, `top_k`, `top_p`, `seed`, `tools`, `streamer`.
+
         Raises:
-            WeitiaoError: `wrong_usage` for a task that labels.
+            WeitiaoError: `wrong_usage` for a task that labels, or a number out of its range; `chat_template`.
         """
         if not self.task.generates:
             raise labels_alone(self.path)
@@ -288,9 +315,21 @@ class Run(Shown):
 
     @property
     def speaker(self) -> Speaker:
-        """The tuned model as one that answers."""
-        loaded = self.tuned  # loading it decides the device
-        return Speaker(loaded, self.task, self.device, self.recipe.train.half)
+        """The model as one that answers, with no more in memory than a pass of training held."""
+        from weitiao.stages.speaker import KEPT_PER_TRAINED, Speaker
+
+        train, known = self.recipe.train, self.folder.json("data/ledger.json").get("tokens") or {}
+        longest = min(known.get("max", self._limit), known.get("limit", self._limit))
+        kept = 1 if train.activation_checkpointing else KEPT_PER_TRAINED
+        return Speaker(
+            self.tuned,
+            self.task,
+            self.device,  # which loading it decides
+            train.half,
+            limit=self._positions,
+            rows=train.per_device_eval_batch_size,
+            tokens=kept * train.per_device_train_batch_size * longest,
+        )
 
 
 def _interval(metric: Mapping[str, Any]) -> str:
@@ -316,25 +355,6 @@ def runs(folder: str | Path = "runs") -> list[Run]:
     return [Run(RunFolder(path.parent)) for path in found]
 
 
-@dataclass(frozen=True)
-class Speaker:
-    """A language model that answers, tuned or not, on its device and in its precision."""
-
-    loaded: Loaded
-    task: Task
-    device: str
-    half: Half | None
-
-    def answer(
-        self, messages: Sequence[Mapping[str, str]], *, max_new_tokens: int = 200, **options: Any
-    ) -> str:
-        """The next turn; `options` are those of `evaluate.predict.answer` (sample, temperature, streamer)."""
-        from weitiao.evaluate.predict import answer
-
-        options |= {"max_new_tokens": max_new_tokens, "device": self.device, "half": self.half}
-        return answer(self.loaded, self.task.opening(messages, self.loaded.processor), **options)
-
-
 def speaker(ref: str, *, base: str | Path = "") -> Speaker:
     """A run of a generative task (`base` as in `load`), or a base language model, ready to answer.
 
@@ -343,6 +363,7 @@ def speaker(ref: str, *, base: str | Path = "") -> Speaker:
     """
     from weitiao.models.load import fast_bf16, pick_device
     from weitiao.models.store import open_base
+    from weitiao.stages.speaker import Speaker
 
     if (Path(ref) / "recipe.yaml").is_file():
         run = load(ref, base=base)
@@ -353,7 +374,7 @@ def speaker(ref: str, *, base: str | Path = "") -> Speaker:
     half: Half | None = "bfloat16" if fast_bf16(device) else None
     task = registry.build("task", {"name": "sft"})
     untuned = open_base(ref, task, half=half, device=device)
-    return Speaker(for_use(untuned, half=half), task, device, half)
+    return Speaker(for_use(untuned, half=half), task, device, half, limit=untuned.limit)
 
 
 def labels_alone(run: str | Path) -> WeitiaoError:

@@ -29,6 +29,7 @@ class LanguageModeling(packed.PackedTask):
     split_special_tokens: bool = True
     """Are special tokens that a text spells (`</s>`) read as characters?  With `false` they become the tokens."""
 
+    metrics: ClassVar[tuple[str, ...]] = ("perplexity", "loss", "bits_per_byte")
     summary: ClassVar[str] = "every word of plain texts (continued pretraining)"
     shape: ClassVar[Shape] = PLAIN
 
@@ -44,7 +45,7 @@ class LanguageModeling(packed.PackedTask):
                 learnt[:1] = array("i", [IGNORE])
                 yield packed.cut(row, learnt, limit=limit)
 
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> list[int]:
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
         """The words alone: there are no turns in what was learnt."""
         text = "\n".join(turn["content"] for turn in turns)
         return Tokens(processor, plain=self.split_special_tokens)([text])[0]

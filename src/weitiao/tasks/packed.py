@@ -10,7 +10,7 @@ rows up (`models.examine`) get them filled up on the right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -60,6 +60,17 @@ class PackedTask(Categorical):
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Summed loss and number of learnt tokens of each row."""
         return row_losses(model, batch)
+
+    def text_bytes(self, example: Example, processor: Any) -> int:
+        """Those of the learnt tokens, without end tokens and the like."""
+        learnt = [token for token in example.inputs["labels"] if token != IGNORE]
+        return len(processor.decode(learnt, skip_special_tokens=True).encode())
+
+    def answer(
+        self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Words up to an end token, many prompts at a time where the model is measured to allow it."""
+        return answers(loaded, prompts, **asked)
 
 
 def cut(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> Example:
@@ -168,6 +179,31 @@ def _cross_entropy(logits_NV: Tensor, batch: Batch, *, label_smoothing: float) -
     from torch.nn import functional as F
 
     return F.cross_entropy(logits_NV, batch.target, label_smoothing=label_smoothing, reduction="none")
+
+
+def answers(
+    loaded: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    streamer: Any = None,
+    notice: Callable[[str], None] | None = None,
+    **asked: Any,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The words that follow each prompt, and why they end there (`Task.answer`)."""
+    from weitiao.models import decoding, marks
+
+    model, processor = loaded.model, loaded.processor
+    settings = decoding.Decoding(
+        stops=marks.ends(model, processor), padding=processor.pad_token_id or 0, **asked
+    )
+    way = decoding.Way.ALONE
+    if len(prompts) > 1 and not settings.sample:
+        way = decoding.measure(model, processor, longest=settings.limit)
+        for line in way.notices(loaded.source) if notice else ():
+            notice(line)  # type: ignore[misc]
+    for place, found in decoding.decode(model, prompts, settings, way=way, streamer=streamer):
+        said = processor.decode(found.ids, skip_special_tokens=True).strip()
+        yield place, {"answer": said, "ending": found.ending}
 
 
 def row_losses(model: nn.Module, batch: Batch) -> list[dict[str, Any]]:

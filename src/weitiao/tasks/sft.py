@@ -27,6 +27,25 @@ class SupervisedFineTuning(packed.PackedTask):
     split_special_tokens: bool = True
     """Are special tokens that a text spells (`<|im_end|>`) read as characters?  With `false` they become the tokens."""
 
+    metrics: ClassVar[tuple[str, ...]] = (
+        "perplexity",
+        "loss",
+        "bits_per_byte",
+        "exact_match",
+        "token_f1",
+        "rouge_1",
+        "rouge_2",
+        "rouge_l",
+        "bleu",
+        "chrf",
+        "length_ratio",
+        "distinct_1",
+        "distinct_2",
+        "self_bleu",
+        "repetition",
+        "valid_json",
+    )
+    baselines: ClassVar[tuple[str, ...]] = ("nearest",)
     summary: ClassVar[str] = "answer as the examples do (chat, instructions)"
     shape: ClassVar[Shape] = CONVERSATION
 
@@ -43,9 +62,9 @@ class SupervisedFineTuning(packed.PackedTask):
             except Unusable as error:  # this row; the next ones can still be asked for
                 yield Example({}, refused=str(error))
 
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> list[int]:
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
         """By the chat template, up to where the answer begins."""
-        return chat.prompt_ids(turns, processor, plain=self.split_special_tokens)
+        return chat.prompt_ids(turns, processor, tools=tools, plain=self.split_special_tokens)
 
     def ends(self, processor: Any) -> list[int]:
         """What the chat template writes behind an answer."""

@@ -36,6 +36,8 @@ class Metric(ABC):
     """Whether more of it is better."""
     undefined: ClassVar[tuple[str, str]] = ("too little to go by", "数据不足以计算")
     """Why it has no value where `over` gives nan, in English and Chinese."""
+    no_interval: ClassVar[tuple[str, str] | None] = None
+    """Why rows cannot be drawn several times for an interval, in English and Chinese; None where they can."""
     effort: ClassVar[int] = 40_000_000
     """How many numbers of its rows all draws together may go through, where it is no `Summed`: larger tests are drawn
     less often."""

@@ -166,8 +166,26 @@ class Task(ABC):
         """A prediction as whoever asked meets it, beside the row that it is of."""
         return dict(prediction)
 
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any) -> list[int]:
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
         """Turns as the tokens that the model goes on from, as in training; only when `generates`."""
+        raise NotImplementedError(f"{type(self).__name__} does not generate")
+
+    def answer(
+        self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What the model says after each prompt of `opening`, as answers end: its place among them, and `answer` with
+        `ending`, why it ends there; only when `generates`.  To score (`predict`) is one pass and another thing.
+
+        Args:
+            loaded: a model with its processor (`models.load.Loaded`), in evaluation mode.
+            prompts: token ids.
+            asked: `max_new_tokens` and `limit`, the longest row in tokens; what else `models.decoding.Decoding` has, and
+                `streamer` and `notice`, who hear tokens of a single answer and what a user should know.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not generate")
+
+    def text_bytes(self, example: Example, processor: Any) -> int:
+        """UTF-8 bytes of the text that is learnt of a row, as far as it was not cut; only when `generates`."""
         raise NotImplementedError(f"{type(self).__name__} does not generate")
 
     def ends(self, processor: Any) -> list[int]:

@@ -21,7 +21,7 @@ from weitiao.models.memory_ran_out import give_back, ran_out
 
 
 def decode(
-    model: Any, prompts: Sequence[Sequence[int]], asked: Decoding, *, way: Way
+    model: Any, prompts: Sequence[Sequence[int]], asked: Decoding, *, way: Way, streamer: Any = None
 ) -> Iterator[tuple[int, Answer]]:
     """The answer to every prompt, with its place among them, in the order in which they end.
 
@@ -32,6 +32,7 @@ def decode(
         prompts: token ids.
         asked: how answers are made.
         way: which rows may be continued together (`measure`).
+        streamer: hears the tokens of rows that are answered one after the other.
 
     Raises:
         RuntimeError: or MemoryError, when there is not memory enough for a single row.
@@ -44,7 +45,7 @@ def decode(
             yield row, Answer()
     if way is Way.ALONE or asked.sample:
         for each in todo:
-            yield each.row, alone(model, each.ids, asked)
+            yield each.row, alone(model, each.ids, asked, streamer=streamer)
         return
     yield from _Turns(model, asked, way, todo).run()
 
