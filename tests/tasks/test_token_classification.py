@@ -299,6 +299,8 @@ def test_words_texts_and_files_are_asked_alike(run, tmp_path):
     assert run.predict(file, columns={"text": "body"}) == [by_text]
     with pytest.raises(WeitiaoError, match=r"tokens\[2\]"):
         run.predict([{"tokens": ["the", ""]}])
+    with pytest.raises(WeitiaoError, match="the tokens is empty"):
+        run.predict([{"tokens": []}])
     with pytest.raises(WeitiaoError, match="no_asked_column"):
         run.predict([{"words": ["the"]}])
 

@@ -96,7 +96,9 @@ class Questions:
         for ours, theirs in self.read.items():
             value = row.values.get(theirs)
             listed = isinstance(value, list) and ours in self.lists
-            for number, text in enumerate(value if listed and value else [value], start=1):
+            if listed and not value:
+                return reason("is_empty", what=ours)
+            for number, text in enumerate(value if listed else [value], start=1):
                 what = f"{ours}[{number}]" if listed else ours
                 if not isinstance(text, str):
                     return reason("is_kind", what=what, kind=kind(text))
