@@ -96,9 +96,10 @@ class Questions:
         for ours, theirs in self.read.items():
             value = row.values.get(theirs)
             listed = isinstance(value, list) and ours in self.lists
-            if listed and not value:
+            texts: list[Any] = value if isinstance(value, list) and listed else [value]
+            if not texts:
                 return reason("is_empty", what=ours)
-            for number, text in enumerate(value if listed else [value], start=1):
+            for number, text in enumerate(texts, start=1):
                 what = f"{ours}[{number}]" if listed else ours
                 if not isinstance(text, str):
                     return reason("is_kind", what=what, kind=kind(text))
