@@ -76,6 +76,22 @@ def test_generation_with_a_cache_is_generation_without(request, name):
             assert words == row[len(prompt) :]
 
 
+@pytest.mark.parametrize("name", LLAMA)
+def test_prompts_answered_together_are_answered_as_alone(request, name):
+    """Vectors before every row cannot stand between its filling and its words: then rows of one length are together."""
+    from weitiao.models.decoding import Decoding, Way, decode, measure
+
+    toy = perturbed(request, name)
+    toy.model.eval()
+    prompts = [[7, 9, 11, 6, 8], [12, 10, 5], [9], [5, 6, 7], [30, 8, 9, 5, 6, 7, 8, 9, 10]]
+    asked = Decoding(max_new_tokens=6, stops=frozenset({1, 11}), limit=40, rows=3)
+    with torch.inference_mode():
+        way = measure(toy.model, toy.loaded.processor, longest=40)
+        together, alone = (dict(decode(toy.model, prompts, asked, way=one)) for one in (way, Way.ALONE))
+    assert way is (Way.ALIKE if name in ("prompt", "p_tuning") else Way.RAGGED)
+    assert together == alone
+
+
 @pytest.mark.parametrize("name", ["prompt", "prefix", "adapter", "mam", "unipelt"])
 def test_an_encoder_decoder_generates_as_it_is_trained(request, name):
     toy = Toy(request, name, "t5")

@@ -71,9 +71,9 @@ def measure(model: Any, processor: Any, *, longest: int) -> Way:
         examine.Exactly() if halves else nullcontext(),
         reach.shortened(model, to=SIZES["b"], longest=longest),
     ):
-        return next(
-            (way for way, script in SCRIPTS.items() if _holds(model, padding, given, script)), Way.ALONE
-        )
+        truth = _Truth(model, given)
+        ways = (way for way, script in SCRIPTS.items() if _holds(model, padding, given, truth, script))
+        return next(ways, Way.ALONE)
 
 
 SIZES = {"a": 7, "b": 4, "c": 12, "d": 7}
@@ -96,7 +96,9 @@ def _given(words: Sequence[int]) -> dict[str, list[int]]:
     return given
 
 
-def _holds(model: Any, padding: int, given: Mapping[str, Sequence[int]], script: Sequence[str]) -> bool:
+def _holds(
+    model: Any, padding: int, given: Mapping[str, Sequence[int]], truth: _Truth, script: Sequence[str]
+) -> bool:
     """Are the scores those that every row gets alone?"""
     together, read = Together(model, padding=padding), dict(SIZES)
     try:
@@ -111,17 +113,23 @@ def _holds(model: Any, padding: int, given: Mapping[str, Sequence[int]], script:
                 names = "".join(map(str, together.names))
                 read |= {name: read[name] + 1 for name in names}
             for name, score in zip(names, scores, strict=True):
-                if (
-                    not examine.distance(score[None], _alone(model, given[name][: read[name]]))
-                    <= examine.SAME
-                ):
+                if not examine.distance(score[None], truth.of(name, read[name])) <= examine.SAME:
                     return False
     except Exception:  # a model's own code, asked as it may not know it
         return False
     return True
 
 
-def _alone(model: Any, row: Sequence[int]) -> Tensor:
-    """Scores (1, V) of what follows a row, in one pass without a cache."""
-    ids = torch.tensor([row], device=next(model.parameters()).device)
-    return model(input_ids=ids, use_cache=False).logits[:, -1].float()  # type: ignore[no-any-return]
+class _Truth:
+    """What each row gets alone, in one pass without a cache; asked once."""
+
+    def __init__(self, model: Any, given: Mapping[str, Sequence[int]]):
+        self._model, self._given = model, given
+        self._told: dict[str, Tensor] = {}
+
+    def of(self, name: str, read: int) -> Tensor:
+        """Scores (1, V) of what follows the first `read` words of a row."""
+        if name not in self._told:
+            ids = torch.tensor([self._given[name]], device=next(self._model.parameters()).device)
+            self._told[name] = self._model(input_ids=ids, use_cache=False).logits[0].float()
+        return self._told[name][read - 1 : read]
