@@ -282,3 +282,40 @@ def test_the_nearest_row_answers():
     chinese = [record("埃菲尔铁塔有多高", "三百米"), record("夜巡是谁画的", "伦勃朗")]
     told = registry.build("baseline", {"name": "nearest"}).fit(chinese, CONVERSATION)
     assert told([record("谁画了夜巡", "-")]) == [{"answer": "伦勃朗"}]
+
+
+# --- the verdict
+
+
+@pytest.mark.parametrize(
+    ("tuned", "nearest", "said"),
+    [
+        (1.0, 0.2, "better than those of the nearest training row (token F1 1.000 beside"),
+        (0.2, 1.0, "The nearest training row answers better (token F1 1.000 beside"),
+        (0.6, 0.6, "are within chance of each other"),
+    ],
+)
+def test_answers_are_set_beside_the_nearest_rows(tuned, nearest, said):
+    from weitiao.evaluate.verdict import verdict
+
+    rng = random.Random(4)
+    references = [{"reference": " ".join(rng.choices("abcdefgh", k=5))} for _ in range(40)]
+
+    def system(share: float, **more: float) -> list[dict]:
+        right = [rng.random() < share for _ in references]
+        return [
+            {"answer": known["reference"] if hit else "zzz", **more}
+            for known, hit in zip(references, right, strict=True)
+        ]
+
+    systems = {
+        "tuned": system(tuned, loss=1.0, tokens=2),
+        "untuned": system(0.1, loss=2.0, tokens=2),
+        "nearest": system(nearest),
+    }
+    found = judged(("perplexity", "token_f1"), references, systems, labels=(), resamples=100)
+    told = {**found, "primary": "perplexity", "higher_is_better": False, "rows": 40}
+    sentence = verdict(told, confidence=0.95)["sentence"]
+    assert sentence.startswith("It learned: perplexity went from")
+    assert said in sentence
+    assert ".." not in sentence

@@ -24,6 +24,10 @@ SAYS = {
         "nominal": "; the baseline ({system}) is better with {value}, though within chance.",
         "below": "; the baseline ({system}) does better with {value}: prefer it, or train longer.",
         "end": ".",
+        "answers_above": ". Its answers are better than those of the {system} ({name} {after} beside {value}).",
+        "answers_below": ". The {system} answers better ({name} {value} beside {after}): look answers up, or train longer.",
+        "answers_level": ". Its answers and those of the {system} are within chance of each other ({name} {after} and "
+        "{value}).",
         "cut": "The models read at most {limit} tokens of a row: {cut} of {rows} test rows were cut.",
         "whole": " The baseline read whole texts.",
         "answered": "{answered} of {rows} test rows, drawn by the seed, were answered; what goes by answers is of these "
@@ -44,6 +48,9 @@ SAYS = {
         "nominal": "；基线（{system}）为 {value}，略好，但差异在偶然范围内。",
         "below": "；基线（{system}）更好（{value}）：可直接使用基线，或延长训练。",
         "end": "。",
+        "answers_above": "。其回答优于{system}（{name} {after}，后者 {value}）。",
+        "answers_below": "。{system}的回答更好（{name} {value}，微调后为 {after}）：可直接查找回答，或延长训练。",
+        "answers_level": "。其回答与{system}的差异在偶然范围内（{name} {after} 与 {value}）。",
         "cut": "模型每行最多读取 {limit} 个词元：{rows} 行测试数据中有 {cut} 行被截断。",
         "whole": "基线读取全文。",
         "answered": "按种子从 {rows} 行测试数据中抽取 {answered} 行生成了回答；凭回答计算的指标只涉及这些行"
@@ -85,10 +92,35 @@ def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
     learned = None if beside is None else beside == "above"
     baselines = [system for system in values if system not in ("tuned", "untuned")]
     if not baselines:
-        return {"learned": learned, "sentence": sentence + says["end"]}
+        return {"learned": learned, "sentence": sentence + (_by_answers(results, confidence) or says["end"])}
     best = max(baselines, key=lambda system: sign * values[system])
     ending = says[against(best)].format(value=shown[best], system=words(language()).get(best, best))
     return {"learned": learned, "sentence": sentence + ending}
+
+
+BY_ANSWERS = ("token_f1", "rouge_l", "exact_match", "chrf")
+"""By which of them answers are set beside a baseline's that knows no likelihood; the first that is judged by."""
+
+
+def _by_answers(results: Mapping[str, Any], confidence: float) -> str:
+    """How the tuned model's answers stand beside those of the best baseline that answers; empty where none does."""
+    says, named, metrics = SAYS[language()], words(language()), results["metrics"]
+    for name in BY_ANSWERS:
+        found = {system: own.get(name, {}).get("value") for system, own in metrics.items()}
+        others = [s for s, value in found.items() if s not in ("tuned", "untuned") and value is not None]
+        if found["tuned"] is None or not others:
+            continue
+        best = max(others, key=lambda system: found[system])
+        beside = results["comparisons"][best]["metrics"][name]
+        proven = beside["p_value"] is not None and beside["p_value"] < 1 - confidence
+        kind = "level" if not proven else "above" if beside["difference"] > 0 else "below"
+        return says[f"answers_{kind}"].format(
+            system=named.get(best, best),
+            name=named.get(name, name),
+            after=f"{found['tuned']:.3f}",
+            value=f"{found[best]:.3f}",
+        )
+    return ""
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
