@@ -109,7 +109,7 @@ def test_a_kept_training_row_that_was_changed_costs_the_baseline_alone(run):
     text = gzip.decompress(file.read_bytes()).decode().replace('"good"', '"bad"', 1)
     file.write_bytes(gzip.compress(text.encode()))
     found = api.evaluate(run).results
-    assert [each["what"] for each in found["missing"]] == ["tfidf", "majority"]
+    assert [each["what"] for each in found["missing"]] == ["tfidf", "majority", "seen_in_training"]
     assert f"{file} is not what was locked away" in found["missing"][0]["why"]
     file.unlink()
     assert "it is not there" in api.evaluate(run).results["missing"][0]["why"]

@@ -94,6 +94,19 @@ class Verdict(_Part):
     sentence: str
 
 
+class Finding(_Part):
+    """Something that is the matter with the run."""
+
+    name: str
+    """Such as `over_fitting`."""
+    why: str
+    """What was seen, in the language of the moment."""
+    advice: str
+    """What helps."""
+    numbers: dict[str, Finite | str]
+    """What it was seen by."""
+
+
 class Results(_Part):
     """What the judge found."""
 
@@ -134,4 +147,6 @@ class Results(_Part):
     """Lines that load the model."""
     missing: list[dict[str, str]]
     """What could not be made, and why."""
+    findings: list[Finding] = []
+    """What is the matter; none for a sound run."""
     verdict: Verdict

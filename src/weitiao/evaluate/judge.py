@@ -1,7 +1,7 @@
 """Predictions and truth in, numbers with intervals and tests out: one table for every metric of every task.
 
     judge(references, {"tuned": [...], "untuned": [...]}, {"f1": F()}, ...)  ->  {"metrics": ..., "comparisons": ...}
-    measured(task, metrics, predictions, examples)                           ->  {"loss": 0.41, "f1": 0.87}
+    measured(task, metrics, predictions, examples)                           ->  {"loss": 0.41, "loss_se": 0.03, ...}
 
 A metric gives what every row tells, once a system; from that come its value, its interval and the test of its
 difference to every other system.  Where rows belong together (`groups`) whole groups are drawn: ten rows of one user are
@@ -136,7 +136,8 @@ def measured(
     predictions: Told,
     examples: Sequence[Example],
 ) -> dict[str, float]:
-    """What the validation rows say, without intervals: `loss`, and every metric that goes by predictions.
+    """What the validation rows say, without intervals: `loss` and its standard error, `loss_se`, and every metric that
+    goes by predictions.
 
     Args:
         task: whose rows they are.
@@ -145,10 +146,22 @@ def measured(
         examples: encoded rows.
     """
     expected = [task.expected(example) for example in examples]
-    return {
-        name: value(metric, np.asarray(metric.rows(expected, predictions, task.classes())))
+    rows = {
+        name: np.asarray(metric.rows(expected, predictions, task.classes()))
         for name, metric in metrics.items()
     }
+    found = {name: value(metrics[name], each) for name, each in rows.items()}
+    loss = metrics["loss"]
+    return {**found, "loss_se": error(loss, rows["loss"])} if isinstance(loss, Summed) else found
+
+
+def error(metric: Summed, rows_NK: Any) -> float:
+    """Standard error of a function of sums: the rows are left out one by one (the jackknife, Tukey 1958); nan for one row."""
+    count = len(rows_NK)
+    if count < 2:
+        return math.nan
+    without_N = metric.value(rows_NK.sum(0) - rows_NK)
+    return float(math.sqrt((count - 1) / count * ((without_N - without_N.mean()) ** 2).sum()))
 
 
 def _around(

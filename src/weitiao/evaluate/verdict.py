@@ -1,7 +1,7 @@
 """Did it learn?  What the numbers bear, in sentences.
 
 results  ->  verdict(results)  ->  {"learned": True, "sentence": "..."}
-         ->  remarks(results)  ->  what was read, what is missing and why
+         ->  remarks(results)  ->  what is the matter and what helps, what was read, what is missing and why
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ SAYS = {
         "unended": "{unended} of {answered} answers of the tuned model were still going on at {most} tokens, where they "
         "were ended (evaluate.max_new_tokens).",
         "full": "{full} of {answered} prompts left the answer no room, or too little, among the model's positions.",
+        "finding": "{why}. What helps: {advice}.",
         "missing": "Missing: {what} ({why}). `weitiao evaluate RUN` tries again.",
     },
     "zh": {
@@ -58,6 +59,7 @@ SAYS = {
         "unended": "微调后模型的 {answered} 条回答中有 {unended} 条到 {most} 个词元时仍未结束，被截止"
         "（evaluate.max_new_tokens）。",
         "full": "{answered} 条提示中有 {full} 条没有给回答留下（足够的）位置。",
+        "finding": "{why}。建议：{advice}。",
         "missing": "缺少：{what}（{why}）。可用 `weitiao evaluate RUN` 重试。",
     },
 }
@@ -124,8 +126,9 @@ def _by_answers(results: Mapping[str, Any], confidence: float) -> str:
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
-    """What a reader of the numbers must know besides: what was cut, and what is missing with the reason."""
-    says, named, found = SAYS[language()], words(language()), []
+    """What a reader of the numbers must know besides: findings with their advice, what was cut, what is missing and why."""
+    says, named = SAYS[language()], words(language())
+    found = [says["finding"].format(**each) for each in results.get("findings", ())]
     if cut := results.get("cut"):
         line = says["cut"].format(limit=cut["limit"], cut=cut["rows"], rows=results["rows"])
         found.append(line + says["whole"] * ("tfidf" in results["metrics"]))

@@ -26,6 +26,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "mean": ("mean of the training rows", "训练数据的均值"),
     "dictionary": ("dictionary of tags", "标签词典"),
     "page": ("the report page", "报告页"),
+    "seen_in_training": ("whether test rows stand among the training rows", "测试数据是否出现在训练数据中"),
+    "findings": ("findings", "问题诊断"),
     "accuracy": ("accuracy", "准确率"),
     "precision": ("precision", "精确率"),
     "recall": ("recall", "召回率"),

@@ -16,7 +16,7 @@ from weitiao.core.results import VERSION
 from weitiao.data.encode import as_judged
 from weitiao.evaluate.chosen import ANSWER
 from weitiao.stages.events import Tell, listening
-from weitiao.stages.kept_rows import kept
+from weitiao.stages.kept_rows import kept, seen_in_training
 from weitiao.stages.run import Run, load
 
 
@@ -44,6 +44,8 @@ def _judge(run: Run, tell: Tell) -> Run:
     from weitiao.evaluate.answered import chosen, judge_some
     from weitiao.evaluate.chosen import baselines, judged
     from weitiao.evaluate.details import of_labels, of_spans
+    from weitiao.evaluate.findings import findings
+    from weitiao.evaluate.findings.evidence import Evidence
     from weitiao.evaluate.report import write_report
     from weitiao.evaluate.verdict import verdict
     from weitiao.models.store import read_card
@@ -128,9 +130,17 @@ def _judge(run: Run, tell: Tell) -> Run:
         "seconds": {"train": card["seconds"], "evaluate": time.perf_counter() - started},
         "usage": [],
         "missing": beside.missing,
+        "findings": [],
     }
     with beside.may_fail("usage"):
         results["usage"] = usage(run)
+    seen = 0
+    with beside.may_fail("seen_in_training"):
+        seen = seen_in_training(folder, records, task.shape, recipe.data)
+    with beside.may_fail("findings"):
+        log = read_lines(folder.path / "log.jsonl")
+        evidence = Evidence(results, log, references, systems, seen, confidence=settings.confidence)
+        results["findings"] = findings(evidence)
     results["verdict"] = verdict(results, confidence=settings.confidence)
     lines = [
         {

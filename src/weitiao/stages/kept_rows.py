@@ -11,11 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from weitiao.core.contracts import Record
+import numpy as np
+
+from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import read_lines, sha256, stream_lines, write_json, write_lines
 from weitiao.core.run import RunFolder
+from weitiao.core.sections import Data
 from weitiao.core.why import reason
+from weitiao.data.equal_text import digest, normalised
+from weitiao.data.near import near_groups
 
 FILES = {"train": "train.jsonl.gz", "validation": "validation.jsonl.gz", "test": "test.jsonl"}
 
@@ -60,6 +65,30 @@ def kept(folder: RunFolder, side: str) -> Iterator[tuple[Record, int]]:
         yield record, group
     if there < len(dealt):
         raise _broken(folder, side, dealt)
+
+
+def seen_in_training(folder: RunFolder, records: Sequence[Record], shape: Shape, data: Data) -> int:
+    """How many test rows are equal to a training row, or nearly so.
+
+    Near ones are looked for where the split was told not to look (`data.near_duplicates: keep`): else it has kept them
+    on one side.
+
+    Args:
+        folder: of the run.
+        records: its test rows.
+        shape: says by which text rows are the same.
+        data: of the recipe.
+
+    Raises:
+        WeitiaoError: as `kept`.
+    """
+    asked = [normalised(shape.group(row.values)) for row in records]
+    rows = (normalised(shape.group(row.values)) for row, _ in kept(folder, "train"))
+    if data.near_duplicates != "keep":
+        known = set(map(digest, rows))
+        return sum(digest(text) in known for text in asked)
+    groups = near_groups([*asked, *rows], threshold=data.near_duplicate_threshold)
+    return int(np.isin(groups[: len(asked)], groups[len(asked) :]).sum())
 
 
 def _line(record: Record, *, group: int | None = None) -> dict[str, object]:

@@ -140,7 +140,8 @@ def curves(log: Iterable[dict[str, Any]], primary: str) -> list[Chart]:
     )
 
     judged = dict.fromkeys(name for line in story.looks for name in line if name.startswith("validation/"))
-    judged.pop("validation/loss", None)
+    for name in ("validation/loss", "validation/loss_se"):
+        judged.pop(name, None)
     metric = min(judged, key=lambda name: name != f"validation/{primary}", default="")
     if metric:
         svg = drawn(lambda axes: validation(axes, metric), story, size=NARROW)

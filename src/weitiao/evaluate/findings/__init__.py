@@ -1,0 +1,67 @@
+"""What is the matter with a run, by name, each with the advice that follows.
+
+    Evidence(results, log, references, systems, ...)  ->  findings  ->  [{"name": "over_fitting", "why": ..., "advice": ..., "numbers": ...}]
+
+One function a finding: what it saw as numbers, or nothing.  Each asks for more than noise would show, so that a sound run
+names none.  The words lie in `core/messages/reasons/findings.yaml`, under the same names, and are filled from the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from weitiao.core.why import because
+from weitiao.evaluate.findings import answers, beside, labels, learning
+from weitiao.evaluate.findings.evidence import Evidence, Numbers
+
+PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
+    "nothing_moved": learning.nothing_moved,
+    "no_gradient": learning.no_gradient,
+    "seen_in_training": beside.seen_in_training,
+    "swapped_labels": labels.swapped_labels,
+    "unrelated_labels": labels.unrelated_labels,
+    "one_class": labels.one_class,
+    "missing_classes": labels.missing_classes,
+    "template": answers.template,
+    "forgetting": answers.forgetting,
+    "over_fitting": learning.over_fitting,
+    "barely_moved": learning.barely_moved,
+    "still_falling": learning.still_falling,
+    "baseline_better": beside.baseline_better,
+    "untuned_level": beside.untuned_level,
+}
+"""In the order in which a reader should look at them."""
+NOT_BEGUN = (
+    "barely_moved",
+    "untuned_level",
+    "unrelated_labels",
+    "one_class",
+    "missing_classes",
+    "baseline_better",
+)
+"""What a model shows of which nothing was trained."""
+EXPLAINS = {
+    "no_gradient": ("nothing_moved", *NOT_BEGUN),
+    "nothing_moved": NOT_BEGUN,
+    "unrelated_labels": ("barely_moved", "untuned_level"),
+    "barely_moved": ("untuned_level",),
+    "one_class": ("missing_classes",),
+}
+"""What follows from a finding needs no name of its own."""
+
+
+def findings(evidence: Evidence) -> list[dict[str, Any]]:
+    """Everything that is the matter; empty for a sound run.
+
+    Args:
+        evidence: what lies in the run folder.
+    """
+    found = {name: numbers for name, part in PARTS.items() if (numbers := part(evidence)) is not None}
+    explained = {other for name in found for other in EXPLAINS.get(name, ())}
+    told = []
+    for name, numbers in found.items():
+        if name not in explained:
+            words = because(name, **numbers)
+            told.append({"name": name, "why": words["why"], "advice": words["way"], "numbers": numbers})
+    return told

@@ -1,0 +1,38 @@
+"""What stands beside the tuned model tells: no gain, a baseline that does better, test rows that were trained on."""
+
+from __future__ import annotations
+
+from weitiao.evaluate.findings.evidence import Evidence, Numbers
+
+SHARE = 0.01
+"""Where a larger share of the test rows stands in the training rows, the scores are not those of unseen rows."""
+
+
+def seen_in_training(e: Evidence) -> Numbers | None:
+    """Test rows that stand among the training rows, too."""
+    rows = len(e.references)
+    return {"seen": e.seen, "rows": rows, "share": e.seen / rows} if e.seen > SHARE * rows else None
+
+
+def baseline_better(e: Evidence) -> Numbers | None:
+    """A baseline is ahead of the tuned model, beyond chance."""
+    name, sign = e.results["primary"], 1 if e.results["higher_is_better"] else -1
+    ahead = {
+        system: sign * e.results["metrics"][system][name]["value"]
+        for system in e.systems
+        if system not in ("tuned", "untuned") and e.against(system) == "below"
+    }
+    if not ahead:
+        return None
+    best = max(ahead, key=ahead.__getitem__)
+    tuned = e.results["metrics"]["tuned"][name]["value"]
+    return {"metric": name, "system": best, "value": sign * ahead[best], "tuned": tuned}
+
+
+def untuned_level(e: Evidence) -> Numbers | None:
+    """The tuned model is not ahead of the untuned one."""
+    if e.against("untuned") not in ("level", "below"):
+        return None
+    beside, name = e.results["comparisons"]["untuned"], e.results["primary"]
+    values = {system: e.results["metrics"][system][name]["value"] for system in ("untuned", "tuned")}
+    return {"metric": name, **values, "p_value": beside["p_value"]}

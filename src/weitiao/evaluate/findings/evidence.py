@@ -1,0 +1,77 @@
+"""What findings go by: everything lies in the run folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from weitiao.core.contracts import Told
+
+Numbers: TypeAlias = dict[str, Any]
+"""What a finding saw."""
+BEYOND = 3.0
+"""So many standard errors are more than noise: of a thousand differences by chance three are as large."""
+FEWEST = 6
+"""Steps of which a mean and its error are taken."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One judged run."""
+
+    results: Mapping[str, Any]
+    """Metrics and comparisons, as `results.json` holds them."""
+    log: Sequence[Mapping[str, Any]]
+    """Lines of `log.jsonl`."""
+    references: Told
+    """What was expected of the test rows."""
+    systems: Mapping[str, Told]
+    """By name what each said of them; `tuned` among them."""
+    seen: int = 0
+    """Test rows that are equal, or nearly so, to a training row."""
+    general: Sequence[Mapping[str, Any]] = ()
+    """Of language models, per text of no concern to the task: `tokens`, and the loss per token `before` and `after`."""
+    confidence: float = 0.95
+    """Of the verdict."""
+
+    @cached_property
+    def steps(self) -> Any:
+        """Losses of the optimiser steps that were taken, in order (S,)."""
+        losses = [line["loss"] for line in self.log if line["event"] == "step"]
+        return np.array([loss for loss in losses if math.isfinite(loss)])
+
+    @cached_property
+    def looks(self) -> list[tuple[int, float, float]]:
+        """Step, loss and standard error of every look at the validation rows behind the first step."""
+        found = []
+        for line in self.log:
+            loss, error = line.get("validation/loss"), line.get("validation/loss_se")
+            if line["event"] == "evaluate" and line["step"] and loss is not None and error is not None:
+                found.append((line["step"], loss, error))
+        return [one for one in found if math.isfinite(one[1]) and math.isfinite(one[2])]
+
+    def told(self, key: str) -> bool:
+        """Do the rows hold that key, expected as well as said?"""
+        return bool(self.references) and key in self.references[0] and key in self.systems["tuned"][0]
+
+    def against(self, other: str) -> str:
+        """How the tuned model stands to another system: `above`, `below`, `level`; empty where none stands there."""
+        beside = self.results["comparisons"].get(other)
+        if not beside or beside["p_value"] is None or beside["difference"] is None:
+            return ""
+        if beside["p_value"] >= 1 - self.confidence:
+            return "level"
+        return "above" if (beside["difference"] > 0) == self.results["higher_is_better"] else "below"
+
+
+def apart(first: Any, second: Any) -> float:
+    """By how many standard errors the mean of the first losses is above that of the second; 0 where they are too few."""
+    if min(len(first), len(second)) < FEWEST:
+        return 0.0
+    error = math.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second))
+    return float((first.mean() - second.mean()) / error) if error else 0.0

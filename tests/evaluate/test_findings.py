@@ -1,0 +1,165 @@
+"""Planted faults are named, through the door that users take; a sound run names none."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+import weitiao as wt
+from tests.conftest import FILL, dialogues, reviews, small_run, write_csv, write_jsonl
+from weitiao.evaluate.findings.answers import template
+from weitiao.evaluate.findings.evidence import Evidence
+
+LEARNS: dict[str, Any] = {
+    "method": "full",
+    "num_train_epochs": 6,
+    "learning_rate": 5e-3,
+    "save_strategy": "no",
+    "eval_strategy": "epoch",
+    "load_best_model_at_end": False,
+}
+"""Settings with which the toy learns all that the reviews have."""
+
+
+@pytest.fixture
+def named(bert, tmp_path):
+    """Train on such reviews and give the findings by name."""
+
+    def trained(rows: list[dict], *, test: list[dict] | None = None, **words: Any) -> dict[str, dict]:
+        table = write_csv(tmp_path / "rows.csv", rows)
+        data = words.pop("data", {})
+        if test is not None:
+            data["test"] = str(write_csv(tmp_path / "test.csv", test))
+        recipe = small_run(bert, "text_classification", table, tmp_path / "run", batch=8, judge={})
+        run = wt.train(recipe(data=data, **{**LEARNS, **words}))
+        assert not run.results["missing"]
+        found = {one["name"]: one for one in run.results["findings"]}
+        page = " ".join(run.report.read_text().split())
+        for one in found.values():
+            assert any(one["why"] in remark and one["advice"] in remark for remark in run.remarks)
+            assert one["advice"].split("(")[0].strip() in page
+        return found
+
+    return trained
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sound_run_names_nothing(named, seed):
+    assert named(reviews(200, seed=seed), seed=seed) == {}
+
+
+def test_a_learning_rate_of_nothing_is_named_in_both_languages(named, tmp_path, monkeypatch):
+    found = named(reviews(80), learning_rate=1e-12, num_train_epochs=1)
+    assert list(found) == ["nothing_moved"]
+    assert found["nothing_moved"]["numbers"]["learning_rate"] <= 1e-12
+    monkeypatch.setenv("WEITIAO_LANG", "zh")
+    (again,) = wt.evaluate(tmp_path / "run").results["findings"]
+    assert again["why"].startswith("没有任何变化")
+    assert again["numbers"] == found["nothing_moved"]["numbers"]
+
+
+FREEZE = """
+from weitiao.train.loop import Watcher
+
+class Freeze(Watcher):
+    def on_gradients(self, training):
+        for weight in training.weights.values():
+            weight.grad = None
+"""
+
+
+def test_everything_frozen_is_named(named, tmp_path):
+    (tmp_path / "freeze.py").write_text(FREEZE)
+    found = named(reviews(80), num_train_epochs=1, watchers=f"{tmp_path}/freeze.py:Freeze")
+    assert list(found) == ["no_gradient"]
+
+
+def test_shuffled_labels_are_named(named):
+    rows = reviews(240)
+    labels = [row["label"] for row in rows]
+    random.Random(0).shuffle(labels)
+    rows = [{**row, "label": label} for row, label in zip(rows, labels, strict=True)]
+    assert "unrelated_labels" in named(rows, learning_rate=1e-3)
+
+
+def test_a_permuted_label_map_is_named(named):
+    other = {"good": "bad", "bad": "good"}
+    test = [{**row, "label": other[row["label"]]} for row in reviews(60, seed=9)]
+    found = named(reviews(200), test=test)
+    assert found["swapped_labels"]["numbers"]["renamed"] > 0.9
+    assert "bad -> good" in found["swapped_labels"]["why"]
+
+
+def test_test_rows_that_were_trained_on_are_named(named, tmp_path):
+    train = [{**row, "text": row["text"] + " 1"} for row in reviews(200)]
+    test = [{**row, "text": row["text"] + " 2"} for row in reviews(200)[:20]] + reviews(40, seed=3)
+    other = write_csv(tmp_path / "other.csv", reviews(30, seed=7))
+    data = {"near_duplicates": "keep", "validation": str(other)}
+    found = named(train, test=test, data=data, num_train_epochs=1)
+    seen = found["seen_in_training"]["numbers"]["seen"]
+    near = sum(max(_overlap(row["text"], each["text"]) for each in train) >= 0.8 for row in test)
+    assert 20 <= seen == pytest.approx(near, abs=2)
+
+
+def _overlap(one: str, other: str) -> float:
+    """Jaccard similarity of pieces of four characters; numbers are alike."""
+    a, b = (
+        {text[i : i + 4] for i in range(len(text) - 3)} for text in (one.rstrip(" 12"), other.rstrip(" 12"))
+    )
+    return len(a & b) / len(a | b)
+
+
+def test_a_model_that_says_one_class_alone_is_named(named):
+    rows = [{**row, "label": "good" if row["label"] == "good" else "bad"} for row in reviews(300)]
+    few = [row for row in rows if row["label"] == "good"] + [row for row in rows if row["label"] == "bad"][
+        :30
+    ]
+    found = named(few, learning_rate=1e-5, num_train_epochs=1, test=reviews(40, seed=5))
+    assert "one_class" in found
+    assert "missing_classes" not in found
+
+
+def test_over_fitting_is_named(named):
+    rng = random.Random(1)
+    rows = [
+        {**row, "label": rng.choice(("good", "bad")) if rng.random() < 0.5 else row["label"]}
+        for row in reviews(200)
+    ]
+    found = named(rows, num_train_epochs=16, learning_rate=3e-3, data={"split": {"validation": 0.3}})
+    assert found["over_fitting"]["numbers"]["best_step"] < found["over_fitting"]["numbers"]["last_step"] / 2
+
+
+def test_under_fitting_is_named(named):
+    found = named(reviews(300), learning_rate=1e-6, num_train_epochs=2)
+    assert {"barely_moved"} <= set(found)
+
+
+def test_a_sound_run_of_tagged_words_names_nothing(tag):
+    assert wt.train(tag(**LEARNS)).results["findings"] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "named"),
+    [
+        (FILL, FILL, False),
+        (["a film"] * len(FILL), FILL, True),
+        (["a film"] * len(FILL), ["the film"] * len(FILL), False),  # so was it asked
+        (["a film"] * 3, FILL[:3], False),
+    ],
+)
+def test_answers_are_a_template_where_they_are_alike_and_should_not_be(said, expected, named):
+    told = {"tuned": [{"answer": one} for one in said]}
+    evidence = Evidence({"comparisons": {}}, [], [{"reference": one} for one in expected], told)
+    assert (template(evidence) is not None) == named
+
+
+def test_one_answer_to_everything_is_named(converse, tmp_path):
+    rows = [{**row, "completion": "great film"} for row in dialogues(80)]
+    train = write_jsonl(tmp_path / "alike.jsonl", rows)
+    test = write_jsonl(tmp_path / "test.jsonl", dialogues(30, seed=4))
+    data, judge = {"train": str(train), "test": str(test)}, {"samples": 8}
+    run = wt.train(converse(**{**LEARNS, "num_train_epochs": 3}, data=data, evaluate=judge))
+    found = {one["name"]: one for one in run.results["findings"]}
+    assert "great film" in found["template"]["why"]
