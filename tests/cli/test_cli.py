@@ -493,7 +493,6 @@ def test_the_words_of_python_are_offered():
         ("zh", "train"),
         ("chat", "train"),
         ("ner", "num_train_epochs"),
-        ("ner-zh", "train"),
     ],
 )
 def test_a_demo_in_full_is_the_larger_job(which, key, monkeypatch, tmp_path):

@@ -15,7 +15,6 @@ FULL = {
     "ratings": ("data.train=film-ratings",),
     "chat": ("data.train=alpaca-en#300",),
     "ner": ("train.num_train_epochs=10",),
-    "ner-zh": ("data.train=peoples-daily-zh#8000",),
 }
 """What `--full` changes in each demo's recipe."""
 
@@ -100,7 +99,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), chat, ner or ner-zh (names in texts)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), chat, or ner (names in tweets)."
         ),
     ] = "reviews",
     overrides: Overrides = None,
@@ -119,7 +118,7 @@ def demo(
     if which not in FULL:
         hint, known = did_you_mean(which, FULL), ", ".join(FULL)
         raise fault("unknown_name", shelf="demo", name=which, hint=hint, known=known)
-    path = api.ready_recipe(which if which.startswith("ner") else f"demo-{which}")
+    path = api.ready_recipe(which if which == "ner" else f"demo-{which}")
     folder = api.free_folder(f"runs/demo-{which}")
     show = Show(quiet=quiet or json)
     words = [f"output_dir={folder}", *(FULL[which] if full else ()), *(overrides or ())]
