@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit, span
+from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from weitiao.forecast.equalities import Equality
@@ -47,10 +48,7 @@ def check(
     elif found:
         _table(found)
     else:
-        print(
-            f"the recipe fits its model, method, task and the {rows:,} rows that were looked at; "
-            "`weitiao data check` looks at all of them"
-        )
+        print(reason("recipe_fits", rows=f"{rows:,}"))
     if not all(each.holds for each in found):
         raise typer.Exit(5)
 
@@ -68,12 +66,10 @@ def tried(recipe: str, overrides: list[str], *, quiet: bool, json: bool) -> None
     if json:
         emit(found.to_dict())
         return
-    print(
-        f"tried {found.tried:,} of {found.rows:,} rows; rows beyond them were not looked at (weitiao data check)"
-    )
-    print(f"the full run: about {found.steps:,} steps, {span(found.seconds)} of training without validation")
-    print(f"memory: {found.memory_mb:,.0f} MB were held; longer rows than these need more (weitiao plan)")
-    print(f"disk: {found.disk_mb:,.0f} MB of checkpoints and model, {found.free_mb:,.0f} MB are free")
+    print(reason("tried_rows", tried=f"{found.tried:,}", rows=f"{found.rows:,}"))
+    print(reason("full_run", steps=f"{found.steps:,}", time=span(found.seconds)))
+    print(reason("memory_was_held", size=f"{found.memory_mb:,.0f}"))
+    print(reason("disk_taken", size=f"{found.disk_mb:,.0f}", free=f"{found.free_mb:,.0f}"))
 
 
 def _table(found: list[Equality]) -> None:
@@ -81,9 +77,13 @@ def _table(found: list[Equality]) -> None:
 
     from weitiao.cli.show import out
 
-    table = Table("", "difference", "may be", "")
+    table = Table("", reason("difference"), reason("may_be"), "")
     for each in found:
-        apart = "-" if each.note else "none" if each.found == 0 else f"{each.found:.1e}"
-        verdict = each.note or ("holds" if each.holds else "[bold red]does not hold[/bold red]")
-        table.add_row(each.name, apart, "none" if each.bound == 0 else f"{each.bound:.0e}", verdict)
+        apart = "-" if each.note else reason("nothing") if each.found == 0 else f"{each.found:.1e}"
+        verdict = each.note or (
+            reason("holds") if each.holds else f"[bold red]{reason('does_not_hold')}[/bold red]"
+        )
+        table.add_row(
+            each.name, apart, reason("nothing") if each.bound == 0 else f"{each.bound:.0e}", verdict
+        )
     out.print(table)

@@ -8,9 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit
+from weitiao.core.display import either
 from weitiao.core.figures import around, figure
+from weitiao.core.why import reason
+from weitiao.evaluate.words import named
 
 ROOMY = 92  # columns of a terminal in which the table can breathe
+HEADS = (
+    ("trained", "训练参数"),
+    ("rate", "学习率"),
+    ("seconds", "秒"),
+    ("peak MB", "峰值 MB"),
+    ("size MB", "大小 MB"),
+)
 FAILED = 5  # the exit code when a method has failed, as for a run that fails
 
 
@@ -45,7 +55,7 @@ def compare(
         _show(found.results)
         from weitiao.cli.show import out
 
-        out.print(f"\npage: {found.page.resolve()}")
+        out.print("\n" + reason("page_at", path=found.page.resolve()))
     if found.failed:
         raise typer.Exit(FAILED)
 
@@ -62,7 +72,7 @@ def _show(results: Mapping[str, Any]) -> None:
     for row in results["methods"]:
         if row["state"] == "failed":
             out.print(
-                f"[red]failed[/red]  [bold]{escape(row['label'])}[/bold]: {escape(one_line(row['failure']))}"
+                f"[red]{named('failed')}[/red]  [bold]{escape(row['label'])}[/bold]: {escape(one_line(row['failure']))}"
             )
     out.print(escape(results["sentence"]))
 
@@ -76,16 +86,16 @@ def table(results: Mapping[str, Any], *, width: int) -> Any:
     rows = results["ground"]["rows"].get("test", 0)
     gpu = any(row["peak_gpu_memory_mb"] for row in results["methods"])
     drawn = Table(
-        title=f"{rows:,} locked test rows, the same for all" if rows else None,
+        title=reason("locked_rows_for_all", rows=f"{rows:,}") if rows else None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=(0, int(width >= ROOMY), 0, 0),
     )
-    drawn.add_column("method", overflow="fold", min_width=8)
+    drawn.add_column(either("method", "方法"), overflow="fold", min_width=8)
     beside = f"- {results['reference']}" if results["reference"] else ""
-    heads = [results["metric"], escape(beside), "p", "trained", "rate", "seconds", "peak MB", "size MB"]
+    heads = [named(results["metric"]), escape(beside), "p", *(either(*head) for head in HEADS)]
     for head in [*heads, *(["GPU MB"] if gpu else [])]:
         drawn.add_column(head, justify="right", no_wrap=True)
     for row in results["methods"]:
@@ -93,9 +103,9 @@ def table(results: Mapping[str, Any], *, width: int) -> Any:
             drawn.add_row(f"[bold]{escape(row['label'])}[/bold]", *_cells(row, gpu=gpu))
         else:
             colour = "red" if row["state"] == "failed" else "dim"
-            drawn.add_row(escape(row["label"]), f"[{colour}]{row['state']}[/{colour}]")
+            drawn.add_row(escape(row["label"]), f"[{colour}]{named(row['state'])}[/{colour}]")
     for system, score in results["others"].items():
-        drawn.add_row(f"[dim]{system}[/dim]", _score(score))
+        drawn.add_row(f"[dim]{named(system)}[/dim]", _score(score))
     return drawn
 
 

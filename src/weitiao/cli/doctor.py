@@ -11,6 +11,7 @@ from typing import Any
 
 from weitiao.core.errors import language
 from weitiao.core.run import memory_gb
+from weitiao.core.why import reason
 
 NEEDED = (
     "torch",
@@ -26,16 +27,14 @@ NEEDED = (
     "rich",
     "gguf",
 )
-OPTIONAL = {"peft": "opening our adapters without weitiao", "pandas": "tables as rows", "trl": "benchmarks"}
+OPTIONAL = {"peft": "opening_elsewhere", "pandas": "tables_as_rows", "trl": "for_benchmarks"}
 
 
 def examine() -> dict[str, Any]:
     """Facts, and `broken`: a list of what is wrong with the way out."""
     broken: list[str] = []
     versions = {package: _version(package) for package in (*NEEDED, *OPTIONAL)}
-    broken += [
-        f"{p} is not installed: pip install -c constraints.txt {p}" for p in NEEDED if versions[p] is None
-    ]
+    broken += [reason("package_missing", package=name) for name in NEEDED if versions[name] is None]
     torch = _torch(broken)
     broken += _torchvision()
     from weitiao.models.assets.fetch import cache_dir
@@ -43,7 +42,7 @@ def examine() -> dict[str, Any]:
     cache = cache_dir()
     parent = next(p for p in (cache, *cache.parents) if p.exists())
     if not os.access(parent, os.W_OK):
-        broken.append(f"the cache folder {cache} cannot be written: set WEITIAO_CACHE to one that can")
+        broken.append(reason("cache_unwritable", path=cache))
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -71,9 +70,7 @@ def _torch(broken: list[str]) -> dict[str, Any]:
 
         from weitiao.models.load import fast_bf16, pick_device
     except (ImportError, OSError) as error:
-        broken.append(
-            f"torch cannot be imported ({error}): install the version of constraints.txt first and alone"
-        )
+        broken.append(reason("torch_unimportable", error=error))
         return {}
     device = pick_device()
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -96,10 +93,7 @@ def _torchvision() -> list[str]:
     try:
         importlib.import_module("torchvision")
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        why = str(error).splitlines()[0]
-        return [
-            f"torchvision does not fit torch ({why}), and Transformers fails because of it: pip uninstall torchvision"
-        ]
+        return [reason("torchvision_unfit", error=str(error).splitlines()[0])]
     return []
 
 
@@ -115,10 +109,11 @@ def show(findings: dict[str, Any]) -> None:
         if key not in ("versions", "broken"):
             table.add_row(key, escape(str(value)))
     for package, version in findings["versions"].items():
-        note = "" if version or package not in OPTIONAL else f" (optional: {OPTIONAL[package]})"
-        table.add_row(package, escape(f"{version or 'not installed'}{note}"))
+        use = "" if version or package not in OPTIONAL else reason(OPTIONAL[package])
+        note = reason("optional_for", use=use) if use else ""
+        table.add_row(package, escape(f"{version or reason('not_installed')}{note}"))
     out.print(table)
     for line in findings["broken"]:
-        out.print(f"[red]broken[/red] {escape(line)}")
+        out.print(reason("told_broken", line=escape(line)))
     if not findings["broken"]:
-        out.print("[green]all well[/green]")
+        out.print(reason("all_well"))

@@ -9,6 +9,7 @@ import typer
 import typer.core
 
 from weitiao.cli.usage import unknown_verb
+from weitiao.core.display import either
 from weitiao.core.errors import fault
 
 LONGEST = 1000
@@ -64,4 +65,5 @@ def pairs(columns: str) -> dict[str, str]:
 def span(seconds: float) -> str:
     """A time as a forecast says it: `0.6 min`, `3 h 20 min`."""
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{seconds / 60:.1f} min"
+    hour, minute = either(" h", " 小时"), either(" min", " 分钟")
+    return f"{hours}{hour} {minutes}{minute}" if hours else f"{seconds / 60:.1f}{minute}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit, span
+from weitiao.core.display import either
 from weitiao.core.errors import fault
 from weitiao.core.why import because, reason
 
@@ -14,23 +15,21 @@ if TYPE_CHECKING:
     from weitiao.api import Plan
 
 KINDS = {
-    "weights": "weights",
-    "master": "master copy",
-    "gradients": "gradients",
-    "optimizer": "optimiser",
-    "activations": "activations",
-    "allocator": "allocator",
+    "weights": ("weights", "权重"),
+    "master": ("master copy", "主副本"),
+    "gradients": ("gradients", "梯度"),
+    "optimizer": ("optimiser", "优化器"),
+    "activations": ("activations", "激活值"),
+    "allocator": ("allocator", "分配器"),
 }
 TEXTBOOK = {
-    "weights": "weights",
-    "gradients": "gradients",
-    "master": "master copy",
-    "first_moment": "Adam, first moment",
-    "second_moment": "Adam, second moment",
+    "weights": ("weights", "权重"),
+    "gradients": ("gradients", "梯度"),
+    "master": ("master copy", "主副本"),
+    "first_moment": ("Adam, first moment", "Adam 一阶矩"),
+    "second_moment": ("Adam, second moment", "Adam 二阶矩"),
 }
-REFUSED = (
-    "weitiao train refuses this run before its first step, and names changes that make it fit, if some do"
-)
+STAGES = {"load": "载入", "train": "训练", "evaluate": "评估", "save": "保存", "merge": "合并"}
 
 
 def plan(
@@ -89,9 +88,9 @@ def _textbook(params: float, *, method: str, trained: float | None, precision: s
         emit({**book, "total": sum(book.values())})
         return
     _book(book, params=params)
-    print("activations come on top, and depend on the rows: weitiao plan RECIPE counts them")
+    print(reason("activations_on_top"))
     if precision == "mixed":
-        print("weitiao itself keeps gradients of trained weights in float32: 4 bytes each, not 2")
+        print(reason("gradients_in_float32"))
 
 
 def _book(book: dict[str, float], *, params: float) -> None:
@@ -99,13 +98,13 @@ def _book(book: dict[str, float], *, params: float) -> None:
 
     from weitiao.cli.show import out
 
-    table = Table("", "GB", "bytes a parameter")
+    table = Table("", "GB", reason("bytes_a_parameter"))
     table.columns[1].justify = table.columns[2].justify = "right"
     for kind, label in TEXTBOOK.items():
-        table.add_row(label, _gb(book[kind]), f"{book[kind] / params:.3g}")
+        table.add_row(either(*label), _gb(book[kind]), f"{book[kind] / params:.3g}")
     table.add_section()
     total = sum(book.values())
-    table.add_row("together", _gb(total), f"{total / params:.3g}")
+    table.add_row(either("together", "合计"), _gb(total), f"{total / params:.3g}")
     out.print(table)
 
 
@@ -119,38 +118,37 @@ def _table(found: Plan) -> None:
     from weitiao.cli.show import out
 
     shown: dict[str, Any] = found.stages
-    table = Table("MB", *(stage for stage in shown))
+    table = Table("MB", *(either(stage, STAGES.get(stage, stage)) for stage in shown))
     for column in table.columns[1:]:
         column.justify = "right"
     for kind, label in KINDS.items():
         sizes = [getattr(held, kind) for held in shown.values()]
         if any(sizes):
-            table.add_row(label, *(f"{size / 1e6:,.0f}" if size else "-" for size in sizes))
+            table.add_row(either(*label), *(f"{size / 1e6:,.0f}" if size else "-" for size in sizes))
     if any(found.program.values()):
-        table.add_row("program", *(f"{found.program[stage] / 1e6:,.0f}" for stage in shown))
+        table.add_row(either("program", "程序"), *(f"{found.program[stage] / 1e6:,.0f}" for stage in shown))
     table.add_section()
     table.add_row(
-        "together",
+        either("together", "合计"),
         *(f"{(held.total + found.program[stage]) / 1e6:,.0f}" for stage, held in shown.items()),
         style="bold",
     )
     out.print(table)
     batch = found.batch
-    print(
-        f"looked at {found.rows:,} rows; the heaviest forward pass holds {batch['rows']} of them, "
-        f"{batch['tokens']:,} tokens and {batch['padding']:,} of padding"
-    )
-    print(
-        f"time: about {span(found.seconds)} for {found.steps:,} steps of training at this machine's present speed; "
-        "validation and judging come on top"
-    )
-    where = found.device if found.device.startswith("cuda") else "main memory"
-    each = f" ({found.processes} processes)" if found.memory != found.peak else ""
-    free = "" if found.free is None else f", {found.free / 1e6:,.0f} MB are free"
-    print(f"memory ({where}): {found.memory / 1e6:,.0f} MB at most{each}{free}")
-    print(
-        f"disk: {found.checkpoints} checkpoints of {found.checkpoint / 1e6:,.0f} MB and the model, "
-        f"{found.model / 1e6:,.0f} MB: {found.disk / 1e6:,.0f} MB, {found.free_disk / 1e6:,.0f} MB are free"
-    )
+    held, tokens, padding = (f"{batch[key]:,}" for key in ("rows", "tokens", "padding"))
+    print(reason("looked_at", rows=f"{found.rows:,}", held=held, tokens=tokens, padding=padding))
+    print(reason("time_about", time=span(found.seconds), steps=f"{found.steps:,}"))
+    where = found.device if found.device.startswith("cuda") else reason("main_memory")
+    each = reason("in_processes", count=found.processes) if found.memory != found.peak else ""
+    free = "" if found.free is None else reason("megabytes_free", free=_mb(found.free))
+    print(reason("memory_at_most", where=where, size=_mb(found.memory), each=each, free=free))
+    disk = {"checkpoint": _mb(found.checkpoint), "model": _mb(found.model), "disk": _mb(found.disk)}
+    free = reason("megabytes_free", free=_mb(found.free_disk))
+    print(reason("disk_at_most", count=found.checkpoints, **disk, free=free))
     if not found.fits:
-        print(f"{'disk' if found.disk > found.free_disk else 'memory'} does not suffice: {REFUSED}")
+        what = either("disk", "磁盘") if found.disk > found.free_disk else either("memory", "内存")
+        print(reason("does_not_suffice", what=what))
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:,.0f}"

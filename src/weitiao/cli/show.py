@@ -16,7 +16,8 @@ from rich.table import Table
 from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language
 from weitiao.core.figures import around, figure
-from weitiao.evaluate.words import words
+from weitiao.core.why import reason
+from weitiao.evaluate.words import named, words
 from weitiao.terminal.screen import err
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ def judged(run: Run) -> None:
     """The table of systems by metrics, the verdict, and what a reader must know besides."""
     results = run.results
     if not results:
-        out.print(
-            f"The model is in {run.path}/model; no test rows were kept to judge it (data.split.test is 0)."
-        )
+        out.print(reason("not_judged_rows", path=f"{run.path}/model"))
         return
     out.print(results_table(results))
     out.print(results["verdict"]["sentence"])
@@ -44,9 +43,9 @@ def judged(run: Run) -> None:
         out.print(f"\n[bold]{escape(sample['prompt'])}[/bold]")
         for name in ("untuned", "tuned", "reference"):
             if name in sample:
-                out.print(f"  [dim]{name:>9}[/dim]  {escape(sample[name])}")
+                out.print(f"  [dim]{named(name):>9}[/dim]  {escape(sample[name])}")
     if run.report.is_file():
-        out.print(f"\nreport: {run.report.resolve()}")
+        out.print("\n" + reason("report_at", path=run.report.resolve()))
 
 
 def next_steps(run: Run) -> None:
@@ -56,25 +55,25 @@ def next_steps(run: Run) -> None:
     me, path = program(), run.path
     if run.task.generates:
         steps = [
-            ("talk to it", f"{me} chat {path}"),
-            ("talk to the model as it was", f"{me} chat {run.recipe.model}"),
+            (reason("talk_to_it"), f"{me} chat {path}"),
+            (reason("talk_as_it_was"), f"{me} chat {run.recipe.model}"),
         ]
     else:
         english, chinese = ("A film I will gladly see twice.", "一本让人爱不释手的好书")
         if "spans" in run.task.predicts:
             english, chinese = ("Ada Lovelace met Charles Babbage in London.", "王小明在北京的清华大学读书。")
         text = chinese if run.recipe.model == "e5-small" else english
-        steps = [("label a sentence of your own", f'{me} predict {path} "{text}"')]
-        steps += [("chat with the small language model", f"{me} chat smollm2-135m")]
+        steps = [(reason("label_your_own"), f'{me} predict {path} "{text}"')]
+        steps += [(reason("chat_with_small"), f"{me} chat smollm2-135m")]
     table = api.example_table(run)
     recipe = table.with_suffix(".yaml")
     steps += [
         (
-            f"tune on your own table: put your rows into {table}, or name your own file",
+            reason("tune_your_own", table=table),
             f"{me} init {table} -o {recipe} && {me} train {recipe}",
         )
     ]
-    out.print("\nThree things to try next:")
+    out.print("\n" + reason("three_things"))
     for what, command in steps:
         out.print(f"  # {escape(what)}\n  {escape(command)}")
 
@@ -93,14 +92,16 @@ def program() -> str:
 
 def results_table(results: Mapping[str, Any]) -> Table:
     """Metrics with their intervals; tuned first."""
-    table = Table(title=f"{results['rows']:,} locked test rows", title_justify="left", title_style="bold")
+    title = reason("locked_rows", rows=f"{results['rows']:,}")
+    table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("")
     names = list(results["metrics"]["tuned"])
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(named(name), justify="right")
     for system, metrics in results["metrics"].items():
         cells = [f"{figure(metrics[n])} [dim]{escape(around(metrics[n]))}[/dim]" for n in names]
-        table.add_row(f"[bold]{system}[/bold]" if system == "tuned" else system, *cells)
+        called = named(system)
+        table.add_row(f"[bold]{called}[/bold]" if system == "tuned" else called, *cells)
     return table
 
 
@@ -145,16 +146,16 @@ def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:
         return
     for name, entry in entries.items():
         size = (
-            f"{entry.parameters / 1e6:.0f} M parameters"
+            reason("parameters_in_millions", count=f"{entry.parameters / 1e6:.0f}")
             if hasattr(entry, "parameters")
-            else f"{entry.rows:,} rows"
+            else reason("rows_in_all", count=f"{entry.rows:,}")
         )
-        out.print(
-            f"[bold]{name}[/bold]  {', '.join(entry.languages)}; {size}; {entry.download_mb:.0f} MB to fetch"
-        )
-        out.print(f"    good for: {escape(entry.good_for)}")
-        out.print(f"    licence:  {escape(entry.licence)}")
-        out.print(f"    origin:   {escape(entry.origin)} ({entry.source.package} {entry.source.version})")
+        fetched = reason("to_fetch", size=f"{entry.download_mb:.0f}")
+        out.print(f"[bold]{name}[/bold]  {', '.join(entry.languages)}; {size}; {fetched}")
+        out.print(f"    {either('good for:', '适用：')} {escape(entry.good_for)}")
+        out.print(f"    {either('licence: ', '许可：')} {escape(entry.licence)}")
+        origin = f"{escape(entry.origin)} ({entry.source.package} {entry.source.version})"
+        out.print(f"    {either('origin:  ', '来源：')} {origin}")
 
 
 def shelf(name: str, *, json: bool) -> None:
@@ -266,13 +267,15 @@ def run_table(runs: Sequence[Run], *, sort: str = "", json: bool) -> None:
     if json:
         print(json_module.dumps(rows, ensure_ascii=False, indent=1))
     elif not rows:
-        out.print("no runs here yet; `weitiao demo` makes one")
+        out.print(reason("no_runs_yet"))
     else:
-        table = Table("run", "state", "model", "task", "method", "score")
+        heads = (("run", "运行"), ("state", "状态"), ("model", "模型"), ("task", "任务"), ("method", "方法"))
+        table = Table(*(either(*head) for head in heads), either("score", "得分"))
         for row in rows:
             *words, score = [*row.values()] if len(row) == 6 else [*row.values(), None]
-            shown = f"{list(row)[-1]} {score:.3f}" if score is not None else "-"
-            table.add_row(*(escape(str(word)) for word in words), shown)
+            shown = f"{named(list(row)[-1])} {score:.3f}" if score is not None else "-"
+            folder, state, *others = words
+            table.add_row(*(escape(str(word)) for word in (folder, named(state), *others)), shown)
         Console(highlight=False).print(table)
 
 
@@ -289,10 +292,10 @@ def conversation(speaker: Speaker, *, system: str, **options: Any) -> None:
     turns = [{"role": "system", "content": system}] if system else []
     asks = sys.stdin.isatty()
     if asks:
-        err.print("[dim]an empty line or Ctrl-D ends the conversation[/dim]")
+        err.print(f"[dim]{reason('end_of_talk')}[/dim]")
     while True:
         try:
-            said = input("you: ") if asks else next(iter(sys.stdin.readline, ""), "")
+            said = input(reason("you_say")) if asks else next(iter(sys.stdin.readline, ""), "")
         except EOFError:
             break
         if not said.strip():

@@ -10,6 +10,9 @@ from rich.table import Table
 
 from weitiao.cli.show import SHOWN, out
 from weitiao.core.contracts import place, places
+from weitiao.core.display import either
+from weitiao.core.why import reason
+from weitiao.evaluate.words import named
 
 if TYPE_CHECKING:
     from weitiao.api.check import Examined
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from weitiao.data.doctor.fix import Fixed
     from weitiao.data.ledger import Ledger
 
+SEVERITY = {"fault": "问题", "warning": "警告", "note": "注意"}
 ALIKE = 3  # rows to which the same happened that are named
 
 
@@ -28,30 +32,32 @@ def examined(found: Examined) -> None:
     ledger = found.ledger
     for file in ledger.files:
         kind = ", ".join(filter(None, (file["format"], file["encoding"], *file.get("notes", ()))))
-        out.print(f"[bold]{escape(file['path'])}[/bold]  {file['rows']:,} rows, {escape(kind)}")
+        rows = reason("rows_in_all", count=f"{file['rows']:,}")
+        out.print(f"[bold]{escape(file['path'])}[/bold]  {rows}, {escape(kind)}")
     if found.data.columns:
         read_as = ", ".join(f"{ours}: {theirs}" for ours, theirs in found.data.columns.items())
-        out.print(f"  read with data.columns: {escape('{' + read_as + '}')}")
+        out.print("  " + reason("read_with", columns=escape("{" + read_as + "}")))
     for status, count in ledger.counts().items():
-        out.print(f"  {count:>8,}  {status}")
-    rows = found.checked.rows
-    counts = label_table({"": rows}, found.shape).get("", {})
+        out.print(f"  {count:>8,}  {named(status)}")
+    good = found.checked.rows
+    counts = label_table({"": good}, found.shape).get("", {})
     if counts:
-        table = Table("label", "rows", "share")
+        table = Table(either("label", "标签"), either("rows", "行数"), either("share", "占比"))
         for label, count in counts.items():
-            table.add_row(escape(label), f"{count:,}", f"{count / len(rows):.1%}")
+            table.add_row(escape(label), f"{count:,}", f"{count / len(good):.1%}")
         out.print(table)
     fates = list(_fates(ledger))
     for line in fates[:SHOWN]:
         out.print(f"  {escape(line)}")
     if len(fates) > SHOWN:
-        out.print(f"  ... {len(fates) - SHOWN:,} more; --json lists all")
+        out.print("  " + reason("more_of_them", count=f"{len(fates) - SHOWN:,}"))
     diagnosis = found.diagnosis
     out.print(f"\n[bold]{escape(headline(diagnosis))}[/bold]")
     out.print(escape(learnt(diagnosis)))
     for one in diagnosis.findings:
         style = {"fault": "red", "warning": "yellow", "note": "dim"}[one.severity]
-        out.print(f"[{style}]{one.severity}[/{style}]  [bold]{escape(one.title)}[/bold]: {escape(one.text)}")
+        severity = f"[{style}]{either(one.severity, SEVERITY[one.severity])}[/{style}]"
+        out.print(f"{severity}  [bold]{escape(one.title)}[/bold]: {escape(one.text)}")
         for line in places(one.places):
             out.print(f"         {escape(line)}")
         if one.fix:
@@ -64,21 +70,24 @@ def _fates(ledger: Ledger) -> Iterator[str]:
     for row in ledger.rows:
         where = place(row["file"], row["line"], row.get("nth", 0))
         alike.setdefault((row["status"], row["reason"]), []).append(where)
-    for (status, reason), rows in alike.items():
-        more = f" and {len(rows) - ALIKE:,} more" if len(rows) > ALIKE else ""
-        yield f"{', '.join(places(rows[:ALIKE]))}{more}: {status}: {reason}"
+    for (status, why), rows in alike.items():
+        more = reason("and_more_rows", count=f"{len(rows) - ALIKE:,}") if len(rows) > ALIKE else ""
+        yield f"{', '.join(places(rows[:ALIKE]))}{more}: {named(status)}: {why}"
 
 
 def fixed(copies: Sequence[Fixed]) -> None:
     """Where the repaired copies are, and what was done."""
     for copy in copies:
-        counts = ", ".join(f"{count:,} {name}" for name, count in copy.counts.items())
+        counts = ", ".join(f"{count:,} {named(name)}" for name, count in copy.counts.items())
         out.print(f"[bold]{escape(str(copy.path))}[/bold]  {counts}")
         mended = ", ".join(f"{name} {count:,}" for name, count in copy.mended.items())
-        out.print(f"  rows changed by each repair: {mended}")
+        out.print("  " + reason("rows_by_repair", counts=mended))
         for line in copy.first:
             out.print(f"  {escape(line)}")
-        for what, path in (("every change", copy.changes), ("rejected rows", copy.rejected)):
+        for what, path in (
+            (reason("every_change"), copy.changes),
+            (reason("rejected_rows"), copy.rejected),
+        ):
             if path:
                 out.print(f"  {what}: {escape(str(path))}")
 
@@ -92,12 +101,12 @@ def views(found: Shown) -> None:
     for row in found.rows:
         out.print(f"[bold]{escape(place(row.file, row.line))}[/bold]", end="")
         if row.why:
-            out.print(f": [red]cannot be used[/red]: {escape(row.why)}")
+            out.print(": " + reason("cannot_be_used", why=escape(row.why)))
             continue
-        trained = f", {row.trained} trained" if row.trained else ""
-        lost = f"; {row.lost} more were cut off ({row.trained_lost} trained)" if row.lost else ""
-        label = f"; label [green]{escape(row.label)}[/green]" if row.label is not None else ""
-        out.print(f": {row.tokens} tokens{trained}{lost}{label}")
+        trained = reason("tokens_trained", trained=row.trained) if row.trained else ""
+        lost = reason("more_cut_off", lost=row.lost, trained=row.trained_lost) if row.lost else ""
+        label = reason("label_of_row", label=escape(row.label)) if row.label is not None else ""
+        out.print(f": {reason('tokens_in_row', tokens=row.tokens)}{trained}{lost}{label}")
         text = Text()
         for number, piece in enumerate(row.pieces):
             style = "dim" if piece.state == "seen" else "bold green" if number % 2 else "green"
@@ -105,7 +114,5 @@ def views(found: Shown) -> None:
             text.append(visible(piece).replace("\n", "⏎\n"), style=style)
         out.print(text, end="\n\n")
     for notice in found.notices:
-        out.print(f"[yellow]note[/yellow]  {escape(notice)}")
-    out.print(
-        f"[green]trained[/green], [dim]only seen[/dim], [underline]special token[/underline]; {escape(found.model)}, {found.limit:,} tokens fit"
-    )
+        out.print(reason("told_note", text=escape(notice)))
+    out.print(reason("key_to_colours", model=escape(found.model), limit=f"{found.limit:,}"))

@@ -17,7 +17,7 @@ from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs
 from weitiao.cli.plan import plan
 from weitiao.cli.train import demo, train
 from weitiao.core.errors import fault
-from weitiao.core.why import because
+from weitiao.core.why import because, reason
 
 app = typer.Typer(
     name="weitiao",
@@ -75,7 +75,7 @@ def init(
         from weitiao.core.files import write_text
 
         write_text(output, text)
-        print(f"wrote {output}; now: weitiao train {shlex.quote(str(output))}", file=sys.stderr)
+        print(reason("wrote_recipe", path=output, quoted=shlex.quote(str(output))), file=sys.stderr)
 
 
 app.command(epilog="Example: weitiao train recipe.yaml method.r=8 output_dir=runs/second")(train)
@@ -162,7 +162,7 @@ def predict(
             count = api.write_labelled(
                 output, found, questions, progress=show.labelling, max_new_tokens=max_new_tokens
             )
-        print(f"wrote {output}: {count:,} rows", file=sys.stderr)
+        print(reason("wrote_rows", path=output, count=f"{count:,}"), file=sys.stderr)
         return
     for row, answer in found.answers(questions, max_new_tokens=max_new_tokens):
         said = {ours: row.values[theirs] for ours, theirs in questions.read.items()}

@@ -5,6 +5,8 @@ words("zh")  ->  {"tuned": "微调后", ...}
 
 from __future__ import annotations
 
+from weitiao.core.errors import language
+
 WORDS: dict[str, tuple[str, str]] = {
     # the headline
     "report": ("Fine-tuning report", "微调报告"),
@@ -119,6 +121,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "kept": ("kept", "保留"),
     "repaired": ("repaired", "修复"),
     "duplicate": ("duplicate", "重复"),
+    "quarantined": ("quarantined", "隔离"),
     "truncated": ("truncated", "截断"),
     "dropped": ("dropped", "丢弃"),
     "conflict": ("conflicting label", "标签冲突"),
@@ -220,6 +223,13 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "failed": ("failed", "失败"),
     "unfinished": ("unfinished", "未完成"),
+    "judged": ("judged", "已评估"),
+    "done": ("done", "已完成"),
+    "resume": ("resume", "继续"),
+    "save": ("save", "保存"),
+    "judge": ("judge", "评判"),
+    "merge": ("merge", "合并"),
+    "unreadable": ("unreadable", "无法读取"),
     "trained": ("trained, not judged", "已训练，未评估"),
     "not begun": ("not begun", "未开始"),
     "not_judged": (
@@ -244,6 +254,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "common_recipe": ("What all have in common", "共同的配方"),
     "foot": ("Written by weitiao {}.", "由 weitiao {} 生成。"),
 }
+
+
+def named(name: str) -> str:
+    """A metric, system, side, status or state as the terminal calls it: in English as it is spelt everywhere."""
+    return WORDS[name][1] if language() == "zh" and name in WORDS else name
 
 
 def words(lang: str) -> dict[str, str]:

@@ -123,7 +123,7 @@ def train(
                 lambda: claimed.enter_context(claim(recipe, resume=resume.wanted, changes=resume.changes))
             )
             if distributed.restarted() and world.first:
-                tell("notice", text="one of the processes died; all were started anew")
+                tell("notice", text=reason("process_died"))
             if not folder.finished:
                 ours = replace(folder, silent=not world.first)
                 heard = tell if world.first else silent
@@ -285,12 +285,10 @@ def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, task
     from weitiao.models import store
 
     state, folder = training.state, way.folder
-    for count, text in (
-        (state.skipped, "{} steps were left out: something in them was not finite (log.jsonl)"),
-        (state.halvings, "memory did not suffice: micro-batches were halved {} times (log.jsonl)"),
-    ):
-        if count:
-            way.tell("notice", text=text.format(count))
+    if state.skipped:
+        way.tell("notice", text=reason("steps_left_out", count=state.skipped))
+    if state.halvings:
+        way.tell("notice", text=reason("micro_batches_halved", count=state.halvings))
     # Summed over the log, so that the time before a resume counts too.
     log = read_lines(folder.path / "log.jsonl")
     seconds = sum(fact["seconds"] for fact in log if fact["event"] == "step")

@@ -16,6 +16,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from weitiao.core.why import reason
+
 CELL = '<pre style="white-space:pre;overflow-x:auto;line-height:normal;margin:0">{code}</pre>'
 
 
@@ -28,7 +30,7 @@ class Left(ProgressColumn):
             return Text("")
         ends = task.fields.get("ends")
         seconds = task.time_remaining if ends is None else ends - time.monotonic()
-        return Text("left " + clock(seconds))
+        return Text(reason("left", time=clock(seconds)))
 
 
 class Bars(Progress):

@@ -8,6 +8,8 @@ from typing import Any
 from rich.markup import escape
 
 from weitiao.core.figures import figure
+from weitiao.core.why import reason
+from weitiao.evaluate.words import named
 from weitiao.terminal.screen import Screen
 
 LONGEST = 160
@@ -17,28 +19,32 @@ LONGEST = 160
 def tell(screen: Screen, event: str, **facts: Any) -> None:
     """What happens to a method."""
     if event == "comparing":
-        rows = ", ".join(f"{side} {count:,}" for side, count in facts["splits"].items())
-        screen.line(f"[bold]compare[/bold] {escape(', '.join(facts['methods']))}  ({rows})")
+        rows = ", ".join(f"{named(side)} {count:,}" for side, count in facts["splits"].items())
+        screen.line(reason("told_compare", methods=escape(", ".join(facts["methods"])), rows=rows))
     elif event == "entrant":
-        screen.line(f"[bold]{facts['place']} of {facts['all']}[/bold]  {escape(facts['label'])}")
+        said = reason("told_entrant", place=facts["place"], all=facts["all"], label=escape(facts["label"]))
+        screen.line(said)
     elif event == "step":
-        screen.bar(escape(facts["label"]), facts["done"], 1.0, note=f"loss {facts['loss']:.3f}")
+        screen.bar(
+            escape(facts["label"]), facts["done"], 1.0, note=reason("loss_is", loss=f"{facts['loss']:.3f}")
+        )
     elif event == "compared":
         row = facts["row"]
         if row["state"] == "judged" and not facts["kept"]:  # its last steps may not have been seen
             screen.bar(escape(row["label"]), 1.0, 1.0)
-        before = "  (judged before)" if facts["kept"] else ""
+        before = reason("judged_before") if facts["kept"] else ""
         screen.line(f"        {_ending(row, facts['metric'])}{before}")
 
 
 def _ending(row: Mapping[str, Any], metric: str) -> str:
     """How it went, in a line."""
     if row["state"] == "failed":
-        return f"[red]failed[/red]  {escape(one_line(row['failure']))}"
+        return f"[red]{named('failed')}[/red]  {escape(one_line(row['failure']))}"
     if row["state"] != "judged":
-        return row["state"]
-    seconds = row["seconds"]["train"]
-    return f"{escape(row['label'])}: {metric} {figure(row['score'])}, trained in {seconds:.1f} s"
+        return named(row["state"])
+    seconds, score = f"{row['seconds']['train']:.1f}", figure(row["score"])
+    label = escape(row["label"])
+    return reason("trained_in", label=label, metric=named(metric), score=score, seconds=seconds)
 
 
 def one_line(failure: Mapping[str, Any]) -> str:

@@ -13,6 +13,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from weitiao.core.why import reason
+from weitiao.evaluate.words import named
 from weitiao.terminal.bars import clock, megabytes
 from weitiao.terminal.screen import Screen
 from weitiao.train.loop import Training, Watcher
@@ -35,7 +37,10 @@ class Meter(Watcher):
     def on_start(self, training: Training) -> None:
         """An empty bar, and what the validation rows say of the untuned model if they were asked."""
         self.screen.bar(
-            "train", training.state.step, training.total, note=f"{training.state.step}/{training.total}"
+            named("train"),
+            training.state.step,
+            training.total,
+            note=f"{training.state.step}/{training.total}",
         )
         self._validation(training)
 
@@ -47,16 +52,17 @@ class Meter(Watcher):
         first, left = self._first is None, self._left(step, total)
         ends = None if left is None else time.monotonic() + left
         figures = self.figures(facts)
-        self.screen.bar("train", step, total, note=f"{step}/{total}", ends=ends)
-        self.screen.figures(f"loss {facts['loss']:.4g}  {figures}")
+        self.screen.bar(named("train"), step, total, note=f"{step}/{total}", ends=ends)
+        loss = reason("loss_is", loss=f"{facts['loss']:.4g}")
+        self.screen.figures(f"{loss}  {figures}")
         if first or step % period(training.settings.logging_steps, total=total) == 0 or step == total:
             mean = sum(self._losses) / len(self._losses)
             self._losses.clear()
             if not self.screen.live:
-                rest = f"  left {clock(left)}" if step < total else ""
-                self.screen.line(
-                    f"      epoch {training.epoch:.2f}, step {step}/{total}: loss {mean:.4g}  {figures}{rest}"
-                )
+                rest = "  " + reason("left", time=clock(left)) if step < total else ""
+                where = reason("epoch_step", epoch=f"{training.epoch:.2f}", step=f"{step}/{total}")
+                loss = reason("loss_is", loss=f"{mean:.4g}")
+                self.screen.line(f"      {where}: {loss}  {figures}{rest}")
         self._validation(training)
 
     def on_end(self, training: Training) -> None:
@@ -67,11 +73,15 @@ class Meter(Watcher):
         """Rate, speed and memory."""
         speed = sum(tokens for tokens, _ in self._recent) / sum(seconds for _, seconds in self._recent)
         held = [
-            f"{name} {megabytes(facts[key])}"
-            for key, name in (("memory_mb", "memory"), ("gpu_memory_mb", "GPU"))
+            said
+            for key, said in (
+                ("memory_mb", reason("memory_held", size=megabytes(facts.get("memory_mb", 0)))),
+                ("gpu_memory_mb", f"GPU {megabytes(facts.get('gpu_memory_mb', 0))}"),
+            )
             if key in facts
         ]
-        return "  ".join([f"rate {facts['learning_rate']:.3g}", f"{speed:,.0f} tokens/s", *held])
+        pace = reason("rate_and_speed", rate=f"{facts['learning_rate']:.3g}", speed=f"{speed:,.0f}")
+        return "  ".join([pace, *held])
 
     def _left(self, step: int, total: int) -> float | None:
         """Seconds left; the first step warms up, and says nothing of the others."""
@@ -88,6 +98,7 @@ class Meter(Watcher):
             shown = {
                 name: training.metrics[name] for name in dict.fromkeys(decides) if name in training.metrics
             }
-            named = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
-            best = "  best so far" if step and state.best_step == step else ""
-            self.screen.line(f"      epoch {training.epoch:.2f}, step {step}: validation {named}{best}")
+            numbers = ", ".join(f"{named(name)} {value:.4f}" for name, value in shown.items())
+            best = reason("best_so_far") if step and state.best_step == step else ""
+            where = reason("epoch_step", epoch=f"{training.epoch:.2f}", step=step)
+            self.screen.line(f"      {where}: {reason('validation_said', named=numbers)}{best}")

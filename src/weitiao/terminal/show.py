@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from weitiao.core.gc_pause import paused
 from weitiao.core.why import reason
+from weitiao.evaluate.words import named
 from weitiao.terminal import compared
 from weitiao.terminal.screen import Screen
 
@@ -35,9 +36,11 @@ class Show(Screen):
 
     def fetching(self, done: int, total: int) -> None:
         """Bytes of an embedded model."""
-        self.bar("fetching", done, total, note=f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
+        name = reason("fetching")
+        note = reason("megabytes_of", done=f"{done / 1e6:.0f}", total=f"{total / 1e6:.0f}")
+        self.bar(name, done, total, note=note)
         if done >= total:
-            self._bars.pop("fetching", None)
+            self._bars.pop(name, None)
 
     def labelling(self, done: int, total: int) -> None:
         """Rows that are labelled."""
@@ -48,34 +51,30 @@ class Show(Screen):
         if event == "asked":
             self.heed(facts["recipe"])
         elif event == "data":
-            self.line(
-                "[bold]data[/bold]  " + escape(", ".join(file["path"] for file in facts["ledger"].files))
-            )
+            files = ", ".join(file["path"] for file in facts["ledger"].files)
+            self.line(reason("told_data", files=escape(files)))
             self.ledger(facts["ledger"])
         elif event == "loading":
-            self.line(f"[bold]model[/bold] {escape(facts['model'])}")
+            self.line(reason("told_model", model=escape(facts["model"])))
         elif event == "encoded":
             self.encoded(facts["ledger"], trained=facts["trained"], total=facts["total"])
         elif event == "notice":
-            self.line(f"[yellow]note[/yellow]  {escape(facts['text'])}")
+            self.note(facts["text"])
         elif event == "resumed":
-            self.line(f"[bold]resumed[/bold] from {facts['checkpoint']}")
+            self.line(reason("told_resumed", checkpoint=facts["checkpoint"]))
         elif event == "training":
-            self.line(
-                f"[bold]train[/bold] {facts['steps']} steps, {facts['padding']:.1%} padding"
-                + (f", from step {facts['start']}" if facts["start"] else "")
-            )
+            said = reason("told_train", steps=facts["steps"], padding=f"{facts['padding']:.1%}")
+            self.line(said + (reason("from_step", step=facts["start"]) if facts["start"] else ""))
         elif event == "saved":
-            self.line(
-                f"[bold]saved[/bold] {escape(str(facts['path']))}: step {facts['step']} ({facts['reason']}), {facts['seconds']:.0f} s"
-            )
+            path, seconds = escape(str(facts["path"])), f"{facts['seconds']:.0f}"
+            ended = named(facts["reason"])
+            self.line(reason("told_saved", path=path, step=facts["step"], ended=ended, seconds=seconds))
         elif event == "tried":
             stage = facts["stage"]
-            self.line(f"[bold]{stage.what}[/bold] {stage.name}, {stage.seconds:.1f} s")
+            name = ", ".join(map(named, stage.name.split(", ")))
+            self.line(reason("told_passed", stage=name, seconds=f"{stage.seconds:.1f}"))
         elif event == "judging":
-            self.line(
-                f"[bold]judge[/bold] {facts['rows']} locked test rows, on the model read back from disk"
-            )
+            self.line(reason("told_judge", rows=facts["rows"]))
             self._judged = {}
         elif event == "judged":
             self.judged(**facts)
@@ -86,44 +85,58 @@ class Show(Screen):
         """How far judging has come: a bar, or a line now and then where none can move."""
         from weitiao.terminal.bars import clock
 
+        what = named(what)
         self.bar(what, done, all, note=f"{done:,}/{all:,}")
         now = time.monotonic()
         begun, last = self._judged.setdefault(what, (now, now))
         if self.live or (now - last < QUIET_S and done < all) or (done == all and last == begun):
             return
         self._judged[what] = begun, now
-        left = f"  left {clock((all - done) * (now - begun) / done)}" if done < all else ""
+        left = "  " + reason("left", time=clock((all - done) * (now - begun) / done)) if done < all else ""
         self.line(f"      {what}: {done:,}/{all:,}{left}")
+
+    def note(self, text: str) -> None:
+        """What a reader should know."""
+        self.line(reason("told_note", text=escape(text)))
 
     def ledger(self, ledger: Ledger) -> None:
         """What was read."""
         encodings = ", ".join(sorted({file["encoding"] for file in ledger.files} - {""}))
-        self.line(f"      {ledger.total:,} rows read" + (f" ({encodings})" if encodings else ""))
+        said = reason("rows_read", rows=f"{ledger.total:,}")
+        self.line(f"      {said}" + (f" ({encodings})" if encodings else ""))
         for note in (note for file in ledger.files for note in file.get("notes", ())):
-            self.line(f"[yellow]note[/yellow]  {escape(note)}")
+            self.note(note)
         for side, (rows, asked) in ledger.missed.items():
-            said = reason("side_missed", rows=f"{rows:,}", side=side, asked=f"{asked:,}")
-            self.line(f"[yellow]note[/yellow]  {said}")
+            self.note(reason("side_missed", rows=f"{rows:,}", side=named(side), asked=f"{asked:,}"))
 
     def encoded(self, ledger: Ledger, *, trained: int, total: int) -> None:
         """What became of the rows, splits, lengths, trained parameters: all that a person may want to stop for."""
         for status, count in ledger.counts().items():
-            self.line(f"      {count:>9,}  {status}")
-        splits = ", ".join(f"{name} {count:,}" for name, count in ledger.split.items())
+            self.line(f"      {count:>9,}  {named(status)}")
+        splits = ", ".join(f"{named(name)} {count:,}" for name, count in ledger.split.items())
         leaks = ledger.leaks
-        like = f"; {leaks['groups']} groups of like rows kept together" if leaks.get("groups") else ""
-        gone = f"; {leaks['removed']} rows like judging ones taken out" if leaks.get("removed") else ""
-        self.line(f"      {splits}; no text stands on two sides{like}{gone}")
+        like = reason("groups_together", groups=leaks["groups"]) if leaks.get("groups") else ""
+        gone = reason("rows_taken_out", rows=leaks["removed"]) if leaks.get("removed") else ""
+        self.line(f"      {splits}{reason('kept_together')}{like}{gone}")
         for step, made in ledger.made.get("made", {}).items():
-            self.line(f"      {step}: " + ", ".join(f"{count:,} {what}" for what, count in made.items()))
+            self.line(
+                f"      {step}: " + ", ".join(f"{count:,} {named(what)}" for what, count in made.items())
+            )
         tokens = ledger.tokens
         cut = ""
         if tokens["truncated_rows"]:
-            cut = f"; {tokens['truncated_tokens']:,} tokens of {tokens['truncated_rows']:,} rows cut off, {tokens['truncated_trained_tokens']:,} of them trained on"
-        self.line(
-            f"      tokens a row: median {tokens['median']:,}, longest {tokens['max']:,}, limit {tokens['limit']:,}{cut}"
-        )
-        self.line(f"      {trained:,} of {total:,} parameters train ({100 * trained / total:.3g} %)")
+            cut = reason(
+                "tokens_cut_off",
+                tokens=f"{tokens['truncated_tokens']:,}",
+                rows=f"{tokens['truncated_rows']:,}",
+                trained=f"{tokens['truncated_trained_tokens']:,}",
+            )
+        median, longest, limit = (f"{tokens[key]:,}" for key in ("median", "max", "limit"))
+        said = reason("tokens_a_row", median=median, longest=longest, limit=limit)
+        self.line(f"      {said}{cut}")
+        share = f"{100 * trained / total:.3g}"
+        said = reason("parameters_train", trained=f"{trained:,}", total=f"{total:,}", share=share)
+        self.line(f"      {said}")
 
     def watchers(self) -> list[Any]:
         """A watcher of the loop that moves the bar; none when quiet."""
