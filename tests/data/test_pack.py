@@ -126,6 +126,14 @@ def test_in_order_gives_every_row_once_with_little_padding():
     assert sum(batch.padding for batch in found) < 0.05 * sum(batch.tokens for batch in found)
 
 
+def test_in_order_holds_no_more_tokens_than_it_may_but_for_a_single_long_row():
+    rows = [Example({"input_ids": [1] * length}) for length in [*range(1, 60), 400, 900]]
+    found = list(in_order(rows, collate, batch_size=16, max_tokens=300))
+    assert sorted(row for batch in found for row in batch.rows) == list(range(61))
+    assert all(batch.tokens <= 300 or len(batch.rows) == 1 for batch in found)
+    assert max(len(batch.rows) for batch in found) == 16
+
+
 # --- weights
 
 

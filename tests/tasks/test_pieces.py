@@ -115,3 +115,19 @@ def test_what_was_read_of_a_tokenizer_is_kept_from_row_to_row():
     tokenizer = unigram()
     assert pieces(tokenizer, spaced=True) is pieces(tokenizer, spaced=True)
     assert pieces(tokenizer, spaced=True) is not pieces(tokenizer, spaced=False)
+
+
+@pytest.mark.whole
+def test_chinese_characters_are_one_token_each_for_the_embedded_multilingual_model():
+    from weitiao.models import load
+
+    tokenizer, _ = load.processor("e5-small")
+    words = list("迈向充满希望的新世纪——一九九八年，（北京）")
+    ids, first = Pieces(tokenizer, spaced=False)(words)
+    assert first == list(range(len(words)))
+    assert len(ids) == len(words)
+    assert tokenizer.convert_tokens_to_ids("▁") not in ids
+    # As the tokenizer itself has words that are given apart, a mark of the space speaks for most of them.
+    given = tokenizer(words, is_split_into_words=True, add_special_tokens=False)
+    firsts = [given["input_ids"][given.word_ids().index(place)] for place in range(len(words))]
+    assert firsts.count(tokenizer.convert_tokens_to_ids("▁")) > len(words) / 2

@@ -48,6 +48,15 @@ def test_labels_are_all_that_can_be_written_of_the_types():
     assert learnt(("a b", "I-A B-A")).labels == ("O", "B-A", "I-A")  # IOB1 becomes BIO
 
 
+def test_what_is_said_goes_before_what_is_seen():
+    rows = ("a b", "I-A I-A")
+    assert learnt(rows).labels == ("O", "I-A")
+    assert learnt(rows, scheme="bio").labels == ("O", "B-A", "I-A")
+    assert learnt(rows).record("a b.")["tokens"] == ["a", "b", "."]
+    assert learnt(rows, words="whitespace").record("a b.")["tokens"] == ["a", "b."]
+    assert learnt(rows, words="characters").record("ab.")["tokens"] == ["a", "b", "."]
+
+
 @pytest.mark.parametrize(
     ("tags", "settings", "code", "said"),
     [
