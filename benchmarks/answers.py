@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,6 +45,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 began = time.process_time()
                 said[name] = answer()
                 seconds[name].append(time.process_time() - began)
+                print(f"{name}: {seconds[name][-1]:.1f} CPU s", file=sys.stderr, flush=True)
     _show(seconds, said, prompts)
 
 
