@@ -2,9 +2,21 @@
 
 import weitiao as wt
 
-run = wt.train("recipe.yaml")
+wt.init("reviews.csv")                  # a recipe for a file of rows, as text
+wt.check("reviews.csv")                 # what is wrong with rows
+wt.show("recipe.yaml")                  # rows as the model sees them
+wt.plan("recipe.yaml")                  # memory, disk and time that a run will take
+wt.numerics("recipe.yaml")              # ways that must give the same, computed
+run = wt.train("recipe.yaml")           # the whole way; also wt.train(model=..., task=..., data=TABLE, output_dir=...)
 run.results["verdict"]["sentence"]
 run.predict(["A wonderful film."])
+wt.load("runs/reviews")                 # a run that is there; wt.runs() lists them, wt.evaluate(run) judges again
+wt.compare("recipe.yaml", methods=["lora", "head"])
+wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
+
+`wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Comparison`; what is asked:
+`Recipe`; what a watcher of training is: `Watcher`, which sees the `Training`; what goes wrong: `WeitiaoError`, with its
+`code`.  help(wt.train), help(wt.Run) say all of one of them.
 """
 
 from __future__ import annotations
@@ -15,10 +27,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from weitiao.api import Comparison as Comparison
+    from weitiao.api import Plan as Plan
+    from weitiao.api import Run as Run
     from weitiao.api import (
-        Comparison,
-        Plan,
-        Run,
+        adapters,
         check,
         compare,
         evaluate,
@@ -30,10 +43,11 @@ if TYPE_CHECKING:
         show,
         train,
     )
-    from weitiao.core.errors import WeitiaoError
-    from weitiao.core.recipe import Recipe
+    from weitiao.core.errors import WeitiaoError as WeitiaoError
+    from weitiao.core.recipe import Recipe as Recipe
     from weitiao.evaluate.own import metric
-    from weitiao.train.loop import Training, Watcher
+    from weitiao.train.loop import Training as Training
+    from weitiao.train.loop import Watcher as Watcher
 else:
     # Two words are also rooms.  Python sets a room as our attribute when it is first imported, which would put the
     # module in the word's place after the first use; so that happens here (both are a docstring), and is undone.
@@ -54,14 +68,8 @@ _HOMES = {
     "Training": "weitiao.train.loop",
     "Watcher": "weitiao.train.loop",
 }
+# `help(wt)` prints all of what stands here: the verbs.  With the classes it would be 60,000 characters.
 __all__ = [
-    "Comparison",
-    "Plan",
-    "Recipe",
-    "Run",
-    "Training",
-    "Watcher",
-    "WeitiaoError",
     "adapters",
     "check",
     "compare",
@@ -92,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     # What `dir(wt)` and the tab key offer: the words, not the rooms behind them.
-    return [*__all__, "__version__"]
+    return [*_HOMES, "__version__"]

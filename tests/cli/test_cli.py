@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pydoc
 import re
 import resource
 import shutil
@@ -482,8 +483,18 @@ def test_init_that_fails_leaves_nothing(weitiao):
 def test_the_words_of_python_are_offered():
     import weitiao as wt
 
-    assert set(dir(wt)) == {*wt.__all__, "__version__"}
-    assert all(getattr(wt, word).__doc__ for word in wt.__all__)
+    classes = {"Comparison", "Plan", "Recipe", "Run", "Training", "Watcher", "WeitiaoError"}
+    assert set(dir(wt)) == {*wt.__all__, *classes, "__version__"}
+    assert all(getattr(wt, word).__doc__ for word in dir(wt))
+
+
+def test_help_is_short_and_names_every_word():
+    import weitiao as wt
+
+    said = pydoc.plain(pydoc.render_doc(wt))
+    assert len(said) < 20_000
+    assert all(word in said.partition("PACKAGE CONTENTS")[0] for word in dir(wt) if word != "__version__")
+    assert "recipe" in pydoc.plain(pydoc.render_doc(wt.train))
 
 
 @pytest.mark.parametrize(

@@ -204,13 +204,13 @@ def test_an_override_that_is_none_is_refused(word):
         (b"model: a\ntask: b\nmodel: c\n", 3, '"model" stands twice'),
         (b"train:\n  max_steps: 1\n  seed: 2\n  max_steps: 3\n", 4, '"max_steps" stands twice'),
         (b"model: a\noutput_dir: {{name}}\n", 2, "cannot be a key"),
-        (b"model: a\ntask: [1\n", 3, "expected"),
-        (b"model: a\n\tb: c\n", 2, "found"),
+        (b"model: a\ntask: [1\n", 3, "opens in line 2"),
+        (b"model: a\n\tb: c\n", 2, "a tab"),
         ("model: a\noutput_dir: 输出\n".encode("gbk"), 2, "not UTF-8"),
         (b"model: a\ntask: b\x00\n", 2, "0x0"),
         (b"- model\n", 1, "list of `key: value`"),
         (b"", 1, "list of `key: value`"),
-        (b"model: !!python/object/apply:os.system ['true']\n", 1, "could not determine a constructor"),
+        (b"model: !!python/object/apply:os.system ['true']\n", 1, "a tag"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_with_its_line(raw, line, why, tmp_path):
@@ -401,3 +401,37 @@ def read_value(text: str):
     import yaml
 
     return yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "english", "chinese"),
+    [
+        ("model: m\n\ttask: t", 2, "a tab", "制表符"),
+        ("train:\n\tseed: 1", 2, "a tab", "制表符"),
+        ("model: [a\ntask: b", 2, "opens in line 1 is", "第 1 行的括号"),
+        ("model: 'a\n", 2, "the quote that opens in line 1", "第 1 行的引号"),
+        ("model: m: n", 1, "second `: `", "第二个"),
+        ("model: m\ntask t\nseed: 1", 3, "there is no `: `", "却没有"),
+        ("data:\n  seed: 1\n test: 2", 3, "indented otherwise", "缩进"),
+        ("model: @a", 1, "character (@)", "字符（@）"),
+        ("model: *a", 1, "`&`", "`&`"),
+        ("model: !a b", 1, "a tag", "标签"),
+        ('model: "C:\\models"', 1, "single quotes", "单引号"),
+        ("model: m\n---\nmodel: n", 2, "second recipe", "第二份配方"),
+    ],
+)
+@pytest.mark.parametrize("loader", ["libyaml", "python"])
+def test_what_is_no_yaml_is_said_in_words(text, line, english, chinese, loader, tmp_path, monkeypatch):
+    from weitiao.core import read_yaml
+
+    if loader == "python":  # what is read where PyYAML has no libyaml
+        monkeypatch.setattr(read_yaml, "_UniqueKeys", yaml.SafeLoader)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(text, encoding="utf-8")
+    for lang, words in (("en", english), ("zh", chinese)):
+        monkeypatch.setenv("WEITIAO_LANG", lang)
+        with pytest.raises(WeitiaoError) as caught:
+            read_yaml.read_yaml(file)
+        assert caught.value.code == "bad_yaml"
+        assert words in caught.value.values["why"], caught.value
+        assert caught.value.values["line"] in (line, line - 1)

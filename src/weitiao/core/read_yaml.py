@@ -39,6 +39,44 @@ TABLES = (
 )
 
 
+# What PyYAML and libyaml say -> what it means; the first that is in it.
+PROBLEMS = {
+    "violates indentation": "yaml_tab",
+    "expected ',' or": "yaml_unclosed",
+    "unexpected end of stream": "yaml_unended",
+    "mapping values are not allowed": "yaml_two_colons",
+    "block sequence entries are not allowed": "yaml_two_colons",
+    "could not find expected ':'": "yaml_no_colon",
+    "did not find expected key": "yaml_indent",
+    "expected <block end>": "yaml_indent",
+    "'-' indicator": "yaml_indent",
+    "cannot start any token": "yaml_character",
+    "expected node content": "yaml_character",
+    "expected the node content": "yaml_character",
+    "undefined alias": "yaml_alias",
+    "for the tag": "yaml_tag",
+    "unknown escape character": "yaml_escape",
+    "found another document": "yaml_two_recipes",
+}
+
+
+def _why(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What is wrong, in the reader's language; PyYAML's own words are English, and speak of tokens."""
+    said, mark = str(error.problem), error.problem_mark
+    kind = next((kind for words, kind in PROBLEMS.items() if words in said), "")
+    if not kind:
+        # Of a key it was said by us.
+        ours = isinstance(error, yaml.constructor.ConstructorError) and not error.context
+        return said if ours else reason("yaml_says", problem=said)
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    character = line[mark.column : mark.column + 1] if mark else ""
+    if kind == "yaml_character" and character == "\t":
+        kind = "yaml_tab"
+    opened = error.context_mark.line + 1 if error.context_mark else 0
+    return reason(kind, opened=opened, character=character or "-")
+
+
 class _UniqueKeys(_Safe):  # type: ignore[misc]
     """PyYAML keeps the last of two equal keys in silence; here that is an error."""
 
@@ -110,10 +148,7 @@ def written_yaml(path: Path) -> dict[str, Any]:
         tree = yaml.load(raw.decode("utf-8-sig"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        # Of a key the problem was said by us; PyYAML's own words are English.
-        ours = isinstance(error, yaml.constructor.ConstructorError) and not error.context
-        why = str(error.problem) if ours else reason("yaml_says", problem=error.problem)
-        raise fault("bad_yaml", path=path, line=line, why=why) from None
+        raise fault("bad_yaml", path=path, line=line, why=_why(error, raw.decode("utf-8-sig"))) from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise fault("bad_yaml", path=path, line=line, why=reason("not_utf8")) from None
