@@ -9,6 +9,7 @@ import pytest
 
 import weitiao as wt
 from tests.conftest import reviews, write_csv
+from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.evaluate.judge import value
 from weitiao.evaluate.own import opened
@@ -120,6 +121,27 @@ def test_what_cannot_judge_is_said_before_the_run_has_cost_anything(own, classif
     assert caught.value.code == code
     assert said in str(caught.value)
     assert not Path("run/model").exists()
+
+
+@pytest.mark.parametrize("rows", [1, 12])
+def test_test_rows_of_one_class_are_judged_with_a_reason_for_what_cannot_be(
+    own, classify, tmp_path, capsys, rows
+):
+    good = [row for row in reviews(90, seed=5) if row["label"] == "good"][:rows]
+    test = str(write_csv(tmp_path / "test.csv", good))
+    added = ["roc_auc", "pr_auc", "mcc", "kappa", "ece", "balanced_accuracy", "brier"]
+    run = wt.train(classify(data={"test": [test]}, evaluate={"metrics": added}, max_steps=2))
+    for metrics in run.results["metrics"].values():
+        for name, one in metrics.items():
+            assert (one["low"] is None) == ("why" in one), name
+            assert one["low"] is None or one["low"] < one["high"], "no interval is a point"
+    assert {run.results["metrics"]["tuned"][name]["why"] for name in ("roc_auc", "mcc")} == {"only one class"}
+    assert "nan" not in run.report.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert cli(["evaluate", str(run.path)]) == 0
+    said = capsys.readouterr().out
+    assert "only one class" in said
+    assert "nan" not in said.replace(str(run.path), "")
 
 
 def test_a_baseline_that_the_task_does_not_name_is_refused_with_those_it_does(own, classify):

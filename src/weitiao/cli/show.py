@@ -6,7 +6,7 @@ import json as json_module
 import math
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # No emoji codes: a text with ":smile:" in it is shown as it is.
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 SHOWN = 20
+COLUMNS = 5  # so many metrics stand side by side
+SHOWN_WHERE = 6
+NOTHING = {"value": None, "low": None, "high": None}
 
 
 def judged(run: Run) -> None:
@@ -36,6 +39,8 @@ def judged(run: Run) -> None:
         out.print(reason("not_judged_rows", path=f"{run.path}/model"))
         return
     out.print(results_table(results))
+    for line in not_there(results):
+        out.print(f"[dim]{escape(line)}[/dim]")
     out.print(results["verdict"]["sentence"])
     for remark in run.remarks:
         out.print(escape(remark))
@@ -91,18 +96,43 @@ def program() -> str:
 
 
 def results_table(results: Mapping[str, Any]) -> Table:
-    """Metrics with their intervals; tuned first."""
+    """Metrics with their intervals; tuned first.  Many metrics are a line each, and few a column each."""
     title = reason("locked_rows", rows=f"{results['rows']:,}")
     table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("")
-    names = list(results["metrics"]["tuned"])
+    table.add_column("", no_wrap=True)
+    systems, names = results["metrics"], list(results["metrics"]["tuned"])
+    called = {system: named(system) for system in systems}
+    called["tuned"] = f"[bold]{called['tuned']}[/bold]"
+
+    def cell(system: str, name: str) -> str:
+        found = systems[system].get(name, NOTHING)
+        between = around(found) if found["low"] is not None else ""
+        return f"{figure(found)} [dim]{between}[/dim]"
+
+    if len(names) <= COLUMNS:
+        for name in names:
+            table.add_column(named(name), justify="right")
+        for system in systems:
+            table.add_row(called[system], *(cell(system, name) for name in names))
+        return table
+    for system in systems:
+        table.add_column(called[system], justify="right")
     for name in names:
-        table.add_column(named(name), justify="right")
-    for system, metrics in results["metrics"].items():
-        cells = [f"{figure(metrics[n])} [dim]{escape(around(metrics[n]))}[/dim]" for n in names]
-        called = named(system)
-        table.add_row(f"[bold]{called}[/bold]" if system == "tuned" else called, *cells)
+        table.add_row(named(name), *(cell(system, name) for system in systems))
     return table
+
+
+def not_there(results: Mapping[str, Any]) -> Iterator[str]:
+    """Why some values or intervals of the table are dashes, or not there: a line for each reason."""
+    whys: dict[str, list[str]] = {}
+    for system, metrics in results["metrics"].items():
+        for name, found in metrics.items():
+            if "why" in found:
+                whys.setdefault(found["why"], []).append(f"{named(system)} {named(name)}")
+    for why, where in whys.items():
+        more = f" (+{len(where) - SHOWN_WHERE})" if len(where) > SHOWN_WHERE else ""
+        comma, colon = either(", ", "、"), either(": ", "：")
+        yield f"{comma.join(where[:SHOWN_WHERE])}{more}{colon}{why}"
 
 
 def prediction(texts: Iterable[str | Sequence[str]], answer: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ Rows: TypeAlias = dict[str, dict[str, Any]]
 """By system and metric what each row tells (N, K); a metric is left out where a system does not give what it needs."""
 
 ALONE = ("a single row (or group) has no interval", "只有一行（或一组）数据，没有区间")
+ALIKE = ("all draws of rows give one value: no interval", "每次抽取结果都相同，没有区间")
 SELDOM = ("too few rows for an interval", "行数太少，没有区间")
 NOT_GIVEN = ("it gives no {}", "它不给出 {}")
 
@@ -171,6 +172,8 @@ def _around(
     around = _closed(metric, rows_NK, count, confidence)
     if around is None and drawn_R is not None:
         around = resample.interval(drawn_R, confidence, count)
+    if around and math.isclose(*around, rel_tol=1e-12, abs_tol=1e-12):
+        return _none(ALIKE, value=found)  # rows that are all right tell nothing of others
     if around is None:
         return _none(metric.no_interval or (SELDOM if count > 1 else ALONE), value=found)
     return {"value": found, "low": around[0], "high": around[1]}

@@ -19,15 +19,20 @@ class Intervals:
 
 
 def intervals(metrics: dict[str, dict[str, Any]], metric: str) -> Intervals | None:
-    """The scale and the place of every system on it; None when a system has no interval."""
+    """The scale and the place of every system that has an interval on it; None when none has."""
     from matplotlib.ticker import MaxNLocator
 
+    whole = {
+        system: [row[metric][key] for key in ("value", "low", "high")] for system, row in metrics.items()
+    }
     rows = [
-        (system, *(row[metric][key] for key in ("value", "low", "high"))) for system, row in metrics.items()
+        (system, *numbers)
+        for system, numbers in whole.items()
+        if all(number is not None and math.isfinite(number) for number in numbers)
     ]
-    numbers = [number for _, *row in rows for number in row]
-    if any(number is None or not math.isfinite(number) for number in numbers):
+    if not rows:
         return None
+    numbers = [number for _, *row in rows for number in row]
     locator = MaxNLocator(nbins=6, steps=[1, 2, 5, 10])
     ticks = [float(tick) for tick in locator.tick_values(min(numbers), max(numbers))]
 
