@@ -133,6 +133,15 @@ def test_what_the_disk_says_becomes_a_coded_error(error, code, tmp_path):
         raise error
 
 
+def test_where_nobody_may_make_a_folder_another_file_that_is_missing_is_not_meant(tmp_path):
+    path = tmp_path / "not" / "there"
+    for there in (path, path.parent, path.with_name(".there.tmp")):  # as below /proc
+        with refused("no_permission", str(there)), disk(path):
+            raise FileNotFoundError(errno.ENOENT, "", str(there))
+    with pytest.raises(FileNotFoundError), disk(path):
+        raise FileNotFoundError(errno.ENOENT, "", str(tmp_path / "rows" / "picture.png"))
+
+
 def test_disk_full_says_how_much_is_needed(tmp_path):
     with refused("disk_full", "5 MB needed", r"\d+ MB free"), disk(tmp_path, needed_bytes=5_000_000):
         raise OSError(errno.ENOSPC, "")

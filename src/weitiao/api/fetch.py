@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
@@ -32,7 +33,7 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
     hint = did_you_mean(name, known)
     raise fault(
         "unknown_name",
-        shelf="embedded model, data set or dictionary",
+        shelf=reason("embedded_thing"),
         name=name,
         hint=hint,
         known=", ".join(known),

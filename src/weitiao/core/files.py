@@ -47,7 +47,9 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
         number = _errno(error)
         if number in (errno.ENOSPC, errno.EDQUOT):
             raise full() from error
-        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        # A folder that nobody may make things in says so in another way below /proc and /sys.
+        unmade = number == errno.ENOENT and _belongs(Path(getattr(error, "filename", "") or "?"), path)
+        if unmade or number in (errno.EACCES, errno.EPERM, errno.EROFS):
             place = getattr(error, "filename", None) or path
             raise fault(
                 "no_permission", action="write" if language() == "en" else "写入", path=place
@@ -57,6 +59,11 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
         if number in (errno.ENOTDIR, errno.EEXIST):
             raise fault("not_a_folder", path=path) from error
         raise
+
+
+def _belongs(file: Path, path: Path) -> bool:
+    """Is that the path itself, what is written beside it, or a folder above?"""
+    return file.parent == path.parent or file in path.parents
 
 
 HALF = re.compile("[\ud800-\udfff]")

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from weitiao.core.errors import fault
-from weitiao.core.why import reason
+from weitiao.core.why import because, reason
 from weitiao.core.written import Scalar, plain
 
 # The same loader on libyaml is several times faster; PyYAML's wheels have it.
@@ -131,13 +131,15 @@ def written_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, with `Scalar`s in it.
 
     Raises:
-        WeitiaoError: `recipe_missing`, `table_for_recipe`, `no_permission`, or `bad_yaml` with the line.
+        WeitiaoError: `recipe_missing`, `table_for_recipe`, `wrong_usage` for a folder, `no_permission`, or `bad_yaml` with the line.
     """
     rows = (
         path if path.is_file() else Path(str(path).partition("#")[0])
     )  # `reviews.csv#20` is a sample of one
     if rows.is_file() and rows.suffixes and rows.suffixes[-1].lower() in TABLES:
         raise fault("table_for_recipe", path=path, quoted=shlex.quote(str(path)))
+    if path.is_dir():
+        raise fault("wrong_usage", **because("folder_for_recipe", path=path))
     if not path.is_file():
         raise fault("recipe_missing", path=path)
     try:

@@ -66,5 +66,5 @@ def test_what_is_no_picture_or_a_broken_one_is_a_bad_row(pictures):
 def test_a_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b.txt").write_text("words")
-    with refused("unknown_format", "folder of pictures"):
+    with refused("folder_for_rows", "folder of pictures"):
         read_file(tmp_path)

@@ -25,11 +25,11 @@ def read_images(folder: Path) -> Source:
     The hash is of all files, names and contents.
 
     Raises:
-        WeitiaoError: `missing_extra`; `unknown_format` when no picture is in it; `no_permission`.
+        WeitiaoError: `missing_extra`; `folder_for_rows` when no picture is in it; `no_permission`.
     """
     files, hidden = _files(folder)
     if not any(Path(file).suffix.lower() in ENDINGS for file in files):
-        raise fault("unknown_format", path=folder, ending="/")
+        raise fault("folder_for_rows", path=folder)
     need("PIL", extra="data")
     digest = hashlib.sha256()
     for file in files:

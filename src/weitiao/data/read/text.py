@@ -148,7 +148,7 @@ def _told(path: Path) -> Iterator[None]:
     except PermissionError:
         raise fault("no_permission", action="read", path=path) from None
     except IsADirectoryError:
-        raise fault("unknown_format", path=path, ending="/") from None
+        raise fault("folder_for_rows", path=path) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise fault("bad_file", path=path, format="gzip", why=error) from None
     except (OSError, ValueError):  # among them a name that is too long, or no name at all
