@@ -230,6 +230,7 @@ ROWS = {
     "train.max_batch_tokens": Row("40", lambda run: max(a + b for a, b in zip(log(run, "step", "tokens"), log(run, "step", "padding"), strict=True)) <= 40, False, True),
     "data.max_length": Row("8", lambda run: max((a + b) / rows for a, b, rows in zip(*(log(run, "step", name) for name in ("tokens", "padding", "rows")), strict=True)), after=8),
     "data.overlong": Row("drop", lambda run: set(ledger("counts")(run)), {"kept", "truncated"}, {"kept", "dropped"}, ("data.max_length=8", "data.max_dropped_fraction=1")),
+    "data.max_windows": Row("1", lambda run: set(ledger("counts")(run)), {"kept"}, {"kept", "truncated"}, ("data.overlong=windows", "data.max_length=8")),
     "data.split.validation": Row("0.3", lambda run: ledger("split")(run)["validation"], 12, 24),
     "data.split.test": Row("0.3", lambda run: ledger("split")(run)["test"], 12, 24),
     "data.split.stratify": Row("false", ledger("labels"), also=("seed=3",)),

@@ -306,7 +306,7 @@ WORDS = st.lists(st.sampled_from(FILL), min_size=1, max_size=25)
 @given(words=WORDS, limit=st.integers(3, 30))
 def test_windows_of_a_text_hold_every_token_once(paired, words, limit):
     record = Record("a", 1, {"text": " ".join(words), "label": "b"})
-    windows = LABELS.windows(record, Example({}), paired, limit=limit)
+    windows = LABELS.windows(record, Example({}, target=1), paired, limit=limit)
     pieces = [paired.convert_ids_to_tokens(window.inputs["input_ids"]) for window in windows]
     assert [word for piece in pieces for word in piece[1:-1]] == words
     assert all(piece[0] == "[CLS]" and piece[-1] == "[SEP]" and len(piece) <= limit for piece in pieces)
@@ -317,7 +317,7 @@ def test_windows_of_a_text_hold_every_token_once(paired, words, limit):
 @given(first=WORDS, second=WORDS, limit=st.integers(4, 40))
 def test_windows_of_a_pair_go_on_in_the_second_beside_the_whole_first(paired, first, second, limit):
     record = Record("a", 1, {"text": " ".join(first), "text_pair": " ".join(second), "label": "a"})
-    windows = LABELS.windows(record, Example({}), paired, limit=limit)
+    windows = LABELS.windows(record, Example({}, target=1), paired, limit=limit)
     if len(first) + 4 > limit:  # three marks, and one word of the second
         assert windows == []
         return

@@ -10,6 +10,7 @@ import pytest
 from tests.data.chat.families import FAMILIES
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Record
+from weitiao.core.recipe import Data
 from weitiao.data import chat
 from weitiao.data.view import Piece, page, pieces, view, visible
 
@@ -31,7 +32,7 @@ def test_the_pieces_are_the_tokens_and_read_as_what_the_tokenizer_decodes(family
     processor = family.tokenizer
     record = talk("Is it 龘?", ANSWER)
     ((ids, labels),) = chat.encode([record], processor)
-    found = view(record, sft, processor, limit=10_000)
+    found = view(record, sft, processor, Data(), limit=10_000)
     assert [index for piece in found.pieces for index in piece.ids] == ids
     whole = processor.decode(ids, clean_up_tokenization_spaces=False)
     assert "".join(piece.text for piece in found.pieces) == whole
@@ -45,7 +46,7 @@ def test_the_pieces_are_the_tokens_and_read_as_what_the_tokenizer_decodes(family
 
 def test_a_character_of_several_tokens_is_one_piece(sft):
     processor = FAMILIES["chatml"].tokenizer
-    found = view(talk("hello", "龘 🙂"), sft, processor, limit=100)
+    found = view(talk("hello", "龘 🙂"), sft, processor, Data(), limit=100)
     texts = [piece.text for piece in found.pieces if piece.state == "trained"]
     assert "".join(texts) == "龘 🙂<|im_end|>"
     assert "\ufffd" not in "".join(texts)
@@ -63,14 +64,14 @@ def test_half_a_character_at_the_end_is_shown_as_such():
 def test_what_the_limit_cuts_off_is_counted(sft):
     processor = FAMILIES["chatml"].tokenizer
     record = talk("hello", "hello hello")
-    whole = view(record, sft, processor, limit=1000)
-    cut = view(record, sft, processor, limit=whole.tokens - 3)
+    whole = view(record, sft, processor, Data(), limit=1000)
+    cut = view(record, sft, processor, Data(), limit=whole.tokens - 3)
     assert (cut.tokens, cut.lost) == (whole.tokens - 3, 3)
     assert cut.trained + cut.trained_lost == whole.trained
 
 
 def test_a_row_that_cannot_be_used_says_why(sft):
-    found = view(talk("hello"), sft, FAMILIES["chatml"].tokenizer, limit=100)
+    found = view(talk("hello"), sft, FAMILIES["chatml"].tokenizer, Data(), limit=100)
     assert "no assistant turn" in found.why
     assert found.pieces == ()
 
@@ -80,7 +81,7 @@ def test_a_labelled_row_shows_tokens_and_label(bert):
 
     task = registry.build("task", {"name": "text_classification"})
     record = Record("a.csv", 2, {"text": "the film was great", "label": "good"})
-    found = view(record, task, AutoTokenizer.from_pretrained(bert), limit=100)
+    found = view(record, task, AutoTokenizer.from_pretrained(bert), Data(), limit=100)
     assert [piece.text.strip() for piece in found.pieces] == ["[CLS]", "the", "film", "was", "great", "[SEP]"]
     assert {piece.state for piece in found.pieces} == {"seen"}
     assert [piece.special for piece in found.pieces] == [True, False, False, False, False, True]
@@ -99,8 +100,8 @@ def test_the_page_stands_alone_and_reads_as_the_row(lang, sft, monkeypatch):
     monkeypatch.setenv("WEITIAO_LANG", lang)
     processor = FAMILIES["qwen2.5"].tokenizer
     record = talk("<script>alert(1)</script>", ANSWER)
-    found = view(record, sft, processor, limit=1000)
-    text = page([found, view(talk("x"), sft, processor, limit=9)], model="m<i>", notices=["<odd>"])
+    found = view(record, sft, processor, Data(), limit=1000)
+    text = page([found, view(talk("x"), sft, processor, Data(), limit=9)], model="m<i>", notices=["<odd>"])
     assert not re.search(r"(src|href)=|url\(|@import|<script", text)
     assert "m&lt;i&gt;" in text
     assert "&lt;odd&gt;" in text
@@ -117,7 +118,7 @@ def test_the_page_stands_alone_and_reads_as_the_row(lang, sft, monkeypatch):
 
 def test_half_a_surrogate_pair_does_not_break_the_page(sft):
     processor = FAMILIES["chatml"].tokenizer
-    found = view(talk("hello", "hello"), sft, processor, limit=1000)
+    found = view(talk("hello", "hello"), sft, processor, Data(), limit=1000)
     broken = Piece("\ud83d", "seen", False, (1,))
     text = page([type(found)("a\ud83d.jsonl", 1, (broken,), tokens=1)], model="m")
     assert text.encode("utf-8")

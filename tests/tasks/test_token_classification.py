@@ -18,7 +18,8 @@ from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
-from weitiao.data.encode import as_judged
+from weitiao.core.recipe import Data
+from weitiao.data.overlong import as_read
 from weitiao.data.tags import spans
 from weitiao.data.view import view
 from weitiao.evaluate.predict import predict
@@ -197,7 +198,7 @@ def long_row(words):
 def test_a_long_row_is_judged_whole_as_its_windows_alone(toy):
     task, loaded, rows = toy
     long, limit = long_row(50), 18
-    (whole,) = as_judged(task, [long], loaded.processor, limit=limit)
+    ((_, whole),) = as_read(task, [long], loaded.processor, Data(), limit=limit)
     assert whole.trained == 50
     assert not whole.tokens_lost
     among = [*task.encode(rows[:5], loaded.processor, limit=limit), whole]
@@ -243,6 +244,7 @@ def test_before_the_data_are_learnt_rows_are_read_as_they_would_be(toy):
         Record("t.jsonl", 1, {"tokens": ["great", "plot"], "tags": ["B-GOOD", "O"]}),
         unlearnt,
         loaded.processor,
+        Data(),
         limit=64,
     )
     assert shown.trained == 2

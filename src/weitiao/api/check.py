@@ -20,8 +20,8 @@ from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.chat.labels import special_tokens
 from weitiao.data.doctor import Diagnosis, examine
-from weitiao.data.encode import ENDLESS
 from weitiao.data.ledger import Ledger
+from weitiao.data.overlong import ENDLESS
 from weitiao.data.read import read
 from weitiao.stages.data import guess, learner, located, task_of
 

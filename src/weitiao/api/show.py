@@ -95,7 +95,7 @@ def show(
     model = model or suiting(built, checked)
     processor, limit = load.processor(model, progress=progress)
     limit = min(data.max_length or limit, limit)
-    views = [viewing.view(record, built, processor, limit=limit) for record in list(chosen)[:rows]]
+    views = [viewing.view(record, built, processor, data, limit=limit) for record in list(chosen)[:rows]]
     notices = chat.notices(processor) if built.shape.name == "conversation" and views else []
     if checked.bad and line is None:
         notices.append(

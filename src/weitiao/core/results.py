@@ -127,6 +127,9 @@ class Results(_Part):
     """Test rows."""
     cut: dict[str, int] | None
     """How many `rows` were longer than the `limit` that the model read; null: none."""
+    advice: dict[str, float] | None = None
+    """Where many test rows lose much: `rows` that do, of `all`, the share of all tokens `lost`, and at how many times the
+    tokens `windows` (`data.overlong`) would read them whole, or `longer` a `max_length` more of them; null elsewhere."""
     metrics: dict[str, dict[str, Value]]
     """By system (`tuned`, `untuned`, the baselines) and metric."""
     comparisons: dict[str, Comparison]

@@ -174,8 +174,11 @@ class Data(Section):
     """Labels to be read as others, such as `{postive: positive, 是: "yes"}`; each change is counted."""
     max_length: Annotated[int, Field(ge=2)] | None = None
     """Longest row in tokens; default: as many positions as the model has."""
-    overlong: Literal["truncate", "split", "drop", "fail"] = "truncate"
-    """What to do with longer rows: cut the end off, go on in further rows, leave out, or stop; each is counted."""
+    overlong: Literal["truncate", "windows", "head_tail", "split", "drop", "fail"] = "truncate"
+    """What to do with longer rows: cut the end off; read them whole, in windows whose scores become one; read their
+    beginning and end; let them go on in further rows; leave out; or stop; each is counted (docs/long-texts.md)."""
+    max_windows: Annotated[int, Field(ge=1)] = 16
+    """Windows of a row, at most, when they are read in windows; what is cut behind the last is counted."""
     augment: Annotated[list[Named], BeforeValidator(_listed)] = []
     """Rows made from the training rows, such as `[{name: synonyms, copies: 1}, balance]` (docs/augmentation.md)."""
     cache: bool = True

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -25,7 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.contracts import Example, Record, Task
+from weitiao.core.contracts import Task
 from weitiao.core.errors import fault, language
 from weitiao.core.files import disk
 from weitiao.core.recipe import Data
@@ -33,9 +33,9 @@ from weitiao.core.why import reason
 from weitiao.data.code import code_print
 from weitiao.data.encoded import Encoded, Writer, sound
 from weitiao.data.ledger import Ledger
+from weitiao.data.overlong import as_read
 from weitiao.data.rows import Rows
 
-ENDLESS = 1 << 40  # tokens
 FORGOTTEN_S = 30 * 24 * 3600  # an entry of the cache that nobody read for so long is deleted
 
 
@@ -53,7 +53,7 @@ class Encoder:
     def __call__(self, rows: Rows, ledger: Ledger, *, side: str, made: int = 0) -> Encoded:
         """Encode rows and deal with those longer than `limit` as `data.overlong` says.
 
-        Only training rows are split: a row that judges stays one row, and is cut.  The last `made` rows came from
+        Only training rows are split (`data.overlong`).  The last `made` rows came from
         augmentation: they are no input, and what becomes of them is only counted.
 
         Raises:
@@ -93,15 +93,11 @@ class Encoder:
         policy = "truncate" if self.data.overlong == "split" and side != "train" else self.data.overlong
         bad = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
         writer = Writer(folder, lambda row: rows[row].place)
-        # What goes on in further rows must be there whole.
-        limit = ENDLESS if policy == "split" else self.limit
-        if side == "train":
-            examples = self.task.encode(rows, self.processor, limit=limit)
-        else:
-            examples = as_judged(self.task, rows, self.processor, limit=limit)
+        words: dict[str, Any] = {"limit": self.limit, "trains": side == "train"}
+        read = as_read(self.task, rows, self.processor, self.data, **words)
         # Strictly: a task that gave fewer examples than rows would lose rows without a word.
-        for row, example in zip(range(len(rows)), examples, strict=True):
-            lost, length = example.tokens_lost, len(example) + example.tokens_lost
+        for row, (length, example) in zip(range(len(rows)), read, strict=True):
+            lost = example.tokens_lost
             over = length > self.limit
             if not example.refused:
                 writer.met(length)
@@ -124,7 +120,9 @@ class Encoder:
                 notes.append((row, bad, reason("nothing_to_train")))
             else:
                 if lost:
-                    why = reason("tokens_cut", lost=lost, trained=example.trained_lost)
+                    why = reason("windows_cut", lost=lost, windows=self.data.max_windows)
+                    if policy != "windows":
+                        why = reason("tokens_cut", lost=lost, trained=example.trained_lost)
                     notes.append((row, "truncated", why))
                 writer.add(example, row)
         if overlong:
@@ -137,7 +135,13 @@ class Encoder:
         facts = [rows.sha256(), self._processor_print, self._code_print, self.limit, side]
         facts += [language()]  # the notes are kept as they were said
         settings = {k: v for k, v in asdict(self.task).items() if k not in self.task.training_only}  # type: ignore[call-overload]
-        facts += [type(self.task).__qualname__, settings, self.data.overlong, self.data.bad_rows]
+        facts += [
+            type(self.task).__qualname__,
+            settings,
+            self.data.overlong,
+            self.data.max_windows,
+            self.data.bad_rows,
+        ]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:40]
 
     @cached_property
@@ -160,16 +164,6 @@ class Encoder:
     def _code_print(self) -> str:
         versions = f"{version('tokenizers')} {version('transformers')} "
         return versions + code_print(type(self.task))
-
-
-def as_judged(task: Task, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
-    """One example a record, of rows that judge or are asked: cut, or read whole where the task does that."""
-    if not task.reads_whole:
-        yield from task.encode(records, processor, limit=limit)
-        return
-    for example in task.encode(records, processor, limit=ENDLESS):
-        over = len(example) > limit
-        yield task.in_windows(example, processor, limit=limit) if over else example
 
 
 def _writable(home: Path) -> bool:
@@ -217,6 +211,8 @@ def token_table(encoded: Sequence[Encoded], *, limit: int) -> dict[str, Any]:
         np.concatenate([examples.counts(name) for examples in encoded])
         for name in ("tokens_lost", "trained_lost")
     )
+    found = [examples.passes for examples in encoded if examples.passes is not None]
+    passes = np.concatenate(found) if found else np.ones(0, dtype=int)
     return {
         "limit": limit,
         "median": int(np.median(lengths)),
@@ -225,4 +221,6 @@ def token_table(encoded: Sequence[Encoded], *, limit: int) -> dict[str, Any]:
         "truncated_rows": int((lost > 0).sum()),
         "truncated_tokens": int(lost.sum()),
         "truncated_trained_tokens": int(trained.sum()),
+        "windowed_rows": int((passes > 1).sum()),
+        "windows": int(passes[passes > 1].sum()),
     }

@@ -56,6 +56,9 @@ class Encoded(Sequence[Example]):
         """Tokens of every row that could be encoded, before anything was cut, divided or dropped."""
         self.lengths: np.ndarray = self._counts["size"]
         """Tokens of every example, or the size that it says."""
+        sizes = self._inputs.get("windows")
+        self.passes: np.ndarray | None = None if sizes is None else sizes[1][1:] - sizes[1][:-1]
+        """In how many passes every example is read; None where each is in one."""
 
     def __len__(self) -> int:
         return len(self.rows)

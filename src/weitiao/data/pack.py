@@ -37,6 +37,9 @@ class Batches:
     """Tokens in a micro-batch, at most, padding counted; a longer row has one of its own."""
     layout: Layout = Layout.PADDED
     """How rows lie beside each other."""
+    room: int | None = None
+    """Tokens in a forward pass, at most, unless a single row has more: rows that are read in several passes make it as
+    many more as they need, and the step stays the same."""
     weights: Sequence[float] | None = None
     """How often each row comes in an epoch; default: once."""
     workers: int = 0
@@ -62,7 +65,7 @@ class Batches:
 
     def positions(self) -> int:
         """Of the first epoch, padding among them."""
-        return sum(self._size(self._lengths[rows]) for rows in self.plan(0))
+        return sum(self._size(rows) for rows in self.plan(0))
 
     def heaviest(self) -> Batch:
         """A micro-batch that holds as many positions as any in an epoch of such rows: the longest ones together where
@@ -76,7 +79,7 @@ class Batches:
         else:
             planned = self.plan(0)
         parts = [part for rows in planned for part in self._parts(rows)]
-        return self._collated(max(parts, key=lambda rows: self._size(lengths[rows])))
+        return self._collated(max(parts, key=self._size))
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Row indices of every micro-batch of an epoch; each row occurs exactly once, or as its weight says."""
@@ -118,21 +121,30 @@ class Batches:
         import numpy as np
 
         candidates, starts, sizes = self._seats
-        lengths = self._lengths[candidates[starts + sizes - 1]]
+        longest = candidates[starts + sizes - 1]
         order = np.random.default_rng(self.seed).permutation(len(starts)).tolist()
-        pools = [order] if self.strategy == "random" else self._pools(order, lengths)
+        pools = [order] if self.strategy == "random" else self._pools(order, self._lengths[longest])
         batches: list[list[int]] = []
         for pool in pools:
             for seat in pool:
                 fits = batches and len(batches[-1]) < self.batch_size
-                if fits and self._size(lengths[[*batches[-1], seat]]) <= (self.max_tokens or 0):
+                if fits and self._size(longest[[*batches[-1], seat]]) <= (self.max_tokens or 0):
                     batches[-1].append(seat)
                 else:
                     batches.append([seat])
         return batches
 
-    def _size(self, lengths: np.ndarray) -> int:
-        return int(lengths.max()) * len(lengths) if self.layout.fills else int(lengths.sum())
+    def _size(self, rows: Sequence[int] | np.ndarray) -> int:
+        lengths, passes = self._lengths[rows], self._passes[rows]
+        # The passes of one row are of one length.
+        return int((lengths // passes).max() * passes.sum()) if self.layout.fills else int(lengths.sum())
+
+    @cached_property
+    def _passes(self) -> np.ndarray:
+        import numpy as np
+
+        known = getattr(self.examples, "passes", None)
+        return np.ones_like(self._lengths) if known is None else known
 
     @cached_property
     def _lengths(self) -> np.ndarray:
@@ -201,7 +213,10 @@ class Batches:
     def _parts(self, rows: list[int]) -> list[list[int]]:
         # Pictures have no length, and only rows of one length ask for it.
         sizes = self._lengths[rows].tolist() if self.layout is Layout.ALIKE else [0] * len(rows)
-        return self.layout.parts(rows, sizes)
+        parts = self.layout.parts(rows, sizes)
+        return (
+            [few for part in parts for few in within(part, self._lengths, self.room)] if self.room else parts
+        )
 
     def _collated(self, rows: list[int]) -> Batch:
         return self.collate([self.examples[row] for row in rows], rows)
@@ -241,7 +256,7 @@ def in_order(
     parts = [
         part
         for rows in chunks(order, batch_size)
-        for few in _within(rows, sizes, max_tokens)
+        for few in within(rows, sizes, max_tokens)
         for part in layout.parts(few, sizes[few].tolist())
     ]
     which, processes = dealt
@@ -251,7 +266,7 @@ def in_order(
         yield batch if turn < len(parts) else replace(batch, rows=[])
 
 
-def _within(rows: list[int], sizes: np.ndarray, max_tokens: int | None) -> list[list[int]]:
+def within(rows: list[int], sizes: np.ndarray, max_tokens: int | None) -> list[list[int]]:
     """Consecutive parts of at most so many tokens; all of them where nothing limits them."""
     if max_tokens is None or sizes[rows].sum() <= max_tokens:
         return [rows]

@@ -1,6 +1,6 @@
 """Rows as the model sees them: every token, what it is trained on, and what it only reads.
 
-    view(record, task, processor, limit=...)  ->  View(pieces, tokens, trained, ...)
+    view(record, task, processor, data, limit=...)  ->  View(pieces, tokens, trained, ...)
     page(views, ...)                          ->  a self-contained HTML page
 
 A piece is one token, or several where one character is made of several (a Chinese character of three byte tokens).
@@ -16,8 +16,10 @@ from typing import Any, Literal
 from weitiao.core.contracts import Example, Record, Task
 from weitiao.core.errors import language
 from weitiao.core.page import render
+from weitiao.core.recipe import Data
 from weitiao.data.chat import IGNORE
 from weitiao.data.chat.labels import special_tokens
+from weitiao.data.overlong import as_read
 
 BYTES = 4  # of the longest UTF-8 character
 UNFINISHED = "\ufffd"  # what a part of a character decodes to
@@ -89,7 +91,7 @@ class View:
         return asdict(self)
 
 
-def view(record: Record, task: Task, processor: Any, *, limit: int) -> View:
+def view(record: Record, task: Task, processor: Any, data: Data, *, limit: int) -> View:
     """A converted record, encoded by its task.
 
     Raises:
@@ -98,7 +100,8 @@ def view(record: Record, task: Task, processor: Any, *, limit: int) -> View:
     label = record.values.get("label")
     # Without its label: a row can be looked at before the label set is known.
     bare = Record(record.file, record.line, task.shape.asks(record.values))
-    (example,) = task.encode([bare], processor, limit=limit)
+    trains = data.overlong != "split"
+    ((_, example),) = as_read(task, [bare], processor, data, limit=limit, trains=trains)
     if example.refused:
         return View(record.file, record.line, why=example.refused)
     return View(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weitiao.core.errors import language
+from weitiao.data.overlong import advised
 from weitiao.evaluate.words import words
 
 SAYS = {
@@ -36,6 +37,7 @@ SAYS = {
         "were ended (evaluate.max_new_tokens).",
         "full": "{full} of {answered} prompts left the answer no room, or too little, among the model's positions.",
         "finding": "{why}. What helps: {advice}.",
+        "apart": " ",
         "missing": "Missing: {what} ({why}). `weitiao evaluate RUN` tries again.",
     },
     "zh": {
@@ -60,6 +62,7 @@ SAYS = {
         "（evaluate.max_new_tokens）。",
         "full": "{answered} 条提示中有 {full} 条没有给回答留下（足够的）位置。",
         "finding": "{why}。建议：{advice}。",
+        "apart": "",
         "missing": "缺少：{what}（{why}）。可用 `weitiao evaluate RUN` 重试。",
     },
 }
@@ -131,7 +134,9 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     found = [says["finding"].format(**each) for each in results.get("findings", ())]
     if cut := results.get("cut"):
         line = says["cut"].format(limit=cut["limit"], cut=cut["rows"], rows=results["rows"])
-        found.append(line + says["whole"] * ("tfidf" in results["metrics"]))
+        line += says["whole"] * ("tfidf" in results["metrics"])
+        more = advised(results["advice"]) if results.get("advice") else ""
+        found.append(f"{line}{says['apart'] * bool(more)}{more}")
     if said := results.get("answers"):
         numbers = {**said, "rows": results["rows"], "answered": said["rows"], "most": said["max_new_tokens"]}
         asked = {"answered": said["rows"] < results["rows"], "unended": said["unended"], "full": said["full"]}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.files import free_bytes, read_lines
 from weitiao.core.recipe import Data, Recipe
+from weitiao.data.overlong import uncut
 from weitiao.data.read import parted
 from weitiao.forecast.memory import counted, share_of
 from weitiao.forecast.refuse import MemoryCheck
@@ -25,7 +26,7 @@ from weitiao.stages.data import located, readable
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import tried
 from weitiao.stages.train import Resume, train
-from weitiao.stages.warn import warnings
+from weitiao.stages.warn import cut_much, warnings
 
 if TYPE_CHECKING:
     from weitiao.data.pack import Batches
@@ -111,6 +112,7 @@ def dry_run(
         told = run.folder.json("data/ledger.json").get("labels", {}) if drawn == there else {}
         validation = len(run.folder.json("data/split.json")["validation"])
         found.notices += warnings(asked, run.method, told, validation=validation, total=found.steps)
+        found.notices += cut_much(asked, run.task, uncut(batches.examples), most=run.most)
     return found
 
 

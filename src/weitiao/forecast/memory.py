@@ -261,11 +261,14 @@ def longest(recipe: Recipe, task: Task, loaded: Loaded, examples: Sequence[Examp
     """The heaviest batch of rows that are only predicted: the longest ones together."""
     import numpy as np
 
-    from weitiao.data.pack import lengths
+    from weitiao.data.pack import lengths, within
 
     sizes = lengths(examples)
-    rows = np.argsort(sizes, kind="stable")[-recipe.train.per_device_eval_batch_size :].tolist()
-    parts = loaded.layout.parts(rows, sizes[rows].tolist())
+    size = recipe.train.per_device_eval_batch_size
+    rows = np.argsort(sizes, kind="stable")[-size:].tolist()
+    # As `evaluate.predict` has it.
+    few = within(rows, sizes, size * loaded.limit)
+    parts = [part for rows in few for part in loaded.layout.parts(rows, sizes[rows].tolist())]
     most = max(parts, key=lambda part: sizes[part].sum())
     return loaded.collate(task)([examples[row] for row in most], most)
 

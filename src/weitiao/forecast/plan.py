@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from weitiao.core import registry
 from weitiao.core.contracts import Batch, Shape, Task
 from weitiao.core.display import Sheet, Shown, either, megabytes
@@ -22,13 +24,14 @@ from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder
 from weitiao.data.labels import label_table
+from weitiao.data.overlong import uncut
 from weitiao.data.read import parted
 from weitiao.data.rows import Rows
 from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident, share_of
 from weitiao.stages.data import located, readable
 from weitiao.stages.preflight import tried
 from weitiao.stages.prepare import learnt, micro_batches, row_limit, row_weights
-from weitiao.stages.warn import warnings
+from weitiao.stages.warn import cut_much, warnings
 
 if TYPE_CHECKING:
     from weitiao.data.encoded import Encoded
@@ -212,14 +215,25 @@ def _time(
     return steps, speed.seconds(work.times(size, calls=micro) + updates) * steps / an_epoch
 
 
-def _shortened(rows: Rows, shape: Shape, limit: int) -> Rows:
-    """The rows without what would be cut off anyway: one long mail takes longer to encode than all others."""
-    most, found = limit * CHARACTERS, Rows()
-    for record in rows:
+def _shortened(rows: Rows, shape: Shape, most: int) -> tuple[Rows, np.ndarray]:
+    """The rows without what would be cut off anyway (one long mail takes longer to encode than all others), and how
+    many times as long each was (N,).
+
+    Args:
+        rows: as they are.
+        shape: theirs.
+        most: characters of a text.
+    """
+    found, times_N = Rows(), np.ones(len(rows))
+    for place, record in enumerate(rows):
         texts = shape.texts(record.values)
         short = {address: text[:most] for address, text in texts.items() if len(text) > most}
-        found.append(replace(record, values=shape.with_texts(record.values, short)) if short else record)
-    return found
+        if short:
+            kept = sum(map(len, {**texts, **short}.values()))
+            times_N[place] = sum(map(len, texts.values())) / kept
+            record = replace(record, values=shape.with_texts(record.values, short))
+        found.append(record)
+    return found, times_N
 
 
 def fitting(
@@ -270,8 +284,10 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     loaded = forecast.fake.loaded
     limit = row_limit(asked, loaded, method)
     encode = Encoder(task, loaded.processor, data, limit)
-    # What goes on in further rows must be there whole.
-    rows = checked.rows if data.overlong == "split" else _shortened(checked.rows, task.shape, limit)
+    rows, times_N = checked.rows, np.ones(len(checked.rows))
+    if data.overlong != "split":  # what goes on in further rows must be there whole
+        read = limit * (data.max_windows if data.overlong == "windows" else 1)
+        rows, times_N = _shortened(rows, task.shape, read * CHARACTERS)
     judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
     examples = {
         name: encode(rows.take(own), checked.ledger, side=name)
@@ -295,7 +311,11 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     sides = {name: checked.rows.take(own) for name, own in dealt.items()} if whole else {}
     told = label_table(sides, task.shape)
     said = list(warnings(asked, method, told, validation=len(dealt["validation"]), total=steps))
-    said = [*forecast.notices, *said]
+    train = examples["train"]
+    # A text that was shortened is taken to go on as it began.
+    lengths = uncut(train) * times_N[dealt["train"]][train.rows]
+    cut = cut_much(asked, task, lengths.astype(int), most=loaded.limit - method.positions)
+    said = [*forecast.notices, *said, *cut]
     return _Looked(task, forecast, program, len(checked.rows), examples, batches, share, said)
 
 

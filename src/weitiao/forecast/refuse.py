@@ -154,7 +154,7 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
             positions = batch.tokens + batch.padding
             # On a CPU rows that lie end to end attend one by one (`models.attention`).
             ends = loaded.layout is Layout.PACKED and prepared.device != "cpu"
-            width = positions if ends else max(len(rows[row]) for row in batch.rows)
+            width = positions if ends else batch.inputs["input_ids"].shape[-1]
             a_block = config.hidden_size * BYTES + config.num_attention_heads * width * SCORES
             scored = batch.trained if loaded.layout is Layout.PACKED else positions
             top = scored * config.vocab_size * LOGITS if task.packs and whole else 0

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from weitiao.core.contracts import OURS, Baseline, Record
 from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.core.results import VERSION
-from weitiao.data.encode import as_judged
+from weitiao.data.overlong import advice
 from weitiao.evaluate.chosen import ANSWER
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.kept_rows import kept, seen_in_training
@@ -63,7 +65,8 @@ def _judge(run: Run, tell: Tell) -> Run:
         pass
     metrics = judged(task, settings.metrics)
     tell("judging", rows=len(records))
-    examples = list(as_judged(task, records, run.tuned.processor, limit=run._limit))
+    read = run.read(records)
+    examples = [example for _, example in read]
     references = [task.reference(record) for record in records]
     beside = _Beside(tell)
     systems: dict[str, list[dict[str, Any]]] = {}
@@ -110,6 +113,8 @@ def _judge(run: Run, tell: Tell) -> Run:
         seed=recipe.seed,
     )
     cut = sum(example.tokens_lost > 0 for example in examples)
+    passes = recipe.data.max_windows if recipe.data.overlong == "windows" else 1
+    lengths = np.array([length for length, _ in read])
     results = {
         "version": VERSION,
         "task": recipe.task["name"],
@@ -120,7 +125,8 @@ def _judge(run: Run, tell: Tell) -> Run:
         "lower_is_better": [name for name, metric in metrics.items() if not metric.higher_is_better],
         "labels": list(task.classes()),
         "rows": len(records),
-        "cut": {"rows": cut, "limit": run._limit} if cut else None,
+        "cut": {"rows": cut, "limit": run._limit * passes} if cut else None,
+        "advice": advice(lengths, task, recipe.data, limit=run._limit, most=run.most),
         **found,
         **of_labels(references, systems["tuned"], task.classes()),
         **of_spans(references, systems["tuned"], task.classes()),

@@ -107,8 +107,10 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     watched = chosen.watched(task, recipe.evaluate.metrics)
     if fixed["metric_for_best_model"] not in watched:
         raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(watched))
-    if recipe.data.overlong == "split" and not task.splits:
-        raise fault("wrong_usage", **because("no_splitting"))
+    ways = ["truncate", *task.overlong, "drop", "fail"]
+    if (overlong := recipe.data.overlong) not in ways:
+        facts = {"overlong": overlong, "task": recipe.task["name"], "known": ", ".join(ways)}
+        raise fault("wrong_usage", **because("unsuited_overlong", **facts))
     choosing, given = [], recipe.data
     if given.weights is not None and len(given.weights) != len(given.train):
         why = reason("weights_for_files", weights=len(given.weights), files=len(given.train))

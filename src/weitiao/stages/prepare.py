@@ -295,15 +295,17 @@ def micro_batches(
     from weitiao.data.pack import Batches
 
     settings = recipe.train
+    rows, limit = settings.per_device_train_batch_size, recipe.data.max_length or loaded.limit
     return Batches(
         examples,
         loaded.collate(task),
-        settings.per_device_train_batch_size,
+        rows,
         settings.gradient_accumulation_steps,
         recipe.seed,
         "random" if settings.train_sampling_strategy == "random" else "group_by_length",
         max_tokens=settings.max_batch_tokens,
         layout=loaded.layout,
+        room=rows * limit if recipe.data.overlong == "windows" else None,
         weights=weights,
     )
 

@@ -18,7 +18,7 @@ from weitiao.core.figures import around, figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
 from weitiao.core.why import because
-from weitiao.data.encode import as_judged
+from weitiao.data.overlong import as_read
 from weitiao.stages import asking, prompts
 from weitiao.stages.asking import Questions
 from weitiao.stages.events import labelling
@@ -233,13 +233,16 @@ class Run(Shown):
             done += len(part)
 
     def _encoded(self, part: Sequence[tuple[Record, Record]], total: int) -> list[Example]:
-        records = [record for _, record in part]
-        examples = list(as_judged(self.task, records, self.tuned.processor, limit=self._limit))
+        examples = [example for _, example in self.read([record for _, record in part])]
         for (came, _), example in zip(part, examples, strict=True):
             if example.refused:
                 place = came.place if came.file else str(came.line)
                 raise fault("bad_given", count=1, total=total, rows=f"  {place}: {example.refused}")
         return examples
+
+    def read(self, records: Sequence[Record]) -> list[tuple[int, Example]]:
+        """Rows as its model reads them, and how many tokens each would have if nothing were cut."""
+        return list(as_read(self.task, records, self.tuned.processor, self.recipe.data, limit=self._limit))
 
     def _predict(
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
@@ -260,10 +263,11 @@ class Run(Shown):
     @property
     def _limit(self) -> int:
         # The untuned model is asked the same rows, cut at the same place.
-        return min(self.recipe.data.max_length or self._positions, self._positions)
+        return min(self.recipe.data.max_length or self.most, self.most)
 
     @property
-    def _positions(self) -> int:
+    def most(self) -> int:
+        """Tokens that its model could read at once."""
         return self.tuned.limit - (self.method.positions if self.positions is None else self.positions)
 
     def answer(
@@ -326,7 +330,7 @@ class Run(Shown):
             self.task,
             self.device,  # which loading it decides
             train.half,
-            limit=self._positions,
+            limit=self.most,
             rows=train.per_device_eval_batch_size,
             tokens=kept * train.per_device_train_batch_size * longest,
         )

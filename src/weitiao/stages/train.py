@@ -23,13 +23,14 @@ from weitiao.core.gc_pause import paused
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, claim
 from weitiao.core.why import reason
+from weitiao.data.overlong import uncut
 from weitiao.stages.assemble import assemble, watching
 from weitiao.stages.evaluate import evaluate
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
 from weitiao.stages.prepare import Prepared, follow, prepare
 from weitiao.stages.run import Run
-from weitiao.stages.warn import warnings
+from weitiao.stages.warn import cut_much, warnings
 from weitiao.train import distributed, memory
 from weitiao.train.distributed import World
 
@@ -212,7 +213,9 @@ def _warn(way: Way, prepared: Prepared, training: Training) -> None:
     if way.world.first:
         labels = way.folder.json("data/ledger.json").get("labels", {})
         rows = len(prepared.examples["validation"])
-        for line in warnings(way.recipe, way.method, labels, validation=rows, total=training.total):
+        lines = warnings(way.recipe, way.method, labels, validation=rows, total=training.total)
+        train, most = prepared.examples["train"], prepared.loaded.limit - way.method.positions
+        for line in [*lines, *cut_much(way.recipe, prepared.task, uncut(train), most=most)]:
             way.tell("notice", text=line)
 
 

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from weitiao.core.contracts import Method
+from weitiao.core.contracts import Method, Task
 from weitiao.core.recipe import Recipe
 from weitiao.core.why import reason
 from weitiao.data.doctor.synonyms import propose
+from weitiao.data.overlong import advice, advised
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SHOWN = 5  # pairs of labels
 
@@ -52,3 +57,18 @@ def warnings(
         if len(found) == 1 and len(labels["train"]) > 1:
             ((label, rows),) = found.items()
             yield reason("one_label", rows=rows, side=side, label=label)
+
+
+def cut_much(recipe: Recipe, task: Task, lengths: np.ndarray, *, most: int) -> Iterator[str]:
+    """One sentence where many training rows lose much, with the keys that help and their costs.
+
+    Args:
+        recipe: resolved.
+        task: what is learnt.
+        lengths: tokens of each training row before the cut (N,).
+        most: tokens that the model could read at once.
+    """
+    limit = recipe.data.max_length or most
+    if found := advice(lengths, task, recipe.data, limit=limit, most=most):
+        facts = {name: found[name] for name in ("rows", "all")}
+        yield reason("cut_much", limit=limit, lost=f"{found['lost']:.0%}", way=advised(found), **facts)

@@ -173,7 +173,7 @@ class TextClassification(OfTexts, Categorical):
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Label, its probability, and all probabilities by label."""
-        probabilities_BL = model(**batch.inputs).logits.double().softmax(-1).tolist()
+        probabilities_BL = self.logits(model, batch).double().softmax(-1).tolist()
         found = []
         for row in probabilities_BL:
             scores = dict(zip(self.labels, row, strict=True))

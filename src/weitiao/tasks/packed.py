@@ -30,7 +30,7 @@ class PackedTask(Categorical):
     predicts: ClassVar[tuple[str, ...]] = ("loss", "tokens")
     metrics: ClassVar[tuple[str, ...]] = ("perplexity", "loss")
     packs: ClassVar[bool] = True
-    splits: ClassVar[bool] = True
+    overlong: ClassVar[tuple[str, ...]] = ("split",)
     generates: ClassVar[bool] = True
 
     def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:

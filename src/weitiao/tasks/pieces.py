@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
-from weitiao.data.plain import plain
+from weitiao.data.around import PROBES, around
 from weitiao.data.tokens import Tokens
 
 KEPT = 200_000  # words
 NONE = -1
 """In the place of a word's first visible token, where it has none."""
-PROBES = ("the", "a", "of", "in")
 
 
 def pieces(processor: Any, *, spaced: bool) -> Pieces:
@@ -100,16 +99,8 @@ class Pieces:
             return ""
         return " " if all(a + b == ab for a, b, ab in zip(alone, behind, both, strict=True)) else ""
 
-    @cached_property
-    def around(self) -> tuple[list[int], list[int]]:
+    @property
+    def around(self) -> tuple[Sequence[int], Sequence[int]]:
         """The special tokens that stand before and behind a row."""
-        read = plain(self._processor)
-        for probe in PROBES:
-            own, whole = (
-                list(read(probe, add_special_tokens=special, verbose=False)["input_ids"])
-                for special in (False, True)
-            )
-            for start in range(len(whole) - len(own) + 1):
-                if own and whole[start : start + len(own)] == own:
-                    return whole[:start], whole[start + len(own) :]
-        return [], []
+        before, behind = around(self._processor)
+        return before, behind

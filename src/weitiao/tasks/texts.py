@@ -20,6 +20,7 @@ from weitiao.core.why import reason
 from weitiao.data.pack import pad
 from weitiao.data.plain import plain
 from weitiao.data.tokens import Tokens
+from weitiao.tasks import passes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,10 +34,12 @@ class OfTexts(Task):
 
     split_special_tokens: bool = True
     """Are special tokens that a text spells (`</s>`) read as characters?  With `false` they become the tokens."""
+    pooling: passes.Pooling = "mean"
+    """How the scores of a row's windows become one (`data.overlong: windows`): their mean, or the largest of each."""
 
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     peft_task_type: ClassVar[str] = "SEQ_CLS"
-    splits: ClassVar[bool] = True
+    overlong: ClassVar[tuple[str, ...]] = ("split", "windows", "head_tail")
 
     @abstractmethod
     def goal(self, label: Any) -> Any:
@@ -97,21 +100,33 @@ class OfTexts(Task):
             for piece in zip(*(found[name] for name in names), strict=True)
         ]
 
+    def fitted(
+        self, record: Record, whole: Example, processor: Any, *, limit: int, overlong: str, max_windows: int
+    ) -> Example:
+        """The text in windows, or its beginning and end; of a pair the longer one, beside the whole of the shorter."""
+        one, *more = _texts(record)
+        first = None
+        if more and len(whole) > limit:
+            first = len(self._reader(processor)(one, add_special_tokens=False, verbose=False)["input_ids"])
+        words: dict[str, Any] = {"first": first, "overlong": overlong, "max_windows": max_windows}
+        return passes.fitted(whole, processor, limit=limit, **words)
+
     def _reader(self, processor: Any) -> Any:
         return plain(processor) if self.split_special_tokens else processor
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
-        """Right-padded ids (B, T), attention mask (B, T), targets (B, ...)."""
+        """Right-padded ids (K, T), attention mask (K, T), targets (B, ...); K > B where rows are read in windows."""
         import torch
 
+        parts, counts = passes.passes(examples)
         inputs = {
             name: pad(
-                [example.inputs[name] for example in examples],
+                [part.inputs[name] for part in parts],
                 (processor.pad_token_id or 0) if name == "input_ids" else 0,
             )
-            for name in examples[0].inputs
+            for name in parts[0].inputs
         }
-        inputs["attention_mask"] = pad([np.ones(len(example), dtype=np.int64) for example in examples], 0)
+        inputs["attention_mask"] = pad([np.ones(len(part), dtype=np.int64) for part in parts], 0)
         targets = [example.target for example in examples]
         known = all(target is not None for target in targets)
         weights = self.counts(targets) if known else None
@@ -123,12 +138,14 @@ class OfTexts(Task):
             rows=list(rows),
             tokens=tokens,
             padding=inputs["input_ids"].numel() - tokens,
+            extra={passes.SIZES: counts},
             weights=None if weights is None else torch.tensor(weights),
         )
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Scores (B, L), float32."""
-        return model(**batch.inputs).logits.float()  # type: ignore[no-any-return]
+        """Scores (B, L), float32; of a row that is read in windows, what they say together."""
+        scores_KL = model(**batch.inputs).logits.float()
+        return passes.pooled(scores_KL, batch.extra[passes.SIZES], how=self.pooling)
 
     def record(self, text: str) -> dict[str, Any]:
         """The columns of an unlabelled text."""

@@ -65,7 +65,7 @@ class TokenClassification(Categorical):
     predicts: ClassVar[tuple[str, ...]] = ("tags", "spans", "loss", "tokens")
     metrics: ClassVar[tuple[str, ...]] = ("span_f1", "span_precision", "span_recall", "token_accuracy")
     baselines: ClassVar[tuple[str, ...]] = ("dictionary",)
-    splits: ClassVar[bool] = True
+    overlong: ClassVar[tuple[str, ...]] = ("split",)
     reads_whole: ClassVar[bool] = True
     training_only: ClassVar[tuple[str, ...]] = ("class_weights",)
 

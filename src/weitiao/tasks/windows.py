@@ -2,6 +2,7 @@
 
     starts(1000, room=400)                   ->  [0, 300, 600]
     widest([350, 599], [0, 300, 600], ...)   ->  [0, 1]
+    spread(1000, room=400)                   ->  [0, 300, 600]      no more of them than are needed
 
 A word is judged where it has most context: in the window whose nearer edge is farthest from it, where the beginning and
 the end of the row itself are no edges.
@@ -34,3 +35,9 @@ def widest(places: Any, begins: Sequence[int], *, room: int, length: int) -> Any
     right_NK = np.where(starts_K + room >= length, length, room - 1 - inside_NK)
     holds_NK = (inside_NK >= 0) & (inside_NK < room)
     return np.where(holds_NK, np.minimum(left_NK, right_NK), -1).argmax(1)
+
+
+def spread(length: int, *, room: int) -> list[int]:
+    """Where as few windows of `room` tokens as cover a row begin: evenly, so that all share what is left over."""
+    count = max(1, -(-length // room))
+    return [place * (length - room) // (count - 1) for place in range(count)] if count > 1 else [0]

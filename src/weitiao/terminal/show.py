@@ -124,8 +124,12 @@ class Show(Screen):
             )
         tokens = ledger.tokens
         cut = ""
-        if tokens["truncated_rows"]:
+        if tokens["windows"]:
             cut = reason(
+                "read_in_windows", **{key: f"{tokens[key]:,}" for key in ("windowed_rows", "windows")}
+            )
+        if tokens["truncated_rows"]:
+            cut += reason(
                 "tokens_cut_off",
                 tokens=f"{tokens['truncated_tokens']:,}",
                 rows=f"{tokens['truncated_rows']:,}",

@@ -39,8 +39,9 @@ class Task(ABC):
     """Does `look` ask the model as it was (the reference of DPO)?  Then copies of the base weights are kept."""
     packs: ClassVar[bool] = False
     """Can it lay rows end to end (`pack`), for models that do not mix them up?"""
-    splits: ClassVar[bool] = False
-    """Can a row that is too long go on in further rows (`data.overlong: split`)?"""
+    overlong: ClassVar[tuple[str, ...]] = ()
+    """What may become of rows that are too long (`data.overlong`) where cutting, leaving out and refusing is not all: `split`
+    (`windows` makes further rows of them), `windows` and `head_tail` (`fitted` leaves them one row)."""
     reads_whole: ClassVar[bool] = False
     """Are rows that judge, or are asked, read whole (`in_windows`), however long they are?"""
     generates: ClassVar[bool] = False
@@ -117,7 +118,7 @@ class Task(ABC):
         """One example a record, in order, each at most `limit` tokens long."""
 
     def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
-        """A row that is too long as several examples that lose nothing; only when `splits`.
+        """A row that is too long as several examples that lose nothing; only for `split`.
 
         Args:
             record: the row.
@@ -133,6 +134,22 @@ class Task(ABC):
             whole: all of it encoded.
         """
         raise NotImplementedError(f"{type(self).__name__} says that it does not read rows whole")
+
+    def fitted(
+        self, record: Record, whole: Example, processor: Any, *, limit: int, overlong: str, max_windows: int
+    ) -> Example:
+        """A row, however long, as one example: of several passes, or of its beginning and end; only for `windows` and
+        `head_tail`.
+
+        Args:
+            record: the row.
+            whole: all of it encoded.
+            processor: the tokenizer that did.
+            limit: tokens of a pass, at most.
+            overlong: `windows` or `head_tail`; in `windows` every example says the length of each pass, one too.
+            max_windows: passes, at most.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say that it fits long rows in")
 
     @abstractmethod
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
