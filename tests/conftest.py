@@ -94,6 +94,19 @@ def tagged(rows: int, *, seed: int = 0) -> list[dict[str, list[str]]]:
     return [{"tokens": list(words), "tags": tags} for words, tags in made.items()]
 
 
+def many_labels(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Texts with the labels good, bad, both or none, by the words in them."""
+    rng = random.Random(seed)
+    made: dict[str, list[str]] = {}
+    while len(made) < rows:
+        words = [rng.choice(FILL) for _ in range(rng.randint(3, 8))]
+        labels = [label for label in ("bad", "good") if rng.random() < 0.5]
+        for label in labels:
+            words.insert(rng.randrange(len(words) + 1), rng.choice(GOOD if label == "good" else BAD))
+        made[" ".join(words)] = labels
+    return [{"text": text, "labels": labels} for text, labels in made.items()]
+
+
 def rated(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """Texts with a number: 1,000, and 50 for each good word, less 50 for each bad one."""
     rng = random.Random(seed)

@@ -503,6 +503,8 @@ def test_help_is_short_and_names_every_word():
         ("reviews", "num_train_epochs"),
         ("zh", "train"),
         ("chat", "train"),
+        ("ratings", "num_train_epochs"),
+        ("names", "num_train_epochs"),
         ("ner", "num_train_epochs"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conftest import dialogues, rated, reviews, tagged
+from tests.conftest import dialogues, many_labels, rated, reviews, tagged
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError
@@ -21,6 +21,7 @@ from weitiao.models import load
 
 MODELS = {
     "text_classification": "bert",
+    "multi_label_classification": "bert",
     "text_regression": "bert",
     "token_classification": "bert",
     "sft": "llama",
@@ -41,6 +42,9 @@ def toy_records(name):
         return chat_records(dialogues(10))
     if name == "token_classification":
         return [Record("toy", i, row) for i, row in enumerate(tagged(10), start=1)]
+    if name == "multi_label_classification":
+        rows = [{"text": row["text"], "label": row["labels"]} for row in many_labels(10)]
+        return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
     if name == "text_regression":
         return [Record("toy", i, row) for i, row in enumerate(rated(10), start=1)]
     rows = [{"text": row["text"]} for row in reviews(10)] if name == "language_modeling" else reviews(10)

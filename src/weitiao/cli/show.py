@@ -143,6 +143,9 @@ def prediction(texts: Iterable[str | Sequence[str]], answer: Mapping[str, Any]) 
     shown = [text if isinstance(text, str) else " ".join(text) for text in texts]
     if "spans" in answer:
         return "\t".join(map(one_line, (spans(answer["spans"]) or "-", *shown)))
+    if "labels" in answer:
+        said = "; ".join(f"{label} ({answer['scores'][label]:.2f})" for label in answer["labels"])
+        return "\t".join(map(one_line, (said or "-", *shown)))
     if "number" in answer:
         return "\t".join(map(one_line, (number(answer), *shown)))
     return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *shown)))

@@ -12,7 +12,8 @@ from weitiao.core.errors import did_you_mean, fault
 FULL = {
     "reviews": ("train.num_train_epochs=3",),
     "zh": ("data.train=reviews-zh#16000",),
-    "ratings": ("data.train=film-ratings",),
+    "names": ("train.num_train_epochs=10",),
+    "ratings": ("train.num_train_epochs=3",),
     "chat": ("data.train=alpaca-en#300",),
     "ner": ("train.num_train_epochs=10",),
 }
@@ -99,7 +100,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), chat, or ner (names in tweets)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, or ner (names in tweets)."
         ),
     ] = "reviews",
     overrides: Overrides = None,

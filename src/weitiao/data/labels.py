@@ -57,11 +57,18 @@ def relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: l
     return {**values, "label": list(dict.fromkeys(mapping.get(name, name) for name in label))}
 
 
+def _strata(values: Mapping[str, Any], shape: Shape) -> list[str]:
+    """Each of several labels, or the one stratum of the row, if any."""
+    if isinstance(label := values.get("label"), list):
+        return label
+    return [found] if (found := shape.stratum(values)) else []
+
+
 def label_table(sides: Mapping[str, Rows], shape: Shape) -> dict[str, dict[str, int]]:
     """Rows per label in every split; empty for shapes without labels."""
     table = {}
     for name, rows in sides.items():
-        counts = Counter(found for record in rows if (found := shape.stratum(record.values)))
+        counts = Counter(label for record in rows for label in _strata(record.values, shape))
         if counts:
             table[name] = dict(sorted(counts.items()))
     return table

@@ -77,8 +77,13 @@ class Labelled(Shape):
         """One format for each kind of label."""
         return ({"one": "table", "many": "multi_label", "number": "regression"}[self.label],)
 
+    @property
+    def several(self) -> bool:
+        """With many labels."""
+        return self.label == "many"
+
     def faults(self, values: Mapping[str, Any]) -> str:
-        """A text and a label are needed."""
+        """A text and a label are needed; that there is none of several is one."""
         found = _text_fault(values, "text")
         if not found and "text_pair" in values:
             found = _text_fault(values, "text_pair")

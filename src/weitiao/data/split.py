@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.core.why import reason
 from weitiao.data.check import DEALT, SIDES, Checked, Marks
+from weitiao.data.labels import label_names
+from weitiao.data.stratify import stratified
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,10 +41,13 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
     group = together(marks)
     side = marks.side.copy()
     free = np.flatnonzero(side == DEALT)
+    labels = [label_names(row.values) for row in checked.rows] if checked.shape.several else []
     if len(free):
-        side[free] = _deal(marks.take(free), group[free], data, seed=seed)
+        own = [labels[row] for row in free] if labels else []
+        side[free] = _deal(marks.take(free), group[free], own, data, seed=seed)
     sides = {name: np.flatnonzero(side == number) for number, name in enumerate(SIDES)}
     _refuse_empty(sides, checked, group, data)
+    _refuse_untrained(sides, checked, labels)
     sizes = np.bincount(group)
     checked.ledger.missed = _told(sides, marks, group, data)
     checked.ledger.leaks["groups"] = int((sizes > 1).sum())
@@ -77,8 +84,10 @@ def together(marks: Marks) -> np.ndarray:
     return np.argsort(np.argsort(first))[group]
 
 
-def _deal(marks: Marks, group: np.ndarray, data: Data, *, seed: int) -> np.ndarray:
-    """A side for every row; the rows of a group get the same."""
+def _deal(
+    marks: Marks, group: np.ndarray, labels: Sequence[Sequence[str]], data: Data, *, seed: int
+) -> np.ndarray:
+    """A side for every row; the rows of a group get the same.  `labels` are those of rows that may have several."""
     import numpy as np
 
     _, group = np.unique(group, return_inverse=True)
@@ -105,32 +114,83 @@ def _deal(marks: Marks, group: np.ndarray, data: Data, *, seed: int) -> np.ndarr
     # A group larger than what a side shall hold is trained on: whoever wrote most of the rows would else be nearly
     # all of that side, and leave nothing to train on.
     fits = [sizes <= max(1, round(wanted)) for wanted in rows]
-    # What a side shall hold comes out of the groups that fit it; both sides together out of no more than there is.
-    shares = rows / np.maximum([sizes[fit].sum() for fit in fits], 1)
-    shares /= max(1.0, shares.sum())
-    # What rounding gave one label too much or too little is made good by the next, or many labels of few rows would
-    # leave a side empty; never more than half a row, or half a group, so that no label pays for others.
-    most = np.array([max(1, sizes[fit].max(initial=0)) / 2 for fit in fits])
-    parted = _fold_sizes(sizes, fits[0], rows[0], folds)
-    owed, turn = np.zeros(2), 0
-    by_stratum = np.lexsort((chance, strata))
-    parts = np.split(by_stratum, np.flatnonzero(np.diff(strata[by_stratum])) + 1)
-    for order in sorted(parts, key=lambda part: marks.strata[strata[part[0]]]):
-        wanted = shares * [sizes[order][fit[order]].sum() for fit in fits] + owed
-        if folds:
-            taken = _until(sizes[order], wanted[0], fits[0][order])
-            side[order[taken]] = TEST
-            turn += _fold(side, order[~taken], sizes, parted, (settings.fold - turn) % folds, folds)
-        else:
-            side[order] = _by_shares(sizes[order], wanted, [fit[order] for fit in fits])
-        got = [sizes[order][side[order] == chosen].sum() for chosen in (TEST, VALIDATION)]
-        owed = np.clip(wanted - got, -most, most)
+    if labels and settings.stratify:
+        side[:] = _by_labels(sizes, group, labels, rows, fits, chance, folds, settings.fold)
+    else:
+        side[:] = _by_stratum(sizes, strata, marks.strata, rows, fits, chance, folds, settings.fold)
     for chosen, wanted in zip((TEST, VALIDATION), rows, strict=True):
         if wanted and sizes.max() > 1 and not (side == chosen).any() and (side == TRAIN).sum() > 1:
             # No group that fits is left: the smallest judges, which is nearest to what was asked for.
             left = np.flatnonzero(side == TRAIN)
             side[left[np.lexsort((chance[left], sizes[left]))[0]]] = chosen
     return side[group]
+
+
+def _by_stratum(
+    sizes: np.ndarray,
+    strata: np.ndarray,
+    names: Sequence[str],
+    rows: np.ndarray,
+    fits: list[np.ndarray],
+    chance: np.ndarray,
+    folds: int,
+    fold: int,
+) -> np.ndarray:
+    """Sides of groups of one label each, label after label."""
+    import numpy as np
+
+    shares = rows / sizes.sum()
+    # What a side shall hold comes out of the groups that fit it; both sides together out of no more than there is.
+    shares = rows / np.maximum([sizes[fit].sum() for fit in fits], 1)
+    shares /= max(1.0, shares.sum())
+    # What rounding gave one label too much or too little is made good by the next, or many labels of few rows would
+    # leave a side empty; never more than half a row, or half a group, so that no label pays for others.
+    most = np.array([max(1, sizes[fit].max(initial=0)) / 2 for fit in fits])
+    side = np.full(len(sizes), TRAIN)
+    parted = _fold_sizes(sizes, fits[0], rows[0], folds)
+    owed, turn = np.zeros(2), 0
+    by_stratum = np.lexsort((chance, strata))
+    parts = np.split(by_stratum, np.flatnonzero(np.diff(strata[by_stratum])) + 1)
+    for order in sorted(parts, key=lambda part: names[strata[part[0]]]):
+        wanted = shares * [sizes[order][fit[order]].sum() for fit in fits] + owed
+        if folds:
+            taken = _until(sizes[order], wanted[0], fits[0][order])
+            side[order[taken]] = TEST
+            turn += _fold(side, order[~taken], sizes, parted, (fold - turn) % folds, folds)
+        else:
+            side[order] = _by_shares(sizes[order], wanted, [fit[order] for fit in fits])
+        got = [sizes[order][side[order] == chosen].sum() for chosen in (TEST, VALIDATION)]
+        owed = np.clip(wanted - got, -most, most)
+    return side
+
+
+def _by_labels(
+    sizes: np.ndarray,
+    group: np.ndarray,
+    labels: Sequence[Sequence[str]],
+    rows: np.ndarray,
+    fits: list[np.ndarray],
+    chance: np.ndarray,
+    folds: int,
+    fold: int,
+) -> np.ndarray:
+    """Sides of groups whose rows have several labels each, or none."""
+    import numpy as np
+
+    counts: list[Counter[str]] = [Counter() for _ in sizes]
+    for place, own in zip(group.tolist(), labels, strict=True):
+        counts[place].update(own)
+    test, validation = (rows / sizes.sum()).tolist()
+    if not folds:
+        dealt = stratified(sizes, counts, [test, validation, 1 - test - validation], fits, chance, judging=2)
+        return np.array([TEST, VALIDATION, TRAIN])[dealt]
+    part = (1 - test) / folds
+    small = sizes <= max(1, round(part * sizes.sum()))
+    # The folds, and behind them nobody's share: what is too large to validate.
+    dealt = stratified(
+        sizes, counts, [test, *[part] * folds, 0.0], [fits[0], *[small] * folds], chance, judging=1
+    )
+    return np.select([dealt == 0, dealt == 1 + fold], [TEST, VALIDATION], TRAIN)
 
 
 def _chance(key: int, seed: int) -> int:
@@ -247,6 +307,21 @@ def _refuse_empty(sides: dict[str, np.ndarray], checked: Checked, group: np.ndar
         needed = max(rows + 1, math.ceil(1 / smallest) * 2)
         why = reason("none_left_for", sides=names)
         raise fault("too_few_rows", rows=rows, why=why, needed=needed)
+
+
+def _refuse_untrained(
+    sides: dict[str, np.ndarray], checked: Checked, labels: Sequence[Sequence[str]]
+) -> None:
+    """Every label must be trained on; of several labels each, whatever it stands beside."""
+    marks = checked.marks
+    if labels:
+        known = {label for row in sides["train"] for label in labels[row]}
+        strange = sorted({label for each in labels for label in each} - known)
+        if strange:
+            where = [row for row, each in enumerate(labels) if strange[0] in each]
+            place = checked.rows[where[0]].place
+            raise fault("untrained_label", label=strange[0], count=len(where), place=place)
+        return
     trained = set(marks.stratum[sides["train"]].tolist())
     missing = sorted((marks.strata[code], code) for code in set(marks.stratum.tolist()) - trained)
     if missing:

@@ -1,6 +1,7 @@
 """What one number does not say of labels and spans: which is taken for which, and how each class does.
 
 references, predictions, labels  ->  of_labels  ->  {"confusion": {...}, "per_class": [...]}
+references, predictions, labels  ->  of_label_sets  ->  {"per_class": [...]}
 references, predictions, types   ->  of_spans   ->  {"per_class": [...]}
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from weitiao.core.contracts import Told
-from weitiao.evaluate.arrays import indices, ratio
+from weitiao.evaluate.arrays import indices, marks, ratio
 from weitiao.evaluate.metrics.spans import counts
 
 
@@ -30,6 +31,15 @@ def of_labels(references: Told, predictions: Told, labels: Sequence[str]) -> dic
         "confusion": {"labels": list(labels), "matrix": matrix.tolist()},
         "per_class": _by_class(labels, hit, all_said, support),
     }
+
+
+def of_label_sets(references: Told, predictions: Told, labels: Sequence[str]) -> dict[str, Any]:
+    """A table by label; empty for rows without a list of labels each."""
+    if not references or "labels" not in references[0]:
+        return {}
+    true, said = marks(references, labels), marks(predictions, labels)
+    hit, all_said, support = (part.sum(0).astype(int) for part in (true * said, said, true))
+    return {"per_class": _by_class(labels, hit, all_said, support)}
 
 
 def of_spans(references: Told, predictions: Told, types: Sequence[str]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
 def _judge(run: Run, tell: Tell) -> Run:
     from weitiao.evaluate.answered import chosen, judge_some
     from weitiao.evaluate.chosen import baselines, judged
-    from weitiao.evaluate.details import of_labels, of_spans
+    from weitiao.evaluate.details import of_label_sets, of_labels, of_spans
     from weitiao.evaluate.findings import findings
     from weitiao.evaluate.findings.evidence import Evidence
     from weitiao.evaluate.report import write_report
@@ -129,6 +129,7 @@ def _judge(run: Run, tell: Tell) -> Run:
         "advice": advice(lengths, task, recipe.data, limit=run._limit, most=run.most),
         **found,
         **of_labels(references, systems["tuned"], task.classes()),
+        **of_label_sets(references, systems["tuned"], task.classes()),
         **of_spans(references, systems["tuned"], task.classes()),
         "answers": _answers(systems["tuned"], answered, settings.max_new_tokens),
         "samples": _samples(references, systems, answered, settings.samples),

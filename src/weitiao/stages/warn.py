@@ -43,11 +43,9 @@ def warnings(
         yield reason("warming_up_all_along", warmup=warmup_steps, total=total, share=f"{reached:.0%}")
     if method.listens and (not validation or settings.eval_strategy == "no"):
         yield reason("nobody_listens", method=recipe.method["name"])
-    # Rows of several labels count as the labels set apart by " + ".
     counts: Counter[str] = Counter()
     for rows_of in labels.values():
-        for label, rows in rows_of.items():
-            counts.update(dict.fromkeys(label.split(" + "), rows))
+        counts.update(rows_of)
     if alike := propose(counts):
         pairs = ", ".join(f'"{label}" → "{meant}"' for label, (meant, _) in list(alike.items())[:SHOWN])
         (label, (meant, _)), *_ = alike.items()

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -15,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape
-from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.errors import fault
 from weitiao.core.function import NAMED
 from weitiao.core.registry import register
 from weitiao.core.sections import Once
 from weitiao.core.why import reason
 from weitiao.data.shapes import LABELLED
+from weitiao.tasks import label_sets
 from weitiao.tasks.losses import Kind, balanced, chosen, refuse_unknown
 from weitiao.tasks.texts import OfTexts
 
@@ -78,13 +78,7 @@ class TextClassification(OfTexts, Categorical):
 
     def follow(self, outputs: Sequence[str]) -> TextClassification:
         """The base's order, when its outputs are these labels but for case: then its head knows them."""
-        ours, order = (
-            {label.casefold(): label for label in self.labels},
-            [name.casefold() for name in outputs],
-        )
-        if len(ours) < len(self.labels) or sorted(ours) != sorted(order):
-            return self
-        return replace(self, labels=tuple(ours[name] for name in order))
+        return replace(self, labels=label_sets.in_order_of(self.labels, outputs))
 
     def refuses(self, key: str) -> str:
         """What has no meaning beside the loss that was chosen."""
@@ -101,11 +95,12 @@ class TextClassification(OfTexts, Categorical):
     def _with_labels(self, records: Sequence[Record]) -> TextClassification:
         counts = Counter(record.values["label"] for record in records)
         if self.labels:
-            self._refuse_unknown(records)
+            for record in records:
+                label_sets.refuse_unknown(record, [record.values["label"]], self.labels)
             return self
         if len(counts) < 2:
             raise fault("too_few_labels", labels=", ".join(counts) or "-", rows=len(records))
-        numbers = [label for label in counts if _is_number(label)]
+        numbers = [label for label in counts if label_sets.is_number(label)]
         if 0 < len(numbers) < len(counts):
             rarer = (
                 set(numbers)
@@ -117,22 +112,17 @@ class TextClassification(OfTexts, Categorical):
             raise fault(
                 "mixed_labels", numbers=", ".join(numbers[:5]), words=", ".join(words[:5]), place=place
             )
-        # Numbers in their own order (2 before 10), words by code point.
-        order = sorted(counts, key=float) if numbers else sorted(counts)
-        return replace(self, labels=tuple(order))
-
-    def _refuse_unknown(self, records: Iterable[Record]) -> None:
-        for record in records:
-            if record.values["label"] not in self.labels:
-                label = record.values["label"]
-                hint, known = did_you_mean(label, self.labels), ", ".join(self.labels)
-                raise fault("unknown_label", place=record.place, label=label, known=known, hint=hint)
+        return replace(self, labels=label_sets.ordered(counts))
 
     def model_options(self) -> dict[str, Any]:
         """The size of the head, the names of its outputs, and that one of them is right."""
         names = dict(enumerate(self.labels))
         options = {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
         return {**options, "problem_type": "single_label_classification"}
+
+    def unknown(self, label: str) -> str:
+        """A label that the model does not know."""
+        return label_sets.unknown([label], self._index)
 
     def goal(self, label: str) -> int:
         """The place of the label among the model's outputs."""
@@ -188,10 +178,3 @@ class TextClassification(OfTexts, Categorical):
     def expected(self, example: Example) -> dict[str, Any]:
         """The true label."""
         return {"label": self.labels[example.target]}
-
-
-def _is_number(label: str) -> bool:
-    try:
-        return math.isfinite(float(label))
-    except ValueError:
-        return False

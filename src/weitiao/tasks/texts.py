@@ -45,6 +45,10 @@ class OfTexts(Task):
     def goal(self, label: Any) -> Any:
         """What an example is to give, of what its row is labelled with."""
 
+    def unknown(self, label: Any) -> str:
+        """Why nothing can be given for it, as for a label that the model does not know; empty when something can."""
+        return ""
+
     @abstractmethod
     def stacked(self, targets: Sequence[Any]) -> Tensor:
         """The targets of examples as one tensor (B, ...)."""
@@ -64,6 +68,9 @@ class OfTexts(Task):
                     yield Example({}, refused=reason("first_is_pair" if paired else "first_is_one"))
                     continue
                 label = record.values.get("label")
+                if strange := "" if label is None else self.unknown(label):
+                    yield Example({}, refused=strange)
+                    continue
                 target = None if label is None else self.goal(label)
                 length = len(inputs["input_ids"])
                 lost = max(0, length - limit)

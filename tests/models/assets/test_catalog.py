@@ -132,6 +132,11 @@ def test_instructions_are_json_lines_with_three_fields(cache: Path) -> None:
     assert lines == ['{"instruction": "翻译", "input": "a\\nb", "output": "甲"}']
 
 
+def test_tweets_have_the_kinds_of_their_names(cache: Path) -> None:
+    lines = dataset_path("tweet-names").read_text(encoding="utf-8").splitlines()
+    assert lines == ['{"text": "Sage Award", "labels": ["other"]}', '{"text": "\u2026", "labels": []}']
+
+
 def test_tagged_words_are_json_lines(cache: Path) -> None:
     lines = dataset_path("wnut-2016").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [

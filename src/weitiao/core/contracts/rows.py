@@ -125,6 +125,12 @@ class Shape(ABC):
     """Column of a converted row -> what it holds."""
     formats: ClassVar[tuple[str, ...]]
     """Row formats (`data.formats`) that give it, the one that is written first."""
+
+    @property
+    def several(self) -> bool:
+        """May a row carry several labels, as a list?  Then the share of each label is kept, not that of a stratum."""
+        return False
+
     target: ClassVar[str] = ""
     """The column that is the answer: a row without it can be asked; empty where answer and question are one."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import did_you_mean, fault, nearest
-from weitiao.core.why import because
+from weitiao.core.why import because, reason
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.shapes import SHAPES, Unpaired
@@ -138,9 +138,9 @@ def recognise(
     if len(candidates) > 1:
         raise fault("unknown_row_format", path=path, found=", ".join(found))
     missing = next(column for column in FORMATS[candidates[0]].needs if column not in have)
-    raise fault(
-        "missing_column", path=path, column=missing, found=", ".join(found), hint=hint(missing, found)
-    )
+    several = missing == "label" and have >= set(FORMATS["multi_label"].needs)
+    told = f" {reason('labels_are_several')}" if several else hint(missing, found)
+    raise fault("missing_column", path=path, column=missing, found=", ".join(found), hint=told)
 
 
 def _refuse_wrong_names(

