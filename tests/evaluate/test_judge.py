@@ -117,11 +117,25 @@ def test_the_verdict_says_what_the_numbers_bear(given, learned, words):
     assert words in found["sentence"]
 
 
+@pytest.mark.parametrize(
+    ("majority", "p", "learned"), [(0.6, 0.001, True), (0.85, 0.3, False), (0.95, 0.001, False)]
+)
+def test_who_does_no_better_than_without_reading_has_learnt_nothing(majority, p, learned):
+    given = results(0.9, 0.5)
+    given["metrics"]["majority"] = {"accuracy": {"value": majority}}
+    given["comparisons"]["majority"] = {"p_value": p}
+    found = verdict(given, confidence=0.95)
+    assert found["learned"] is learned
+    assert found["sentence"].startswith("It learned" if learned else "Nothing is learnt of the rows")
+    assert f"{majority:.3f}" in found["sentence"]
+    assert learned or "most frequent label" in found["sentence"]
+
+
 def test_the_best_of_several_baselines_is_named():
     given = results(0.7, 0.5, 0.6)
-    given["metrics"]["majority"] = {"accuracy": {"value": 0.8}}
-    given["comparisons"]["majority"] = {"p_value": 0.001}
-    assert "(most frequent label) does better with 0.800" in verdict(given, confidence=0.95)["sentence"]
+    given["metrics"]["dictionary"] = {"accuracy": {"value": 0.8}}
+    given["comparisons"]["dictionary"] = {"p_value": 0.001}
+    assert "(dictionary of tags) does better with 0.800" in verdict(given, confidence=0.95)["sentence"]
 
 
 def told(name, texts, labels, unseen):

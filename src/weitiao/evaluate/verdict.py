@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from weitiao.core import registry
 from weitiao.core.errors import language
 from weitiao.data.overlong import advised
 from weitiao.evaluate.words import words
@@ -17,6 +18,8 @@ SAYS = {
     "en": {
         "learned": "It learned: {name} went from {before} to {after} on {rows} unseen rows",
         "worse": "It got worse: {name} went from {before} to {after} on {rows} unseen rows",
+        "blind": "Nothing is learnt of the rows: {name} went from {before} to {after} on {rows} unseen rows, which does not "
+        "beat answers that read none ({system}: {blind})",
         "not": "No gain is proven: {name} is {after} after tuning and {before} before, on {rows} unseen rows",
         "alone": "{name} is {after} on {rows} unseen rows; the untuned model was not judged",
         "undefined": "{name} is not defined on these {rows} unseen rows: {why}.",
@@ -43,6 +46,8 @@ SAYS = {
     "zh": {
         "learned": "学到了：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}",
         "worse": "变差了：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}",
+        "blind": "没有从数据中学到什么：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}，"
+        "并未胜过不看数据的回答（{system}：{blind}）",
         "not": "未证明有提升：在 {rows} 行未见过的数据上，微调后 {name} 为 {after}，之前为 {before}",
         "alone": "在 {rows} 行未见过的数据上 {name} 为 {after}；未评估微调前的模型",
         "undefined": "在这 {rows} 行未见过的数据上 {name} 没有定义：{why}。",
@@ -69,7 +74,8 @@ SAYS = {
 
 
 def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
-    """`learned` is true when tuned beats untuned on the same rows beyond chance (p below 1 - confidence).
+    """`learned` is true when tuned beats untuned on the same rows beyond chance (p below 1 - confidence), and so does it
+    every baseline that reads no row: shares of labels alone are no knowledge of texts.
 
     Of several baselines the best is named.
     """
@@ -91,16 +97,26 @@ def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
     beside = against("untuned") if "untuned" in values else None
     kind = {None: "alone", "above": "learned", "below": "worse"}.get(beside, "not")
     shown = {system: f"{value:.3f}" for system, value in values.items()}
-    sentence = says[kind].format(
-        name=name, before=shown.get("untuned"), after=shown["tuned"], rows=results["rows"]
-    )
-    learned = None if beside is None else beside == "above"
     baselines = [system for system in values if system not in ("tuned", "untuned")]
+    facts = {"name": name, "before": shown.get("untuned"), "after": shown["tuned"], "rows": results["rows"]}
+    if kind == "learned" and (blind := [one for one in baselines if _blind(one) and against(one) != "above"]):
+        kind, facts = (
+            "blind",
+            facts | {"system": words(language()).get(blind[0], blind[0]), "blind": shown[blind[0]]},
+        )
+        baselines = [one for one in baselines if not _blind(one)]
+    sentence = says[kind].format(**facts)
+    learned = None if beside is None else kind == "learned"
     if not baselines:
         return {"learned": learned, "sentence": sentence + (_by_answers(results, confidence) or says["end"])}
     best = max(baselines, key=lambda system: sign * values[system])
     ending = says[against(best)].format(value=shown[best], system=words(language()).get(best, best))
     return {"learned": learned, "sentence": sentence + ending}
+
+
+def _blind(system: str) -> bool:
+    """Is it a baseline that says the same whatever a row holds?"""
+    return system in registry.names("baseline") and registry.entry("baseline", system).kind.blind
 
 
 BY_ANSWERS = ("token_f1", "rouge_l", "exact_match", "chrf")

@@ -23,6 +23,8 @@ class Baseline(ABC):
     """One line for the list."""
     source: ClassVar[str]
     """The paper, or the classes of another library that it is made of."""
+    blind: ClassVar[bool] = False
+    """Does it say the same whatever a row holds?  Who does no better has learnt nothing of the rows."""
 
     @abstractmethod
     def fit(self, records: Sequence[Record], shape: Shape) -> Answers:

@@ -21,6 +21,7 @@ class Majority(Baseline):
 
     summary: ClassVar[str] = "the commonest label of the training rows"
     source: ClassVar[str] = "sklearn.dummy.DummyClassifier"
+    blind: ClassVar[bool] = True
 
     def fit(self, records: Sequence[Record], shape: Shape) -> Answers:
         """Counts the labels."""

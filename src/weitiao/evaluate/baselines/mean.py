@@ -21,6 +21,7 @@ class Mean(Baseline):
 
     summary: ClassVar[str] = "the mean of the training rows"
     source: ClassVar[str] = "sklearn.dummy.DummyRegressor"
+    blind: ClassVar[bool] = True
 
     def fit(self, records: Sequence[Record], shape: Shape) -> Answers:
         """Adds up the numbers."""
