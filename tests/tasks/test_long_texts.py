@@ -233,6 +233,9 @@ def test_a_run_learns_from_what_is_behind_the_limit_and_is_asked_as_it_was_judge
     asked = wt.load(run.path).predict([line["text"] for line in judged])
     for line, told in zip(judged, asked, strict=True):
         assert told["scores"] == pytest.approx(line["tuned"]["scores"], abs=1e-5)
+    assert (
+        f"longer than 12 tokens weitiao reads more (data.overlong: {way})" in run.results["usage"][2]["code"]
+    )
     ledger = run.folder.json("data/ledger.json")
     tokens = ledger["tokens"]
     assert 19 <= tokens["median"] <= 22

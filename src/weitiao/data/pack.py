@@ -73,7 +73,8 @@ class Batches:
         import numpy as np
 
         lengths = self._lengths
-        if self.strategy == "group_by_length" and not self.max_tokens:
+        # Where passes are limited, some rows may fill one better than the longest do.
+        if self.strategy == "group_by_length" and not self.max_tokens and not self.room:
             # The last pool of a few rows ends with a short batch, and these would be in it.
             planned = [np.argsort(lengths, kind="stable")[-self.batch_size :].tolist()]
         else:

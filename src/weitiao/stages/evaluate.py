@@ -15,7 +15,7 @@ import numpy as np
 from weitiao.core.contracts import OURS, Baseline, Record
 from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.core.results import VERSION
-from weitiao.data.overlong import advice
+from weitiao.data.overlong import FITTED, advice
 from weitiao.evaluate.chosen import ANSWER
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.kept_rows import kept, seen_in_training
@@ -247,6 +247,8 @@ def usage(run: Run) -> list[dict[str, str]]:
         line, call = f'weitiao predict {path} "..."', 'run.predict(["..."])'
     python = f'import weitiao as wt\n\nrun = wt.load("{path}")\nprint({call})'
     reads = f"\n\n{said}" if (said := run.task.of_logits()) else ""
+    if run.recipe.data.overlong in FITTED:
+        reads += f"\n# of rows longer than {run._limit} tokens weitiao reads more (data.overlong: {run.recipe.data.overlong})"
     ways = [{"title": "Command line", "code": line}, {"title": "Python", "code": python}]
     kind = run.folder.json("model/adapter_config.json").get("peft_type")
     opened = f'tokenizer = AutoTokenizer.from_pretrained("{path}/model")'

@@ -57,7 +57,7 @@ class Lengths(Part):
                     "warning",
                     count=len(over),
                     places=self.case.places(over),
-                    fix="data.overlong=truncate / drop",
+                    fix="data.overlong",
                     limit=f"{limit:,}",
                     share=percent(len(over), len(lengths)),
                     lost=f"{lost:,}",
