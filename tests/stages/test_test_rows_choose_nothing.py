@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import weitiao as wt
-from tests.conftest import dialogues, reviews, small_run, write_jsonl
+from tests.conftest import dialogues, many_labels, reviews, small_run, write_jsonl
 from weitiao.core.files import read_lines, sha256
 
 CHOICES = {
@@ -27,6 +27,11 @@ TIMES = ("seconds", "memory_mb", "memory_peak_mb", "peak_memory_mb", "gpu_memory
 SWAP = {"good": "bad", "bad": "good"}
 ROWS = {
     "text_classification": (reviews(90), "label", SWAP.__getitem__),
+    "multi_label_classification": (
+        many_labels(120),
+        "labels",
+        lambda labels: sorted({"bad", "good"} - set(labels)),
+    ),
     "text_regression": (
         [{"text": row["text"], "label": len(row["text"]) / 7} for row in reviews(90)],
         "label",
@@ -51,10 +56,19 @@ def test_other_test_answers_change_no_choice(task, bert, llama, tmp_path):
         )
         (tmp_path / f"from-{name}").mkdir()
         file = write_jsonl(tmp_path / f"from-{name}" / "test.jsonl", asked)
-        made.append(wt.train(recipe(**CHOICES, data={"test": str(file)})))
+        made.append(
+            wt.train(
+                recipe(
+                    **CHOICES,
+                    data={"test": str(file), "split": {"validation": 0.3 if column == "labels" else 0.15}},
+                )
+            )
+        )
     one, another = made
     assert one.results["metrics"]["tuned"] != another.results["metrics"]["tuned"]
     assert _chosen(one.path) == _chosen(another.path)
+    if task == "multi_label_classification":
+        assert json.loads((one.path / "model" / "weitiao.json").read_text())["task"]["thresholds"]
     ended = read_lines(one.path / "log.jsonl")[-1]
     assert ended["reason"] == "early_stop" or ended["best_step"] < ended["step"], "nothing was chosen"
 

@@ -1,12 +1,11 @@
-"""What answers in words tell: one answer to everything, and what was known before and is known no more."""
+"""What answers in words tell: one answer to everything."""
 
 from __future__ import annotations
 
-import math
 from difflib import SequenceMatcher
-from statistics import mean, median, stdev
+from statistics import median
 
-from weitiao.evaluate.findings.evidence import BEYOND, Evidence, Numbers
+from weitiao.evaluate.findings.evidence import Evidence, Numbers
 
 FEWEST = 4
 """Answers that are looked at."""
@@ -16,8 +15,6 @@ MOST = 200
 """Pairs of answers that are compared."""
 ALIKE, UNLIKE = 0.9, 0.6
 """Likeness of two texts, from 0 to 1: answers above the first are one template, references below the second none."""
-RISE = 0.1
-"""A loss per token that rises by so much is a perplexity 11 % higher."""
 
 
 def template(e: Evidence) -> Numbers | None:
@@ -30,18 +27,6 @@ def template(e: Evidence) -> Numbers | None:
     if said < ALIKE or expected > UNLIKE:
         return None
     return {"answers": len(pairs), "likeness": said, "expected": expected, "first": pairs[0][1][:80]}
-
-
-def forgetting(e: Evidence) -> Numbers | None:
-    """General text, which the task has nothing to do with, has become less likely."""
-    rises = [text["after"] - text["before"] for text in e.general]
-    if len(rises) < FEWEST:
-        return None
-    error, rise = stdev(rises) / math.sqrt(len(rises)), mean(rises)
-    if rise <= max(RISE, BEYOND * error):
-        return None
-    before, after = (math.exp(mean(text[side] for text in e.general)) for side in ("before", "after"))
-    return {"texts": len(rises), "before": before, "after": after, "worse": sum(each > 0 for each in rises)}
 
 
 def _likeness(texts: list[str]) -> float:

@@ -34,8 +34,6 @@ class Evidence:
     """By name what each said of them; `tuned` among them."""
     seen: int = 0
     """Test rows that are equal, or nearly so, to a training row."""
-    general: Sequence[Mapping[str, Any]] = ()
-    """Of language models, per text of no concern to the task: `tokens`, and the loss per token `before` and `after`."""
     confidence: float = 0.95
     """Of the verdict."""
 
