@@ -12,7 +12,7 @@ from weitiao.core.errors import did_you_mean, fault
 FULL = {
     "reviews": ("train.num_train_epochs=3",),
     "zh": ("data.train=reviews-zh#16000",),
-    "names": ("train.num_train_epochs=10",),
+    "names": ("train.num_train_epochs=8",),
     "ratings": ("train.num_train_epochs=3",),
     "chat": ("data.train=alpaca-en#300",),
     "ner": ("train.num_train_epochs=10",),
