@@ -18,7 +18,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Batch, Example
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
-from weitiao.data.layout import Layout
+from weitiao.core.why import reason
 from weitiao.forecast.lab import SUM, Found, Lab, laboratory
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
@@ -32,13 +32,6 @@ if TYPE_CHECKING:
 STEPS = 4
 HALF = 0.05
 """The same for a loss in half precision beside float32, which is a rounding and no promise of equality."""
-BESIDE = {
-    Layout.PACKED: "rows packed end to end",
-    Layout.PADDED: "rows padded",
-    Layout.ALIKE: "rows of one length together",
-    Layout.ALONE: "rows that go one by one",
-}
-"""What is compared with rows alone."""
 
 
 @dataclass(frozen=True)
@@ -94,28 +87,28 @@ def one_seed(lab: Lab) -> Equality:
     """Two trainings from one seed."""
     one, two = (lab.training(lab.prepared.loaded, lab.recipe) for _ in range(2))
     same = lab.steps(one, STEPS) == lab.steps(two, STEPS) and _equal(one, two)
-    return Equality("two runs of one seed, bit for bit", float(not same), 0)
+    return Equality(reason("equal_two_runs"), float(not same), 0)
 
 
 def micro_batches(lab: Lab) -> Equality:
     """Accumulation."""
     one, many = lab.batches(), lab.batches(each=3)
     apart = lab.gradients(lab.still, one).apart(lab.gradients(lab.still, many))
-    return Equality("micro-batches = one batch", apart, SUM)
+    return Equality(reason("equal_micro_batches"), apart, SUM)
 
 
 def alone(lab: Lab) -> Equality:
     """Packing and padding."""
-    name = f"{BESIDE[lab.still.layout]} = each row alone"
+    name = reason("equal_alone", beside=reason(f"laid_{lab.still.layout}"))
     one, many = lab.batches(), lab.batches(each=1)
     return Equality(name, lab.gradients(lab.still, one).apart(lab.gradients(lab.still, many)), SUM)
 
 
 def recomputed(lab: Lab) -> Equality:
     """Activation checkpointing."""
-    name = "activations recomputed = kept"
+    name = reason("equal_recomputed")
     if not lab.still.model.supports_gradient_checkpointing:
-        return Equality(name, 0, SUM, note="this model cannot compute its blocks again")
+        return Equality(name, 0, SUM, note=reason("cannot_recompute"))
     again = lab.exact.train.model_copy(update={"activation_checkpointing": True})
     recipe = lab.exact.model_copy(update={"train": again})
     kept = lab.gradients(lab.still, lab.batches())
@@ -134,7 +127,7 @@ def resumed(lab: Lab) -> Equality:
     anew = lab.training(lab.prepared.loaded, lab.recipe)
     checkpoint.load(folder, anew)
     same = first + lab.steps(anew, STEPS - STEPS // 2) == losses and _equal(whole, anew)
-    return Equality(f"{STEPS} steps = {STEPS // 2} + resume + {STEPS // 2}, bit for bit", float(not same), 0)
+    return Equality(reason("equal_resumed", steps=STEPS, half=STEPS // 2), float(not same), 0)
 
 
 def processes(lab: Lab) -> Equality:
@@ -142,9 +135,9 @@ def processes(lab: Lab) -> Equality:
     import torch
     from safetensors.torch import load_file
 
-    name = "two processes = one"
+    name = reason("equal_processes")
     if lab.prepared.device != "cpu":
-        return Equality(name, 0, SUM, note="compared on CPUs alone")
+        return Equality(name, 0, SUM, note=reason("cpus_alone"))
     facts = (lab.exact.to_yaml(), lab.prepared.shared(), lab.rows, lab.folder)
     torch.multiprocessing.spawn(_second, args=(_free_port(), *facts), nprocs=2)
     told = load_file(lab.folder / "two.safetensors")
@@ -206,14 +199,14 @@ def off(lab: Lab) -> Equality:
     lab.steps(training, STEPS)
     with lab.method.off(training.model, before):
         found = lab.loss(tuned, lab.batches())
-    return Equality("turned off after training = before it", abs(found - base) / abs(base), SUM)
+    return Equality(reason("equal_off"), abs(found - base) / abs(base), SUM)
 
 
 def folded(lab: Lab) -> Equality:
     """The change in the weights."""
-    name = "folded into the weights = beside them"
+    name = reason("equal_folded")
     if not lab.method.foldable:
-        return Equality(name, 0, SUM, note="this method does not fold")
+        return Equality(name, 0, SUM, note=reason("does_not_fold"))
     training = lab.training(lab.still, lab.exact)
     lab.steps(training, STEPS)
     tuned = replace(lab.still, model=training.model)
@@ -235,14 +228,14 @@ def saved(lab: Lab) -> Equality:
     read = store.load_tuned(
         folder, ref=lab.recipe.model, task=lab.task, method=lab.method, device=lab.prepared.device
     )
-    return Equality("saved and read = in memory", abs(lab.loss(read, lab.batches()) - here) / abs(here), SUM)
+    return Equality(reason("equal_saved"), abs(lab.loss(read, lab.batches()) - here) / abs(here), SUM)
 
 
 def rounded(lab: Lab) -> Equality:
     """The recipe's half precision beside float32."""
-    name = "half precision beside float32 (rounding)"
+    name = reason("equal_half")
     if not lab.recipe.train.half:
-        return Equality(name, 0, HALF, note="the recipe computes in float32")
+        return Equality(name, 0, HALF, note=reason("in_float32"))
     exact = lab.exact.train.model_copy(update={"bf16": lab.recipe.train.bf16, "fp16": lab.recipe.train.fp16})
     half = lab.gradients(lab.still, lab.batches(), recipe=lab.exact.model_copy(update={"train": exact}))
     whole = lab.gradients(lab.still, lab.batches())

@@ -20,6 +20,7 @@ from weitiao.core.contracts import Method
 from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.core.files import free_bytes
 from weitiao.core.recipe import Recipe
+from weitiao.core.why import reason
 from weitiao.data.layout import Layout
 from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, longest, resident
 from weitiao.stages.events import Tell, silent
@@ -94,10 +95,7 @@ class MemoryCheck:
         room = _room(prepared.device)
         if room is None or program + SURE * _roughly(recipe, prepared) < room:
             return None
-        tell(
-            "notice",
-            text="memory may not suffice: the heaviest step is gone through on a model of shapes first",
-        )
+        tell("notice", text=reason("memory_may_not_suffice"))
         if not prepared.device.startswith("cuda"):
             program += KERNELS
         found = loaded.model.config._attn_implementation

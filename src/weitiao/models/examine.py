@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from weitiao.core.contracts import Task
-from weitiao.core.errors import WeitiaoError, fault, language
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
@@ -67,42 +67,17 @@ class Examined:
         """What a user should know, in their language; nothing where rows lie as the task has them."""
         if self.layout is (Layout.PACKED if packs else Layout.PADDED):
             return []
-        words = _WORDS[language()]
-        why = (
-            words["small" if self.small else "off"].format(apart=self.apart)
-            if self.apart is not None
-            else words["cannot"]
-        )
-        beside = words["packed" if packs else "padded"]
-        now = words[self.layout] + (words["bend"].format(bend=self.bend) if self.bend else "")
-        return [words["notice"].format(ref=ref, beside=beside, why=why, now=now)]
+        if self.apart is None:
+            why = reason("rows_unread")
+        else:
+            why = reason("rows_off_small" if self.small else "rows_off", apart=f"{self.apart:.2%}")
+        now = reason(f"lie_{self.layout}") + (reason("rows_bend", bend=self.bend) if self.bend else "")
+        return [reason("layout_changed", ref=ref, beside=_beside(packs=packs), why=why, now=now)]
 
 
-_WORDS = {
-    "en": {
-        "packed": "laid end to end",
-        "padded": "filled up to one length",
-        "alike": "only rows of one length share a pass",
-        "alone": "each row has a pass of its own",
-        "off": "give other scores than alone (off by {apart:.2%}, as measured)",
-        "small": "give other scores than alone (as measured on a small model of its kind)",
-        "cannot": "cannot be read by its code",
-        "bend": " (rows of more than {bend} tokens change how all in their pass are read; shorter ones need none of "
-        "this: data.max_length)",
-        "notice": "{ref}: rows {beside} {why}; now {now}",
-    },
-    "zh": {
-        "packed": "首尾相接",
-        "padded": "补齐到同一长度",
-        "alike": "只有等长的行同批计算",
-        "alone": "每行单独计算",
-        "off": "与单独计算的结果不同（实测相差 {apart:.2%}）",
-        "small": "与单独计算的结果不同（在同类小模型上实测）",
-        "cannot": "无法由其代码处理",
-        "bend": "（超过 {bend} 个词元的行会改变同批各行的读法；若都更短则无需如此：data.max_length）",
-        "notice": "{ref}：各行{beside}时{why}；改为：{now}",
-    },
-}
+def _beside(*, packs: bool) -> str:
+    """How rows lie beside each other, where the task has it so."""
+    return reason("lie_packed" if packs else "lie_padded")
 
 
 def attentions(task: Task, device: Any) -> list[str]:
@@ -128,7 +103,7 @@ def first(names: Sequence[str], make: Callable[[str], Made]) -> Made:
 
 def unknown(ref: str, *, packs: bool) -> str:
     """What a user should know where nothing could be measured yet."""
-    return reason("layout_unknown", ref=ref, beside=_WORDS[language()]["packed" if packs else "padded"])
+    return reason("layout_unknown", ref=ref, beside=_beside(packs=packs))
 
 
 def expected(task: Task, name: str) -> Layout:
@@ -227,7 +202,7 @@ class _Looks:
         """Two rows of one length with a shorter one between them."""
         self.changed = [before + a[:-1] + z + behind, *self.rows[1:]]
         """The same with another last word in the first."""
-        self.why = "the same row does not give the same scores twice"
+        self.why = reason("scores_not_repeated")
         """Why rows cannot be laid as they were last."""
         self.padding = (processor.pad_token_id or 0) if processor is not None else 0
 

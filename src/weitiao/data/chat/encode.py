@@ -235,19 +235,12 @@ def notices(processor: Any) -> list[str]:
     found = []
     eos, bos = getattr(processor, "eos_token", None), getattr(processor, "bos_token", None)
     if not ending:
-        found.append(
-            "the chat template writes no end token after an answer, so the tuned model will not learn to stop"
-        )
+        found.append(reason("no_end_written"))
     elif eos not in ending:
-        found.append(
-            f"answers end with {max(ending, key=len)}, but the tokenizer's end token is {eos}: "
-            "generation stops at both, and generation_config.json of what is saved names both"
-        )
+        found.append(reason("another_end_written", written=max(ending, key=len), eos=eos))
     if "strftime_now" in (processor.get_chat_template() or ""):
-        found.append(
-            "the chat template writes today's date into every conversation: rows encoded on another day differ"
-        )
+        found.append(reason("today_written"))
     # Ids, not text: only the tokenizer knows what it puts first when nobody says otherwise.
     if bos and not text.startswith(bos) and processor("0")["input_ids"][:1] == [processor.bos_token_id]:
-        found.append(f"the chat template leaves out {bos}, which this tokenizer puts before any other text")
+        found.append(reason("begin_left_out", bos=bos))
     return found
