@@ -530,6 +530,6 @@ def test_words_that_are_no_command(weitiao):
     for words in (["trian"], ["train"], ["train", "recipe.yaml", "--resmue"], ["runs", "--folder"]):
         said = weitiao(*words)
         assert said.exit == 2
-        assert "Error: " in said.err
+        assert said.err.startswith("[wrong_usage] ")
         assert "Traceback" not in said.err
         assert said.out == ""

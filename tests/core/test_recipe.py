@@ -223,7 +223,7 @@ def test_a_file_that_is_no_recipe_is_refused_with_its_line(raw, line, why, tmp_p
 def test_a_recipe_that_is_not_there_or_not_ours_to_read(tmp_path, monkeypatch):
     with refused("recipe_missing", "nowhere.yaml", "weitiao init"):
         Recipe.read(tmp_path / "nowhere.yaml")
-    with refused("recipe_missing"):
+    with refused("wrong_usage", "recipe.yaml"):
         Recipe.read(tmp_path)
     path = tmp_path / "recipe.yaml"
     path.write_text("model: a\n")

@@ -37,7 +37,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_a_folder_and_a_strange_ending_are_refused(file, tmp_path):
-    with refused("unknown_format", "save it as .csv"):
+    with refused("folder_for_rows", "rows.csv", "folder of pictures"):
         read_file(tmp_path)
     for name in ("a.xls", "a", "a.parquet.gz", "a.gz", "a.zip"):
         with refused("unknown_format", "save it as .csv"):
