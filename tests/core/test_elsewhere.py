@@ -22,7 +22,12 @@ SETTINGS = {
     for shelf in ("method", "task")
 }
 # A foreign name that looks like a key of ours with a typing error, where that key could stand.
-GUESSED = {("", "mode"): "model", ("method", "delta"): "deltaT", ("method", "modules"): "target_modules"}
+GUESSED = {
+    ("", "mode"): "model",
+    ("method", "delta"): "deltaT",
+    ("method", "modules"): "target_modules",
+    ("task", "delta"): "huber_delta",
+}
 
 
 def section(path: str) -> list[str]:

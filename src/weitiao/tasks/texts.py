@@ -152,7 +152,7 @@ class OfTexts(Task):
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """Scores (B, L), float32; of a row that is read in windows, what they say together."""
         scores_KL = model(**batch.inputs).logits.float()
-        return passes.pooled(scores_KL, batch.extra[passes.SIZES], how=self.pooling)
+        return passes.pooled(scores_KL, batch.extra.get(passes.SIZES), how=self.pooling)
 
     def record(self, text: str) -> dict[str, Any]:
         """The columns of an unlabelled text."""
