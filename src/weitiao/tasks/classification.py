@@ -116,9 +116,7 @@ class TextClassification(OfTexts, Categorical):
 
     def model_options(self) -> dict[str, Any]:
         """The size of the head, the names of its outputs, and that one of them is right."""
-        names = dict(enumerate(self.labels))
-        options = {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
-        return {**options, "problem_type": "single_label_classification"}
+        return {**label_sets.outputs(self.labels), "problem_type": "single_label_classification"}
 
     def unknown(self, label: str) -> str:
         """A label that the model does not know."""

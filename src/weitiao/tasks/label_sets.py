@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import did_you_mean, fault
@@ -35,6 +36,12 @@ def in_order_of(labels: tuple[str, ...], outputs: Sequence[str]) -> tuple[str, .
     if len(ours) < len(labels) or sorted(ours) != sorted(order):
         return labels
     return tuple(ours[name] for name in order)
+
+
+def outputs(labels: Sequence[str]) -> dict[str, Any]:
+    """What `from_pretrained` is told of a head with an output for each label: how many, and their names."""
+    names = dict(enumerate(labels))
+    return {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
 
 
 def refuse_unknown(record: Record, carried: Iterable[str], labels: Sequence[str]) -> None:

@@ -120,9 +120,7 @@ class MultiLabelClassification(OfTexts):
 
     def model_options(self) -> dict[str, Any]:
         """The size of the head, the names of its outputs, and that any of them may be right."""
-        names = dict(enumerate(self.labels))
-        options = {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
-        return {**options, "problem_type": "multi_label_classification"}
+        return {**label_sets.outputs(self.labels), "problem_type": "multi_label_classification"}
 
     def of_logits(self) -> str:
         """Probabilities beside the thresholds."""

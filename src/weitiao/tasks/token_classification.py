@@ -19,13 +19,14 @@ import numpy as np
 from pydantic import Field
 
 from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape
-from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.core.sections import Once
 from weitiao.core.why import reason
 from weitiao.data import segment, tags
 from weitiao.data.pack import pad
 from weitiao.data.shapes import TAGGED
+from weitiao.tasks import label_sets
 from weitiao.tasks.losses import balanced, chosen, refuse_unknown
 from weitiao.tasks.pieces import NONE, Pieces, pieces
 from weitiao.tasks.windows import starts, widest
@@ -99,18 +100,8 @@ class TokenClassification(Categorical):
         return replace(self, labels=tuple(labels))
 
     def _checked(self, records: Iterable[Record]) -> TokenClassification:
-        known = {*self.labels}
         for record in records:
-            for tag in self._meant(record.values["tags"]):
-                if tag not in known:
-                    hint = did_you_mean(tag, self.labels)
-                    raise fault(
-                        "unknown_label",
-                        place=record.place,
-                        label=tag,
-                        known=", ".join(self.labels),
-                        hint=hint,
-                    )
+            label_sets.refuse_unknown(record, self._meant(record.values["tags"]), self.labels)
         return self
 
     @property
@@ -144,16 +135,11 @@ class TokenClassification(Categorical):
 
     def follow(self, outputs: Sequence[str]) -> TokenClassification:
         """The base's order, when its outputs are these tags but for case: then its head knows them."""
-        ours = {label.casefold(): label for label in self.labels}
-        order = [name.casefold() for name in outputs]
-        if len(ours) < len(self.labels) or sorted(ours) != sorted(order):
-            return self
-        return replace(self, labels=tuple(ours[name] for name in order))
+        return replace(self, labels=label_sets.in_order_of(self.labels, outputs))
 
     def model_options(self) -> dict[str, Any]:
         """The size of the head and the names of its outputs."""
-        names = dict(enumerate(self.labels))
-        return {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
+        return label_sets.outputs(self.labels)
 
     # ------------------------------------------------------------------ rows to examples
 
