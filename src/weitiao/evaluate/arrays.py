@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,24 @@ def ratio(above: Any, below: Any) -> Any:
     """above / below; nan where both are 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(above, dtype=float) / below
+
+
+def over_classes(
+    sums_K: Any, each: Callable[[Any, Any, Any], Any], *, micro: bool = False, weighted: bool = False
+) -> Any:
+    """A score of classes as one number (...), from hit, said and true of each, side by side (..., 3C).
+
+    Args:
+        sums_K: the sums.
+        each: the score of every class from its hit, said and true; 0 stands for 0/0.
+        micro: of all classes together, not the mean over those that occur.
+        weighted: they count by how often they are true.
+    """
+    hit, said, true = np.split(np.asarray(sums_K, dtype=float), 3, axis=-1)
+    if micro:
+        hit, said, true = (part.sum(-1, keepdims=True) for part in (hit, said, true))
+    weight = true if weighted else (said + true > 0).astype(float)
+    return ratio((np.nan_to_num(each(hit, said, true)) * weight).sum(-1), weight.sum(-1))
 
 
 def numbers(told: Told) -> Any:

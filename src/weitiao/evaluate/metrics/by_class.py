@@ -20,7 +20,7 @@ from pydantic import Field
 from weitiao.core.contracts import Summed, Told
 from weitiao.core.registry import register
 from weitiao.core.why import reason
-from weitiao.evaluate.arrays import marks, ratio
+from weitiao.evaluate.arrays import marks, over_classes, ratio
 
 Average = Literal["macro", "micro", "weighted", "binary"]
 
@@ -52,12 +52,9 @@ class _ByClass(Summed):
 
     def value(self, sums_K: Any) -> Any:
         """The mean over classes that `average` names."""
-        hit, said, true = np.split(np.asarray(sums_K, dtype=float), 3, axis=-1)
-        if self.average == "micro":
-            hit, said, true = (part.sum(-1, keepdims=True) for part in (hit, said, true))
-        each = np.nan_to_num(self.each(hit, said, true))
-        weight = true if self.average == "weighted" else (said + true > 0).astype(float)
-        return ratio((each * weight).sum(-1), weight.sum(-1))
+        return over_classes(
+            sums_K, self.each, micro=self.average == "micro", weighted=self.average == "weighted"
+        )
 
     @abstractmethod
     def each(self, hit: Any, said: Any, true: Any) -> Any:

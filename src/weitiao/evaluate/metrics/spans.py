@@ -17,7 +17,7 @@ import numpy as np
 
 from weitiao.core.contracts import Summed, Told
 from weitiao.core.registry import register
-from weitiao.evaluate.arrays import ratio
+from weitiao.evaluate.arrays import over_classes, ratio
 
 
 def counts(references: Told, predictions: Told, types: Sequence[str]) -> Any:
@@ -50,11 +50,7 @@ class _OfSpans(Summed):
 
     def value(self, sums_K: Any) -> Any:
         """Of all spans, or the mean over the types that occur; 0 stands for 0/0 in them."""
-        hit, said, true = np.split(np.asarray(sums_K, dtype=float), 3, axis=-1)
-        if self.average == "micro":
-            hit, said, true = (part.sum(-1, keepdims=True) for part in (hit, said, true))
-        there = (said + true > 0).astype(float)
-        return ratio((np.nan_to_num(self.each(hit, said, true)) * there).sum(-1), there.sum(-1))
+        return over_classes(sums_K, self.each, micro=self.average == "micro")
 
     @abstractmethod
     def each(self, hit: Any, said: Any, true: Any) -> Any:
