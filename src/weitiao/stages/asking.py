@@ -122,19 +122,41 @@ def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) 
     Raises:
         WeitiaoError: `not_texts` for anything else; `no_asked_column`; what reading a file raises.
     """
+    rows = given_rows(given, run, columns, items_of=items_of)
+    return _questions(run, rows.columns, rows.rows, columns, file=rows.file, bare=rows.bare)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Rows as they were given, before anything is asked of them."""
+
+    columns: Sequence[str]
+    rows: Callable[[], Iterator[Record | BadRow]]
+    file: str = ""
+    bare: bool = False
+    """Are they texts, not rows?"""
+
+
+def given_rows(
+    given: Any, run: Answering, columns: Mapping[str, str] | None, *, items_of: Callable[[Any], list[Any]]
+) -> Given:
+    """The rows of a file, or of whatever `items_of` makes texts or rows of.
+
+    Raises:
+        WeitiaoError: `not_texts` for texts with `columns`; what reading a file and `items_of` raise.
+    """
     if isinstance(given, Path) or (isinstance(given, str) and names_a_file(given)):
         # Every line gets its answer, or is named: those behind a blank one would else get their neighbours'.
         data = run.recipe.data
         (source,) = read([str(given)], encoding=data.encoding, seed=run.recipe.seed, blank=True)
-        return _questions(run, source.columns, source.rows, columns, file=source.file)
+        return Given(source.columns, source.rows, source.file)
     items = items_of(given)
     if bare := all(isinstance(item, str) for item in items):
         items = [{"text": str(item)} for item in items]
         if columns:
             raise fault("not_texts", kind="texts", why=reason("texts_have_no_columns"))
     records = [Record("", number, row) for number, row in enumerate(items, start=1)]
-    names = ["text"] if bare else seen_columns(records)
-    return _questions(run, names, lambda: iter(records), columns, bare=bare)
+    return Given(["text"] if bare else seen_columns(records), lambda: iter(records), bare=bare)
 
 
 def names_a_file(word: str) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from weitiao.core.contracts import Record
@@ -21,10 +20,9 @@ from weitiao.core.why import reason
 from weitiao.data import formats
 from weitiao.data.clean import clean
 from weitiao.data.formats import FORMATS, Unusable
-from weitiao.data.read import BadRow, read
-from weitiao.data.read.source import seen_columns
+from weitiao.data.read import BadRow
 from weitiao.data.shapes import CONVERSATION
-from weitiao.stages.asking import Answering, Questions, items_of, names_a_file
+from weitiao.stages.asking import Answering, Questions, given_rows, items_of
 
 STANDS_IN = "."
 """Where a format wants an answer."""
@@ -67,20 +65,10 @@ def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) 
     Raises:
         WeitiaoError: `not_texts` for anything else; `no_asked_column`; what reading a file raises.
     """
-    if isinstance(given, Path) or (isinstance(given, str) and names_a_file(given)):
-        data = run.recipe.data
-        (source,) = read([str(given)], encoding=data.encoding, seed=run.recipe.seed, blank=True)
-        # A text file's lines are prompts.
-        bare = [*source.columns] == ["text"]
-        return _questions(run, source.columns, source.rows, columns, file=source.file, bare=bare)
-    items = _items(given)
-    if bare := all(isinstance(item, str) for item in items):
-        items = [{"text": item} for item in items]
-        if columns:
-            raise fault("not_texts", kind="texts", why=reason("texts_have_no_columns"))
-    records = [Record("", number, row) for number, row in enumerate(items, start=1)]
-    names = ["text"] if bare else seen_columns(records)
-    return _questions(run, names, lambda: iter(records), columns, bare=bare)
+    rows = given_rows(given, run, columns, items_of=_items)
+    # A text file's lines are prompts.
+    bare = rows.bare or (bool(rows.file) and [*rows.columns] == ["text"])
+    return _questions(run, rows.columns, rows.rows, columns, file=rows.file, bare=bare)
 
 
 def _items(given: Any) -> list[Any]:
