@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 
 import pytest
 import yaml
@@ -120,8 +122,6 @@ def test_steps_and_time_follow_rows_and_epochs(classify, monkeypatch):
 
 
 def test_a_sample_is_counted_up_to_the_whole_file(classify, monkeypatch):
-    import importlib
-
     plan = importlib.import_module("weitiao.forecast.plan")
     small = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}
     whole = api.plan(classify(**small))
@@ -137,15 +137,29 @@ def test_of_a_long_text_only_what_may_be_read_is_encoded(classify, review_file, 
     from weitiao.data.tokens import Tokens
 
     rows = review_file.read_text(encoding="utf-8").splitlines()
-    rows[1] = f'"{"film was very good " * 5000}",good'
+    for place in range(1, len(rows)):
+        times = 5000 if place == 1 else 20
+        rows[place] = f'"the {place} {"film was very good " * times}",{("good", "bad")[place % 2]}'
     review_file.write_text("\n".join(rows), encoding="utf-8")
     met, whole = [], Tokens.whole
     monkeypatch.setattr(
         Tokens, "whole", lambda self, texts: met.extend(map(len, texts)) or whole(self, texts)
     )
     found = api.plan(classify(data={"max_length": 32}))
-    assert max(met) <= 8 * 32
+    # Its tokens are 19 / 4 characters wide, and may be a quarter wider elsewhere.
+    assert len(met) == 200
+    assert 32 * 19 / 4 < max(met) <= 32 * 6
     assert found.batch["tokens"] + found.batch["padding"] == 8 * 32
+
+
+def test_a_plan_imports_nothing_that_judges(classify, monkeypatch):
+    """Scikit-learn takes most of a second, and what it takes of memory is known."""
+    for name in {"sklearn", "scipy.stats", *sys.modules}:
+        if name.startswith(("sklearn", "scipy.stats")):
+            monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError):
+        importlib.import_module("sklearn.metrics")
+    assert api.plan(classify()).program["evaluate"] > 0
 
 
 def test_a_plan_counts_rows_as_often_as_they_come(classify, review_file, tmp_path):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -50,15 +51,9 @@ class Tokens:
         self._fast: Any = None
         read: Any = (self._plain.twin and self._plain.twin.processor) if self._plain else tokenizer
         if getattr(read, "is_fast", False):
-            tree = json.loads(read.backend_tokenizer.to_str())
-            if _cuts_at_spaces(tree):
-                # A copy: what others ask of the tokenizer (to truncate, to pad) stays out of here.
-                self._fast = type(read.backend_tokenizer).from_str(
-                    json.dumps({**tree, "truncation": None, "padding": None})
-                )
+            self._fast, self._marks = _copied(read, len(read))
+            if self._fast is not None:
                 self._pieces, self._spaced = _Kept(self._fast, ""), _Kept(self._fast, " ")
-            marks = [re.escape(token["content"]) for token in tree["added_tokens"]]
-            self._marks = re.compile("|".join(marks) or "(?!)")
 
     def whole(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of every text with the special tokens that the tokenizer puts around it."""
@@ -101,6 +96,22 @@ class Tokens:
             return list(chain.from_iterable(map(self._pieces.__getitem__, CUT.split(text))))
         first, *others = text.split(" ")
         return [*self._pieces[first], *chain.from_iterable(map(self._spaced.__getitem__, others))]
+
+
+@lru_cache(maxsize=2)  # for each side of the data: a large vocabulary takes seconds to be written and read
+def _copied(tokenizer: Any, words: int) -> tuple[Any, re.Pattern[str]]:
+    """A copy for pieces, or None where a tokenizer must see whole texts; and what finds its added tokens."""
+    backend = tokenizer.backend_tokenizer
+    written = backend.to_str()
+    tree = json.loads(written)
+    marks = re.compile("|".join(re.escape(token["content"]) for token in tree["added_tokens"]) or "(?!)")
+    if not _cuts_at_spaces(tree):
+        return None, marks
+    # A copy: what others ask of the tokenizer (to truncate, to pad) stays out of here.
+    copied = type(backend).from_str(written)
+    copied.no_truncation()
+    copied.no_padding()
+    return copied, marks
 
 
 def _around(encoding: Any) -> tuple[list[int], list[int]]:

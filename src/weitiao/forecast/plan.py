@@ -5,7 +5,8 @@ plan("recipe.yaml")  ->  Plan(stages={"load": Footprint(...), "train": ..., "eva
 
 from __future__ import annotations
 
-import importlib
+import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from weitiao.data.labels import label_table
 from weitiao.data.overlong import uncut
 from weitiao.data.read import parted
 from weitiao.data.rows import Rows
+from weitiao.data.tokens import Tokens
 from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident, share_of
 from weitiao.stages.data import located, readable
 from weitiao.stages.preflight import tried
@@ -42,10 +44,13 @@ if TYPE_CHECKING:
 
 ROWS = 2000
 """So many of each file are looked at, to know how long rows are."""
-JUDGING = ("sklearn.linear_model", "sklearn.feature_extraction.text", "sklearn.metrics", "scipy.stats")
-"""What is imported when a model is judged; the report's pictures come when the model is gone."""
+JUDGES = 110_000_000
+"""Bytes of what is imported when a model is judged (measured: scikit-learn and scipy.stats take 109 MB); to import it for
+a plan takes most of a second.  The report's pictures come when the model is gone."""
 CHARACTERS = 8
-"""So many for each token that a row may have are encoded for a plan; hardly any text has longer tokens on average."""
+"""No more for each token that a row may have are encoded for a plan; hardly any text has longer tokens on average."""
+ASKED, SPARE = 32, 1.25
+"""So many texts tell how many characters their tokens have; others may have so much longer ones."""
 PASSES = 12
 """Of AdamW over what trains, in a step."""
 BATCHES = 4
@@ -215,15 +220,22 @@ def _time(
     return steps, speed.seconds(work.times(size, calls=micro) + updates) * steps / an_epoch
 
 
-def _shortened(rows: Rows, shape: Shape, most: int) -> tuple[Rows, np.ndarray]:
+def _shortened(rows: Rows, shape: Shape, processor: Any, *, tokens: int) -> tuple[Rows, np.ndarray]:
     """The rows without what would be cut off anyway (one long mail takes longer to encode than all others), and how
     many times as long each was (N,).
 
     Args:
         rows: as they are.
         shape: theirs.
-        most: characters of a text.
+        processor: the tokenizer.
+        tokens: of a text that are read.
     """
+    asked = rows.take(range(0, len(rows), max(1, len(rows) // ASKED)))
+    begun = [text[: tokens * CHARACTERS] for record in asked for text in shape.texts(record.values).values()]
+    begun = [text for text in begun if len(text) > tokens]
+    read = Tokens(processor)(begun) if begun else []
+    widths = [len(text) / max(1, len(ids)) for text, ids in zip(begun, read, strict=True)]
+    most = math.ceil(tokens * min(CHARACTERS, SPARE * max(widths, default=CHARACTERS)))
     found, times_N = Rows(), np.ones(len(rows))
     for place, record in enumerate(rows):
         texts = shape.texts(record.values)
@@ -287,7 +299,7 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     rows, times_N = checked.rows, np.ones(len(checked.rows))
     if data.overlong != "split":  # what goes on in further rows must be there whole
         read = limit * (data.max_windows if data.overlong == "windows" else 1)
-        rows, times_N = _shortened(rows, task.shape, read * CHARACTERS)
+        rows, times_N = _shortened(rows, task.shape, loaded.processor, tokens=read)
     judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
     examples = {
         name: encode(rows.take(own), checked.ledger, side=name)
@@ -323,11 +335,9 @@ def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:
     """The program at every stage, from what it takes when a model is loaded."""
     if not loaded:
         return dict.fromkeys(stages, 0)
-    before = resident()
-    for name in JUDGING:
-        importlib.import_module(name)
     found = dict.fromkeys(stages, loaded + KERNELS)
-    return found | {"load": loaded, "evaluate": loaded + KERNELS + max(0, resident() - before)}
+    judges = 0 if "sklearn.linear_model" in sys.modules else JUDGES  # then it is in `loaded`
+    return found | {"load": loaded, "evaluate": loaded + KERNELS + judges}
 
 
 def _sample(recipe: Recipe, *, progress: Progress | None) -> Data:
