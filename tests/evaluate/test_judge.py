@@ -107,14 +107,20 @@ def results(tuned, untuned, baseline=None, *, p=0.001, p_baseline=0.001, higher=
         (results(0.9, 0.5, 0.8), True, "clearly better than the baseline"),
         (results(0.9, 0.5, 0.89, p_baseline=0.4), True, "within chance"),
         (results(0.87, 0.5, 0.89, p_baseline=0.4), True, "baseline (TF-IDF) is better with 0.890, though"),
-        (results(3.0, 5.0, 2.9, p_baseline=0.4, higher=False), True, "(TF-IDF) is better with 2.900, though"),
-        (results(0.7, 0.5, 0.8), True, "baseline (TF-IDF) does better with 0.800"),
+        (
+            results(3.0, 5.0, 2.9, p_baseline=0.4, higher=False),
+            True,
+            "(TF-IDF) is better with 2.900, though",
+        ),
+        (results(0.7, 0.5, 0.8), False, "baseline (TF-IDF) does better with 0.800"),
+        (results(0.7, 0.5, 0.8), False, "It gained, but no more than a baseline gives"),
     ],
 )
 def test_the_verdict_says_what_the_numbers_bear(given, learned, words):
     found = verdict(given, confidence=0.95)
     assert found["learned"] is learned
     assert words in found["sentence"]
+    assert found["learned"] == ("It learned" in found["sentence"])
 
 
 @pytest.mark.parametrize(

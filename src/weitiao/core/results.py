@@ -94,6 +94,27 @@ class Verdict(_Part):
     sentence: str
 
 
+class Noise(_Part):
+    """How far the primary metric moves with the seed alone: runs of this recipe on the same rows, this one among them."""
+
+    metric: str
+    runs: int
+    seeds: list[int]
+    """This run's first."""
+    scores: list[Finite]
+    """In their order."""
+    mean: Finite
+    sd: Finite
+    """Standard deviation."""
+    low: Finite
+    """The least score."""
+    high: Finite
+    """The largest."""
+    reach: Span
+    """Where one more seed would land, with the confidence of the intervals: what another system scores within it is no
+    proven difference."""
+
+
 class Finding(_Part):
     """Something that is the matter with the run."""
 
@@ -148,6 +169,8 @@ class Results(_Part):
     """By stage."""
     usage: list[dict[str, str]]
     """Lines that load the model."""
+    noise: Noise | None = None
+    """Null: no other run of this recipe and these rows is known."""
     missing: list[dict[str, str]]
     """What could not be made, and why."""
     findings: list[Finding] = []

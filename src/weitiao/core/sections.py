@@ -99,6 +99,9 @@ class Split(Section):
     """A column with a date or a number: the latest rows are the test rows, those before them the validation rows."""
     column: str | None = None
     """A column that says train, validation or test for every row; shares are then not looked at."""
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """Deals the rows, and draws samples (`#500`); default: the recipe's `seed`.  Runs that differ in that seed alone have
+    the same rows on every side where this one is given."""
     folds: Annotated[int, Field(ge=2)] | None = None
     """Deal the rows that are not test rows into so many folds, one of which validates; `validation` is then not
     looked at."""
@@ -353,6 +356,10 @@ class Evaluate(Section):
     """Longest of these answers, in tokens."""
     samples: Annotated[int, Field(ge=0)] = 4
     """Answers that the page shows, before and after tuning."""
+    noise_runs: Annotated[int, Field(ge=0, le=100)] = 0
+    """So many repetitions with other seeds on the same rows are trained behind the run, to measure how far its score moves
+    with the seed alone; each takes as long as the run did.  Runs of the same recipe and rows that lie beside this one
+    count besides, asked or not (docs/verdict.md)."""
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> list[str]:

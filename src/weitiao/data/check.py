@@ -100,11 +100,12 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
     """
     given = {"train": data.train, "validation": data.validation, "test": data.test}
     taker = _Taker(data, shape)
+    drawn = seed if data.split.seed is None else data.split.seed
     named: dict[str, str] = {}
     for side, names in given.items():
         for number, name in enumerate(names):
             # Name by name: one of them may stand for several files, and has one of `data.weights`.
-            for source in read([name], encoding=data.encoding, seed=seed, format=data.format):
+            for source in read([name], encoding=data.encoding, seed=drawn, format=data.format):
                 if source.file in named:
                     # Its rows would have one place twice in the ledger, and no side of their own.
                     why = reason("file_twice", path=source.file, side=named[source.file])

@@ -31,12 +31,18 @@ TRAIN, VALIDATION, TEST = range(3)
 def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
     """Deal the rows that have no side of their own; indices of each side's rows, in file order.
 
+    Args:
+        checked: the rows.
+        data: how they are dealt.
+        seed: of the dealing, where `data.split.seed` names none.
+
     Raises:
         WeitiaoError: `too_few_rows`, `too_few_groups` or `empty_side` when a side that was asked for would stay
             empty; `untrained_label` when a label would be missing from the training rows.
     """
     import numpy as np
 
+    seed = seed if data.split.seed is None else data.split.seed
     marks = checked.marks
     group = together(marks)
     side = marks.side.copy()

@@ -12,6 +12,7 @@ from typing import Any
 from weitiao.core import registry
 from weitiao.core.errors import language
 from weitiao.data.overlong import advised
+from weitiao.evaluate.noise import standing
 from weitiao.evaluate.words import words
 
 SAYS = {
@@ -20,6 +21,7 @@ SAYS = {
         "worse": "It got worse: {name} went from {before} to {after} on {rows} unseen rows",
         "blind": "Nothing is learnt of the rows: {name} went from {before} to {after} on {rows} unseen rows, which does not "
         "beat answers that read none ({system}: {blind})",
+        "behind": "It gained, but no more than a baseline gives: {name} went from {before} to {after} on {rows} unseen rows",
         "not": "No gain is proven: {name} is {after} after tuning and {before} before, on {rows} unseen rows",
         "alone": "{name} is {after} on {rows} unseen rows; the untuned model was not judged",
         "undefined": "{name} is not defined on these {rows} unseen rows: {why}.",
@@ -32,6 +34,9 @@ SAYS = {
         "answers_below": ". The {system} answers better ({name} {value} beside {after}): look answers up, or train longer.",
         "answers_level": ". Its answers and those of the {system} are within chance of each other ({name} {after} and "
         "{value}).",
+        "noise": " With the seed alone it moves: {runs} runs of this recipe score {low} to {high} (standard deviation {sd}).",
+        "drowned": " The gain over the untuned model is more than chance among rows, but no more than that: another seed may take it "
+        "back.",
         "cut": "The models read at most {limit} tokens of a row: {cut} of {rows} test rows were cut.",
         "whole": " The baseline read whole texts.",
         "answered": "{answered} of {rows} test rows, drawn by the seed, were answered; what goes by answers is of these "
@@ -42,12 +47,14 @@ SAYS = {
         "finding": "{why}. What helps: {advice}.",
         "apart": " ",
         "missing": "Missing: {what} ({why}). `weitiao evaluate RUN` tries again.",
+        "not_repeated": "Missing: {what} ({why}). `weitiao train RECIPE --resume` trains them.",
     },
     "zh": {
         "learned": "学到了：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}",
         "worse": "变差了：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}",
         "blind": "没有从数据中学到什么：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}，"
         "并未胜过不看数据的回答（{system}：{blind}）",
+        "behind": "有提升，但不超过基线：在 {rows} 行未见过的数据上，{name} 由 {before} 变为 {after}",
         "not": "未证明有提升：在 {rows} 行未见过的数据上，微调后 {name} 为 {after}，之前为 {before}",
         "alone": "在 {rows} 行未见过的数据上 {name} 为 {after}；未评估微调前的模型",
         "undefined": "在这 {rows} 行未见过的数据上 {name} 没有定义：{why}。",
@@ -59,6 +66,8 @@ SAYS = {
         "answers_above": "。其回答优于{system}（{name} {after}，后者 {value}）。",
         "answers_below": "。{system}的回答更好（{name} {value}，微调后为 {after}）：可直接查找回答，或延长训练。",
         "answers_level": "。其回答与{system}的差异在偶然范围内（{name} {after} 与 {value}）。",
+        "noise": "仅随机种子不同，分数就会变动：同一配方的 {runs} 次运行得分为 {low} 至 {high}（标准差 {sd}）。",
+        "drowned": "与微调前的差异超出数据行的偶然范围，但未超出此变动：换一个种子可能就没有了。",
         "cut": "模型每行最多读取 {limit} 个词元：{rows} 行测试数据中有 {cut} 行被截断。",
         "whole": "基线读取全文。",
         "answered": "按种子从 {rows} 行测试数据中抽取 {answered} 行生成了回答；凭回答计算的指标只涉及这些行"
@@ -69,13 +78,15 @@ SAYS = {
         "finding": "{why}。建议：{advice}。",
         "apart": "",
         "missing": "缺少：{what}（{why}）。可用 `weitiao evaluate RUN` 重试。",
+        "not_repeated": "缺少：{what}（{why}）。可用 `weitiao train 配方 --resume` 补齐。",
     },
 }
 
 
 def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
-    """`learned` is true when tuned beats untuned on the same rows beyond chance (p below 1 - confidence), and so does it
-    every baseline that reads no row: shares of labels alone are no knowledge of texts.
+    """`learned` is true when tuned beats untuned on the same rows beyond chance (p below 1 - confidence, and farther than the
+    seed alone moves it, where that was measured), and so does it every baseline that reads no row: shares of labels alone are
+    no knowledge of texts.  Where a baseline that reads is proven better, it is not said either: that is to be had for less.
 
     Of several baselines the best is named.
     """
@@ -87,31 +98,39 @@ def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
     # What has no value cannot be set beside it.
     values = {system: one["value"] for system, one in found.items() if one["value"] is not None}
     sign = 1 if results["higher_is_better"] else -1
-
-    def against(other: str) -> str:
-        ahead = sign * (values["tuned"] - values[other])
-        if ahead and results["comparisons"][other]["p_value"] < 1 - confidence:
-            return "above" if ahead > 0 else "below"
-        return "nominal" if ahead < 0 else "level"
-
-    beside = against("untuned") if "untuned" in values else None
-    kind = {None: "alone", "above": "learned", "below": "worse"}.get(beside, "not")
+    against = {one: standing(results, one, confidence=confidence) for one in values if one != "tuned"}
+    kind = {None: "alone", "above": "learned", "below": "worse"}.get(against.get("untuned"), "not")
     shown = {system: f"{value:.3f}" for system, value in values.items()}
-    baselines = [system for system in values if system not in ("tuned", "untuned")]
+    baselines = sorted(
+        (system for system in against if system != "untuned"), key=lambda one: -sign * values[one]
+    )
     facts = {"name": name, "before": shown.get("untuned"), "after": shown["tuned"], "rows": results["rows"]}
-    if kind == "learned" and (blind := [one for one in baselines if _blind(one) and against(one) != "above"]):
-        kind, facts = (
-            "blind",
-            facts | {"system": words(language()).get(blind[0], blind[0]), "blind": shown[blind[0]]},
-        )
+    if kind == "learned" and (blind := [one for one in baselines if _blind(one) and against[one] != "above"]):
+        kind = "blind"
+        facts |= {"system": words(language()).get(blind[0], blind[0]), "blind": shown[blind[0]]}
         baselines = [one for one in baselines if not _blind(one)]
+    elif kind == "learned" and baselines and against[baselines[0]] == "below":
+        kind = "behind"
     sentence = says[kind].format(**facts)
-    learned = None if beside is None else kind == "learned"
-    if not baselines:
-        return {"learned": learned, "sentence": sentence + (_by_answers(results, confidence) or says["end"])}
-    best = max(baselines, key=lambda system: sign * values[system])
-    ending = says[against(best)].format(value=shown[best], system=words(language()).get(best, best))
-    return {"learned": learned, "sentence": sentence + ending}
+    if baselines:
+        best = baselines[0]
+        sentence += says[against[best]].format(value=shown[best], system=words(language()).get(best, best))
+    else:
+        sentence += _by_answers(results, confidence) or says["end"]
+    learned = None if kind == "alone" else kind == "learned"
+    return {"learned": learned, "sentence": sentence + _by_seed(results, confidence)}
+
+
+def _by_seed(results: Mapping[str, Any], confidence: float) -> str:
+    """How far the score moves with the seed alone, where that was measured, and whether a gain is no more than that."""
+    noise, says = results.get("noise"), SAYS[language()]
+    if not noise:
+        return ""
+    shown = {key: f"{noise[key]:.3f}" for key in ("low", "high", "sd")}
+    said = says["noise"].format(runs=noise["runs"], **shown)
+    rows_alone = standing({**results, "noise": None}, "untuned", confidence=confidence)
+    drowned = rows_alone != standing(results, "untuned", confidence=confidence)
+    return said + says["drowned"] * drowned
 
 
 def _blind(system: str) -> bool:
@@ -158,5 +177,6 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
         asked = {"answered": said["rows"] < results["rows"], "unended": said["unended"], "full": said["full"]}
         found += [says[kind].format(**numbers) for kind, there in asked.items() if there]
     for each in results.get("missing", ()):
-        found.append(says["missing"].format(what=named.get(each["what"], each["what"]), why=each["why"]))
+        kind = "not_repeated" if each["what"] == "noise" else "missing"
+        found.append(says[kind].format(what=named.get(each["what"], each["what"]), why=each["why"]))
     return found

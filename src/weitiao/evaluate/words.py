@@ -11,7 +11,7 @@ WORDS: dict[str, tuple[str, str]] = {
     # the headline
     "report": ("Fine-tuning report", "微调报告"),
     "learned": ("learned", "学到了"),
-    "not_learned": ("no gain shown", "未见提升"),
+    "not_learned": ("not proven", "未获证明"),
     "test_rows": ("{} test rows", "测试集 {} 行"),
     "of_system": ("{}, {}", "{}（{}）"),
     "difference": ("tuned minus this: {}, p\u00a0{}", "微调后减此项：{}，p\u00a0{}"),
@@ -32,6 +32,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "page": ("the report page", "报告页"),
     "seen_in_training": ("whether test rows stand among the training rows", "测试数据是否出现在训练数据中"),
     "findings": ("findings", "问题诊断"),
+    "noise": ("repetitions with other seeds", "其他种子的重复运行"),
     "accuracy": ("accuracy", "准确率"),
     "precision": ("precision", "精确率"),
     "recall": ("recall", "召回率"),

@@ -61,7 +61,8 @@ class DryRun:
     steps: int = 0
     """Optimiser steps of the full run, about."""
     seconds: float = 0.0
-    """What its training will take at the speed of the second step, validation not counted."""
+    """What its training, and its repetitions (`evaluate.noise_runs`), will take at the speed of the second step,
+    validation not counted."""
     memory_mb: float = 0.0
     """The most that this process has held."""
     disk_mb: float = 0.0
@@ -143,7 +144,12 @@ def _sample(data: Data, *, progress: Progress | None) -> tuple[Data, list[int], 
 def _small(asked: Recipe, data: Data, folder: Path) -> Recipe:
     few: dict[str, Any] = {"max_steps": STEPS, "eval_steps": 1, "save_steps": 1, "warmup_steps": 0.0}
     few |= {"eval_strategy": "no" if asked.train.eval_strategy == "no" else "steps", "save_strategy": "steps"}
-    judge = {"resamples": 100, "samples": min(1, asked.evaluate.samples), "max_new_tokens": 8}
+    judge = {
+        "resamples": 100,
+        "samples": min(1, asked.evaluate.samples),
+        "max_new_tokens": 8,
+        "noise_runs": 0,
+    }
     return asked.model_copy(
         update={
             "data": data,
@@ -180,7 +186,7 @@ def _needs(found: DryRun, run: Run, batches: Batches, *, share: float) -> None:
     settings = found.recipe.train
     _, an_epoch, found.steps = counted(settings, batches, share=share)
     rows = batches.rows_per_epoch * share * found.steps / an_epoch
-    found.seconds = rows * last["seconds"] / last["rows"]
+    found.seconds = rows * last["seconds"] / last["rows"] * (1 + found.recipe.evaluate.noise_runs)
     found.memory_mb = next(line for line in log if line["event"] == "end").get("peak_memory_mb", 0.0)
     checkpoint, model = _size(run.folder.checkpoints()[0]), _size(run.folder.model)
     kept = settings.save_total_limit + settings.load_best_model_at_end

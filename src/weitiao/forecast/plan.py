@@ -88,7 +88,8 @@ class Plan(Shown):
     notices: list[str]
     """What could go wrong and is not refused, as `train` says it."""
     seconds: float
-    """What training takes, at the speed that this machine had while planning; validation and judging come on top."""
+    """What training takes, repetitions (`evaluate.noise_runs`) with it, at the speed that this machine had while planning;
+    validation and judging come on top."""
 
     @property
     def peak(self) -> int:
@@ -169,7 +170,7 @@ def plan(
         recipe=asked,
         stages=stages,
         steps=steps,
-        seconds=seconds,
+        seconds=seconds * (1 + asked.evaluate.noise_runs),
         program=_program(stages, found.program),
         processes=nproc,
         device=forecast.device,

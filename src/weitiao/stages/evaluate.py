@@ -15,8 +15,11 @@ import numpy as np
 from weitiao.core.contracts import OURS, Baseline, Record
 from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.core.results import VERSION
+from weitiao.core.why import reason
 from weitiao.data.overlong import FITTED, advice
 from weitiao.evaluate.chosen import ANSWER
+from weitiao.evaluate.noise import floor
+from weitiao.stages import noise
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.kept_rows import kept, seen_in_training
 from weitiao.stages.run import Run, load
@@ -139,6 +142,8 @@ def _judge(run: Run, tell: Tell) -> Run:
         "missing": beside.missing,
         "findings": [],
     }
+    with beside.may_fail("noise"):
+        results["noise"] = _noise(run, results, beside)
     with beside.may_fail("usage"):
         results["usage"] = usage(run)
     seen = 0
@@ -207,6 +212,16 @@ def _said_before(run: Run, system: str, count: int) -> list[dict[str, Any]]:
     """What a baseline said; a run's splits do not change, so that stands, also of a run of before its rows were kept."""
     before = [line[system] for line in read_lines(run.path / "predictions.jsonl") if line.get(system)]
     return before if len(before) == count else []
+
+
+def _noise(run: Run, results: Mapping[str, Any], beside: _Beside) -> dict[str, Any] | None:
+    """How far the score moves with the seed, by runs of the same recipe and rows; what was asked for and is not there is
+    said."""
+    own, wanted = results["metrics"]["tuned"][results["primary"]]["value"], run.recipe.evaluate.noise_runs
+    known = noise.scores(run.folder, own=own, metric=results["primary"]) if own is not None else {}
+    if (there := max(0, len(known) - 1)) < wanted:
+        beside.missing.append({"what": "noise", "why": reason("noise_missing", there=there, wanted=wanted)})
+    return floor(known, metric=results["primary"], confidence=run.recipe.evaluate.confidence)
 
 
 def _answers(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
-from weitiao.core.errors import fault
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import read_lines
 from weitiao.core.gc_pause import paused
 from weitiao.core.recipe import Recipe
@@ -125,14 +125,16 @@ def train(
             )
             if distributed.restarted() and world.first:
                 tell("notice", text=reason("process_died"))
+            ours = replace(folder, silent=not world.first)
+            heard = tell if world.first else silent
+            own = list(watchers) if world.first else []
+            way = Way(recipe, task, method, ours, world, resume, refusal, own, heard, progress)
             if not folder.finished:
-                ours = replace(folder, silent=not world.first)
-                heard = tell if world.first else silent
-                own = list(watchers) if world.first else []
-                _tune(Way(recipe, task, method, ours, world, resume, refusal, own, heard, progress))
+                _tune(way)
+            repeated = _repeat(way)
         memory.trim()  # what the training took is free by now, and the models that are judged need it
         run = Run(folder)
-        return _judge(run, tell) if world.first and folder.state != "judged" else run
+        return _judge(run, tell) if world.first and (repeated or folder.state != "judged") else run
 
 
 def _tune(way: Way) -> None:
@@ -148,6 +150,47 @@ def _tune(way: Way) -> None:
     if way.world.first:
         task = _settle(way, prepared, loaded)
         _save(way, prepared, training, loaded, task, step=kept)
+
+
+def _repeat(way: Way) -> int:
+    """The same run with other seeds, as often as `evaluate.noise_runs` says; how many of them are judged now.
+
+    What was tuned is there, whatever becomes of them; an interruption ends all, and is gone on from.
+    """
+    from weitiao.stages import noise
+
+    asked, done = way.world.together(lambda: noise.repetitions(way.folder)), 0
+    for number, recipe in enumerate(asked, start=1):
+        way.tell("notice", text=reason("noise_run", number=number, of=len(asked), seed=recipe.seed))
+        try:
+            _once_more(way, recipe)
+            done += 1
+        except Exception as error:
+            if way.world.size > 1 or (isinstance(error, WeitiaoError) and error.code == "interrupted"):
+                raise
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            way.tell("notice", text=reason("noise_run_failed", seed=recipe.seed, why=why))
+    return done
+
+
+def _once_more(way: Way, recipe: Recipe) -> None:
+    """One repetition: trained, judged by the same code, and its weights given up."""
+    from weitiao.stages import noise
+
+    with ExitStack() as claimed:
+        folder = way.world.together(
+            lambda: claimed.enter_context(claim(recipe, resume=True, changes=way.resume.changes))
+        )
+        ours, again = replace(folder, silent=not way.world.first), replace(way.resume, wanted=folder.begun)
+        if not folder.finished:
+            _tune(replace(way, recipe=recipe, folder=ours, resume=replace(again, checkpoint=None)))
+        memory.trim()
+
+        def judge() -> None:
+            _judge(Run(folder), silent)
+            noise.slim(folder)
+
+        way.world.together(judge)
 
 
 def _make_ready(way: Way) -> Prepared:

@@ -31,7 +31,7 @@ def baseline_better(e: Evidence) -> Numbers | None:
 
 def untuned_level(e: Evidence) -> Numbers | None:
     """The tuned model is not ahead of the untuned one."""
-    if e.against("untuned") not in ("level", "below"):
+    if e.against("untuned") not in ("level", "nominal", "below"):
         return None
     beside, name = e.results["comparisons"]["untuned"], e.results["primary"]
     values = {system: e.results["metrics"][system][name]["value"] for system in ("untuned", "tuned")}

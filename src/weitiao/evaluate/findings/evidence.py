@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from weitiao.core.contracts import Told
+from weitiao.evaluate.noise import standing
 
 Numbers: TypeAlias = dict[str, Any]
 """What a finding saw."""
@@ -58,13 +59,8 @@ class Evidence:
         return bool(self.references) and key in self.references[0] and key in self.systems["tuned"][0]
 
     def against(self, other: str) -> str:
-        """How the tuned model stands to another system: `above`, `below`, `level`; empty where none stands there."""
-        beside = self.results["comparisons"].get(other)
-        if not beside or beside["p_value"] is None or beside["difference"] is None:
-            return ""
-        if beside["p_value"] >= 1 - self.confidence:
-            return "level"
-        return "above" if (beside["difference"] > 0) == self.results["higher_is_better"] else "below"
+        """How the tuned model stands to another system, as `standing` says it."""
+        return standing(self.results, other, confidence=self.confidence)
 
 
 def apart(first: Any, second: Any) -> float:
