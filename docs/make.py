@@ -1,6 +1,6 @@
 """The pages that are made from the code, so that they cannot drift from it.
 
-    Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,methods,tasks,formats,augmentation,metrics}.md
+    Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,methods,tasks,formats,augmentation,metrics,sections}.md
     methods/advice.yaml        ->                       ->  docs/methods.md, docs/methods.zh-CN.md
 
 `tests/test_readme.py` fails when a page is not what this script writes.  The other pages are written by hand.
@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from weitiao.api import methods
 from weitiao.core import registry
-from weitiao.core.contracts import Shape
+from weitiao.core.contracts import Shape, section
 from weitiao.core.recipe import Recipe
 from weitiao.core.renamed import spellings as spelt
 from weitiao.core.results import Results
@@ -81,6 +81,7 @@ def pages() -> dict[str, str]:
         "formats.md": formats_page(),
         "augmentation.md": augmentation_page(),
         "metrics.md": metrics_page(),
+        "sections.md": sections_page(),
         "results.schema.json": json.dumps(Results.model_json_schema(), ensure_ascii=False, indent=1) + "\n",
     }
 
@@ -393,6 +394,50 @@ def metrics_page() -> str:
                 parts += [f"`{entry.name}`:", _settings(entry)]
             seen.add(entry.kind)
     return _page("# Metrics: what an answer is worth", METRICS, "## The shelf", _table(rows), *parts)
+
+
+SECTIONS = """\
+What there is to be seen of the test rows beside their metrics lies in `results.json` under `sections`, by name and in the
+order of the page. A section says of what kind it is; page, terminal and drawings draw the kind, whatever is in it. It is
+there when predictions hold what it needs, of whatever task. Words are `{"en": ..., "zh": ...}`, or a plain text where they
+come from the rows (a label). To add one: [CONTRIBUTING.md](../CONTRIBUTING.md)."""
+
+
+def sections_page() -> str:
+    """The shelf of sections, and what each kind holds."""
+    rows = []
+    for name in registry.names("section"):
+        kind = registry.entry("section", name).kind
+        needs = ", ".join(f"`{need}`".replace("|", "` or `") for need in kind.needs)
+        rows.append({"name": f"`{name}`", "what": kind.summary, "needs": needs, "file": _file(kind)})
+    common = section.Section.model_fields
+    parts = ["## What all have", _fields(common)]
+    for one in (section.Matrix, section.Table, section.Curve, section.Rows):
+        own = {key: field for key, field in one.model_fields.items() if key not in {*common, "kind"}}
+        parts += [f"## `{one.model_fields['kind'].default}`", f"{inspect.getdoc(one)}", _fields(own)]
+    parts.append("## Their parts")
+    for one in (
+        section.Column,
+        section.TableRow,
+        section.Estimate,
+        section.Line,
+        section.Row,
+        section.Fact,
+        section.Answer,
+    ):
+        parts += [f"### {one.__name__}", f"{inspect.getdoc(one)}", _fields(one.model_fields)]
+    return _page("# Sections of the page", SECTIONS, "## The shelf", _table(rows), *parts)
+
+
+def _fields(fields: Mapping[str, Any]) -> str:
+    return _table(
+        {
+            "key": f"`{key}`",
+            "may be absent": _yes(not field.is_required()),
+            "meaning": " ".join((field.description or "").split()) or "-",
+        }
+        for key, field in fields.items()
+    )
 
 
 ONLY_CHECKED = "No task learns from these rows yet; `weitiao data check` reads and checks them."

@@ -22,6 +22,7 @@ import pytest
 
 import weitiao as wt
 from tests.conftest import reviews, write_csv
+from tests.evaluate.judging import section
 from weitiao import cli
 from weitiao.api import fetch
 from weitiao.core import registry
@@ -31,6 +32,7 @@ from weitiao.data.augment import steps as augmentation_steps
 from weitiao.data.augment.make import Made, augment
 from weitiao.data.read import read
 from weitiao.data.shapes import LABELLED, SHAPES
+from weitiao.evaluate.analysed import in_order
 
 ROOT = Path(__file__).parents[1]
 README, CHINESE, CONTRIBUTING = (ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md"))
@@ -339,6 +341,15 @@ def test_the_metric_of_contributing_judges(shelved, classify):
         own = [row["tuned"]["label"] == label for row in rows if row["label"] == label]
         recalls.append(sum(own) / len(own))
     assert run.results["metrics"]["tuned"]["worst_recall"]["value"] == pytest.approx(min(recalls))
+
+
+def test_the_section_of_contributing_is_a_table(shelved):
+    shelved("src/weitiao/evaluate/sections/by_length.py")
+    rows = [{"text": "x" * length, "label": "a"} for length in (5, 1, 8, 2, 7, 3, 6, 4)]
+    told = [{"label": "a" if len(row["text"]) < 6 else "b"} for row in rows]
+    found = in_order({"it": section("by_length", rows, told)})["it"]
+    assert [row["name"] for row in found["rows"]] == ["1-2", "3-4", "5-6", "7-8"]
+    assert [row["values"] for row in found["rows"]] == [[1.0, 2], [1.0, 2], [0.5, 2], [0.0, 2]]
 
 
 def test_the_task_of_contributing_trains(shelved, converse):

@@ -64,7 +64,7 @@ def test_results_are_those_of_scikit_learn_on_the_predictions(classify):
             assert metric["why"]
         else:
             assert metric["low"] <= metric["value"] <= metric["high"]
-    assert run.results["confusion"]["matrix"] == metrics.confusion_matrix(truth, guess).tolist()
+    assert run.results["sections"]["confusion"]["values"] == metrics.confusion_matrix(truth, guess).tolist()
     assert run.results["rows"] == len(lines) == 30
 
 
@@ -124,7 +124,9 @@ def test_the_written_recipe_gives_the_same_run_again(classify, tmp_path):
 def test_a_generative_run_answers(converse):
     run = wt.train(converse(max_steps=4))
     assert list(run.results["metrics"]["tuned"])[:3] == ["perplexity", "loss", "bits_per_byte"]
-    assert run.results["samples"][0]["tuned"] is not None
+    assert {"tuned", "reference"} <= {
+        one["system"] for one in run.results["sections"]["samples"]["rows"][0]["answers"]
+    }
     assert isinstance(run.answer([{"role": "user", "content": "the film"}], max_new_tokens=3), str)
     assert set(run.predict("the film", max_new_tokens=3)[0]) == {"answer", "ending"}
 

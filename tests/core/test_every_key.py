@@ -201,7 +201,7 @@ ROWS = {
     "model": Row("{other_model}", losses),
     "task": Row(
         "{{name: text_classification, labels: [good, bad]}}",
-        lambda run: run.results["confusion"]["labels"],
+        lambda run: run.results["sections"]["confusion"]["rows"],
         ["bad", "good"],
         ["good", "bad"],
     ),
@@ -547,7 +547,9 @@ def test_what_is_answered_and_how_long_answers_are(lab, monkeypatch):
     def told(*words: str) -> tuple[int, int]:
         run = lab.run(*words, kind="chat")
         rows = [line["tuned"] for line in read_lines(run.path / "predictions.jsonl")]
-        return sum("answer" in row for row in rows), len(run.results["samples"])
+        return sum("answer" in row for row in rows), len(
+            run.results["sections"].get("samples", {"rows": []})["rows"]
+        )
 
     assert told("evaluate.max_new_tokens=3", "evaluate.answers=2", "evaluate.samples=1") == (2, 1)
     assert asked == {3}

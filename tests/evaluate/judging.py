@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from weitiao.core import registry
-from weitiao.core.contracts import Metric
+from weitiao.core.contracts import Judged, Metric
+from weitiao.core.contracts.section import Section
 from weitiao.evaluate.judge import judge
 
 
@@ -24,3 +25,15 @@ def paired(name: str, references: Any, ours: Any, others: Any, **options: Any) -
     systems = {"tuned": ours, "other": others}
     found = judged((name,), references, systems, resamples=2, **options)["comparisons"]["other"]
     return {key: value for key, value in found.items() if key != "metrics"}
+
+
+def section(name: str, rows: Any, told: Any, *, labels: Any = (), **judged: Any) -> Section | None:
+    """What an analysis of the shelf makes of rows and what was said of them."""
+    analysis = registry.build("section", {"name": name})
+    return analysis.section(Judged(rows, {"tuned": told}, labels=labels, **judged))
+
+
+def by_class(rows: Any, told: Any, labels: Any) -> dict[str, list[float]]:
+    """Precision, recall, F1 and number of each class."""
+    found = section("per_class", rows, told, labels=labels)
+    return {row.name: row.values for row in found.rows}

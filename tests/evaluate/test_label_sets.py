@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from tests.evaluate.judging import judged
+from tests.evaluate.judging import by_class, judged
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.data.shapes import MULTI_LABELLED
-from weitiao.evaluate.details import of_label_sets
 
 LABELS = "abcd"
 THEIRS = {
@@ -60,10 +59,10 @@ def test_a_row_without_labels_is_right_when_none_is_said():
 def test_the_table_by_label_is_scikit_learns():
     rng = np.random.default_rng(0)
     true, said = rng.integers(0, 2, (2, 40, 4))
-    table = of_label_sets(sets(true), sets(said), LABELS)["per_class"]
+    table = by_class(sets(true), sets(said), LABELS)
     columns = reference.precision_recall_fscore_support(true, said)
-    for row, *wanted in zip(table, *columns, strict=True):
-        assert [row[key] for key in ("precision", "recall", "f1", "support")] == pytest.approx(wanted)
+    for row, *wanted in zip(table.values(), *columns, strict=True):
+        assert row == pytest.approx(wanted)
 
 
 def fitted(name, rows, unseen):

@@ -17,8 +17,11 @@ from typing import Any
 
 import pytest
 
+from weitiao.core.contracts import Judged, Section
+from weitiao.core.results import VERSION
+from weitiao.evaluate.analysed import analyses, in_order
 from weitiao.evaluate.report import write_report
-from weitiao.evaluate.report.page import number, p_value, seconds, share
+from weitiao.evaluate.report.numbers import number, p_value, seconds, share
 from weitiao.evaluate.words import WORDS
 
 ATTACK = '<script>alert("行")</script> & <b>不错</b>'
@@ -116,6 +119,7 @@ def classification() -> dict[str, Any]:
             "tokens": {"limit": 512, "median": 26, "p95": 46, "max": 79, "truncated_rows": 0, "truncated_tokens": 0},
         },
         "results.json": {
+            "version": VERSION,
             "task": "text_classification",
             "model": "minilm-l6",
             "method": "lora",
@@ -132,12 +136,7 @@ def classification() -> dict[str, Any]:
                 "tfidf": {"difference": 0.0647, "p_value": 0.0123, "test": "exact McNemar"},
             },
             "verdict": {"learned": True, "sentence": "微调有效：测试集 1,376 行，准确率 0.869，高于微调前的 0.352，也高于 TF-IDF 的 0.805。"},
-            "confusion": {"labels": labels, "matrix": matrix},
-            "per_class": [
-                {"label": "差评", "precision": 0.8994, "recall": 0.9106, "f1": 0.905, "support": 481},
-                {"label": "中评", "precision": 0.8179, "recall": 0.7659, "f1": 0.791, "support": 393},
-                {"label": "好评", "precision": 0.8772, "recall": 0.9104, "f1": 0.8935, "support": 502},
-            ],
+            "sections": sections(counted(labels, matrix), predictions, labels),
             "trainable": {"trained": 664_322, "total": 22_700_000},
             "seconds": {"train": 150.2, "evaluate": 12.1},
             "usage": [
@@ -148,6 +147,31 @@ def classification() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def counted(labels: list[str], matrix: list[list[int]]) -> list[dict[str, Any]]:
+    """Rows without a text that make up a confusion matrix."""
+    pairs = [(i, j) for i, row in enumerate(matrix) for j, count in enumerate(row) for _ in range(count)]
+    return [{"label": labels[i], "tuned": {"label": labels[j], "score": 0.4}} for i, j in pairs]
+
+
+def sections(rows: list[dict[str, Any]], errors: list[dict[str, Any]], labels: list[str]) -> dict[str, Any]:
+    """What the judge makes of them; the errors are of rows of their own."""
+
+    return in_order({**seen(rows, labels), "errors": seen(errors, labels)["errors"]})
+
+
+def seen(rows: list[dict[str, Any]], labels: list[str]) -> dict[str, Section]:
+    """Every section that the rows have."""
+    shown = Judged(rows, {"tuned": [row["tuned"] for row in rows]}, labels=labels)
+    return {name: analysis.section(shown) for name, analysis in analyses(shown).items()}
+
+
+def again(content: dict[str, Any]) -> dict[str, Any]:
+    """The run with the errors that its predictions have now."""
+    found = in_order({"errors": seen(content["predictions.jsonl"], [])["errors"]})
+    content["results.json"]["sections"] |= found
+    return content
+
+
 def sft() -> dict[str, Any]:
     rng = random.Random(1)
     files = classification()
@@ -156,8 +180,6 @@ def sft() -> dict[str, Any]:
     ledger |= {"split": {"train": 1800, "validation": 100, "test": 100}, "rows": [], "counts": {"kept": 2000}}
     del ledger["labels"]
     results = files["results.json"]
-    for absent in ("confusion", "per_class"):
-        del results[absent]
     results |= {
         "task": "sft",
         "model": "smollm2-135m",
@@ -170,15 +192,7 @@ def sft() -> dict[str, Any]:
         },
         "comparisons": {"untuned": {"difference": -7.3807, "p_value": 0.0002, "test": "paired bootstrap"}},
         "verdict": {"learned": True, "sentence": "Tuning helped: perplexity on 100 held-out answers fell from 13.6 to 6.24."},
-        "samples": [
-            {
-                "prompt": "Write one sentence about <script> tags & safety.",
-                "reference": "Escape what users write.",
-                "untuned": "A script tag is a tag is a tag is a tag is a tag is a tag is a tag",
-                "tuned": "Text from users must be escaped before it is put in a page,\nor a script tag in it would run.",
-            },
-            {"prompt": "用一句话介绍杭州。", "reference": "杭州是浙江省省会，以西湖闻名。", "untuned": "杭州 is a city", "tuned": "杭州是浙江的省会，因西湖而闻名。"},
-        ],
+        "sections": in_order({"samples": samples()}),
     }  # fmt: skip
     row = {"file": "answers.jsonl", "line": 5, "prompt": "p", "reference": "r", "tokens": 9}
     return files | {
@@ -186,6 +200,24 @@ def sft() -> dict[str, Any]:
         "log.jsonl": curve("perplexity", rng=rng),
         "predictions.jsonl": [{**row, "tuned": {"loss": 1.8}, "untuned": {"loss": 2.6}}],
     }
+
+
+def samples() -> Section:
+    """Two answers, before and after."""
+    rows = [
+        {"prompt": "Write one sentence about <script> tags & safety.", "reference": "Escape what users write."},
+        {"prompt": "用一句话介绍杭州。", "reference": "杭州是浙江省省会，以西湖闻名。"},
+    ]  # fmt: skip
+    before = "A script tag is a tag is a tag is a tag is a tag", "杭州 is a city"
+    after = (
+        "Text from users must be escaped,\nor a script tag in it would run.",
+        "杭州是浙江的省会，因西湖而闻名。",
+    )
+    systems = {
+        name: [{"answer": text} for text in texts] for name, texts in (("untuned", before), ("tuned", after))
+    }
+    shown = Judged(rows, systems)
+    return analyses(shown)["samples"].section(shown)
 
 
 def write_run(folder: Path, files: dict[str, Any]) -> Path:
@@ -285,13 +317,13 @@ def test_every_result_is_on_the_page(report, files):
 def test_the_tables_of_a_classification_hold_the_counts(report):
     content = classification()
     page, results, ledger = report(content), content["results.json"], content["data/ledger.json"]
-    for row in results["confusion"]["matrix"]:
+    for row in results["sections"]["confusion"]["values"]:
         for count in row:
             assert f"{count}{share(count, sum(row))}" in page.said("confusion")
     assert "中评 read as 好评 (52)" in page.said("confusion")
-    for row in results["per_class"]:
-        for key in ("precision", "recall", "f1", "support"):
-            assert number(row[key]) in page.said("per-class")
+    for row in results["sections"]["per_class"]["rows"]:
+        for value in row["values"]:
+            assert number(value) in page.said("per-class")
     for split, labels in ledger["labels"].items():
         for label, count in labels.items():
             assert label in page.said("data")
@@ -307,7 +339,7 @@ def told_apart() -> dict:
     content, rng = classification(), random.Random(0)
     for row in content["predictions.jsonl"]:
         row["text"] = "".join(rng.choices(string.ascii_lowercase, k=40))
-    return content
+    return again(content)
 
 
 def test_the_most_confident_wrong_row_is_the_first_error(report):
@@ -315,9 +347,10 @@ def test_the_most_confident_wrong_row_is_the_first_error(report):
     wrong = [row for row in content["predictions.jsonl"] if row["tuned"]["label"] != row["label"]]
     scores = sorted((row["tuned"]["score"] for row in wrong), reverse=True)
     shown = report(content).said("errors")
+    rows = len(content["predictions.jsonl"])
     places = [shown.index(number(score)) for score in scores[:20]]
     assert places == sorted(places)
-    assert f"{len(wrong)} of 1,376 test rows are wrong" in shown
+    assert f"{len(wrong)} of {rows} test rows are wrong" in shown
     worst = next(row for row in wrong if row["tuned"]["score"] == scores[0])
     assert f"true {worst['label']}predicted {worst['tuned']['label']} {number(scores[0])}" in shown
     assert f"reviews.csv:{worst['line']}" in shown
@@ -332,19 +365,19 @@ def test_copies_of_one_error_are_one(report):
     rows.append({"file": "reviews.csv", "line": 9100, "text": f"{copy}7", **right})
     before = sum(row["tuned"]["label"] != row["label"] for row in content["predictions.jsonl"])
     content["predictions.jsonl"] += [row | {"untuned": row["tuned"], "tfidf": row["tuned"]} for row in rows]
-    shown = report(content).said("errors")
+    shown = report(again(content)).said("errors")
     assert shown.count(copy.strip()) == 2, "another mistake on a copy is another error"
     assert shown.count("× 6") == 1
     assert "reviews.csv:9000" in shown
     assert "reviews.csv:9100" in shown
-    assert f"{before + 7} of 1,376" in shown
+    assert f"{before + 7} of {len(content['predictions.jsonl'])} test rows" in shown
 
 
 def test_what_a_user_wrote_is_text_and_never_markup(report):
     content = classification()
     content["results.json"]["verdict"]["sentence"] = ATTACK
     content["results.json"]["usage"][0]["code"] = ATTACK
-    content["results.json"]["confusion"]["labels"][0] = ATTACK
+    content["results.json"]["sections"]["confusion"]["rows"][0] = ATTACK
     content["data/ledger.json"]["rows"][0]["reason"] = ATTACK
     content["data/ledger.json"]["files"][0]["path"] = '"><script>1</script>'
     page = report(content)
@@ -356,7 +389,9 @@ def test_what_a_user_wrote_is_text_and_never_markup(report):
 
 def test_half_a_character_in_a_row_does_not_stop_the_report(report):
     content = sft()
-    content["results.json"]["samples"][0]["tuned"] = "cut in the middle: \ud83d"
+    content["results.json"]["sections"]["samples"]["rows"][0]["answers"][1]["text"] = (
+        "cut in the middle: \ud83d"
+    )
     assert "cut in the middle: �" in report(content).said("samples")
 
 
@@ -397,7 +432,7 @@ def test_sections_without_data_vanish(report):
 
 def test_results_alone_make_a_report(report):
     results = sft()["results.json"]
-    for extra in ("samples", "trainable", "usage", "seconds", "comparisons"):
+    for extra in ("sections", "trainable", "usage", "seconds", "comparisons"):
         del results[extra]
     results["metrics"] = {"tuned": {"perplexity": 6.2}}  # a bare number, no interval
     page = report({"results.json": results})

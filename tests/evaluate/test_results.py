@@ -41,11 +41,13 @@ def test_results_of_runs_are_what_the_schema_says(runs):
     ("change", "where"),
     [
         (lambda found: found.pop("version"), "version"),
-        (lambda found: found.update(version=2), "version"),
+        (lambda found: found.update(version=1), "version"),
         (lambda found: found.update(extra=1), "extra"),
         (lambda found: found["metrics"]["tuned"]["accuracy"].update(value=float("nan")), "value"),
         (lambda found: found["comparisons"]["untuned"].update(p_value=1.5), "p_value"),
-        (lambda found: found["per_class"][0].pop("f1"), "f1"),
+        (lambda found: found["sections"]["confusion"].pop("rows"), "rows"),
+        (lambda found: found["sections"]["confusion"].update(kind="pie"), "kind"),
+        (lambda found: found["sections"]["per_class"]["rows"][0]["values"].append([1]), "values"),
     ],
 )
 def test_what_the_schema_does_not_say_is_found(runs, change, where):

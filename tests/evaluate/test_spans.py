@@ -6,10 +6,9 @@ import random
 
 import pytest
 
-from tests.evaluate.judging import judged
+from tests.evaluate.judging import by_class, judged
 from weitiao.data import tags
 from weitiao.evaluate.baselines.dictionary import dictionary
-from weitiao.evaluate.details import of_spans
 
 NAMES = ("span_f1", "span_precision", "span_recall", "token_accuracy", "span_f1_macro")
 
@@ -64,9 +63,9 @@ def test_values_equal_a_count_by_hand(two):
         )
         each.append(by_hand(one, other)["span_f1"])
     assert found["span_f1_macro"]["value"] == pytest.approx(sum(each) / 3, abs=1e-9)
-    table = of_spans(references, noisy, ("A", "B", "C"))["per_class"]
-    assert [row["f1"] for row in table] == pytest.approx(each, abs=1e-9)
-    assert sum(row["support"] for row in table) == sum(len(row["spans"]) for row in references)
+    table = by_class(references, noisy, ("A", "B", "C"))
+    assert [f1 for _, _, f1, _ in table.values()] == pytest.approx(each, abs=1e-9)
+    assert sum(count for *_, count in table.values()) == sum(len(row["spans"]) for row in references)
 
 
 def test_a_type_that_is_no_label_counts_as_wrong(two):

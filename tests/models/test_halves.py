@@ -110,7 +110,7 @@ def test_a_run_is_the_same_to_the_last_bit(bases, tmp_path, monkeypatch):
     further = run("whole-again", start_from=str(before.path))
     for one, other in ((ours, before), (again, further)):
         assert one.results["metrics"] == other.results["metrics"]
-        assert one.results["samples"] == other.results["samples"]
+        assert one.results["sections"]["samples"] == other.results["sections"]["samples"]
         mine, theirs = (load_file(each.path / "model" / "adapter_model.safetensors") for each in (one, other))
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(weight, theirs[name]) for name, weight in mine.items())

@@ -190,11 +190,11 @@ def test_a_run_learns_and_is_judged_beside_its_baselines(run):
     assert set(found) == {"tuned", "untuned", "tfidf_each", "majority_set"}
     assert results["primary"] == "f1_micro"
     # One of the two labels is enough: which of them so small a model finds first is chance.
-    assert max(row["f1"] for row in results["per_class"]) > 0.9
+    assert max(row["values"][2] for row in results["sections"]["per_class"]["rows"]) > 0.9
     assert found["tuned"]["f1_micro"]["value"] > found["untuned"]["f1_micro"]["value"] + 0.1
     assert found["tfidf_each"]["f1_micro"]["value"] > 0.9
     assert found["majority_set"]["f1_micro"]["value"] < 0.8
-    assert {row["label"] for row in results["per_class"]} == {"good", "bad"}
+    assert {row["name"] for row in results["sections"]["per_class"]["rows"]} == {"good", "bad"}
     for line in read_lines(run.path / "predictions.jsonl"):
         scores, from_ = line["tuned"]["scores"], run.task.thresholds
         assert line["tuned"]["labels"] == [label for label in scores if scores[label] >= from_[label]]

@@ -275,7 +275,7 @@ def test_a_run_learns_and_is_judged_beside_a_dictionary(run):
     assert found["tuned"]["span_f1"]["value"] > 0.9
     assert found["untuned"]["span_f1"]["value"] < 0.3
     assert found["dictionary"]["token_accuracy"]["value"] > 0.5
-    assert {row["label"] for row in results["per_class"]} == {"GOOD", "BAD"}
+    assert {row["name"] for row in results["sections"]["per_class"]["rows"]} == {"GOOD", "BAD"}
     ledger = run.folder.json("data/ledger.json")
     assert ledger["counts"]["repaired"] == 1
     assert "read as B-" in next(row["reason"] for row in ledger["rows"] if row["status"] == "repaired")

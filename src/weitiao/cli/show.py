@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from weitiao.cli.show_sections import drawn
 from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language
 from weitiao.core.figures import around, figure
@@ -44,11 +45,9 @@ def judged(run: Run) -> None:
     out.print(results["verdict"]["sentence"])
     for remark in run.remarks:
         out.print(escape(remark))
-    for sample in results["samples"]:
-        out.print(f"\n[bold]{escape(sample['prompt'])}[/bold]")
-        for name in ("untuned", "tuned", "reference"):
-            if name in sample:
-                out.print(f"  [dim]{named(name):>9}[/dim]  {escape(sample[name])}")
+    for section in results.get("sections", {}).values():
+        if section["brief"]:
+            out.print(*drawn(section), sep="\n")
     if run.report.is_file():
         out.print("\n" + reason("report_at", path=run.report.resolve()))
 

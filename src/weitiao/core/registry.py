@@ -1,4 +1,4 @@
-"""Five shelves, `method`, `task`, `metric`, `baseline` and `augmentation`: what lies in their folders, and what installed packages add.
+"""Six shelves, `method`, `task`, `metric`, `baseline`, `section` and `augmentation`: what lies in their folders, and what installed packages add.
 
     @register("method", "lora")        a class goes onto the shelf under a name
     build("method", {"name": "lora", "r": 8})  ->  Lora(r=8)
@@ -30,6 +30,7 @@ SHELVES = {
     "task": "weitiao.tasks",
     "metric": "weitiao.evaluate.metrics",
     "baseline": "weitiao.evaluate.baselines",
+    "section": "weitiao.evaluate.sections",
     "augmentation": "weitiao.data.augment",
 }
 Kind = TypeVar("Kind", bound=type)

@@ -7,28 +7,24 @@ Results.model_validate(json)  ->  fails where a key is missing, of another kind,
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-VERSION = 1
+from weitiao.core.contracts.section import AnySection, Finite, Part
+
+VERSION = 2
 """Of this schema; it changes when a reader of an older one could not read it."""
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class Span(_Part):
+class Span(Part):
     """An interval."""
 
     low: Finite
     high: Finite
 
 
-class Value(_Part):
+class Value(Part):
     """One metric of one system."""
 
     value: Finite | None
@@ -45,7 +41,7 @@ class Value(_Part):
     """How many rows it is of, where it is not of all."""
 
 
-class Beside(_Part):
+class Beside(Part):
     """The tuned model's value less another system's, on the same rows."""
 
     difference: Finite | None
@@ -67,26 +63,7 @@ class Comparison(Beside):
     """By metric."""
 
 
-class Confusion(_Part):
-    """Which label is taken for which."""
-
-    labels: list[str]
-    matrix: list[list[int]]
-    """Rows of true labels, columns of predicted ones."""
-
-
-class ClassRow(_Part):
-    """One label, or one type of span."""
-
-    label: str
-    precision: Finite
-    recall: Finite
-    f1: Finite
-    support: int
-    """How often it is there."""
-
-
-class Verdict(_Part):
+class Verdict(Part):
     """Did it learn?"""
 
     learned: bool | None
@@ -94,7 +71,7 @@ class Verdict(_Part):
     sentence: str
 
 
-class Noise(_Part):
+class Noise(Part):
     """How far the primary metric moves with the seed alone: runs of this recipe on the same rows, this one among them."""
 
     metric: str
@@ -115,7 +92,7 @@ class Noise(_Part):
     proven difference."""
 
 
-class Finding(_Part):
+class Finding(Part):
     """Something that is the matter with the run."""
 
     name: str
@@ -128,10 +105,10 @@ class Finding(_Part):
     """What it was seen by."""
 
 
-class Results(_Part):
+class Results(Part):
     """What the judge found."""
 
-    version: Literal[1]
+    version: Literal[2]
     """Of this schema."""
     task: str
     model: str
@@ -155,12 +132,8 @@ class Results(_Part):
     """By system (`tuned`, `untuned`, the baselines) and metric."""
     comparisons: dict[str, Comparison]
     """By the system that stands beside the tuned model."""
-    confusion: Confusion | None = None
-    """Of tasks with one label a row."""
-    per_class: list[ClassRow] = []
-    """Of tasks with labels, or spans."""
-    samples: list[dict[str, Any]]
-    """Prompts with their answers before and after, of tasks that generate."""
+    sections: dict[str, AnySection]
+    """By name, in the order of the page: what else there is to be seen of the test rows."""
     answers: dict[str, int] | None = None
     """How many rows were answered in words, and how many answers did not come to their end, of tasks that generate."""
     trainable: dict[str, int]

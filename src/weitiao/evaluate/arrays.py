@@ -72,3 +72,12 @@ def midranks(values_N: Any) -> Any:
     """Ranks from 1; equal values have the mean of theirs."""
     _, place, counts = np.unique(values_N, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
+def confusion(references: Told, predictions: Told, labels: Sequence[str]) -> Any:
+    """How often each true label (rows) was given each label (columns), (C, C), whole numbers."""
+    true, said = indices(references, labels), indices(predictions, labels)
+    counts = np.zeros((len(labels), len(labels)), dtype=int)
+    known = (true >= 0) & (said >= 0)
+    np.add.at(counts, (true[known], said[known]), 1)
+    return counts

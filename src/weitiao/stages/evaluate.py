@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from weitiao.core.contracts import OURS, Baseline, Record
+from weitiao.core.contracts import OURS, Baseline, Judged, Record
 from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.core.results import VERSION
 from weitiao.core.why import reason
@@ -46,9 +46,9 @@ def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
 
 
 def _judge(run: Run, tell: Tell) -> Run:
+    from weitiao.evaluate.analysed import analyses, in_order
     from weitiao.evaluate.answered import chosen, judge_some
     from weitiao.evaluate.chosen import baselines, judged
-    from weitiao.evaluate.details import of_label_sets, of_labels, of_spans
     from weitiao.evaluate.findings import findings
     from weitiao.evaluate.findings.evidence import Evidence
     from weitiao.evaluate.report import write_report
@@ -131,11 +131,8 @@ def _judge(run: Run, tell: Tell) -> Run:
         "cut": {"rows": cut, "limit": run._limit * passes} if cut else None,
         "advice": advice(lengths, task, recipe.data, limit=run._limit, most=run.most),
         **found,
-        **of_labels(references, systems["tuned"], task.classes()),
-        **of_label_sets(references, systems["tuned"], task.classes()),
-        **of_spans(references, systems["tuned"], task.classes()),
+        "sections": {},
         "answers": _answers(systems["tuned"], answered, settings.max_new_tokens),
-        "samples": _samples(references, systems, answered, settings.samples),
         "trainable": {"trained": card["trained"], "total": card["total"]},
         "seconds": {"train": card["seconds"], "evaluate": time.perf_counter() - started},
         "usage": [],
@@ -154,16 +151,26 @@ def _judge(run: Run, tell: Tell) -> Run:
         evidence = Evidence(results, log, references, systems, seen, confidence=settings.confidence)
         results["findings"] = findings(evidence)
     results["verdict"] = verdict(results, confidence=settings.confidence)
-    lines = [
-        {
-            "file": record.file,
-            "line": record.line,
-            "group": groups[i],
-            **_plain(reference),
-            **{name: rows[i] for name, rows in systems.items()},
-        }
-        for i, (record, reference) in enumerate(zip(records, references, strict=True))
+    rows = [
+        {"file": record.file, "line": record.line, "group": group, **_plain(reference)}
+        for record, group, reference in zip(records, groups, references, strict=True)
     ]
+    shown = Judged(
+        rows,
+        systems,
+        labels=task.classes(),
+        metrics=metrics,
+        samples=settings.samples,
+        confidence=settings.confidence,
+        seed=recipe.seed,
+    )
+    sections = {}
+    for name, analysis in analyses(shown).items():
+        with beside.may_fail(name):
+            if section := analysis.section(shown):
+                sections[name] = section
+    results["sections"] = in_order(sections)
+    lines = [row | {name: told[i] for name, told in systems.items()} for i, row in enumerate(rows)]
     write_lines(folder.path / "predictions.jsonl", lines)
     write_json(folder.path / "results.json", results)
     there = len(beside.missing)
@@ -233,22 +240,6 @@ def _answers(
         return None
     counts = {"unended": endings.count("length"), "full": endings.count("full")}
     return {"rows": len(endings), **counts, "max_new_tokens": longest}
-
-
-def _samples(
-    references: Sequence[Mapping[str, Any]],
-    systems: Mapping[str, Sequence[Mapping[str, Any]]],
-    answered: Sequence[int],
-    count: int,
-) -> list[dict[str, Any]]:
-    """The first answered rows with a short prompt, so that a reader can take them in."""
-    found = []
-    for row in answered:
-        if sum(len(turn.get("content") or "") for turn in references[row]["prompt"]) > 300:
-            continue
-        said = {name: told[row][ANSWER] for name, told in systems.items() if ANSWER in told[row]}
-        found += [{**_plain(references[row]), **said}] if said else []
-    return found[:count]
 
 
 def usage(run: Run) -> list[dict[str, str]]:

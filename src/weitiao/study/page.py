@@ -17,7 +17,7 @@ from weitiao.core.errors import language
 from weitiao.core.page import render
 from weitiao.evaluate.report import TEMPLATES
 from weitiao.evaluate.report.intervals import intervals
-from weitiao.evaluate.report.page import clip, number, p_value, seconds, share
+from weitiao.evaluate.report.numbers import clip, number, p_value, seconds, share
 from weitiao.evaluate.words import words
 from weitiao.study.scatter import scatter
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from weitiao.evaluate.report.charts import INKS, frame, svg
+from weitiao.evaluate.report.svg import INKS, frame, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

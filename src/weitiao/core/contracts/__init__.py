@@ -1,9 +1,10 @@
-"""The three contracts, and the things that pass between rooms.
+"""The contracts, and the things that pass between rooms.
 
     Record --task.encode--> Example --collate--> Batch --task.loss--> a sum --engine--> a step
                                                  Batch --task.predict--> one dict a row --metrics--> numbers
 
-A `Method` says which parameters train, and how; a `Task` says what is learnt; a `Metric` says what an answer is worth.
+A `Method` says which parameters train, and how; a `Task` says what is learnt; a `Metric` says what an answer is worth;
+an `Analysis` makes a section of the page.
 The training loop knows the first two only by what is written here.  Torch is named in annotations alone, so that this room stays light.
 """
 
@@ -11,28 +12,33 @@ from weitiao.core.contracts.baseline import Answers, Baseline
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
 from weitiao.core.contracts.metric import Metric, Summed, Told
 from weitiao.core.contracts.rows import BOUNDS, Batch, Example, Processor, Record, Shape, place, places
+from weitiao.core.contracts.section import Analysis, Judged, Section, both
 from weitiao.core.contracts.task import Categorical, Off, Task
 
 __all__ = [
     "BOUNDS",
     "OURS",
+    "Analysis",
     "Answers",
     "Baseline",
     "Batch",
     "Categorical",
     "Example",
     "Inserted",
+    "Judged",
     "Method",
     "Metric",
     "Moment",
     "Off",
     "Processor",
     "Record",
+    "Section",
     "Shape",
     "Summed",
     "Task",
     "Tokenize",
     "Told",
+    "both",
     "fill_weights",
     "place",
     "places",

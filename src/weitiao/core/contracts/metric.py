@@ -18,6 +18,11 @@ Told: TypeAlias = Sequence[Mapping[str, Any]]
 """One dict a row: what was expected of it (`Task.reference`), or what a system said (`Task.predict`)."""
 
 
+def unmet(needs: Sequence[str], holds: Collection[str]) -> str:
+    """The first need (`label`, or `label|labels`: either) that predictions with these keys do not meet, or nothing."""
+    return next((need for need in needs if not {*need.split("|")} & {*holds}), "")
+
+
 class Metric(ABC):
     """What answers are worth.  Final subclasses are frozen dataclasses; their fields are their settings.
 
@@ -44,7 +49,7 @@ class Metric(ABC):
 
     def lacks(self, holds: Collection[str]) -> str:
         """The first of its needs that predictions do not meet; empty when they meet all."""
-        return next((need for need in self.needs if not {*need.split("|")} & {*holds}), "")
+        return unmet(self.needs, holds)
 
     def refuses(self, labels: Sequence[str]) -> str:
         """Why it makes no sense with these labels of the task; empty when it does."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from weitiao.core.contracts import Told
+from weitiao.evaluate.arrays import confusion
 from weitiao.evaluate.findings.evidence import BEYOND, Evidence, Numbers, apart
 from weitiao.evaluate.paired import mcnemar
 
@@ -42,9 +43,10 @@ def swapped_labels(e: Evidence) -> Numbers | None:
     """Read under other names, the answers would be right far more often."""
     from scipy.optimize import linear_sum_assignment
 
-    if not e.results.get("confusion"):
+    labels = e.results.get("labels")
+    if not labels or not e.told("label"):
         return None
-    labels, matrix = e.results["confusion"]["labels"], np.array(e.results["confusion"]["matrix"])
+    matrix = confusion(e.references, e.systems["tuned"], labels)
     true, said = linear_sum_assignment(-matrix)
     moved = [(i, j) for i, j in zip(true.tolist(), said.tolist(), strict=True) if i != j]
     gained = int(sum(matrix[i, j] for i, j in moved))

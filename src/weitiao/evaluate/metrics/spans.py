@@ -32,6 +32,18 @@ def counts(references: Told, predictions: Told, types: Sequence[str]) -> Any:
     return found
 
 
+def unlike(
+    true: Mapping[str, Any], said: Mapping[str, Any]
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Spans of a row that are there and not told, and spans that are told and not there."""
+
+    def less(spans: Mapping[str, Any], known: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        there = _set(known)
+        return [span for span in spans["spans"] if (span["type"], span["start"], span["end"]) not in there]
+
+    return less(true, said), less(said, true)
+
+
 def _set(told: Mapping[str, Any]) -> set[tuple[str, int, int]]:
     return {(span["type"], span["start"], span["end"]) for span in told["spans"]}
 

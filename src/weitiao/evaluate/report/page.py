@@ -1,6 +1,6 @@
 """Read a run folder, decide what there is to show, and set it.
 
-    run folder (recipe.yaml, facts.json, log.jsonl, data/ledger.json, results.json, predictions.jsonl)
+    run folder (recipe.yaml, facts.json, log.jsonl, data/ledger.json, results.json)
         ->  view(folder)  ->  what the template shows, absent sections empty
         ->  write_report(folder)  ->  report.html
 
@@ -10,21 +10,21 @@ Only results.json is required: a report says what was found, and a run without r
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.errors import language
+from weitiao.core.errors import fault, language
 from weitiao.core.files import read_lines, write_text
 from weitiao.core.page import render
-from weitiao.evaluate.report.charts import curves, small
+from weitiao.core.results import VERSION
+from weitiao.evaluate.report import drawn
+from weitiao.evaluate.report.charts import curves
 from weitiao.evaluate.report.intervals import intervals
+from weitiao.evaluate.report.numbers import clip, number, p_value, say, seconds, share
 from weitiao.evaluate.verdict import remarks
 from weitiao.evaluate.words import words
 
 ROWS_SHOWN = 50  # of the rows that were not kept
-ERRORS_SHOWN = 20
-ERRORS_LOOKED_AT = 400  # among which copies are looked for
 TRAIN_SHOWN = (
     "optim",
     "learning_rate",
@@ -41,16 +41,19 @@ TRAIN_SHOWN = (
 
 # What may be absent from a file that is there.
 RESULTS: dict[str, Any] = {
-    **dict.fromkeys(("confusion", "trainable")),
-    **{"comparisons": {}, "per_class": [], "samples": [], "seconds": {}, "usage": []},
+    **{"trainable": None, "comparisons": {}, "sections": {}, "seconds": {}, "usage": []},
 }
 FACTS: dict[str, Any] = {"created": "", "seed": None, "machine": {}, "versions": {}, "fingerprints": {}}
 LEDGER: dict[str, Any] = {"files": [], "counts": {}, "rows": [], "labels": {}, "split": {}, "tokens": None}
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` of the finished run in `folder`, whole or not at all, and return its path."""
-    filters = {"number": number, "share": share, "p": p_value, "seconds": seconds, "clip": clip}
+    """Write `report.html` of the finished run in `folder`, whole or not at all, and return its path.
+
+    Raises:
+        WeitiaoError: `old_results` for a run that was judged by another version.
+    """
+    filters = {"number": number, "share": share, "p": p_value, "seconds": seconds, "clip": clip, "say": say}
     text = render(Path(__file__).parent, "page.html.j2", view(folder), filters=filters)
     write_text(folder / "report.html", text)
     return folder / "report.html"
@@ -61,6 +64,8 @@ def view(folder: Path) -> dict[str, Any]:
     import yaml
 
     results = RESULTS | json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    if results.get("version") != VERSION:
+        raise fault("old_results", run=folder, version=results.get("version", "-"))
     facts = one(folder / "facts.json", blank=FACTS)
     ledger = one(folder / "data" / "ledger.json", blank=LEDGER)
     recipe_file = folder / "recipe.yaml"
@@ -87,9 +92,9 @@ def view(folder: Path) -> dict[str, Any]:
         "ledger": ledger,
         "lost": [row for row in ledger.get("rows", ()) if row["status"] != "kept"],
         "rows_shown": ROWS_SHOWN,
-        "confused": confused(results["confusion"]),
-        "errors": (wrong := errors(read_lines(folder / "predictions.jsonl"))),
-        "worst": apart(wrong),
+        "drawn": {
+            name: drawn.curve(one) for name, one in results["sections"].items() if one["kind"] == "curve"
+        },
     }
 
 
@@ -118,78 +123,3 @@ def settings(recipe: dict[str, Any]) -> list[tuple[str, Any]]:
         for name, value in chosen
         if value is not None and not isinstance(value, dict)
     ]
-
-
-def errors(predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows whose predicted label is wrong, most confident first; none where rows have no label."""
-    wrong = [row for row in predictions if "label" in row and row["tuned"]["label"] != row["label"]]
-    return sorted(wrong, key=lambda row: -row["tuned"]["score"])
-
-
-def apart(wrong: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first of them, each but once: near copies with one mistake are one row, `times` says how many they are."""
-    from weitiao.data.near import near_groups
-
-    first = wrong[:ERRORS_LOOKED_AT]
-    like = (
-        near_groups([row.get("text", "") for row in first]).tolist() if len(first) > 1 else [0] * len(first)
-    )
-    found: dict[tuple[int, str, str], dict[str, Any]] = {}
-    for group, row in zip(like, first, strict=True):
-        one = found.setdefault((group, row["label"], row["tuned"]["label"]), row | {"times": 0})
-        one["times"] += 1
-    return list(found.values())[:ERRORS_SHOWN]
-
-
-def confused(confusion: dict[str, Any] | None) -> list[tuple[str, str, int]]:
-    """The three pairs (true, predicted, rows) that are mistaken most often."""
-    if not confusion:
-        return []
-    pairs = [
-        (true, predicted, count)
-        for i, (true, row) in enumerate(zip(confusion["labels"], confusion["matrix"], strict=True))
-        for j, (predicted, count) in enumerate(zip(confusion["labels"], row, strict=True))
-        if i != j and count
-    ]
-    return sorted(pairs, key=lambda pair: -pair[2])[:3]
-
-
-def number(value: Any, *, sign: bool = False) -> str:
-    """A number as the page prints it: 0.872, 12.34, 1,376; a dash when there is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "–" if value is None else str(value)
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    size = abs(value)
-    if isinstance(value, int) or size >= 1000:
-        text = f"{size:,.0f}"
-    elif 0 < size < 0.0005:
-        text = small(size)
-    else:
-        text = f"{size:.{4 if 0 < size < 0.01 else 3 if size < 10 else 2 if size < 100 else 1}f}"
-    return ("−" if value < 0 else "+" if sign else "") + text
-
-
-def share(part: float, whole: float) -> str:
-    """`part` of `whole` in percent, with as many digits as a small share needs."""
-    percent = 100 * part / whole if whole else 0.0
-    return f"{percent:.{2 if percent < 1 else 1}f} %" if percent else "0 %"
-
-
-def p_value(value: float | None) -> str:
-    """A p-value with its sign; below a thousandth the digits mean nothing."""
-    return "–" if value is None else "<\u00a00.001" if value < 0.001 else f"=\u00a0{value:.3f}"
-
-
-def seconds(value: float) -> str:
-    """150.2 as `2 min 30 s`."""
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def clip(text: str, most: int) -> str:
-    """The beginning of a long row, at most that many characters; predictions.jsonl has the whole of it."""
-    return text if len(text) <= most else text[:most].rstrip() + " …"

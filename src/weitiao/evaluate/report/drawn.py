@@ -1,0 +1,66 @@
+"""Sections as drawings: an SVG from a section's data alone.
+
+{"kind": "curve", "lines": [{"x": [...], "y": [...], ...}], ...}  ->  curve(section)  ->  inline SVG
+
+Colours are the variables of the page (`--tuned`, `--other`, `--untuned`, in the order of the lines); words are not in
+it, for the page sets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from weitiao.evaluate.report.numbers import number
+from weitiao.evaluate.report.svg import INKS, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = (520, 400)  # pixels
+ORDER = ("tuned", "other", "untuned")
+CROWD = 400
+"""Of more points each is small."""
+
+
+def curve(section: Mapping[str, Any]) -> str:
+    """Lines, clouds and intervals.
+
+    Args:
+        section: as `results.json` holds a `curve`.
+    """
+
+    def draw(axes: Axes) -> None:
+        if section.get("x_range"):
+            axes.set_xlim(*section["x_range"])
+        if section.get("y_range"):
+            axes.set_ylim(*section["y_range"])
+        if section["diagonal"]:
+            axes.axline((0, 0), slope=1, color=INKS["soft"], linewidth=1, linestyle=(0, (5, 4)))
+        axes.xaxis.set_major_formatter(lambda value, _: short(value))
+        axes.yaxis.set_major_formatter(lambda value, _: short(value))
+        for place, line in enumerate(section["lines"]):
+            ink = INKS[ORDER[min(place, len(ORDER) - 1)]]
+            x, y = line["x"], line["y"]
+            if line.get("low") and line.get("high"):
+                axes.vlines(x, line["low"], line["high"], color=ink, alpha=0.35, linewidth=1.6)
+            if line["joined"]:
+                axes.plot(x, y, color=ink, marker="o", markersize=5.5, linewidth=1.6)
+            else:
+                few = len(x) <= CROWD
+                axes.plot(
+                    x,
+                    y,
+                    "o",
+                    color=ink,
+                    alpha=0.5 if few else 0.3,
+                    markersize=5 if few else 3,
+                    markeredgewidth=0,
+                )
+
+    return svg(draw, size=SIZE, salt="curve")
+
+
+def short(value: float) -> str:
+    """A tick: `0.2`, `1,250`."""
+    return number(int(value)) if float(value).is_integer() else f"{value:g}"

@@ -1,0 +1,88 @@
+"""The rows that went worst, each but once: near copies with one mistake are one row, which says how many they are.
+
+cases, the worst first  ->  worst(judged, cases)  ->  [Row(text=..., facts=[...], place="reviews.csv:17", times=6), ...]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weitiao.core.contracts import Judged
+from weitiao.core.contracts.section import Answer, Both, Fact, Row, both
+
+SHOWN = 20
+LOOKED_AT = 400
+"""Among so many copies are looked for."""
+TRUE, PREDICTED = both("true", "真实"), both("predicted", "预测")
+NONE = both("none", "无")
+CALLED = {
+    "tuned": both("tuned", "微调后"),
+    "untuned": both("untuned", "微调前"),
+    "reference": both("reference", "参考答案"),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row, and what is wrong with it."""
+
+    row: int
+    facts: Sequence[Fact]
+    mistake: Hashable
+    """Copies are one row where this is the same."""
+    answers: Sequence[Answer] = ()
+
+
+def worst(judged: Judged, cases: Sequence[Case]) -> list[Row]:
+    """The first of them as they are shown.
+
+    Args:
+        judged: whose rows they are.
+        cases: the worst first.
+    """
+    from weitiao.data.near import near_groups
+
+    first = cases[:LOOKED_AT]
+    texts = [text(judged.rows[case.row]) for case in first]
+    like = near_groups(texts).tolist() if len(first) > 1 else [0] * len(first)
+    found: dict[tuple[int, Hashable], Row] = {}
+    for group, case, said in zip(like, first, texts, strict=True):
+        one = found.get((group, case.mistake))
+        if one:
+            one.times += 1
+        else:
+            row = judged.rows[case.row]
+            found[group, case.mistake] = Row(
+                text=said, facts=list(case.facts), answers=list(case.answers), place=place(row)
+            )
+    return list(found.values())[:SHOWN]
+
+
+def text(row: Mapping[str, Any]) -> str:
+    """What a reader sees of a row: its text, both of a pair, or its prompt."""
+    return "\n".join(row[name] for name in ("text", "text_pair", "prompt") if row.get(name))
+
+
+def place(row: Mapping[str, Any]) -> str:
+    """File and line."""
+    return f"{row['file']}:{row['line']}" if "file" in row else ""
+
+
+def wrong_of(wrong: int, rows: int, then: Both) -> Both:
+    """How many rows are wrong, and in which order they come."""
+    return both(
+        f"{wrong:,} of {rows:,} test rows are wrong. {then.en}",
+        f"测试集 {wrong:,} / {rows:,} 行预测有误。{then.zh}",
+    )
+
+
+def said(judged: Judged, row: int, systems: Sequence[str]) -> list[Answer] | None:
+    """What these systems answered, and the reference; none where none of them did."""
+    told = {name: judged.systems[name][row] for name in systems if judged.systems.get(name)}
+    answers = {name: one["answer"] for name, one in told.items() if "answer" in one}
+    if not answers:
+        return None
+    answers["reference"] = judged.rows[row].get("reference") or ""
+    return [Answer(name=CALLED[name], text=text, system=name) for name, text in answers.items()]
