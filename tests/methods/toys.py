@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, ClassVar
 
 import pytest
@@ -149,6 +150,12 @@ def build_task(family: str) -> Task:
     return own[family]() if family in own else registry.build("task", {"name": TASKS[family]})
 
 
+def learnt(family: str) -> Task:
+    """The same with what its rows teach it."""
+    task = build_task(family)
+    return task.learn(records(family)) if family in ("bert", "llama") else task
+
+
 def records(family: str) -> list[Record]:
     """Rows of the two families that have a task of the shelf."""
     if family == "llama":
@@ -161,6 +168,19 @@ def records(family: str) -> list[Record]:
     return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
 
 
+@cache
+def _loaded(family: str, ref: str, bits: int) -> load.Loaded:
+    """A toy, read once in a process; a picture model has no tokenizer, so it does not go by `load`."""
+    if family != "vit":
+        return load.load(ref, learnt(family), bits=bits)
+    from transformers import AutoModelForImageClassification
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForImageClassification.from_pretrained(ref, dtype=torch.float32)
+    return load.Loaded(model, lambda *_, **__: {"input_ids": []}, anatomy.head(model), ref)
+
+
 class Toy:
     """A loaded toy model with a method on it, and steps to train it by."""
 
@@ -170,9 +190,7 @@ class Toy:
         self.name, self.family = name, EMBEDDED.get(family, family)
         family = self.family
         self.method = registry.build("method", {"name": name, **quick, **settings})
-        self.task = build_task(family)
-        if family in ("bert", "llama"):
-            self.task = self.task.learn(records(family))
+        self.task = learnt(family)
         self.loaded = self.load()
         self.base = copy.deepcopy(self.loaded.model)
         store.prepare(self.loaded, self.method, seed=0)
@@ -199,15 +217,11 @@ class Toy:
         loop.calibrate(self.model, self.method, self.task, self.batches, device="cpu", half=training.half)
 
     def load(self) -> load.Loaded:
-        """The family's base, loaded anew; a picture model has no tokenizer, so it does not go by `load`."""
-        if self.family != "vit":
-            return load.load(self.ref, self.task, bits=self.method.base_bits)
-        from transformers import AutoModelForImageClassification
-
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = AutoModelForImageClassification.from_pretrained(self.ref, dtype=torch.float32)
-        return load.Loaded(model, lambda *_, **__: {"input_ids": []}, anatomy.head(model), self.ref)
+        """The family's base as it was loaded, in a copy of its own; embedded models are too large to be kept."""
+        if self.ref not in EMBEDDED:
+            found = _loaded(self.family, self.ref, self.method.base_bits)
+            return replace(found, model=copy.deepcopy(found.model), trained={}, notices=[*found.notices])
+        return load.load(self.ref, self.task, bits=self.method.base_bits)
 
     def examples(self) -> list[Example]:
         if self.family in ("t5", "vit"):

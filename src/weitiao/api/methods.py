@@ -101,10 +101,8 @@ def _defaults(entry: registry.Entry) -> dict[str, Any]:
 
 def _choices(kind: type) -> dict[str, list[Any]]:
     """Setting -> the values it takes, where they are few and named."""
-    from pydantic import TypeAdapter
-
     found = {}
-    for key, field in TypeAdapter[Any](kind).json_schema().get("properties", {}).items():
+    for key, field in registry.typed(kind).json_schema().get("properties", {}).items():
         kinds = field.get("anyOf", [field])
         named = [
             value for one in kinds for value in one.get("enum", [one["const"]] if "const" in one else [])

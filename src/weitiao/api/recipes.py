@@ -87,11 +87,9 @@ def schema() -> dict[str, Any]:
 
 def _choices(shelf: str) -> list[dict[str, Any]]:
     """What stands for a thing on a shelf: its name, or a mapping of its name and settings."""
-    from pydantic import TypeAdapter
-
     choices: list[dict[str, Any]] = [{"type": "string", "enum": registry.names(shelf)}]
     for name in registry.names(shelf):
-        settings = TypeAdapter(registry.entry(shelf, name).kind).json_schema()
+        settings = registry.typed(registry.entry(shelf, name).kind).json_schema()
         properties = {"name": {"const": name}, **settings.get("properties", {})}
         choices.append(
             {"type": "object", "properties": properties, "additionalProperties": False, "title": name}

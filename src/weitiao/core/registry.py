@@ -20,10 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.renamed import NAMES
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SHELVES = {
     "method": "weitiao.methods",
@@ -93,7 +96,7 @@ def build(shelf: str, asked: Mapping[str, Any]) -> Any:
     Raises:
         WeitiaoError: `unknown_name`, `unknown_key` (with "did you mean") or `wrong_value`.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     from weitiao.core.unfit import together, unknown_setting, wrong_value
 
@@ -102,12 +105,20 @@ def build(shelf: str, asked: Mapping[str, Any]) -> Any:
     known = settings(found.kind)
     faults = [unknown_setting(shelf, key, known, shelved=keys) for key in given if key not in known]
     try:
-        thing = TypeAdapter[Any](found.kind).validate_python({**found.preset, **given})
+        thing = typed(found.kind).validate_python({**found.preset, **given})
     except ValidationError as error:
         raise together([*faults, wrong_value(error, prefix=shelf)]) from None
     if faults:
         raise together(faults)
     return thing
+
+
+@cache
+def typed(kind: type) -> TypeAdapter[Any]:
+    """What checks the fields of a dataclass; to make it takes longer than to use it many times."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def misfits(shelf: str, settings: Any, *, default: str | None = None) -> list[WeitiaoError]:

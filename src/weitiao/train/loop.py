@@ -289,13 +289,22 @@ def accumulate(training: Training, batches: Sequence[Batch]) -> float:
         batch = _looked(
             training, batch.to(training.device), seed=_seed(training.seed, training.state.step, micro)
         )
-        torch.manual_seed(_seed(training.seed, training.state.step, micro))
+        _begin(_seed(training.seed, training.state.step, micro), device=training.device)
         with autocast(training.device, training.half):
             mean = training.objective.loss(batch, trained, last=last)
             mean = mean if batch.rows else mean * 0
         training.scaler.scale(mean).backward()
         loss += mean.item()
     return world.sums(loss)[0]
+
+
+def _begin(seed: int, *, device: str) -> None:
+    """Chance from here on."""
+    if device == "cpu":
+        # For devices that are not in use, torch would keep the seed and a trace of the stack: a millisecond a batch.
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def _looked(training: Training, batch: Batch, *, seed: int) -> Batch:
@@ -307,7 +316,7 @@ def _looked(training: Training, batch: Batch, *, seed: int) -> Batch:
     model, method, task = training.model, training.method, training.task
     if type(task).look is Task.look:
         return batch
-    torch.manual_seed(seed)
+    _begin(seed, device=training.device)
     model.eval()
     with torch.no_grad(), autocast(training.device, training.half):
         batch = task.look(model, batch, lambda: method.off(model, training.snapshot))
