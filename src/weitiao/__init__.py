@@ -12,9 +12,11 @@ run.results["verdict"]["sentence"]
 run.predict(["A wonderful film."])
 wt.load("runs/reviews")                 # a run that is there; wt.runs() lists them, wt.evaluate(run) judges again
 wt.compare("recipe.yaml", methods=["lora", "head"])
+wt.cross_validate("recipe.yaml", folds=5)  # every row tested once
 wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
 
-`wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Comparison`; what is asked:
+`wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Comparison`,
+`CrossValidation`; what is asked:
 `Recipe`; what a watcher of training is: `Watcher`, which sees the `Training`; what goes wrong: `WeitiaoError`, with its
 `code`.  help(wt.train), help(wt.Run) say all of one of them.
 """
@@ -28,12 +30,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from weitiao.api import Comparison as Comparison
+    from weitiao.api import CrossValidation as CrossValidation
     from weitiao.api import Plan as Plan
     from weitiao.api import Run as Run
     from weitiao.api import (
         adapters,
         check,
         compare,
+        cross_validate,
         evaluate,
         init,
         load,
@@ -62,6 +66,7 @@ _HOMES = {
         "weitiao.api",
     ),
     **dict.fromkeys(("numerics", "plan", "runs", "show", "train"), "weitiao.api"),
+    **dict.fromkeys(("CrossValidation", "cross_validate"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
     "metric": "weitiao.evaluate.own",
@@ -73,6 +78,7 @@ __all__ = [
     "adapters",
     "check",
     "compare",
+    "cross_validate",
     "evaluate",
     "init",
     "load",

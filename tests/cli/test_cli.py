@@ -483,7 +483,16 @@ def test_init_that_fails_leaves_nothing(weitiao):
 def test_the_words_of_python_are_offered():
     import weitiao as wt
 
-    classes = {"Comparison", "Plan", "Recipe", "Run", "Training", "Watcher", "WeitiaoError"}
+    classes = {
+        "Comparison",
+        "CrossValidation",
+        "Plan",
+        "Recipe",
+        "Run",
+        "Training",
+        "Watcher",
+        "WeitiaoError",
+    }
     assert set(dir(wt)) == {*wt.__all__, *classes, "__version__"}
     assert all(getattr(wt, word).__doc__ for word in dir(wt))
 

@@ -227,6 +227,8 @@ ROWS = {
     "data.split.column": Row("part", ledger("split"), {"train": 56, "validation": 12, "test": 12}, {"train": 40, "validation": 20, "test": 20}, ("data.train={marked}",)),
     "data.split.folds": Row("5", lambda run: ledger("split")(run)["validation"], 12, 14),
     "data.split.fold": Row("1", lambda run: run.folder.json("data/split.json")["validation"], also=("data.split.folds=4",)),
+    "data.split.test_folds": Row("4", lambda run: ledger("split")(run)["test"], 12, 20),
+    "data.split.test_fold": Row("1", lambda run: sorted(locked_rows(run)), also=("data.split.test_folds=4",)),
     "train.max_batch_tokens": Row("40", lambda run: max(a + b for a, b in zip(log(run, "step", "tokens"), log(run, "step", "padding"), strict=True)) <= 40, False, True),
     "data.max_length": Row("8", lambda run: max((a + b) / rows for a, b, rows in zip(*(log(run, "step", name) for name in ("tokens", "padding", "rows")), strict=True)), after=8),
     "data.overlong": Row("drop", lambda run: set(ledger("counts")(run)), {"kept", "truncated"}, {"kept", "dropped"}, ("data.max_length=8", "data.max_dropped_fraction=1")),

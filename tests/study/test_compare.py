@@ -238,7 +238,7 @@ def test_a_folder_with_other_things_is_left_alone(story, tmp_path):
 
 def test_where_one_begins_again_depends_on_how_it_ended(story, tmp_path, monkeypatch):
     """Killed: from its checkpoint.  Failed by itself: from nothing, since its checkpoints may hold the reason."""
-    module = importlib.import_module("weitiao.study.compare")
+    module = importlib.import_module("weitiao.study.schedule")
     began: dict[str, list[bool]] = {}
 
     def attempt(recipe, *, label, relay, heard):
@@ -280,7 +280,7 @@ def test_where_one_begins_again_depends_on_how_it_ended(story, tmp_path, monkeyp
 )
 def test_what_is_wrong_for_all_stops_before_anything_is_trained(story, tmp_path, monkeypatch, words, error):
     monkeypatch.setattr(
-        importlib.import_module("weitiao.study.compare"), "train_apart", None
+        importlib.import_module("weitiao.study.schedule"), "train_apart", None
     )  # nothing may start
     with pytest.raises(WeitiaoError, match=error):
         wt.compare({**story.recipe, "output_dir": str(tmp_path / "new")}, overrides=words)

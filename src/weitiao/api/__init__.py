@@ -24,10 +24,12 @@ from weitiao.stages.labelled import write_labelled
 from weitiao.stages.preflight import tried
 from weitiao.stages.run import Run, load, runs, speaker
 from weitiao.study.compare import Comparison, compare
+from weitiao.study.cross_validation import CrossValidation, cross_validate
 
 __all__ = [
     "Adapters",
     "Comparison",
+    "CrossValidation",
     "DryRun",
     "Equality",
     "Plan",
@@ -35,6 +37,7 @@ __all__ = [
     "adapters",
     "check",
     "compare",
+    "cross_validate",
     "dry_run",
     "evaluate",
     "example_table",

@@ -12,6 +12,7 @@ import typer
 
 from weitiao.cli.check import check
 from weitiao.cli.compare import compare
+from weitiao.cli.cv import cv
 from weitiao.cli.data import data_app
 from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs
 from weitiao.cli.plan import plan
@@ -86,6 +87,7 @@ app.command(
 app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r=4 output_dir=runs/compared")(
     compare
 )
+app.command(epilog="Example: weitiao cv recipe.yaml --folds 5 output_dir=runs/reviews-cv")(cv)
 
 
 @app.command(epilog="Example: weitiao evaluate runs/reviews-lora --json")

@@ -107,15 +107,26 @@ class Split(Section):
     looked at."""
     fold: Annotated[int, Field(ge=0)] = 0
     """Which of the `folds` validates, counted from 0."""
+    test_folds: Annotated[int, Field(ge=2)] | None = None
+    """Deal all rows into so many folds, one of which is the test rows; `test` is then not looked at.  In order of `time`
+    a fold trains on what came before its test rows alone.  `weitiao cv` goes through all of them
+    (docs/cross-validation.md)."""
+    test_fold: Annotated[int, Field(ge=0)] = 0
+    """Which of the `test_folds` tests, counted from 0."""
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Split:
-        if self.validation + self.test >= 1:
+        test = (0.5 if self.time else 1 / self.test_folds) if self.test_folds else self.test
+        if self.validation + test >= 1:
             raise unfit("nothing_left")
         if self.fold >= (self.folds or 1):
             raise unfit("no_such_fold", fold=self.fold, folds=self.folds or 1)
-        if self.column and (self.time or self.group_by or self.folds):
+        if self.test_fold >= (self.test_folds or 1):
+            raise unfit("no_such_fold", fold=self.test_fold, folds=self.test_folds or 1)
+        if self.column and (self.time or self.group_by or self.folds or self.test_folds):
             raise unfit("column_decides")
+        if self.folds and self.test_folds:
+            raise unfit("folds_twice")
         if self.time and self.folds:
             raise unfit("time_or_folds")
         return self
@@ -187,6 +198,12 @@ class Data(Section):
     cache: bool = True
     """Keep encoded rows in the user's cache folder, so that the same rows are not encoded twice."""
     split: Split = Split()
+
+    @model_validator(mode="after")
+    def _one_test(self) -> Data:
+        if self.test and self.split.test_folds:
+            raise unfit("test_given_and_dealt")
+        return self
 
 
 class Train(Section):

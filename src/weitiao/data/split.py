@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.core.why import reason
+from weitiao.data import folds
 from weitiao.data.check import DEALT, SIDES, Checked, Marks
 from weitiao.data.labels import label_names
 from weitiao.data.stratify import stratified
@@ -25,7 +26,7 @@ from weitiao.data.stratify import stratified
 if TYPE_CHECKING:
     import numpy as np
 
-TRAIN, VALIDATION, TEST = range(3)
+TRAIN, VALIDATION, TEST, UNUSED = range(4)
 
 
 def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
@@ -38,7 +39,7 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
 
     Raises:
         WeitiaoError: `too_few_rows`, `too_few_groups` or `empty_side` when a side that was asked for would stay
-            empty; `untrained_label` when a label would be missing from the training rows.
+            empty; `untrained_label` when a label would be missing from the training rows; what `folds.dealt` raises.
     """
     import numpy as np
 
@@ -50,7 +51,8 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
     labels = [label_names(row.values) for row in checked.rows] if checked.shape.several else []
     if len(free):
         own = [labels[row] for row in free] if labels else []
-        side[free] = _deal(marks.take(free), group[free], own, data, seed=seed)
+        dealt = _deal_fold if data.split.test_folds else _deal
+        side[free] = dealt(marks.take(free), group[free], own, data, seed=seed)
     sides = {name: np.flatnonzero(side == number) for number, name in enumerate(SIDES)}
     _refuse_empty(sides, checked, group, data)
     _refuse_untrained(sides, checked, labels)
@@ -90,17 +92,74 @@ def together(marks: Marks) -> np.ndarray:
     return np.argsort(np.argsort(first))[group]
 
 
-def _deal(
+def test_fold_of(checked: Checked, data: Data, *, seed: int) -> np.ndarray:
+    """The test fold of every row (N,); -1 for rows that are never tested: those of given validation files, and the first
+    ones in order of time.
+
+    Raises:
+        WeitiaoError: as `folds.dealt`.
+    """
+    import numpy as np
+
+    marks, group = checked.marks, together(checked.marks)
+    found, free = np.full(len(group), -1), np.flatnonzero(checked.marks.side == DEALT)
+    labels = [label_names(checked.rows[row].values) for row in free.tolist()] if checked.shape.several else []
+    if len(free):
+        found[free] = _test_folds(marks.take(free), group[free], labels, data, seed=seed)
+    return found
+
+
+def _test_folds(
     marks: Marks, group: np.ndarray, labels: Sequence[Sequence[str]], data: Data, *, seed: int
+) -> np.ndarray:
+    import numpy as np
+
+    group, first = _known(marks, group)
+    chance = np.array([_chance(int(key), seed) for key in marks.key[first]])
+    return folds.dealt(marks, group, labels, data.split, chance_G=chance)
+
+
+def _deal_fold(
+    marks: Marks, group: np.ndarray, labels: Sequence[Sequence[str]], data: Data, *, seed: int
+) -> np.ndarray:
+    """A side for every row, where one of the `test_folds` tests; validation rows come out of those it may train on."""
+    import numpy as np
+
+    fold = _test_folds(marks, group, labels, data, seed=seed)
+    turn, settings = data.split.test_fold, data.split
+    side = np.where(fold == turn, TEST, UNUSED).astype(marks.side.dtype)
+    # In order of time the folds behind are the future, which nothing of this run may see.
+    rest = np.flatnonzero(fold < turn if settings.time else fold != turn)
+    used = len(rest) + int((fold == turn).sum())
+    share = min(settings.validation * used / max(1, len(rest)), 0.99)
+    alone = settings.model_copy(update={"test": 0.0, "test_folds": None, "validation": share})
+    own = [labels[row] for row in rest.tolist()] if labels else []
+    # Each fold draws its validation rows anew, or the same ones would choose in all folds and train in none.
+    side[rest] = _deal(
+        marks.take(rest), group[rest], own, data.model_copy(update={"split": alone}), seed=f"{seed}/{turn}"
+    )
+    return side
+
+
+def _known(marks: Marks, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Groups counted from 0, and the row by which each is known: that of the smallest print, whichever stands first in
+    the file."""
+    import numpy as np
+
+    _, group = np.unique(group, return_inverse=True)
+    by_key = np.argsort(marks.key, kind="stable")
+    first = np.full(int(group.max()) + 1, -1)
+    first[group[by_key[::-1]]] = by_key[::-1]
+    return group, first
+
+
+def _deal(
+    marks: Marks, group: np.ndarray, labels: Sequence[Sequence[str]], data: Data, *, seed: int | str
 ) -> np.ndarray:
     """A side for every row; the rows of a group get the same.  `labels` are those of rows that may have several."""
     import numpy as np
 
-    _, group = np.unique(group, return_inverse=True)
-    # A group is known by the smallest print in it, whichever row of it stands first in the file.
-    by_key = np.argsort(marks.key, kind="stable")
-    first = np.full(int(group.max()) + 1, -1)
-    first[group[by_key[::-1]]] = by_key[::-1]
+    group, first = _known(marks, group)
     sizes = np.bincount(group)
     settings = data.split
     folds = 0 if data.validation else settings.folds or 0
@@ -199,7 +258,7 @@ def _by_labels(
     return np.select([dealt == 0, dealt == 1 + fold], [TEST, VALIDATION], TRAIN)
 
 
-def _chance(key: int, seed: int) -> int:
+def _chance(key: int, seed: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=7).digest())
 
 
@@ -272,12 +331,12 @@ def _told(sides: dict[str, np.ndarray], marks: Marks, group: np.ndarray, data: D
     """Sides that miss what was asked of them by more than one group that fits: [rows, rows asked for]."""
     import numpy as np
 
-    free = marks.side == DEALT
-    if not free.any() or data.split.column:
+    free, settings = marks.side == DEALT, data.split
+    if not free.any() or settings.column or (settings.test_folds and settings.time):
         return {}
     sizes = np.bincount(np.unique(group[free], return_inverse=True)[1])
-    rest = 1 - (0.0 if data.test else data.split.test)
-    asked = {"test": 0.0 if data.test else data.split.test, "validation": data.split.validation}
+    test = 0.0 if data.test else 1 / settings.test_folds if settings.test_folds else settings.test
+    rest, asked = 1 - test, {"test": test, "validation": settings.validation}
     if data.validation:
         asked["validation"] = 0.0
     elif data.split.folds:
@@ -296,7 +355,7 @@ def _refuse_empty(sides: dict[str, np.ndarray], checked: Checked, group: np.ndar
     rows, settings = len(marks.key), data.split
     asked = {
         "validation": bool(settings.validation or settings.folds or data.validation),
-        "test": bool(settings.test or data.test),
+        "test": bool(settings.test or settings.test_folds or data.test),
     }
     if settings.column:
         asked = {}  # whoever names the sides may leave one out

@@ -236,6 +236,40 @@ WORDS: dict[str, tuple[str, str]] = {
         "All judged runs have the same test, training and validation rows, data files and base model; compared by hash.",
         "已评估的各次运行使用相同的测试、训练与验证数据、数据文件和基础模型（以哈希核对）。",
     ),
+    # cross-validation
+    "cross_validation": ("Cross-validation", "交叉验证"),
+    "folds": ("Folds", "各折"),
+    "folds_note": (
+        "Each fold on its own test rows; the systems' means over the folds with corrected intervals.",
+        "各折在自己的测试行上的得分；各系统为各折均值及校正后的区间。",
+    ),
+    "over_folds": ("Over the folds", "各折汇总"),
+    "over_folds_note": (
+        "Mean ± standard deviation. Folds share training rows: intervals and p-values by the corrected resampled t-test"
+        " (Nadeau & Bengio 2003), test rows to training rows {}; p-values corrected by Holm's method.",
+        "均值 ± 标准差。各折共用训练数据：区间与 p 值采用校正重抽样 t 检验（Nadeau & Bengio 2003），"
+        "测试行与训练行之比为 {}；p 值经 Holm 法校正。",
+    ),
+    "fold_by_fold": ("Tuned minus the others, fold by fold", "微调后减其他系统（逐折）"),
+    "all_rows": ("All rows", "全部行"),
+    "all_rows_note": (
+        "{} rows, each answered by the model that had not seen it, judged together.",
+        "共 {} 行，每行由未见过它的模型预测，合并评估。",
+    ),
+    "dealt_by_label": ("labels dealt evenly", "各标签均匀分配"),
+    "dealt_by_group": ("groups whole", "同组不拆分"),
+    "dealt_by_time": ("in order of time", "按时间顺序"),
+    "dealt_by_chance": ("dealt by chance", "随机分配"),
+    "nothing_locked": (
+        "All rows take part, none are locked away. Whoever chooses by these numbers needs other rows to report on.",
+        "全部行都参与，没有锁定的测试数据。若据此作选择，报告结果需另用数据。",
+    ),
+    "never_tested": ("Never tested, since nothing comes before them: {} rows.", "最早的 {} 行从未作测试。"),
+    "failed_folds": ("Failures", "失败的折"),
+    "not_judged_folds": (
+        "Some folds are not judged yet: the same command with --resume goes on.",
+        "部分折尚未评估：在同一命令后加 --resume 继续。",
+    ),
     "hash": ("SHA-256", "SHA-256"),
     "data_files": ("data files", "数据文件"),
     "every_setting": ("Every setting of every method", "各方法的全部设置"),

@@ -66,7 +66,7 @@ def gather(
         recipe: what was asked, less the method.
         task: whose judge decides how runs are paired.
     """
-    rows = [_row(folder / entry["folder"], entry) for entry in entries]
+    rows = [row_of(folder, entry) for entry in entries]
     first = next((row for row in rows if row["state"] == "judged"), None)
     common: dict[str, Any] = {
         "reference": None,
@@ -76,7 +76,7 @@ def gather(
     }
     confidence = recipe["evaluate"]["confidence"]
     if first:
-        _refuse_other_ground(folder, rows, first)
+        refuse_other_ground(folder, rows, first)
         judged = [row for row in rows if row["state"] == "judged"]
         _pair(folder, judged, task, confidence=confidence, seed=recipe["seed"])
         run = RunFolder(folder / first["folder"])
@@ -102,8 +102,9 @@ def gather(
     return {"sentence": sentence(found), **found}
 
 
-def _row(path: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What one run folder says; what it does not say yet is None."""
+def row_of(folder: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What one run folder below a study's says; what it does not say yet is None."""
+    path = folder / entry["folder"]
     run = RunFolder(path)
     results, card = run.json("results.json"), run.json("model/weitiao.json")
     log = read_lines(path / "log.jsonl")
@@ -111,10 +112,8 @@ def _row(path: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
     judged = bool(results) and run.finished
     failed = entry["failure"] is not None
     return {
-        **{key: entry[key] for key in ("label", "folder", "asked", "method")},
+        **{key: value for key, value in entry.items() if key != "seconds"},
         "state": "failed" if failed else "judged" if judged else "trained" if run.finished else run.state,
-        "failure": entry["failure"],
-        "goes_on": entry["goes_on"],
         "score": results["metrics"]["tuned"][results["primary"]] if judged else None,
         "beside_first": None,
         "trained": card.get("trained"),
@@ -157,10 +156,13 @@ def _ground(run: RunFolder) -> dict[str, str]:
     return {what: found for what in GROUND if (found := prints.get(what) or sides.get(what))}
 
 
-def _refuse_other_ground(folder: Path, rows: Sequence[dict[str, Any]], first: Mapping[str, Any]) -> None:
+def refuse_other_ground(
+    folder: Path, rows: Sequence[dict[str, Any]], first: Mapping[str, Any], same: Sequence[str] = GROUND
+) -> None:
+    """Make a failure of every judged row whose run stands on something else than the first."""
     for row in rows:
         theirs, ours = first["ground"], row["ground"]
-        other = next((what for what in GROUND if ours.get(what) != theirs.get(what)), None)
+        other = next((what for what in same if ours.get(what) != theirs.get(what)), None)
         if row["state"] == "judged" and other:
             error = fault(
                 "other_rows",

@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.markup import escape
 
+from weitiao.core.errors import language
 from weitiao.core.figures import figure
 from weitiao.core.why import reason
-from weitiao.evaluate.words import named
+from weitiao.evaluate.words import named, words
 from weitiao.terminal.screen import Screen
 
 LONGEST = 160
@@ -21,6 +22,20 @@ def tell(screen: Screen, event: str, **facts: Any) -> None:
     if event == "comparing":
         rows = ", ".join(f"{named(side)} {count:,}" for side, count in facts["splits"].items())
         screen.line(reason("told_compare", methods=escape(", ".join(facts["methods"])), rows=rows))
+    elif event == "cross_validating":
+        dealt = facts["dealt"]
+        said = reason(
+            "told_cv",
+            folds=facts["folds"],
+            by=words(language())[f"dealt_by_{dealt['by']}"],
+            rows=f"{dealt['tested']:,}",
+        )
+        screen.line(said)
+        screen.line("      " + reason("nothing_locked"))
+        if dealt["never_tested"]:
+            screen.line("      " + reason("never_tested", rows=f"{dealt['never_tested']:,}"))
+        if dealt["validation_given"]:
+            screen.line("      " + reason("validation_given", rows=f"{dealt['validation_given']:,}"))
     elif event == "entrant":
         said = reason("told_entrant", place=facts["place"], all=facts["all"], label=escape(facts["label"]))
         screen.line(said)
