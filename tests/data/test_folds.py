@@ -13,7 +13,7 @@ from tests.data.test_split import components, dealt, marked, prints, refused
 from weitiao.core.recipe import Data, Split
 from weitiao.data.check import check
 from weitiao.data.shapes import MULTI_LABELLED
-from weitiao.data.split import split
+from weitiao.data.split import fold_of_rows, split
 
 
 def all_folds(checked, folds: int, **settings) -> list[dict[str, list[int]]]:
@@ -85,6 +85,17 @@ def test_the_place_in_the_file_does_not_matter_and_the_seed_does():
     first = {keys[row] for row in dealt(marked(keys, label=label), test_folds=5)["test"]}
     assert {keys[order[row]] for row in dealt(shuffled, test_folds=5)["test"]} == first
     assert {keys[row] for row in dealt(marked(keys, label=label), test_folds=5, seed=1)["test"]} != first
+
+
+@pytest.mark.parametrize("asked", [{}, {"seed": 7}, {"time": "t"}])
+def test_the_fold_of_each_row_is_the_one_that_tests_it(asked):
+    checked = marked(prints(60), label=list("ab") * 30, time=[float(i) for i in range(60)])
+    data = Data(split=Split(test_folds=4, **asked))
+    fold = fold_of_rows(checked, data, seed=1).tolist()
+    for number in range(4):
+        turn = Data(split=Split(test_folds=4, test_fold=number, **asked))
+        tested = dealt(checked, data=turn, seed=1)["test"]
+        assert tested == [row for row in range(60) if fold[row] == number]
 
 
 def test_rows_of_several_labels_are_dealt_label_by_label(tmp_path):

@@ -92,7 +92,7 @@ def together(marks: Marks) -> np.ndarray:
     return np.argsort(np.argsort(first))[group]
 
 
-def test_fold_of(checked: Checked, data: Data, *, seed: int) -> np.ndarray:
+def fold_of_rows(checked: Checked, data: Data, *, seed: int) -> np.ndarray:
     """The test fold of every row (N,); -1 for rows that are never tested: those of given validation files, and the first
     ones in order of time.
 
@@ -101,6 +101,7 @@ def test_fold_of(checked: Checked, data: Data, *, seed: int) -> np.ndarray:
     """
     import numpy as np
 
+    seed = seed if data.split.seed is None else data.split.seed
     marks, group = checked.marks, together(checked.marks)
     found, free = np.full(len(group), -1), np.flatnonzero(checked.marks.side == DEALT)
     labels = [label_names(checked.rows[row].values) for row in free.tolist()] if checked.shape.several else []

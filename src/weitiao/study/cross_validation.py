@@ -200,7 +200,7 @@ def _look(asked: Recipe, task: Task, *, progress: Progress | None) -> dict[str, 
     data = located(asked.data, progress=progress)
     checked = checking.check(data, task.shape, seed=asked.seed)
     task.learn(checked.rows)
-    fold_N = splitting.test_fold_of(checked, data, seed=asked.seed)
+    fold_N = splitting.fold_of_rows(checked, data, seed=asked.seed)
     folds = asked.data.split.test_folds or 0
     for fold in range(folds):
         split = data.split.model_copy(update={"test_fold": fold})
