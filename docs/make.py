@@ -1,7 +1,8 @@
 """The pages that are made from the code, so that they cannot drift from it.
 
-    Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,methods,tasks,formats,augmentation,metrics,sections}.md
+    Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,tasks,formats,augmentation,sections}.md
     methods/advice.yaml        ->                       ->  docs/methods.md, docs/methods.zh-CN.md
+    docs/metrics.yaml          ->                       ->  docs/metrics.md, docs/metrics.zh-CN.md
 
 `tests/test_readme.py` fails when a page is not what this script writes.  The other pages are written by hand.
 """
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter
 
 from weitiao.api import methods
@@ -80,7 +82,8 @@ def pages() -> dict[str, str]:
         "tasks.md": tasks_page(),
         "formats.md": formats_page(),
         "augmentation.md": augmentation_page(),
-        "metrics.md": metrics_page(),
+        "metrics.md": metrics_page("en"),
+        "metrics.zh-CN.md": metrics_page("zh"),
         "sections.md": sections_page(),
         "results.schema.json": json.dumps(Results.model_json_schema(), ensure_ascii=False, indent=1) + "\n",
     }
@@ -326,74 +329,40 @@ def augmentation_page() -> str:
     )
 
 
-METRICS = '''\
-A task names the metrics it is judged by, and the first of them is the one that the verdict is about ([tasks.md](tasks.md)).
-`evaluate.metrics` adds others:
-
-```yaml
-evaluate:
-  metrics: [f1_micro, {name: f1_binary, positive: spam}, my_metrics.py:far_off]
-train:
-  metric_for_best_model: f1_micro       # any of them may choose the best step, if a prediction suffices for it
-```
-
-**One table.** A metric says what each row tells, and what any rows together are worth. From these come its value, its
-interval (rows drawn anew, or whole groups of rows that belong together; Wilson's for plain shares), the paired test of
-the difference to every other system (the same statistic, rows of the two swapped) and its value on validation rows.
-
-**No number without a meaning.** What is not defined on the rows at hand (a rank correlation of equal numbers, the area
-under a curve with one class) is no number but a dash and the reason.
-
-**Your own** is one function in a file of yours:
-
-```python my_metrics.py
-import weitiao
-
-
-@weitiao.metric(needs=["label"])
-def half_right(references, predictions):
-    """One point for the right label, half a point for one that begins alike."""
-    pairs = [(a["label"], b["label"]) for a, b in zip(references, predictions, strict=True)]
-    return sum(1.0 if a == b else 0.5 * (a[:1] == b[:1]) for a, b in pairs) / len(pairs)
-
-
-@weitiao.metric(needs=["label"], rows=True, higher_is_better=False)
-def letters_off(references, predictions):
-    """How many letters the label is too long or too short."""
-    return [abs(len(a["label"]) - len(b["label"])) for a, b in zip(references, predictions, strict=True)]
-```
-
-A reference is what `predictions.jsonl` has of the row, a prediction what the system says of it there. With `rows=True`
-the function returns a number a row, and the metric is their mean; it is asked once, where the other kind is asked anew
-for every draw. `needs` names what a prediction must hold: systems that do not give it are left out. It is a function of
-yours and runs with your rights.'''
-
-
-def metrics_page() -> str:
+def metrics_page(lang: str) -> str:
     """The shelf of metrics: a table of all, then each family with its formulas and settings."""
+    told = yaml.safe_load((HERE / "metrics.yaml").read_text(encoding="utf-8"))
+    column = ("en", "zh").index(lang)
+    say = {name: pair[column] for name, pair in told["words"].items()}
+    columns = methods.words(lang)
+
+    def here(english: str) -> str:
+        return english if lang == "en" else told["in_chinese"][english]
+
     rows, parts, seen = [], [], set()
     for name in registry.names("metric"):
         kind = registry.entry("metric", name).kind
-        rows.append(
-            {
-                "name": f"`{name}`",
-                "what": kind.summary,
-                "better": "higher" if kind.higher_is_better else "lower",
-                "needs": ", ".join(f"`{need}`".replace("|", "` or `") for need in kind.needs),
-                "the same as": kind.source,
-            }
-        )
+        needs = (f"`{need}`".replace("|", f"` {say['or']} `") for need in kind.needs)
+        cells = {
+            "name": f"`{name}`",
+            "what": here(kind.summary),
+            "better": say["higher" if kind.higher_is_better else "lower"],
+            "needs": ", ".join(needs),
+            "same": kind.source,
+        }
+        rows.append({say[key]: cell for key, cell in cells.items()})
     modules = sorted({registry.entry("metric", name).kind.__module__ for name in registry.names("metric")})
     for module in modules:
         entries = [registry.entry("metric", name) for name in registry.names("metric")]
         own = [entry for entry in entries if entry.kind.__module__ == module]
         title = (inspect.getdoc(sys.modules[module]) or "").partition("\n")[0]
-        parts += [f"## {title.rstrip('.')}", _file(own[0].kind), _formula(own[0].kind)]
+        parts += [f"## {here(title.rstrip('.'))}", _file(own[0].kind), _formula(own[0].kind)]
         for entry in own:
             if entry.kind not in seen and dataclasses.fields(entry.kind):
-                parts += [f"`{entry.name}`:", _settings(entry)]
+                parts += [f"`{entry.name}`:", _settings(entry, say=columns)]
             seen.add(entry.kind)
-    return _page("# Metrics: what an answer is worth", METRICS, "## The shelf", _table(rows), *parts)
+    intro = [part if isinstance(part, str) else part[column] for part in told["intro"]]
+    return _page(f"# {say['page']}", *intro, f"## {say['shelf']}", _table(rows), *parts)
 
 
 SECTIONS = """\
