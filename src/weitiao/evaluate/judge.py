@@ -67,7 +67,7 @@ def judge(
             if name not in own
             else _none(metric.undefined)
             if name not in asked
-            else _around(metric, values[name], own[name], count, drawn.get(name), confidence)
+            else _around(metric, values[name], own[name], unit_N, count, drawn.get(name), confidence)
             for name, metric in metrics.items()
         }
         for name, (metric, each) in asked.items():
@@ -166,12 +166,13 @@ def error(metric: Summed, rows_NK: Any) -> float:
 
 
 def _around(
-    metric: Metric, found: float, rows_NK: Any, count: int, drawn_R: Any, confidence: float
+    metric: Metric, found: float, rows_NK: Any, unit_N: Any, count: int, drawn_R: Any, confidence: float
 ) -> dict[str, Any]:
     """A value with its interval."""
     around = _closed(metric, rows_NK, count, confidence)
     if around is None and drawn_R is not None:
-        around = resample.interval(drawn_R, confidence, count)
+        freedom = resample.freedom(metric, rows_NK, unit_N, count, most=len(drawn_R))
+        around = resample.interval(drawn_R, confidence, count=count, freedom=freedom)
     if around and math.isclose(*around, rel_tol=1e-12, abs_tol=1e-12):
         return _none(ALIKE, value=found)  # rows that are all right tell nothing of others
     if around is None:
