@@ -452,10 +452,28 @@ def test_a_table_of_pairs_and_swapped_columns():
         ("science fiction", ["science fiction"]),
         (" New York ", ["New York"]),
         ("a||b|", ["a", "b"]),
+        ('["Qualität", "x, y"]', ["Qualität", "x, y"]),  # as JSON
+        ("['a b', 'it\\'s']", ["a b", "it's"]),  # as pandas writes a column of lists
+        (" [] ", []),
+        ("[3, 1]", ["3", "1"]),
+        ("[urgent]", ["[urgent]"]),  # a label in brackets
+        ("[urgent]; [late]", ["[urgent]", "[late]"]),
     ],
 )
 def test_several_labels_in_a_list_or_a_cell(cell, labels):
     assert converted("multi_label", {"text": "t", "labels": cell}) == {"text": "t", "label": labels}
+
+
+@pytest.mark.parametrize(
+    "cell", ['["a", "b"', "['a', b]", "['a' 'b']", "['a'\n 'b']", '["a"]; ["b"]', '["a" for a in "b"]']
+)
+def test_a_cell_that_begins_a_list_and_is_none_is_no_label(cell):
+    for format, row in (
+        ("multi_label", {"text": "t", "labels": cell}),
+        ("tags", {"tokens": cell, "tags": "O"}),
+    ):
+        with pytest.raises(Unusable, match="begins as a list"):
+            converted(format, row)
 
 
 def test_a_label_that_stands_twice_is_a_repair_that_is_told():
@@ -488,6 +506,10 @@ def test_tags_in_lists_or_cells():
         "tokens": ["我", "爱", "你"],
         "tags": ["O", "O", "B"],
     }
+    spelt = converted(
+        "tags", {"tokens": '["New York", "x"]', "tags": "['B', 'O']"}
+    )  # lists, written into cells
+    assert spelt == {"tokens": ["New York", "x"], "tags": ["B", "O"]}
     for tokens in (None, 3, {"a": 1}, [["a"]], [None]):
         with pytest.raises(Unusable, match="`tokens` is not a list of words"):
             converted("tags", {"tokens": tokens, "tags": ["O"]})

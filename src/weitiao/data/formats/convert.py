@@ -17,6 +17,7 @@ from typing import Any
 from weitiao.core.errors import did_you_mean
 from weitiao.core.why import reason
 from weitiao.data.equal_text import looks, spelt_out
+from weitiao.data.formats.spelt_list import begins, spelt_list
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 # ShareGPT's names, and those of tools that export it.
@@ -84,8 +85,8 @@ def table(row: Row, repairs: Repairs) -> dict[str, Any]:
 
 
 def multi_label(row: Row, repairs: Repairs) -> dict[str, Any]:
-    """A text and any number of labels: a list, or one cell with them set apart by `|`, `;` or `,`."""
-    labels = row["labels"]
+    """A text and any number of labels: a list, one cell that spells a list, or one with them set apart by `|`, `;` or `,`."""
+    labels = _listed(row["labels"], "labels")
     if isinstance(labels, str):
         # Without a mark the cell is one label, whose words may stand apart.
         mark = next((mark for mark in "|;,；，、" if mark in labels), "|")
@@ -183,7 +184,7 @@ def tags(row: Row, repairs: Repairs) -> dict[str, Any]:
     """Words and a tag for each."""
     found = {}
     for column in ("tokens", "tags"):
-        value = row[column]
+        value = _listed(row[column], column)
         if isinstance(value, str):  # a table's cell
             value = value.split()
         if not isinstance(value, list) or any(isinstance(item, list | Mapping | None) for item in value):
@@ -211,6 +212,16 @@ def image(row: Row, repairs: Repairs) -> dict[str, Any]:
     except (OSError, ValueError):
         raise Unusable(reason("no_picture_opens", path=path[:200])) from None
     return {"image": path, "sha256": digest, "label": as_label(row["label"])}
+
+
+def _listed(cell: Any, column: str) -> Any:
+    """The list that a table's cell spells; what does not begin as one stays."""
+    if not begins(cell):
+        return cell
+    found = spelt_list(cell)
+    if found is None:
+        raise Unusable(reason("text_of_no_list", column=column))
+    return found
 
 
 def as_turns(turns: Any, column: str) -> list[dict[str, Any]]:
