@@ -32,6 +32,7 @@ from weitiao.evaluate.chosen import judged
 from weitiao.evaluate.judge import judge
 from weitiao.study.child_process import Outcome
 from weitiao.study.folds_page import folds_page
+from weitiao.study.folds_table import verdict
 
 
 @pytest.fixture
@@ -168,6 +169,23 @@ def test_means_intervals_and_tests_are_those_of_an_independent_computation(made,
     assert f"accuracy {np.mean(each['tuned']):.3f} on average over 4 folds" in results["sentence"]
     assert results["version"] == 1
     assert "NaN" not in (found.path / "cv.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "lower", "said"),
+    [
+        (0.1, 0.01, False, "better"),
+        (-0.1, 0.01, False, "worse"),
+        (-0.1, 0.01, True, "better"),
+        (0.1, 0.01, True, "worse"),
+        (0.1, 0.05, False, "level"),
+        (0.1, None, True, "level"),
+        (0.0, 0.01, False, "level"),
+    ],
+)
+def test_better_is_lower_where_lower_is_better(difference, p, lower, said):
+    results = {"metric": "m", "confidence": 0.95, "lower_is_better": ["m"] if lower else []}
+    assert verdict(results, {"difference": difference, "p_holm": p}) == said
 
 
 def test_users_stay_whole_and_time_goes_forward(made, recipe):

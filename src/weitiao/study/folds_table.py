@@ -10,7 +10,6 @@ on rows that it had not seen?  That goes through the judge's table, as a run's t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -253,4 +252,4 @@ def verdict(found: Mapping[str, Any], pair: Mapping[str, Any], metric: str = "")
     lower = (metric or found["metric"]) in found["lower_is_better"]
     if pair["p_holm"] is None or pair["p_holm"] >= 1 - found["confidence"] or not pair["difference"]:
         return "level"
-    return "better" if math.copysign(1, pair["difference"]) > 0 != lower else "worse"
+    return "better" if (pair["difference"] > 0) != lower else "worse"
