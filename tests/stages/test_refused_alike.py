@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,12 +53,40 @@ BAD = {
         "unknown_key",
         {"train.lr_scheduler_kwargs": {"nonsense": 1}},
     ),
+    "a base with a weight that is no number": ("not_finite_weights", {"model": "nan"}),
+    "a tokenizer with more words than the model": ("token_beyond_vocabulary", {"model": "few"}),
+    "an output_dir that is a file": ("not_a_folder", {"output_dir": "one.csv"}),
+    "an output_dir below a file": ("not_a_folder", {"output_dir": "one.csv/run"}),
+    "an output_dir where nobody may write": ("no_permission", {"output_dir": "/proc/x/run"}),
+    "an output_dir with files of another": ("folder_not_empty", {"output_dir": "nan"}),
+    "an output_dir that no disk takes": ("impossible_path", {"output_dir": "x" * 300}),
+    "a watcher that cannot be made": ("bad_watcher", {"train.watchers": ["watch.py:Fails"]}),
+    "a watcher that is none": ("bad_watcher", {"train.watchers": ["watch.py:Other"]}),
+    "a trunk that is not frozen": ("unfit_training", {"train.cache_frozen_trunk": True}),
+    "a run to begin with that is none": ("no_run", {"start_from": "gone"}),
+    "an absent translation model": (
+        "no_such_model",
+        {"data.augment": [{"name": "back_translation", "there": "./gone", "back": "./gone"}]},
+    ),
+    "an augmentation of pictures": ("augment_refuses", {"data.augment": ["flip"]}),
+    "a base that fills in no words": ("no_masked_head", {"data.augment": ["masked"]}),
     "a sentence model that is to speak": ("unsuitable_model", {"task": "sft", "data.train": ["talk.jsonl"]}),
 }
 
 
+def _spoilt(base: str, folder: Path, ending: str, change) -> Path:
+    """A copy of a model in which the weights of such names are changed."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(base, folder)
+    weights = load_file(folder / "model.safetensors")
+    found = {name: change(weight) if name.endswith(ending) else weight for name, weight in weights.items()}
+    save_file(found, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
 @pytest.fixture
-def code(classify, tmp_path, monkeypatch, capsys):
+def code(bert, classify, tmp_path, monkeypatch, capsys):
     """The code with which a verb refuses a recipe; empty when it does not."""
     monkeypatch.chdir(tmp_path)
     write_csv(Path("one.csv"), [row for row in reviews(60) if row["label"] == "good"])
@@ -66,6 +95,12 @@ def code(classify, tmp_path, monkeypatch, capsys):
     Path("half.jsonl").write_text("".join(json.dumps(row) + "\n" for row in half))
     talk = [{"prompt": row["text"], "completion": row["label"]} for row in reviews(60)]
     Path("talk.jsonl").write_text("".join(json.dumps(row) + "\n" for row in talk))
+
+    _spoilt(bert, Path("nan"), "query.weight", lambda weight: weight.fill_(float("nan")))
+    few = _spoilt(bert, Path("few"), "word_embeddings.weight", lambda weight: weight[:16].clone())
+    known = json.loads((few / "config.json").read_text())
+    (few / "config.json").write_text(json.dumps({**known, "vocab_size": 16}))
+    Path("watch.py").write_text("class Other: ...\nclass Fails:\n    def __init__(self): raise ValueError\n")
 
     def refused(verb: list[str], changes: dict) -> str:
         tree = classify(max_steps=1, output_dir=str(tmp_path / "-".join(verb)))
@@ -101,6 +136,16 @@ def test_all_verbs_say_what_could_go_wrong(code, capsys):
         cli([verb[0], "recipe.yaml", *verb[1:], "output_dir=again"])
         said = capsys.readouterr().err
         assert said.count("warmup_steps is 500 and the run has 5 steps") == 1, verb
+
+
+def test_all_verbs_say_that_a_run_is_there_already(code, capsys, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "log.jsonl").write_text('{"event": "step", "step": 1}\n')
+    assert code(VERBS[3], {"output_dir": "taken"}) == "run_exists"
+    for verb in VERBS[:3]:
+        assert cli([verb[0], "recipe.yaml", *verb[1:]]) == 0
+        assert "output_dir=taken holds a run already (unfinished)" in capsys.readouterr().err, verb
+    assert [path.name for path in (tmp_path / "taken").iterdir() if path.name[0] != "."] == ["log.jsonl"]
 
 
 @pytest.mark.parametrize("model", ["no/such/folder", "minilm-l7"])

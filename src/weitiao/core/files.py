@@ -31,7 +31,7 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
     """Turn "no space" and "no permission" into coded errors that name `path`; too little space is said beforehand.
 
     Raises:
-        WeitiaoError: `disk_full`, `no_permission` or `not_a_folder`; any other error passes through.
+        WeitiaoError: `disk_full`, `no_permission`, `not_a_folder` or `impossible_path`; any other error passes through.
     """
 
     def full() -> WeitiaoError:
@@ -56,6 +56,8 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
             ) from error
         if number == errno.EISDIR:
             raise fault("wrong_usage", **because("folder_for_file", path=path)) from error
+        if number in (errno.ENAMETOOLONG, errno.ELOOP) or "null byte" in str(error):
+            raise fault("impossible_path", path=str(path).replace("\0", "\\0"), why=error) from error
         if number in (errno.ENOTDIR, errno.EEXIST):
             raise fault("not_a_folder", path=path) from error
         raise

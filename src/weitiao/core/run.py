@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +28,7 @@ from weitiao.core.files import (
 )
 from weitiao.core.read_yaml import read_yaml
 from weitiao.core.recipe import Recipe
+from weitiao.core.why import reason
 
 UNHEEDED = frozenset({"train.disable_tqdm"})
 """Keys that change nothing of a run: recipes that differ in them alone are the same."""
@@ -155,17 +157,43 @@ def claim(recipe: Recipe, *, resume: bool, changes: Collection[str] = ()) -> Ite
         yield folder
 
 
+def placed(path: Path) -> list[str]:
+    """Whether a run can be made there, tried with a folder that vanishes at once; told is a run that lies there already.
+
+    Raises:
+        WeitiaoError: `folder_not_empty`, `not_a_folder`, `no_permission`, `impossible_path`, as `claim` would.
+    """
+    folder = RunFolder(path)
+    with disk(path):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+        near = next(each for each in (path, *path.absolute().parents) if each.exists())
+        if not near.is_dir():
+            raise fault("not_a_folder", path=path)
+        try:
+            os.rmdir(tempfile.mkdtemp(prefix=".weitiao-", dir=near))
+        except OSError as error:
+            error.filename = str(near)  # not the folder's that was to be tried
+            raise
+        if near == path and not folder.begun:
+            _refuse_strangers(folder)
+    return [reason("run_is_there", path=path, state=folder.state)] if near == path and folder.begun else []
+
+
+def _refuse_strangers(folder: RunFolder) -> None:
+    # Rows given in memory lie in `data` before the run begins.  What a run left that stopped before its first
+    # step, over bad rows for instance, binds nobody; but a recipe.yaml written by a person is not a run's.
+    before = folder.path / "recipe.yaml"
+    ours = {"data", "recipe.yaml", "facts.json", "log.jsonl"} if _written_by_us(before) else {"data"}
+    strangers = [p.name for p in folder.path.iterdir() if not p.name.startswith(".") and p.name not in ours]
+    if strangers:
+        raise fault("folder_not_empty", path=folder.path, files=", ".join(sorted(strangers)[:5]))
+
+
 def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool, changes: Collection[str]) -> None:
     before = folder.path / "recipe.yaml"
     if not folder.begun:
-        # Rows given in memory lie in `data` before the run begins.  What a run left that stopped before its first
-        # step, over bad rows for instance, binds nobody; but a recipe.yaml written by a person is not a run's.
-        ours = {"data", "recipe.yaml", "facts.json", "log.jsonl"} if _written_by_us(before) else {"data"}
-        strangers = [
-            p.name for p in folder.path.iterdir() if not p.name.startswith(".") and p.name not in ours
-        ]
-        if strangers:
-            raise fault("folder_not_empty", path=folder.path, files=", ".join(sorted(strangers)[:5]))
+        _refuse_strangers(folder)
         (folder.path / "facts.json").unlink(missing_ok=True)
         return
     if not resume:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.files import free_bytes, read_lines
 from weitiao.core.recipe import Data, Recipe
+from weitiao.core.run import placed
 from weitiao.data.overlong import uncut
 from weitiao.data.read import parted
 from weitiao.forecast.memory import counted, share_of
@@ -112,6 +113,7 @@ def dry_run(
         # That all rows of a side have one label can be said of all of them alone.
         told = run.folder.json("data/ledger.json").get("labels", {}) if drawn == there else {}
         validation = len(run.folder.json("data/split.json")["validation"])
+        found.notices += placed(Path(asked.output_dir))
         found.notices += warnings(asked, run.method, told, validation=validation, total=found.steps)
         found.notices += cut_much(asked, run.task, uncut(batches.examples), most=run.most)
     return found

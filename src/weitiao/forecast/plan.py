@@ -20,6 +20,7 @@ from weitiao.core.display import Sheet, Shown, either, megabytes
 from weitiao.core.errors import fault
 from weitiao.core.files import free_bytes
 from weitiao.core.recipe import Data, Recipe
+from weitiao.core.run import placed
 from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
@@ -32,7 +33,14 @@ from weitiao.data.tokens import Tokens
 from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident, share_of
 from weitiao.stages.data import located, readable
 from weitiao.stages.preflight import tried
-from weitiao.stages.prepare import learnt, micro_batches, row_limit, row_weights
+from weitiao.stages.prepare import (
+    learnt,
+    micro_batches,
+    refuse_start,
+    refuse_strange_tokens,
+    row_limit,
+    row_weights,
+)
 from weitiao.stages.warn import cut_much, warnings
 
 if TYPE_CHECKING:
@@ -288,6 +296,7 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     data = _sample(asked, progress=progress)
     checked = checking.check(data, task.shape, seed=asked.seed)
     task = learnt(asked, task, checked.rows, progress=progress)
+    refuse_start(asked, task, method)
     dealt = splitting.split(checked, data, seed=asked.seed)
     forecast = Forecast(
         asked, task, method, device=load.pick_device(), processes=processes, progress=progress
@@ -302,10 +311,11 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
         read = limit * (data.max_windows if data.overlong == "windows" else 1)
         rows, times_N = _shortened(rows, task.shape, loaded.processor, tokens=read)
     judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
-    examples = {
-        name: encode(rows.take(own), checked.ledger, side=name)
-        for name, own in (("train", dealt["train"]), ("judging", judging))
-    }
+    examples = {}
+    for name, own in (("train", dealt["train"]), ("judging", judging)):
+        side = rows.take(own)
+        examples[name] = encode(side, checked.ledger, side=name)
+        refuse_strange_tokens(examples[name], side, loaded)
     checked.ledger.refuse_losses(data.max_dropped_fraction)
     if not len(examples["train"]):
         lost = len(checked.rows)
@@ -328,7 +338,7 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     # A text that was shortened is taken to go on as it began.
     lengths = uncut(train) * times_N[dealt["train"]][train.rows]
     cut = cut_much(asked, task, lengths.astype(int), most=loaded.limit - method.positions)
-    said = [*forecast.notices, *said, *cut]
+    said = [*placed(Path(asked.output_dir)), *forecast.notices, *said, *cut]
     return _Looked(task, forecast, program, len(checked.rows), examples, batches, share, said)
 
 

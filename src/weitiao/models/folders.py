@@ -139,15 +139,13 @@ def refuse_weightless(source: str) -> None:
     folder = Path(source)
     if not folder.is_dir():
         return  # a hub has its own way of saying what it lacks
-    files = [folder / WHOLE]
-    if not files[0].is_file():
-        if not (folder / INDEX).is_file():
-            found = sorted({path.name for kind in OTHERS for path in folder.glob(kind)})
-            raise fault("no_weights", path=folder, found=", ".join(found[:4]) or "-")
-        files = [folder / name for name in _shards(folder / INDEX)]
-        if missing := [path.name for path in files if not path.is_file()]:
-            named = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
-            raise fault("missing_shards", path=folder, count=len(missing), total=len(files), names=named)
+    files = weight_files(source)
+    if not files:
+        found = sorted({path.name for kind in OTHERS for path in folder.glob(kind)})
+        raise fault("no_weights", path=folder, found=", ".join(found[:4]) or "-")
+    if missing := [path.name for path in files if not path.is_file()]:
+        named = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+        raise fault("missing_shards", path=folder, count=len(missing), total=len(files), names=named)
     _refuse_strange(files)
     for path in files:
         try:
@@ -156,6 +154,18 @@ def refuse_weightless(source: str) -> None:
                     raise fault("broken_file", path=path, why=reason("no_weights"))
         except SafetensorError as error:
             raise fault("broken_file", path=path, why=reason("no_safetensors", error=error)) from error
+
+
+def weight_files(source: str) -> list[Path]:
+    """The safetensors of a folder that Transformers reads, there or not; none of a folder without any, or of a hub id.
+
+    Raises:
+        WeitiaoError: `broken_file`, `lfs_pointer` or `web_page` for the list of shards.
+    """
+    folder = Path(source)
+    if (folder / WHOLE).is_file():
+        return [folder / WHOLE]
+    return [folder / name for name in _shards(folder / INDEX)] if (folder / INDEX).is_file() else []
 
 
 def _shards(index: Path) -> list[str]:

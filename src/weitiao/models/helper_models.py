@@ -98,6 +98,7 @@ def _loaded(
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                **({"device_map": {"": device}} if str(device) == "meta" else {}),  # no weight is read
             )
     # A head that the file does not hold would be drawn at random, and say anything.
     if lacking := sorted(report["missing_keys"]):

@@ -23,6 +23,7 @@ from weitiao.models import (
     anatomy,
     dropouts,
     examine,
+    finite,
     folders,
     four_bit,
     labels,
@@ -203,12 +204,13 @@ def _unread(model: Any, report: dict[str, Any], *, ref: str) -> list[str]:
     return [reason("weights_left_out", ref=ref, count=len(names), names=some)] if names else []
 
 
-def refuse_unsuitable(ref: str, task: Task) -> list[str]:
-    """Are all weights there that the task needs, and of their sizes?  Their names are looked at, and no weight is read; of
-    a model that lies on the hub nothing is fetched for it.  What is left out of it is told.
+def refuse_unsuitable(ref: str, task: Task, *, numbers: bool = False) -> list[str]:
+    """Are all weights there that the task needs, and of their sizes?  Their names are looked at, and no weight is read
+    unless `numbers` asks whether they are numbers; of a model that lies on the hub nothing is fetched for it.  What is
+    left out of it is told.
 
     Raises:
-        WeitiaoError: `unsuitable_model`, `lost_weights`, `sizes_disagree`, and what opening raises.
+        WeitiaoError: `unsuitable_model`, `lost_weights`, `sizes_disagree`, `not_finite_weights`, and what opening raises.
     """
     import transformers
 
@@ -227,7 +229,9 @@ def refuse_unsuitable(ref: str, task: Task) -> list[str]:
             ignore_mismatched_sizes=True,
             device_map={"": "meta"},
         )
-    _drawn(model, report, ref=ref, task=task)
+        _drawn(model, report, ref=ref, task=task)
+        if numbers:
+            finite.refuse_unfinite(source, model, ref=ref, unread=report["unexpected_keys"])
     return _unread(model, report, ref=ref)
 
 

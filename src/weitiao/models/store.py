@@ -249,6 +249,32 @@ def load_tuned(
     return loaded
 
 
+def startable(run: RunFolder, *, task: Task, named: Mapping[str, Any]) -> dict[str, Any]:
+    """The card of a run that another one may begin with.
+
+    Args:
+        run: that run.
+        task: what the other one learns.
+        named: task and method of the other one, as a model's card has them.
+
+    Raises:
+        WeitiaoError: `unfit_start`; `unfinished_run`, `broken_model`.
+    """
+    card = read_card(run.model)
+    # As JSON has them: a tuple of labels is a list there.
+    ours = json.loads(json.dumps(named))
+    its, own = (
+        {key: value for key, value in known["task"].items() if key not in task.training_only}
+        for known in (card, ours)
+    )
+    if its != own:
+        raise fault("unfit_start", path=run.path, why=reason("its_task_was", theirs=its, ours=own))
+    if card["method"]["name"] != ours["method"]["name"]:
+        why = reason("its_method_was", theirs=card["method"]["name"], ours=ours["method"]["name"])
+        raise fault("unfit_start", path=run.path, why=why)
+    return card
+
+
 def begin_with(
     run: RunFolder,
     loaded: Loaded,
@@ -273,18 +299,7 @@ def begin_with(
     Raises:
         WeitiaoError: `unfit_start`; `unfinished_run`, `broken_model`, `wrong_base`.
     """
-    card = read_card(run.model)
-    # As JSON has them: a tuple of labels is a list there.
-    ours = json.loads(json.dumps(named))
-    its, own = (
-        {key: value for key, value in known["task"].items() if key not in task.training_only}
-        for known in (card, ours)
-    )
-    if its != own:
-        raise fault("unfit_start", path=run.path, why=reason("its_task_was", theirs=its, ours=own))
-    if card["method"]["name"] != ours["method"]["name"]:
-        why = reason("its_method_was", theirs=card["method"]["name"], ours=ours["method"]["name"])
-        raise fault("unfit_start", path=run.path, why=why)
+    card = startable(run, task=task, named=named)
     # With the settings of its own: what does not fit shows by name below.
     theirs_method = registry.build("method", card["method"])
     other = load_tuned(run.model, ref=ref, task=task, method=theirs_method, base=ref, half=half)

@@ -107,6 +107,16 @@ class Trunk:
         return reached[0].detach()
 
 
+def lowest_trains(model: nn.Module) -> str:
+    """Why there is no trunk, whatever goes through the model; empty when there may be one."""
+    try:
+        blocks = anatomy.blocks(model)
+    except WeitiaoError:
+        return reason("blocks_unknown")
+    lowest = blocks[0].module.parameters()
+    return reason("lowest_trains") if any(weight.requires_grad for weight in lowest) else ""
+
+
 def find(model: nn.Module, ask: Ask, real_BT: Tensor) -> Trunk:
     """The trunk of a model in evaluation mode, tried on a few rows.
 
@@ -118,12 +128,9 @@ def find(model: nn.Module, ask: Ask, real_BT: Tensor) -> Trunk:
     Raises:
         NoTrunk: with the reason.
     """
-    try:
-        blocks = anatomy.blocks(model)
-    except WeitiaoError as error:
-        raise NoTrunk(reason("blocks_unknown")) from error
-    if any(weight.requires_grad for weight in blocks[0].module.parameters()):
-        raise NoTrunk(reason("lowest_trains"))
+    if why := lowest_trains(model):
+        raise NoTrunk(why)
+    blocks = anatomy.blocks(model)
     embedding = _embedding(model, blocks)
     modules = [block.module for block in blocks]
     with (

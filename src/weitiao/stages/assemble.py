@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from weitiao.core.contracts import Method, Metric
-from weitiao.core.function import opened
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
 from weitiao.stages.events import Tell
@@ -143,7 +142,9 @@ def _own(recipe: Recipe, training: Training) -> list[Watcher]:
     """The user's, in process 0 alone."""
     if not training.world.first:
         return []
-    return [opened(named, key="train.watchers")() for named in recipe.train.watchers]
+    from weitiao.train.watchers import own
+
+    return [own(named) for named in recipe.train.watchers]
 
 
 def _measure(

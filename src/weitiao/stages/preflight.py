@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
 from weitiao.core.errors import fault, need
-from weitiao.core.function import opened
 from weitiao.core.recipe import Recipe
+from weitiao.core.run import placed
 from weitiao.core.why import because, reason
+from weitiao.data.augment import make as making
 from weitiao.data.augment import steps
 from weitiao.data.labels import one_spelling
-from weitiao.stages.prepare import row_limit
+from weitiao.stages.prepare import helpers, row_limit
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
@@ -34,6 +35,7 @@ def tried(
     """
     asked = Recipe.read(recipe, overrides)
     task, method = registry.build("task", asked.task), registry.build("method", asked.method)
+    placed(Path(asked.output_dir))
     preflight(asked, task, method, progress=progress)
     return resolve(asked, task, method)
 
@@ -49,27 +51,29 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
             leave no position for a row; `unfit_training` for a regulariser that task or model cannot take.
     """
     from weitiao.models import four_bit, load, store
-    from weitiao.train import optim
+    from weitiao.train import optim, trunk, watchers
     from weitiao.train.objective import refuse_unfit
 
     if why := method.refuses(task):
         way = reason("another_method")
         raise fault("no_such_pair", method=recipe.method["name"], task=recipe.task["name"], why=why, way=way)
     _refuse_one_label_twice(recipe, task)
-    steps(recipe.data.augment)  # a mistyped setting is told before anything is read
+    # A mistyped setting, an absent model or dictionary is told before anything is read.
+    making.ready(steps(recipe.data.augment), task.shape, helpers(recipe, device="meta"))
     if method.base_bits == 4:
         four_bit.ready()
     for name in recipe.train.report_to:
         need(name, extra=name)
     for named in recipe.train.watchers:
-        opened(named, key="train.watchers")
+        watchers.own(named)
     bare = load.skeleton(recipe.model, task, dropout=recipe.train.dropout, progress=progress)
-    load.refuse_unsuitable(recipe.model, task)
+    load.refuse_unsuitable(recipe.model, task, numbers=True)
     store.prepare(bare, method, seed=recipe.seed)
     if recipe.train.activation_checkpointing and not bare.model.supports_gradient_checkpointing:
         why = reason("not_computed_again", model=type(bare.model).__name__)
         raise fault("wrong_value", key="train.activation_checkpointing", value=True, why=why)
     refuse_unfit(task, recipe.train, bare.model)
+    trunk.refuse_unfit(recipe.train, task, method, bare.model)
     if method.positions >= bare.limit - 1:
         taken = because("positions_taken", has=bare.limit, most=bare.limit // 4)
         raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, **taken)

@@ -22,6 +22,7 @@ from weitiao.core.why import reason, why
 from weitiao.data import chat
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
+from weitiao.data.augment import Helpers
 from weitiao.data.encode import Encoder, token_table
 from weitiao.data.encoded import Encoded
 from weitiao.data.labels import label_table
@@ -145,7 +146,7 @@ def prepare(
             notes = [(rows[row], reason) for row, _, reason in examples[name].notes]
             lost = [{"file": row.file, "line": row.line, "nth": row.nth, "reason": why} for row, why in notes]
             raise fault("bad_rows", count=len(lost), total=len(rows), rows=named_rows(lost))
-        _refuse_strange_tokens(examples[name], rows, loaded)
+        refuse_strange_tokens(examples[name], rows, loaded)
     ledger.refuse_losses(data.max_dropped_fraction)
     # Rows that could be encoded; one that went on in further examples is among them once.
     read = {name: len(rows) - (made if name == "train" else 0) for name, rows in splits.items()}
@@ -226,12 +227,31 @@ def _base(
     )
 
 
+def refuse_start(recipe: Recipe, task: Task, method: Method) -> None:
+    """Can the run that the recipe begins with be begun with?  Its weights are not opened.
+
+    Raises:
+        WeitiaoError: `no_run`, `unfinished_run`, `broken_model`, `unfit_start`, `wrong_base`.
+    """
+    from weitiao.models import bases, store
+
+    if recipe.start_from:
+        run = open_run(recipe.start_from)
+        card = store.startable(run, task=task, named=_named(recipe, task))
+        if method.layout != "pretrained":
+            bases.found(run.path, card["base"], ref=recipe.model, said=recipe.model)
+
+
+def _named(recipe: Recipe, task: Task) -> dict[str, Any]:
+    return {"task": registry.settings_of(recipe.task["name"], task), "method": recipe.method}
+
+
 def _start(loaded: Loaded, recipe: Recipe, task: Task, method: Method) -> None:
     """Begin with the tuned weights of another run, if the recipe names one."""
     from weitiao.models import store
 
     if recipe.start_from:
-        named = {"task": registry.settings_of(recipe.task["name"], task), "method": recipe.method}
+        named = _named(recipe, task)
         run = open_run(recipe.start_from)
         store.begin_with(
             run, loaded, task=task, method=method, named=named, ref=recipe.model, half=recipe.train.half
@@ -242,27 +262,38 @@ def _augment(
     folder: RunFolder, recipe: Recipe, task: Task, splits: dict[str, Rows], ledger: Ledger, *, device: str
 ) -> int:
     """Put made rows behind the training rows; returns their number."""
-    from weitiao.data.augment import Helpers, steps
+    from weitiao.data.augment import steps
     from weitiao.data.augment.make import Made, augment
-    from weitiao.models import helper_models
-    from weitiao.models.assets import catalog
 
     built = steps(recipe.data.augment)
     if not built:
         return 0
-    counted = Made()
-    helpers = Helpers(
-        dictionary=catalog.dictionary_path,
-        masked_model=lambda: helper_models.masked_model(recipe.model, device=device),
-        translator=lambda ref: helper_models.translator(ref, device=device),
-        folder=folder.path / "data" / "augmented",
-    )
-    rows = Rows(splits["train"])
-    for row in augment(splits, task.shape, built, seed=recipe.seed, made=counted, helpers=helpers):
+    counted, rows = Made(), Rows(splits["train"])
+    help_from = helpers(recipe, device=device, folder=folder.path)
+    for row in augment(splits, task.shape, built, seed=recipe.seed, made=counted, helpers=help_from):
         rows.append(row.record)
     splits["train"] = rows
     ledger.made = counted.to_dict()  # `made` and `made_from`
     return counted.total
+
+
+def helpers(recipe: Recipe, *, device: str, folder: Path = Path()) -> Helpers:
+    """What augmentations are handed.
+
+    Args:
+        recipe: whose base fills in masked words.
+        device: where models lie; on `meta` they are opened without their weights.
+        folder: of the run, in which made pictures lie.
+    """
+    from weitiao.models import helper_models
+    from weitiao.models.assets import catalog
+
+    return Helpers(
+        dictionary=catalog.dictionary_path,
+        masked_model=lambda: helper_models.masked_model(recipe.model, device=device),
+        translator=lambda ref: helper_models.translator(ref, device=device),
+        folder=folder / "data" / "augmented",
+    )
 
 
 def row_weights(data: Data, source: np.ndarray, examples: Encoded) -> list[float] | None:
@@ -273,8 +304,12 @@ def row_weights(data: Data, source: np.ndarray, examples: Encoded) -> list[float
     return [data.weights[source[row]] if row < len(source) else 1.0 for row in examples.rows]
 
 
-def _refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> None:
-    """A token without an embedding would end the training at whichever step meets it."""
+def refuse_strange_tokens(examples: Encoded, rows: Rows, loaded: Loaded) -> None:
+    """A token without an embedding would end the training at whichever step meets it.
+
+    Raises:
+        WeitiaoError: `token_beyond_vocabulary`, with the row.
+    """
     size = getattr(loaded.model.config.get_text_config(), "vocab_size", None)
     if not size:
         return  # a model that hashes characters takes any

@@ -24,12 +24,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from weitiao.core.contracts import Batch, Example, Method
-from weitiao.core.errors import fault
+from weitiao.core.contracts import Batch, Example, Method, Task
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import disk
 from weitiao.core.run import RunFolder
+from weitiao.core.sections import Train
 from weitiao.core.why import reason
 from weitiao.data.pack import in_order, lengths
 from weitiao.models import trunk
@@ -43,22 +44,51 @@ KEY = "cache_frozen_trunk"
 
 def why_not(training: Training) -> str:
     """Why the settings, the method or the task forbid to keep the trunk's output; empty when they do not."""
-    settings, task = training.settings, training.task
-    contract = type(training.method)
-    hooks = ("before_step", "after_step", "after_evaluation")
+    settings = training.settings
     asked = settings.cache_frozen_trunk is True
     kinds = {
         "one_epoch": not asked and training.total <= training.batches.steps_per_epoch,
         "trunk_dropout": not asked and bool(settings.dropout),
+        "trunk_processes": training.world.size > 1,
+    }
+    if found := next((reason(kind) for kind, holds in kinds.items() if holds), ""):
+        return found
+    return _forbidden(settings, training.task, training.method, training.model)
+
+
+def _forbidden(settings: Train, task: Task, method: Method, model: nn.Module) -> str:
+    hooks = ("before_step", "after_step", "after_evaluation")
+    kinds = {
         "trunk_noise": settings.neftune_noise_alpha > 0,
         "trunk_r_drop": settings.r_drop_alpha > 0,
         "trunk_compiled": settings.torch_compile,
-        "trunk_processes": training.world.size > 1,
         "looks_at_base": task.needs_base,
-        "trunk_method": any(getattr(contract, hook) is not getattr(Method, hook) for hook in hooks),
-        "encoder_and_decoder": bool(getattr(training.model.config, "is_encoder_decoder", False)),
+        "trunk_method": any(getattr(type(method), hook) is not getattr(Method, hook) for hook in hooks),
+        "encoder_and_decoder": bool(getattr(model.config, "is_encoder_decoder", False)),
     }
     return next((reason(kind) for kind, holds in kinds.items() if holds), "")
+
+
+def refuse_unfit(settings: Train, task: Task, method: Method, model: nn.Module) -> None:
+    """What forbids a trunk that the recipe insists on, as far as settings and the names of what trains tell.
+
+    Args:
+        settings: of the recipe.
+        task: what is learnt.
+        method: what trains.
+        model: with the method's modules in it; its weights are not looked at.
+
+    Raises:
+        WeitiaoError: `unfit_training`.
+    """
+    if settings.cache_frozen_trunk is True:
+        why = _forbidden(settings, task, method, model) or trunk.lowest_trains(model)
+        if why:
+            raise _unfit(why)
+
+
+def _unfit(why: str) -> WeitiaoError:
+    return fault("unfit_training", key=KEY, value=True, why=why, way=reason("leave_or_auto", key=KEY))
 
 
 class States:
@@ -175,8 +205,7 @@ class FrozenTrunk(Watcher):
         fact = {"event": "frozen_trunk", "step": training.state.step, "kept": found is not None}
         if found is None:
             if asked is True:
-                way = reason("leave_or_auto", key=KEY)
-                raise fault("unfit_training", key=KEY, value=asked, why=why, way=way)
+                raise _unfit(why)
             self.run.log(**fact, why=why)
             yield
             return

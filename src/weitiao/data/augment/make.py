@@ -93,7 +93,7 @@ def augment(
     if not steps:
         return
     helpers = helpers or Helpers()
-    opened = _open(steps, shape, helpers)
+    opened = ready(steps, shape, helpers)
     maker = _Maker(splits, shape, seed=seed, made=made)
     for name, step in steps.items():
         if isinstance(step, Repeats):
@@ -103,8 +103,12 @@ def augment(
     yield from maker.plain_copies()
 
 
-def _open(steps: Mapping[str, Augmentation], shape: Shape, helpers: Helpers) -> dict[str, Change]:
-    """All steps made ready, so that what is missing is told before a row is changed."""
+def ready(steps: Mapping[str, Augmentation], shape: Shape, helpers: Helpers) -> dict[str, Change]:
+    """All steps made ready, so that what is missing is told before a row is changed.
+
+    Raises:
+        WeitiaoError: `augment_refuses`, `augment_needs`; what opening a dictionary, a model or a function raises.
+    """
     for name, step in steps.items():
         if why := misfit(step, shape):
             raise fault("augment_refuses", name=name, shape=shape.name, why=why)

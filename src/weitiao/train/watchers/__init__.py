@@ -5,6 +5,7 @@ They are asked in the order of the list, and the order matters: `Validate` befor
 """
 
 from weitiao.train.watchers.inspect import GradientNorms, Profile
+from weitiao.train.watchers.own import own
 from weitiao.train.watchers.save import Interrupt, Log, Save
 from weitiao.train.watchers.trackers import TRACKERS, Tracker
 from weitiao.train.watchers.validate import EarlyStop, Plateau, Validate, due, period
@@ -21,5 +22,6 @@ __all__ = [
     "Tracker",
     "Validate",
     "due",
+    "own",
     "period",
 ]
