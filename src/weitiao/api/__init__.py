@@ -8,7 +8,7 @@ run = wt.load("runs/reviews-lora")
 """
 
 from weitiao.api.check import check
-from weitiao.api.fetch import fetch
+from weitiao.api.fetch import fetch, fetchable
 from weitiao.api.init import init
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.show import show
@@ -42,6 +42,7 @@ __all__ = [
     "evaluate",
     "example_table",
     "fetch",
+    "fetchable",
     "fitting",
     "free_folder",
     "guess",

@@ -14,6 +14,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.display import Sheet, Shown, either
 from weitiao.core.errors import fault
+from weitiao.core.files import refuse_unwritable
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.why import because, reason
 from weitiao.data import check as checking
@@ -124,12 +125,25 @@ def _beside(path: str) -> Path:
     return Path(named.name) if named.is_relative_to(cache_dir()) else named
 
 
+def _refuse_unfixable(paths: Sequence[str], repairs: Sequence[str]) -> None:
+    """Is every repair known, and may the copies be written?"""
+    from weitiao.data.clean import chosen
+    from weitiao.data.doctor.fix import destinations, refuse_taken
+
+    chosen(repairs)
+    copies = [_beside(path) for path in paths]
+    refuse_taken(copies)
+    for copy in (to for path in copies for to in destinations(path)):
+        refuse_unwritable(copy)
+
+
 def check(
     files: str | Path | Sequence[str | Path],
     *,
     task: str = "",
     model: str = "",
     labels: bool = False,
+    repairs: Sequence[str] | None = None,
     progress: Progress | None = None,
     **words: Any,
 ) -> Examined:
@@ -140,12 +154,15 @@ def check(
         task: guessed from the columns when empty.
         model: whose tokenizer counts the lengths, if any.
         labels: look for likely wrong labels, too (confident learning; trains a small classifier).
+        repairs: those that `fix` will be asked for, if it will: what stands in its way is told before anything is examined.
         progress: hears about what is being fetched.
         **words: keys of the recipe's `data` section.
 
     Raises:
         WeitiaoError: when a file as a whole cannot be read; bad rows are listed, not raised.
     """
+    from weitiao.models import load
+
     given = (
         [files] if isinstance(files, str | Path) else list(files) if isinstance(files, list | tuple) else []
     )
@@ -156,13 +173,16 @@ def check(
     named = [str(file) for file in given]
     asked = Recipe.read({"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}})
     data = located(asked.data, progress=progress)
+    if repairs is not None:
+        _refuse_unfixable([*data.test, *data.validation, *data.train], repairs)
+    opened = load.processor(model, progress=progress) if model else None
     if task:
         shape = registry.build("task", {"name": task}).shape
     else:
         shape, _, columns = guess(data)
         data = data.model_copy(update={"columns": columns})
     checked = checking.inspect(data, shape)
-    lengths, limit, marks = _lengths(checked, model, progress) if model else (None, None, ())
+    lengths, limit, marks = _lengths(checked, *opened) if opened else (None, None, ())
     sides = {
         name: (checked.marks.side == number).nonzero()[0].tolist()
         for number, name in enumerate(checking.SIDES)
@@ -185,13 +205,8 @@ def check(
     return Examined(data, shape, checked, diagnosis)
 
 
-def _lengths(
-    checked: checking.Checked, model: str, progress: Progress | None
-) -> tuple[list[int], int, tuple[str, ...]]:
+def _lengths(checked: checking.Checked, processor: Any, limit: int) -> tuple[list[int], int, tuple[str, ...]]:
     """Tokens of every row as its task encodes it, how many the model reads, and its special tokens."""
-    from weitiao.models import load
-
-    processor, limit = load.processor(model, progress=progress)
     task = registry.build("task", {"name": task_of(checked.shape)})
     # Without labels: lengths can be counted before the label set is known.
     bare = (Record(row.file, row.line, checked.shape.asks(row.values)) for row in checked.rows)

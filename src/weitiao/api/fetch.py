@@ -23,18 +23,24 @@ def fetch(name: str, *, progress: Progress | None = None) -> Path:
     """
     from weitiao.models.assets import catalog
 
+    fetchable(name)
     if name in catalog.MODELS:
         return catalog.model_path(name, progress=progress)
     if name in catalog.DATASETS:
         return catalog.dataset_path(name, progress=progress)
-    if name in catalog.DICTIONARIES:
-        return catalog.dictionary_path(name, progress=progress)
+    return catalog.dictionary_path(name, progress=progress)
+
+
+def fetchable(name: str) -> None:
+    """Is there something of that name?
+
+    Raises:
+        WeitiaoError: `unknown_name`.
+    """
+    from weitiao.models.assets import catalog
+
     known = [*catalog.MODELS, *catalog.DATASETS, *catalog.DICTIONARIES]
-    hint = did_you_mean(name, known)
-    raise fault(
-        "unknown_name",
-        shelf=reason("embedded_thing"),
-        name=name,
-        hint=hint,
-        known=", ".join(known),
-    )
+    if name not in known:
+        hint = did_you_mean(name, known)
+        shelf = reason("embedded_thing")
+        raise fault("unknown_name", shelf=shelf, name=name, hint=hint, known=", ".join(known))

@@ -10,6 +10,7 @@ import typer
 
 from weitiao.cli.options import Json, Overrides, Verbose, Whole, emit, pairs
 from weitiao.core.errors import fault
+from weitiao.core.files import refuse_unwritable
 from weitiao.core.why import because
 
 data_app = typer.Typer(
@@ -27,9 +28,14 @@ def data_ls(json: Json = False, verbose: Verbose = False) -> None:
 
 
 def _refuse_other_files(page: Path | None) -> None:
-    """A page may be written anew, and nothing else written over: `--html reviews.csv` would cost the rows."""
-    if page and (page.is_dir() or (page.exists() and page.suffix.lower() not in (".html", ".htm"))):
-        raise fault("wrong_usage", **because("page_in_the_way", path=page))
+    """A page may be written anew, and nothing else written over: `--html reviews.csv` would cost the rows.
+
+    Asked before the rows are looked at, as everything that is written behind them.
+    """
+    if page:
+        if page.is_dir() or (page.exists() and page.suffix.lower() not in (".html", ".htm")):
+            raise fault("wrong_usage", **because("page_in_the_way", path=page))
+        refuse_unwritable(page)
 
 
 @data_app.command("check", epilog="Example: weitiao data check reviews.csv --columns text=review,label=stars")
@@ -64,6 +70,7 @@ def data_check(
     from weitiao.terminal.show import Show
 
     _refuse_other_files(html)
+    repairs = [name.strip() for name in fix_with.split(",") if name.strip()]
     show = Show(quiet=json)
     with show:
         found = api.check(
@@ -76,6 +83,7 @@ def data_check(
             test=test or [],
             model=model,
             labels=labels,
+            repairs=repairs if fix or fix_with else None,
             progress=show.fetching,
         )
     if json:
@@ -85,7 +93,7 @@ def data_check(
     if html is not None:
         print(found.write_page(html), file=sys.stderr)
     if fix or fix_with:
-        copies = found.fix([name for name in fix_with.split(",") if name])
+        copies = found.fix(repairs)
         if not json:
             fixed(copies)
     elif found.bad:

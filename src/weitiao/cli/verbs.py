@@ -66,15 +66,16 @@ def init(
 ) -> None:
     """Write a commented recipe for a file, its columns and task guessed."""
     from weitiao import api
+    from weitiao.core.files import refuse_unwritable, write_text
 
+    if output is not None:
+        if output.exists():
+            raise fault("wrong_usage", **because("output_there", path=output))
+        refuse_unwritable(output)
     text = api.init(file, model=model, columns=pairs(columns))
     if output is None:
         print(text, end="")
-    elif output.exists():
-        raise fault("wrong_usage", **because("output_there", path=output))
     else:
-        from weitiao.core.files import write_text
-
         write_text(output, text)
         print(reason("wrote_recipe", path=output, quoted=shlex.quote(str(output))), file=sys.stderr)
 
@@ -254,6 +255,8 @@ def fetch(
 
     show = Show(quiet=quiet)
     with show:
+        for name in names:
+            api.fetchable(name)  # of several, none is fetched before all are known
         for name in names:
             path = api.fetch(name, progress=show.fetching)
             print(path)

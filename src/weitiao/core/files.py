@@ -14,8 +14,10 @@ import json
 import os
 import re
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,13 +70,36 @@ def _belongs(file: Path, path: Path) -> bool:
     return file.parent == path.parent or file in path.parents
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Can a file or folder of that name be made, with the folders above it?  It is tried, and nothing stays.
+
+    For what is written at the end of something long.
+
+    Raises:
+        WeitiaoError: `not_a_folder`, `no_permission`, `impossible_path`, `disk_full`.
+    """
+    with disk(path):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+        folders = (path, *path.absolute().parents) if path.is_dir() else path.absolute().parents
+        near = next(each for each in folders if each.exists())
+        if not near.is_dir():
+            raise fault("not_a_folder", path=path)
+        try:
+            os.rmdir(tempfile.mkdtemp(prefix=".weitiao-", dir=near))
+        except OSError as error:
+            error.filename = str(near)  # not the folder's that was to be tried
+            raise
+
+
 HALF = re.compile("[\ud800-\udfff]")
 
 
 def free_bytes(path: Path) -> int:
-    """Free space on the disk of `path`, which need not exist yet."""
+    """Free space on the disk of `path`, which need not exist yet; without bound where nothing lies on a disk (/proc)."""
     near = next((folder for folder in (path, *path.parents) if folder.exists()), Path("."))
-    return shutil.disk_usage(near).free
+    usage = shutil.disk_usage(near)
+    return usage.free if usage.total else sys.maxsize
 
 
 def _errno(error: Exception) -> int | None:

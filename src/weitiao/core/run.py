@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +22,7 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import (
     disk,
     read_lines,
+    refuse_unwritable,
     write_lines,
     write_text,
 )
@@ -164,20 +164,15 @@ def placed(path: Path) -> list[str]:
         WeitiaoError: `folder_not_empty`, `not_a_folder`, `no_permission`, `impossible_path`, as `claim` would.
     """
     folder = RunFolder(path)
-    with disk(path):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            path.stat()
-        near = next(each for each in (path, *path.absolute().parents) if each.exists())
-        if not near.is_dir():
-            raise fault("not_a_folder", path=path)
-        try:
-            os.rmdir(tempfile.mkdtemp(prefix=".weitiao-", dir=near))
-        except OSError as error:
-            error.filename = str(near)  # not the folder's that was to be tried
-            raise
-        if near == path and not folder.begun:
-            _refuse_strangers(folder)
-    return [reason("run_is_there", path=path, state=folder.state)] if near == path and folder.begun else []
+    refuse_unwritable(path)
+    if path.is_file():
+        raise fault("not_a_folder", path=path)
+    if not path.is_dir():
+        return []
+    if folder.begun:
+        return [reason("run_is_there", path=path, state=folder.state)]
+    _refuse_strangers(folder)
+    return []
 
 
 def _refuse_strangers(folder: RunFolder) -> None:

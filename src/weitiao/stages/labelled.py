@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import fault
-from weitiao.core.files import whole_file
+from weitiao.core.files import refuse_unwritable, whole_file
 
 if TYPE_CHECKING:
     from weitiao.stages.asking import Questions
@@ -45,6 +45,7 @@ def write_labelled(
         raise fault("output_exists", path=path)
     if ending not in (*DELIMITERS, *LINES):
         raise fault("output_ending", path=path, known=", ".join((*DELIMITERS, *LINES)))
+    refuse_unwritable(path)
     if taken := [name for name in questions.columns if name.startswith(BEFORE)]:
         raise fault("output_column", column=taken[0])
     answers = run.answers(questions, progress=progress, max_new_tokens=max_new_tokens)

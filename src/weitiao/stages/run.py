@@ -15,6 +15,7 @@ from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.display import Sheet, Shown
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.figures import around, figure
+from weitiao.core.files import refuse_unwritable
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
 from weitiao.core.why import because
@@ -310,6 +311,7 @@ class Run(Shown):
             raise fault("wrong_usage", **because("not_foldable", method=name, run=self.path))
         if folder.exists():
             raise fault("wrong_usage", **because("folder_there", path=folder))
+        refuse_unwritable(folder)
         loaded = store.load_tuned(
             self.folder.model, ref=self.recipe.model, task=self.task, method=self.method, base=self.base
         )

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
-from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.files import read_lines
 from weitiao.core.gc_pause import paused
-from weitiao.core.recipe import Recipe
-from weitiao.core.run import RunFolder, claim
+from weitiao.core.recipe import SHELVED, Recipe, known_keys
+from weitiao.core.run import RunFolder, claim, named
 from weitiao.core.why import reason
 from weitiao.data.overlong import uncut
 from weitiao.stages.assemble import assemble, watching
@@ -64,10 +64,19 @@ class Resume:
 
     @classmethod
     def asked(cls, resume: bool | str | Path, *, strict: bool, changes: Collection[str]) -> Resume:
-        """As the word `train` is asked.  A process that torchrun started anew goes on from where the one before it was."""
+        """As the word `train` is asked.  A process that torchrun started anew goes on from where the one before it was.
+
+        Raises:
+            WeitiaoError: `unknown_key` for a change of what is no key.
+        """
+        for key in changes:
+            # What is below a method or task depends on its name.
+            if key.partition(".")[0] not in SHELVED and not any(named(each, [key]) for each in known_keys()):
+                hint = did_you_mean(key, known_keys())
+                raise fault("unknown_key", key=key, hint=hint, known=", ".join(Recipe.model_fields))
         again = distributed.restarted()
-        named = None if again or resume in (True, False, "last") else Path(str(resume))
-        return cls(bool(resume) or strict or again, named, strict, changes)
+        chosen = None if again or resume in (True, False, "last") else Path(str(resume))
+        return cls(bool(resume) or strict or again, chosen, strict, changes)
 
 
 FRESH = Resume()
@@ -139,8 +148,9 @@ def train(
 
 def _tune(way: Way) -> None:
     """From rows and base to the tuned model in the folder; nothing of it is left in memory afterwards."""
+    begun, passed = _look_for_a_checkpoint(way)
     prepared = _make_ready(way)
-    begun = _look_for_a_checkpoint(way)
+    _set_aside(way, begun, passed)
     training = _put_together(way, prepared, begun)
     _go_on(way, training, begun)
     _warn(way, prepared, training)
@@ -209,21 +219,26 @@ def _make_ready(way: Way) -> Prepared:
     return own[0] if own else follow(shared, way.recipe, way.method)
 
 
-def _look_for_a_checkpoint(way: Way) -> Path | None:
-    """The one to go on from; those behind it are set aside."""
+def _look_for_a_checkpoint(way: Way) -> tuple[Path | None, list[str]]:
+    """The one to go on from, and what is said of those that are passed over; one that is not there is told at once."""
     from weitiao.train import checkpoint
 
     def looked() -> tuple[Path | None, list[str]]:
         return checkpoint.newest(way.folder, chosen=way.resume.checkpoint, strict=way.resume.strict)
 
-    found, passed = way.world.together(looked)
+    return way.world.together(looked)
+
+
+def _set_aside(way: Way, found: Path | None, passed: list[str]) -> None:
+    """Those behind the one that is gone on from, once rows and base were found to be the run's."""
+    from weitiao.train import checkpoint
+
     for line in passed:
         way.tell("notice", text=line)
     way.world.together(lambda: checkpoint.set_aside(way.folder, newer_than=found))
     if way.resume.wanted and found is None:
         text = f"{way.folder.path} has no checkpoint to go on from: this run starts at step 0"
         way.tell("notice", text=text)
-    return found
 
 
 def _put_together(way: Way, prepared: Prepared, begun: Path | None) -> Training:
