@@ -421,6 +421,7 @@ def test_ctrl_c_outside_training(weitiao, monkeypatch):
     assert said.exit == 130
 
 
+@pytest.mark.whole  # a process of its own, as for other signals (tests/train/test_loop.py)
 def test_ctrl_c_during_training_saves_and_resumes(weitiao):
     words = [
         "train",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import weitiao as wt
-from tests.conftest import FILL, dialogues, reviews, small_run, write_csv, write_jsonl
+from tests.conftest import FILL, dialogues, rarely, reviews, small_run, write_csv, write_jsonl
 from weitiao.evaluate.findings.answers import template
 from weitiao.evaluate.findings.evidence import Evidence
 
@@ -45,7 +45,7 @@ def named(bert, tmp_path):
     return trained
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, rarely(1), rarely(2)])
 def test_a_sound_run_names_nothing(named, seed):
     assert named(reviews(200, seed=seed), seed=seed) == {}
 

@@ -5,9 +5,11 @@ Every family is a folder, as users meet it; the truth is the model that was save
 
 from __future__ import annotations
 
+import copy
 import math
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -114,8 +116,8 @@ def test_words_made_with_a_cache_are_those_made_without(table, name):
 
 @everywhere
 def test_an_adapter_learns_is_saved_read_and_folded(table, name, kind, tmp_path):
-    _, folder, _ = table(name, kind)
-    task, loaded = TASKS[kind], load.load(folder, TASKS[kind])
+    _, folder, found = table(name, kind)
+    task, loaded = TASKS[kind], replace(found, model=copy.deepcopy(found.model), trained={})
     store.prepare(loaded, LORA, seed=0)
     rows = examples(kind, loaded.processor)
     settings = Train(num_train_epochs=2, learning_rate=1e-2, warmup_steps=0, bf16=False)

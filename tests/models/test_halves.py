@@ -96,7 +96,13 @@ def test_a_run_is_the_same_to_the_last_bit(bases, tmp_path, monkeypatch):
             method={"name": "lora", "r": 2},
             data={"train": rows},
             train={"max_steps": 3, "bf16": True, "learning_rate": 0.01},
-            evaluate={"resamples": 100, "samples": 1, "max_new_tokens": 2},
+            evaluate={
+                "resamples": 100,
+                "untuned": False,
+                "baseline": "none",
+                "samples": 1,
+                "max_new_tokens": 2,
+            },
             output_dir=str(tmp_path / name),
             **words,
         )

@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -73,11 +74,16 @@ def _arms(hint: Any) -> list[Any]:
 
 
 def _fields(arm: Any) -> dict[str, Any] | None:
-    if isinstance(arm, type) and issubclass(arm, BaseModel):
-        return {name: field.rebuild_annotation() for name, field in arm.model_fields.items()}
-    if isinstance(arm, type) and dataclasses.is_dataclass(arm):
+    return _declared(arm) if isinstance(arm, type) else None
+
+
+@cache
+def _declared(kind: type) -> dict[str, Any] | None:
+    if issubclass(kind, BaseModel):
+        return {name: field.rebuild_annotation() for name, field in kind.model_fields.items()}
+    if dataclasses.is_dataclass(kind):
         try:
-            return typing.get_type_hints(arm, include_extras=True)
+            return typing.get_type_hints(kind, include_extras=True)
         except (
             NameError
         ):  # names that are there for type checkers alone: its values are taken as YAML reads them
