@@ -10,18 +10,19 @@ import errno
 import gzip
 import json
 import shutil
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import dialogues, reviews, small_run, write_csv, write_jsonl
+from tests.conftest import dialogues, many_labels, rated, reviews, small_run, write_csv, write_jsonl
 from weitiao import api
 from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.evaluate import judge
-from weitiao.tasks.classification import TextClassification
+from weitiao.tasks.texts import OfTexts
 
 BROKEN = "planted <b>fault</b>"
 
@@ -116,17 +117,25 @@ def test_a_kept_training_row_that_was_changed_costs_the_baseline_alone(run):
     assert {"tuned", "untuned"} == set(found["metrics"])
 
 
-def test_test_rows_are_encoded_once_for_all_who_are_asked(run, monkeypatch):
-    encode, seen = TextClassification.encode, []
+@pytest.mark.parametrize("task", ["text_classification", "text_regression", "multi_label_classification"])
+def test_test_rows_are_encoded_once_on_the_whole_way(task, bert, tmp_path, monkeypatch):
+    """What `prepare` has encoded is what is judged, the tuned model and the untuned one, and judged again."""
+    encode, seen = OfTexts.encode, Counter()
 
     def counted(self, records, *rest, **words):
         records = list(records)
-        seen.extend(record.id for record in records)
+        seen.update(record.id for record in records)
         return encode(self, records, *rest, **words)
 
-    monkeypatch.setattr(TextClassification, "encode", counted)
-    assert set(api.evaluate(run).results["metrics"]) > {"tuned", "untuned"}
-    assert seen == json.loads((run / "data/split.json").read_text())["test"]
+    monkeypatch.setattr(OfTexts, "encode", counted)
+    rows = {"text_classification": reviews, "text_regression": rated}.get(task, many_labels)(60, seed=77)
+    recipe = small_run(
+        bert, task, write_jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "run", batch=8, judge={}
+    )
+    run = api.train(recipe(max_steps=1))
+    api.evaluate(run.path)
+    test = run.folder.json("data/split.json")["test"]
+    assert {seen[row] for row in test} == {1}
 
 
 def test_a_run_whose_judging_fails_is_trained_and_can_be_judged_later(

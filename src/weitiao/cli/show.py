@@ -96,7 +96,9 @@ def program() -> str:
 
 def results_table(results: Mapping[str, Any]) -> Table:
     """Metrics with their intervals; tuned first.  Many metrics are a line each, and few a column each."""
-    title = reason("locked_rows", rows=f"{results['rows']:,}")
+    given = results.get("given")
+    kind = "given_rows" if given else "locked_rows"
+    title = reason(kind, rows=f"{results['rows']:,}", files=", ".join(given["files"]) if given else "")
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("", no_wrap=True)
     systems, names = results["metrics"], list(results["metrics"]["tuned"])

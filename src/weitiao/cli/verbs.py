@@ -91,22 +91,58 @@ app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r
 app.command(epilog="Example: weitiao cv recipe.yaml --folds 5 output_dir=runs/reviews-cv")(cv)
 
 
-@app.command(epilog="Example: weitiao evaluate runs/reviews-lora --json")
+@app.command(
+    epilog="Examples: weitiao evaluate runs/reviews-lora --json | weitiao evaluate runs/reviews-lora --data new.csv"
+)
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run folder.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data", "-d", help="Judge by this file instead of the locked test rows; may be repeated."
+        ),
+    ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(help="With --data, OURS=THEIRS: text=body,label=stars, where they are not the run's."),
+    ] = "",
+    name: Annotated[
+        str, typer.Option(help="With --data: the results go into evaluations/NAME; default: the file's name.")
+    ] = "",
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="With --data: refuse rows that cannot be used, were seen in training, or have an unknown label.",
+        ),
+    ] = False,
+    variant: Annotated[
+        str, typer.Option(help="Another form of the model that lies in the run, such as merged.")
+    ] = "",
     base: Base = "",
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Judge a run's model again on its locked test rows, and write the report."""
+    """Judge a run's model again on its locked test rows, or on other rows, and write the report."""
     from weitiao import api
     from weitiao.cli.show import judged
     from weitiao.terminal.show import Show
 
+    for option, asked in (("--columns", columns), ("--name", name), ("--strict", strict)):
+        if asked and not data:
+            raise fault("wrong_usage", **because("options_of_data", option=option))
     show = Show(quiet=quiet or json)
     with show:
-        found = api.evaluate(api.load(run, base=base), tell=show.tell)
+        found = api.evaluate(
+            api.load(run, base=base),
+            data or None,
+            columns=pairs(columns),
+            name=name,
+            strict=strict,
+            variant=variant,
+            tell=show.tell,
+        )
     if json:
         emit({"run": str(found.path), **found.results})
     else:

@@ -71,33 +71,6 @@ class Verdict(Part):
     sentence: str
 
 
-class GeneralText(Part):
-    """One general text."""
-
-    text: str
-    """Its beginning."""
-    untuned: Finite
-    """Perplexity before."""
-    tuned: Finite
-    """After."""
-    known: bool
-    """Did the untuned model know something of it?  Else it does not count."""
-
-
-class Rise(Span):
-    """A factor."""
-
-    value: Finite
-
-
-class General(Part):
-    """What a model that writes has forgotten."""
-
-    texts: list[GeneralText]
-    rise: Rise | None
-    """By what factor perplexity rose on those that count, the geometric mean; null where fewer than two do."""
-
-
 class Noise(Part):
     """How far the primary metric moves with the seed alone: runs of this recipe on the same rows, this one among them."""
 
@@ -132,6 +105,31 @@ class Finding(Part):
     """What it was seen by."""
 
 
+class Unknown(Part):
+    """A label that rows carry and the model does not know: it gets them wrong."""
+
+    label: str
+    rows: int
+    places: list[str]
+    """Where the first of them stand, in the language of the moment."""
+
+
+class Given(Part):
+    """Rows that were given to be judged by, instead of the locked ones."""
+
+    name: str
+    """Of the evaluation."""
+    files: list[str]
+    total: int
+    """Rows in them."""
+    counts: dict[str, int]
+    """Of all rows, what they ended as, as in the ledger."""
+    seen: int
+    """Rows left out, among those `dropped`, because the run was trained on them, or chose by them."""
+    unknown: list[Unknown]
+    """Labels that the model does not know."""
+
+
 class Results(Part):
     """What the judge found."""
 
@@ -150,6 +148,8 @@ class Results(Part):
     """That metrics tell apart, in order; none where the task has none."""
     rows: int
     """Test rows."""
+    given: Given | None = None
+    """Where they are not the locked ones."""
     cut: dict[str, int] | None
     """How many `rows` were longer than the `limit` that the model read; null: none."""
     advice: dict[str, float] | None = None
@@ -169,8 +169,6 @@ class Results(Part):
     """By stage."""
     usage: list[dict[str, str]]
     """Lines that load the model."""
-    general: General | None = None
-    """Of tasks that generate; null where it was not asked."""
     noise: Noise | None = None
     """Null: no other run of this recipe and these rows is known."""
     missing: list[dict[str, str]]

@@ -116,7 +116,8 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
     taker.respell(one_spelling(taker.labels))
     rows, marks, ledger = taker.rows, taker.marks(), taker.ledger
     if not ledger.total:
-        raise fault("empty_file", path=_files(data.train), why=reason("no_rows_left"))
+        every = [name for names in given.values() for name in names]
+        raise fault("empty_file", path=_files(every), why=reason("no_rows_left"))
     if data.near_duplicates != "keep" and len(rows) and shape.texts(rows[0].values):
         marks.near = _near(rows, shape, data)
     kept = _distinct(rows, marks, shape, ledger, data)

@@ -9,10 +9,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from weitiao.core.contracts import place
 from weitiao.core.errors import fault
+from weitiao.core.files import write_json, write_lines
 from weitiao.core.why import reason
 
 # What a row can end as, from the least to the most that happened to it; "kept" as it was is none of them.
@@ -129,6 +131,12 @@ class Ledger:
                 fraction=f"{fraction:g}",
                 accepts=f"{accepts:g}",
             )
+
+    def write(self, folder: Path) -> None:
+        """`ledger.json` into that folder, and `quarantine.jsonl` where rows were set aside."""
+        write_json(folder / "ledger.json", self.to_dict())
+        if rows := self.quarantine():
+            write_lines(folder / "quarantine.jsonl", rows)
 
     def to_dict(self) -> dict[str, Any]:
         """The ledger as it is written to `data/ledger.json`."""

@@ -35,8 +35,8 @@ def marks(told: Told, labels: Sequence[str]) -> Any:
 
 
 def scores(told: Told, labels: Sequence[str]) -> Any:
-    """The score of each label in each row (N, C)."""
-    return np.array([[row["scores"][label] for label in labels] for row in told], dtype=float)
+    """The score of each label in each row (N, C); 0 for one that the system does not know."""
+    return np.array([[row["scores"].get(label, 0.0) for label in labels] for row in told], dtype=float)
 
 
 def ratio(above: Any, below: Any) -> Any:

@@ -63,7 +63,7 @@ def judge(
         again = {name: each for name, each in asked.items() if not each[0].no_interval}
         drawn = resample.bootstrap(again, unit_N, count, resamples=resamples, seed=seed) if count > 1 else {}
         found[system] = {
-            name: _none(NOT_GIVEN, metric.lacks(systems[system][0]))
+            name: _unsaid(metric, systems[system], labels)
             if name not in own
             else _none(metric.undefined)
             if name not in asked
@@ -88,7 +88,7 @@ def read(references: Told, systems: Systems, metrics: Mapping[str, Metric], labe
         system: {
             name: np.asarray(metric.rows(references, told, labels))
             for name, metric in metrics.items()
-            if told and not metric.lacks(told[0])
+            if told and not metric.lacks(told[0]) and not (labels and metric.refuses(labels))
         }
         for system, told in systems.items()
     }
@@ -192,6 +192,13 @@ def _closed(metric: Metric, rows_NK: Any, count: int, confidence: float) -> tupl
         return None
     found = stats.binomtest(round(float(share) * count), count).proportion_ci(confidence, "wilson")
     return float(found.low), float(found.high)
+
+
+def _unsaid(metric: Metric, told: Told, labels: Sequence[str]) -> dict[str, Any]:
+    """Why a metric is not asked; rows that were given may carry more labels than the task knew of when it was named."""
+    if told and (lacking := metric.lacks(told[0])):
+        return _none(NOT_GIVEN, lacking)
+    return {"value": None, "low": None, "high": None, "why": metric.refuses(labels)}
 
 
 def _none(why: tuple[str, str], *words: str, value: float | None = None) -> dict[str, Any]:

@@ -1,4 +1,9 @@
-"""Judge a saved model on its locked test rows, and write the report."""
+"""Judge a saved model on its locked test rows, or on others, and write the report.
+
+evaluate(run)                  ->  results.json, predictions.jsonl, report.html in the run folder
+evaluate(run, "new.csv")       ->  the same, and data/ledger.json, in evaluations/new/
+evaluate(run, variant="merged")  ->  the same of another form of its model, beside that
+"""
 
 from __future__ import annotations
 
@@ -10,44 +15,77 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from weitiao.core.contracts import OURS, Baseline, Judged, Record
 from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.core.results import VERSION
 from weitiao.core.why import reason
 from weitiao.data.overlong import FITTED, advice
-from weitiao.evaluate import general
 from weitiao.evaluate.chosen import ANSWER
 from weitiao.evaluate.noise import floor
 from weitiao.stages import noise
+from weitiao.stages.evaluation_folder import place_for
 from weitiao.stages.events import Tell, listening
-from weitiao.stages.general import General
 from weitiao.stages.kept_rows import kept, seen_in_training
 from weitiao.stages.run import Run, load
+from weitiao.stages.to_judge import ToJudge, given, locked, of_files
 
 
-def evaluate(run: Run | str | Path, *, tell: Tell | None = None) -> Run:
+def evaluate(
+    run: Run | str | Path,
+    data: Any = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    name: str = "",
+    strict: bool = False,
+    variant: str = "",
+    tell: Tell | None = None,
+) -> Run:
     """Judge the saved model on the locked test rows, beside the untuned one and baselines; write the report.
 
     What is judged is the model as it lies in the folder, read back from disk.  What stands beside it, the samples and
     the page may each fail alone: `results["missing"]` then says what is not there, and why.
 
+    Rows that are given are read, checked and repaired as the run's own were; those that it was trained on, or chose by, are
+    left out.  `results["given"]` says how many, and `data/ledger.json` beside the results what became of every row.
+
     Args:
-        run: a run, or its folder.
+        run: a run, or its folder, or that of a variant in it.
+        data: other rows than the locked ones: a file or several, or a table as `wt.train(data=...)` takes it.
+        columns: with `data`: our column -> theirs; default: as the recipe names them, or by our names.
+        name: with `data`: its results lie in `evaluations/NAME`; default: the file's name.
+        strict: with `data`: refuse where a row cannot be used, was seen in training, or has a label that the model does not
+            know, which else counts as one that it gets wrong.
+        variant: a folder of the run that holds its model in another form, such as `merged`; default: the tuned model.
         tell: hears how it goes; without it a bar or lines on standard error say so.
 
+    Returns:
+        The run, whose `results` and `report` are those that were written here.
+
     Raises:
-        WeitiaoError: `unfinished_run`, `broken_model`, `no_permission` when the folder cannot be written, and what
-            loading raises.
+        WeitiaoError: `unfinished_run`, `broken_model`, `no_permission` when the folder cannot be written, `no_variant`, what
+            loading raises; with `data` what reading raises, `bad_rows`, `evaluation_there`.
     """
     run = run if isinstance(run, Run) else load(run)
+    run = run.as_variant(variant) if variant else run
     with listening(tell) as (told, _, _):
         told("asked", recipe=run.recipe)
-        return _judge(run, told)
+        if data is None:
+            judged = run.judged("")
+            _refuse_unwritable(judged.place)
+            return _judge(judged, locked(judged), told)
+        with place_for(run, data, name) as (judged, files):
+            _refuse_unwritable(judged.place)
+            rows = given(judged, of_files(judged, files, columns), name=judged.place.name, strict=strict)
+            return _judge(judged, rows, told)
 
 
-def _judge(run: Run, tell: Tell) -> Run:
+def _refuse_unwritable(place: Path) -> None:
+    """Judging takes long: a folder that its results cannot be written to is said before."""
+    with disk(place), tempfile.TemporaryFile(dir=place):
+        pass
+
+
+def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
     from weitiao.evaluate.analysed import analyses, in_order
     from weitiao.evaluate.answered import chosen, judge_some
     from weitiao.evaluate.chosen import baselines, judged
@@ -61,26 +99,17 @@ def _judge(run: Run, tell: Tell) -> Run:
     settings, started = recipe.evaluate, time.perf_counter()
     card = read_card(folder.model)
     task = run.task
-    locked = list(kept(folder, "test"))
-    records, groups = [record for record, _ in locked], [group for _, group in locked]
-    if not records:
+    records, groups, examples, labels = these.records, these.groups, these.examples, these.labels
+    if examples is None:
         return run  # data.split.test was 0: there is nothing to judge by
-    # Judging takes long: a folder that its results cannot be written to is said before.
-    with disk(folder.path), tempfile.TemporaryFile(dir=folder.path):
-        pass
     metrics = judged(task, settings.metrics)
     tell("judging", rows=len(records))
-    read = run.read(records)
-    examples = [example for _, example in read]
     references = [task.reference(record) for record in records]
     beside = _Beside(tell)
     systems: dict[str, list[dict[str, Any]]] = {}
     speaks = any(ANSWER in metric.needs for metric in metrics.values())
     wanted = chosen(len(records), settings.answers if speaks else settings.samples, seed=recipe.seed)
     answered = wanted if task.generates else []
-    forgetting = General.none()
-    with beside.may_fail("general"):
-        forgetting = General.of(run)
 
     def ask(name: str, model: Run) -> None:
         told = model._predict(examples, lambda done, all: tell("judged", what=name, done=done, all=all))
@@ -89,8 +118,6 @@ def _judge(run: Run, tell: Tell) -> Run:
         if task.generates:
             for one, example in zip(told, examples, strict=True):
                 one["bytes"] = task.text_bytes(example, run.tuned.processor)
-        with beside.may_fail("general"):
-            forgetting.ask(name, model)
         if not answered:
             return
         with beside.may_fail("answers"):
@@ -110,21 +137,22 @@ def _judge(run: Run, tell: Tell) -> Run:
             ask("untuned", before)
     for name, baseline in baselines(task, settings.baseline).items():
         with beside.may_fail(name):
-            systems[name] = _said_before(run, name, len(records)) or _learnt(run, baseline, records)
+            systems[name] = (not these.given and _said_before(run, name, len(records))) or _learnt(
+                run, baseline, records
+            )
     found = judge_some(
         references,
         systems,
         metrics,
         rows=answered,
-        labels=task.classes(),
+        labels=labels,
         groups=groups,
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=recipe.seed,
     )
-    cut = sum(example.tokens_lost > 0 for example in examples)
+    cut = int((examples.counts("tokens_lost") > 0).sum())
     passes = recipe.data.max_windows if recipe.data.overlong == "windows" else 1
-    lengths = np.array([length for length, _ in read])
     results = {
         "version": VERSION,
         "task": recipe.task["name"],
@@ -133,10 +161,11 @@ def _judge(run: Run, tell: Tell) -> Run:
         "primary": task.primary,
         "higher_is_better": metrics[task.primary].higher_is_better,
         "lower_is_better": [name for name, metric in metrics.items() if not metric.higher_is_better],
-        "labels": list(task.classes()),
+        "labels": list(labels),
         "rows": len(records),
-        "cut": {"rows": cut, "limit": run._limit * passes} if cut else None,
-        "advice": advice(lengths, task, recipe.data, limit=run._limit, most=run.most),
+        "given": these.given,
+        "cut": {"rows": cut, "limit": run.limit * passes} if cut else None,
+        "advice": advice(these.lengths, task, recipe.data, limit=run.limit, most=run.most),
         **found,
         "sections": {},
         "answers": _answers(systems["tuned"], answered, settings.max_new_tokens),
@@ -146,14 +175,14 @@ def _judge(run: Run, tell: Tell) -> Run:
         "missing": beside.missing,
         "findings": [],
     }
-    results["general"] = forgetting.compared(confidence=settings.confidence)
-    with beside.may_fail("noise"):
-        results["noise"] = _noise(run, results, beside)
+    if not these.given:  # other seeds were judged by the locked rows
+        with beside.may_fail("noise"):
+            results["noise"] = _noise(run, results, beside)
     with beside.may_fail("usage"):
         results["usage"] = usage(run)
     seen = 0
     with beside.may_fail("seen_in_training"):
-        seen = seen_in_training(folder, records, task.shape, recipe.data)
+        seen = seen_in_training(folder, records, task.shape, recipe.data, near=these.given is not None)
     with beside.may_fail("findings"):
         log = read_lines(folder.path / "log.jsonl")
         evidence = Evidence(results, log, references, systems, seen, confidence=settings.confidence)
@@ -166,7 +195,7 @@ def _judge(run: Run, tell: Tell) -> Run:
     shown = Judged(
         rows,
         systems,
-        labels=task.classes(),
+        labels=labels,
         metrics=metrics,
         samples=settings.samples,
         confidence=settings.confidence,
@@ -177,18 +206,18 @@ def _judge(run: Run, tell: Tell) -> Run:
         with beside.may_fail(name):
             if section := analysis.section(shown):
                 sections[name] = section
-    if results["general"]:
-        sections["general"] = general.section(results["general"])
     results["sections"] = in_order(sections)
     lines = [row | {name: told[i] for name, told in systems.items()} for i, row in enumerate(rows)]
-    write_lines(folder.path / "predictions.jsonl", lines)
-    write_json(folder.path / "results.json", results)
+    if these.given:
+        these.ledger.write(run.place / "data")
+    write_lines(run.place / "predictions.jsonl", lines)
+    write_json(run.place / "results.json", results)
     there = len(beside.missing)
     with beside.may_fail("page"):
         run.report.unlink(missing_ok=True)  # a page of other numbers is worse than none
-        write_report(folder.path)
+        write_report(folder.path, run.place)
     if len(beside.missing) > there:
-        write_json(folder.path / "results.json", results)
+        write_json(run.place / "results.json", results)
     tell("results", results=results, report=run.report)
     return run
 
@@ -254,7 +283,8 @@ def _answers(
 
 def usage(run: Run) -> list[dict[str, str]]:
     """How the tuned model is used: on the command line, from Python, and without weitiao."""
-    path, base = run.path, run.tuned.source
+    path, base = run.path / run.variant, run.tuned.source
+    home = path if run.variant else path / "model"
     auto = run.task.auto_class
     options = run.task.model_options()
     if run.task.generates:
@@ -264,14 +294,14 @@ def usage(run: Run) -> list[dict[str, str]]:
     python = f'import weitiao as wt\n\nrun = wt.load("{path}")\nprint({call})'
     reads = f"\n\n{said}" if (said := run.task.of_logits()) else ""
     if run.recipe.data.overlong in FITTED:
-        reads += f"\n# of rows longer than {run._limit} tokens weitiao reads more (data.overlong: {run.recipe.data.overlong})"
+        reads += f"\n# of rows longer than {run.limit} tokens weitiao reads more (data.overlong: {run.recipe.data.overlong})"
     ways = [{"title": "Command line", "code": line}, {"title": "Python", "code": python}]
-    kind = run.folder.json("model/adapter_config.json").get("peft_type")
-    opened = f'tokenizer = AutoTokenizer.from_pretrained("{path}/model")'
+    kind = None if run.variant else run.folder.json("model/adapter_config.json").get("peft_type")
+    opened = f'tokenizer = AutoTokenizer.from_pretrained("{home}")'
     if kind is None:
         without = (
             f"from transformers import {auto}, AutoTokenizer\n\n"
-            f'model = {auto}.from_pretrained("{path}/model")\n{opened}{reads}'
+            f'model = {auto}.from_pretrained("{home}")\n{opened}{reads}'
         )
         ways += [{"title": "Without weitiao: Transformers", "code": without}]
     elif kind != OURS:

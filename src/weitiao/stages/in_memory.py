@@ -51,13 +51,27 @@ def rows_to_file(words: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[dic
         return ({**words, "data": {"train": rows}} if isinstance(data, str | list) else dict(words)), {}
     if "output_dir" not in {**base, **words}:
         raise fault("missing_key", key="output_dir")
-    lines = table_rows(rows)
-    name = hashlib.sha256(json.dumps(lines, sort_keys=True, default=str).encode()).hexdigest()[:12]
-    path = Path(str({**base, **words}["output_dir"])) / "data" / f"rows-{name}.jsonl"
+    lines, name = named_rows(rows)
+    path = Path(str({**base, **words}["output_dir"])) / "data" / f"{name}.jsonl"
     found = {**words, "data": {**(dict(data) if isinstance(data, Mapping) else {}), "train": str(path)}}
     Recipe.read({**base, **found})  # a mistyped keyword leaves no folder behind
     write_lines(path, lines)
     return found, {str(path): type(rows).__name__}
+
+
+def named_rows(table: Any) -> tuple[list[Mapping[str, Any]], str]:
+    """The rows of a table, and a name that other rows do not have.
+
+    Raises:
+        WeitiaoError: as `table_rows`; `empty_file` for no rows.
+    """
+    lines = table_rows(table)
+    if not lines:
+        raise fault(
+            "empty_file", path=reason("named_table", kind=type(table).__name__), why=reason("no_rows")
+        )
+    print = hashlib.sha256(json.dumps(lines, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    return lines, f"rows-{print}"
 
 
 @contextmanager

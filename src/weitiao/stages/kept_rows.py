@@ -67,7 +67,9 @@ def kept(folder: RunFolder, side: str) -> Iterator[tuple[Record, int]]:
         raise _broken(folder, side, dealt)
 
 
-def seen_in_training(folder: RunFolder, records: Sequence[Record], shape: Shape, data: Data) -> int:
+def seen_in_training(
+    folder: RunFolder, records: Sequence[Record], shape: Shape, data: Data, *, near: bool = False
+) -> int:
     """How many test rows are equal to a training row, or nearly so.
 
     Near ones are looked for where the split was told not to look (`data.near_duplicates: keep`): else it has kept them
@@ -78,13 +80,14 @@ def seen_in_training(folder: RunFolder, records: Sequence[Record], shape: Shape,
         records: its test rows.
         shape: says by which text rows are the same.
         data: of the recipe.
+        near: look for near ones in any case, as for rows that no split has dealt.
 
     Raises:
         WeitiaoError: as `kept`.
     """
     asked = [normalised(shape.group(row.values)) for row in records]
     rows = (normalised(shape.group(row.values)) for row, _ in kept(folder, "train"))
-    if data.near_duplicates != "keep":
+    if data.near_duplicates != "keep" and not near:
         known = set(map(digest, rows))
         return sum(digest(text) in known for text in asked)
     groups = near_groups([*asked, *rows], threshold=data.near_duplicate_threshold)

@@ -15,7 +15,7 @@ import numpy as np
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import fault
-from weitiao.core.files import write_json, write_lines
+from weitiao.core.files import write_json
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import RunFolder, facts, named, open_run
 from weitiao.core.why import reason, why
@@ -375,8 +375,6 @@ def _refuse_others(
 
 def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows], group: np.ndarray) -> None:
     data = folder.path / "data"
-    write_json(data / "ledger.json", ledger.to_dict())
+    ledger.write(data)
     write_json(data / "split.json", {name: [row.id for row in rows] for name, rows in splits.items()})
     keep(folder, splits, group.tolist())
-    if quarantine := ledger.quarantine():
-        write_lines(data / "quarantine.jsonl", quarantine)

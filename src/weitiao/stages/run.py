@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.display import Sheet, Shown
-from weitiao.core.errors import WeitiaoError, fault
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.figures import around, figure
 from weitiao.core.files import refuse_unwritable
 from weitiao.core.recipe import Recipe
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from weitiao.models.precision import Half
     from weitiao.stages.speaker import Speaker
 
+LOADED = ("task", "method", "tuned", "columns")
 AT_ONCE = 4096
 """Rows that are encoded and asked before their answers are handed on."""
 
@@ -43,6 +45,10 @@ class Run(Shown):
     """Where its base lies now, if that is not where it lay (`load`)."""
     positions: int | None = None
     """Positions that all adapters in use take from a row; default: those of the run's own method."""
+    variant: str = ""
+    """The folder in it that holds its model in another form, such as `merged`; empty: the model as it was tuned."""
+    judged_in: str = ""
+    """Where, in there, its results are looked for: those of its locked test rows lie in the folder itself."""
 
     @property
     def path(self) -> Path:
@@ -55,9 +61,33 @@ class Run(Shown):
         return self.folder.recipe
 
     @property
+    def place(self) -> Path:
+        """Where its results lie: the run folder, its variant's, or the evaluation of other rows in there."""
+        return self.path / self.variant / self.judged_in
+
+    def judged(self, where: str) -> Run:
+        """The same run with its results looked for elsewhere in its folder; a model that is loaded stays loaded."""
+        same = replace(self, judged_in=where)
+        same.__dict__ |= {name: self.__dict__[name] for name in LOADED if name in self.__dict__}
+        return same
+
+    def as_variant(self, name: str) -> Run:
+        """The same run with its model in another form, which lies in its folder.
+
+        Raises:
+            WeitiaoError: `no_variant`.
+        """
+        known = variants(self.path)
+        name = Path(name).as_posix()
+        if name not in known:
+            said = ", ".join(known) or "-"
+            raise fault("no_variant", path=self.path, name=name, known=said, hint=did_you_mean(name, known))
+        return replace(self, variant=name)
+
+    @property
     def results(self) -> dict[str, Any]:
         """`results.json`: metrics with intervals, comparisons and the verdict."""
-        return self.folder.json("results.json")
+        return RunFolder(self.place).json("results.json")
 
     @property
     def remarks(self) -> list[str]:
@@ -69,11 +99,11 @@ class Run(Shown):
     @property
     def report(self) -> Path:
         """The page."""
-        return self.path / "report.html"
+        return self.place / "report.html"
 
     def sheet(self) -> Sheet:
         """Its folder, state and scores."""
-        title, results = f"Run {self.path}: {self.folder.state}", self.results
+        title, results = f"Run {self.place}: {self.folder.state}", self.results
         if not results:
             return Sheet(title)
         metrics, primary = results["metrics"], results["primary"]
@@ -96,10 +126,14 @@ class Run(Shown):
     def tuned(self) -> Loaded:
         """The tuned model, loaded from the folder once."""
         from weitiao.models.load import pick_device
-        from weitiao.models.store import load_tuned
+        from weitiao.models.store import load_tuned, open_base
 
         self.device = self.device or pick_device()
         recipe = self.recipe
+        if self.variant:
+            words: dict[str, Any] = {"device": self.device, "longest": recipe.data.max_length}
+            plain = open_base(str(self.path / self.variant), self.task, half=recipe.train.half, **words)
+            return for_use(plain, half=recipe.train.half)
         loaded = load_tuned(
             self.folder.model,
             ref=recipe.model,
@@ -243,7 +277,7 @@ class Run(Shown):
 
     def read(self, records: Sequence[Record]) -> list[tuple[int, Example]]:
         """Rows as its model reads them, and how many tokens each would have if nothing were cut."""
-        return list(as_read(self.task, records, self.tuned.processor, self.recipe.data, limit=self._limit))
+        return list(as_read(self.task, records, self.tuned.processor, self.recipe.data, limit=self.limit))
 
     def _predict(
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
@@ -262,8 +296,8 @@ class Run(Shown):
         )
 
     @property
-    def _limit(self) -> int:
-        # The untuned model is asked the same rows, cut at the same place.
+    def limit(self) -> int:
+        """Tokens of a row that its model reads at once; the untuned model is asked the same rows, cut at the same place."""
         return min(self.recipe.data.max_length or self.most, self.most)
 
     @property
@@ -325,7 +359,7 @@ class Run(Shown):
         from weitiao.stages.speaker import KEPT_PER_TRAINED, Speaker
 
         train, known = self.recipe.train, self.folder.json("data/ledger.json").get("tokens") or {}
-        longest = min(known.get("max", self._limit), known.get("limit", self._limit))
+        longest = min(known.get("max", self.limit), known.get("limit", self.limit))
         kept = 1 if train.activation_checkpointing else KEPT_PER_TRAINED
         return Speaker(
             self.tuned,
@@ -346,13 +380,39 @@ def load(path: str | Path, *, base: str | Path = "") -> Run:
     """The run in a folder.
 
     Args:
-        path: the run folder.
+        path: the run folder, or a folder in it that holds its model in another form (`weitiao merge RUN -o RUN/merged`).
         base: where the model that was tuned lies now, if that is not where it lay, nor in the same place beside the run.
 
     Raises:
         WeitiaoError: `no_run`.
     """
-    return Run(open_run(path), base=base)
+    above, variant = _around(Path(path))
+    run = Run(open_run(above), base=base)
+    return run.as_variant(variant) if variant else run
+
+
+def _around(path: Path) -> tuple[Path, str]:
+    """The run folder that a path names, and which variant in it; empty for the run itself."""
+    if not (path / "recipe.yaml").is_file():
+        for depth in (1, 2):
+            above = Path(os.path.normpath(path / Path(*[".."] * depth)))
+            name = path.absolute().relative_to(above.absolute()).as_posix() if path.is_dir() else ""
+            if name and name in variants(above):
+                return above, name
+    return path, ""
+
+
+def variants(run: Path) -> list[str]:
+    """The folders of a run that hold its model in another form, as a plain model of Transformers."""
+    if not (run / "recipe.yaml").is_file():
+        return []
+    found = [path.parent for depth in ("*", "*/*") for path in run.glob(f"{depth}/config.json")]
+    own = ("model", "checkpoint-", "later-checkpoint-", ".")
+    return sorted(
+        name
+        for name in (path.relative_to(run).as_posix() for path in found)
+        if name != own[0] and not name.startswith(own[1:])
+    )
 
 
 def runs(folder: str | Path = "runs") -> list[Run]:

@@ -118,6 +118,13 @@ class TextClassification(OfTexts, Categorical):
         """The size of the head, the names of its outputs, and that one of them is right."""
         return {**label_sets.outputs(self.labels), "problem_type": "single_label_classification"}
 
+    def known(self, record: Record) -> tuple[Record, tuple[str, ...]]:
+        """Without its label, if that is none of these."""
+        label = record.values["label"]
+        if label in self._index:
+            return record, ()
+        return replace(record, values={**record.values, "label": None}), (label,)
+
     def unknown(self, label: str) -> str:
         """A label that the model does not know."""
         return label_sets.unknown([label], self._index)

@@ -131,6 +131,15 @@ class MultiLabelClassification(OfTexts):
             "labels = [model.config.id2label[i] for i, score in enumerate(scores) if score >= thresholds[i]]"
         )
 
+    def known(self, record: Record) -> tuple[Record, tuple[str, ...]]:
+        """With those of its labels alone that are among these."""
+        carried = record.values["label"]
+        strange = tuple(label for label in carried if label not in self._index)
+        if not strange:
+            return record, ()
+        ours = [label for label in carried if label in self._index]
+        return replace(record, values={**record.values, "label": ours}), strange
+
     def unknown(self, label: Sequence[str]) -> str:
         """The first label that the model does not know."""
         return label_sets.unknown(label, self._index)

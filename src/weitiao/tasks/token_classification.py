@@ -133,6 +133,16 @@ class TokenClassification(Categorical):
         """The types of spans."""
         return tuple(dict.fromkeys(span.type for tag in self.labels for span in self._spans([tag])))
 
+    def known(self, record: Record) -> tuple[Record, tuple[str, ...]]:
+        """With the words outside whose spans are of types that are none of these."""
+        row = record.values["tags"]
+        types = {tag: {span.type for span in self._spans([tag])} - {*self.classes()} for tag in {*row}}
+        strange = tuple(sorted(set().union(*types.values())))
+        if not strange:
+            return record, ()
+        ours = [tags.OUTSIDE if types[tag] else tag for tag in row]
+        return replace(record, values={**record.values, "tags": ours}), strange
+
     def follow(self, outputs: Sequence[str]) -> TokenClassification:
         """The base's order, when its outputs are these tags but for case: then its head knows them."""
         return replace(self, labels=label_sets.in_order_of(self.labels, outputs))

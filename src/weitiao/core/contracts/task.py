@@ -104,6 +104,15 @@ class Task(ABC):
         when it can."""
         return reason("loss_not_over_classes")
 
+    def known(self, record: Record) -> tuple[Record, tuple[str, ...]]:
+        """A row as it can be encoded, less what its answer says that the model has no output for, and the labels of that
+        as metrics have them; none where the model knows all of it.
+
+        Args:
+            record: of new data: those that were learnt from were looked at by `learn`.
+        """
+        return record, ()
+
     def model_options(self) -> dict[str, Any]:
         """Keywords for `from_pretrained` (number and names of labels)."""
         return {}

@@ -47,27 +47,35 @@ FACTS: dict[str, Any] = {"created": "", "seed": None, "machine": {}, "versions":
 LEDGER: dict[str, Any] = {"files": [], "counts": {}, "rows": [], "labels": {}, "split": {}, "tokens": None}
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, place: Path | None = None) -> Path:
     """Write `report.html` of the finished run in `folder`, whole or not at all, and return its path.
+
+    Args:
+        folder: of the run.
+        place: where the results lie that it shows, and where it is written, if that is not the folder itself.
 
     Raises:
         WeitiaoError: `old_results` for a run that was judged by another version.
     """
+    place = place or folder
     filters = {"number": number, "share": share, "p": p_value, "seconds": seconds, "clip": clip, "say": say}
-    text = render(Path(__file__).parent, "page.html.j2", view(folder), filters=filters)
-    write_text(folder / "report.html", text)
-    return folder / "report.html"
+    text = render(Path(__file__).parent, "page.html.j2", view(folder, place), filters=filters)
+    write_text(place / "report.html", text)
+    return place / "report.html"
 
 
-def view(folder: Path) -> dict[str, Any]:
+def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
     """Everything the template shows; a section whose data is absent is empty here and vanishes there."""
     import yaml
 
-    results = RESULTS | json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    place = place or folder
+    results = RESULTS | json.loads((place / "results.json").read_text(encoding="utf-8"))
     if results.get("version") != VERSION:
         raise fault("old_results", run=folder, version=results.get("version", "-"))
     facts = one(folder / "facts.json", blank=FACTS)
-    ledger = one(folder / "data" / "ledger.json", blank=LEDGER)
+    # Of rows that were given there is a ledger of their own; a variant is judged by the run's.
+    own = place / "data" / "ledger.json"
+    ledger = one(own if own.is_file() else folder / "data" / "ledger.json", blank=LEDGER)
     recipe_file = folder / "recipe.yaml"
     recipe_text = recipe_file.read_text(encoding="utf-8") if recipe_file.is_file() else ""
     # On libyaml, several times faster where PyYAML has it.
@@ -77,6 +85,8 @@ def view(folder: Path) -> dict[str, Any]:
         name: {key: span(value) for key, value in row.items()} for name, row in results["metrics"].items()
     }
     labels = words(language())
+    if results.get("given"):
+        labels = {**labels, "test_rows": labels["given_rows"]}
     return {
         "lang": language(),
         "w": labels,
