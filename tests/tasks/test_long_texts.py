@@ -224,9 +224,12 @@ def long(classify, tmp_path):
     return recipe
 
 
-@pytest.mark.parametrize("way", ["windows", "head_tail"])
-def test_a_run_learns_from_what_is_behind_the_limit_and_is_asked_as_it_was_judged(long, way, tmp_path):
-    run = wt.train(long(num_train_epochs=4, data={"overlong": way}))
+@pytest.mark.parametrize(("way", "pooling"), [("windows", "mean"), ("windows", "max"), ("head_tail", "mean")])
+def test_a_run_learns_from_what_is_behind_the_limit_and_is_asked_as_it_was_judged(
+    long, way, pooling, tmp_path
+):
+    task = {"name": "text_classification", "pooling": pooling}
+    run = wt.train(long(num_train_epochs=4, task=task, data={"overlong": way}))
     assert run.results["metrics"]["tuned"]["accuracy"]["value"] >= 0.9
     judged = read_lines(run.path / "predictions.jsonl")
     assert len(judged) == run.results["rows"] == 24

@@ -63,6 +63,21 @@ def test_two_processes_equal_one(request, kind, method, tmp_path):
     )
 
 
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_rows_in_windows_are_shared_as_rows(classify, pooling, tmp_path):
+    """A process has as many rows as another and any number of windows; the step's loss is over the rows of both."""
+    words = {
+        "task": {"name": "text_classification", "pooling": pooling},
+        "data": {"train": classify()["data"]["train"], "max_length": 6, "overlong": "windows"},
+        "method": "full",
+        **EXACT,
+    }
+    wt.train(classify(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **words))
+    run(classify(output_dir=str(tmp_path / "two"), **words), "--nproc", "2")
+    near(tmp_path / "one", tmp_path / "two")
+    assert RunFolder(tmp_path / "two").json("data/ledger.json")["tokens"]["windowed_rows"] > 20
+
+
 @pytest.mark.parametrize("method", ["lora", "full", "top_layers"])
 def test_shares_equal_whole_models_and_open_on_another_number_of_processes(converse, method, tmp_path):
     words = {"method": method, "num_train_epochs": 2, "save_total_limit": 9, **EXACT}
