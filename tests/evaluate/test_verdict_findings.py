@@ -136,6 +136,16 @@ def test_under_fitting_is_named(named):
     assert {"barely_moved"} <= set(found)
 
 
+def test_a_run_that_finds_nothing_is_named_with_the_rate_of_the_head(tag):
+    task = {"name": "token_classification", "class_weights": {"O": 1e4}}
+    run = wt.train(tag(task=task, **{**LEARNS, "num_train_epochs": 1}))
+    found = {one["name"]: one for one in run.results["findings"]}
+    assert not {"one_class", "missing_classes"} & found.keys()
+    numbers = found["nothing_said"]["numbers"]
+    assert numbers["rows"] == run.results["rows"] >= numbers["held"] > 0
+    assert "train.head_learning_rate_ratio=10" in found["nothing_said"]["advice"]
+
+
 def test_a_sound_run_of_tagged_words_names_nothing(tag):
     assert wt.train(tag(**LEARNS)).results["findings"] == []
 

@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "seen_in_training": beside.seen_in_training,
     "swapped_labels": labels.swapped_labels,
     "unrelated_labels": labels.unrelated_labels,
+    "nothing_said": labels.nothing_said,
     "one_class": labels.one_class,
     "missing_classes": labels.missing_classes,
     "template": answers.template,
@@ -35,6 +36,7 @@ NOT_BEGUN = (
     "barely_moved",
     "untuned_level",
     "unrelated_labels",
+    "nothing_said",
     "one_class",
     "missing_classes",
     "baseline_better",
@@ -45,6 +47,7 @@ EXPLAINS = {
     "nothing_moved": NOT_BEGUN,
     "unrelated_labels": ("barely_moved", "untuned_level"),
     "barely_moved": ("untuned_level",),
+    "nothing_said": ("one_class", "missing_classes"),
     "one_class": ("missing_classes",),
 }
 """What follows from a finding needs no name of its own."""

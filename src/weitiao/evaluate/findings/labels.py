@@ -22,6 +22,14 @@ RARE = 1e-3
 """So seldom a renaming of labels would look that good by chance."""
 
 
+def nothing_said(e: Evidence) -> Numbers | None:
+    """No span, or no label, is said of any row, though there are some in several."""
+    true, said = _counts(e.references), _counts(e.systems["tuned"])
+    if said or not true or max(true.values()) < SUPPORT:
+        return None
+    return {"rows": len(e.references), "held": sum(bool(_counts([row])) for row in e.references)}
+
+
 def one_class(e: Evidence) -> Numbers | None:
     """Every row is given the same class, though there are several."""
     true, said = _counts(e.references), _counts(e.systems["tuned"])
