@@ -436,7 +436,7 @@ def test_predict_sets_its_columns_apart_by_tabs(weitiao, tuned):
 
 def test_a_pipe_whose_reader_left_is_no_fault():
     with subprocess.Popen(
-        [sys.executable, "-m", "weitiao", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "weitiao", "metrics", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:
         child.stdout.close()
         assert child.stderr.read() == b""

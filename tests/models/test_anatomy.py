@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -92,9 +93,17 @@ REFUSED = {
 }
 
 
-def build(family: str):
+@cache
+def _made(family: str):
     torch.manual_seed(0)
     return FAMILIES[family]().eval()
+
+
+def build(family: str):
+    """A copy of its own of the toy, which is made once."""
+    found = copy.deepcopy(_made(family))
+    torch.manual_seed(0)
+    return found
 
 
 def logits(model) -> torch.Tensor:
@@ -133,7 +142,8 @@ def test_blocks_attention_feed_forward_and_levels_are_found(family):
 @pytest.mark.parametrize("method_name", METHODS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_method_reaches_the_family_or_says_why_not(family, method_name):
-    model, head = build(family), anatomy.head(build(family))
+    model = build(family)
+    head = anatomy.head(model)
     method = registry.build("method", {"name": method_name.partition("-")[0], **METHODS[method_name]})
     base = copy.deepcopy(model)
     before = logits(model).detach()
