@@ -71,6 +71,33 @@ class Verdict(Part):
     sentence: str
 
 
+class GeneralText(Part):
+    """One general text."""
+
+    text: str
+    """Its beginning."""
+    untuned: Finite
+    """Perplexity before."""
+    tuned: Finite
+    """After."""
+    known: bool
+    """Did the untuned model know something of it?  Else it does not count."""
+
+
+class Rise(Span):
+    """A factor."""
+
+    value: Finite
+
+
+class General(Part):
+    """What a model that writes has forgotten."""
+
+    texts: list[GeneralText]
+    rise: Rise | None
+    """By what factor perplexity rose on those that count, the geometric mean; null where fewer than two do."""
+
+
 class Noise(Part):
     """How far the primary metric moves with the seed alone: runs of this recipe on the same rows, this one among them."""
 
@@ -169,6 +196,8 @@ class Results(Part):
     """By stage."""
     usage: list[dict[str, str]]
     """Lines that load the model."""
+    general: General | None = None
+    """Of tasks that generate; null where it was not asked."""
     noise: Noise | None = None
     """Null: no other run of this recipe and these rows is known."""
     missing: list[dict[str, str]]

@@ -373,6 +373,10 @@ class Evaluate(Section):
     """Longest of these answers, in tokens."""
     samples: Annotated[int, Field(ge=0)] = 4
     """Answers that the page shows, before and after tuning."""
+    general_text: str = "auto"
+    """Texts by whose perplexity before and after tuning it is seen what a model that writes has forgotten: `auto` for twenty
+    short ones in English and Chinese that travel with weitiao, `none`, or a file of your own (a text a line, or a column
+    `text`), of which the first 200 are read, at most 512 tokens each (docs/verdict.md)."""
     noise_runs: Annotated[int, Field(ge=0, le=100)] = 0
     """So many repetitions with other seeds on the same rows are trained behind the run, to measure how far its score moves
     with the seed alone; each takes as long as the run did.  Runs of the same recipe and rows that lie beside this one

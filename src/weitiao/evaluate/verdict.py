@@ -45,6 +45,7 @@ SAYS = {
         "unended": "{unended} of {answered} answers of the tuned model were still going on at {most} tokens, where they "
         "were ended (evaluate.max_new_tokens).",
         "full": "{full} of {answered} prompts left the answer no room, or too little, among the model's positions.",
+        "general": "On {texts} general texts perplexity is {value:.2f} times what it was before tuning ({low:.2f} to {high:.2f}).",
         "finding": "{why}. What helps: {advice}.",
         "apart": " ",
         "missing": "Missing: {what} ({why}). `weitiao evaluate RUN` tries again.",
@@ -76,6 +77,7 @@ SAYS = {
         "unended": "微调后模型的 {answered} 条回答中有 {unended} 条到 {most} 个词元时仍未结束，被截止"
         "（evaluate.max_new_tokens）。",
         "full": "{answered} 条提示中有 {full} 条没有给回答留下（足够的）位置。",
+        "general": "在 {texts} 段通用文本上，困惑度为微调前的 {value:.2f} 倍（{low:.2f} 至 {high:.2f}）。",
         "finding": "{why}。建议：{advice}。",
         "apart": "",
         "missing": "缺少：{what}（{why}）。可用 `weitiao evaluate RUN` 重试。",
@@ -168,6 +170,11 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     """What a reader of the numbers must know besides: findings with their advice, what was cut, what is missing and why."""
     says, named = SAYS[language()], words(language())
     found = [*told(results), *(says["finding"].format(**each) for each in results.get("findings", ()))]
+    if (rise := (results.get("general") or {}).get("rise")) and not any(
+        each["name"] == "forgot" for each in results["findings"]
+    ):
+        counted = sum(text["known"] for text in results["general"]["texts"])
+        found.append(says["general"].format(texts=counted, **rise))
     if cut := results.get("cut"):
         line = says["cut"].format(limit=cut["limit"], cut=cut["rows"], rows=results["rows"])
         line += says["whole"] * ("tfidf" in results["metrics"])

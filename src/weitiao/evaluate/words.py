@@ -33,6 +33,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "page": ("the report page", "报告页"),
     "seen_in_training": ("whether test rows stand among the training rows", "测试数据是否出现在训练数据中"),
     "findings": ("findings", "问题诊断"),
+    "general": ("perplexity on general texts", "通用文本的困惑度"),
     "noise": ("repetitions with other seeds", "其他种子的重复运行"),
     "accuracy": ("accuracy", "准确率"),
     "precision": ("precision", "精确率"),

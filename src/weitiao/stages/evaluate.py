@@ -20,11 +20,13 @@ from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.core.results import VERSION
 from weitiao.core.why import reason
 from weitiao.data.overlong import FITTED, advice
+from weitiao.evaluate import general
 from weitiao.evaluate.chosen import ANSWER
 from weitiao.evaluate.noise import floor
 from weitiao.stages import noise
 from weitiao.stages.evaluation_folder import place_for
 from weitiao.stages.events import Tell, listening
+from weitiao.stages.general import General
 from weitiao.stages.kept_rows import kept, seen_in_training
 from weitiao.stages.run import Run, load
 from weitiao.stages.to_judge import ToJudge, given, locked, of_files
@@ -110,6 +112,9 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
     speaks = any(ANSWER in metric.needs for metric in metrics.values())
     wanted = chosen(len(records), settings.answers if speaks else settings.samples, seed=recipe.seed)
     answered = wanted if task.generates else []
+    forgetting = General.none()
+    with beside.may_fail("general"):
+        forgetting = General.of(run)
 
     def ask(name: str, model: Run) -> None:
         told = model._predict(examples, lambda done, all: tell("judged", what=name, done=done, all=all))
@@ -118,6 +123,8 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
         if task.generates:
             for one, example in zip(told, examples, strict=True):
                 one["bytes"] = task.text_bytes(example, run.tuned.processor)
+        with beside.may_fail("general"):
+            forgetting.ask(name, model)
         if not answered:
             return
         with beside.may_fail("answers"):
@@ -175,6 +182,7 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
         "missing": beside.missing,
         "findings": [],
     }
+    results["general"] = forgetting.compared(confidence=settings.confidence)
     if not these.given:  # other seeds were judged by the locked rows
         with beside.may_fail("noise"):
             results["noise"] = _noise(run, results, beside)
@@ -206,6 +214,8 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
         with beside.may_fail(name):
             if section := analysis.section(shown):
                 sections[name] = section
+    if results["general"]:
+        sections["general"] = general.section(results["general"])
     results["sections"] = in_order(sections)
     lines = [row | {name: told[i] for name, told in systems.items()} for i, row in enumerate(rows)]
     if these.given:

@@ -41,7 +41,14 @@ def repetitions(run: RunFolder) -> list[Recipe]:
         return []
     dealt = recipe.seed if recipe.data.split.seed is None else recipe.data.split.seed
     split = recipe.data.split.model_copy(update={"seed": dealt})
-    light = {"untuned": False, "baseline": "none", "answers": 0, "samples": 0, "noise_runs": 0}
+    light = {
+        "untuned": False,
+        "baseline": "none",
+        "answers": 0,
+        "samples": 0,
+        "noise_runs": 0,
+        "general_text": "none",
+    }
     asked = [
         recipe.model_copy(
             update={

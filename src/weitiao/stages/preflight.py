@@ -46,7 +46,7 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
     The one list of such checks, for `check`, `plan`, `train` and its `--dry-run`.
 
     Raises:
-        WeitiaoError: `no_such_pair`; what augmentations say of their settings; `wrong_value` for rows longer than the
+        WeitiaoError: `no_such_pair`; what reading `evaluate.general_text` raises; what augmentations say of their settings; `wrong_value` for rows longer than the
             model's positions; what loading and `attach` raise; `missing_extra` for a 4-bit base; `unfit_setting` when prompts
             leave no position for a row; `unfit_training` for a regulariser that task or model cannot take.
     """
@@ -62,6 +62,10 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
     making.ready(steps(recipe.data.augment), task.shape, helpers(recipe, device="meta"))
     if method.base_bits == 4:
         four_bit.ready()
+    if task.generates and (texts := recipe.evaluate.general_text) not in ("auto", "none"):
+        from weitiao.stages.general import read_texts
+
+        read_texts(texts)
     for name in recipe.train.report_to:
         need(name, extra=name)
     for named in recipe.train.watchers:

@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "one_class": labels.one_class,
     "missing_classes": labels.missing_classes,
     "template": answers.template,
+    "forgot": answers.forgot,
     "over_fitting": learning.over_fitting,
     "barely_moved": learning.barely_moved,
     "still_falling": learning.still_falling,

@@ -1,12 +1,14 @@
-"""What answers in words tell: one answer to everything."""
+"""What models that write tell: one answer to everything, and other texts forgotten."""
 
 from __future__ import annotations
 
+import math
 from difflib import SequenceMatcher
 from statistics import median
 
 from weitiao.evaluate.findings.evidence import Evidence, Numbers
 
+SIDES = ("untuned", "tuned")
 FEWEST = 4
 """Answers that are looked at."""
 LONGEST = 400
@@ -15,6 +17,29 @@ MOST = 200
 """Pairs of answers that are compared."""
 ALIKE, UNLIKE = 0.9, 0.6
 """Likeness of two texts, from 0 to 1: answers above the first are one template, references below the second none."""
+
+
+RISEN = 1.1
+"""Perplexity that surely rose by more than this factor is more than any tuning brings with it."""
+
+
+def forgot(e: Evidence) -> Numbers | None:
+    """Perplexity on general texts rose, in all of the interval by more than a tenth."""
+    general = e.results.get("general")
+    if not general or not general["rise"] or general["rise"]["low"] <= RISEN:
+        return None
+    texts = [text for text in general["texts"] if text["known"]]
+    worst = max(texts, key=lambda text: text["tuned"] / text["untuned"])
+    return {
+        "texts": len(texts),
+        **{side: math.exp(sum(math.log(text[side]) for text in texts) / len(texts)) for side in SIDES},
+        "rise": general["rise"]["value"],
+        "low": general["rise"]["low"],
+        "high": general["rise"]["high"],
+        "worst": worst["text"],
+        "worst_before": worst["untuned"],
+        "worst_after": worst["tuned"],
+    }
 
 
 def template(e: Evidence) -> Numbers | None:
