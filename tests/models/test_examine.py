@@ -199,6 +199,18 @@ def test_a_model_that_cannot_read_is_refused_by_name(llama, monkeypatch):
         asked(found)
 
 
+def test_memory_that_ran_out_says_nothing_of_the_layout(llama):
+    found = opened(llama)
+
+    def full(module, args, kwargs):
+        if kwargs["input_ids"].numel() > examine.LONG:  # more than one row
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    found.model.register_forward_pre_hook(full, with_kwargs=True)
+    with pytest.raises(RuntimeError, match="allocate"):
+        asked(found)
+
+
 def test_scores_that_hang_on_chance_are_none(llama):
     found = opened(llama)
     found.model.lm_head.register_forward_hook(lambda module, args, y: y + torch.randn_like(y))

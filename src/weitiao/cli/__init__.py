@@ -54,7 +54,7 @@ def run(words: list[str]) -> int:
             return _say(understood(error), words)
         error.show()
         return int(error.exit_code)
-    except Exception as error:
+    except Exception as error:  # the last one who can say anything: nobody is to meet a traceback
         if "--verbose" in words:
             traceback.print_exc()
         if not isinstance(error, WeitiaoError):

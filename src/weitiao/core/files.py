@@ -45,7 +45,7 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
         yield
     except WeitiaoError:
         raise
-    except Exception as error:
+    except Exception as error:  # safetensors raises its own; what says nothing of a disk is raised again
         number = _errno(error)
         if number in (errno.ENOSPC, errno.EDQUOT):
             raise full() from error

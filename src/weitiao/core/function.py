@@ -33,7 +33,7 @@ def opened(named: str, *, key: str) -> Callable[..., Any]:
     place, _, name = named.rpartition(":")
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except Exception as error:
+    except Exception as error:  # the user's own code, which runs as it is imported
         why = reason("error_of_kind", type=type(error).__name__, error=error)
         raise fault("no_such_function", key=key, function=named, why=why) from error
     found = getattr(module, name, None)

@@ -90,7 +90,7 @@ class _Own:
         """
         try:
             return self.function(list(references), list(predictions))
-        except Exception as error:
+        except Exception as error:  # the user's own code
             why = reason("error_of_kind", type=type(error).__name__, error=error)
             raise fault("bad_metric", metric=self.named, why=why) from error
 

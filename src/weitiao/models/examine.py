@@ -31,6 +31,7 @@ from weitiao.core.why import reason
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
 from weitiao.models import attention, inputs, positions, reach
+from weitiao.models.memory_ran_out import ran_out
 
 Made = TypeVar("Made")
 LONG, SHORT = 7, 4
@@ -135,6 +136,8 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
             _attend(model, "eager")
             truth = [looks.alone(row) for row in looks.rows]
         except Exception as error:  # a model's own code, on a plain row
+            if ran_out(error):
+                raise  # no fault of the model's
             raise fault("model_fails", ref=ref, why=first_line(error)) from error
         if not all(bool(each.isfinite().any()) for each in truth):
             raise fault("model_fails", ref=ref, why=reason("scores_no_numbers"))
@@ -164,7 +167,9 @@ def attends_alike(model: Any, name: str) -> bool:
         try:
             before = looks.alone(looks.rows[0])
             return _attend(model, name) and distance(looks.alone(looks.rows[0]), before) <= SAME
-        except Exception:  # a model's own code, with an attention that it was not made for
+        except Exception as error:  # a model's own code, with an attention that it was not made for
+            if ran_out(error):
+                raise  # no fault of the model's
             return False
 
 
@@ -226,6 +231,8 @@ class _Looks:
                 apart = max(apart, distance(self.alone(self.rows[0]), truth[0]))
             again = self.laid(layout, [self.changed[row] for row in beside])
         except Exception as error:  # a model's own code, on rows as it does not know them
+            if ran_out(error):
+                raise  # rows would lie otherwise for ever after
             self.why = first_line(error)
             return math.inf, 0.0
         before = slice(0, -1 if self.reads_on else 0)

@@ -20,6 +20,7 @@ from weitiao.core.errors import fault
 from weitiao.core.why import reason
 from weitiao.models import anatomy, examine
 from weitiao.models.load import Loaded
+from weitiao.models.memory_ran_out import ran_out
 from weitiao.models.opening import quiet
 from weitiao.models.precision import Half, autocast
 
@@ -74,9 +75,9 @@ def _failure(loaded: Loaded, task: Task, half: Half | None, recomputes: bool, ro
                 scores = examine.scores(loaded.model, task, loaded.processor, loaded.layout, room=room)
                 loss = torch.stack([each[each.isfinite()].square().mean() for each in scores]).sum()
             torch.autograd.grad(loss, weights, allow_unused=True)
-        except (MemoryError, torch.OutOfMemoryError):
-            raise  # no fault of the model's
         except Exception as error:  # a model's own code, on plain rows
+            if ran_out(error):
+                raise  # no fault of the model's
             return examine.first_line(error)
     return None
 

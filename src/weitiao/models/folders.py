@@ -94,10 +94,8 @@ def configuration(source: str, *, ref: str, **options: Any) -> Any:
     path = Path(source, "config.json")
     if path.is_file():
         try:
-            json.loads(path.read_text(encoding="utf-8"))["model_type"]
-        except KeyError:
-            pass
-        except (ValueError, TypeError) as error:
+            json.loads(path.read_text(encoding="utf-8")).keys()  # without a kind it is asked for below
+        except (ValueError, AttributeError) as error:
             raise fault("broken_file", path=path, why=reason("config_is_no_json", why=error)) from error
     known, _ = transformers.PretrainedConfig.get_config_dict(source)
     kind = known.get("model_type", "")

@@ -21,6 +21,7 @@ from weitiao.core.contracts import Task
 from weitiao.core.errors import WeitiaoError
 from weitiao.models import examine, first_step, folders, load, store
 from weitiao.models.examine import Examined
+from weitiao.models.memory_ran_out import ran_out
 from weitiao.models.opening import opened, quiet, resolve
 from weitiao.models.precision import Half
 
@@ -60,7 +61,9 @@ def examined(
         except WeitiaoError as error:
             if error.code == "not_causal" or cut is config:
                 raise
-        except Exception:  # a model's own code, on a configuration that was cut
+        except Exception as error:  # a model's own code, on a configuration that was cut
+            if ran_out(error):
+                raise
             continue
     return None
 

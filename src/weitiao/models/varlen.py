@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from weitiao.models.linear import half_of
+from weitiao.models.memory_ran_out import ran_out
 
 Way = Callable[..., Tensor]
 TRIED = (5, 1, 200, 63)
@@ -154,6 +155,8 @@ def _tried(
             y = how(query, key, value, bounds, scaling=None, window=WINDOW if slides else None)
             slopes = torch.autograd.grad(y, parts, back.to(device, dtype).to(precision))
             found.append([each.detach().float() for each in (y, *slopes)])
-    except Exception:  # of a kernel, a driver or a compiler: there is another way
+    except Exception as error:  # of a kernel, a driver or a compiler: there is another way
+        if ran_out(error):
+            raise  # which would say nothing of the kernel
         return False
     return all(bool((a - b).norm() <= SAME * b.norm()) for a, b in zip(*found, strict=True))

@@ -245,7 +245,9 @@ class _Beside:
         """Whatever goes wrong in here is noted, and the rest goes on."""
         try:
             yield
-        except Exception as error:
+        except (
+            Exception
+        ) as error:  # whatever it is: what was trained and measured is kept, and what is missing said
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             self.missing.append({"what": what, "why": why})
             self.tell("notice", text=f"{what}: {why}")

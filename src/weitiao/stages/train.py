@@ -175,7 +175,7 @@ def _repeat(way: Way) -> int:
         try:
             _once_more(way, recipe)
             done += 1
-        except Exception as error:
+        except Exception as error:  # whatever it is: the run itself is trained, and it is said
             if way.world.size > 1 or (isinstance(error, WeitiaoError) and error.code == "interrupted"):
                 raise
             why = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -377,6 +377,6 @@ def _judge(run: Run, tell: Tell) -> Run:
     """
     try:
         return evaluate(run, tell=tell)
-    except Exception as error:
+    except Exception as error:  # whatever it is: it must not look as if nothing was trained
         why = str(error).strip() or type(error).__name__
         raise fault("not_judged", path=run.path, why=why) from error

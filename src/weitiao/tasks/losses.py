@@ -83,7 +83,7 @@ def _own(
 
     try:
         losses_B = function(logits_BL, target_B)
-    except Exception as error:
+    except Exception as error:  # the user's own code
         raise fault("bad_loss", function=name, why=f"{type(error).__name__}: {error}") from error
     found = tuple(losses_B.shape) if isinstance(losses_B, torch.Tensor) else type(losses_B).__name__
     if found != (len(target_B),):

@@ -94,7 +94,7 @@ class World:
         if self.first:
             try:
                 said[0] = make()
-            except Exception as error:
+            except Exception as error:  # whatever it is: the others wait for word of it
                 failure, said[1] = error, Told.of(error)
         torch.distributed.broadcast_object_list(said, src=0)
         if failure is not None:
@@ -108,7 +108,7 @@ class World:
         failure: Exception | None = None
         try:
             make()
-        except Exception as error:
+        except Exception as error:  # whatever it is: the others wait for word of it
             failure = error
         said = self.gather(Told.of(failure) if failure else None)
         if failure is not None:

@@ -47,7 +47,7 @@ class Function(Changes):
     def _asked(self, function: Callable[..., Any], record: Record, shape: Shape, rng: Random) -> list[Values]:
         try:
             made = function(copy.deepcopy(dict(record.values)), rng)
-        except Exception as error:
+        except Exception as error:  # the user's own code
             why = f"{type(error).__name__}: {error}"
             raise fault("function_failed", function=self.function, place=record.place, why=why) from error
         rows = [] if made is None else made if isinstance(made, list) else [made]

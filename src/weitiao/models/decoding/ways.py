@@ -20,6 +20,7 @@ from torch import Tensor
 from weitiao.core.errors import language
 from weitiao.models import examine, reach
 from weitiao.models.decoding.together import Together
+from weitiao.models.memory_ran_out import ran_out
 
 
 class Way(StrEnum):
@@ -115,7 +116,9 @@ def _holds(
             for name, score in zip(names, scores, strict=True):
                 if not examine.distance(score[None], truth.of(name, read[name])) <= examine.SAME:
                     return False
-    except Exception:  # a model's own code, asked as it may not know it
+    except Exception as error:  # a model's own code, asked as it may not know it
+        if ran_out(error):
+            raise  # it would be asked one by one for ever after
         return False
     return True
 
