@@ -83,6 +83,8 @@ class _UniqueKeys(_Safe):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *usual`, whose keys may be said otherwise
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):  # such as `output_dir: {{name}}`
                 raise yaml.constructor.ConstructorError(

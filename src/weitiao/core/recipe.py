@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from weitiao.core import registry
 from weitiao.core.errors import fault, with_pages
 from weitiao.core.read_yaml import written, written_yaml
-from weitiao.core.sections import Data, Evaluate, Named, Section, Split, Train, keys_of, named
+from weitiao.core.sections import AtHome, Data, Evaluate, Named, Section, Split, Train, keys_of, named
 from weitiao.core.unfit import explained
 from weitiao.core.why import unfit
 from weitiao.core.written import plain, settled
@@ -46,13 +46,13 @@ def _rows_alone(value: Any) -> Any:
 class Recipe(Section):
     """Everything that is asked of one run."""
 
-    model: str
+    model: AtHome
     """An embedded name (`weitiao models`), a folder, or a hub id."""
     task: Named
     """What is learnt (`weitiao tasks`)."""
     method: Annotated[dict[str, Any], BeforeValidator(_named_method)] = {"name": DEFAULT_METHOD}
     """Which parameters train, and how (`weitiao methods`)."""
-    start_from: str | None = None
+    start_from: AtHome | None = None
     """A finished run of the same base, task and method whose tuned weights this one begins with; its steps and moments
     are not taken over (to go on with a run itself: `weitiao train --resume`)."""
     data: Annotated[Data, BeforeValidator(_rows_alone)] = Data()
@@ -60,7 +60,7 @@ class Recipe(Section):
     evaluate: Evaluate = Evaluate()
     seed: Annotated[int, Field(ge=0)] = 0
     """Decides initialisation, order, dropout and split."""
-    output_dir: str
+    output_dir: AtHome
     """The run folder."""
 
     @classmethod

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.renamed import NAMES
+from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -108,6 +109,11 @@ def build(shelf: str, asked: Mapping[str, Any]) -> Any:
         thing = typed(found.kind).validate_python({**found.preset, **given})
     except ValidationError as error:
         raise together([*faults, wrong_value(error, prefix=shelf)]) from None
+    for key, value in given.items():
+        # Python takes true for 1: `r: yes` would be rank 1.
+        if isinstance(value, bool) and type(getattr(thing, key, value)) in (int, float):
+            why = reason("int_type" if type(getattr(thing, key)) is int else "float_type")
+            faults.append(fault("wrong_value", key=f"{shelf}.{key}", value=value, why=why))
     if faults:
         raise together(faults)
     return thing

@@ -5,6 +5,7 @@ Section  ->  Split, Data, Train, Evaluate: frozen, no unknown keys, each key's m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -78,6 +79,8 @@ def _once(values: Any) -> Any:
 
 Once = AfterValidator(_once)
 """Beside the type of a list whose values must differ."""
+AtHome = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A path that may begin with `~`: no shell has seen what stands in a file, and a folder of that name would be made."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 Period = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
 """A number of steps, or a share of all of them."""
@@ -135,15 +138,15 @@ class Split(Section):
 class Data(Section):
     """Which rows, and what becomes of the odd ones."""
 
-    train: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    train: Annotated[list[AtHome], BeforeValidator(_listed)] = Field(default_factory=list)
     """One file or several, a folder of images, the name of an embedded data set, or a Hugging Face data set as
     `hf:owner/name`; `#500` takes a sample."""
     weights: list[Annotated[float, Field(gt=0)]] | None = None
     """How often the rows of each file of `train` come in one epoch: 2 is twice, 0.5 every other one, drawn anew
     each epoch; default: once."""
-    validation: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    validation: Annotated[list[AtHome], BeforeValidator(_listed)] = Field(default_factory=list)
     """Files that choose, where they are given apart; `split.validation` is then not looked at."""
-    test: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    test: Annotated[list[AtHome], BeforeValidator(_listed)] = Field(default_factory=list)
     """Files that judge, where they are given apart; `split.test` is then not looked at."""
     columns: dict[str, str] = {}
     """Our column name -> the file's, such as `{text: review, label: stars}`."""

@@ -95,7 +95,10 @@ def meant(
         return did_you_mean(ends[0], ends)
     # The key of that very name in another section, or among the settings of a method or task.
     for found in (known, shelved()):
-        if elsewhere := next((key for key in found if _last(key) == word), ""):
+        # The key of the whole recipe before that of a section within a section.
+        if elsewhere := min(
+            (key for key in found if _last(key) == word), key=lambda key: key.count("."), default=""
+        ):
             return f" -> {elsewhere}"
     return did_you_mean(word, siblings)
 

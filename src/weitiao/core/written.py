@@ -61,6 +61,8 @@ def settled(value: Any, hint: Any) -> Any:
                 return [settled(item, get_args(arm)[0]) for item in items]
     if str in arms and not isinstance(value, Mapping | list | tuple) and not _is_one_of(plain(value), arms):
         return _text(value)
+    if isinstance(plain(value), bool) and bool not in arms and (int in arms or float in arms):
+        return _text(value)  # Python takes true for 1: `max_steps: yes` would be one step
     return plain(value)
 
 

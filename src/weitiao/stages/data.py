@@ -11,7 +11,7 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.data import check as checking
 from weitiao.data import formats
-from weitiao.data.ledger import Ledger
+from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.read import BadRow, read
 
 if TYPE_CHECKING:
@@ -22,12 +22,17 @@ def guess(data: Data) -> tuple[Shape, str, dict[str, str]]:
     """What the first file's columns suggest: the shape of its rows, their format, and `data.columns`.
 
     Raises:
-        WeitiaoError: `unknown_row_format` when they say nothing.
+        WeitiaoError: `unknown_row_format` when they say nothing; `bad_rows` when no row can be read.
     """
     source = read(data.train[:1], encoding=data.encoding, format=data.format)[0]
     first = next((item for item in source.rows() if isinstance(item, Record)), None)
     row = first.values if first else None
     found = formats.guess(source.columns, columns=data.columns, asked=data.format, row=row)
+    if found is None and first is None:
+        # Not one row can be read: what is wrong with them says more than that they have no columns.
+        bad = [vars(row) for row in source.rows() if isinstance(row, BadRow)]
+        if bad:
+            raise fault("bad_rows", count=len(bad), total=len(bad), rows=named_rows(bad))
     if found is None:
         raise fault("unknown_row_format", path=source.file, found=", ".join(source.columns))
     return found
