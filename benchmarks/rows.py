@@ -1,6 +1,6 @@
 """Deal the rows once, into one JSON file that every system reads.
 
-    python -m benchmarks.rows FILE [--tiny]  ->  {job: {"model": folder, "train": [...], "held_out": [...]}}
+    python -m benchmarks.rows FILE [--tiny] [--jobs NAME ...]  ->  {job: {"model": folder, "train": [...], "held_out": [...]}}
 
 A process of its own, so that the driver stays small: on Linux a child inherits its parent's peak memory.
 """
@@ -11,19 +11,20 @@ import csv
 import json
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.jobs import JOBS, SEED, TINY, Job
 
 
-def deal(*, tiny: bool) -> dict[str, Any]:
+def deal(names: Sequence[str] = tuple(JOBS), *, tiny: bool) -> dict[str, Any]:
     """Rows of every job (the same for all of a kind), without a text on both sides, none longer than the job's `max_length`."""
     from weitiao.api import fetch
 
     dealt = {}
-    for name, job in JOBS.items():
+    for name in names:
+        job = JOBS[name]
         model, file = fetch(job.model), fetch(job.data)
         train, held_out = TINY[job.kind] if tiny else (job.train_rows, job.held_out_rows)
         rows = READ[job.kind](next(file.glob("*.*sv"), file) if file.is_dir() else file)
@@ -84,4 +85,6 @@ def first(rows: list[dict[str, Any]], count: int, *, fit: Callable[..., bool]) -
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(deal(tiny="--tiny" in sys.argv)), encoding="utf-8")
+    file, *words = sys.argv[1:]
+    names = words[words.index("--jobs") + 1 :] if "--jobs" in words else list(JOBS)
+    Path(file).write_text(json.dumps(deal(names, tiny="--tiny" in words)), encoding="utf-8")

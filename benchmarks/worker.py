@@ -28,6 +28,12 @@ def cpu_s() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
+def peak_rss_mb() -> float:
+    """The largest resident size of this process so far."""
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
 @dataclass
 class Clock:
     """CPU time and wall clock from before the first step to after the last one."""
@@ -83,14 +89,13 @@ def main(name: str, system: str, rows: str, folder: str, *words: str) -> None:
     clock = Clock(-(-len(dealt["train"]) // job.batch_size) * job.epochs)
     trained: Trained = run(job, dealt, folder=Path(folder), clock=clock, settings=SETTINGS[system])
     whole = cpu_s()
-    unit = 1 if platform.system() == "Darwin" else 1024
     facts: dict[str, Any] = {
         "train_cpu_s": clock.steps[-1] - clock.steps[0],
         "train_wall_s": clock.walls[-1] - clock.walls[0],
         "start_cpu_s": clock.steps[0],
         "whole_cpu_s": whole,
         "step_cpu_s": [b - a for a, b in zip(clock.steps, clock.steps[1:], strict=False)],
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6,
+        "peak_rss_mb": peak_rss_mb(),
         "peak_gpu_mb": clock.held_mb - left_mb,
         **vars(trained),
     }
