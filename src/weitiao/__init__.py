@@ -11,6 +11,7 @@ run = wt.train("recipe.yaml")           # the whole way; also wt.train(model=...
 run.results["verdict"]["sentence"]
 run.predict(["A wonderful film."])
 wt.load("runs/reviews")                 # a run that is there; wt.runs() lists them, wt.evaluate(run) judges again
+wt.report("runs/a", "runs/b")           # runs side by side on one page; of one run, its page anew
 wt.compare("recipe.yaml", methods=["lora", "head"])
 wt.cross_validate("recipe.yaml", folds=5)  # every row tested once
 wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         load,
         numerics,
         plan,
+        report,
         runs,
         show,
         train,
@@ -65,7 +67,7 @@ _HOMES = {
         ("Comparison", "Plan", "Run", "adapters", "check", "compare", "evaluate", "init", "load"),
         "weitiao.api",
     ),
-    **dict.fromkeys(("numerics", "plan", "runs", "show", "train"), "weitiao.api"),
+    **dict.fromkeys(("numerics", "plan", "report", "runs", "show", "train"), "weitiao.api"),
     **dict.fromkeys(("CrossValidation", "cross_validate"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
@@ -85,6 +87,7 @@ __all__ = [
     "metric",
     "numerics",
     "plan",
+    "report",
     "runs",
     "show",
     "train",

@@ -11,6 +11,7 @@ from weitiao.api.check import check
 from weitiao.api.fetch import fetch, fetchable
 from weitiao.api.init import init
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
+from weitiao.api.report import report
 from weitiao.api.show import show
 from weitiao.api.train import train
 from weitiao.forecast.dry_run import DryRun, dry_run
@@ -51,6 +52,7 @@ __all__ = [
     "numerics",
     "plan",
     "ready_recipe",
+    "report",
     "runs",
     "schema",
     "show",

@@ -149,6 +149,24 @@ def evaluate(
         judged(found)
 
 
+@app.command(epilog="Examples: weitiao report runs/a | weitiao report runs/a runs/b")
+def report(
+    runs: Annotated[list[str], typer.Argument(help="Run folders; several stand side by side on one page.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The page of several runs (default: side-by-side.html)."),
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="A folder for every figure, as SVG and PNG.")] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write the page of a judged run anew, or of several runs side by side; prints where it lies."""
+    from weitiao import api
+
+    if output and len(runs) == 1:
+        raise fault("wrong_usage", **because("output_of_one", run=runs[0]))
+    print(api.report(*runs, output=output, figures=figures))
+
+
 @app.command(
     epilog='Examples: weitiao predict runs/demo "A wonderful film." | weitiao predict runs/demo --file new.csv --output labelled.csv'
 )

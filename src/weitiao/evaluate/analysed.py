@@ -23,5 +23,9 @@ def analyses(judged: Judged) -> dict[str, Analysis]:
 
 def in_order(sections: Mapping[str, Section]) -> dict[str, Any]:
     """What is counted, then what is drawn, then rows one by one; plain values."""
-    plain = {name: section.model_dump(exclude_none=True) for name, section in sections.items()}
-    return dict(sorted(plain.items(), key=lambda pair: KINDS.index(pair[1]["kind"])))
+    return dict(sorted(plain(sections).items(), key=lambda pair: KINDS.index(pair[1]["kind"])))
+
+
+def plain(sections: Mapping[str, Section]) -> dict[str, Any]:
+    """As results keep them."""
+    return {name: section.model_dump(exclude_none=True) for name, section in sections.items()}

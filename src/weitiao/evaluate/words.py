@@ -10,6 +10,7 @@ from weitiao.core.errors import language
 WORDS: dict[str, tuple[str, str]] = {
     # the headline
     "report": ("Fine-tuning report", "微调报告"),
+    "runs_beside": ("Runs side by side", "多次运行对照"),
     "learned": ("learned", "学到了"),
     "not_learned": ("not proven", "未获证明"),
     "test_rows": ("{} test rows", "测试集 {} 行"),

@@ -2,16 +2,18 @@
 
     run folder  ->  write_report(folder)  ->  folder/report.html
 
-`page.py` reads the folder and decides what there is to show, `charts.py` draws the curves, `intervals.py`
-places the intervals, `evaluate/words.py` holds every label in both languages, and the template sets the type.
-`parts.html.j2` is what this page and that of a comparison share.
+`page.py` reads the folder and decides what there is to show, `charts.py` draws the curves of training, `intervals.py`
+places the intervals, `evaluate/words.py` holds the page's own words in both languages, and the template sets the type.
+Sections that the judge made are drawn by kind: `kinds.html.j2`, `drawn.py`; `figures.py` writes them to files.
+`parts.html.j2` is what this page and that of a comparison share; `side_by_side.py` makes sections of several runs.
 """
 
 from pathlib import Path
 
-from weitiao.evaluate.report.page import write_report
+from weitiao.evaluate.report.figures import write_figures
+from weitiao.evaluate.report.page import pictured, write_report, write_side_by_side
 
 TEMPLATES = Path(__file__).parent
 """Where the parts of a page lie, for pages of other rooms."""
 
-__all__ = ["TEMPLATES", "write_report"]
+__all__ = ["TEMPLATES", "pictured", "write_figures", "write_report", "write_side_by_side"]

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from weitiao.core.contracts import both
+from weitiao.core.contracts.section import Curve, Line, Words
 from weitiao.evaluate.report.numbers import small
 from weitiao.evaluate.report.svg import INKS, NARROW, WIDE, svg
+from weitiao.evaluate.words import WORDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,6 +123,38 @@ def curves(log: Iterable[dict[str, Any]], primary: str) -> list[Chart]:
     if story.points("learning_rate")[0]:
         charts.append(Chart("learning_rate", story.axis, drawn(rates, story, size=NARROW)))
     return charts
+
+
+def as_sections(log: Iterable[dict[str, Any]], primary: str) -> dict[str, Curve]:
+    """The same curves as sections, for whoever draws sections alone."""
+    story = told(log)
+    axis = both("epoch", "轮次") if story.axis == "epoch" else both("step", "步数")
+
+    def curve(title: Words, y: Words, *named: tuple[Words, tuple[Any, Any]]) -> Curve | None:
+        lines = [Line(name=name, x=list(x), y=list(map(float, values))) for name, (x, values) in named if x]
+        return Curve(title=title, x=axis, y=y, lines=lines) if lines else None
+
+    x, losses = story.points("loss")
+    metric = WORDS.get(f"macro_{primary}", WORDS.get(primary, (primary, primary)))
+    found = {
+        "training": curve(
+            both("Training", "训练过程"),
+            both("loss", "损失"),
+            (both("training, smoothed", "训练，平滑"), (x, smooth(losses) if x else [])),
+            (both("validation", "验证"), story.points("validation/loss")),
+        ),
+        "validation": curve(
+            both(f"Validation {metric[0]}", f"验证{metric[1]}"),
+            both(*metric),
+            (both("validation", "验证"), story.points(f"validation/{primary}")),
+        ),
+        "learning_rate": curve(
+            both("Learning rate", "学习率"),
+            both("learning rate", "学习率"),
+            (both("learning rate", "学习率"), story.points("learning_rate")),
+        ),
+    }
+    return {name: section for name, section in found.items() if section}
 
 
 def drawn(draw: Callable[[Axes], None], story: Story, *, size: tuple[int, int]) -> str:

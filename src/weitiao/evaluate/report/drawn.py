@@ -30,35 +30,47 @@ def curve(section: Mapping[str, Any]) -> str:
         section: as `results.json` holds a `curve`.
     """
 
-    def draw(axes: Axes) -> None:
-        if section.get("x_range"):
-            axes.set_xlim(*section["x_range"])
-        if section.get("y_range"):
-            axes.set_ylim(*section["y_range"])
-        if section["diagonal"]:
-            axes.axline((0, 0), slope=1, color=INKS["soft"], linewidth=1, linestyle=(0, (5, 4)))
-        axes.xaxis.set_major_formatter(lambda value, _: short(value))
-        axes.yaxis.set_major_formatter(lambda value, _: short(value))
-        for place, line in enumerate(section["lines"]):
-            ink = INKS[ORDER[min(place, len(ORDER) - 1)]]
-            x, y = line["x"], line["y"]
-            if line.get("low") and line.get("high"):
-                axes.vlines(x, line["low"], line["high"], color=ink, alpha=0.35, linewidth=1.6)
-            if line["joined"]:
-                axes.plot(x, y, color=ink, marker="o", markersize=5.5, linewidth=1.6)
-            else:
-                few = len(x) <= CROWD
-                axes.plot(
-                    x,
-                    y,
-                    "o",
-                    color=ink,
-                    alpha=0.5 if few else 0.3,
-                    markersize=5 if few else 3,
-                    markeredgewidth=0,
-                )
+    return svg(lambda axes: lines(axes, section, INKS), size=SIZE, salt="curve")
 
-    return svg(draw, size=SIZE, salt="curve")
+
+def lines(axes: Axes, section: Mapping[str, Any], inks: Mapping[str, str]) -> None:
+    """The same onto any axes.
+
+    Args:
+        axes: of matplotlib.
+        section: a `curve`.
+        inks: `soft`, and those of `ORDER`; lines beyond them are dashed.
+    """
+    if section.get("x_range"):
+        axes.set_xlim(*section["x_range"])
+    if section.get("y_range"):
+        axes.set_ylim(*section["y_range"])
+    if section["diagonal"]:
+        axes.axline((0, 0), slope=1, color=inks["soft"], linewidth=1, linestyle=(0, (5, 4)))
+    axes.xaxis.set_major_formatter(lambda value, _: short(value))
+    axes.yaxis.set_major_formatter(lambda value, _: short(value))
+    for place, line in enumerate(section["lines"]):
+        ink, dashed = inks[ORDER[place % len(ORDER)]], place >= len(ORDER)
+        x, y = line["x"], line["y"]
+        if line.get("low") and line.get("high"):
+            axes.vlines(x, line["low"], line["high"], color=ink, alpha=0.35, linewidth=1.6)
+        few = len(x) <= CROWD
+        if line["joined"]:
+            look: dict[str, Any] = {
+                "marker": "o",
+                "markersize": 5.5 if few else 0,
+                "linewidth": 1.6,
+                "linestyle": "--" if dashed else "-",
+            }
+        else:
+            look = {
+                "marker": "o",
+                "linestyle": "",
+                "alpha": 0.5 if few else 0.3,
+                "markersize": 5 if few else 3,
+                "markeredgewidth": 0,
+            }
+        axes.plot(x, y, color=ink, label=f"line {place}", **look)
 
 
 def short(value: float) -> str:

@@ -10,6 +10,7 @@ Only results.json is required: a report says what was found, and a run without r
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from weitiao.core.errors import fault, language
 from weitiao.core.files import read_lines, write_text
 from weitiao.core.page import render
 from weitiao.core.results import VERSION
+from weitiao.core.run import RunFolder
+from weitiao.evaluate.analysed import plain
 from weitiao.evaluate.report import drawn
-from weitiao.evaluate.report.charts import curves
+from weitiao.evaluate.report.charts import as_sections, curves
 from weitiao.evaluate.report.intervals import intervals
 from weitiao.evaluate.report.numbers import clip, number, p_value, say, seconds, share
+from weitiao.evaluate.report.side_by_side import side_by_side, systems, title
 from weitiao.evaluate.verdict import remarks
 from weitiao.evaluate.words import words
 
+SIGN, SIGNED = "weitiao 微调".encode(), 40_000  # what every page of ours has in its first bytes
 ROWS_SHOWN = 50  # of the rows that were not kept
 TRAIN_SHOWN = (
     "optim",
@@ -47,6 +52,9 @@ FACTS: dict[str, Any] = {"created": "", "seed": None, "machine": {}, "versions":
 LEDGER: dict[str, Any] = {"files": [], "counts": {}, "rows": [], "labels": {}, "split": {}, "tokens": None}
 
 
+FILTERS = {"number": number, "share": share, "p": p_value, "seconds": seconds, "clip": clip, "say": say}
+
+
 def write_report(folder: Path, place: Path | None = None) -> Path:
     """Write `report.html` of the finished run in `folder`, whole or not at all, and return its path.
 
@@ -58,10 +66,48 @@ def write_report(folder: Path, place: Path | None = None) -> Path:
         WeitiaoError: `old_results` for a run that was judged by another version.
     """
     place = place or folder
-    filters = {"number": number, "share": share, "p": p_value, "seconds": seconds, "clip": clip, "say": say}
-    text = render(Path(__file__).parent, "page.html.j2", view(folder, place), filters=filters)
+    text = render(Path(__file__).parent, "page.html.j2", view(folder, place), filters=FILTERS)
     write_text(place / "report.html", text)
     return place / "report.html"
+
+
+def write_side_by_side(folders: Sequence[RunFolder], page: Path) -> dict[str, Any]:
+    """Write the page of several judged runs, and return its sections, as `results.json` holds those of one.
+
+    Raises:
+        WeitiaoError: `not_judged_yet`, `old_results`, `page_taken`.
+    """
+    if page.exists() and (page.is_dir() or SIGN not in page.read_bytes()[:SIGNED]):
+        raise fault("page_taken", path=page)
+    sections = plain(side_by_side(folders))
+    labels = words(language())
+    values = {
+        "lang": language(),
+        "w": labels,
+        "kicker": labels["runs_beside"],
+        "title": title(folders),
+        "sections": sections,
+        "drawn": curves_of(sections),
+    }
+    write_text(page, render(Path(__file__).parent, "sections.html.j2", values, filters=FILTERS))
+    return sections
+
+
+def pictured(folder: Path, place: Path | None = None) -> dict[str, Any]:
+    """The sections of a judged run that can be pictures: those of its results, its systems and its training.
+
+    Args:
+        folder: of the run.
+        place: where its results lie, if that is not the folder itself.
+    """
+    results = json.loads(((place or folder) / "results.json").read_text(encoding="utf-8"))
+    own = {"systems": systems(results), **as_sections(read_lines(folder / "log.jsonl"), results["primary"])}
+    return {**plain(own), **results["sections"]}
+
+
+def curves_of(sections: Mapping[str, Any]) -> dict[str, str]:
+    """The drawings of those that are curves."""
+    return {name: drawn.curve(one) for name, one in sections.items() if one["kind"] == "curve"}
 
 
 def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
@@ -104,9 +150,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         "ledger": ledger,
         "lost": [row for row in ledger.get("rows", ()) if row["status"] != "kept"],
         "rows_shown": ROWS_SHOWN,
-        "drawn": {
-            name: drawn.curve(one) for name, one in results["sections"].items() if one["kind"] == "curve"
-        },
+        "drawn": curves_of(results["sections"]),
     }
 
 

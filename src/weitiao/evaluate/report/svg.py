@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,32 +19,37 @@ if TYPE_CHECKING:
 # Matplotlib must be given real colours; each stands for the CSS variable of that name.
 INKS = {"soft": "#000001", "line": "#000002", "tuned": "#000003", "other": "#000004", "untuned": "#000005"}
 
-# What the user's own matplotlibrc must not decide.
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "text.usetex": False,
-    "font.family": "DejaVu Sans",  # only to measure numbers; the page's own font is set by its CSS
-    "font.size": 11,
-    "axes.unicode_minus": False,
-    "axes.facecolor": "none",
-    "axes.edgecolor": INKS["line"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "axes.ymargin": 0.08,
-    "grid.color": INKS["line"],
-    "grid.linewidth": 0.8,
-    "xtick.color": INKS["line"],
-    "ytick.color": INKS["line"],
-    "xtick.labelcolor": INKS["soft"],
-    "ytick.labelcolor": INKS["soft"],
-    "ytick.major.size": 0,
-}
+PAPER = {"soft": "#4d555c", "line": "#c9c5bb", "tuned": "#12708a", "other": "#b5701f", "untuned": "#8d959b"}
+"""The colours of a page in the light, for drawings that stand alone."""
 
 WIDE, NARROW = (520, 330), (320, 165)  # pixels
+
+
+def style(inks: Mapping[str, str]) -> dict[Any, Any]:
+    """What the user's own matplotlibrc must not decide."""
+    return {
+        "svg.fonttype": "none",
+        "text.usetex": False,
+        "font.family": "DejaVu Sans",  # only to measure numbers; the page's own font is set by its CSS
+        "font.size": 11,
+        "axes.unicode_minus": False,
+        "axes.facecolor": "none",
+        "axes.edgecolor": inks["line"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "axes.ymargin": 0.08,
+        "grid.color": inks["line"],
+        "grid.linewidth": 0.8,
+        "xtick.color": inks["line"],
+        "ytick.color": inks["line"],
+        "xtick.labelcolor": inks["soft"],
+        "ytick.labelcolor": inks["soft"],
+        "ytick.major.size": 0,
+    }
 
 
 def svg(draw: Callable[[Axes], None], *, size: tuple[int, int], salt: str) -> str:
@@ -53,7 +58,7 @@ def svg(draw: Callable[[Axes], None], *, size: tuple[int, int], salt: str) -> st
     from matplotlib.figure import Figure
 
     width, height = size
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
+    with matplotlib.rc_context({**style(INKS), "svg.hashsalt": salt}):
         figure = Figure(figsize=(width / 72, height / 72), facecolor="none")
         axes = figure.add_axes(frame(size))
         axes.locator_params(nbins=height // 55)

@@ -1,0 +1,50 @@
+"""Pages of runs that are judged: of one its report, of several one page side by side; and their figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weitiao.core.errors import fault
+from weitiao.core.run import open_run
+from weitiao.stages.run import Run
+
+SIDE_BY_SIDE = "side-by-side.html"
+
+
+def report(
+    *runs: Run | str | Path, output: str | Path | None = None, figures: str | Path | None = None
+) -> Path:
+    """Write the page of a judged run again, in the language of the moment, or of several runs side by side.
+
+    Nothing is judged: the page says what `results.json` has.  Of several runs the others are tested against the first, where
+    their test rows are the same.
+
+    Args:
+        runs: runs, or their folders.
+        output: the page of several runs; default: `side-by-side.html` here.  One run's page lies in its folder.
+        figures: a folder for every figure of the page, as SVG and PNG.
+
+    Returns:
+        The page.
+
+    Raises:
+        WeitiaoError: `no_run`; `not_judged_yet`, `old_results` with the way out; `page_taken` where `output` is something
+            else; `no_permission`.
+    """
+    from weitiao.evaluate.report import pictured, write_figures, write_report, write_side_by_side
+
+    folders = [run.folder if isinstance(run, Run) else open_run(run) for run in runs]
+    if not folders:
+        raise fault("no_run", path="")
+    if len(folders) == 1:
+        folder = folders[0].path
+        place = runs[0].place if isinstance(runs[0], Run) else folder
+        if not (place / "results.json").is_file():
+            raise fault("not_judged_yet", run=folder)
+        page, sections = write_report(folder, place), pictured(folder, place)
+    else:
+        page = Path(output or SIDE_BY_SIDE)
+        sections = write_side_by_side(folders, page)
+    if figures is not None:
+        write_figures(sections, Path(figures))
+    return page
