@@ -14,10 +14,11 @@ wt.load("runs/reviews")                 # a run that is there; wt.runs() lists t
 wt.report("runs/a", "runs/b")           # runs side by side on one page; of one run, its page anew
 wt.compare("recipe.yaml", methods=["lora", "head"])
 wt.cross_validate("recipe.yaml", folds=5)  # every row tested once
+wt.learning_curve("runs/reviews")       # is more data worth it?
 wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
 
 `wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Comparison`,
-`CrossValidation`; what is asked:
+`CrossValidation`, `LearningCurve`; what is asked:
 `Recipe`; what a watcher of training is: `Watcher`, which sees the `Training`; what goes wrong: `WeitiaoError`, with its
 `code`.  help(wt.train), help(wt.Run) say all of one of them.
 """
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from weitiao.api import Comparison as Comparison
     from weitiao.api import CrossValidation as CrossValidation
+    from weitiao.api import LearningCurve as LearningCurve
     from weitiao.api import Plan as Plan
     from weitiao.api import Run as Run
     from weitiao.api import (
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         cross_validate,
         evaluate,
         init,
+        learning_curve,
         load,
         numerics,
         plan,
@@ -67,8 +70,13 @@ _HOMES = {
         ("Comparison", "Plan", "Run", "adapters", "check", "compare", "evaluate", "init", "load"),
         "weitiao.api",
     ),
+<<<<<<< HEAD
     **dict.fromkeys(("numerics", "plan", "report", "runs", "show", "train"), "weitiao.api"),
     **dict.fromkeys(("CrossValidation", "cross_validate"), "weitiao.api"),
+=======
+    **dict.fromkeys(("numerics", "plan", "runs", "show", "train"), "weitiao.api"),
+    **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
+>>>>>>> e14f1ed (A learning curve: a judged run trained again on nested shares of its training rows says, by its validation rows, whether more of them are worth it)
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
     "metric": "weitiao.evaluate.own",
@@ -83,6 +91,7 @@ __all__ = [
     "cross_validate",
     "evaluate",
     "init",
+    "learning_curve",
     "load",
     "metric",
     "numerics",

@@ -486,6 +486,7 @@ def test_the_words_of_python_are_offered():
     classes = {
         "Comparison",
         "CrossValidation",
+        "LearningCurve",
         "Plan",
         "Recipe",
         "Run",

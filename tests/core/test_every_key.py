@@ -227,6 +227,7 @@ ROWS = {
     "data.split.column": Row("part", ledger("split"), {"train": 56, "validation": 12, "test": 12}, {"train": 40, "validation": 20, "test": 20}, ("data.train={marked}",)),
     "data.split.folds": Row("5", lambda run: ledger("split")(run)["validation"], 12, 14),
     "data.split.fold": Row("1", lambda run: run.folder.json("data/split.json")["validation"], also=("data.split.folds=4",)),
+    "data.split.train_share": Row("0.5", lambda run: ledger("split")(run)["train"], 56, 28),
     "data.split.test_folds": Row("4", lambda run: ledger("split")(run)["test"], 12, 20),
     "data.split.test_fold": Row("1", lambda run: sorted(locked_rows(run)), also=("data.split.test_folds=4",)),
     "train.max_batch_tokens": Row("40", lambda run: max(a + b for a, b in zip(log(run, "step", "tokens"), log(run, "step", "padding"), strict=True)) <= 40, False, True),

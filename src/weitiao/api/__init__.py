@@ -26,6 +26,7 @@ from weitiao.stages.preflight import tried
 from weitiao.stages.run import Run, load, runs, speaker
 from weitiao.study.compare import Comparison, compare
 from weitiao.study.cross_validation import CrossValidation, cross_validate
+from weitiao.study.learning_curve import LearningCurve, learning_curve
 
 __all__ = [
     "Adapters",
@@ -33,6 +34,7 @@ __all__ = [
     "CrossValidation",
     "DryRun",
     "Equality",
+    "LearningCurve",
     "Plan",
     "Run",
     "adapters",
@@ -48,6 +50,7 @@ __all__ = [
     "free_folder",
     "guess",
     "init",
+    "learning_curve",
     "load",
     "numerics",
     "plan",

@@ -14,6 +14,7 @@ from weitiao.cli.check import check
 from weitiao.cli.compare import compare
 from weitiao.cli.cv import cv
 from weitiao.cli.data import data_app
+from weitiao.cli.learning_curve import learning_curve
 from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs
 from weitiao.cli.plan import plan
 from weitiao.cli.train import demo, train
@@ -89,6 +90,7 @@ app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r
     compare
 )
 app.command(epilog="Example: weitiao cv recipe.yaml --folds 5 output_dir=runs/reviews-cv")(cv)
+app.command("learning-curve", epilog="Example: weitiao learning-curve runs/reviews")(learning_curve)
 
 
 @app.command(

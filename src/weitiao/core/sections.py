@@ -110,6 +110,9 @@ class Split(Section):
     looked at."""
     fold: Annotated[int, Field(ge=0)] = 0
     """Which of the `folds` validates, counted from 0."""
+    train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Train on so large a share of the training rows, of each label alike; a smaller share's rows are among a larger
+    one's.  Validation and test rows stay (`weitiao learning-curve`)."""
     test_folds: Annotated[int, Field(ge=2)] | None = None
     """Deal all rows into so many folds, one of which is the test rows; `test` is then not looked at.  In order of `time`
     a fold trains on what came before its test rows alone.  `weitiao cv` goes through all of them

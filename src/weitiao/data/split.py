@@ -15,12 +15,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
-from weitiao.core.why import reason
 from weitiao.data import folds
 from weitiao.data.check import DEALT, SIDES, Checked, Marks
 from weitiao.data.labels import label_names
+from weitiao.data.split_refused import refuse_empty, refuse_untrained
 from weitiao.data.stratify import stratified
 
 if TYPE_CHECKING:
@@ -54,8 +53,11 @@ def split(checked: Checked, data: Data, *, seed: int) -> dict[str, np.ndarray]:
         dealt = _deal_fold if data.split.test_folds else _deal
         side[free] = dealt(marks.take(free), group[free], own, data, seed=seed)
     sides = {name: np.flatnonzero(side == number) for number, name in enumerate(SIDES)}
-    _refuse_empty(sides, checked, group, data)
-    _refuse_untrained(sides, checked, labels)
+    refuse_empty(sides, checked, group, data)
+    if data.split.train_share < 1:
+        names = checked.marks.strata if data.split.stratify and not labels else []
+        sides["train"] = nested(marks, group, sides["train"], data.split.train_share, names, seed=seed)
+    refuse_untrained(sides, checked, labels)
     sizes = np.bincount(group)
     checked.ledger.missed = _told(sides, marks, group, data)
     checked.ledger.leaks["groups"] = int((sizes > 1).sum())
@@ -140,6 +142,36 @@ def _deal_fold(
         marks.take(rest), group[rest], own, data.model_copy(update={"split": alone}), seed=f"{seed}/{turn}"
     )
     return side
+
+
+def nested(
+    marks: Marks, group: np.ndarray, rows: np.ndarray, share: float, strata: Sequence[str], *, seed: int
+) -> np.ndarray:
+    """A share of the training rows, of each label alike, whole groups in the order of their hashes: the rows of a smaller
+    share are among those of a larger one.
+
+    Args:
+        marks: of all rows.
+        group: of each row.
+        rows: the training rows.
+        share: of them.
+        strata: names of the labels, where each keeps its share; at least one group of each stays.
+        seed: of the order.
+    """
+    import numpy as np
+
+    own, first = _known(marks.take(rows), group[rows])
+    sizes = np.bincount(own)
+    chance = np.array([_chance(int(key), f"{seed}/share") for key in marks.key[rows][first]])
+    stratum = marks.stratum[rows][first] if strata else np.zeros(len(sizes), dtype=int)
+    kept = np.zeros(len(sizes), dtype=bool)
+    for code in np.unique(stratum):
+        order = np.flatnonzero(stratum == code)
+        order = order[np.argsort(chance[order], kind="stable")]
+        before = np.cumsum(sizes[order]) - sizes[order]
+        kept[order] = before < max(1, round(share * int(sizes[order].sum())))
+    found: np.ndarray = rows[kept[own]]
+    return found
 
 
 def _known(marks: Marks, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -349,49 +381,3 @@ def _told(sides: dict[str, np.ndarray], marks: Marks, group: np.ndarray, data: D
         if share and abs(rows - wanted) > largest + 1:
             missed[name] = [rows, round(wanted)]
     return missed
-
-
-def _refuse_empty(sides: dict[str, np.ndarray], checked: Checked, group: np.ndarray, data: Data) -> None:
-    marks = checked.marks
-    rows, settings = len(marks.key), data.split
-    asked = {
-        "validation": bool(settings.validation or settings.folds or data.validation),
-        "test": bool(settings.test or settings.test_folds or data.test),
-    }
-    if settings.column:
-        asked = {}  # whoever names the sides may leave one out
-    empty = [name for name, wanted in asked.items() if wanted and not len(sides[name])]
-    empty += [] if len(sides["train"]) else ["train"]
-    if empty:
-        free = group[marks.side == DEALT]
-        groups, names = len(set(free.tolist())), ", ".join(empty)
-        if rows and not groups:
-            raise fault("empty_side", rows=rows, sides=names, removed=checked.ledger.leaks.get("removed", 0))
-        if groups < len(free):
-            raise fault("too_few_groups", rows=len(free), groups=groups, sides=names)
-        smallest = min((share for share in (settings.validation, settings.test) if share), default=1.0)
-        needed = max(rows + 1, math.ceil(1 / smallest) * 2)
-        why = reason("none_left_for", sides=names)
-        raise fault("too_few_rows", rows=rows, why=why, needed=needed)
-
-
-def _refuse_untrained(
-    sides: dict[str, np.ndarray], checked: Checked, labels: Sequence[Sequence[str]]
-) -> None:
-    """Every label must be trained on; of several labels each, whatever it stands beside."""
-    marks = checked.marks
-    if labels:
-        known = {label for row in sides["train"] for label in labels[row]}
-        strange = sorted({label for each in labels for label in each} - known)
-        if strange:
-            where = [row for row, each in enumerate(labels) if strange[0] in each]
-            place = checked.rows[where[0]].place
-            raise fault("untrained_label", label=strange[0], count=len(where), place=place)
-        return
-    trained = set(marks.stratum[sides["train"]].tolist())
-    missing = sorted((marks.strata[code], code) for code in set(marks.stratum.tolist()) - trained)
-    if missing:
-        label, code = missing[0]
-        where = (marks.stratum == code).nonzero()[0]
-        place = checked.rows[int(where[0])].place
-        raise fault("untrained_label", label=label, count=len(where), place=place)

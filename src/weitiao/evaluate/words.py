@@ -273,6 +273,19 @@ WORDS: dict[str, tuple[str, str]] = {
         "Some folds are not judged yet: the same command with --resume goes on.",
         "部分折尚未评估：在同一命令后加 --resume 继续。",
     ),
+    # the learning curve
+    "learning_curve": ("Learning curve", "学习曲线"),
+    "curve_note": (
+        "The same {} validation rows for all points; bars are their intervals. Each point is one training: another seed moves it too.",
+        "各点使用相同的 {} 行验证数据，竖线为区间。每个点只训练一次：换随机种子也会变动。",
+    ),
+    "by_rows": ("{} by training rows", "{}（横轴：训练行数）"),
+    "of_validation": ("{}, validation", "{}（验证）"),
+    "of_test": ("test, for comparison", "测试（供对照）"),
+    "curve_test_note": (
+        "What is said goes by the validation rows; test rows choose nothing.",
+        "结论以验证数据为准；测试数据不用于选择。",
+    ),
     "hash": ("SHA-256", "SHA-256"),
     "data_files": ("data files", "数据文件"),
     "every_setting": ("Every setting of every method", "各方法的全部设置"),

@@ -1,1 +1,1 @@
-"""Many runs, one table, one page: methods compared on the same rows, one recipe on several folds."""
+"""Many runs, one table, one page: methods compared on the same rows, one recipe on several folds or shares of its rows."""

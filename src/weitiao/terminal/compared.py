@@ -36,6 +36,8 @@ def tell(screen: Screen, event: str, **facts: Any) -> None:
             screen.line("      " + reason("never_tested", rows=f"{dealt['never_tested']:,}"))
         if dealt["validation_given"]:
             screen.line("      " + reason("validation_given", rows=f"{dealt['validation_given']:,}"))
+    elif event == "curving":
+        screen.line(reason("told_curve", rows=", ".join(f"{count:,}" for count in facts["rows"])))
     elif event == "entrant":
         said = reason("told_entrant", place=facts["place"], all=facts["all"], label=escape(facts["label"]))
         screen.line(said)
