@@ -28,6 +28,16 @@ APART = UNHEEDED | {
 }
 """Keys in which runs of one recipe may differ: rows are compared by their fingerprints."""
 
+LIGHT = {
+    "untuned": False,
+    "baseline": "none",
+    "answers": 0,
+    "samples": 0,
+    "noise_runs": 0,
+    "general_text": "none",
+}
+"""Keys of `evaluate` with which nothing is asked that stands beside the tuned model: of runs whose score alone matters."""
+
 
 def repetitions(run: RunFolder) -> list[Recipe]:
     """The recipes of the runs that `evaluate.noise_runs` asks for and whose results are not there yet; none where there
@@ -41,21 +51,13 @@ def repetitions(run: RunFolder) -> list[Recipe]:
         return []
     dealt = recipe.seed if recipe.data.split.seed is None else recipe.data.split.seed
     split = recipe.data.split.model_copy(update={"seed": dealt})
-    light = {
-        "untuned": False,
-        "baseline": "none",
-        "answers": 0,
-        "samples": 0,
-        "noise_runs": 0,
-        "general_text": "none",
-    }
     asked = [
         recipe.model_copy(
             update={
                 "seed": seed,
                 "output_dir": str(run.path / FOLDER / f"seed-{seed}"),
                 "data": recipe.data.model_copy(update={"split": split}),
-                "evaluate": recipe.evaluate.model_copy(update=light),
+                "evaluate": recipe.evaluate.model_copy(update=LIGHT),
                 "train": recipe.train.model_copy(update={"report_to": []}),
             }
         )

@@ -26,6 +26,7 @@ from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.stages.data import located
 from weitiao.stages.events import Tell, listening
+from weitiao.stages.noise import LIGHT
 from weitiao.stages.run import Run, load
 from weitiao.study.schedule import Book, Kind, Part, claimed
 
@@ -132,11 +133,9 @@ def _part(recipe: Recipe, folder: RunFolder, share: float, count: int) -> Part:
         return Part(label, "..", recipe, facts)  # the run itself, which is judged
     name = f"share-{share:g}"
     split = recipe.data.split.model_copy(update={"train_share": recipe.data.split.train_share * share})
-    # What stands beside the tuned model is asked of no point.
-    light = {"untuned": False, "baseline": "none", "answers": 0, "samples": 0, "noise_runs": 0}
     update = {
         "data": recipe.data.model_copy(update={"split": split}),
-        "evaluate": recipe.evaluate.model_copy(update=light),
+        "evaluate": recipe.evaluate.model_copy(update=LIGHT),
         "output_dir": str(folder.path / name),
     }
     return Part(label, name, recipe.model_copy(update=update), facts)
