@@ -70,13 +70,8 @@ _HOMES = {
         ("Comparison", "Plan", "Run", "adapters", "check", "compare", "evaluate", "init", "load"),
         "weitiao.api",
     ),
-<<<<<<< HEAD
     **dict.fromkeys(("numerics", "plan", "report", "runs", "show", "train"), "weitiao.api"),
-    **dict.fromkeys(("CrossValidation", "cross_validate"), "weitiao.api"),
-=======
-    **dict.fromkeys(("numerics", "plan", "runs", "show", "train"), "weitiao.api"),
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
->>>>>>> e14f1ed (A learning curve: a judged run trained again on nested shares of its training rows says, by its validation rows, whether more of them are worth it)
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
     "metric": "weitiao.evaluate.own",
