@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.contracts import OURS, Baseline, Judged, Record
+from weitiao.core.contracts import OURS, Judged
 from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.core.results import VERSION
 from weitiao.core.why import reason
@@ -24,11 +22,12 @@ from weitiao.evaluate import general
 from weitiao.evaluate.chosen import ANSWER
 from weitiao.evaluate.noise import floor
 from weitiao.stages import noise
+from weitiao.stages.beside import Beside
 from weitiao.stages.evaluation_folder import place_for
 from weitiao.stages.events import Tell, listening
-from weitiao.stages.general import General
-from weitiao.stages.kept_rows import kept, seen_in_training
+from weitiao.stages.kept_rows import seen_in_training
 from weitiao.stages.run import Run, load
+from weitiao.stages.systems import ask_all
 from weitiao.stages.to_judge import ToJudge, given, locked, of_files
 
 
@@ -88,9 +87,8 @@ def _refuse_unwritable(place: Path) -> None:
 
 
 def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
-    from weitiao.evaluate.analysed import analyses, in_order
     from weitiao.evaluate.answered import chosen, judge_some
-    from weitiao.evaluate.chosen import baselines, judged
+    from weitiao.evaluate.chosen import judged
     from weitiao.evaluate.findings import findings
     from weitiao.evaluate.findings.evidence import Evidence
     from weitiao.evaluate.report import write_report
@@ -107,46 +105,11 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
     metrics = judged(task, settings.metrics)
     tell("judging", rows=len(records))
     references = [task.reference(record) for record in records]
-    beside = _Beside(tell)
-    systems: dict[str, list[dict[str, Any]]] = {}
+    beside = Beside(tell)
     speaks = any(ANSWER in metric.needs for metric in metrics.values())
     wanted = chosen(len(records), settings.answers if speaks else settings.samples, seed=recipe.seed)
     answered = wanted if task.generates else []
-    forgetting = General.none()
-    with beside.may_fail("general"):
-        forgetting = General.of(run)
-
-    def ask(name: str, model: Run) -> None:
-        told = model._predict(examples, lambda done, all: tell("judged", what=name, done=done, all=all))
-        told = [task.shown(record, row) for record, row in zip(records, told, strict=True)]
-        systems[name] = told
-        if task.generates:
-            for one, example in zip(told, examples, strict=True):
-                one["bytes"] = task.text_bytes(example, run.tuned.processor)
-        with beside.may_fail("general"):
-            forgetting.ask(name, model)
-        if not answered:
-            return
-        with beside.may_fail("answers"):
-            said = model.speaker.answers(
-                [references[row]["prompt"] for row in answered],
-                tools=[records[row].values.get("tools") for row in answered],
-                max_new_tokens=settings.max_new_tokens,
-                progress=lambda done, all: tell("judged", what=f"{name}: answers", done=done, all=all),
-                notice=(lambda text: tell("notice", text=text)) if name == "tuned" else None,
-            )
-            for row, one in zip(answered, said, strict=True):
-                told[row] |= one
-
-    ask("tuned", run)
-    if settings.untuned:
-        with beside.may_fail("untuned"), run.untuned() as before:
-            ask("untuned", before)
-    for name, baseline in baselines(task, settings.baseline).items():
-        with beside.may_fail(name):
-            systems[name] = (not these.given and _said_before(run, name, len(records))) or _learnt(
-                run, baseline, records
-            )
+    systems, forgetting = ask_all(run, these, references, answered, beside=beside, tell=tell)
     found = judge_some(
         references,
         systems,
@@ -209,14 +172,7 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
         confidence=settings.confidence,
         seed=recipe.seed,
     )
-    sections = {}
-    for name, analysis in analyses(shown).items():
-        with beside.may_fail(name):
-            if section := analysis.section(shown):
-                sections[name] = section
-    if results["general"]:
-        sections["general"] = general.section(results["general"])
-    results["sections"] = in_order(sections)
+    results["sections"] = _sections(shown, results["general"], beside)
     lines = [row | {name: told[i] for name, told in systems.items()} for i, row in enumerate(rows)]
     if these.given:
         these.ledger.write(run.place / "data")
@@ -232,27 +188,6 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
     return run
 
 
-@dataclass
-class _Beside:
-    """What stands beside the judged model may fail alone."""
-
-    tell: Tell
-    missing: list[dict[str, str]] = field(default_factory=list)
-    """What is not there, and why."""
-
-    @contextmanager
-    def may_fail(self, what: str) -> Iterator[None]:
-        """Whatever goes wrong in here is noted, and the rest goes on."""
-        try:
-            yield
-        except (
-            Exception
-        ) as error:  # whatever it is: what was trained and measured is kept, and what is missing said
-            why = str(error).strip().partition("\n")[0] or type(error).__name__
-            self.missing.append({"what": what, "why": why})
-            self.tell("notice", text=f"{what}: {why}")
-
-
 def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: "\n".join(turn.get("content") or "" for turn in value) if key == "prompt" else value
@@ -260,19 +195,7 @@ def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _learnt(run: Run, baseline: Baseline, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """What a baseline says of the test rows, learnt from the training rows."""
-    answers = baseline.fit([row for row, _ in kept(run.folder, "train")], run.task.shape)
-    return [run.task.shown(row, told) for row, told in zip(records, answers(records), strict=True)]
-
-
-def _said_before(run: Run, system: str, count: int) -> list[dict[str, Any]]:
-    """What a baseline said; a run's splits do not change, so that stands, also of a run of before its rows were kept."""
-    before = [line[system] for line in read_lines(run.path / "predictions.jsonl") if line.get(system)]
-    return before if len(before) == count else []
-
-
-def _noise(run: Run, results: Mapping[str, Any], beside: _Beside) -> dict[str, Any] | None:
+def _noise(run: Run, results: Mapping[str, Any], beside: Beside) -> dict[str, Any] | None:
     """How far the score moves with the seed, by runs of the same recipe and rows; what was asked for and is not there is
     said."""
     own, wanted = results["metrics"]["tuned"][results["primary"]]["value"], run.recipe.evaluate.noise_runs
@@ -280,6 +203,20 @@ def _noise(run: Run, results: Mapping[str, Any], beside: _Beside) -> dict[str, A
     if (there := max(0, len(known) - 1)) < wanted:
         beside.missing.append({"what": "noise", "why": reason("noise_missing", there=there, wanted=wanted)})
     return floor(known, metric=results["primary"], confidence=run.recipe.evaluate.confidence)
+
+
+def _sections(judged: Judged, forgotten: dict[str, Any] | None, beside: Beside) -> dict[str, Any]:
+    """What else there is to be seen of the rows; each section may fail alone."""
+    from weitiao.evaluate.analysed import analyses, in_order
+
+    sections = {}
+    for name, analysis in analyses(judged).items():
+        with beside.may_fail(name):
+            if section := analysis.section(judged):
+                sections[name] = section
+    if forgotten:
+        sections["general"] = general.section(forgotten)
+    return in_order(sections)
 
 
 def _answers(

@@ -1,0 +1,108 @@
+"""What every system says of the rows that judge: the tuned model, the untuned one, the baselines.
+
+run, rows  ->  ask_all  ->  {"tuned": [...], "untuned": [...], "tfidf": [...]}, one dict a row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from weitiao.core.contracts import Baseline, Record
+from weitiao.core.files import read_lines
+from weitiao.stages.beside import Beside
+from weitiao.stages.events import Tell
+from weitiao.stages.general import General
+from weitiao.stages.kept_rows import kept
+from weitiao.stages.run import Run
+from weitiao.stages.to_judge import ToJudge
+
+
+def ask_all(
+    run: Run,
+    these: ToJudge,
+    references: Sequence[Mapping[str, Any]],
+    answered: Sequence[int],
+    *,
+    beside: Beside,
+    tell: Tell,
+) -> tuple[dict[str, list[dict[str, Any]]], General]:
+    """What each says of the same rows, and what the models know of general texts.
+
+    Args:
+        run: whose models are asked.
+        these: the rows, encoded.
+        references: what is expected of each.
+        answered: the rows that models answer in words.
+        beside: all but the tuned model may fail.
+        tell: hears how it goes.
+    """
+    from weitiao.evaluate.chosen import baselines
+
+    settings = run.recipe.evaluate
+    systems: dict[str, list[dict[str, Any]]] = {}
+    forgetting = General.none()
+    with beside.may_fail("general"):
+        forgetting = General.of(run)
+
+    def ask(name: str, model: Run) -> None:
+        systems[name] = _scored(run, model, these, name=name, tell=tell)
+        with beside.may_fail("general"):
+            forgetting.ask(name, model)
+        if answered:
+            with beside.may_fail("answers"):
+                said = _spoken(model, these.records, references, answered, name=name, tell=tell)
+                for row, one in zip(answered, said, strict=True):
+                    systems[name][row] |= one
+
+    ask("tuned", run)
+    if settings.untuned:
+        with beside.may_fail("untuned"), run.untuned() as before:
+            ask("untuned", before)
+    for name, baseline in baselines(run.task, settings.baseline).items():
+        with beside.may_fail(name):
+            known = [] if these.given else _said_before(run, name, len(these.records))
+            systems[name] = known or _learnt(run, baseline, these.records)
+    return systems, forgetting
+
+
+def _scored(run: Run, model: Run, these: ToJudge, *, name: str, tell: Tell) -> list[dict[str, Any]]:
+    """One pass over the rows, and of models that write how many bytes their loss is of."""
+    assert these.examples is not None
+    told = model._predict(these.examples, lambda done, all: tell("judged", what=name, done=done, all=all))
+    shown = [run.task.shown(record, row) for record, row in zip(these.records, told, strict=True)]
+    if run.task.generates:
+        for one, example in zip(shown, these.examples, strict=True):
+            one["bytes"] = run.task.text_bytes(example, run.tuned.processor)
+    return shown
+
+
+def _spoken(
+    model: Run,
+    records: Sequence[Record],
+    references: Sequence[Mapping[str, Any]],
+    answered: Sequence[int],
+    *,
+    name: str,
+    tell: Tell,
+) -> list[dict[str, Any]]:
+    """Answers in words, one for each of these rows."""
+    return model.speaker.answers(
+        [references[row]["prompt"] for row in answered],
+        tools=[records[row].values.get("tools") for row in answered],
+        max_new_tokens=model.recipe.evaluate.max_new_tokens,
+        progress=lambda done, all: tell("judged", what=f"{name}: answers", done=done, all=all),
+        notice=(lambda text: tell("notice", text=text)) if name == "tuned" else None,
+    )
+
+
+def _learnt(run: Run, baseline: Baseline, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """What a baseline says of the test rows, learnt from the training rows."""
+    answers = baseline.fit([row for row, _ in kept(run.folder, "train")], run.task.shape)
+    return [run.task.shown(row, told) for row, told in zip(records, answers(records), strict=True)]
+
+
+def _said_before(run: Run, system: str, count: int) -> list[dict[str, Any]]:
+    """What a baseline said; a run's splits do not change, so that stands, also of a run of before its rows were kept."""
+    before = [line[system] for line in read_lines(run.path / "predictions.jsonl") if line.get(system)]
+    return before if len(before) == count else []
