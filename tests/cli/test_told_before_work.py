@@ -21,7 +21,7 @@ def told(review_file, tmp_path, monkeypatch, capsys):
 
     def code(*words: str) -> str:
         before = written()
-        assert cli([*words] if words[0] in ("init", "fetch") else [*words, "--json"])
+        assert cli([*words] if words[0] in ("init", "fetch", "report") else [*words, "--json"])
         said = capsys.readouterr()
         assert said.out == ""
         assert written() == before
@@ -40,6 +40,8 @@ def told(review_file, tmp_path, monkeypatch, capsys):
         ("no_such_model", "data check reviews.csv --model ./gone"),
         ("no_permission", "data show reviews.csv --model ./gone --html /proc/page.html"),
         ("no_permission", "init reviews.csv --model ./gone -o /proc/recipe.yaml"),
+        ("no_permission", "report gone lost --output /proc/page.html"),
+        ("no_permission", "report gone --figures /proc/figures"),
         ("unknown_name", "fetch minilm-l6 nonsense"),
     ],
 )

@@ -37,10 +37,14 @@ def run(words: list[str]) -> int:
 
     if code := ended():
         return code
+    from typer.main import get_command
+
+    from weitiao.cli.translated import translated
     from weitiao.cli.usage import Stopped, UsageError, understood
 
     try:
-        code = app(args=words, prog_name="weitiao", standalone_mode=False)
+        command = translated(get_command(app))
+        code = command(args=words, prog_name="weitiao", standalone_mode=False)
         if code == 130:  # typer has caught Ctrl-C
             raise Stopped
         return code if isinstance(code, int) else 0

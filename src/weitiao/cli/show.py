@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from weitiao.cli.show_sections import drawn
+from weitiao.cli.translated import chinese
 from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language
 from weitiao.core.figures import around, figure
@@ -240,10 +241,12 @@ def shelf(name: str, *, json: bool) -> None:
     Console(highlight=False).print(table)
 
 
-def _what(shelf: str, facts: Mapping[str, Any]) -> str:
-    """What a thing of the shelf is; of a metric what it is called in Chinese where messages are, and which way is up."""
+def _what(shelf: str, facts: Mapping[str, Any]) -> Any:
+    """What a thing of the shelf is, in the reader's language; of a metric what it is called in Chinese where messages are, and which way is up."""
     if shelf != "metric":
-        return str(facts["summary"])
+        return (
+            chinese()[shelf].get(facts["name"], facts["summary"]) if language() == "zh" else facts["summary"]
+        )
     called = words("zh").get(facts["name"], facts["summary"]) if language() == "zh" else facts["summary"]
     up = facts["higher_is_better"]
     return f"{called} ({either('higher is better', '越高越好') if up else either('lower is better', '越低越好')})"

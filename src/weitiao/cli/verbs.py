@@ -164,9 +164,12 @@ def report(
 ) -> None:
     """Write the page of a judged run anew, or of several runs side by side; prints where it lies."""
     from weitiao import api
+    from weitiao.core.files import refuse_unwritable
 
     if output and len(runs) == 1:
         raise fault("wrong_usage", **because("output_of_one", run=runs[0]))
+    for place in filter(None, (output, figures)):
+        refuse_unwritable(place)
     print(api.report(*runs, output=output, figures=figures))
 
 

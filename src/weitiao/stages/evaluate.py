@@ -244,7 +244,7 @@ def usage(run: Run) -> list[dict[str, str]]:
     reads = f"\n\n{said}" if (said := run.task.of_logits()) else ""
     if run.recipe.data.overlong in FITTED:
         reads += f"\n# of rows longer than {run.limit} tokens weitiao reads more (data.overlong: {run.recipe.data.overlong})"
-    ways = [{"title": "Command line", "code": line}, {"title": "Python", "code": python}]
+    ways = [{"title": reason("on_the_command_line"), "code": line}, {"title": "Python", "code": python}]
     kind = None if run.variant else run.folder.json("model/adapter_config.json").get("peft_type")
     opened = f'tokenizer = AutoTokenizer.from_pretrained("{home}")'
     if kind is None:
@@ -252,7 +252,7 @@ def usage(run: Run) -> list[dict[str, str]]:
             f"from transformers import {auto}, AutoTokenizer\n\n"
             f'model = {auto}.from_pretrained("{home}")\n{opened}{reads}'
         )
-        ways += [{"title": "Without weitiao: Transformers", "code": without}]
+        ways += [{"title": reason("without_us", by="Transformers"), "code": without}]
     elif kind != OURS:
         extra = f", num_labels={options['num_labels']}" if options else ""
         note = "# in full precision; it was tuned in 4 bits, so scores differ a little\n" * (
@@ -269,7 +269,7 @@ def usage(run: Run) -> list[dict[str, str]]:
             f'base = {auto}.from_pretrained("{base}"{extra})\n'
             f'model = PeftModel.from_pretrained(base, "{path}/model")\n{ends}{opened}{reads}'
         )
-        ways += [{"title": "Without weitiao: PEFT", "code": without}]
+        ways += [{"title": reason("without_us", by="PEFT"), "code": without}]
     if kind is not None and run.method.foldable:
-        ways += [{"title": "As one plain model", "code": f"weitiao merge {path} -o {path}/merged"}]
+        ways += [{"title": reason("one_plain_model"), "code": f"weitiao merge {path} -o {path}/merged"}]
     return ways

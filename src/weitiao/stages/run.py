@@ -396,7 +396,7 @@ def _around(path: Path) -> tuple[Path, str]:
     if not (path / "recipe.yaml").is_file():
         for depth in (1, 2):
             above = Path(os.path.normpath(path / Path(*[".."] * depth)))
-            name = path.absolute().relative_to(above.absolute()).as_posix() if path.is_dir() else ""
+            name = Path(os.path.relpath(path, above)).as_posix() if path.is_dir() else ""
             if name and name in variants(above):
                 return above, name
     return path, ""
