@@ -11,6 +11,7 @@ from tests.conftest import dialogues, reviews, small_run, tagged, write_csv, wri
 from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.results import Results
+from weitiao.tasks.texts import OfTexts
 
 QUICK = {"max_steps": 1, "eval_strategy": "no", "load_best_model_at_end": False}
 
@@ -85,3 +86,23 @@ def test_rows_without_a_reference_are_counted_and_judge_nothing(task, llama, ber
     with pytest.raises(WeitiaoError) as error:
         wt.evaluate(run, write_jsonl(tmp_path / "odd.jsonl", [odd]))
     assert error.value.code == "bad_rows"
+
+
+def test_a_pass_of_judging_goes_by_the_length_that_rows_are_read_in(bert, tmp_path, monkeypatch):
+    """Not by the positions of the model: rows in windows of 8 tokens would be read eight times as many at once."""
+    sizes = []
+    file = write_csv(tmp_path / "rows.csv", reviews(60))
+    recipe = small_run(bert, "text_classification", file, tmp_path / "run", batch=8, judge={"untuned": False})
+    data = {"max_length": 8, "overlong": "windows"}
+    run = wt.train(recipe(data=data, per_device_eval_batch_size=4, **QUICK))
+    collate = OfTexts.collate
+
+    def weighed(self, examples, rows, processor):
+        batch = collate(self, examples, rows, processor)
+        sizes.append((batch.tokens, len(rows)))
+        return batch
+
+    monkeypatch.setattr(OfTexts, "collate", weighed)
+    wt.evaluate(run.path)
+    assert sum(rows for _, rows in sizes) == run.results["rows"]
+    assert max(tokens for tokens, rows in sizes if rows > 1) <= 4 * 8

@@ -25,6 +25,7 @@ def predict(
     examples: Sequence[Example],
     *,
     batch_size: int = 64,
+    longest: int | None = None,
     device: str = "cpu",
     half: Half | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -38,6 +39,7 @@ def predict(
         task: what predicts.
         examples: encoded rows.
         batch_size: rows in a forward pass.
+        longest: tokens of a row that are read at once; default: as many as the model has positions for.
         device: where the model is.
         half: what products are computed in, where it is not float32.
         progress: hears (rows done, rows).
@@ -67,8 +69,8 @@ def predict(
             examples,
             collate,
             batch_size=batch_size,
-            # A row that is read in windows may be many times as long as the model reads at once.
-            max_tokens=batch_size * loaded.limit,
+            # A row that is read in windows may be many times as long as what is read at once.
+            max_tokens=batch_size * (longest or loaded.limit),
             layout=loaded.layout,
             dealt=dealt,
         ):

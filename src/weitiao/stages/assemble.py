@@ -161,6 +161,7 @@ def _measure(
             prepared.task,
             examples,
             batch_size=recipe.train.per_device_eval_batch_size,
+            longest=recipe.data.max_length,
             device=prepared.device,
             half=recipe.train.half,
             ask=training.objective.predict,

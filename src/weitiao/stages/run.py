@@ -290,6 +290,7 @@ class Run(Shown):
             self.task,
             examples,
             batch_size=train.per_device_eval_batch_size,
+            longest=self.limit,
             device=self.device,
             half=train.half,
             progress=progress,

@@ -335,6 +335,7 @@ def _settle(way: Way, prepared: Prepared, loaded: Loaded) -> Task:
         return task
     size = train.per_device_eval_batch_size
     words: dict[str, Any] = {"batch_size": size, "device": prepared.device, "half": train.half}
+    words["longest"] = way.recipe.data.max_length
     settled = task.settle(examples, predict(loaded, task, examples, **words)) if len(examples) else task
     if settled == task.unsettled():
         way.tell("notice", text=reason("nothing_settled", rows=len(examples)))
