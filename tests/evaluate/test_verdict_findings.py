@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+from string import Formatter
 from typing import Any
 
+import numpy as np
 import pytest
 
 import weitiao as wt
-from tests.conftest import FILL, dialogues, rarely, reviews, small_run, write_csv, write_jsonl
+from tests.conftest import BAD, FILL, GOOD, dialogues, rarely, reviews, small_run, write_csv, write_jsonl
+from weitiao.core.why import reasons
+from weitiao.evaluate.findings import PARTS
 from weitiao.evaluate.findings.answers import template
 from weitiao.evaluate.findings.evidence import Evidence
+from weitiao.evaluate.findings.learning import still_falling
 
 LEARNS: dict[str, Any] = {
     "method": "full",
@@ -111,6 +116,13 @@ def _overlap(one: str, other: str) -> float:
     return len(a & b) / len(a | b)
 
 
+def test_a_copy_of_the_training_file_is_no_test_file(named):
+    with pytest.raises(wt.WeitiaoError) as told:
+        named(reviews(60), test=reviews(60))
+    assert told.value.code == "empty_side"
+    assert "60 more were taken out" in str(told.value)
+
+
 def test_a_model_that_says_one_class_alone_is_named(named):
     rows = [{**row, "label": "good" if row["label"] == "good" else "bad"} for row in reviews(300)]
     few = [row for row in rows if row["label"] == "good"] + [row for row in rows if row["label"] == "bad"][
@@ -144,6 +156,87 @@ def test_a_run_that_finds_nothing_is_named_with_the_rate_of_the_head(tag):
     numbers = found["nothing_said"]["numbers"]
     assert numbers["rows"] == run.results["rows"] >= numbers["held"] > 0
     assert "train.head_learning_rate_ratio=10" in found["nothing_said"]["advice"]
+
+
+@pytest.mark.parametrize(("steps", "named"), [(60, True), (400, False)])
+def test_a_run_that_ends_too_early_is_named(steps, named):
+    """Both losses fall as 0.05 + 0.65 exp(-t / 100) does, with noise; one run ends long before it has come down."""
+    rng = np.random.default_rng(0)
+    loss = 0.05 + 0.65 * np.exp(-np.arange(1, steps + 1) / 100)
+    noisy = loss + rng.normal(0, 0.02, steps)
+    log = [{"event": "step", "loss": float(each)} for each in noisy]
+    every = steps // 4
+    log += [
+        {"event": "evaluate", "step": at, "validation/loss": float(loss[at - 1]), "validation/loss_se": 0.01}
+        for at in range(every, steps + 1, every)
+    ]
+    found = still_falling(Evidence({"comparisons": {}}, log, [], {"tuned": []}))
+    assert (found is not None) == named
+
+
+def test_a_class_that_is_never_said_is_named(named):
+    odd = [{**row, "label": "odd"} for row in reviews(206, seed=8)[200:]]
+    found = named([*reviews(200), *odd], test=[*reviews(40, seed=5), *odd_ones(8)])
+    assert found["missing_classes"]["numbers"]["labels"] == "odd"
+    assert found["missing_classes"]["numbers"]["rows"] == 8
+
+
+def odd_ones(rows: int) -> list[dict]:
+    return [{**row, "label": "odd"} for row in reviews(rows, seed=31)]
+
+
+def test_a_baseline_that_does_better_is_named_and_nothing_was_learnt(named, tmp_path):
+    found = named(reviews(300), learning_rate=1e-5, num_train_epochs=1)
+    assert found["baseline_better"]["numbers"]["system"] == "tfidf"
+    verdict = wt.load(tmp_path / "run").results["verdict"]
+    assert not verdict["learned"]
+    assert "It learned" not in verdict["sentence"]
+
+
+def test_no_gain_over_the_untuned_model_is_named(named):
+    found = named(reviews(80), learning_rate=1e-5, num_train_epochs=1, evaluate={"baseline": "none"})
+    assert found["untuned_level"]["numbers"]["p_value"] > 0.05
+
+
+@pytest.mark.whole
+def test_a_sound_run_that_answers_names_nothing(converse, tmp_path):
+    marks = {*GOOD, *BAD}
+    pairs = [
+        (row["text"], next(word for word in row["text"].split() if word in marks)) for row in reviews(300)
+    ]
+    rows = write_jsonl(
+        tmp_path / "talk.jsonl", [{"prompt": text, "completion": word} for text, word in pairs]
+    )
+    run = wt.train(converse(**{**LEARNS, "per_device_train_batch_size": 8}, data={"train": str(rows)}))
+    assert run.results["verdict"]["learned"]
+    assert run.results["findings"] == []
+
+
+@pytest.mark.whole
+def test_test_rows_that_were_learnt_by_heart_in_other_words_are_named(named, tmp_path):
+    """Labels are by chance, so that only who has seen a row knows its label; test rows are training rows, stirred."""
+    rng = random.Random(3)
+    words = [row["text"].split() for row in reviews(130)]
+    labels = ["good", "bad"] * 65
+    train = [{"text": " ".join(each), "label": label} for each, label in zip(words, labels, strict=True)]
+    stirred = [
+        {**row, "text": " ".join(rng.sample(each, len(each)))} for row, each in zip(train, words, strict=True)
+    ]
+    others = [{**row, "label": rng.choice(("good", "bad"))} for row in reviews(60, seed=9)]
+    data = {"validation": str(write_csv(tmp_path / "other.csv", others)), "near_duplicates": "keep"}
+    found = named(train, test=stirred, data=data, num_train_epochs=30, learning_rate=3e-3)
+    assert "known_by_heart" in found
+
+
+def test_every_finding_has_advice_in_both_languages():
+    fields = {}
+    for name in PARTS:
+        for lang in ("en", "zh"):
+            told = reasons()[name][lang]
+            assert told["why"].strip()
+            assert told["way"].strip()
+            fields[name, lang] = {field for _, field, _, _ in Formatter().parse(told["why"]) if field}
+        assert fields[name, "en"] == fields[name, "zh"]
 
 
 def test_a_sound_run_of_tagged_words_names_nothing(tag):

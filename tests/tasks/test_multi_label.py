@@ -18,6 +18,7 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import read_lines
 from weitiao.evaluate.predict import predict
 from weitiao.models import load
+from weitiao.stages.kept_rows import kept
 from weitiao.tasks.multi_label import best_threshold
 
 NAME = "multi_label_classification"
@@ -204,6 +205,22 @@ def test_a_run_learns_and_is_judged_beside_its_baselines(run):
     labels = run.folder.json("data/ledger.json")["labels"]
     assert {*labels["train"]} == {"good", "bad"}
     assert "F1 by row" in run.report.read_text(encoding="utf-8")
+
+
+def test_the_f1_of_validation_rows_goes_by_thresholds_as_they_are_chosen_at_the_end(run):
+    rows = [record.values for record, _ in kept(run.folder, "validation")]
+    told = run.predict([row["text"] for row in rows])
+    labels = run.task.labels
+    true = np.array([[label in row["label"] for label in labels] for row in rows])
+    scores = np.array([[one["scores"][label] for label in labels] for one in told])
+    log = read_lines(run.path / "log.jsonl")
+    best = log[-1]["best_step"]
+    looks = {line["step"]: line["validation/f1_micro"] for line in log if line["event"] == "evaluate"}
+    own = np.array([run.task.thresholds[label] for label in labels])
+    assert looks[best] == pytest.approx(f1_score(true, scores >= own, average="micro"))
+    # To say a label always is a threshold, too: by 0.5 the first looks say none.
+    always = f1_score(true, np.ones_like(true), average="micro")
+    assert all(look > always - 0.05 for look in looks.values())
 
 
 def test_transformers_opens_it_and_the_page_says_how_labels_are_read(run):

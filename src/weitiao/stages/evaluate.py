@@ -88,9 +88,14 @@ def _refuse_unwritable(place: Path) -> None:
 
 def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
     from weitiao.evaluate.answered import chosen, judge_some
+<<<<<<< HEAD
     from weitiao.evaluate.chosen import judged
+=======
+    from weitiao.evaluate.chosen import baselines, judged, watched
+>>>>>>> 033996b (Test rows known by heart are named where no copy is; the best step of several labels goes by the thresholds of the end)
     from weitiao.evaluate.findings import findings
     from weitiao.evaluate.findings.evidence import Evidence
+    from weitiao.evaluate.judge import measured
     from weitiao.evaluate.report import write_report
     from weitiao.evaluate.verdict import verdict
     from weitiao.models.store import read_card
@@ -156,7 +161,16 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
         seen = seen_in_training(folder, records, task.shape, recipe.data, near=these.given is not None)
     with beside.may_fail("findings"):
         log = read_lines(folder.path / "log.jsonl")
-        evidence = Evidence(results, log, references, systems, seen, confidence=settings.confidence)
+        loss = measured(task, watched(task), systems["tuned"], examples)
+        evidence = Evidence(
+            results,
+            log,
+            references,
+            systems,
+            seen,
+            confidence=settings.confidence,
+            test_loss=(loss["loss"], loss["loss_se"]),
+        )
         results["findings"] = findings(evidence)
     results["verdict"] = verdict(results, confidence=settings.confidence)
     rows = [

@@ -106,6 +106,13 @@ class MultiLabelClassification(OfTexts):
                 )
         return replace(self, thresholds={**found, **self.thresholds})
 
+    def restated(self, predictions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The labels whose scores reach its own thresholds."""
+        return [{**told, "labels": self._said(told["scores"])} for told in predictions]
+
+    def _said(self, scores: Mapping[str, float]) -> list[str]:
+        return [label for label, score in scores.items() if score >= self.thresholds.get(label, HALF)]
+
     def unsettled(self) -> MultiLabelClassification:
         """With thresholds of 0.5."""
         return replace(self, thresholds={})
@@ -184,8 +191,7 @@ class MultiLabelClassification(OfTexts):
         found = []
         for place, row in enumerate(logits_BL.sigmoid().tolist()):
             scores = dict(zip(self.labels, row, strict=True))
-            said = [label for label, score in scores.items() if score >= self.thresholds.get(label, HALF)]
-            told: dict[str, Any] = {"labels": said, "scores": scores}
+            told: dict[str, Any] = {"labels": self._said(scores), "scores": scores}
             found.append(told | ({"loss": known[place], "tokens": 1} if known else {}))
         return found
 

@@ -87,6 +87,14 @@ class Task(ABC):
         """
         return self
 
+    def restated(self, predictions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What it says where another of its kind has predicted: scores stay, what is said of them goes by its own settings.
+
+        Args:
+            predictions: of the same task before `settle`.
+        """
+        return list(predictions)
+
     def unsettled(self) -> Task:
         """This task as it was before `settle`: what was chosen for one model says nothing of another."""
         return self

@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "nothing_moved": learning.nothing_moved,
     "no_gradient": learning.no_gradient,
     "seen_in_training": beside.seen_in_training,
+    "known_by_heart": beside.known_by_heart,
     "swapped_labels": labels.swapped_labels,
     "unrelated_labels": labels.unrelated_labels,
     "nothing_said": labels.nothing_said,
@@ -45,6 +46,7 @@ NOT_BEGUN = (
 """What a model shows of which nothing was trained."""
 EXPLAINS = {
     "no_gradient": ("nothing_moved", *NOT_BEGUN),
+    "seen_in_training": ("known_by_heart",),
     "nothing_moved": NOT_BEGUN,
     "unrelated_labels": ("barely_moved", "untuned_level"),
     "barely_moved": ("untuned_level",),

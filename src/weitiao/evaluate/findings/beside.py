@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from weitiao.evaluate.findings.evidence import Evidence, Numbers
+import math
+
+from weitiao.evaluate.findings.evidence import BEYOND, FEWEST, Evidence, Numbers
 
 SHARE = 0.01
 """Where a larger share of the test rows stands in the training rows, the scores are not those of unseen rows."""
@@ -12,6 +14,20 @@ def seen_in_training(e: Evidence) -> Numbers | None:
     """Test rows that stand among the training rows, too."""
     rows = len(e.references)
     return {"seen": e.seen, "rows": rows, "share": e.seen / rows} if e.seen > SHARE * rows else None
+
+
+def known_by_heart(e: Evidence) -> Numbers | None:
+    """The test rows are to the model what training rows are, and validation rows are not: they were seen in some other way."""
+    look, quarter = e.kept, len(e.steps) // 4
+    if e.test_loss is None or look is None or quarter < FEWEST or not math.isfinite(e.test_loss[1]):
+        return None
+    (_, validation, noise), (test, error), steps = look, e.test_loss, e.steps[: look[0]][-quarter:]
+    train, spread = float(steps.mean()), float(steps.std(ddof=1)) / math.sqrt(len(steps))
+    if validation - test <= BEYOND * math.hypot(noise, error) or test > validation / 2:
+        return None
+    if validation - train <= BEYOND * math.hypot(noise, spread) or test - train > (validation - train) / 4:
+        return None
+    return {"test": test, "validation": validation, "train": train}
 
 
 def baseline_better(e: Evidence) -> Numbers | None:

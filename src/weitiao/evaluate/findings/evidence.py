@@ -37,6 +37,8 @@ class Evidence:
     """Test rows that are equal, or nearly so, to a training row."""
     confidence: float = 0.95
     """Of the verdict."""
+    test_loss: tuple[float, float] | None = None
+    """Loss of the test rows and its standard error, measured as that of the validation rows."""
 
     @cached_property
     def steps(self) -> Any:
@@ -53,6 +55,12 @@ class Evidence:
             if line["event"] == "evaluate" and line["step"] and loss is not None and error is not None:
                 found.append((line["step"], loss, error))
         return [one for one in found if math.isfinite(one[1]) and math.isfinite(one[2])]
+
+    @property
+    def kept(self) -> tuple[int, float, float] | None:
+        """The last look at the validation rows that the kept weights had behind them."""
+        step = next((line["best_step"] for line in reversed(self.log) if line["event"] == "end"), 0)
+        return next((look for look in reversed(self.looks) if look[0] <= step), None)
 
     def told(self, key: str) -> bool:
         """Do the rows hold that key, expected as well as said?"""
