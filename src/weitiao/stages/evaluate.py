@@ -88,11 +88,7 @@ def _refuse_unwritable(place: Path) -> None:
 
 def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
     from weitiao.evaluate.answered import chosen, judge_some
-<<<<<<< HEAD
-    from weitiao.evaluate.chosen import judged
-=======
-    from weitiao.evaluate.chosen import baselines, judged, watched
->>>>>>> 033996b (Test rows known by heart are named where no copy is; the best step of several labels goes by the thresholds of the end)
+    from weitiao.evaluate.chosen import judged, watched
     from weitiao.evaluate.findings import findings
     from weitiao.evaluate.findings.evidence import Evidence
     from weitiao.evaluate.judge import measured
