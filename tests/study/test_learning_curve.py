@@ -14,13 +14,14 @@ from scipy import stats
 import weitiao as wt
 from tests.conftest import reviews, small_run, write_csv
 from weitiao.cli import run as weitiao
+from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import sha256
 from weitiao.core.run import RunFolder
 from weitiao.stages.kept_rows import kept
 from weitiao.study.child_process import Outcome
 from weitiao.study.curve_page import curve_page, drawing
-from weitiao.study.curve_points import sentence
+from weitiao.study.curve_points import doubling, sentence
 
 
 def quiet(event: str, **facts: Any) -> None:
@@ -132,6 +133,24 @@ def test_what_has_no_curve_is_said_before_anything_is_trained(recipe, here, tmp_
         wt.learning_curve(tmp_path / "nowhere")
     assert here == []
     assert not list(tmp_path.glob("*/learning-curve"))
+
+
+def test_models_that_say_the_same_prove_nothing():
+    """Rows all told alike have no interval, and no gain is called unlikely by it; one that differs has a direction."""
+    metrics = {"accuracy": registry.build("metric", {"name": "accuracy"})}
+    truth = [{"label": "ab"[i % 2]} for i in range(40)]
+    wrong = [{"label": "a"} for _ in truth]
+    words = {"few": "f", "many": "m", "labels": ["a", "b"], "confidence": 0.95, "resamples": 500, "seed": 0}
+    alike = doubling(truth, {"f": wrong, "m": wrong}, metrics, **words)
+    assert alike == {"difference": 0.0, "low": None, "high": None, "verdict": None}
+    gained = doubling(truth, {"f": wrong, "m": truth}, metrics, **words)
+    assert (gained["difference"], gained["verdict"]) == (0.5, "better")
+    lost = doubling(truth, {"f": truth, "m": wrong}, metrics, **words)
+    assert (lost["difference"], lost["verdict"], lost["low"]) == (
+        -0.5,
+        "worse",
+        pytest.approx(-gained["high"]),
+    )
 
 
 def points(*values: float) -> list[dict[str, Any]]:

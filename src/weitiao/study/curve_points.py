@@ -118,7 +118,7 @@ def _validated(
         "higher_is_better": own[name].higher_is_better,
         "rows": len(records),
         "validation": {label: found[label][name] for label in systems},
-        "doubling": _doubling(references, systems, metrics, few=few, many=many, **options)
+        "doubling": doubling(references, systems, metrics, few=few, many=many, **options)
         if _doubles(done)
         else None,
     }
@@ -129,7 +129,7 @@ def _doubles(done: Sequence[Mapping[str, Any]]) -> bool:
     return [point["share"] for point in done[-2:]] == [0.5, 1.0]
 
 
-def _doubling(
+def doubling(
     references: Sequence[Mapping[str, Any]],
     systems: Mapping[str, Any],
     metrics: Mapping[str, Any],
@@ -158,7 +158,8 @@ def _doubling(
     span = interval(drawn[many] - drawn[few], confidence, count=count) if count > 1 else None
     if not np.isfinite(difference):
         return {"difference": None, "low": None, "high": None, "verdict": None}
-    if span is None:
+    # Rows of which both say the same tell nothing of others.
+    if span is None or np.isclose(*span, rtol=1e-12, atol=1e-12):
         return {"difference": difference, "low": None, "high": None, "verdict": None}
     sign = 1 if metric.higher_is_better else -1
     gains = sorted((sign * span[0], sign * span[1]))
@@ -169,8 +170,8 @@ def _doubling(
 def sentence(found: Mapping[str, Any]) -> str:
     """Is more data worth it?  No more than the numbers bear."""
     says, named = SAYS[language()], words(language())
-    doubling = found["last_doubling"]
-    if doubling is None or doubling["difference"] is None:
+    last = found["last_doubling"]
+    if last is None or last["difference"] is None:
         return says["none"]
     few, many = found["points"][-2:]
     facts: dict[str, Any] = {
@@ -180,11 +181,11 @@ def sentence(found: Mapping[str, Any]) -> str:
         "many": f"{many['rows']:,}",
         "few": f"{few['rows']:,}",
         "rows": f"{found['validation_rows']:,}",
-        "difference": f"{doubling['difference']:+.3f}",
+        "difference": f"{last['difference']:+.3f}",
         "confidence": f"{100 * found['confidence']:g} %",
     }
-    if doubling["low"] is None:
+    if last["low"] is None:
         return says["open"].format(**facts).rstrip()
-    most = doubling["high"] if found["higher_is_better"] else -doubling["low"]
-    facts |= {"low": f"{doubling['low']:+.3f}", "high": f"{doubling['high']:+.3f}", "most": f"{most:.3f}"}
-    return (says["curve"] + says[doubling["verdict"]]).format(**facts)
+    most = last["high"] if found["higher_is_better"] else -last["low"]
+    facts |= {"low": f"{last['low']:+.3f}", "high": f"{last['high']:+.3f}", "most": f"{most:.3f}"}
+    return (says["curve"] + says[last["verdict"]]).format(**facts)
