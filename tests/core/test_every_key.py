@@ -117,6 +117,10 @@ def lab(bert, llama, tmp_path_factory) -> Lab:
         "repeated": write_csv(folder / "repeated.csv", rows + rows[:10]),
         "blank": write_csv(folder / "blank.csv", [*rows, {"text": " ", "label": "good"}]),
         "gbk": folder / "gbk.csv",
+        "thousands": write_csv(
+            folder / "thousands.csv",
+            [{"text": row["text"], "label": f"{i}.500"} for i, row in enumerate(rows, 1)],
+        ),
         "other_model": _other(bert, folder / "bert"),
     }
     chinese = "".join(f"{row['text']} 好坏,{row['label']}\n" for row in rows)
@@ -220,6 +224,7 @@ ROWS = {
     "data.near_duplicates": Row("drop", lambda run: set(ledger("counts")(run)), {"kept"}, {"kept", "duplicate"}, ("data.train={near}",)),
     "data.near_duplicate_threshold": Row("1.0", lambda run: ledger("leaks")(run)["groups"], also=("data.train={near}",)),
     "data.clean": Row("[whitespace]", ledger("counts"), {"kept": 80}, {"kept": 0, "repaired": 80}, ("data.train={spaced}",)),
+    "data.decimal": Row("comma", lambda run: max(line["number"] for line in read_lines(run.path / "predictions.jsonl")) > 1000, False, True, ("data.train={thousands}", "task=text_regression")),
     "data.relabel": Row("{{godo: good}}", lambda run: len(ledger("labels")(run)["train"]), 3, 2, ("data.train={misspelt}", "data.split={{test: 0, validation: 0, stratify: false}}", "train.eval_strategy=no")),
     "data.augment": Row("[delete]", lambda run: ledger("made")(run).get("delete", {}).get("made", 0) > 0, False, True),
     "data.split.group_by": Row("user", locked_rows, also=("data.train={marked}",)),

@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import write_csv
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
+from weitiao.core.recipe import Data
 from weitiao.data import formats
 from weitiao.data.formats import FORMATS, Unusable, as_label, convert, guess, guess_column, recognise
 from weitiao.data.shapes import SHAPES
+from weitiao.stages.data import guess as guess_data
 
 CHAT = ("messages", "sharegpt", "alpaca", "prompt_completion")
 PICTURE = hashlib.sha256(b"a picture").hexdigest()
@@ -495,9 +498,96 @@ def test_a_number_to_be_learnt(value, number):
     assert converted("regression", {"text": "t", "label": value})["label"] == number
 
 
+@pytest.mark.parametrize("decimal", ["point", "comma"])
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [
+        ("1,234.50", 1234.5),
+        ("1,234,567", 1234567.0),
+        ("12.5", 12.5),
+        ("$1,234.50", 1234.5),
+        ("-$3.20", -3.2),
+        ("€ -3.2", -3.2),
+        ("240.50 €", 240.5),
+        ("EUR 99", 99.0),
+        ("99 USD", 99.0),
+        ("1'234.5 CHF", 1234.5),
+        ("1\u202f234.5", 1234.5),
+        ("1.2345", 1.2345),
+        ("1,23.4", None),
+        ("1,2345.6", None),
+        ("1,234'567", None),
+        ("ca. 50", None),
+        ("VB", None),
+        ("5 kg", None),
+        ("$5 €", None),
+        ("12.5.", None),
+        ("10%", None),
+        ("", ""),
+    ],
+)
+def test_numbers_as_people_write_them(written, number, decimal):
+    cell = written if decimal == "point" else written.translate(str.maketrans(".,", ",."))
+    cell = cell.replace("ca,", "ca.")
+    row = Record("a.csv", 2, {"text": "t", "label": cell})
+    if number is None:
+        with pytest.raises(Unusable, match="no number|not a finite number"):
+            convert(row, format="regression", columns={}, decimal=decimal)
+    else:
+        found = convert(row, format="regression", columns={}, decimal=decimal).values["label"]
+        assert found == (number if cell else None)
+
+
+def test_the_other_decimal_mark_is_named():
+    for cell, decimal in (("12,5", "point"), ("12.5", "comma"), ("1.234,50 €", "point")):
+        with pytest.raises(Unusable, match="data.decimal"):
+            convert(
+                Record("a", 1, {"text": "t", "label": cell}), format="regression", columns={}, decimal=decimal
+            )
+
+
+@pytest.mark.parametrize(
+    ("cell", "shape", "decimal"),
+    [
+        ("240,50 €", "regression", "comma"),
+        ("1.003,05", "regression", "comma"),
+        ("$1,234.50", "regression", "point"),
+        ("$45", "regression", "point"),
+        ("3.5", "regression", "point"),
+        ("3", "labelled", "point"),
+        ("ABC", "labelled", "point"),
+        ("inf", "labelled", "point"),
+        ("1,234", "labelled", "point"),
+    ],
+)
+def test_a_column_of_numbers_is_seen_however_they_are_written(tmp_path, cell, shape, decimal):
+    file = tmp_path / "a.csv"
+    file.write_text(f'text,label\na,"{cell}"\n', encoding="utf-8")
+    found, keys = guess_data(Data(train=[str(file)]))
+    assert found is OF["table" if shape == "labelled" else shape]
+    assert keys.get("decimal", "point") == decimal
+    assert guess_data(Data(train=[str(file)], decimal="point"))[1].get("decimal", "point") == "point"
+
+
+@pytest.mark.parametrize(
+    ("cells", "shape", "decimal"),
+    [
+        (["", "4", "1,5", "2"], "regression", "comma"),
+        (["300"] * 9 + ["n/a", "4.5", *["7"] * 9], "regression", "point"),
+        (["1.234", "12,5", "7"], "regression", "comma"),
+        (["3.5", "good", "bad"], "table", "point"),  # words, and a slip
+        (["", "1", "2"], "table", "point"),
+    ],
+)
+def test_a_column_is_judged_by_its_first_hundred_rows(tmp_path, cells, shape, decimal):
+    file = write_csv(tmp_path / "a.csv", [{"text": "a", "label": cell} for cell in cells])
+    found, keys = guess_data(Data(train=[str(file)]))
+    assert (found, keys.get("decimal", "point")) == (OF[shape], decimal)
+
+
 @pytest.mark.parametrize("value", ["high", "1,5", math.nan, math.inf, "inf", True, [1], {}, 10**400])
 def test_what_is_no_number(value):
-    with pytest.raises(Unusable, match="not a finite number"):
+    with pytest.raises(Unusable, match="not a finite number|data.decimal"):
         converted("regression", {"text": "t", "label": value})
 
 
@@ -697,11 +787,11 @@ def test_columns_that_say_nothing_and_columns_that_are_named():
     assert guess([], columns={}) is None
     named = {"text": "foo", "label": "bar"}
     assert guess(["foo", "bar"], columns=named) == (OF["table"], "table", named)
-    measured = guess(["text", "label"], columns={}, row={"text": "a", "label": "2.5"})
+    measured = guess(["text", "label"], columns={}, rows=[{"text": "a", "label": "2.5"}])
     assert measured == (OF["regression"], "regression", {})
     for counted in ("2", "2.0", "nan", "good", True, None):
-        assert guess(["text", "label"], columns={}, row={"text": "a", "label": counted})[1] == "table"
-    with_list = guess(["text", "label"], columns={}, row={"text": "a", "label": ["x"]})
+        assert guess(["text", "label"], columns={}, rows=[{"text": "a", "label": counted}])[1] == "table"
+    with_list = guess(["text", "label"], columns={}, rows=[{"text": "a", "label": ["x"]}])
     assert with_list == (OF["multi_label"], "multi_label", {"labels": "label"})
 
 

@@ -98,7 +98,7 @@ class Examined(Shown):
             label = next((data.columns.get(c, c) for c in ("label", "labels") if c in own), "")
 
             def convert(record: Record, name: str = name) -> Record:
-                return formats.convert(record, format=name, columns=data.columns)
+                return formats.convert(record, format=name, columns=data.columns, decimal=data.decimal)
 
             made.append(
                 repaired_copy(
@@ -179,8 +179,8 @@ def check(
     if task:
         shape = registry.build("task", {"name": task}).shape
     else:
-        shape, _, columns = guess(data)
-        data = data.model_copy(update={"columns": columns})
+        shape, keys = guess(data)
+        data = data.model_copy(update=keys)
     checked = checking.inspect(data, shape)
     lengths, limit, marks = _lengths(checked, *opened) if opened else (None, None, ())
     sides = {

@@ -22,8 +22,8 @@ def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None
         WeitiaoError: when the file cannot be read or its columns say nothing; when `model` does not suit the task.
     """
     section = Data(train=[str(file)], columns=dict(columns or {}))
-    shape, _, named = guess(located(section))
-    section = section.model_copy(update={"columns": named})
+    shape, keys = guess(located(section))
+    section = section.model_copy(update=keys)
     name = task_of(shape)
     asked = bool(model)
     if not model:

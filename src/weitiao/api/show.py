@@ -77,8 +77,8 @@ def show(
     else:
         data, name = Data(train=[str(source)], columns=dict(columns or {})), {"name": task}
         if not task:
-            shape, _, named = guess(located(data, progress=progress))
-            data, name = data.model_copy(update={"columns": named}), {"name": task_of(shape)}
+            shape, keys = guess(located(data, progress=progress))
+            data, name = data.model_copy(update=keys), {"name": task_of(shape)}
     built = registry.build("task", name)
     # Rows that are like others are shown all the same.
     data = located(data, progress=progress).model_copy(

@@ -47,6 +47,9 @@ def data_check(
         str, typer.Option(help="Row format, such as alpaca or conll; guessed by default.")
     ] = "auto",
     encoding: Annotated[str, typer.Option(help="Character encoding.")] = "auto",
+    decimal: Annotated[
+        str, typer.Option(help="The decimal mark in numbers, point or comma; guessed by default.")
+    ] = "",
     validation: Annotated[list[str] | None, typer.Option(help="A file that chooses, given apart.")] = None,
     test: Annotated[list[str] | None, typer.Option(help="A file that judges, given apart.")] = None,
     model: Annotated[str, typer.Option(help="Count lengths in this model's tokens.")] = "",
@@ -79,6 +82,7 @@ def data_check(
             columns=pairs(columns),
             format=format,
             encoding=encoding,
+            **({"decimal": decimal} if decimal else {}),
             validation=validation or [],
             test=test or [],
             model=model,

@@ -190,6 +190,8 @@ class Data(Section):
         list[Literal["control", "whitespace", "unicode", "html", "mojibake", "personal"]], Once
     ] = []
     """Repairs made on every text, each counted in the ledger (`weitiao data check` says which would help)."""
+    decimal: Literal["point", "comma"] = "point"
+    """The mark before the fraction in a table's numbers to be learnt: `1,234.50` or `1.234,50`."""
     relabel: dict[str, Annotated[str, Field(pattern=r"\S")]] = {}
     """Labels to be read as others, such as `{postive: positive, 是: "yes"}`; each change is counted."""
     max_length: Annotated[int, Field(ge=2)] | None = None

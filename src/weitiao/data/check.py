@@ -198,7 +198,9 @@ class _Taker:
                 )
 
         def convert(record: Record, repairs: list[str]) -> Record:
-            record = formats.convert(record, format=name, columns=data.columns, repairs=repairs)
+            record = formats.convert(
+                record, format=name, columns=data.columns, decimal=data.decimal, repairs=repairs
+            )
             values: Mapping[str, Any] = record.values
             if data.relabel:
                 values = relabelled(values, data.relabel, repairs)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape, Task
@@ -18,24 +19,32 @@ if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
 
 
-def guess(data: Data) -> tuple[Shape, str, dict[str, str]]:
-    """What the first file's columns suggest: the shape of its rows, their format, and `data.columns`.
+LOOKED_AT = 100
+"""Rows of a file that say what its columns hold."""
+
+
+def guess(data: Data) -> tuple[Shape, dict[str, Any]]:
+    """What the first file's columns and rows suggest: the shape of its rows, and keys of the section: `columns`, `decimal`.
 
     Raises:
         WeitiaoError: `unknown_row_format` when they say nothing; `bad_rows` when no row can be read.
     """
     source = read(data.train[:1], encoding=data.encoding, format=data.format)[0]
-    first = next((item for item in source.rows() if isinstance(item, Record)), None)
-    row = first.values if first else None
-    found = formats.guess(source.columns, columns=data.columns, asked=data.format, row=row)
-    if found is None and first is None:
+    rows = list(islice((item.values for item in source.rows() if isinstance(item, Record)), LOOKED_AT))
+    found = formats.guess(source.columns, columns=data.columns, asked=data.format, rows=rows)
+    if found is None and not rows:
         # Not one row can be read: what is wrong with them says more than that they have no columns.
         bad = [vars(row) for row in source.rows() if isinstance(row, BadRow)]
         if bad:
             raise fault("bad_rows", count=len(bad), total=len(bad), rows=named_rows(bad))
     if found is None:
         raise fault("unknown_row_format", path=source.file, found=", ".join(source.columns))
-    return found
+    shape, name, columns = found
+    number = formats.FORMATS[name].number
+    keys: dict[str, Any] = {"columns": columns}
+    if number and "decimal" not in data.model_fields_set:
+        keys["decimal"] = formats.decimal_of([row.get(columns.get(number, number)) for row in rows])
+    return shape, keys
 
 
 def task_of(shape: Shape) -> str:

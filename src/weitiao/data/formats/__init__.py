@@ -17,6 +17,7 @@ from weitiao.core.errors import did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
+from weitiao.data.formats.numbers import DECIMALS, Decimal, as_number, is_money
 from weitiao.data.shapes import SHAPES, Unpaired
 
 __all__ = [
@@ -79,6 +80,9 @@ KNOWN_AS = {
     "image": ("path", "file", "file_name", "picture", "图片"),
 }
 
+NUMBERS = 0.9
+"""A column of numbers holds so many of them at least; "n/a" and "ask" may stand between."""
+
 
 @dataclass(frozen=True)
 class Format:
@@ -87,6 +91,8 @@ class Format:
     needs: tuple[str, ...]
     may_have: tuple[str, ...]
     convert: Callable[[Mapping[str, Any], list[str]], dict[str, Any]]
+    number: str = ""
+    """The column that holds a number."""
 
 
 FORMATS = {
@@ -106,7 +112,7 @@ FORMATS = {
     "image": Format(("image", "label"), (), rows.image),
     "table": Format(("text", "label"), ("text_pair",), rows.table),
     "multi_label": Format(("text", "labels"), ("text_pair",), rows.multi_label),
-    "regression": Format(("text", "label"), ("text_pair",), rows.regression),
+    "regression": Format(("text", "label"), ("text_pair",), rows.regression, number="label"),
     "text": Format(("text",), (), rows.text),
 }
 READ_AS = {"conll": "tags"}  # ways to read a file whose rows then have a format of another name
@@ -169,13 +175,13 @@ def guess(
     *,
     columns: Mapping[str, str],
     asked: str = "auto",
-    row: Mapping[str, Any] | None = None,
+    rows: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[Shape, str, dict[str, str]] | None:
     """What a file's columns suggest: its shape, its format, and `data.columns`; None when they say nothing.
 
     Columns that bear our names count before those that people call otherwise, and a format that explains more
-    columns before one that explains fewer; a label that is a list in the first `row` means several labels, one with a
-    fraction a number.
+    columns before one that explains fewer; labels that are lists in the first `rows` mean several labels, those with a
+    fraction or a currency numbers.
     """
     asked = READ_AS.get(asked, asked)
     shapes = {name: shape for shape in SHAPES for name in shape.formats}
@@ -184,10 +190,10 @@ def guess(
     have = {*found, *columns}
     for name in names:
         if have >= set(FORMATS[name].needs):
-            label = (row or {}).get(columns.get("label", "label"))
-            if name == "table" and _measured(label):
+            labels = [row.get(columns.get("label", "label")) for row in rows]
+            if name == "table" and _measured(labels):
                 return shapes["regression"], "regression", dict(columns)
-            if name == "table" and isinstance(label, list):
+            if name == "table" and labels and isinstance(labels[0], list):
                 return (
                     shapes["multi_label"],
                     "multi_label",
@@ -209,12 +215,32 @@ def guess(
     return None
 
 
-def _measured(label: Any) -> bool:
-    """Was it measured?  Classes have whole numbers, if any."""
-    try:
-        return math.isfinite(number := float(label)) and not number.is_integer()
-    except (TypeError, ValueError, OverflowError):
+def _measured(cells: Sequence[Any]) -> bool:
+    """Were they measured?  Nearly all are numbers, and some have a fraction or a currency: classes have neither."""
+    cells = [cell for cell in cells if cell is not None and str(cell).strip()]
+    decimal = decimal_of(cells)
+    numbers = [_finite(as_number(cell, decimal)) for cell in cells]
+    told = [number for number in numbers if number is not None]
+    if len(told) < NUMBERS * len(cells):
         return False
+    return any(not number.is_integer() for number in told) or any(map(is_money, cells))
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        number = float("nan") if isinstance(value, str | bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def decimal_of(cells: Sequence[Any]) -> Decimal:
+    """The decimal mark with which more of a column's cells are numbers."""
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    point, comma = (
+        sum(isinstance(as_number(text, decimal), float) for text in texts) for decimal in DECIMALS
+    )
+    return "comma" if comma > point else "point"
 
 
 def bears_names(found: Sequence[str]) -> bool:
@@ -241,9 +267,14 @@ def hint(column: str, found: Sequence[str]) -> str:
 
 
 def convert(
-    record: Record, *, format: str, columns: Mapping[str, str], repairs: list[str] | None = None
+    record: Record,
+    *,
+    format: str,
+    columns: Mapping[str, str],
+    decimal: Decimal = "point",
+    repairs: list[str] | None = None,
 ) -> Record:
-    """The record in its shape's columns; `repairs` hears what was put right.
+    """The record in its shape's columns; `repairs` hears what was put right, `decimal` is the mark in numbers.
 
     Raises:
         Unusable: when the row does not hold what the format needs.
@@ -254,5 +285,7 @@ def convert(
     if isinstance(picture, str):  # a table names its pictures from where it lies
         beside = Path(record.file).parent / picture
         row["image"] = str(beside) if beside.is_file() else picture
+    if shape.number:
+        row[shape.number] = as_number(row[shape.number], decimal)
     values = shape.convert(row, [] if repairs is None else repairs)
     return Record(record.file, record.line, values, record.nth)

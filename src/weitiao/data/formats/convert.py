@@ -17,6 +17,7 @@ from typing import Any
 from weitiao.core.errors import did_you_mean
 from weitiao.core.why import reason
 from weitiao.data.equal_text import looks, spelt_out
+from weitiao.data.formats.numbers import reads_somehow
 from weitiao.data.formats.spelt_list import begins, spelt_list
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -102,16 +103,18 @@ def multi_label(row: Row, repairs: Repairs) -> dict[str, Any]:
 
 
 def regression(row: Row, repairs: Repairs) -> dict[str, Any]:
-    """A text and a number."""
+    """A text and a number; a text that is still one could not be read as a number."""
     value = row["label"]
     if value is None or (isinstance(value, str) and not value.strip()):
         return {**_texts(row), "label": None}
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        number = math.nan if isinstance(value, bool | str) else float(value)
     except (TypeError, ValueError, OverflowError):  # the last for whole numbers of more than 308 digits
         number = math.nan
     if not math.isfinite(number):
-        raise Unusable(reason("not_finite_label", label=repr(str(value)[:40])))
+        other = isinstance(value, str) and reads_somehow(value)
+        told = reason("other_decimal" if other else "not_finite_label", label=repr(str(value)[:40]))
+        raise Unusable(told)
     return {**_texts(row), "label": number}
 
 
