@@ -176,8 +176,7 @@ class Data(Section):
     """Character encoding of text files; `auto` takes UTF-8 if it is that, else the likeliest of GB18030, Big5 and
     Latin-1, and says which."""
     bad_rows: Annotated[Literal["quarantine", "drop"], BeforeValidator(_where_rows_go)] = "quarantine"
-    """Where rows go that cannot be used: into `data/quarantine.jsonl` of the run, to be mended, or only into the
-    ledger.  How many may be lost says `max_dropped_fraction`."""
+    """Where rows go that cannot be used: `data/quarantine.jsonl` of the run, to be mended, or the ledger alone."""
     max_dropped_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The run refuses to start when a larger share of the rows than this would be lost (quarantined or dropped)."""
     duplicates: Literal["drop", "keep"] = "drop"
