@@ -242,6 +242,7 @@ ROWS = {
     "data.split.validation": Row("0.3", lambda run: ledger("split")(run)["validation"], 12, 24),
     "data.split.test": Row("0.3", lambda run: ledger("split")(run)["test"], 12, 24),
     "data.split.stratify": Row("false", ledger("labels"), also=("seed=3",)),
+    "data.split.seed": Row("1", locked_rows),
     "train.num_train_epochs": Row("1", lambda run: len(losses(run)), 14, 7, ("train.max_steps=null",)),
     "train.max_steps": Row("2", lambda run: len(losses(run)), STEPS, 2),
     "train.per_device_train_batch_size": Row("4", lambda run: log(run, "step", "rows")[0], 8, 4),
@@ -281,6 +282,8 @@ ROWS = {
     "evaluate.untuned": Row("true", systems, {"tuned"}, {"tuned", "untuned"}),
     "evaluate.metrics": Row("[mcc]", lambda run: list(run.results["metrics"]["tuned"])[4:], [], ["mcc"]),
     "evaluate.baseline": Row("majority", systems, {"tuned"}, {"tuned", "majority"}),
+    "evaluate.general_text": Row("none", lambda run: run.results["general"] is None, False, True, ("evaluate.untuned=true", "evaluate.answers=0"), kind="chat"),
+    "evaluate.noise_runs": Row("1", lambda run: (run.results["noise"] or {}).get("seeds"), None, [0, 1]),
     "evaluate.resamples": Row("500", intervals, kind="chat"),
     "seed": Row("1", lambda run: (losses(run), locked_rows(run))),
 }  # fmt: skip
