@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
 
 import weitiao as wt
@@ -16,6 +17,7 @@ from weitiao.core.run import RunFolder
 from weitiao.stages.kept_rows import FILES, keep, kept
 
 ODD = ("emoji \U0001f9d1\u200d\U0001f680", 'two\nlines, "quoted"', "\u2028 a separator", "half \ud83d")
+GROUPS = [7, 7, 8, 9]
 
 
 def test_every_row_of_the_file_lies_on_its_side_and_nothing_that_was_made(classify, tmp_path):
@@ -42,7 +44,7 @@ def folder(tmp_path) -> RunFolder:
     sides = {side: [Record("a.jsonl", 1, {"text": text}, n) for n, text in enumerate(ODD)] for side in FILES}
     write_json(tmp_path / "facts.json", {"fingerprints": {"data": "d"}})
     write_json(tmp_path / "data/split.json", {side: [row.id for row in rows] for side, rows in sides.items()})
-    keep(made, sides, [7, 7, 8, 9])
+    keep(made, sides, dict.fromkeys(FILES, np.array(GROUPS)))
     return made
 
 
@@ -50,13 +52,14 @@ def test_odd_characters_and_several_rows_of_a_line_come_back(folder):
     for side in FILES:
         assert [record.values["text"] for record, _ in kept(folder, side)] == list(ODD)
         assert [record.nth for record, _ in kept(folder, side)] == [0, 1, 2, 3]
-    assert [group for _, group in kept(folder, "test")] == [7, 7, 8, 9]
+    assert [group for _, group in kept(folder, "test")] == GROUPS
 
 
 def test_the_same_rows_are_the_same_bytes(folder, tmp_path):
     before = folder.json("facts.json")
     assert set(before["fingerprints"]) == {"data", "train", "validation", "test"}
-    keep(folder, {side: [record for record, _ in kept(folder, side)] for side in FILES}, [7, 7, 8, 9])
+    rows = {side: [record for record, _ in kept(folder, side)] for side in FILES}
+    keep(folder, rows, dict.fromkeys(FILES, np.array(GROUPS)))
     assert folder.json("facts.json") == before
 
 

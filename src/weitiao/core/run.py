@@ -27,7 +27,7 @@ from weitiao.core.files import (
     write_text,
 )
 from weitiao.core.read_yaml import read_yaml
-from weitiao.core.recipe import Recipe, completed
+from weitiao.core.recipe import Recipe
 from weitiao.core.why import reason
 
 UNHEEDED = frozenset({"train.disable_tqdm"})
@@ -193,9 +193,9 @@ def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool, changes: Collecti
         return
     if not resume:
         raise fault("run_exists", path=folder.path, state=folder.state)
-    trees = completed(read_yaml(before)), completed(recipe.model_dump(mode="json"))
+    trees = read_yaml(before), recipe.model_dump(mode="json")
     if not folder.finished:  # else nothing is read again that could be compared
-        trees = _wherever(trees[0]), _wherever(trees[1])
+        trees = wherever(trees[0]), wherever(trees[1])
     found = list(differences(*trees))
     changed = [line for line in found if not named(line.partition(": ")[0], changes)]
     if not changed and found:
@@ -204,7 +204,7 @@ def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool, changes: Collecti
         raise fault("other_recipe", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
 
 
-def _wherever(tree: Mapping[str, Any]) -> dict[str, Any]:
+def wherever(tree: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe less the folders that things lie in: what lies there is compared by its fingerprint before a step is taken."""
     data = {
         key: [name if name.startswith("hf:") else Path(name).name for name in value]

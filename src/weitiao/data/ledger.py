@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -87,6 +87,28 @@ class Ledger:
         status, reasons = self._fates[where]
         found = {"file": file, "line": line, **({"nth": nth} if nth else {})}
         return {**found, "status": status, "reason": "; ".join(reasons)}
+
+    def copy(self) -> Ledger:
+        """One of its own, in which more may be noted."""
+        return replace(self, made=dict(self.made), _fates=dict(self._fates), _raw=dict(self._raw))
+
+    def state(self) -> Iterator[dict[str, Any]]:
+        """What is needed to have it again: first what is said of all rows, then each row that was noted."""
+        yield {name: getattr(self, name) for name in ("files", "total", "leaks", "missed", "made")}
+        for where, (status, reasons) in self._fates.items():
+            raw = {"raw": self._raw[where]} if where in self._raw else {}
+            yield {"where": where, "status": status, "reasons": reasons, **raw}
+
+    @classmethod
+    def restored(cls, state: Iterator[Mapping[str, Any]]) -> Ledger:
+        """The ledger whose `state` that is."""
+        ledger = cls(**next(state))
+        for noted in state:
+            file, line, nth = noted["where"]
+            ledger._fates[file, line, nth] = noted["status"], noted["reasons"]
+            if "raw" in noted:
+                ledger._raw[file, line, nth] = noted["raw"]
+        return ledger
 
     def counts(self) -> dict[str, int]:
         """Rows by what became of them; they add up to the input."""

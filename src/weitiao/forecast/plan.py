@@ -32,9 +32,9 @@ from weitiao.data.rows import Rows
 from weitiao.data.tokens import Tokens
 from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident, share_of
 from weitiao.stages.data import located, readable
+from weitiao.stages.dealt import learnt
 from weitiao.stages.preflight import tried
 from weitiao.stages.prepare import (
-    learnt,
     micro_batches,
     refuse_start,
     refuse_strange_tokens,

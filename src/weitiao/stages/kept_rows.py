@@ -1,6 +1,6 @@
 """The rows of a run lie in its folder, so that it needs the files they came from no more.
 
-keep(folder, {"train": rows, "validation": rows, "test": rows}, groups)  ->  data/*.jsonl*, and their hashes in facts.json
+keep(folder, {"train": rows, "validation": rows, "test": rows}, groups)  ->  data/*.jsonl*, and their hashes in facts.json too
 kept(folder, "train")  ->  the records of that side, as they were dealt
 
 Rows are kept as they were converted, and before any was made of them: in the columns of their shape.  The test rows are
@@ -10,6 +10,7 @@ plain text, to be looked at; the others are many and packed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,27 +26,29 @@ from weitiao.data.near import near_groups
 FILES = {"train": "train.jsonl.gz", "validation": "validation.jsonl.gz", "test": "test.jsonl"}
 
 
-def keep(folder: RunFolder, rows: Mapping[str, Sequence[Record]], groups: Sequence[int]) -> None:
-    """Write the rows of each side, one after the other, and lock them by their hashes.
+def keep(
+    folder: RunFolder, rows: Mapping[str, Sequence[Record]], groups: Mapping[str, np.ndarray]
+) -> dict[str, str]:
+    """Write the rows of each side, one after the other, and lock them by their hashes, which come back.
 
     Args:
         folder: of the run; its `facts.json` is there.
         rows: side -> its rows.
-        groups: of each test row, the rows it belongs together with.
+        groups: side -> of each row (N,), the rows it belongs together with.
     """
-    known = folder.json("facts.json")
+    prints = {}
     for side, name in FILES.items():
-        path = folder.path / "data" / name
-        if side == "test":
-            write_lines(path, (_line(row, group=one) for row, one in zip(rows[side], groups, strict=True)))
-        else:
-            write_lines(path, map(_line, rows[side]))
-        known["fingerprints"][side] = sha256(path)
+        path, group = folder.path / "data" / name, groups[side].tolist()
+        write_lines(path, (as_line(row, group=one) for row, one in zip(rows[side], group, strict=True)))
+        prints[side] = sha256(path)
+    known = folder.json("facts.json")
+    known["fingerprints"] |= prints
     write_json(folder.path / "facts.json", known)
+    return prints
 
 
 def kept(folder: RunFolder, side: str) -> Iterator[tuple[Record, int]]:
-    """Every row of a side, and the group that it belongs to (of test rows; of others each is one of its own).
+    """Every row of a side, and the group that it belongs to.
 
     Raises:
         WeitiaoError: `broken_rows` when they are not what was dealt to that side.
@@ -58,8 +61,7 @@ def kept(folder: RunFolder, side: str) -> Iterator[tuple[Record, int]]:
     there = 0
     for there, line in enumerate(stream_lines(path), start=1):
         # A run of before groups were kept has none: each row was taken for one of its own.
-        group = line.pop("group", there - 1)
-        record = Record(line.pop("file"), line.pop("line"), line, line.pop("nth", 0))
+        record, group = as_record({"group": there - 1, **line})
         if record.id not in dealt[there - 1 : there]:
             raise _broken(folder, side, dealt)
         yield record, group
@@ -94,10 +96,16 @@ def seen_in_training(
     return int(np.isin(groups[: len(asked)], groups[len(asked) :]).sum())
 
 
-def _line(record: Record, *, group: int | None = None) -> dict[str, object]:
+def as_line(record: Record, *, group: int = 0) -> dict[str, Any]:
+    """A row as it is kept."""
     nth = {"nth": record.nth} if record.nth else {}
-    of = {} if group is None else {"group": group}
-    return {"file": record.file, "line": record.line, **nth, **of, **record.values}
+    return {"file": record.file, "line": record.line, **nth, "group": group, **record.values}
+
+
+def as_record(line: dict[str, Any]) -> tuple[Record, int]:
+    """The way back, with its group."""
+    group = line.pop("group")
+    return Record(line.pop("file"), line.pop("line"), line, line.pop("nth", 0)), group
 
 
 def _broken(folder: RunFolder, side: str, dealt: Sequence[str]) -> WeitiaoError:

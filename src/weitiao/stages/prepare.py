@@ -7,30 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from weitiao.core import registry
-from weitiao.core.contracts import Example, Method, Record, Task
+from weitiao.core.contracts import Example, Method, Task
 from weitiao.core.errors import fault
 from weitiao.core.files import write_json
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import RunFolder, facts, named, open_run
-from weitiao.core.why import reason, why
+from weitiao.core.why import why
 from weitiao.data import chat
-from weitiao.data import check as checking
-from weitiao.data import split as splitting
 from weitiao.data.augment import Helpers
 from weitiao.data.encode import Encoder, token_table
 from weitiao.data.encoded import Encoded
 from weitiao.data.labels import label_table
 from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.rows import Rows
-from weitiao.stages.data import file_prints, located
+from weitiao.stages.data import file_prints
+from weitiao.stages.dealt import Dealt, from_files, from_folder, write
 from weitiao.stages.events import Tell
-from weitiao.stages.kept_rows import keep
 
 if TYPE_CHECKING:
     from weitiao.data.pack import Batches
@@ -108,13 +107,11 @@ def prepare(
 
     if not recipe.data.train:
         raise fault("missing_key", key="data.train")
-    data = located(recipe.data, progress=progress)
-    checked = checking.check(data, task.shape, seed=recipe.seed)
-    ledger = checked.ledger
-    task = learnt(recipe, task, checked.rows, progress=progress)
-    sides = splitting.split(checked, data, seed=recipe.seed)
-    splits = {name: checked.rows.take(rows) for name, rows in sides.items()}
-    tell("data", ledger=ledger, splits={name: len(rows) for name, rows in splits.items()})
+    data = recipe.data
+    dealt = from_folder(folder, recipe, changes=changes, tell=tell)
+    dealt = dealt or from_files(recipe, task, progress=progress)
+    task = dealt.task
+    tell("data", ledger=dealt.ledger, splits={name: len(rows) for name, rows in dealt.splits.items()})
 
     tell("loading", model=recipe.model)
     device = load.pick_device()
@@ -123,7 +120,7 @@ def prepare(
         text = f"{recipe.model} changes its logits behind its output layer: they are kept whole, which takes more memory"
         tell("notice", text=text)
     base = opening.fingerprint(loaded.source)
-    _refuse_others(folder, ledger, base=base, seed=recipe.seed, device=device, changes=changes)
+    _refuse_others(folder, dealt.ledger, base=base, seed=recipe.seed, device=device, changes=changes)
     for text in [*loaded.notices, *method.notices(loaded.model, loaded.head)]:
         tell("notice", text=text)
     store.prepare(loaded, method, seed=recipe.seed)
@@ -136,7 +133,12 @@ def prepare(
     if task.shape.name == "conversation":
         for notice in chat.notices(loaded.processor):
             tell("notice", text=notice)
-    made = _augment(folder, recipe, task, splits, ledger, device=device)
+    _augment(folder, recipe, dealt, device=device)
+    # What is kept for a run that goes on is the ledger of before: it may encode otherwise.
+    ledger, made = dealt.ledger.copy(), len(dealt.made or ())
+    splits = dealt.splits
+    if made:
+        splits = {**splits, "train": Rows(chain(dealt.splits["train"], dealt.made or ()))}
     cache = cache or (cache_dir() / "encoded" if data.cache else None)
     encode = Encoder(task, loaded.processor, data, limit, cache)
     examples: dict[str, Encoded] = {}
@@ -149,49 +151,25 @@ def prepare(
         refuse_strange_tokens(examples[name], rows, loaded)
     ledger.refuse_losses(data.max_dropped_fraction)
     # Rows that could be encoded; one that went on in further examples is among them once.
-    read = {name: len(rows) - (made if name == "train" else 0) for name, rows in splits.items()}
-    stay = {
-        name: splits[name].take([row for row in np.unique(found.rows) if row < read[name]])
-        for name, found in examples.items()
-    }
-    ledger.split = {name: len(rows) for name, rows in stay.items()}
-    ledger.labels = label_table(stay, task.shape)
+    places = {name: np.unique(found.rows) for name, found in examples.items()}
+    stay = {name: found[found < len(dealt.splits[name])] for name, found in places.items()}
+    there = {name: rows.take(stay[name]) for name, rows in dealt.splits.items()}
+    ledger.split = {name: len(rows) for name, rows in there.items()}
+    ledger.labels = label_table(there, task.shape)
     ledger.tokens = token_table(list(examples.values()), limit=limit)
-    # Rows of one group are no two independent witnesses: whoever draws intervals must know them.
-    group = splitting.together(checked.marks.take(sides["test"]))
-    _write(folder, ledger, stay, group[np.unique(examples["test"].rows)])
+    ledger.write(folder.path / "data")
+    write_json(
+        folder.path / "data" / "split.json", {name: [row.id for row in rows] for name, rows in there.items()}
+    )
+    write(folder, dealt, recipe, stay)
     tell("encoded", ledger=ledger, trained=trained, total=total)
-    weights = row_weights(data, checked.marks.source[sides["train"]], examples["train"])
+    weights = row_weights(data, dealt.source, examples["train"])
     task = task.learn_training(examples["train"], weights)
     # From here on there are no test rows: nothing that chooses may see them.
     kept = {name: splits[name] for name in ("train", "validation")}
     return Prepared(
         task, loaded, kept, {name: examples[name] for name in kept}, weights, device, trained, total
     )
-
-
-def learnt(recipe: Recipe, task: Task, rows: Sequence[Record], *, progress: Progress | None = None) -> Task:
-    """The task with what the rows teach it, and its labels in the order of the base's outputs, if it has them.
-
-    Raises:
-        WeitiaoError: what `learn` raises; `wrong_value` when labels were given in another order than the base's;
-            `unfit_metric` for a metric that does not suit these labels.
-    """
-    from weitiao.evaluate import chosen
-    from weitiao.models import labels
-
-    found = task.learn(rows)
-    chosen.judged(found, recipe.evaluate.metrics)
-    if "id2label" not in found.model_options():
-        return found
-    outputs = labels.outputs(recipe.model, progress=progress)
-    followed = found.follow(outputs)
-    if found == task and followed != found:
-        why = reason("outputs_in_order", model=recipe.model, outputs=", ".join(outputs))
-        raise fault(
-            "wrong_value", key="task.labels", value=", ".join(found.model_options()["label2id"]), why=why
-        )
-    return followed
 
 
 def follow(shared: dict[str, Any], recipe: Recipe, method: Method) -> Prepared:
@@ -258,23 +236,20 @@ def _start(loaded: Loaded, recipe: Recipe, task: Task, method: Method) -> None:
         )
 
 
-def _augment(
-    folder: RunFolder, recipe: Recipe, task: Task, splits: dict[str, Rows], ledger: Ledger, *, device: str
-) -> int:
-    """Put made rows behind the training rows; returns their number."""
+def _augment(folder: RunFolder, recipe: Recipe, dealt: Dealt, *, device: str) -> None:
+    """Make what is not made yet."""
     from weitiao.data.augment import steps
     from weitiao.data.augment.make import Made, augment
 
     built = steps(recipe.data.augment)
-    if not built:
-        return 0
-    counted, rows = Made(), Rows(splits["train"])
+    if not built or dealt.made is not None:
+        return
+    counted, dealt.made = Made(), Rows()
     help_from = helpers(recipe, device=device, folder=folder.path)
-    for row in augment(splits, task.shape, built, seed=recipe.seed, made=counted, helpers=help_from):
-        rows.append(row.record)
-    splits["train"] = rows
-    ledger.made = counted.to_dict()  # `made` and `made_from`
-    return counted.total
+    shape = dealt.task.shape
+    for row in augment(dealt.splits, shape, built, seed=recipe.seed, made=counted, helpers=help_from):
+        dealt.made.append(row.record)
+    dealt.ledger.made = counted.to_dict()  # `made` and `made_from`
 
 
 def helpers(recipe: Recipe, *, device: str, folder: Path = Path()) -> Helpers:
@@ -365,16 +340,9 @@ def _refuse_others(
 ) -> None:
     """Note what the run is made of, or find that it was begun on something else."""
     prints = {"data": file_prints(ledger), "base": base}
-    before = folder.json("facts.json").get("fingerprints", prints)
+    before = {**prints, **folder.json("facts.json").get("fingerprints", {})}
     for what, key in (("data", "data.train"), ("base", "model")):
         was, now = before[what][:12], prints[what][:12]
         if before[what] != prints[what] and not named(key, changes):
             raise fault("other_data", path=folder.path, what=what, key=key, before=was, after=now)
-    write_json(folder.path / "facts.json", facts(seed=seed, device=device, fingerprints=prints))
-
-
-def _write(folder: RunFolder, ledger: Ledger, splits: dict[str, Rows], group: np.ndarray) -> None:
-    data = folder.path / "data"
-    ledger.write(data)
-    write_json(data / "split.json", {name: [row.id for row in rows] for name, rows in splits.items()})
-    keep(folder, splits, group.tolist())
+    write_json(folder.path / "facts.json", facts(seed=seed, device=device, fingerprints={**before, **prints}))
