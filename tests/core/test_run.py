@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from weitiao.core import run as runs
 from weitiao.core.errors import WeitiaoError
@@ -269,6 +270,24 @@ def test_another_recipe_is_refused_with_the_difference(tmp_path):
         pass
     assert "method" not in str(caught.value), "what is equal is not named"
     assert listing(path) == before
+
+
+def test_keys_that_came_since_a_run_was_begun_stand_at_their_defaults(tmp_path):
+    """An update of weitiao brings keys that an older run's recipe does not have; the run goes on all the same."""
+    path = tmp_path / "run"
+    begin(path, method={"name": "lora", "r": 16})
+    tree = yaml.safe_load((path / "recipe.yaml").read_text())
+    del tree["evaluate"], tree["data"]["split"]["seed"], tree["train"]["weight_decay"], tree["method"]["r"]
+    (path / "recipe.yaml").write_text(yaml.safe_dump(tree))
+    with claim(recipe(path, method={"name": "lora", "r": 16}), resume=True) as folder:
+        assert folder.begun
+    (path / "recipe.yaml").write_text(yaml.safe_dump(tree))
+    other = recipe(path, method={"name": "lora", "r": 4}, data={"split": {"seed": 7}})
+    with (
+        refused("other_recipe", "data.split.seed: None -> 7", "method.r: 16 -> 4"),
+        claim(other, resume=True),
+    ):
+        pass
 
 
 def test_a_run_that_took_no_step_binds_nobody(tmp_path):

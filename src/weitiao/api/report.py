@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from weitiao.core.errors import fault
 from weitiao.core.run import open_run
+from weitiao.core.why import because
+from weitiao.stages.analyse import analyse
 from weitiao.stages.run import Run
 
 SIDE_BY_SIDE = "side-by-side.html"
 
 
 def report(
-    *runs: Run | str | Path, output: str | Path | None = None, figures: str | Path | None = None
+    *runs: Run | str | Path,
+    output: str | Path | None = None,
+    figures: str | Path | None = None,
+    by: Sequence[str] = (),
 ) -> Path:
     """Write the page of a judged run again, in the language of the moment, or of several runs side by side.
 
-    Nothing is judged: the page says what `results.json` has.  Of several runs the others are tested against the first, where
+    Nothing is judged: the page says what `results.json` and `analysis.json` have.  Of several runs the others are tested against the first, where
     their test rows are the same.
 
     Args:
         runs: runs, or their folders.
         output: the page of several runs; default: `side-by-side.html` here.  One run's page lies in its folder.
         figures: a folder for every figure of the page, as SVG and PNG.
+        by: of one run: columns of its rows' files by which they are cut in slices, too.
 
     Returns:
         The page.
 
     Raises:
         WeitiaoError: `no_run`; `not_judged_yet`, `old_results` with the way out; `page_taken` where `output` is something
-            else; `no_permission`.
+            else; `no_permission`; `wrong_usage` for `by` of several runs, `other_predictions`, `no_such_by`.
     """
     from weitiao.evaluate.report import pictured, write_figures, write_report, write_side_by_side
 
     folders = [run.folder if isinstance(run, Run) else open_run(run) for run in runs]
     if not folders:
         raise fault("no_run", path="")
+    if by and len(folders) > 1:
+        raise fault("wrong_usage", **because("options_of_one", option="--by"))
     if len(folders) == 1:
         folder = folders[0].path
         place = runs[0].place if isinstance(runs[0], Run) else folder
         if not (place / "results.json").is_file():
             raise fault("not_judged_yet", run=folder)
+        judged = runs[0] if isinstance(runs[0], Run) else Run(folders[0])
+        if by:
+            analyse(judged, by=by)
         page, sections = write_report(folder, place), pictured(folder, place)
     else:
         page = Path(output or SIDE_BY_SIDE)

@@ -19,6 +19,7 @@ from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language
 from weitiao.core.figures import around, figure
 from weitiao.core.why import reason
+from weitiao.evaluate.report.numbers import say
 from weitiao.evaluate.words import named, words
 from weitiao.terminal.screen import err
 
@@ -51,6 +52,13 @@ def judged(run: Run) -> None:
             out.print(*drawn(section), sep="\n")
     if run.report.is_file():
         out.print("\n" + reason("report_at", path=run.report.resolve()))
+
+
+def analysed(found: Mapping[str, Any]) -> None:
+    """What an analysis says in a sentence each, on standard error: scripts read where the page lies."""
+    for section in found.get("sections", {}).values():
+        if section["foot"]:
+            err.print(escape(f"{say(section['title'])}{either(': ', '：')}{say(section['foot'])}"))
 
 
 def next_steps(run: Run) -> None:

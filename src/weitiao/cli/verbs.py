@@ -152,7 +152,7 @@ def evaluate(
         judged(found)
 
 
-@app.command(epilog="Examples: weitiao report runs/a | weitiao report runs/a runs/b")
+@app.command(epilog="Examples: weitiao report runs/a --by shop | weitiao report runs/a runs/b")
 def report(
     runs: Annotated[list[str], typer.Argument(help="Run folders; several stand side by side on one page.")],
     output: Annotated[
@@ -160,17 +160,29 @@ def report(
         typer.Option("--output", "-o", help="The page of several runs (default: side-by-side.html)."),
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="A folder for every figure, as SVG and PNG.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of the rows' files: the score on each of its values; may be repeated."),
+    ] = None,
+    json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Write the page of a judged run anew, or of several runs side by side; prints where it lies."""
     from weitiao import api
+    from weitiao.cli.show import analysed
     from weitiao.core.files import refuse_unwritable
 
     if output and len(runs) == 1:
         raise fault("wrong_usage", **because("output_of_one", run=runs[0]))
     for place in filter(None, (output, figures)):
         refuse_unwritable(place)
-    print(api.report(*runs, output=output, figures=figures))
+    page = api.report(*runs, output=output, figures=figures, by=by or ())
+    found = api.load(runs[0]).analysis if len(runs) == 1 else {}
+    if json:
+        emit({"page": str(page), **found})
+    else:
+        analysed(found)
+        print(page)
 
 
 @app.command(

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import to_jsonable_python
 
 from weitiao.core import registry
 from weitiao.core.errors import fault, with_pages
@@ -157,6 +158,35 @@ def _settings(given: Any, shelf: str) -> Any:
     # The shelf is looked at only where there is something to be looked up.
     known = isinstance(name, str) and len(given) > 1 and name in registry.names(shelf)
     return settled(given, registry.entry(shelf, str(name)).kind if known else Any)
+
+
+def completed(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as an older version wrote it, whole or in part: keys that have come since stand at their defaults.
+
+    Raises:
+        WeitiaoError: `unknown_key`, `wrong_value` for settings of a method or task that are not theirs any more.
+    """
+    fields = Recipe.model_fields.items()
+    fresh = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in fields
+        if not field.is_required()
+    }
+    for shelf in SHELVED:
+        asked = tree.get(shelf) or {}
+        if asked.get("name") in registry.names(shelf):
+            fresh[shelf] = registry.settings_of(asked["name"], registry.build(shelf, asked))
+    return _above(to_jsonable_python(fresh), tree)
+
+
+def _above(below: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _above(below[key], value)
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
+        else value
+        for key, value in tree.items()
+    }
+    return {**below, **both}
 
 
 def known_keys() -> list[str]:

@@ -27,7 +27,7 @@ from weitiao.core.files import (
     write_text,
 )
 from weitiao.core.read_yaml import read_yaml
-from weitiao.core.recipe import Recipe
+from weitiao.core.recipe import Recipe, completed
 from weitiao.core.why import reason
 
 UNHEEDED = frozenset({"train.disable_tqdm"})
@@ -193,7 +193,7 @@ def _admit(folder: RunFolder, recipe: Recipe, *, resume: bool, changes: Collecti
         return
     if not resume:
         raise fault("run_exists", path=folder.path, state=folder.state)
-    trees = read_yaml(before), recipe.model_dump(mode="json")
+    trees = completed(read_yaml(before)), completed(recipe.model_dump(mode="json"))
     if not folder.finished:  # else nothing is read again that could be compared
         trees = wherever(trees[0]), wherever(trees[1])
     found = list(differences(*trees))

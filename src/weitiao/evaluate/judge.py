@@ -28,6 +28,8 @@ ALONE = ("a single row (or group) has no interval", "只有一行（或一组）
 ALIKE = ("all draws of rows give one value: no interval", "每次抽取结果都相同，没有区间")
 SELDOM = ("too few rows for an interval", "行数太少，没有区间")
 NOT_GIVEN = ("it gives no {}", "它不给出 {}")
+DRAWN = 20_000_000
+"""So many rows are drawn for the interval of one value, all draws together."""
 
 
 def judge(
@@ -99,6 +101,36 @@ def value(metric: Metric, rows_NK: Any) -> float:
     if isinstance(metric, Summed):
         return float(metric.value(rows_NK.sum(0)))
     return float(metric.over(rows_NK, np.ones((1, len(rows_NK))))[0])
+
+
+def around(
+    metric: Metric,
+    rows_NK: Any,
+    groups: Sequence[int] | None = None,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """One metric of some rows with its interval, as `judge` gives it; None and the reason where it is not defined.
+
+    Args:
+        metric: any.
+        rows_NK: what each row tells.
+        groups: which group each row is of; None: each is its own.
+        confidence: coverage of the interval.
+        resamples: bootstrap draws; fewer where rows are many.
+        seed: of the draws.
+    """
+    unit_N, count = resample.units(groups, len(rows_NK))
+    found = value(metric, rows_NK)
+    if not math.isfinite(found):
+        return _none(metric.undefined)
+    drawn = None
+    if count > 1 and not metric.no_interval and _closed(metric, rows_NK, count, confidence) is None:
+        times = min(resamples, max(resample.FEWEST, DRAWN // count))
+        drawn = resample.bootstrap({"": (metric, rows_NK)}, unit_N, count, resamples=times, seed=seed)[""]
+    return _around(metric, found, rows_NK, unit_N, count, drawn, confidence)
 
 
 def compare(

@@ -1,6 +1,6 @@
 """Judge a saved model on its locked test rows, or on others, and write the report.
 
-evaluate(run)                  ->  results.json, predictions.jsonl, report.html in the run folder
+evaluate(run)                  ->  results.json, predictions.jsonl, analysis.json, report.html in the run folder
 evaluate(run, "new.csv")       ->  the same, and data/ledger.json, in evaluations/new/
 evaluate(run, variant="merged")  ->  the same of another form of its model, beside that
 """
@@ -21,7 +21,9 @@ from weitiao.data.overlong import FITTED, advice
 from weitiao.evaluate import general
 from weitiao.evaluate.chosen import ANSWER
 from weitiao.evaluate.noise import floor
-from weitiao.stages import noise
+from weitiao.stages import noise, validation_rows
+from weitiao.stages.analyse import FILE as ANALYSIS
+from weitiao.stages.analyse import analyse
 from weitiao.stages.beside import Beside
 from weitiao.stages.evaluation_folder import place_for
 from weitiao.stages.events import Tell, listening
@@ -189,6 +191,12 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
     write_lines(run.place / "predictions.jsonl", lines)
     write_json(run.place / "results.json", results)
     there = len(beside.missing)
+    (run.place / ANALYSIS).unlink(missing_ok=True)  # as of a page: of other numbers it is worse than none
+    if not these.given or not validation_rows.where(run).is_file():
+        with beside.may_fail("validation"):
+            validation_rows.keep(run, tell)
+    with beside.may_fail("analysis"):
+        analyse(run)
     with beside.may_fail("page"):
         run.report.unlink(missing_ok=True)  # a page of other numbers is worse than none
         write_report(folder.path, run.place)

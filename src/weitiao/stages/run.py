@@ -90,6 +90,11 @@ class Run(Shown):
         return RunFolder(self.place).json("results.json")
 
     @property
+    def analysis(self) -> dict[str, Any]:
+        """`analysis.json`: where it fails, and how surely; empty before it is judged."""
+        return RunFolder(self.place).json("analysis.json")
+
+    @property
     def remarks(self) -> list[str]:
         """What a reader of the results must know besides: rows that were cut, what is missing and why."""
         from weitiao.evaluate.verdict import remarks

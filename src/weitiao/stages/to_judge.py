@@ -78,7 +78,7 @@ def locked(run: Run) -> ToJudge:
     if not len(rows):
         return ToJudge(rows)
     ledger = Ledger(total=len(rows))
-    examples = _encoder(run)(rows, ledger, side="test")
+    examples = encoder(run)(rows, ledger, side="test")
     ledger.refuse_losses(0.0)
     return ToJudge(rows, groups, examples, run.task.classes())
 
@@ -120,7 +120,7 @@ def given(run: Run, data: Data, *, name: str, strict: bool) -> ToJudge:
         asked.append(known)
     if not len(rows):
         _refuse(ledger)
-    examples = _encoder(run, data)(asked, ledger, side="test")
+    examples = encoder(run, data)(asked, ledger, side="test")
     left = np.unique(examples.rows)
     if not len(left) or strict and ledger.lost():
         _refuse(ledger)
@@ -167,7 +167,7 @@ def of_files(run: Run, files: Sequence[str], columns: Mapping[str, str] | None =
     return data.model_copy(update=changed)
 
 
-def _encoder(run: Run, data: Data | None = None) -> Encoder:
+def encoder(run: Run, data: Data | None = None) -> Encoder:
     """As the run's rows were encoded, so that what was kept of that is found."""
     from weitiao.models.assets.fetch import cache_dir
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import write_json, write_text
-from weitiao.core.recipe import Recipe
+from weitiao.core.recipe import Recipe, completed
 from weitiao.core.run import RunFolder, differences, held
 from weitiao.stages.events import Tell
 from weitiao.study.child_process import Outcome, Relay, train_apart
@@ -83,7 +83,7 @@ def claimed(
         if before and not resume:
             done = sum(row["state"] == "judged" for row in rows)
             raise kind.exists(folder.path, done, len(rows))
-        changed = list(differences(before["recipe"], common)) if before else []
+        changed = list(differences(completed(before["recipe"]), completed(common))) if before else []
         if changed:
             raise fault("other_recipe", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
         strangers = [] if before else [p.name for p in folder.path.iterdir() if not p.name.startswith(".")]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from weitiao.core.contracts.section import KINDS
 from weitiao.core.errors import fault, language
 from weitiao.core.files import read_lines, write_text
 from weitiao.core.page import render
@@ -102,7 +103,14 @@ def pictured(folder: Path, place: Path | None = None) -> dict[str, Any]:
     """
     results = json.loads(((place or folder) / "results.json").read_text(encoding="utf-8"))
     own = {"systems": systems(results), **as_sections(read_lines(folder / "log.jsonl"), results["primary"])}
-    return {**plain(own), **results["sections"]}
+    return {**plain(own), **_sections(results, place or folder)}
+
+
+def _sections(results: Mapping[str, Any], place: Path) -> dict[str, Any]:
+    """Those of the results, and those that an analysis has found, in the order of a page."""
+    analysed = one(place / "analysis.json", blank={}).get("sections", {})
+    both = {**results["sections"], **analysed}
+    return dict(sorted(both.items(), key=lambda pair: KINDS.index(pair[1]["kind"])))
 
 
 def curves_of(sections: Mapping[str, Any]) -> dict[str, str]:
@@ -118,6 +126,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
     results = RESULTS | json.loads((place / "results.json").read_text(encoding="utf-8"))
     if results.get("version") != VERSION:
         raise fault("old_results", run=folder, version=results.get("version", "-"))
+    results["sections"] = _sections(results, place)
     facts = one(folder / "facts.json", blank=FACTS)
     # Of rows that were given there is a ledger of their own; a variant is judged by the run's.
     own = place / "data" / "ledger.json"

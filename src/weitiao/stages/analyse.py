@@ -1,0 +1,98 @@
+"""Where a judged run fails, and how surely: from its folder alone, nothing is asked of a model.
+
+results.json, predictions.jsonl, predictions-validation.jsonl  ->  analyse(run)  ->  analysis.json, and sections of its page
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from weitiao.core.contracts import Section
+from weitiao.core.errors import fault
+from weitiao.core.files import read_lines, write_json
+from weitiao.core.results import VERSION as results_version
+from weitiao.core.why import reason
+from weitiao.evaluate.analysed import in_order
+from weitiao.stages.kept_rows import kept
+from weitiao.stages.row_columns import columns
+from weitiao.stages.run import Run
+
+FILE = "analysis.json"
+VERSION = 1
+"""Of the file; it changes when a reader of an older one could not read it."""
+
+
+def analyse(run: Run, *, by: Sequence[str] = ()) -> dict[str, Any]:
+    """Look at what a judged run said, and keep what is found in `analysis.json` beside its results.
+
+    Args:
+        run: judged.
+        by: columns of the rows' files by which they are cut in slices, besides length, file, language and label.
+
+    Returns:
+        What lies in `analysis.json`: by part what was found, or `why` it is not defined; `sections`, as a page has them.
+
+    Raises:
+        WeitiaoError: `not_judged_yet`, `old_results`; `other_predictions` where the predictions are not of the rows that were judged;
+            `no_such_by`, and what reading the files of the rows raises.
+    """
+    results = run.results
+    if not results:
+        raise fault("not_judged_yet", run=run.path)
+    if results.get("version") != results_version:
+        raise fault("old_results", run=run.path, version=results.get("version", "-"))
+    lines = _lines(run, results)
+    parts: dict[str, tuple[Mapping[str, Any], Section | None]] = {"slices": _slices(run, results, lines, by)}
+    found = {
+        "version": VERSION,
+        "by": list(by),
+        "rows": len(lines),
+        **{name: part for name, (part, _) in parts.items()},
+        "sections": in_order({name: section for name, (_, section) in parts.items() if section}),
+    }
+    write_json(run.place / FILE, found)
+    return found
+
+
+def _lines(run: Run, results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was said of the rows, after a look whether it is of these."""
+    path = run.place / "predictions.jsonl"
+    lines = read_lines(path)
+    ours = len(lines) == results["rows"] and all("tuned" in line for line in lines)
+    if ours and not results.get("given"):
+        own = ((record.file, record.line) for record, _ in kept(run.folder, "test"))
+        ours = [(line.get("file"), line.get("line")) for line in lines] == [*own]
+    if not ours:
+        raise fault("other_predictions", path=path, run=run.path)
+    return lines
+
+
+def _slices(
+    run: Run, results: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], by: Sequence[str]
+) -> tuple[dict[str, Any], Section | None]:
+    from weitiao.core.contracts import Summed
+    from weitiao.evaluate.analysis import slices
+    from weitiao.evaluate.analysis.parts import parts_of
+    from weitiao.evaluate.chosen import judged
+
+    settings, told = run.recipe.evaluate, [line["tuned"] for line in lines]
+    metrics = judged(run.task, settings.metrics)
+    name = slices.suited(metrics, told)
+    metric = metrics.get(name)
+    if not isinstance(metric, Summed):
+        return {"why": reason("no_metric_of_sums")}, None
+    rows_NK = np.asarray(metric.rows(lines, told, results["labels"]))
+    found = slices.slices(
+        parts_of(lines, columns(run, lines, by)),
+        rows_NK,
+        name,
+        metric,
+        [line.get("group", row) for row, line in enumerate(lines)],
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=run.recipe.seed,
+    )
+    return found, slices.section(found)
