@@ -15,10 +15,11 @@ wt.report("runs/a", "runs/b")           # runs side by side on one page; of one 
 wt.compare("recipe.yaml", methods=["lora", "head"])
 wt.cross_validate("recipe.yaml", folds=5)  # every row tested once
 wt.learning_curve("runs/reviews")       # is more data worth it?
+wt.stress("runs/reviews")               # the test rows again, with typos, other case, synonyms
 wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
 
 `wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Comparison`,
-`CrossValidation`, `LearningCurve`; what is asked:
+`CrossValidation`, `LearningCurve`, `Stress`; what is asked:
 `Recipe`; what a watcher of training is: `Watcher`, which sees the `Training`; what goes wrong: `WeitiaoError`, with its
 `code`.  help(wt.train), help(wt.Run) say all of one of them.
 """
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from weitiao.api import LearningCurve as LearningCurve
     from weitiao.api import Plan as Plan
     from weitiao.api import Run as Run
+    from weitiao.api import Stress as Stress
     from weitiao.api import (
         adapters,
         check,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         report,
         runs,
         show,
+        stress,
         train,
     )
     from weitiao.core.errors import WeitiaoError as WeitiaoError
@@ -72,6 +75,7 @@ _HOMES = {
     ),
     **dict.fromkeys(("numerics", "plan", "report", "runs", "show", "train"), "weitiao.api"),
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
+    **dict.fromkeys(("Stress", "stress"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
     "metric": "weitiao.evaluate.own",
@@ -94,6 +98,7 @@ __all__ = [
     "report",
     "runs",
     "show",
+    "stress",
     "train",
 ]
 

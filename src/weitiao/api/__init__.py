@@ -24,6 +24,7 @@ from weitiao.stages.evaluate import evaluate
 from weitiao.stages.labelled import write_labelled
 from weitiao.stages.preflight import tried
 from weitiao.stages.run import Run, load, runs, speaker
+from weitiao.stages.stress import Stress, stress
 from weitiao.study.compare import Comparison, compare
 from weitiao.study.cross_validation import CrossValidation, cross_validate
 from weitiao.study.learning_curve import LearningCurve, learning_curve
@@ -37,6 +38,7 @@ __all__ = [
     "LearningCurve",
     "Plan",
     "Run",
+    "Stress",
     "adapters",
     "check",
     "compare",
@@ -60,6 +62,7 @@ __all__ = [
     "schema",
     "show",
     "speaker",
+    "stress",
     "rule_of_thumb",
     "train",
     "tried",

@@ -18,6 +18,7 @@ from weitiao.cli.data import data_app
 from weitiao.cli.learning_curve import learning_curve
 from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs
 from weitiao.cli.plan import plan
+from weitiao.cli.stress import stress
 from weitiao.cli.train import demo, train
 from weitiao.core.errors import fault
 from weitiao.core.why import because, reason
@@ -92,6 +93,7 @@ app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r
 )
 app.command(epilog="Example: weitiao cv recipe.yaml --folds 5 output_dir=runs/reviews-cv")(cv)
 app.command("learning-curve", epilog="Example: weitiao learning-curve runs/reviews")(learning_curve)
+app.command(epilog="Example: weitiao stress runs/reviews")(stress)
 
 
 @app.command(

@@ -74,15 +74,15 @@ def evaluate(
         told("asked", recipe=run.recipe)
         if data is None:
             judged = run.judged("")
-            _refuse_unwritable(judged.place)
+            refuse_unwritable_place(judged.place)
             return _judge(judged, locked(judged), told)
         with place_for(run, data, name) as (judged, files):
-            _refuse_unwritable(judged.place)
+            refuse_unwritable_place(judged.place)
             rows = given(judged, of_files(judged, files, columns), name=judged.place.name, strict=strict)
             return _judge(judged, rows, told)
 
 
-def _refuse_unwritable(place: Path) -> None:
+def refuse_unwritable_place(place: Path) -> None:
     """Judging takes long: a folder that its results cannot be written to is said before."""
     with disk(place), tempfile.TemporaryFile(dir=place):
         pass

@@ -16,7 +16,7 @@ from typing import Any
 
 from weitiao.core.contracts.section import KINDS
 from weitiao.core.errors import fault, language
-from weitiao.core.files import read_lines, write_text
+from weitiao.core.files import read_lines, sha256, write_text
 from weitiao.core.page import render
 from weitiao.core.results import VERSION
 from weitiao.core.run import RunFolder
@@ -103,14 +103,17 @@ def pictured(folder: Path, place: Path | None = None) -> dict[str, Any]:
     """
     results = json.loads(((place or folder) / "results.json").read_text(encoding="utf-8"))
     own = {"systems": systems(results), **as_sections(read_lines(folder / "log.jsonl"), results["primary"])}
-    return {**plain(own), **_sections(results, place or folder)}
+    return {**plain(own), **_sections(results, folder, place or folder)}
 
 
-def _sections(results: Mapping[str, Any], place: Path) -> dict[str, Any]:
-    """Those of the results, and those that an analysis has found, in the order of a page."""
+def _sections(results: Mapping[str, Any], folder: Path, place: Path) -> dict[str, Any]:
+    """Those of the results, those that an analysis has found, and those of a stress test of the same model; in the order of
+    a page."""
     analysed = one(place / "analysis.json", blank={}).get("sections", {})
-    both = {**results["sections"], **analysed}
-    return dict(sorted(both.items(), key=lambda pair: KINDS.index(pair[1]["kind"])))
+    stressed, card = one(place / "stress.json", blank={}), folder / "model" / "weitiao.json"
+    same = bool(stressed) and card.is_file() and stressed["card"] == sha256(card)
+    all_ = {**results["sections"], **analysed, **(stressed["sections"] if same else {})}
+    return dict(sorted(all_.items(), key=lambda pair: KINDS.index(pair[1]["kind"])))
 
 
 def curves_of(sections: Mapping[str, Any]) -> dict[str, str]:
@@ -126,7 +129,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
     results = RESULTS | json.loads((place / "results.json").read_text(encoding="utf-8"))
     if results.get("version") != VERSION:
         raise fault("old_results", run=folder, version=results.get("version", "-"))
-    results["sections"] = _sections(results, place)
+    results["sections"] = _sections(results, folder, place)
     facts = one(folder / "facts.json", blank=FACTS)
     # Of rows that were given there is a ledger of their own; a variant is judged by the run's.
     own = place / "data" / "ledger.json"

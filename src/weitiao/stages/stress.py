@@ -1,0 +1,216 @@
+"""How a run's model holds when its locked test rows are written otherwise.
+
+stress(run)  ->  Stress;  stress.json beside its results, and sections of its page
+
+Nothing is trained and nothing chosen.  What could not be asked of this task, or of these rows, is said where its numbers would
+stand, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.contracts import Example, Metric, Record, Section
+from weitiao.core.display import Sheet, Shown
+from weitiao.core.errors import fault
+from weitiao.core.files import sha256, write_json
+from weitiao.core.run import RunFolder
+from weitiao.core.why import because
+from weitiao.evaluate.stress.paired_change import Drawing
+from weitiao.evaluate.stress.perturb import Perturbation, chinese, perturbations, perturbed, spared
+from weitiao.evaluate.stress.written_otherwise import Changed, Standing, found, sections
+from weitiao.stages.beside import Beside
+from weitiao.stages.evaluate import refuse_unwritable_place
+from weitiao.stages.events import Tell, listening
+from weitiao.stages.kept_rows import kept
+from weitiao.stages.prepare import helpers
+from weitiao.stages.run import Run, load
+
+VERSION = 1
+FILE = "stress.json"
+ROWS = 1000
+
+
+@dataclass(frozen=True, repr=False)
+class Stress(Shown):
+    """What a stress test found."""
+
+    path: Path
+    """The folder that holds it: the run's, or that of the variant that was asked."""
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """`stress.json`."""
+        return RunFolder(self.path).json(FILE)
+
+    def sheet(self) -> Sheet:
+        """Which rows were asked."""
+        return Sheet(f"Stress {self.path}: {self.results.get('rows', '-')} rows")
+
+
+def stress(
+    run: Run | str | Path,
+    *,
+    rows: int = ROWS,
+    rate: float | None = None,
+    untuned: bool = True,
+    tell: Tell | None = None,
+) -> Stress:
+    """Ask the model its locked test rows again, written otherwise, and write what that changes.
+
+    Every comparison is of the same rows before and after, by the first metric of the task that needs no generated words, with
+    an interval and a paired test corrected for many looks (Holm).
+
+    Args:
+        run: a run that is trained, or its folder, or that of a variant in it.
+        rows: at most so many test rows are asked, drawn by the run's seed.
+        rate: share of the letters (or words) that typing errors, homophones and synonyms change; default: 0.05, and 0.1
+            of synonyms.
+        untuned: ask the model as it was before tuning, too.
+        tell: hears how it goes; without it a bar or lines on standard error say so.
+
+    Returns:
+        What was found, whose `results` lie in `stress.json` beside the run's results; the page is written anew and shows
+        them, as long as the model is the one that was asked.
+
+    Raises:
+        WeitiaoError: `no_run`, `unfinished_run`, `stress_without_test` for a run without test rows, `wrong_usage` for a number
+            out of its range; what loading raises.
+    """
+    from weitiao.evaluate.report import write_report
+
+    _refuse_odd(rows=rows, rate=rate)
+    run = run if isinstance(run, Run) else load(run)
+    run = run.judged("")
+    everything = list(kept(run.folder, "test"))
+    if not everything:
+        raise fault("stress_without_test", path=run.path)
+    refuse_unwritable_place(run.place)
+    with listening(tell) as (told, _, _):
+        told("asked", recipe=run.recipe)
+        test = _Test(run, everything, rows=rows, beside=Beside(told), tell=told)
+        results = test.results(rate=rate, untuned=untuned)
+        write_json(run.place / FILE, results)
+        if (run.place / "results.json").is_file():
+            with test.beside.may_fail("page"):
+                write_report(run.path, run.place)
+    return Stress(run.place)
+
+
+def _refuse_odd(*, rows: int, rate: float | None) -> None:
+    if rows < 1:
+        raise fault("wrong_usage", **because("odd_number", name="rows", value=rows, meant=">= 1"))
+    if rate is not None and not 0 < rate <= 1:
+        raise fault("wrong_usage", **because("odd_number", name="rate", value=rate, meant="> 0, <= 1"))
+
+
+class _Test:
+    """A run's rows, and who is asked."""
+
+    def __init__(
+        self,
+        run: Run,
+        everything: Sequence[tuple[Record, int]],
+        *,
+        rows: int,
+        beside: Beside,
+        tell: Tell,
+    ):
+        from weitiao.evaluate.answered import chosen
+
+        seed, settings = run.recipe.seed, run.recipe.evaluate
+        some = [everything[row] for row in chosen(len(everything), rows, seed=seed)]
+        self.run, self.beside, self.tell, self.all = run, beside, tell, len(everything)
+        self.records, self.groups = [record for record, _ in some], [group for _, group in some]
+        self.drawing = Drawing(settings.confidence, settings.resamples, seed)
+
+    def results(self, *, rate: float | None, untuned: bool) -> dict[str, Any]:
+        """`stress.json`."""
+        from weitiao.evaluate.analysed import plain
+
+        recipe, shape = self.run.recipe, self.run.task.shape
+        name, metric = self._metric()
+        made: dict[str, Section] = {}
+        results: dict[str, Any] = {
+            "version": VERSION,
+            "card": sha256(self.run.folder.model / "weitiao.json"),
+            "task": recipe.task["name"],
+            "model": recipe.model,
+            "rows": len(self.records),
+            "of": self.all,
+            "seed": recipe.seed,
+            "confidence": self.drawing.confidence,
+        }
+        if why := spared(shape, self.records):
+            results["written_otherwise"] = {"why": why}
+        else:
+            standing, changed = self._asked(self._rewritten(rate), untuned=untuned)
+            results["written_otherwise"] = said = found(standing, changed, name, metric, self.drawing)
+            made |= sections(said, standing, changed, rows=self.all)
+        return {**results, "missing": self.beside.missing, "sections": plain(made)}
+
+    def _metric(self) -> tuple[str, Metric]:
+        """The task's first that needs no generated words."""
+        from weitiao.evaluate.chosen import judged
+
+        task = self.run.task
+        metrics = judged(task, self.run.recipe.evaluate.metrics)
+        return next((name, one) for name, one in metrics.items() if not one.lacks(task.predicts))
+
+    def _rewritten(self, rate: float | None) -> dict[Perturbation, dict[int, Record]]:
+        """By perturbation the rows that it changed; one whose dictionary cannot be had fails alone."""
+        recipe, shape = self.run.recipe, self.run.task.shape
+        handed, han = helpers(recipe, device="cpu"), chinese(shape, self.records)
+        made: dict[Perturbation, dict[int, Record]] = {}
+        for one in perturbations(rate):
+            if one.chinese and not han:  # its dictionary need not be fetched
+                made[one] = {}
+                continue
+            with self.beside.may_fail(one.name):
+                change = one.ready(shape, handed)
+                rows = perturbed(change, self.records, shape, seed=recipe.seed, name=one.name)
+                made[one] = {row: record for row, record in enumerate(rows) if record is not None}
+        return made
+
+    def _asked(
+        self, made: dict[Perturbation, dict[int, Record]], *, untuned: bool
+    ) -> tuple[Standing, dict[Perturbation, Changed]]:
+        """What is said of the rows as they stand, and of all that were made of them: one pass a model."""
+        task, count = self.run.task, len(self.records)
+        pairs = [(one, row, record) for one, rows in made.items() for row, record in rows.items()]
+        records = [*self.records, *(record for *_, record in pairs)]
+        examples = [example for _, example in self.run.read(records)]
+        # A template may refuse a turn that it took before; such a row counts as one that could not be changed.
+        fine = [place for place, example in enumerate(examples) if not example.refused]
+        examples, records = [examples[place] for place in fine], [records[place] for place in fine]
+        told = {"tuned": self._said(self.run, records, examples, "tuned")}
+        if untuned and self.run.recipe.evaluate.untuned:
+            with self.beside.may_fail("untuned"), self.run.untuned() as before:
+                told["untuned"] = self._said(before, records, examples, "untuned")
+        references = [task.reference(record) for record in records]
+        first = {system: said[:count] for system, said in told.items()}
+        standing = Standing(self.records, references[:count], first, self.groups, task.classes())
+        places: dict[Perturbation, list[tuple[int, int]]] = {one: [] for one in made}
+        for place, old in enumerate(fine[count:], start=count):
+            one, row, _ = pairs[old - count]
+            places[one].append((row, place))
+        changed = {
+            one: Changed(
+                [row for row, _ in own],
+                [records[place] for _, place in own],
+                [references[place] for _, place in own],
+                {system: [said[place] for _, place in own] for system, said in told.items()},
+            )
+            for one, own in places.items()
+        }
+        return standing, changed
+
+    def _said(
+        self, model: Run, records: Sequence[Record], examples: Sequence[Example], name: str
+    ) -> list[dict[str, Any]]:
+        """One prediction a row."""
+        said = model._predict(examples, lambda done, all: self.tell("judged", what=name, done=done, all=all))
+        return [model.task.shown(record, one) for record, one in zip(records, said, strict=True)]

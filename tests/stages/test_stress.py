@@ -1,0 +1,155 @@
+"""Test rows written otherwise: what is asked, what is counted, and what is said, through the doors that people use."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import weitiao as wt
+from tests.conftest import dialogues, reviews, small_run, tagged, write_csv, write_jsonl
+from weitiao.cli import run as weitiao
+from weitiao.core.errors import WeitiaoError
+from weitiao.core.files import sha256
+from weitiao.evaluate.paired import holm
+from weitiao.stages.kept_rows import kept
+
+
+def quiet(event: str, **facts) -> None:
+    pass
+
+
+TRAIN = {"num_train_epochs": 5, "learning_rate": 5e-3, "eval_strategy": "no", "load_best_model_at_end": False}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dictionary(tmp_path_factory):
+    """A thesaurus of three words, so that none is fetched."""
+    file = tmp_path_factory.mktemp("words") / "words.tsv"
+    file.write_text("film\tmovie\nplot\tstory\n好\t号\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("weitiao.models.assets.catalog.dictionary_path", lambda name: file)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(bert, tmp_path_factory) -> wt.Run:
+    folder = tmp_path_factory.mktemp("stress")
+    rows = [{**row, "text": row["text"] + "."} for row in reviews(240)]
+    recipe = small_run(
+        bert,
+        "text_classification",
+        write_csv(folder / "reviews.csv", rows),
+        folder / "run",
+        batch=8,
+        judge={},
+    )
+    asked = recipe(method="full", data={"split": {"test": 0.4, "seed": 1}}, **TRAIN)
+    return wt.train(asked, tell=quiet)
+
+
+@pytest.fixture(scope="module")
+def found(run) -> dict:
+    return wt.stress(run.path, tell=quiet).results
+
+
+def test_every_score_and_flip_is_that_of_the_rows_that_were_changed(run, found):
+    """Lower case is checked by asking the model ourselves; the toy's words are lower case, so capitals are unknown to it."""
+    rows = [record for record, _ in kept(run.folder, "test")]
+    each = {one["name"]: one for one in found["written_otherwise"]["perturbations"]}
+    assert found["missing"] == []
+    assert 0 < each["synonyms"]["changed"] < len(rows)
+    assert each["homophones"]["changed"] == each["other_width"]["changed"] == 0
+    assert each["homophones"]["systems"] == {}
+    for name, one in each.items():
+        assert one["changed"] + one["unchanged"] == len(rows), name
+    upper = each["upper_case"]
+    assert upper["changed"] == len(rows) > 60
+    truth = np.array([row.values["label"] for row in rows])
+    before, after = (
+        np.array([said["label"] for said in run.predict([make(row.values["text"]) for row in rows])])
+        for make in (str, str.upper)
+    )
+    own = upper["systems"]["tuned"]
+    assert own["before"] == pytest.approx((before == truth).mean())
+    assert own["after"] == pytest.approx((after == truth).mean())
+    assert own["difference"] == pytest.approx(own["after"] - own["before"])
+    assert own["flips"]["value"] == pytest.approx((before != after).mean())
+    assert own["low"] <= own["difference"] <= own["high"] < 0, "the model knows no capitals"
+    asked = [one["systems"]["tuned"] for one in each.values() if one["systems"]]
+    assert [one["p_holm"] for one in asked] == pytest.approx(holm([one["p_value"] for one in asked]))
+    assert own["p_holm"] < 0.01
+    assert "untuned" in upper["systems"]
+    for row in found["sections"]["written_otherwise_flips"]["rows"]:
+        assert row["text"] != row["answers"][0]["text"]
+
+
+def test_the_page_shows_it_while_the_model_is_the_same(run, found):
+    assert found["card"] == sha256(run.path / "model" / "weitiao.json")
+    assert "no punctuation" in run.report.read_text(encoding="utf-8")
+    path = run.path / "stress.json"
+    kept_text = path.read_text(encoding="utf-8")
+    path.write_text(json.dumps({**found, "card": "of another model"}), encoding="utf-8")
+    wt.report(run)
+    assert "no punctuation" not in run.report.read_text(encoding="utf-8")
+    path.write_text(kept_text, encoding="utf-8")
+    assert "nan" not in kept_text.lower()
+
+
+def test_rate_and_rows_are_heeded_from_the_command_line(run, capsys):
+    few = wt.stress(run, rows=30, rate=0.02, untuned=False, tell=quiet).results
+    assert weitiao(["stress", str(run.path), "--rows", "30", "--rate", "0.9", "--json", "-q"]) == 0
+    many = json.loads(capsys.readouterr().out)
+    assert few["rows"] == many["rows"] == 30
+    first, second = (
+        {one["name"]: one for one in each["written_otherwise"]["perturbations"]} for each in (few, many)
+    )
+    assert (first["keyboard"]["rate"], second["keyboard"]["rate"]) == (0.02, 0.9)
+    spoilt, sound = (one["keyboard"]["systems"]["tuned"]["flips"]["value"] for one in (second, first))
+    assert spoilt > sound
+    assert "untuned" not in first["keyboard"]["systems"]
+    assert weitiao(["stress", str(run.path), "--rows", "30", "-q"]) == 0
+    assert "no punctuation" in capsys.readouterr().out
+
+
+@pytest.mark.whole
+def test_words_with_tags_keep_them_and_an_answer_is_never_changed(bert, llama, tmp_path):
+    words = write_jsonl(tmp_path / "tagged.jsonl", tagged(60))
+    recipe = small_run(bert, "token_classification", words, tmp_path / "words", batch=8, judge={})
+    found = wt.stress(wt.train(recipe(method="head", **TRAIN), tell=quiet), tell=quiet).results
+    each = {one["name"]: one for one in found["written_otherwise"]["perturbations"]}
+    assert found["written_otherwise"]["metric"] == "span_f1"
+    assert each["upper_case"]["systems"] == {} or each["upper_case"]["systems"]["tuned"]["flips"]
+
+    talk = write_jsonl(tmp_path / "talk.jsonl", dialogues(60))
+    recipe = small_run(llama, "sft", talk, tmp_path / "talk", batch=8, judge={"samples": 1, "answers": 1})
+    run = wt.train(recipe(method="lora", data={"split": {"test": 0.3}}, **TRAIN), tell=quiet)
+    found = wt.stress(run, tell=quiet).results
+    own = {one["name"]: one for one in found["written_otherwise"]["perturbations"]}["upper_case"]
+    assert own["systems"]["tuned"]["flips"] is None, "a likelihood does not flip"
+    assert own["systems"]["tuned"]["before"] == pytest.approx(
+        run.results["metrics"]["tuned"][found["written_otherwise"]["metric"]]["value"], rel=1e-5
+    )
+
+
+def test_what_cannot_be_asked_is_said(run, bert, tmp_path, capsys):
+    with pytest.raises(WeitiaoError, match=r"wrong_usage.*rate is 2"):
+        wt.stress(run, rate=2, tell=quiet)
+    assert weitiao(["stress", str(run.path), "--rows", "0"]) == 2
+    assert weitiao(["stress", str(tmp_path / "nowhere")]) == 5
+    capsys.readouterr()
+    table = write_csv(tmp_path / "few.csv", reviews(40))
+    recipe = small_run(bert, "text_classification", table, tmp_path / "none", batch=8, judge={})
+    none = wt.train(recipe(method="head", data={"split": {"test": 0}}, **TRAIN), tell=quiet)
+    with pytest.raises(WeitiaoError, match="stress_without_test"):
+        wt.stress(none)
+
+
+@pytest.mark.whole
+def test_a_text_to_go_on_with_is_its_own_answer(llama, tmp_path):
+    plain = write_jsonl(tmp_path / "plain.jsonl", [{"text": row["text"]} for row in reviews(60)])
+    recipe = small_run(llama, "language_modeling", plain, tmp_path / "plain", batch=8, judge={})
+    found = wt.stress(wt.train(recipe(method="lora", **TRAIN), tell=quiet), tell=quiet).results
+    assert "one text" in found["written_otherwise"]["why"]
+    assert found["sections"] == {}
