@@ -21,7 +21,7 @@ from weitiao.core.errors import fault
 from weitiao.core.files import write_json, write_lines, write_text
 from weitiao.core.recipe import Recipe
 from weitiao.evaluate.paired import holm
-from weitiao.study.page import breaks, comparison_page, percent, size
+from weitiao.study.methods_page import breaks, comparison_page, percent, size
 from weitiao.study.scatter import scatter, short
 from weitiao.study.table import gather
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit
+from weitiao.cli.options import Json, Overrides, Quiet, Verbose
+from weitiao.cli.study import Resume, shown
 from weitiao.core.display import either
 from weitiao.core.figures import around, figure
 from weitiao.core.why import reason
@@ -21,15 +22,12 @@ HEADS = (
     ("peak MB", "峰值 MB"),
     ("size MB", "大小 MB"),
 )
-FAILED = 5  # the exit code when a method has failed, as for a run that fails
 
 
 def compare(
     recipe: Annotated[str, typer.Argument(help="A YAML recipe; its method is not looked at.")],
     overrides: Overrides = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on: what is judged stays, the rest is trained.")
-    ] = False,
+    resume: Resume = False,
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -49,32 +47,7 @@ def compare(
         found = api.compare(
             recipe, overrides=overrides or [], resume=resume, tell=show.tell, progress=show.fetching
         )
-    if json:
-        emit(found.results)
-    else:
-        _show(found.results)
-        from weitiao.cli.show import out
-
-        out.print("\n" + reason("page_at", path=found.page.resolve()))
-    if found.failed:
-        raise typer.Exit(FAILED)
-
-
-def _show(results: Mapping[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    from weitiao.cli.show import out
-    from weitiao.terminal.compared import one_line
-
-    console = Console(highlight=False)
-    console.print(table(results, width=console.width))
-    for row in results["methods"]:
-        if row["state"] == "failed":
-            out.print(
-                f"[red]{named('failed')}[/red]  [bold]{escape(row['label'])}[/bold]: {escape(one_line(row['failure']))}"
-            )
-    out.print(escape(results["sentence"]))
+    shown(found, lambda console: [table(found.results, width=console.width)], json=json)
 
 
 def table(results: Mapping[str, Any], *, width: int) -> Any:

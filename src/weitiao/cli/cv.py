@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit
+from weitiao.cli.options import Json, Overrides, Quiet, Verbose
+from weitiao.cli.study import Resume, shown
 from weitiao.core.display import either
 from weitiao.core.why import reason
 from weitiao.evaluate.words import named
-
-FAILED = 5  # the exit code when a fold has failed, as for a run that fails
 
 
 def cv(
@@ -21,9 +20,7 @@ def cv(
     folds: Annotated[
         int | None, typer.Option(help="How many; default: the recipe's data.split.test_folds, or 5.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on: what is judged stays, the rest is trained.")
-    ] = False,
+    resume: Resume = False,
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -48,33 +45,7 @@ def cv(
             tell=show.tell,
             progress=show.fetching,
         )
-    if json:
-        emit(found.results)
-    else:
-        _show(found.results)
-        from weitiao.cli.show import out
-
-        out.print("\n" + reason("page_at", path=found.page.resolve()))
-    if found.failed:
-        raise typer.Exit(FAILED)
-
-
-def _show(results: Mapping[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    from weitiao.cli.show import out
-    from weitiao.terminal.compared import one_line
-
-    console = Console(highlight=False)
-    for one in tables(results):
-        console.print(one)
-    for row in results["folds"]:
-        if row["state"] == "failed":
-            out.print(
-                f"[red]{named('failed')}[/red]  [bold]{row['label']}[/bold]: {escape(one_line(row['failure']))}"
-            )
-    out.print(escape(results["sentence"]))
+    shown(found, lambda _: tables(found.results), json=json)
 
 
 def tables(results: Mapping[str, Any]) -> list[Any]:

@@ -7,19 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from weitiao.cli.options import Json, Quiet, Verbose, emit
+from weitiao.cli.options import Json, Quiet, Verbose
+from weitiao.cli.study import Resume, shown
 from weitiao.core.display import either
-from weitiao.core.why import reason
 from weitiao.evaluate.words import named
-
-FAILED = 5  # the exit code when a training has failed, as for a run that fails
 
 
 def learning_curve(
     run: Annotated[str, typer.Argument(help="The folder of a judged run.")],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on: what is judged stays, the rest is trained.")
-    ] = False,
+    resume: Resume = False,
     quiet: Quiet = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -37,30 +33,7 @@ def learning_curve(
     show = Show(quiet=quiet or json)
     with show:
         found = api.learning_curve(run, resume=resume, tell=show.tell, progress=show.fetching)
-    if json:
-        emit(found.results)
-    else:
-        _show(found.results)
-        from weitiao.cli.show import out
-
-        out.print("\n" + reason("page_at", path=found.page.resolve()))
-    if found.failed:
-        raise typer.Exit(FAILED)
-
-
-def _show(results: Mapping[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    from weitiao.cli.show import out
-    from weitiao.terminal.compared import one_line
-
-    Console(highlight=False).print(table(results))
-    for row in results["points"]:
-        if row["state"] == "failed":
-            said = escape(one_line(row["failure"]))
-            out.print(f"[red]{named('failed')}[/red]  [bold]{row['label']}[/bold]: {said}")
-    out.print(escape(results["sentence"]))
+    shown(found, lambda _: [table(found.results)], json=json)
 
 
 def table(results: Mapping[str, Any]) -> Any:

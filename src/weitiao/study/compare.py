@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
 from weitiao.core.contracts import Task
-from weitiao.core.display import Sheet, Shown, either
+from weitiao.core.display import Sheet, either
 from weitiao.core.errors import fault
 from weitiao.core.figures import figure
 from weitiao.core.recipe import Recipe
@@ -30,7 +30,7 @@ from weitiao.stages.data import located
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.run import Run, load
 from weitiao.study.methods_asked import asked_for, check, entrants
-from weitiao.study.schedule import Book, Kind, Part, claimed
+from weitiao.study.schedule import Book, Kind, Part, Study, claimed
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
@@ -39,23 +39,16 @@ KIND = Kind(
     file="comparison.json",
     page="comparison.html",
     parts="methods",
-    exists=lambda path, done, count: fault("comparison_exists", path=path, done=done, count=count),
-    stopped=lambda path, done, count, signal: fault(
-        "comparison_stopped", path=path, done=done, count=count, signal=signal
-    ),
+    exists="comparison_exists",
+    stopped="comparison_stopped",
 )
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Shown):
+class Comparison(Study):
     """A comparison's folder and what can be done with it."""
 
-    path: Path
-
-    @property
-    def results(self) -> dict[str, Any]:
-        """`comparison.json`: a row a method, what they have in common, and a sentence."""
-        return RunFolder(self.path).json(KIND.file)
+    kind = KIND
 
     def sheet(self) -> Sheet:
         """The methods and their scores."""
@@ -66,16 +59,6 @@ class Comparison(Shown):
         ]
         title = f"Comparison {self.path}: " + ", ".join(" ".join(row) for row in rows)
         return Sheet(title, [either("method", "方法"), str(found.get("metric", ""))], rows)
-
-    @property
-    def page(self) -> Path:
-        """The page."""
-        return self.path / KIND.page
-
-    @property
-    def failed(self) -> list[str]:
-        """Labels of the methods that have failed."""
-        return [row["label"] for row in self.results["methods"] if row["state"] == "failed"]
 
     def run(self, label: str) -> Run:
         """The run of that method.
@@ -118,7 +101,7 @@ def compare(
     """
     words, rest = asked_for(overrides)
     # Pages are drawn with what takes a moment to import.
-    from weitiao.study.page import comparison_page
+    from weitiao.study.methods_page import comparison_page
     from weitiao.study.table import gather
 
     asked = Recipe.read(recipe.model_dump() if isinstance(recipe, Recipe) else recipe, rest)

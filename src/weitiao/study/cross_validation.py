@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
 from weitiao.core.contracts import Task
-from weitiao.core.display import Sheet, Shown, either
+from weitiao.core.display import Sheet, either
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import read_lines, write_lines
 from weitiao.core.recipe import Recipe
@@ -30,7 +30,7 @@ from weitiao.data import split as splitting
 from weitiao.stages.data import located
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.run import Run, load
-from weitiao.study.schedule import Book, Kind, Part, claimed
+from weitiao.study.schedule import Book, Kind, Part, Study, claimed
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
@@ -41,39 +41,22 @@ KIND = Kind(
     file="cv.json",
     page="cv.html",
     parts="folds",
-    exists=lambda path, done, count: fault("cv_exists", path=path, done=done, count=count),
-    stopped=lambda path, done, count, signal: fault(
-        "cv_stopped", path=path, done=done, count=count, signal=signal
-    ),
+    exists="cv_exists",
+    stopped="cv_stopped",
 )
 
 
 @dataclass(frozen=True, repr=False)
-class CrossValidation(Shown):
+class CrossValidation(Study):
     """A cross-validation's folder and what can be done with it."""
 
-    path: Path
-
-    @property
-    def results(self) -> dict[str, Any]:
-        """`cv.json`: a row a fold, every metric over the folds and over all rows, and a sentence."""
-        return RunFolder(self.path).json(KIND.file)
-
-    @property
-    def page(self) -> Path:
-        """The page."""
-        return self.path / KIND.page
+    kind = KIND
 
     @property
     def predictions(self) -> list[dict[str, Any]]:
         """A dict a row of the files: `file`, `line`, `fold`, what was expected, and what every system said that had not
         seen it."""
         return read_lines(self.path / PREDICTIONS)
-
-    @property
-    def failed(self) -> list[str]:
-        """Labels of the folds that have failed."""
-        return [row["label"] for row in self.results["folds"] if row["state"] == "failed"]
 
     def run(self, fold: int) -> Run:
         """The run of that fold, counted from 0.

@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from weitiao.core.display import Sheet, Shown, either
+from weitiao.core.display import Sheet, either
 from weitiao.core.errors import fault
 from weitiao.core.figures import figure
 from weitiao.core.recipe import Recipe
@@ -28,7 +28,7 @@ from weitiao.stages.data import located
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.noise import LIGHT
 from weitiao.stages.run import Run, load
-from weitiao.study.schedule import Book, Kind, Part, claimed
+from weitiao.study.schedule import Book, Kind, Part, Study, claimed
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
@@ -40,33 +40,16 @@ KIND = Kind(
     file="learning-curve.json",
     page="learning-curve.html",
     parts="points",
-    exists=lambda path, done, count: fault("curve_exists", path=path, done=done, count=count),
-    stopped=lambda path, done, count, signal: fault(
-        "curve_stopped", path=path, done=done, count=count, signal=signal
-    ),
+    exists="curve_exists",
+    stopped="curve_stopped",
 )
 
 
 @dataclass(frozen=True, repr=False)
-class LearningCurve(Shown):
+class LearningCurve(Study):
     """A learning curve's folder and what can be done with it."""
 
-    path: Path
-
-    @property
-    def results(self) -> dict[str, Any]:
-        """`learning-curve.json`: a row a point, the last doubling, and a sentence."""
-        return RunFolder(self.path).json(KIND.file)
-
-    @property
-    def page(self) -> Path:
-        """The page."""
-        return self.path / KIND.page
-
-    @property
-    def failed(self) -> list[str]:
-        """Labels of the shares whose training has failed."""
-        return [row["label"] for row in self.results["points"] if row["state"] == "failed"]
+    kind = KIND
 
     def sheet(self) -> Sheet:
         """The points."""

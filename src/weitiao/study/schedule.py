@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from weitiao.core.display import Shown
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import write_json, write_text
 from weitiao.core.recipe import Recipe, completed
@@ -42,10 +43,33 @@ class Kind:
     page: str
     parts: str
     """The key of the JSON that holds a row for every run."""
-    exists: Callable[[Path, int, int], WeitiaoError]
-    """The error for a folder that holds one already: (folder, runs judged, runs)."""
-    stopped: Callable[[Path, int, int, str], WeitiaoError]
-    """The error after a signal: (folder, runs judged, runs, name of the signal)."""
+    exists: str
+    """Code of the error for a folder that holds one already."""
+    stopped: str
+    """Code of the error after a signal."""
+
+
+@dataclass(frozen=True, repr=False)
+class Study(Shown):
+    """A study's folder and what can be done with it."""
+
+    kind: ClassVar[Kind]
+    path: Path
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Its JSON: a row a run, what they have in common, and a sentence."""
+        return RunFolder(self.path).json(self.kind.file)
+
+    @property
+    def page(self) -> Path:
+        """The page."""
+        return self.path / self.kind.page
+
+    @property
+    def failed(self) -> list[str]:
+        """Labels of the runs that have failed."""
+        return [row["label"] for row in self.results[self.kind.parts] if row["state"] == "failed"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +106,7 @@ def claimed(
         rows: list[dict[str, Any]] = before.get(kind.parts, [])
         if before and not resume:
             done = sum(row["state"] == "judged" for row in rows)
-            raise kind.exists(folder.path, done, len(rows))
+            raise fault(kind.exists, path=folder.path, done=done, count=len(rows))
         changed = list(differences(completed(before["recipe"]), completed(common))) if before else []
         if changed:
             raise fault("other_recipe", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
@@ -174,7 +198,8 @@ class Book:
 
     def _stopped(self, number: signal.Signals) -> WeitiaoError:
         done = sum(judged(self.folder, part) for part in self.parts)
-        error = self.kind.stopped(self.folder.path, done, len(self.parts), number.name)
+        told = {"path": self.folder.path, "done": done, "count": len(self.parts), "signal": number.name}
+        error = fault(self.kind.stopped, **told)
         error.exit_code = 128 + number
         return error
 
