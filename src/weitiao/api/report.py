@@ -19,6 +19,7 @@ def report(
     output: str | Path | None = None,
     figures: str | Path | None = None,
     by: Sequence[str] = (),
+    wished: Sequence[tuple[str, float]] = (),
 ) -> Path:
     """Write the page of a judged run again, in the language of the moment, or of several runs side by side.
 
@@ -30,6 +31,7 @@ def report(
         output: the page of several runs; default: `side-by-side.html` here.  One run's page lies in its folder.
         figures: a folder for every figure of the page, as SVG and PNG.
         by: of one run: columns of its rows' files by which they are cut in slices, too.
+        wished: of one run: `("precision", 0.95)` or `("recall", 0.9)`, for which thresholds are looked for.
 
     Returns:
         The page.
@@ -43,16 +45,17 @@ def report(
     folders = [run.folder if isinstance(run, Run) else open_run(run) for run in runs]
     if not folders:
         raise fault("no_run", path="")
-    if by and len(folders) > 1:
-        raise fault("wrong_usage", **because("options_of_one", option="--by"))
+    for option, asked in (("--by", by), ("--wished", wished)):
+        if asked and len(folders) > 1:
+            raise fault("wrong_usage", **because("options_of_one", option=option))
     if len(folders) == 1:
         folder = folders[0].path
         place = runs[0].place if isinstance(runs[0], Run) else folder
         if not (place / "results.json").is_file():
             raise fault("not_judged_yet", run=folder)
         judged = runs[0] if isinstance(runs[0], Run) else Run(folders[0])
-        if by:
-            analyse(judged, by=by)
+        if by or wished:
+            analyse(judged, by=by, wished=_refuse_unwishable(wished))
         page, sections = write_report(folder, place), pictured(folder, place)
     else:
         page = Path(output or SIDE_BY_SIDE)
@@ -60,3 +63,10 @@ def report(
     if figures is not None:
         write_figures(sections, Path(figures))
     return page
+
+
+def _refuse_unwishable(wished: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
+    for kind, wish in wished:
+        if kind not in ("precision", "recall") or not 0 < wish <= 1:
+            raise fault("wrong_usage", **because("no_such_wish", asked=f"{kind}={wish}"))
+    return wished

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ import typer.core
 from weitiao.cli.usage import unknown_verb
 from weitiao.core.display import either
 from weitiao.core.errors import fault
+from weitiao.core.why import because
 
 LONGEST = 1000
 """Characters of a verb's first sentence; Click cuts at 45."""
@@ -59,6 +61,18 @@ def pairs(columns: str) -> dict[str, str]:
         if not ours or not theirs or ours in found:
             raise fault("bad_columns", word=pair.strip())
         found[ours] = theirs
+    return found
+
+
+def wishes(words: Sequence[str]) -> list[tuple[str, float]]:
+    """`precision=0.95`, as a pair."""
+    found = []
+    for word in words:
+        kind, _, wish = word.partition("=")
+        try:
+            found.append((kind.strip(), float(wish)))
+        except ValueError:
+            raise fault("wrong_usage", **because("no_such_wish", asked=word)) from None
     return found
 
 

@@ -16,7 +16,7 @@ from weitiao.cli.compare import compare
 from weitiao.cli.cv import cv
 from weitiao.cli.data import data_app
 from weitiao.cli.learning_curve import learning_curve
-from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs
+from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs, wishes
 from weitiao.cli.plan import plan
 from weitiao.cli.stress import stress
 from weitiao.cli.train import demo, train
@@ -166,6 +166,10 @@ def report(
         list[str] | None,
         typer.Option(help="A column of the rows' files: the score on each of its values; may be repeated."),
     ] = None,
+    wished: Annotated[
+        list[str] | None,
+        typer.Option(help="A threshold for precision=0.95 or recall=0.9; may be repeated."),
+    ] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -178,7 +182,7 @@ def report(
         raise fault("wrong_usage", **because("output_of_one", run=runs[0]))
     for place in filter(None, (output, figures)):
         refuse_unwritable(place)
-    page = api.report(*runs, output=output, figures=figures, by=by or ())
+    page = api.report(*runs, output=output, figures=figures, by=by or (), wished=wishes(wished or ()))
     found = api.load(runs[0]).analysis if len(runs) == 1 else {}
     if json:
         emit({"page": str(page), **found})

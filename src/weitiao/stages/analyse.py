@@ -19,18 +19,21 @@ from weitiao.evaluate.analysed import in_order
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.row_columns import columns
 from weitiao.stages.run import Run
+from weitiao.stages.validation_rows import kept_beside
 
 FILE = "analysis.json"
 VERSION = 1
 """Of the file; it changes when a reader of an older one could not read it."""
 
 
-def analyse(run: Run, *, by: Sequence[str] = ()) -> dict[str, Any]:
+def analyse(run: Run, *, by: Sequence[str] = (), wished: Sequence[tuple[str, float]] = ()) -> dict[str, Any]:
     """Look at what a judged run said, and keep what is found in `analysis.json` beside its results.
 
     Args:
         run: judged.
         by: columns of the rows' files by which they are cut in slices, besides length, file, language and label.
+        wished: `precision` or `recall`, and how much of it at least, for which thresholds are looked for; default: 90 and 95 %
+            of each.
 
     Returns:
         What lies in `analysis.json`: by part what was found, or `why` it is not defined; `sections`, as a page has them.
@@ -45,10 +48,13 @@ def analyse(run: Run, *, by: Sequence[str] = ()) -> dict[str, Any]:
     if results.get("version") != results_version:
         raise fault("old_results", run=run.path, version=results.get("version", "-"))
     lines = _lines(run, results)
-    parts: dict[str, tuple[Mapping[str, Any], Section | None]] = {"slices": _slices(run, results, lines, by)}
+    parts: dict[str, tuple[Mapping[str, Any], Section | None]] = {
+        "slices": _slices(run, results, lines, by),
+        **_chosen(run, lines, kept_beside(run), wished),
+    }
     found = {
         "version": VERSION,
-        "by": list(by),
+        "by": [*by],
         "rows": len(lines),
         **{name: part for name, (part, _) in parts.items()},
         "sections": in_order({name: section for name, (_, section) in parts.items() if section}),
@@ -90,9 +96,41 @@ def _slices(
         rows_NK,
         name,
         metric,
-        [line.get("group", row) for row, line in enumerate(lines)],
+        _groups(lines),
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=run.recipe.seed,
     )
     return found, slices.section(found)
+
+
+def _chosen(
+    run: Run,
+    lines: Sequence[Mapping[str, Any]],
+    validation: Sequence[Mapping[str, Any]],
+    wished: Sequence[tuple[str, float]],
+) -> dict[str, tuple[Mapping[str, Any], Section | None]]:
+    """What the validation rows choose: a temperature, and thresholds."""
+    from weitiao.evaluate.analysis import temperature, thresholds
+    from weitiao.evaluate.analysis.chances import Chances, lacking
+
+    settings, labels, told = run.recipe.evaluate, run.task.classes(), [line["tuned"] for line in lines]
+    if why := lacking(validation, told, labels):
+        return dict.fromkeys(("temperature", "thresholds"), ({"why": why}, None))
+    chooses = Chances.of(validation, [line["tuned"] for line in validation], labels)
+    seen, groups = Chances.of(lines, told, labels), _groups(lines)
+    words: dict[str, Any] = {
+        "confidence": settings.confidence,
+        "resamples": settings.resamples,
+        "seed": run.recipe.seed,
+    }
+    heat = temperature.temperature(chooses, seen, groups, **words)
+    wishes = thresholds.thresholds(labels, chooses, seen, groups, wished or thresholds.WISHES, **words)
+    return {
+        "temperature": (heat, temperature.section(heat)),
+        "thresholds": (wishes, thresholds.section(wishes)),
+    }
+
+
+def _groups(lines: Sequence[Mapping[str, Any]]) -> list[int]:
+    return [line.get("group", row) for row, line in enumerate(lines)]

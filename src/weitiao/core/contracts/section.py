@@ -61,6 +61,13 @@ class Estimate(Part):
     """Upper end."""
 
 
+def estimated(found: Mapping[str, Any]) -> Estimate | None:
+    """A metric as results have it, less why there is none; nothing where there is no value."""
+    if found["value"] is None:
+        return None
+    return Estimate(value=found["value"], low=found["low"], high=found["high"])
+
+
 Cell = Annotated[int | Finite | str | Both | Estimate | None, BeforeValidator(_finite)]
 """What stands in a table, or beside a row."""
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from weitiao.core.contracts import Metric, Summed, Told, both
-from weitiao.core.contracts.section import Column, Estimate, Table, TableRow, Words
+from weitiao.core.contracts.section import Column, Table, TableRow, Words, estimated
 from weitiao.core.why import reason
 from weitiao.evaluate import judge, resample
 from weitiao.evaluate.analysis.parts import Part
@@ -177,7 +177,7 @@ def section(found: Mapping[str, Any]) -> Table | None:
                 name=_named(one),
                 values=[
                     one["rows"],
-                    Estimate(value=one["value"], low=one["low"], high=one["high"]),
+                    estimated(one),
                     one["rest"],
                     one["difference"],
                     one["p_value"],

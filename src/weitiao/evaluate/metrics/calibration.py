@@ -44,6 +44,10 @@ class Ece(Summed):
         """1, probability and right (1 or 0) in the row's bin, 0 elsewhere: (N, 3B)."""
         probability = scores(predictions, labels).max(1)
         right = np.array([a["label"] == b["label"] for a, b in zip(references, predictions, strict=True)])
+        return self.told(probability, right)
+
+    def told(self, probability: Any, right: Any) -> Any:
+        """The rows of any probabilities (N,), and whether what they are of came true (N,)."""
         found = np.zeros((len(right), 3, self.bins))
         found[np.arange(len(right)), :, self._bin(probability)] = np.stack(
             [np.ones(len(right)), probability, right], axis=1
