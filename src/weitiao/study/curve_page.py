@@ -6,13 +6,10 @@ learning-curve.json  ->  curve_page(results)  ->  the HTML
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from weitiao.evaluate.report.svg import INKS, svg
+from weitiao.evaluate.report.svg import Mark, spans, svg
 from weitiao.study.page import row_shown, study_page
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SIZE = (520, 300)
 
@@ -33,16 +30,7 @@ def drawing(points: Sequence[Mapping[str, Any]]) -> str:
     if len(known) < 2:
         return ""
 
-    def draw(axes: Axes) -> None:
-        axes.set_xscale("log", base=2)
-        axes.set_xticks([rows for rows, _ in known])
-        axes.xaxis.set_major_formatter(lambda rows, _: f"{rows:,.0f}")
-        axes.minorticks_off()
-        for rows, score in known:
-            if score["low"] is not None:
-                span = [score["low"], score["high"]]
-                axes.plot([rows, rows], span, color=INKS["tuned"], alpha=0.35, linewidth=1.6)
-        values = [score["value"] for _, score in known]
-        axes.plot([rows for rows, _ in known], values, "o-", color=INKS["tuned"], markersize=7, linewidth=1.6)
-
-    return svg(draw, size=SIZE, salt="learning curve")
+    rows, scores = [rows for rows, _ in known], [score for _, score in known]
+    values, low, high = ([score[key] for score in scores] for key in ("value", "low", "high"))
+    marks = [*spans(rows, low, high, ink="tuned"), Mark(rows, values, "tuned", dot=8)]
+    return svg(marks, size=SIZE, log=True, at=rows)

@@ -2,8 +2,8 @@
 
 judged rows of a comparison  ->  scatter(rows, reference="full")  ->  inline SVG
 
-Matplotlib draws dots, lines and numbers, as in the report's charts.  Names are put in afterwards, so that no font is
-asked for their letters: each goes where, by a rough width, it covers nothing.
+Names are put in afterwards, and no font is asked for their letters: each goes where, by a rough width, it covers
+nothing.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from weitiao.evaluate.report.svg import INKS, frame, svg
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from weitiao.evaluate.report.svg import Mark, frame, level, spans, svg
 
 SIZE = (520, 300)
 LETTER, LINE = 6.6, 13  # pixels: mean width of a letter at 12 px, and the height of a line
@@ -54,32 +51,16 @@ def scatter(rows: Sequence[Mapping[str, Any]], *, reference: str | None) -> str:
     lowest, highest = min(low for *_, low, _ in points), max(high for *_, high in points)
     spare = 0.08 * (highest - lowest) or 0.1
     bottom, top = lowest - spare, highest + spare
-    level = next((value for label, _, value, *_ in points if label == reference), None)
-
-    def draw(axes: Axes) -> None:
-        axes.set_xscale("log")
-        axes.set_xlim(10.0**left, 10.0**right)
-        axes.set_ylim(bottom, top)
-        axes.set_xticks([10.0**exponent for exponent in range(left, right + 1)])
-        axes.xaxis.set_major_formatter(lambda value, _: short(value))
-        axes.minorticks_off()
-        if level is not None:
-            axes.axhline(level, color=INKS["soft"], linewidth=1, linestyle=(0, (5, 4)))
-        for _, trained, value, low, high in points:
-            axes.plot([trained, trained], [low, high], color=INKS["tuned"], alpha=0.35, linewidth=1.6)
-            axes.plot(trained, value, "o", color=INKS["tuned"], markersize=8)
-
-    x0, y0, wide, high_ = (share * SIZE[i % 2] for i, share in enumerate(frame(SIZE)))
-
-    def at(exponent: float, value: float) -> tuple[float, float]:
-        x = x0 + wide * (exponent - left) / (right - left)
-        return x, SIZE[1] - y0 - high_ * (value - bottom) / (top - bottom)
-
-    places = [
-        (label, *at(exponent, value))
-        for (label, _, value, *_), exponent in zip(points, exponents, strict=True)
-    ]
-    return svg(draw, size=SIZE, salt="scatter").replace("</svg>", f"{named(places)}</svg>")
+    aim = next((value for label, _, value, *_ in points if label == reference), None)
+    _, trained, values, low, high = map(list, zip(*points, strict=True))
+    marks = [] if aim is None else [level(aim, ink="soft")]
+    marks += [*spans(trained, low, high, ink="tuned"), Mark(trained, values, "tuned", width=0, dot=9)]
+    x, y = (10.0**left, 10.0**right), (bottom, top)
+    across, up = frame(SIZE, x=x, y=y, log=True)
+    decades = [10.0**exponent for exponent in range(left, right + 1)]
+    drawing = svg(marks, size=SIZE, x=x, y=y, log=True, at=decades, x_text=short)
+    places = [(label, across.at(trained), up.at(value)) for label, trained, value, *_ in points]
+    return drawing.replace("</svg>", f"{named(places)}</svg>")
 
 
 def named(places: Sequence[tuple[str, float, float]]) -> str:

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weitiao.core.contracts import both
 from weitiao.core.contracts.section import Curve, Line, Words
-from weitiao.evaluate.report.numbers import small
-from weitiao.evaluate.report.svg import INKS, NARROW, WIDE, svg
+from weitiao.evaluate.report.numbers import short, small
+from weitiao.evaluate.report.svg import NARROW, WIDE, Mark, svg, upright
 from weitiao.evaluate.words import WORDS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 RAW_POINTS = 1500  # more than the pixels of the chart; the smoothed line is made from all of them
 
@@ -82,27 +79,21 @@ def curves(log: Iterable[dict[str, Any]], primary: str) -> list[Chart]:
     """Loss, validation metric and learning rate, those of the three that the log holds."""
     story = told(log)
 
-    def validation(axes: Axes, name: str) -> None:
-        axes.plot(*story.points(name), color=INKS["other"], marker="o", markersize=4.5, linewidth=1.6)
+    def validation(name: str) -> list[Mark]:
         kept = [
             (line[story.axis], line[name])
             for line in story.looks
             if line["step"] == story.best and name in line
         ]
-        for x, y in kept:
-            axes.plot(x, y, "o", markersize=9, markerfacecolor="none", color=INKS["other"])
+        rings = [Mark([x], [y], "other", width=1, dot=9, hollow=True) for x, y in kept]
+        return [Mark(*story.points(name), "other", dot=5.5), *rings]
 
-    def losses(axes: Axes) -> None:
+    def losses() -> list[Mark]:
         x, y = story.points("loss")
-        if x:
-            thin = slice(None, None, len(x) // RAW_POINTS + 1)
-            axes.plot(x[thin], y[thin], color=INKS["tuned"], alpha=0.28, linewidth=0.8)
-            axes.plot(x[thin], smooth(y)[thin], color=INKS["tuned"], linewidth=2.2)
-        validation(axes, "validation/loss")
-
-    def rates(axes: Axes) -> None:
-        axes.plot(*story.points("learning_rate"), color=INKS["soft"], linewidth=1.6)
-        axes.yaxis.set_major_formatter(small)
+        thin = slice(None, None, len(x) // RAW_POINTS + 1)
+        raw = Mark(x[thin], y[thin], "tuned", width=0.8, opacity=0.28)
+        mean = [Mark(x[thin], smooth(y)[thin], "tuned", width=2.2)] if x else []
+        return [raw, *mean, *validation("validation/loss")]
 
     keys: list[Key] = []
     if story.points("loss")[0]:
@@ -110,7 +101,9 @@ def curves(log: Iterable[dict[str, Any]], primary: str) -> list[Chart]:
     if story.points("validation/loss")[0]:
         keys += [("validation", "on_validation", None)]
     charts = (
-        [Chart("loss", story.axis, drawn(losses, story, size=WIDE), (*keys, *story.marks()))] if keys else []
+        [Chart("loss", story.axis, drawn(losses(), story, size=WIDE), (*keys, *story.marks()))]
+        if keys
+        else []
     )
 
     judged = dict.fromkeys(name for line in story.looks for name in line if name.startswith("validation/"))
@@ -118,10 +111,10 @@ def curves(log: Iterable[dict[str, Any]], primary: str) -> list[Chart]:
         judged.pop(name, None)
     metric = min(judged, key=lambda name: name != f"validation/{primary}", default="")
     if metric:
-        svg = drawn(lambda axes: validation(axes, metric), story, size=NARROW)
-        charts.append(Chart(metric, story.axis, svg))
-    if story.points("learning_rate")[0]:
-        charts.append(Chart("learning_rate", story.axis, drawn(rates, story, size=NARROW)))
+        charts.append(Chart(metric, story.axis, drawn(validation(metric), story, size=NARROW)))
+    rates = Mark(*story.points("learning_rate"), "soft")
+    if rates.x:
+        charts.append(Chart("learning_rate", story.axis, drawn([rates], story, size=NARROW, text=small)))
     return charts
 
 
@@ -157,18 +150,18 @@ def as_sections(log: Iterable[dict[str, Any]], primary: str) -> dict[str, Curve]
     return {name: section for name, section in found.items() if section}
 
 
-def drawn(draw: Callable[[Axes], None], story: Story, *, size: tuple[int, int]) -> str:
-    """What `draw` draws over the steps of a story, with a line at each mark."""
+def drawn(
+    marks: Sequence[Mark], story: Story, *, size: tuple[int, int], text: Callable[[float], str] = short
+) -> str:
+    """Marks over the steps of a story, with a line at each step that is worth one."""
     at = {line["step"]: line[story.axis] for line in story.steps + story.looks}
-
-    def whole(axes: Axes) -> None:
-        axes.set_xlim(0 if story.axis == "epoch" else min(at.values()), 1.01 * max(at.values()))
-        draw(axes)
-        for style, _, step in story.marks():
-            dashes = ":" if style == "best" else (0, (6, 4))
-            axes.axvline(at[step], color=INKS["soft"], linewidth=1.2, linestyle=dashes)
-
-    return svg(whole, size=size, salt=draw.__qualname__)
+    lines = [
+        upright(at[step], ink="soft", dashes="1.2 2" if style == "best" else "7.2 4.8")
+        for style, _, step in story.marks()
+        if step is not None
+    ]
+    ends = 0 if story.axis == "epoch" else min(at.values()), 1.01 * max(at.values())
+    return svg([*marks, *lines], size=size, x=ends, y_text=text)
 
 
 def smooth(values: Sequence[float]) -> Any:

@@ -9,13 +9,9 @@ it, for the page sets them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from weitiao.evaluate.report.numbers import number
-from weitiao.evaluate.report.svg import INKS, svg
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from weitiao.evaluate.report.svg import Mark, spans, svg
 
 SIZE = (520, 400)  # pixels
 ORDER = ("tuned", "other", "untuned")
@@ -24,55 +20,26 @@ CROWD = 400
 
 
 def curve(section: Mapping[str, Any]) -> str:
-    """Lines, clouds and intervals.
+    """Lines, clouds and intervals; of the lines those beyond `ORDER` are dashed.
 
     Args:
         section: as `results.json` holds a `curve`.
     """
-
-    return svg(lambda axes: lines(axes, section, INKS), size=SIZE, salt="curve")
-
-
-def lines(axes: Axes, section: Mapping[str, Any], inks: Mapping[str, str]) -> None:
-    """The same onto any axes.
-
-    Args:
-        axes: of matplotlib.
-        section: a `curve`.
-        inks: `soft`, and those of `ORDER`; lines beyond them are dashed.
-    """
-    if section.get("x_range"):
-        axes.set_xlim(*section["x_range"])
-    if section.get("y_range"):
-        axes.set_ylim(*section["y_range"])
-    if section["diagonal"]:
-        axes.axline((0, 0), slope=1, color=inks["soft"], linewidth=1, linestyle=(0, (5, 4)))
-    axes.xaxis.set_major_formatter(lambda value, _: short(value))
-    axes.yaxis.set_major_formatter(lambda value, _: short(value))
+    marks: list[Mark] = []
     for place, line in enumerate(section["lines"]):
-        ink, dashed = inks[ORDER[place % len(ORDER)]], place >= len(ORDER)
-        x, y = line["x"], line["y"]
+        ink, few = ORDER[place % len(ORDER)], len(line["x"]) <= CROWD
         if line.get("low") and line.get("high"):
-            axes.vlines(x, line["low"], line["high"], color=ink, alpha=0.35, linewidth=1.6)
-        few = len(x) <= CROWD
+            marks += spans(line["x"], line["low"], line["high"], ink=ink)
         if line["joined"]:
-            look: dict[str, Any] = {
-                "marker": "o",
-                "markersize": 5.5 if few else 0,
-                "linewidth": 1.6,
-                "linestyle": "--" if dashed else "-",
-            }
+            dashes = "6 2.6" if place >= len(ORDER) else ""
+            marks.append(Mark(line["x"], line["y"], ink, dot=6.5 if few else 0, dashes=dashes))
         else:
-            look = {
-                "marker": "o",
-                "linestyle": "",
-                "alpha": 0.5 if few else 0.3,
-                "markersize": 5 if few else 3,
-                "markeredgewidth": 0,
-            }
-        axes.plot(x, y, color=ink, label=f"line {place}", **look)
-
-
-def short(value: float) -> str:
-    """A tick: `0.2`, `1,250`."""
-    return number(int(value)) if float(value).is_integer() else f"{value:g}"
+            dot, opacity = (5.0, 0.5) if few else (3.0, 0.3)
+            marks.append(Mark(line["x"], line["y"], ink, width=0, dot=dot, opacity=opacity))
+    return svg(
+        marks,
+        size=SIZE,
+        x=section.get("x_range"),
+        y=section.get("y_range"),
+        diagonal=bool(section["diagonal"]),
+    )

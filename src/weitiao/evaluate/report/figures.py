@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import language
 from weitiao.core.files import disk
-from weitiao.evaluate.report import drawn
-from weitiao.evaluate.report.svg import PAPER, style
+from weitiao.evaluate.report.drawn import CROWD, ORDER
+from weitiao.evaluate.report.numbers import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,8 @@ CHINESE = (
     "WenQuanYi Micro Hei",
     "Arial Unicode MS",
 )
+INKS = {"soft": "#4d555c", "line": "#c9c5bb", "tuned": "#12708a", "other": "#b5701f", "untuned": "#8d959b"}
+"""The colours of a page in the light."""
 DOTS_PER_INCH = 300
 INCHES = (5.2, 4.0)
 
@@ -66,7 +68,7 @@ def write_figures(sections: Mapping[str, Mapping[str, Any]], folder: Path) -> li
         for name, section in sections.items():
             if section["kind"] not in draws or (section["kind"] == "table" and not _estimates(section)):
                 continue
-            look = {**style(PAPER), "font.family": fonts, "svg.hashsalt": name, "axes.facecolor": "white"}
+            look = {**_style(), "font.family": fonts, "svg.hashsalt": name}
             with matplotlib.rc_context(look), warnings.catch_warnings():
                 # A letter that no font of this machine has is an empty box, which is seen.
                 warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -82,6 +84,32 @@ def write_figures(sections: Mapping[str, Mapping[str, Any]], folder: Path) -> li
     return written
 
 
+def _style() -> dict[Any, Any]:
+    """What the user's own matplotlibrc must not decide."""
+    return {
+        "svg.fonttype": "none",
+        "text.usetex": False,
+        "font.size": 11,
+        "axes.unicode_minus": False,
+        "axes.facecolor": "white",
+        "axes.edgecolor": INKS["line"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "axes.ymargin": 0.08,
+        "grid.color": INKS["line"],
+        "grid.linewidth": 0.8,
+        "xtick.color": INKS["line"],
+        "ytick.color": INKS["line"],
+        "xtick.labelcolor": INKS["soft"],
+        "ytick.labelcolor": INKS["soft"],
+        "ytick.major.size": 0,
+    }
+
+
 def _fonts() -> list[str]:
     """DejaVu, and one that has Chinese, if there is one."""
     from matplotlib import font_manager
@@ -91,7 +119,36 @@ def _fonts() -> list[str]:
 
 
 def _curve(axes: Axes, section: Mapping[str, Any], say: Callable[[Any], str]) -> None:
-    drawn.lines(axes, section, PAPER)
+    if section.get("x_range"):
+        axes.set_xlim(*section["x_range"])
+    if section.get("y_range"):
+        axes.set_ylim(*section["y_range"])
+    if section["diagonal"]:
+        axes.axline((0, 0), slope=1, color=INKS["soft"], linewidth=1, linestyle=(0, (5, 4)))
+    axes.xaxis.set_major_formatter(lambda value, _: short(value))
+    axes.yaxis.set_major_formatter(lambda value, _: short(value))
+    for place, line in enumerate(section["lines"]):
+        ink, dashed = INKS[ORDER[place % len(ORDER)]], place >= len(ORDER)
+        x, y = line["x"], line["y"]
+        if line.get("low") and line.get("high"):
+            axes.vlines(x, line["low"], line["high"], color=ink, alpha=0.35, linewidth=1.6)
+        few = len(x) <= CROWD
+        if line["joined"]:
+            look: dict[str, Any] = {
+                "marker": "o",
+                "markersize": 5.5 if few else 0,
+                "linewidth": 1.6,
+                "linestyle": "--" if dashed else "-",
+            }
+        else:
+            look = {
+                "marker": "o",
+                "linestyle": "",
+                "alpha": 0.5 if few else 0.3,
+                "markersize": 5 if few else 3,
+                "markeredgewidth": 0,
+            }
+        axes.plot(x, y, color=ink, label=f"line {place}", **look)
     axes.set_xlabel(say(section["x"]))
     axes.set_ylabel(say(section["y"]))
     names = [line["name"] for line in section["lines"]]
@@ -139,7 +196,7 @@ def _intervals(axes: Axes, section: Mapping[str, Any], say: Callable[[Any], str]
     """A dot and its interval for each row."""
     found = _estimates(section)
     for place, (_, value, low, high) in enumerate(found):
-        ink = PAPER["tuned"] if place == 0 else PAPER["untuned"]
+        ink = INKS["tuned"] if place == 0 else INKS["untuned"]
         axes.plot([low, high], [place, place], color=ink, alpha=0.5, linewidth=3)
         axes.plot(value, place, "o", color=ink, markersize=8)
     axes.set_yticks(range(len(found)), [say(name) for name, *_ in found])

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from weitiao.evaluate.report.numbers import ticks
+
 
 @dataclass(frozen=True)
 class Intervals:
@@ -20,8 +22,6 @@ class Intervals:
 
 def intervals(metrics: dict[str, dict[str, Any]], metric: str) -> Intervals | None:
     """The scale and the place of every system that has an interval on it; None when none has."""
-    from matplotlib.ticker import MaxNLocator
-
     whole = {
         system: [row[metric][key] for key in ("value", "low", "high")] for system, row in metrics.items()
     }
@@ -33,13 +33,12 @@ def intervals(metrics: dict[str, dict[str, Any]], metric: str) -> Intervals | No
     if not rows:
         return None
     numbers = [number for _, *row in rows for number in row]
-    locator = MaxNLocator(nbins=6, steps=[1, 2, 5, 10])
-    ticks = [float(tick) for tick in locator.tick_values(min(numbers), max(numbers))]
+    scale = ticks(min(numbers), max(numbers), 6)
 
     def percent(number: float) -> float:
-        return round(100 * (number - ticks[0]) / (ticks[-1] - ticks[0]), 2)
+        return round(100 * (number - scale[0]) / (scale[-1] - scale[0]), 2)
 
     return Intervals(
-        tuple((percent(tick), f"{tick:g}") for tick in ticks),
+        tuple((percent(tick), f"{tick:g}") for tick in scale),
         tuple((system, *map(percent, row)) for system, *row in rows),  # type: ignore[misc]
     )

@@ -56,6 +56,42 @@ def small(value: float, _: object = None) -> str:
     return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
 
 
+def short(value: float) -> str:
+    """A number beside an axis: `0.2`, `1,250`, `1e+30`."""
+    return number(int(value)) if float(value).is_integer() and abs(value) < 1e9 else f"{value:.12g}"
+
+
+def apart(low: float, high: float) -> tuple[float, float]:
+    """Both ends of a scale, the lower one first, with something between them."""
+    low, high = sorted((low, high))
+    size = max(abs(low), abs(high))
+    if high - low > max(1e-9 * size, 1e-300):
+        return low, high
+    spare = size / 20 if size > 1e-290 else 1.0
+    return low - spare, high + spare
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers in equal steps, from the last that is not above `low` to the first that is not below `high`.
+
+    Args:
+        low: one end of an axis.
+        high: the other.
+        most: so many steps, or a few more where that leaves fewer than two numbers between both ends.
+    """
+    low, high = apart(low, high)
+    wanted = (high - low) / most
+    power = math.floor(math.log10(wanted))
+    steps = [float(f"{round_}e{power + more}") for more in (-1, 0, 1) for round_ in ("1", "2", "2.5", "5")]
+    fit = next(place for place, step in enumerate(steps) if step >= wanted * (1 - 1e-9))
+    for step in reversed(steps[: fit + 1]):
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        found = [float(f"{place * step:.12g}") for place in range(first, last + 1)]
+        if sum(low <= tick <= high for tick in found) >= 2:
+            break
+    return found
+
+
 def say(words: str | Mapping[str, str]) -> str:
     """Words of a section in the reader's language; what stands in the user's rows, as it is."""
     return words if isinstance(words, str) else words[language()]
