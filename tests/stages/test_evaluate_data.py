@@ -82,6 +82,7 @@ def test_the_locked_rows_given_again_get_the_locked_numbers(run, tmp_path):
         "total": len(locked),
         "counts": {"kept": len(locked)},
         "seen": 0,
+        "ungrouped": None,
         "unknown": [],
     }
     assert run.results == own
@@ -130,6 +131,28 @@ def test_rows_that_were_trained_on_or_chose_are_left_out_and_counted(run, tmp_pa
         wt.evaluate(run, tmp_path / "mixed.csv", strict=True)
     assert error.value.code == "bad_rows"
     assert "line 4: the run has seen it" in str(error.value)
+
+
+def test_rows_of_unknown_users_count_alone_and_rows_near_to_training_are_no_matter_of_the_split(
+    run, tmp_path
+):
+    asked = run.recipe
+    split = asked.data.split.model_copy(update={"group_by": "user"})
+    own = asked.model_copy(update={"data": asked.data.model_copy(update={"split": split})})
+    (run.path / "recipe.yaml").write_text(own.to_yaml(), encoding="utf-8")
+    rows = [{**row.values, "text": row.values["text"] + " 2"} for row, _ in kept(run.folder, "train")]
+    found = wt.evaluate(run.path, write_csv(tmp_path / "alone.csv", rows))
+    assert found.results["given"]["ungrouped"] == "user"
+    assert any(line.startswith("No column user there (data.split.group_by)") for line in found.remarks)
+    (near,) = (one for one in found.results["findings"] if one["name"] == "near_training")
+    assert near["numbers"]["seen"] == len(rows)
+    assert "data.split" not in near["advice"]
+    assert "seen_in_training" not in {one["name"] for one in found.results["findings"]}
+    named = [{**row, "user": f"u{number % 3}"} for number, row in enumerate(rows)]
+    found = wt.evaluate(run.path, write_csv(tmp_path / "users.csv", named))
+    assert found.results["given"]["ungrouped"] is None
+    assert not any("data.split.group_by" in line for line in found.remarks)
+    assert {row["group"] for row in read_lines(found.place / "predictions.jsonl")} == {0, 1, 2}
 
 
 def test_nothing_but_seen_rows_judges_nothing_and_leaves_nothing(run, tmp_path, capsys):

@@ -153,6 +153,8 @@ class Given(Part):
     """Of all rows, what they ended as, as in the ledger."""
     seen: int
     """Rows left out, among those `dropped`, because the run was trained on them, or chose by them."""
+    ungrouped: str | None = None
+    """The column of `data.split.group_by`, where the files have none: rows count as independent of one another."""
     unknown: list[Unknown]
     """Labels that the model does not know."""
 

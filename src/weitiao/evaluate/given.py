@@ -23,6 +23,8 @@ def told(results: Mapping[str, Any]) -> list[str]:
     lines = [reason("judged_by", **facts)]
     asked = {"left_seen": given["seen"], "left_repeated": counts.get("duplicate", 0), "left_unusable": others}
     lines += [reason(kind, count=count, name=given["name"]) for kind, count in asked.items() if count]
+    if column := given.get("ungrouped"):
+        lines.append(reason("rows_ungrouped", column=column))
     known = [label for label in results["labels"] if label not in {one["label"] for one in given["unknown"]}]
     for one in given["unknown"]:
         where = ", ".join(places(one["places"])) + ", ..." * (one["rows"] > len(one["places"]))

@@ -137,6 +137,7 @@ def given(run: Run, data: Data, *, name: str, strict: bool) -> ToJudge:
         "total": ledger.total,
         "counts": ledger.counts(),
         "seen": len(seen),
+        "ungrouped": None if data.split.group_by else run.recipe.data.split.group_by,
         "unknown": unheard,
     }
     labels = (*task.classes(), *(label for label, each in found.items() if each))

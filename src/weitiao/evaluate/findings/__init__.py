@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "nothing_moved": learning.nothing_moved,
     "no_gradient": learning.no_gradient,
     "seen_in_training": beside.seen_in_training,
+    "near_training": beside.near_training,
     "known_by_heart": beside.known_by_heart,
     "swapped_labels": labels.swapped_labels,
     "unrelated_labels": labels.unrelated_labels,
@@ -47,6 +48,7 @@ NOT_BEGUN = (
 EXPLAINS = {
     "no_gradient": ("nothing_moved", *NOT_BEGUN),
     "seen_in_training": ("known_by_heart",),
+    "near_training": ("known_by_heart",),
     "nothing_moved": NOT_BEGUN,
     "unrelated_labels": ("barely_moved", "untuned_level"),
     "barely_moved": ("untuned_level",),

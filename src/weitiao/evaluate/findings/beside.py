@@ -12,6 +12,15 @@ SHARE = 0.01
 
 def seen_in_training(e: Evidence) -> Numbers | None:
     """Test rows that stand among the training rows, too."""
+    return None if e.results.get("given") else _seen(e)
+
+
+def near_training(e: Evidence) -> Numbers | None:
+    """Rows that were given, no split having dealt them, and are nearly the same as training rows."""
+    return _seen(e) if e.results.get("given") else None
+
+
+def _seen(e: Evidence) -> Numbers | None:
     rows = len(e.references)
     return {"seen": e.seen, "rows": rows, "share": e.seen / rows} if e.seen > SHARE * rows else None
 
