@@ -15,6 +15,7 @@ from weitiao.cli.check import check
 from weitiao.cli.compare import compare
 from weitiao.cli.cv import cv
 from weitiao.cli.data import data_app
+from weitiao.cli.explain import explain
 from weitiao.cli.learning_curve import learning_curve
 from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs, wishes
 from weitiao.cli.plan import plan
@@ -260,6 +261,9 @@ def _piped() -> list[str]:
 
 def _line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+app.command(epilog='Example: weitiao explain runs/demo "A dull film with a wonderful ending."')(explain)
 
 
 @app.command(epilog="Example: weitiao merge runs/reviews-lora -o merged")

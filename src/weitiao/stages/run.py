@@ -26,6 +26,7 @@ from weitiao.stages.asking import Questions
 from weitiao.stages.events import labelling
 
 if TYPE_CHECKING:
+    from weitiao.evaluate.explain.explanation import Explanation
     from weitiao.models.load import Loaded
     from weitiao.models.precision import Half
     from weitiao.stages.speaker import Speaker
@@ -279,6 +280,30 @@ class Run(Shown):
                 place = came.place if came.file else str(came.line)
                 raise fault("bad_given", count=1, total=total, rows=f"  {place}: {example.refused}")
         return examples
+
+    def explain(
+        self,
+        texts: Any,
+        *,
+        asked: Sequence[str] = (),
+        columns: Mapping[str, str] | None = None,
+        max_new_tokens: int = 200,
+    ) -> list[Explanation]:
+        """Of each row what its words add to what is predicted (integrated gradients), with a check.
+
+        Args:
+            texts: as `predict` takes them.
+            asked: what is explained: labels; spans by their type or words; words of an answer.  Default: what is predicted.
+            columns: as `predict`.
+            max_new_tokens: longest answer, where the task generates.
+
+        Raises:
+            WeitiaoError: `missing_extra` without captum; `no_such_target`, `nothing_to_explain`, `not_followed`; as `predict`.
+        """
+        from weitiao.stages.explain import explain
+
+        words: dict[str, Any] = {"columns": columns, "max_new_tokens": max_new_tokens}
+        return explain(self, texts, asked=asked, **words)
 
     def read(self, records: Sequence[Record]) -> list[tuple[int, Example]]:
         """Rows as its model reads them, and how many tokens each would have if nothing were cut."""

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape
+from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape, Target, chosen_targets
 from weitiao.core.errors import fault
 from weitiao.core.function import NAMED
 from weitiao.core.registry import register
@@ -175,6 +175,17 @@ class TextClassification(OfTexts, Categorical):
             label = max(scores, key=scores.__getitem__)
             found.append({"label": label, "score": scores[label], "scores": scores})
         return found
+
+    def explains(
+        self, record: Record, prediction: Mapping[str, Any], *, asked: Sequence[str] = ()
+    ) -> list[Target]:
+        """The logit of the predicted label, or of those that are asked for."""
+        known = [Target(label, "logit", place) for place, label in enumerate(self.labels)]
+        return chosen_targets(known, asked or [prediction["label"]])
+
+    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
+        """The logit of a label (B,)."""
+        return self.logits(model, batch)[:, target.of]
 
     def reference(self, record: Record) -> dict[str, Any]:
         """Text, or both, and true label."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -49,6 +49,11 @@ class LanguageModeling(packed.PackedTask):
         """The words alone: there are no turns in what was learnt."""
         text = "\n".join(turn["content"] for turn in turns)
         return Tokens(processor, plain=self.split_special_tokens)([text])[0]
+
+    def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
+        """The words, and those that follow behind a space."""
+        begun = "\n".join(turn["content"] for turn in record.values["messages"]) + " "
+        return replace(record, values={"text": begun + answer}), "text", len(begun)
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The text's beginning as a prompt, and the rest."""

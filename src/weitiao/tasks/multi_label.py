@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from weitiao.core.contracts import Batch, Example, Record, Shape
+from weitiao.core.contracts import Batch, Example, Record, Shape, Target, chosen_targets
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.core.sections import Once
@@ -194,6 +194,18 @@ class MultiLabelClassification(OfTexts):
             told: dict[str, Any] = {"labels": self._said(scores), "scores": scores}
             found.append(told | ({"loss": known[place], "tokens": 1} if known else {}))
         return found
+
+    def explains(
+        self, record: Record, prediction: Mapping[str, Any], *, asked: Sequence[str] = ()
+    ) -> list[Target]:
+        """The logit of each label that is said, or asked for; of the likeliest one where none is."""
+        known = [Target(label, "logit", place) for place, label in enumerate(self.labels)]
+        scores = prediction["scores"]
+        return chosen_targets(known, asked or prediction["labels"] or [max(scores, key=scores.__getitem__)])
+
+    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
+        """The logit of a label (B,)."""
+        return self.logits(model, batch)[:, target.of]
 
     def reference(self, record: Record) -> dict[str, Any]:
         """Text, or both, and true labels."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from weitiao.core.contracts import BOUNDS, Batch, Categorical, Example, Record
+from weitiao.core.contracts import BOUNDS, Batch, Categorical, Example, Record, Target
 from weitiao.data.chat import IGNORE
 
 if TYPE_CHECKING:
@@ -60,6 +60,18 @@ class PackedTask(Categorical):
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Summed loss and number of learnt tokens of each row."""
         return row_losses(model, batch)
+
+    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
+        """The log-probability of some learnt tokens of each padded row (B,): `of` has their places in it; None: of all."""
+        import torch
+
+        scores_N = -token_losses(model, batch)
+        owner_N = batch.extra["owner"].to(scores_N.device)
+        if target.of is not None:
+            length = batch.inputs["input_ids"].shape[1]
+            places_N = batch.inputs["logits_to_keep"] + 1 - owner_N * length
+            scores_N = scores_N * torch.isin(places_N, places_N.new_tensor(target.of))
+        return scores_N.new_zeros(batch.extra["rows"]).index_add(0, owner_N, scores_N)
 
     def text_bytes(self, example: Example, processor: Any) -> int:
         """Those of the learnt tokens, without end tokens and the like."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from weitiao.core.contracts import Example, Record, Shape
@@ -65,6 +65,12 @@ class SupervisedFineTuning(packed.PackedTask):
     def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
         """By the chat template, up to where the answer begins."""
         return chat.prompt_ids(turns, processor, tools=tools, plain=self.split_special_tokens)
+
+    def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
+        """The turns, and the answer as one more."""
+        turns = [*record.values["messages"], {"role": "assistant", "content": answer}]
+        values = {**record.values, "messages": turns}
+        return replace(record, values=values), f"messages.{len(turns) - 1}.content", 0
 
     def ends(self, processor: Any) -> list[int]:
         """What the chat template writes behind an answer."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from weitiao.core.contracts import Batch, Example, Record, Shape
+from weitiao.core.contracts import Batch, Example, Record, Shape, Target, chosen_targets
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.data.shapes import NUMBERED
@@ -157,6 +157,17 @@ class TextRegression(OfTexts):
                 told |= {"low": number - self.margin, "high": number + self.margin}
             found.append(told | ({"loss": losses[place], "tokens": 1} if losses else {}))
         return found
+
+    def explains(
+        self, record: Record, prediction: Mapping[str, Any], *, asked: Sequence[str] = ()
+    ) -> list[Target]:
+        """The number."""
+        return chosen_targets([Target("number", "number")], asked)
+
+    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
+        """The number of each row (B,), in the units of the file."""
+        mean, spread = self._units
+        return mean + spread * self.logits(model, batch)[:, 0]
 
     def reference(self, record: Record) -> dict[str, Any]:
         """Text, or both, and true number."""

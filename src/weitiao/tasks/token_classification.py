@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape
+from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape, Target
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.core.sections import Once
@@ -26,7 +26,7 @@ from weitiao.core.why import reason
 from weitiao.data import segment, tags
 from weitiao.data.pack import pad
 from weitiao.data.shapes import TAGGED
-from weitiao.tasks import label_sets
+from weitiao.tasks import label_sets, tag_odds
 from weitiao.tasks.losses import balanced, chosen, refuse_unknown
 from weitiao.tasks.pieces import NONE, Pieces, pieces
 from weitiao.tasks.windows import starts, widest
@@ -352,6 +352,16 @@ class TokenClassification(Categorical):
             | ({"score": sum(scores[start:end]) / (end - start)} if scores else {})
             for start, end, kind in tags.spans(row, self._scheme)
         ]
+
+    def explains(
+        self, record: Record, prediction: Mapping[str, Any], *, asked: Sequence[str] = ()
+    ) -> list[Target]:
+        """The log-odds of the tags of each span, summed."""
+        return tag_odds.targets(self._tokens(record.values), prediction, self._index, asked=asked)
+
+    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
+        """The log-odds of the tags of some words of a row, summed (B,); all rows are the same one."""
+        return tag_odds.odds(self.logits(model, batch), batch, target)
 
     def expected(self, example: Example) -> dict[str, Any]:
         """The tags and their spans, as `predict` gives them."""

@@ -13,7 +13,7 @@ from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokeni
 from weitiao.core.contracts.metric import Metric, Summed, Told
 from weitiao.core.contracts.rows import BOUNDS, Batch, Example, Processor, Record, Shape, place, places
 from weitiao.core.contracts.section import Analysis, Judged, Section, both
-from weitiao.core.contracts.task import Categorical, Off, Task
+from weitiao.core.contracts.task import Categorical, Off, Target, Task, chosen_targets, no_such_target
 
 __all__ = [
     "BOUNDS",
@@ -35,11 +35,14 @@ __all__ = [
     "Section",
     "Shape",
     "Summed",
+    "Target",
     "Task",
     "Tokenize",
     "Told",
     "both",
+    "chosen_targets",
     "fill_weights",
+    "no_such_target",
     "place",
     "places",
 ]

@@ -5,15 +5,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from weitiao.core.contracts.rows import Batch, Example, Record, Shape
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Off: TypeAlias = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One number that a model says of a row, to be explained by the row's words."""
+
+    name: str
+    """Of what it is: a label, a span, the words of an answer."""
+    what: Literal["logit", "number", "log_odds", "log_probability"]
+    """What kind of number it is."""
+    of: Any = None
+    """What the task knows it by."""
 
 
 class Task(ABC):
@@ -196,6 +210,31 @@ class Task(ABC):
         """What metrics compare a prediction with on validation rows, which are kept encoded only."""
         return {}
 
+    def explains(
+        self, record: Record, prediction: Mapping[str, Any], *, asked: Sequence[str] = ()
+    ) -> list[Target]:
+        """Of a prediction the numbers that are explained (`weitiao explain`); default: how likely what stands in the row is.
+
+        Args:
+            record: the row.
+            prediction: what `predict` says of it.
+            asked: which of them, by name; none: what was predicted.
+
+        Raises:
+            WeitiaoError: `no_such_target` for a name that is none.
+        """
+        return chosen_targets([Target(self.loss_metric, "log_probability")], asked)
+
+    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
+        """That number of every row (B,), with a gradient; default: less the loss, of one row alone.
+
+        Args:
+            model: says it.
+            batch: rows; where one number comes back for several, whoever asks does so row by row.
+            target: one of `explains`.
+        """
+        return -self.loss(model, batch).reshape(1)
+
     def shown(self, record: Record, prediction: Mapping[str, Any]) -> dict[str, Any]:
         """A prediction as whoever asked meets it, beside the row that it is of."""
         return dict(prediction)
@@ -218,6 +257,11 @@ class Task(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not generate")
 
+    def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
+        """A prompt with an answer as a row, the address of the text that the answer stands in, and where it begins there
+        in code points; only when `generates`."""
+        raise NotImplementedError(f"{type(self).__name__} does not generate")
+
     def text_bytes(self, example: Example, processor: Any) -> int:
         """UTF-8 bytes of the text that is learnt of a row, as far as it was not cut; only when `generates`."""
         raise NotImplementedError(f"{type(self).__name__} does not generate")
@@ -229,6 +273,23 @@ class Task(ABC):
     def record(self, text: str) -> dict[str, Any]:
         """The columns of a text of which nothing else is known (`weitiao predict`)."""
         return {}
+
+
+def chosen_targets(targets: Sequence[Target], asked: Sequence[str]) -> list[Target]:
+    """Those that are asked for by name; all, where none is.
+
+    Raises:
+        WeitiaoError: `no_such_target`.
+    """
+    for name in asked:
+        if name not in (known := [target.name for target in targets]):
+            raise no_such_target(name, known)
+    return [target for target in targets if not asked or target.name in asked]
+
+
+def no_such_target(name: str, known: Sequence[str]) -> WeitiaoError:
+    """The error for a name that nothing to be explained has."""
+    return fault("no_such_target", name=name, known=", ".join(known) or "-", hint=did_you_mean(name, known))
 
 
 class Categorical(Task):

@@ -1,0 +1,121 @@
+"""The verb `explain`, and how an explanation looks in a terminal."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from weitiao.cli.options import Base, Json, Verbose, emit, pairs
+from weitiao.core.display import either
+from weitiao.core.errors import fault
+from weitiao.core.why import because
+
+if TYPE_CHECKING:
+    from weitiao.evaluate.explain.explanation import ExplainedTarget, Explanation
+
+WORTH = 0.01
+"""Of the largest share: a word below this has no colour and no number."""
+
+
+def explain(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts or prompts.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A table with a column of texts, prompts or messages.")
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(help="OURS=THEIRS: text=body reads the texts from the file's column body.")
+    ] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Explain this label, or span (its type or words), instead of what is predicted."),
+    ] = None,
+    output_words: Annotated[
+        list[str] | None, typer.Option(help="Explain this word of the answer instead of all of it.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest answer, where the model answers.")
+    ] = 200,
+    base: Base = "",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show which words a prediction hangs on: integrated gradients, checked by leaving words out.
+
+    Green words speak for what was predicted, red ones against it.  Without colours (NO_COLOR, a pipe) numbers stand behind
+    the words.
+    """
+    from weitiao import api
+
+    if texts and file:
+        raise fault("wrong_usage", **because("texts_and_file"))
+    if not texts and not file:
+        raise fault("wrong_usage", **because("no_text", run=run))
+    found = api.load(run, base=base).explain(
+        file or texts,
+        asked=[*(label or []), *(output_words or [])],
+        columns=pairs(columns),
+        max_new_tokens=max_new_tokens,
+    )
+    if json:
+        emit([one.to_dict() for one in found])
+        return
+    for one in found:
+        show(one)
+
+
+def show(found: Explanation) -> None:
+    """Print an explanation."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    coloured = console.is_terminal and not os.environ.get("NO_COLOR")
+    for target in found.targets:
+        for line in lines(found, target, coloured=coloured):
+            console.print(line, soft_wrap=True)
+    for warning in found.warnings:
+        console.print(f"! {warning}", markup=False, soft_wrap=True)
+
+
+def lines(found: Explanation, target: ExplainedTarget, *, coloured: bool) -> list[Any]:
+    """One target: what it is, the texts with their words marked, and how far that is to be trusted."""
+    from rich.text import Text
+
+    head = Text(f"{target.name}", style="bold")
+    masked = either("all words masked", "遮盖全部词")
+    head.append(f"  {target.what} {target.value:+.3f}  ({masked} {target.baseline:+.3f})", style="not bold")
+    drawn = [head]
+    most = max((abs(word.share) for word in target.words), default=0.0)
+    for column, text in found.texts.items():
+        words = [word for word in target.words if word.column == column]
+        if not words:
+            continue
+        line, at = Text(), 0
+        for word in words:
+            line.append(text[at : word.start])
+            size = abs(word.share) / most if most else 0.0
+            line.append(text[word.start : word.end], style=_style(word.share, size) if coloured else "")
+            if not coloured and size >= WORTH:
+                line.append(f"({word.share:+.2f})")
+            at = word.end
+        line.append(text[at:])
+        drawn.append(line)
+    gap = "-" if target.gap is None else f"{100 * target.gap:.2f} %"
+    agree = "-" if target.agreement is None else f"{target.agreement:.2f}"
+    said = either(
+        f"completeness gap {gap} after {target.steps} steps; rank correlation with leaving words out {agree}; "
+        f"masked by {found.baseline}, {found.precision}",
+        f"完备性差距 {gap}（{target.steps} 步）；与逐词遮盖的秩相关 {agree}；以 {found.baseline} 遮盖，{found.precision}",
+    )
+    return [*drawn, Text(said, style="dim"), *(Text(f"! {warning}") for warning in target.warnings)]
+
+
+def _style(share: float, size: float) -> str:
+    """Dark letters on a green or red that grows with the size."""
+    if size < WORTH:
+        return ""
+    faint = round(235 - 125 * size)
+    return f"black on rgb({faint},235,{faint})" if share > 0 else f"black on rgb(250,{faint},{faint})"

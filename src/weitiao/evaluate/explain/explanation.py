@@ -1,0 +1,115 @@
+"""An explanation as data: words with what each adds, what was explained, and what is to be said of it.
+
+Explanation(...).to_dict()    for JSON
+section([Explanation, ...])   rows of a page, the same kind as its other sections
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from weitiao.core.contracts.section import Fact, Row, Rows, both
+from weitiao.core.display import Sheet, Shown
+
+SHOWN = 5
+"""Words that a line names."""
+
+
+@dataclass
+class ExplainedWord:
+    """A word of the text, and what the number owes to it."""
+
+    column: str
+    """The text that it stands in, by its address in the row."""
+    text: str
+    start: int
+    """Where it begins in that text, in code points."""
+    end: int
+    """Behind its last."""
+    share: float
+    """By integrated gradients: what it adds to the number."""
+    without: float
+    """By how much the number falls when the word is masked."""
+
+
+@dataclass
+class ExplainedTarget:
+    """One number, and the words that it hangs on."""
+
+    name: str
+    """A label, a span, words of an answer."""
+    what: str
+    """`logit`, `number`, `log_odds` or `log_probability`."""
+    value: float
+    """The number."""
+    baseline: float
+    """The number with every word masked."""
+    words: list[ExplainedWord]
+    """In the order of the text."""
+    steps: int
+    """Of the integral."""
+    gap: float | None
+    """How far the shares are from adding up to `value - baseline`, as a part of it; null where both are the same."""
+    agreement: float | None
+    """Rank correlation of `share` and `without`; null where it is not defined."""
+    warnings: list[str] = field(default_factory=list)
+    """What is to be kept in mind, in the language of the moment."""
+
+    def strongest(self, count: int = SHOWN) -> list[ExplainedWord]:
+        """The words with the largest shares, of either sign, the largest first."""
+        return sorted(self.words, key=lambda word: -abs(word.share))[:count]
+
+
+@dataclass(repr=False)
+class Explanation(Shown):
+    """Why a model says what it says of one row."""
+
+    texts: dict[str, str]
+    """What was read, by its address in the row."""
+    prediction: dict[str, Any]
+    """What is said of it."""
+    targets: list[ExplainedTarget]
+    """What was explained."""
+    baseline: str
+    """What stands in the place of a masked word."""
+    precision: str
+    """What it was computed in."""
+    warnings: list[str] = field(default_factory=list)
+    """What is to be said of the row: what was cut."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def sheet(self) -> Sheet:
+        """The strongest words of each number."""
+        rows = [
+            [target.name, ", ".join(f"{word.text} {word.share:+.2f}" for word in target.strongest())]
+            for target in self.targets
+        ]
+        return Sheet(" / ".join(self.texts.values()), rows=rows)
+
+
+def section(explained: Sequence[Explanation]) -> Rows:
+    """Explanations as rows of a page: below each text the strongest words of what was explained first."""
+    rows = [
+        Row(
+            text=" / ".join(one.texts.values()),
+            facts=[
+                Fact(name=word.text, value=f"{word.share:+.2f}")
+                for target in one.targets[:1]
+                for word in target.strongest()
+            ],
+        )
+        for one in explained
+    ]
+    return Rows(
+        title=both("What predictions hang on", "预测依据哪些词"),
+        note=both(
+            "What each word adds to the number, by integrated gradients.",
+            "每个词对该数值的贡献（积分梯度）。",
+        ),
+        rows=rows,
+    )

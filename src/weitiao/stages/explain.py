@@ -1,0 +1,321 @@
+"""Why a run says what it says of a text: its words, and what each adds to the number.
+
+    explain(run, ["A dull film."])                    ->  [Explanation(...)]: the predicted label
+    explain(run, ["A dull film."], asked=["good"])    another label; a span or its type; words of an answer
+
+The row is encoded as ever; what is explained, and how that number is computed, the task says (`Task.explains`,
+`Task.target_scores`).  A task that generates answers first, and its answer is explained by the words of the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from weitiao.core.contracts import Batch, Example, Record, Target, Task, no_such_target
+from weitiao.core.errors import fault, need
+from weitiao.core.recipe import Recipe
+from weitiao.core.why import reason
+from weitiao.data.overlong import ENDLESS, FITTED
+from weitiao.evaluate.explain.explanation import ExplainedTarget, ExplainedWord, Explanation
+from weitiao.evaluate.explain.words import Word, moved, spelt
+from weitiao.models.precision import autocast
+from weitiao.stages.asking import Questions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weitiao.evaluate.explain.vectors import Followed
+    from weitiao.models.load import Loaded
+    from weitiao.models.precision import Half
+    from weitiao.stages.speaker import Speaker
+
+AGREES = 0.5
+"""A rank correlation of both ways below this is said."""
+OWN = 1 << 40
+"""Added to the places of a row's own tokens, to know them from those of special tokens that stand around each pass."""
+
+
+class Explained(Protocol):
+    """What is known of whose predictions are explained: a run."""
+
+    device: str
+
+    @property
+    def task(self) -> Task:
+        """Its task, with what the data taught it."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Its recipe."""
+
+    @property
+    def tuned(self) -> Loaded:
+        """Its model."""
+
+    @property
+    def limit(self) -> int:
+        """Tokens that are read at once."""
+
+    @property
+    def speaker(self) -> Speaker:
+        """Who answers."""
+
+    def asked(self, texts: Any, columns: Mapping[str, str] | None = None) -> Questions:
+        """What is given, as its task reads it."""
+
+    def read(self, records: Sequence[Record]) -> list[tuple[int, Example]]:
+        """Rows as its model reads them."""
+
+
+def explain(
+    run: Explained,
+    texts: Any,
+    *,
+    asked: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+    max_new_tokens: int = 200,
+) -> list[Explanation]:
+    """One explanation a row.
+
+    Args:
+        run: whose predictions.
+        texts: as `Run.predict` takes them.
+        asked: what is explained: labels; spans by type or words; words of the answer.  Default: what is predicted.
+        columns: which of their columns to read.
+        max_new_tokens: longest answer, where the task generates.
+
+    Raises:
+        WeitiaoError: `missing_extra`; `not_followed`, `no_such_target`, `nothing_to_explain`; as `Run.predict`.
+    """
+    need("captum", extra="explain")
+    from weitiao.evaluate.explain.full_precision import full_precision
+
+    questions = run.asked(texts, columns)
+    questions.count()
+    said = [_said(run, record, max_new_tokens) for _, record in questions]
+    with full_precision(run.tuned.model) as whole:
+        return [_explained(run, one, asked, None if whole else run.recipe.train.half) for one in said]
+
+
+@dataclass
+class _Said:
+    """A row with what the model says of it."""
+
+    record: Record
+    """With the answer in it, where it was answered."""
+    example: Example
+    length: int
+    """Tokens, before any were cut."""
+    prediction: dict[str, Any]
+    column: str = ""
+    """Where the answer stands; empty where it was not answered."""
+    start: int = 0
+    """Where it begins there."""
+
+    def answers(self, word: Word) -> bool:
+        """Is it a word of the answer?"""
+        return word.column == self.column and word.start >= self.start
+
+
+def _said(run: Explained, record: Record, max_new_tokens: int) -> _Said:
+    from weitiao.evaluate.predict import predict
+
+    task, column, start, told = run.task, "", 0, []
+    if task.generates:
+        turns, tools = record.values["messages"], record.values.get("tools")
+        told = run.speaker.answers([turns], tools=[tools], max_new_tokens=max_new_tokens)
+        record, column, start = task.answered(record, told[0]["answer"])
+    ((length, example),) = run.read([record])
+    if example.refused:
+        raise fault("bad_given", count=1, total=1, rows=f"  {record.line}: {example.refused}")
+    if not task.generates:
+        half: Any = run.recipe.train.half
+        told = predict(run.tuned, task, [example], longest=run.limit, device=run.device, half=half)
+    return _Said(record, example, length, told[0], column, start)
+
+
+def _explained(run: Explained, said: _Said, asked: Sequence[str], half: Half | None) -> Explanation:
+    from weitiao.evaluate.explain.vectors import Followed
+
+    task, record = run.task, said.record
+    row = _Row(run, Followed(run.tuned.model), said.example, half)
+    words = row.words(record)
+    spoken = [word for word in words if not said.answers(word)]
+    if not spoken:
+        raise fault("nothing_to_explain", row=record.line)
+    if said.column:
+        targets = _of_answer([word for word in words if said.answers(word)], asked)
+    else:
+        targets = task.explains(record, said.prediction, asked=asked)
+    cut = run.recipe.data.overlong not in FITTED and not task.reads_whole
+    lost = said.length - len(said.example) if cut else said.example.tokens_lost
+    warnings = [reason("explained_cut", lost=lost, length=said.length)] if lost > 0 else []
+    warnings += [] if targets else [reason("nothing_predicted")]
+    return Explanation(
+        _texts(task, record),
+        said.prediction if said.column else dict(task.shown(record, said.prediction)),
+        [row.explained(target, spoken) for target in targets],
+        row.baseline_name,
+        half or "float32",
+        warnings,
+    )
+
+
+def _of_answer(said: Sequence[Word], asked: Sequence[str]) -> list[Target]:
+    """The words of an answer that are asked for, or all together."""
+    if not said:
+        return []
+    known = [word.text for word in said]
+    if not asked:
+        places = [place for word in said for place in word.tokens]
+        return [Target(" ".join(known), "log_probability", places)]
+    for name in asked:
+        if name not in known:
+            raise no_such_target(name, known)
+    return [Target(word.text, "log_probability", word.tokens) for word in said if word.text in asked]
+
+
+def _texts(task: Task, record: Record) -> dict[str, str]:
+    """What is read of a row: the text that it came as, or everything in it that a person wrote."""
+    values = record.values
+    if "text" not in task.shape.columns and isinstance(values.get("text"), str):
+        return {"text": values["text"]}
+    return task.shape.texts(task.shape.asks(values))
+
+
+class _Row:
+    """A row that is explained: its vectors, and where its words are among them."""
+
+    def __init__(self, run: Explained, followed: Followed, example: Example, half: Half | None):
+        self._run, self._followed, self._example, self._half = run, followed, example, half
+        self._batches: dict[int, Batch] = {}
+        model, self._device = run.tuned.model, run.device
+        import torch
+
+        model.eval()
+        with torch.no_grad(), self._cast(), followed.seen():
+            run.task.predict(model, self._batch(1))
+        if followed.vectors is None:
+            raise fault("not_followed", why=reason("no_word_table"))
+        self.x_PTD = followed.vectors.float()
+        vector_D, self.baseline_name = followed.baseline(run.tuned.processor)
+        self.none_PTD = vector_D.to(self.x_PTD.device).expand_as(self.x_PTD)
+
+    def _cast(self) -> Any:
+        return autocast(self._device, self._half)
+
+    def _batch(self, count: int) -> Batch:
+        if count not in self._batches:
+            examples, rows = [self._example] * count, list(range(count))
+            batch = self._run.task.collate(examples, rows, self._run.tuned.processor)
+            self._batches[count] = batch.to(self._device)
+        return self._batches[count]
+
+    def words(self, record: Record) -> list[Word]:
+        """The words that the user wrote, each with the places of its tokens in P x T laid flat."""
+        run, task = self._run, self._run.task
+        processor = run.tuned.processor
+        (whole,) = task.encode([record], processor, limit=ENDLESS)
+        asks = task.shape.texts(task.shape.asks(record.values))
+        found = spelt(asks, list(whole.inputs["input_ids"]), processor)
+        if (texts := _texts(task, record)) != asks:
+            found = moved(found, texts)
+        length = self.x_PTD.shape[1]
+        at: dict[int, list[int]] = {}
+        for place, own in enumerate(self._places(record, whole)):
+            window = int(np.searchsorted(self._ends, place, side="right"))
+            start = self._ends[window - 1] if window else 0
+            at.setdefault(own, []).append(window * length + place - int(start))
+        kept = []
+        for word in found:
+            if tokens := [flat for token in word.tokens for flat in at.get(token, [])]:
+                kept.append(replace(word, tokens=tokens))
+        return kept
+
+    @property
+    def _ends(self) -> Any:
+        return np.cumsum(self._example.inputs.get("windows", [len(self._example)]))
+
+    def _places(self, record: Record, whole: Example) -> list[int]:
+        """Of each token of the row as it is read its place in the whole row; -1 of special ones that were put in."""
+        run, task = self._run, self._run.task
+        processor, data, limit = run.tuned.processor, run.recipe.data, run.limit
+        numbered = replace(whole, inputs={**whole.inputs, "input_ids": [OWN + i for i in range(len(whole))]})
+        if data.overlong in FITTED:
+            words: dict[str, Any] = {"overlong": data.overlong, "max_windows": data.max_windows}
+            numbered = task.fitted(record, numbered, processor, limit=limit, **words)
+        elif len(whole) > limit and task.reads_whole:
+            numbered = task.in_windows(numbered, processor, limit=limit)
+        elif len(whole) > limit:
+            return _kept(list(whole.inputs["input_ids"]), list(self._example.inputs["input_ids"]))
+        return [max(-1, int(place) - OWN) for place in numbered.inputs["input_ids"]]
+
+    def explained(self, target: Target, words: Sequence[Word]) -> ExplainedTarget:
+        """What each word adds to a number."""
+        import torch
+
+        from weitiao.evaluate.explain.attribute import SMALL, agreement, shares, without
+
+        own = [self._mask(word.tokens) for word in words]
+        every = torch.from_numpy(np.logical_or.reduce(own)).to(self.x_PTD.device)
+        baseline = torch.where(every[..., None], self.none_PTD, self.x_PTD)
+        score = self._score(target)
+        found = shares(score, self.x_PTD, baseline)
+        each = [float(found.token_PT[mask].sum()) for mask in own]
+        falls = without(score, self.x_PTD, baseline, own, value=found.value)
+        agree = agreement(each, falls)
+        warnings = []
+        if found.gap is None or found.gap >= SMALL:
+            gap = "-" if found.gap is None else f"{100 * found.gap:.1f}"
+            warnings.append(reason("gap_large", gap=gap, steps=found.steps))
+        if agree is not None and agree < AGREES:
+            warnings.append(reason("ways_disagree", agreement=f"{agree:.2f}"))
+        return ExplainedTarget(
+            target.name,
+            target.what,
+            found.value,
+            found.baseline,
+            [
+                ExplainedWord(word.column, word.text, word.start, word.end, share, fall)
+                for word, share, fall in zip(words, each, falls, strict=True)
+            ],
+            found.steps,
+            found.gap,
+            agree,
+            warnings,
+        )
+
+    def _mask(self, tokens: Sequence[int]) -> Any:
+        flat = np.zeros(self.x_PTD.shape[0] * self.x_PTD.shape[1], dtype=bool)
+        flat[list(tokens)] = True
+        return flat.reshape(self.x_PTD.shape[:2])
+
+    def _score(self, target: Target) -> Callable[[Tensor], Tensor]:
+        import torch
+
+        task, model = self._run.task, self._run.tuned.model
+
+        def score(rows_NPTD: Tensor) -> Tensor:
+            count = len(rows_NPTD)
+            with self._cast(), self._followed.given(rows_NPTD.flatten(0, 1)):
+                said = task.target_scores(model, self._batch(count), target).float()
+            if len(said) == count:
+                return said
+            # A task that sums over its rows is asked one by one.
+            return torch.cat([score(rows_NPTD[place : place + 1]) for place in range(count)])
+
+        return score
+
+
+def _kept(whole: list[int], cut: list[int]) -> list[int]:
+    """Of each token of a row that was cut its place in the whole one."""
+    from difflib import SequenceMatcher
+
+    found = [-1] * len(cut)
+    for a, b, size in SequenceMatcher(None, whole, cut, autojunk=False).get_matching_blocks():
+        found[b : b + size] = range(a, a + size)
+    return found
