@@ -190,7 +190,7 @@ def test_every_task_has_slices_and_keeps_what_it_says_of_validation_rows(task, t
     assert len(validation) == len(run.folder.json("data/split.json")["validation"])
     assert all("tuned" in line for line in validation)
     scored = task in ("text_classification", "multi_label_classification")
-    for part in ("temperature", "thresholds"):
+    for part in ("temperature", "thresholds", "surest"):
         assert (told[part].get("why") == "it gives no probability of every label") != scored
     page = run.report.read_text(encoding="utf-8")
     assert "slices" in page

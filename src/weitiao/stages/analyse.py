@@ -51,6 +51,7 @@ def analyse(run: Run, *, by: Sequence[str] = (), wished: Sequence[tuple[str, flo
     parts: dict[str, tuple[Mapping[str, Any], Section | None]] = {
         "slices": _slices(run, results, lines, by),
         **_chosen(run, lines, kept_beside(run), wished),
+        **_errors(run, lines),
     }
     found = {
         "version": VERSION,
@@ -129,6 +130,43 @@ def _chosen(
     return {
         "temperature": (heat, temperature.section(heat)),
         "thresholds": (wishes, thresholds.section(wishes)),
+    }
+
+
+def _errors(
+    run: Run, lines: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[Mapping[str, Any], Section | None]]:
+    """Errors by confidence, confused labels, and labels that are likely wrong."""
+    from weitiao.evaluate.analysis import pairs, surest, suspects
+    from weitiao.evaluate.analysis.chances import Chances, unscored
+
+    settings, labels, told = run.recipe.evaluate, run.task.classes(), [line["tuned"] for line in lines]
+    if why := unscored(told, labels):
+        return dict.fromkeys(("surest", "confused", "wrong_labels"), ({"why": why}, None))
+    chances = Chances.of(lines, told, labels)
+    one = "labels" if chances.several else "label"
+    same = set if chances.several else str
+    wrong_N = np.array([same(line[one]) != same(said[one]) for line, said in zip(lines, told, strict=True)])
+    words: dict[str, Any] = {
+        "confidence": settings.confidence,
+        "resamples": settings.resamples,
+        "seed": run.recipe.seed,
+    }
+    by_confidence = surest.surest(chances, wrong_N, _groups(lines), **words)
+    found: dict[str, tuple[Mapping[str, Any], Section | None]] = {
+        "surest": (by_confidence, surest.section(by_confidence))
+    }
+    if chances.several:
+        why = reason("not_one_label")
+        return {**found, **dict.fromkeys(("confused", "wrong_labels"), ({"why": why}, None))}
+    confused = pairs.pairs(lines, told)
+    names = [name for name, said in lines[0].items() if isinstance(said, Mapping)]
+    systems = {name: [line[name] for line in lines] for name in names if all(name in line for line in lines)}
+    doubted = suspects.suspects(lines, systems, chances, labels)
+    return {
+        **found,
+        "confused": ({"pairs": confused}, pairs.section(confused)),
+        "wrong_labels": (doubted, suspects.section(doubted)),
     }
 
 

@@ -51,8 +51,14 @@ def lacking(validation: Sequence[Mapping[str, Any]], told: Told, labels: Sequenc
         told: what the tuned model says of the test rows.
         labels: that the model knows.
     """
-    if not labels or not all(isinstance(one.get("scores"), Mapping) for one in told):
-        return reason("no_scores")
+    if why := unscored(told, labels):
+        return why
     if len(validation) < FEWEST:
         return reason("few_validation_rows", rows=len(validation), fewest=FEWEST)
     return ""
+
+
+def unscored(told: Told, labels: Sequence[str]) -> str:
+    """Why predictions have no probability of every label; empty where they have."""
+    scored = labels and all(isinstance(one.get("scores"), Mapping) for one in told)
+    return "" if scored else reason("no_scores")

@@ -1,0 +1,102 @@
+"""Errors that are likely wrong labels: the tuned model counts the row under another label, and so does an independent judge.
+
+rows, what the tuned model and a baseline say  ->  suspects  ->  [{"place": "reviews.csv:17", "label": "bad", "rather": "good"}, ...]
+
+The tuned model counts a row under another label as the doctor does it before training (confident learning, Northcutt et al.
+2021, `data/doctor/wrong_labels.py`); the judge is a baseline that has learnt from the training rows alone and has not seen the
+row either.  Both may be wrong: a person should look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from weitiao.core.contracts import Told, both
+from weitiao.core.contracts.section import Fact, Row, Rows
+from weitiao.core.why import reason
+from weitiao.data.doctor.wrong_labels import LEAST, confident
+from weitiao.evaluate.analysis.chances import Chances
+from weitiao.evaluate.worst import TRUE, place, text
+
+SHOWN = 20
+MODELS = ("tuned", "untuned")
+
+
+def judges(systems: Mapping[str, Told]) -> str:
+    """The first system that is neither the model nor its base, and says more than one thing; empty where there is none."""
+    for name, told in systems.items():
+        if name not in MODELS and len({one.get("label") for one in told}) > 1:
+            return name
+    return ""
+
+
+def suspects(
+    rows: Told, systems: Mapping[str, Told], chances: Chances, labels: Sequence[str]
+) -> dict[str, Any]:
+    """Rows with a likely wrong label, the most certain first.
+
+    Args:
+        rows: with a `label` each.
+        systems: by name what each says of them; `tuned` among them.
+        chances: what the tuned model says, as probabilities.
+        labels: in their order.
+    """
+    judge = judges(systems)
+    if not judge:
+        return {"why": reason("no_judge_of_labels")}
+    if chances.known.sum() < LEAST:
+        return {"why": reason("few_rows_for_labels", rows=int(chances.known.sum()), fewest=LEAST)}
+    known = np.flatnonzero(chances.known)
+    given = chances.true[known].argmax(1)
+    there, place_of = np.unique(given, return_inverse=True)  # a label that no row carries has no threshold
+    found = []
+    for at, other in confident(chances.scores[known][:, there], place_of):
+        row, rather = int(known[at]), labels[int(there[other])]
+        if systems[judge][row].get("label") != rather:
+            continue
+        found.append(
+            {
+                "place": place(rows[row]),
+                "text": text(rows[row]),
+                "label": rows[row]["label"],
+                "rather": rather,
+                "probability": float(chances.scores[row, there[other]]),
+            }
+        )
+    return {"judge": judge, "rows": len(known), "suspects": found}
+
+
+def section(found: Mapping[str, Any]) -> Rows | None:
+    """The rows; none where no label is doubted."""
+    doubted = found.get("suspects", [])
+    if not doubted:
+        return None
+    count, rows = len(doubted), found["rows"]
+    return Rows(
+        title=both("Likely wrong labels", "可能标错的行"),
+        note=both(
+            f"The tuned model and {found['judge']}, neither of which has seen these rows, agree on another label than the one that stands "
+            "there. Both may be wrong: look.",
+            f"微调后的模型与 {found['judge']} 均未见过这些行，却一致给出与标注不同的类别。二者也可能都错，请人工查看。",
+        ),
+        foot=both(f"{count:,} of {rows:,} test rows.", f"测试集 {rows:,} 行中有 {count:,} 行。"),
+        rows=[
+            Row(
+                text=one["text"],
+                place=one["place"],
+                facts=[
+                    Fact(name=TRUE, value=one["label"], tone="want"),
+                    Fact(
+                        name=both("rather", "更像"),
+                        value=one["rather"],
+                        number=one["probability"],
+                        tone="got",
+                    ),
+                ],
+            )
+            for one in doubted[:SHOWN]
+        ],
+    )
