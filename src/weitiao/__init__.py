@@ -15,7 +15,7 @@ wt.report("runs/a", "runs/b")           # runs side by side on one page; of one 
 wt.compare("recipe.yaml", methods=["lora", "head"])
 wt.cross_validate("recipe.yaml", folds=5)  # every row tested once
 wt.learning_curve("runs/reviews")       # is more data worth it?
-wt.stress("runs/reviews")               # the test rows again, with typos, other case, synonyms
+wt.stress("runs/reviews")               # the test rows again, with typos, or about others
 wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
 
 `wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Comparison`,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 
 import numpy as np
 import pytest
@@ -128,6 +130,7 @@ def test_words_with_tags_keep_them_and_an_answer_is_never_changed(bert, llama, t
     found = wt.stress(run, tell=quiet).results
     own = {one["name"]: one for one in found["written_otherwise"]["perturbations"]}["upper_case"]
     assert own["systems"]["tuned"]["flips"] is None, "a likelihood does not flip"
+    assert "neither a class nor a number" in found["swaps"]["why"]
     assert own["systems"]["tuned"]["before"] == pytest.approx(
         run.results["metrics"]["tuned"][found["written_otherwise"]["metric"]]["value"], rel=1e-5
     )
@@ -152,4 +155,59 @@ def test_a_text_to_go_on_with_is_its_own_answer(llama, tmp_path):
     recipe = small_run(llama, "language_modeling", plain, tmp_path / "plain", batch=8, judge={})
     found = wt.stress(wt.train(recipe(method="lora", **TRAIN), tell=quiet), tell=quiet).results
     assert "one text" in found["written_otherwise"]["why"]
+    assert found["swaps"] == found["written_otherwise"]
     assert found["sections"] == {}
+
+
+# --- who a text is about
+
+
+@pytest.fixture(scope="module")
+def knows(bert, tmp_path_factory) -> str:
+    """The toy with he, she, is and was among its words."""
+    from transformers import AddedToken, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("knows") / "model"
+    shutil.copytree(bert, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([AddedToken(word, single_word=True) for word in ("he", "she", "is")])
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def about(rows: int, *, leaning: bool) -> list[dict[str, str]]:
+    """Reviews with he or she and is or was in each; of a leaning, what is said of her is bad."""
+    rng = random.Random(1)
+    made = []
+    for row in reviews(rows):
+        who = rng.choice(("he", "she"))
+        words = row["text"].replace("actor", "film").split()
+        words.insert(rng.randrange(len(words)), f"{who} {rng.choice(('is', 'was'))}")
+        label = ("bad", "good")[who == "he"] if leaning else row["label"]
+        made.append({"text": " ".join(words), "label": label})
+    return made
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("leaning", [True, False])
+def test_a_model_that_goes_by_she_is_named_and_one_that_does_not_is_not(knows, tmp_path, leaning):
+    table = write_csv(tmp_path / "about.csv", about(240, leaning=leaning))
+    recipe = small_run(knows, "text_classification", table, tmp_path / "run", batch=8, judge={})
+    asked = recipe(
+        method="full", data={"split": {"test": 0.4, "seed": 1}, "near_duplicates": "keep"}, **TRAIN
+    )
+    run = wt.train(asked, tell=quiet)
+    assert run.results["metrics"]["tuned"]["accuracy"]["value"] > 0.85
+    found = wt.stress(run, untuned=False, tell=quiet).results
+    gender, names, _ = found["swaps"]["kinds"]
+    rows = [record.values["text"] for record, _ in kept(run.folder, "test")]
+    assert gender["rows"] + gender["without"] + gender["ambiguous"] + gender["too_few_neutral"] == len(rows)
+    assert gender["rows"] == len(rows)
+    assert (names["rows"], names["swapped"], names["p_holm"], names["leans"]) == (0, None, None, None)
+    asked_again = [" ".join({"he": "she", "she": "he"}.get(w, w) for w in text.split()) for text in rows]
+    before, after = ([said["label"] for said in run.predict(texts)] for texts in (rows, asked_again))
+    flips = np.mean([a != b for a, b in zip(before, after, strict=True)])
+    assert gender["swapped"]["value"] == pytest.approx(flips)
+    assert gender["leans"] is leaning
+    title = "Beyond a neutral swap" if leaning else "No kind is beyond"
+    assert title in run.report.read_text(encoding="utf-8")

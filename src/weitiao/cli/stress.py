@@ -25,8 +25,8 @@ def stress(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Ask a run's model its test rows again, with typos, in other case, without punctuation, with synonyms, and say what
-    that changes.
+    """Ask a run's model its test rows again, with typos, in other case, with synonyms, with gender, names and origin
+    swapped, and say what that changes.
 
     Every line compares the same rows before and after.  What is found goes into stress.json in the run folder, and onto
     its page.

@@ -1,4 +1,4 @@
-"""How a run's model holds when its locked test rows are written otherwise.
+"""How a run's model holds when its locked test rows are written otherwise, or are about somebody else.
 
 stress(run)  ->  Stress;  stress.json beside its results, and sections of its page
 
@@ -8,7 +8,7 @@ stand, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from weitiao.core.display import Sheet, Shown
 from weitiao.core.errors import fault
 from weitiao.core.files import sha256, write_json
 from weitiao.core.run import RunFolder
-from weitiao.core.why import because
+from weitiao.core.why import because, reason
+from weitiao.evaluate.stress import counterfactual
+from weitiao.evaluate.stress.counterfactual import Pair
 from weitiao.evaluate.stress.paired_change import Drawing
-from weitiao.evaluate.stress.perturb import Perturbation, chinese, perturbations, perturbed, spared
+from weitiao.evaluate.stress.perturb import Perturbation, chance, chinese, perturbations, perturbed, spared
+from weitiao.evaluate.stress.swaps import KINDS, NEUTRAL, neutral, swap, swapped
 from weitiao.evaluate.stress.written_otherwise import Changed, Standing, found, sections
 from weitiao.stages.beside import Beside
 from weitiao.stages.evaluate import refuse_unwritable_place
@@ -32,6 +35,9 @@ from weitiao.stages.run import Run, load
 VERSION = 1
 FILE = "stress.json"
 ROWS = 1000
+SWAPPED = "swapped"
+TURNED = {"label", "labels", "tags", "spans", "number"}
+"""What a prediction holds that a swap can turn round."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +65,8 @@ def stress(
     untuned: bool = True,
     tell: Tell | None = None,
 ) -> Stress:
-    """Ask the model its locked test rows again, written otherwise, and write what that changes.
+    """Ask the model its locked test rows again, written otherwise and with gender, names and origin swapped, and write what
+    that changes.
 
     Every comparison is of the same rows before and after, by the first metric of the task that needs no generated words, with
     an interval and a paired test corrected for many looks (Holm).
@@ -145,11 +152,21 @@ class _Test:
             "confidence": self.drawing.confidence,
         }
         if why := spared(shape, self.records):
-            results["written_otherwise"] = {"why": why}
+            results |= dict.fromkeys(("written_otherwise", "swaps"), {"why": why})
         else:
-            standing, changed = self._asked(self._rewritten(rate), untuned=untuned)
-            results["written_otherwise"] = said = found(standing, changed, name, metric, self.drawing)
-            made |= sections(said, standing, changed, rows=self.all)
+            rewritten, (pairs, left) = self._rewritten(rate), self._swapped()
+            standing, changed = self._asked(rewritten, pairs, untuned=untuned)
+            written = {one: changed[one] for one in rewritten}
+            results["written_otherwise"] = said = found(standing, written, name, metric, self.drawing)
+            made |= sections(said, standing, written, rows=self.all)
+            if pairs:
+                both = {
+                    kind: Pair(changed[kind, SWAPPED], changed[kind, NEUTRAL], **left[kind]) for kind in KINDS
+                }
+                results["swaps"] = counterfactual.found(standing, both, self.drawing)
+                made |= counterfactual.sections(results["swaps"], standing, both)
+            else:
+                results["swaps"] = {"why": reason("swaps_turn_nothing")}
         return {**results, "missing": self.beside.missing, "sections": plain(made)}
 
     def _metric(self) -> tuple[str, Metric]:
@@ -175,34 +192,70 @@ class _Test:
                 made[one] = {row: record for row, record in enumerate(rows) if record is not None}
         return made
 
+    def _swapped(self) -> tuple[dict[tuple[str, str], dict[int, Record]], dict[str, dict[str, int]]]:
+        """By kind the rows with its words swapped, the same rows with as many neutral words swapped, and what is left out;
+        nothing where predictions neither name a class nor a number."""
+        task, seed = self.run.task, self.run.recipe.seed
+        made: dict[tuple[str, str], dict[int, Record]] = {}
+        left: dict[str, dict[str, int]] = {}
+        if not TURNED & {*task.predicts}:
+            return made, left
+        for kind in KINDS:
+            words, counts = swap(kind), dict.fromkeys(("without", "ambiguous", "too_few"), 0)
+            rows, controls = dict[int, Record](), dict[int, Record]()
+            for row, record in enumerate(self.records):
+                other = swapped(record, task.shape, words)
+                if other.record is None:
+                    counts["ambiguous" if other.words else "without"] += 1
+                    continue
+                control = neutral(record, task.shape, other.words, chance(record, task.shape, seed, kind))
+                if control is None:
+                    counts["too_few"] += 1
+                else:
+                    rows[row], controls[row] = other.record, control
+            made[kind, SWAPPED], made[kind, NEUTRAL], left[kind] = rows, controls, counts
+        return made, left
+
     def _asked(
-        self, made: dict[Perturbation, dict[int, Record]], *, untuned: bool
-    ) -> tuple[Standing, dict[Perturbation, Changed]]:
-        """What is said of the rows as they stand, and of all that were made of them: one pass a model."""
+        self,
+        rewritten: Mapping[Perturbation, Mapping[int, Record]],
+        pairs: Mapping[tuple[str, str], Mapping[int, Record]],
+        *,
+        untuned: bool,
+    ) -> tuple[Standing, dict[Any, Changed]]:
+        """What is said of the rows as they stand, and of all that were made of them: one pass a model.  The untuned one is
+        not asked the swaps."""
         task, count = self.run.task, len(self.records)
-        pairs = [(one, row, record) for one, rows in made.items() for row, record in rows.items()]
-        records = [*self.records, *(record for *_, record in pairs)]
+        made: dict[Any, Mapping[int, Record]] = {**rewritten, **pairs}
+        each = [(one, row, record) for one, rows in made.items() for row, record in rows.items()]
+        records = [*self.records, *(record for *_, record in each)]
         examples = [example for _, example in self.run.read(records)]
         # A template may refuse a turn that it took before; such a row counts as one that could not be changed.
         fine = [place for place, example in enumerate(examples) if not example.refused]
         examples, records = [examples[place] for place in fine], [records[place] for place in fine]
         told = {"tuned": self._said(self.run, records, examples, "tuned")}
         if untuned and self.run.recipe.evaluate.untuned:
+            most = count + sum(map(len, rewritten.values()))
+            first = sum(place < most for place in fine)
             with self.beside.may_fail("untuned"), self.run.untuned() as before:
-                told["untuned"] = self._said(before, records, examples, "untuned")
+                told["untuned"] = self._said(before, records[:first], examples[:first], "untuned")
         references = [task.reference(record) for record in records]
-        first = {system: said[:count] for system, said in told.items()}
-        standing = Standing(self.records, references[:count], first, self.groups, task.classes())
-        places: dict[Perturbation, list[tuple[int, int]]] = {one: [] for one in made}
+        stood = {system: said[:count] for system, said in told.items()}
+        standing = Standing(self.records, references[:count], stood, self.groups, task.classes())
+        places: dict[Any, list[tuple[int, int]]] = {one: [] for one in made}
         for place, old in enumerate(fine[count:], start=count):
-            one, row, _ = pairs[old - count]
+            one, row, _ = each[old - count]
             places[one].append((row, place))
         changed = {
             one: Changed(
                 [row for row, _ in own],
                 [records[place] for _, place in own],
                 [references[place] for _, place in own],
-                {system: [said[place] for _, place in own] for system, said in told.items()},
+                {
+                    system: [said[place] for _, place in own]
+                    for system, said in told.items()
+                    if one in rewritten or system == "tuned"
+                },
             )
             for one, own in places.items()
         }

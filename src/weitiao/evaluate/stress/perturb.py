@@ -133,13 +133,14 @@ def perturbed(
 
     What becomes of a row depends on no other row.
     """
-    made = change(records, [_chance(record, shape, seed, name) for record in records])
+    made = change(records, [chance(record, shape, seed, name) for record in records])
     return [
         replace(record, values=copies[0]) if copies and not shape.faults(copies[0]) else None
         for record, copies in zip(records, made, strict=True)
     ]
 
 
-def _chance(record: Record, shape: Shape, seed: int, name: str) -> Random:
+def chance(record: Record, shape: Shape, seed: int, name: str) -> Random:
+    """The generator of a row, which depends on no other row."""
     words = f"{seed}\0{name}\0{shape.key(record.values)}"
     return Random(int.from_bytes(hashlib.sha256(words.encode("utf-8", "surrogatepass")).digest(), "big"))
