@@ -245,3 +245,55 @@ def test_the_command_says_numbers_where_there_are_no_colours_and_json(made, caps
     assert [word["text"] for word in told["targets"][0]["words"]] == text.split()
     assert command(["explain", path]) == 2
     assert command(["explain", path, text, "--label", "none"]) == 2
+
+
+def test_the_most_similar_training_rows_are_those_of_its_own_hidden_states(made):
+    import torch
+
+    run = made("text_classification")
+    text = "the film was wonderful and very quite"
+    (found,) = run.explain(text, similar=4)
+    model, processor = run.tuned.model, run.tuned.processor
+
+    def state(text):
+        with torch.no_grad():
+            return model.bert(**processor(text, return_tensors="pt")).last_hidden_state[0].mean(0)
+
+    own = state(text)
+    for row in found.similar:
+        near = torch.cosine_similarity(own, state(row.text), dim=0).item()
+        assert row.similarity == pytest.approx(near, abs=2e-3)
+        assert row.label in ("good", "bad")
+        assert "rows.jsonl line " in row.place
+    rows = {row["text"]: row["label"] for row in reviews(160)}
+    assert all(rows[row.text] == row.label for row in found.similar)
+    assert [row.similarity for row in found.similar] == sorted(
+        (r.similarity for r in found.similar), reverse=True
+    )
+
+
+def test_what_it_sees_in_the_training_rows_is_kept_and_made_anew_for_another_model(made):
+    run = made("text_classification")
+    run.explain("the film was wonderful", similar=1)
+    kept = run.path / "similar" / "vectors.npy"
+    vectors = np.load(kept)
+    assert vectors.dtype == np.float16
+    np.save(kept, -vectors)
+    turned = run.explain("the film was wonderful", similar=1)[0].similar[0]
+    assert turned.similarity < 1 - 2e-3
+    told = run.path / "similar" / "rows.json"
+    told.write_text(
+        told.read_text(encoding="utf-8").replace('"key": "', '"key": "another '), encoding="utf-8"
+    )
+    (found,) = run.explain("the film was wonderful", similar=1)
+    np.testing.assert_array_equal(np.load(kept), vectors)
+    assert found.similar[0].similarity > turned.similarity
+
+
+def test_many_training_rows_are_drawn_from_and_that_is_said(made, monkeypatch):
+    from weitiao.stages import similar_rows
+
+    monkeypatch.setattr(similar_rows, "MOST", 20)
+    (found,) = made("text_classification").explain("the film was wonderful", similar=30)
+    assert len(found.similar) == 20
+    assert "20 of 112" in found.warnings[-1]

@@ -36,6 +36,9 @@ def explain(
     output_words: Annotated[
         list[str] | None, typer.Option(help="Explain this word of the answer instead of all of it.")
     ] = None,
+    similar: Annotated[
+        int, typer.Option(min=0, help="Show so many training rows that the model sees as most alike.")
+    ] = 0,
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Longest answer, where the model answers.")
     ] = 200,
@@ -57,6 +60,7 @@ def explain(
     found = api.load(run, base=base).explain(
         file or texts,
         asked=[*(label or []), *(output_words or [])],
+        similar=similar,
         columns=pairs(columns),
         max_new_tokens=max_new_tokens,
     )
@@ -76,6 +80,9 @@ def show(found: Explanation) -> None:
     for target in found.targets:
         for line in lines(found, target, coloured=coloured):
             console.print(line, soft_wrap=True)
+    for row in found.similar:
+        label = "" if row.label is None else f"  {row.label}"
+        console.print(f"{row.similarity:.3f}{label}  {row.text}  ({row.place})", markup=False, soft_wrap=True)
     for warning in found.warnings:
         console.print(f"! {warning}", markup=False, soft_wrap=True)
 

@@ -11,27 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from weitiao.core.contracts import Batch, Example, Record, Target, Task, no_such_target
 from weitiao.core.errors import fault, need
-from weitiao.core.recipe import Recipe
 from weitiao.core.why import reason
 from weitiao.data.overlong import ENDLESS, FITTED
 from weitiao.evaluate.explain.explanation import ExplainedTarget, ExplainedWord, Explanation
 from weitiao.evaluate.explain.words import Word, moved, spelt
 from weitiao.models.precision import autocast
-from weitiao.stages.asking import Questions
+from weitiao.stages.explained import Explained
+from weitiao.stages.similar_rows import TrainingRows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from weitiao.evaluate.explain.vectors import Followed
-    from weitiao.models.load import Loaded
     from weitiao.models.precision import Half
-    from weitiao.stages.speaker import Speaker
 
 AGREES = 0.5
 """A rank correlation of both ways below this is said."""
@@ -39,43 +37,12 @@ OWN = 1 << 40
 """Added to the places of a row's own tokens, to know them from those of special tokens that stand around each pass."""
 
 
-class Explained(Protocol):
-    """What is known of whose predictions are explained: a run."""
-
-    device: str
-
-    @property
-    def task(self) -> Task:
-        """Its task, with what the data taught it."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """Its recipe."""
-
-    @property
-    def tuned(self) -> Loaded:
-        """Its model."""
-
-    @property
-    def limit(self) -> int:
-        """Tokens that are read at once."""
-
-    @property
-    def speaker(self) -> Speaker:
-        """Who answers."""
-
-    def asked(self, texts: Any, columns: Mapping[str, str] | None = None) -> Questions:
-        """What is given, as its task reads it."""
-
-    def read(self, records: Sequence[Record]) -> list[tuple[int, Example]]:
-        """Rows as its model reads them."""
-
-
 def explain(
     run: Explained,
     texts: Any,
     *,
     asked: Sequence[str] = (),
+    similar: int = 0,
     columns: Mapping[str, str] | None = None,
     max_new_tokens: int = 200,
 ) -> list[Explanation]:
@@ -85,11 +52,13 @@ def explain(
         run: whose predictions.
         texts: as `Run.predict` takes them.
         asked: what is explained: labels; spans by type or words; words of the answer.  Default: what is predicted.
+        similar: so many training rows that the model sees as most alike stand beside each.
         columns: which of their columns to read.
         max_new_tokens: longest answer, where the task generates.
 
     Raises:
-        WeitiaoError: `missing_extra`; `not_followed`, `no_such_target`, `nothing_to_explain`; as `Run.predict`.
+        WeitiaoError: `missing_extra`; `not_followed`, `no_such_target`, `nothing_to_explain`; `no_similar_rows`; as
+            `Run.predict`.
     """
     need("captum", extra="explain")
     from weitiao.evaluate.explain.full_precision import full_precision
@@ -97,8 +66,14 @@ def explain(
     questions = run.asked(texts, columns)
     questions.count()
     said = [_said(run, record, max_new_tokens) for _, record in questions]
+    rows = TrainingRows(run) if similar else None
+    near = [rows.nearest(one.example, count=similar) if rows else [] for one in said]
     with full_precision(run.tuned.model) as whole:
-        return [_explained(run, one, asked, None if whole else run.recipe.train.half) for one in said]
+        found = [_explained(run, one, asked, None if whole else run.recipe.train.half) for one in said]
+    for one, alike in zip(found, near, strict=True):
+        one.similar = alike
+        one.warnings += [rows.notice] if rows and rows.notice else []
+    return found
 
 
 @dataclass

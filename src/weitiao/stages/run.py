@@ -286,6 +286,7 @@ class Run(Shown):
         texts: Any,
         *,
         asked: Sequence[str] = (),
+        similar: int = 0,
         columns: Mapping[str, str] | None = None,
         max_new_tokens: int = 200,
     ) -> list[Explanation]:
@@ -294,6 +295,8 @@ class Run(Shown):
         Args:
             texts: as `predict` takes them.
             asked: what is explained: labels; spans by their type or words; words of an answer.  Default: what is predicted.
+            similar: so many training rows that the model sees as most alike stand beside each; what it sees in the training
+                rows is computed once and kept in the run folder.
             columns: as `predict`.
             max_new_tokens: longest answer, where the task generates.
 
@@ -303,7 +306,7 @@ class Run(Shown):
         from weitiao.stages.explain import explain
 
         words: dict[str, Any] = {"columns": columns, "max_new_tokens": max_new_tokens}
-        return explain(self, texts, asked=asked, **words)
+        return explain(self, texts, asked=asked, similar=similar, **words)
 
     def read(self, records: Sequence[Record]) -> list[tuple[int, Example]]:
         """Rows as its model reads them, and how many tokens each would have if nothing were cut."""

@@ -62,6 +62,19 @@ class ExplainedTarget:
         return sorted(self.words, key=lambda word: -abs(word.share))[:count]
 
 
+@dataclass
+class SimilarRow:
+    """A training row that the model sees as alike."""
+
+    text: str
+    label: Any
+    """None where the answer is no column of its own."""
+    place: str
+    """File and line."""
+    similarity: float
+    """Cosine of both rows' mean hidden states."""
+
+
 @dataclass(repr=False)
 class Explanation(Shown):
     """Why a model says what it says of one row."""
@@ -78,6 +91,8 @@ class Explanation(Shown):
     """What it was computed in."""
     warnings: list[str] = field(default_factory=list)
     """What is to be said of the row: what was cut."""
+    similar: list[SimilarRow] = field(default_factory=list)
+    """Training rows that the model sees as alike, the most alike first; none where they were not asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
