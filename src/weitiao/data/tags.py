@@ -165,6 +165,19 @@ def faults(tags: Sequence[str], scheme: Scheme) -> Iterator[tuple[int, str, str]
             yield place, tag, meant
 
 
+def broken(before: str, tag: str, scheme: Scheme) -> set[str]:
+    """The types of which a span goes on without a begin, or stops without its end, where the second of these tags stands
+    behind the first.  `O` is also what stands before a row and behind it; `iob1` is taken as `bio`, in which it is learnt.
+    """
+    letters = LETTERS.get(scheme, {})
+    (role, kind), (next_role, next_kind) = _meaning(before), _meaning(tag)
+    within, going_on = role in ("B", "I"), next_role in ("I", "E")
+    if "B" not in letters or (within and going_on and kind == next_kind):
+        return set()
+    stopped = within and "E" in letters
+    return {kind for kind, wrong in ((next_kind, going_on), (kind, stopped)) if wrong}
+
+
 def tag_set(types: Iterable[str], scheme: Scheme) -> list[str]:
     """Every tag that can be written of these types: `O` first, then type by type."""
     kinds = sorted(set(types))

@@ -29,6 +29,7 @@ from weitiao.data.shapes import TAGGED
 from weitiao.tasks import label_sets, tag_odds
 from weitiao.tasks.losses import balanced, chosen, refuse_unknown
 from weitiao.tasks.pieces import NONE, Pieces, pieces
+from weitiao.tasks.viterbi import likeliest, moves
 from weitiao.tasks.windows import starts, widest
 
 if TYPE_CHECKING:
@@ -321,29 +322,34 @@ class TokenClassification(Categorical):
         return [given.get(label, 1.0) for label in self.labels] if isinstance(given, dict) else []
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
-        """The tag of each word with its probability, and the spans that the tags spell, their places in words; the loss of
-        a row whose tags are known."""
-        shares_NL = self.logits(model, batch).double().softmax(-1)
-        score_N, best_N = (found.tolist() for found in shares_NL.max(-1))
+        """The tags of each row, the likeliest that can be written, with the probability of each, and the spans that they
+        spell, their places in words; the loss of a row whose tags are known."""
+        logs = self.logits(model, batch).double().log_softmax(-1)
         losses_N = None
         if batch.target is not None:
-            right_N = shares_NL.gather(1, batch.target[:, None])[:, 0]
-            losses_N = (
-                -right_N.clamp(min=5e-324).log()
-            ).tolist()  # a share that rounds to zero has a logarithm
+            losses_N = (-logs.gather(1, batch.target[:, None])[:, 0]).tolist()
+        logs_NL = logs.detach().cpu().numpy()
         found, start = [], 0
         for first in batch.extra["first"]:
-            readable = np.flatnonzero(first != NONE).tolist()
+            readable = np.flatnonzero(first != NONE)
             end = start + len(readable)
             row, scores = [tags.OUTSIDE] * len(first), [0.0] * len(first)
-            for word, label, score in zip(readable, best_N[start:end], score_N[start:end], strict=True):
-                row[word], scores[word] = self.labels[label], score
+            # A word without a token is outside, so what stands before it and behind it is written apart.
+            apart = np.flatnonzero(np.diff(readable) > 1) + 1
+            parts = zip(np.split(readable, apart), np.split(logs_NL[start:end], apart), strict=True)
+            for words, own_NL in parts if len(readable) else ():
+                for word, label, log_L in zip(words, likeliest(own_NL, self._moves), own_NL, strict=True):
+                    row[word], scores[word] = self.labels[label], float(np.exp(log_L[label]))
             told: dict[str, Any] = {"tags": row, "scores": scores, "spans": self._told(row, scores)}
             if losses_N is not None:
                 told |= {"loss": sum(losses_N[start:end]), "tokens": len(readable)}
             found.append(told)
             start = end
         return found
+
+    @cached_property
+    def _moves(self) -> Any:
+        return moves(self.labels, self._scheme)
 
     def _told(self, row: Sequence[str], scores: Sequence[float] = ()) -> list[dict[str, Any]]:
         """Spans as dicts; the score of one is the mean of its words'."""
