@@ -38,7 +38,10 @@ def dictionary(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(bert, tmp_path_factory) -> wt.Run:
     folder = tmp_path_factory.mktemp("stress")
-    rows = [{**row, "text": row["text"] + "."} for row in reviews(240)]
+    rows = [
+        {**row, "text": row["text"] + ".", "shop": "ABC"[n % 7 % 3] if n % 29 else ""}
+        for n, row in enumerate(reviews(240))
+    ]
     recipe = small_run(
         bert,
         "text_classification",
@@ -97,6 +100,26 @@ def test_the_page_shows_it_while_the_model_is_the_same(run, found):
     assert "no punctuation" not in run.report.read_text(encoding="utf-8")
     path.write_text(kept_text, encoding="utf-8")
     assert "nan" not in kept_text.lower()
+
+
+def test_groups_are_those_of_a_column_of_the_files(run, capsys):
+    assert weitiao(["stress", str(run.path), "--group-column", "shop", "--json", "-q"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    rows = [record for record, _ in kept(run.folder, "test")]
+    shops = ["ABC"[(row.line - 2) % 7 % 3] if (row.line - 2) % 29 else "" for row in rows]
+    assert made["gaps"]["without"] == shops.count("")
+    assert made["gaps"]["groups"] == {shop: shops.count(shop) for shop in "ABC"}
+    said = [told["label"] for told in run.predict([row.values["text"] for row in rows])]
+    right = [one == row.values["label"] for one, row in zip(said, rows, strict=True)]
+    for shop, value in made["gaps"]["measures"][0]["values"].items():
+        assert value == pytest.approx(
+            np.mean([r for r, own in zip(right, shops, strict=True) if own == shop])
+        )
+    assert "Gaps between groups: shop" in run.report.read_text(encoding="utf-8")
+    assert weitiao(["stress", str(run.path), "--group-column", "shp", "-q"]) == 2
+    assert "shop" in capsys.readouterr().err
+    one_of_a_kind = wt.stress(run, group_column="text", untuned=False, tell=quiet).results["gaps"]
+    assert "fewer than two groups" in one_of_a_kind["why"]
 
 
 def test_rate_and_rows_are_heeded_from_the_command_line(run, capsys):

@@ -20,6 +20,9 @@ def stress(
             help="Share of the letters or words that typos and synonyms change; default: 0.05, of synonyms 0.1."
         ),
     ] = None,
+    group_column: Annotated[
+        str, typer.Option(help="A column of the rows' files: look at gaps between its groups, too.")
+    ] = "",
     base: Base = "",
     quiet: Quiet = False,
     json: Json = False,
@@ -36,7 +39,9 @@ def stress(
 
     show = Show(quiet=quiet or json)
     with show:
-        found = api.stress(api.load(run, base=base), rows=rows, rate=rate, tell=show.tell)
+        found = api.stress(
+            api.load(run, base=base), rows=rows, rate=rate, group_column=group_column, tell=show.tell
+        )
     if json:
         emit(found.results)
     else:

@@ -94,7 +94,9 @@ app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r
 )
 app.command(epilog="Example: weitiao cv recipe.yaml --folds 5 output_dir=runs/reviews-cv")(cv)
 app.command("learning-curve", epilog="Example: weitiao learning-curve runs/reviews")(learning_curve)
-app.command(epilog="Example: weitiao stress runs/reviews")(stress)
+app.command(epilog="Examples: weitiao stress runs/reviews | weitiao stress runs/reviews --group-column shop")(
+    stress
+)
 
 
 @app.command(

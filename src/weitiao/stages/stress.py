@@ -21,6 +21,7 @@ from weitiao.core.run import RunFolder
 from weitiao.core.why import because, reason
 from weitiao.evaluate.stress import counterfactual
 from weitiao.evaluate.stress.counterfactual import Pair
+from weitiao.evaluate.stress.gaps import gaps, section
 from weitiao.evaluate.stress.paired_change import Drawing
 from weitiao.evaluate.stress.perturb import Perturbation, chance, chinese, perturbations, perturbed, spared
 from weitiao.evaluate.stress.swaps import KINDS, NEUTRAL, neutral, swap, swapped
@@ -30,6 +31,7 @@ from weitiao.stages.evaluate import refuse_unwritable_place
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.prepare import helpers
+from weitiao.stages.row_columns import columns
 from weitiao.stages.run import Run, load
 
 VERSION = 1
@@ -63,6 +65,7 @@ def stress(
     rows: int = ROWS,
     rate: float | None = None,
     untuned: bool = True,
+    group_column: str = "",
     tell: Tell | None = None,
 ) -> Stress:
     """Ask the model its locked test rows again, written otherwise and with gender, names and origin swapped, and write what
@@ -77,6 +80,7 @@ def stress(
         rate: share of the letters (or words) that typing errors, homophones and synonyms change; default: 0.05, and 0.1
             of synonyms.
         untuned: ask the model as it was before tuning, too.
+        group_column: a column of the rows' files: gaps between its groups are looked at, too.
         tell: hears how it goes; without it a bar or lines on standard error say so.
 
     Returns:
@@ -85,7 +89,7 @@ def stress(
 
     Raises:
         WeitiaoError: `no_run`, `unfinished_run`, `stress_without_test` for a run without test rows, `wrong_usage` for a number
-            out of its range; what loading raises.
+            out of its range, `no_such_by` for a group column that no file of the rows has; what loading raises.
     """
     from weitiao.evaluate.report import write_report
 
@@ -98,8 +102,9 @@ def stress(
     refuse_unwritable_place(run.place)
     with listening(tell) as (told, _, _):
         told("asked", recipe=run.recipe)
-        test = _Test(run, everything, rows=rows, beside=Beside(told), tell=told)
-        results = test.results(rate=rate, untuned=untuned)
+        groups = columns(run, [{}] * len(everything), [group_column])[group_column] if group_column else None
+        test = _Test(run, everything, rows=rows, groups=groups, beside=Beside(told), tell=told)
+        results = test.results(rate=rate, untuned=untuned, column=group_column)
         write_json(run.place / FILE, results)
         if (run.place / "results.json").is_file():
             with test.beside.may_fail("page"):
@@ -114,6 +119,11 @@ def _refuse_odd(*, rows: int, rate: float | None) -> None:
         raise fault("wrong_usage", **because("odd_number", name="rate", value=rate, meant="> 0, <= 1"))
 
 
+def _group(value: Any) -> str | None:
+    """The name of a group; none where the cell is empty."""
+    return None if value is None or not str(value).strip() else str(value)
+
+
 class _Test:
     """A run's rows, and who is asked."""
 
@@ -123,24 +133,26 @@ class _Test:
         everything: Sequence[tuple[Record, int]],
         *,
         rows: int,
+        groups: Sequence[Any] | None,
         beside: Beside,
         tell: Tell,
     ):
         from weitiao.evaluate.answered import chosen
 
         seed, settings = run.recipe.seed, run.recipe.evaluate
-        some = [everything[row] for row in chosen(len(everything), rows, seed=seed)]
+        asked = chosen(len(everything), rows, seed=seed)
+        some = [everything[row] for row in asked]
+        self.values = [_group(groups[row]) for row in asked] if groups is not None else []
         self.run, self.beside, self.tell, self.all = run, beside, tell, len(everything)
         self.records, self.groups = [record for record, _ in some], [group for _, group in some]
         self.drawing = Drawing(settings.confidence, settings.resamples, seed)
 
-    def results(self, *, rate: float | None, untuned: bool) -> dict[str, Any]:
+    def results(self, *, rate: float | None, untuned: bool, column: str) -> dict[str, Any]:
         """`stress.json`."""
         from weitiao.evaluate.analysed import plain
 
-        recipe, shape = self.run.recipe, self.run.task.shape
+        recipe, task = self.run.recipe, self.run.task
         name, metric = self._metric()
-        made: dict[str, Section] = {}
         results: dict[str, Any] = {
             "version": VERSION,
             "card": sha256(self.run.folder.model / "weitiao.json"),
@@ -151,22 +163,30 @@ class _Test:
             "seed": recipe.seed,
             "confidence": self.drawing.confidence,
         }
-        if why := spared(shape, self.records):
-            results |= dict.fromkeys(("written_otherwise", "swaps"), {"why": why})
-        else:
-            rewritten, (pairs, left) = self._rewritten(rate), self._swapped()
+        why = spared(task.shape, self.records)
+        rewritten = {} if why else self._rewritten(rate)
+        pairs, left = self._swapped() if not why and TURNED & {*task.predicts} else ({}, {})
+        made: dict[str, Section] = {}
+        if not why or column:
             standing, changed = self._asked(rewritten, pairs, untuned=untuned)
+        if why:
+            results["written_otherwise"] = {"why": why}
+        else:
             written = {one: changed[one] for one in rewritten}
             results["written_otherwise"] = said = found(standing, written, name, metric, self.drawing)
             made |= sections(said, standing, written, rows=self.all)
-            if pairs:
-                both = {
-                    kind: Pair(changed[kind, SWAPPED], changed[kind, NEUTRAL], **left[kind]) for kind in KINDS
-                }
-                results["swaps"] = counterfactual.found(standing, both, self.drawing)
-                made |= counterfactual.sections(results["swaps"], standing, both)
-            else:
-                results["swaps"] = {"why": reason("swaps_turn_nothing")}
+        if pairs:
+            both = {
+                kind: Pair(changed[kind, SWAPPED], changed[kind, NEUTRAL], **left[kind]) for kind in KINDS
+            }
+            results["swaps"] = counterfactual.found(standing, both, self.drawing)
+            made |= counterfactual.sections(results["swaps"], standing, both)
+        else:
+            results["swaps"] = {"why": why or reason("swaps_turn_nothing")}
+        if column:
+            results["gaps"] = gaps(standing, self.values, column, name, metric, self.drawing)
+            if "why" not in results["gaps"]:
+                made["gaps"] = section(results["gaps"], self.drawing)
         return {**results, "missing": self.beside.missing, "sections": plain(made)}
 
     def _metric(self) -> tuple[str, Metric]:
@@ -193,13 +213,10 @@ class _Test:
         return made
 
     def _swapped(self) -> tuple[dict[tuple[str, str], dict[int, Record]], dict[str, dict[str, int]]]:
-        """By kind the rows with its words swapped, the same rows with as many neutral words swapped, and what is left out;
-        nothing where predictions neither name a class nor a number."""
+        """By kind the rows with its words swapped, the same rows with as many neutral words swapped, and what is left out."""
         task, seed = self.run.task, self.run.recipe.seed
         made: dict[tuple[str, str], dict[int, Record]] = {}
         left: dict[str, dict[str, int]] = {}
-        if not TURNED & {*task.predicts}:
-            return made, left
         for kind in KINDS:
             words, counts = swap(kind), dict.fromkeys(("without", "ambiguous", "too_few"), 0)
             rows, controls = dict[int, Record](), dict[int, Record]()
