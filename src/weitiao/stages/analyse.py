@@ -157,7 +157,7 @@ def _errors(
         "surest": (by_confidence, surest.section(by_confidence))
     }
     if chances.several:
-        why = reason("not_one_label")
+        why = reason("no_single_label")
         return {**found, **dict.fromkeys(("confused", "wrong_labels"), ({"why": why}, None))}
     confused = pairs.pairs(lines, told)
     names = [name for name, said in lines[0].items() if isinstance(said, Mapping)]

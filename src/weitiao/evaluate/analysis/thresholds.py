@@ -109,7 +109,7 @@ def choose(scores_N: Any, true_N: Any, kind: str, wish: float) -> float | str:
 def _counted(said_N: Any, true_N: Any, groups: Sequence[int], **words: Any) -> dict[str, Any]:
     group_N, hit_N = np.asarray(groups), said_N & true_N
     return {
-        "precision": _share(hit_N[said_N], group_N[said_N], reason("nothing_said"), **words),
+        "precision": _share(hit_N[said_N], group_N[said_N], reason("none_reaches_threshold"), **words),
         "recall": _share(hit_N[true_N], group_N[true_N], reason("label_not_in_test"), **words),
         "said": int(said_N.sum()),
         "true": int(true_N.sum()),
