@@ -297,3 +297,51 @@ def test_many_training_rows_are_drawn_from_and_that_is_said(made, monkeypatch):
     (found,) = made("text_classification").explain("the film was wonderful", similar=30)
     assert len(found.similar) == 20
     assert "20 of 112" in found.warnings[-1]
+
+
+def test_the_page_says_the_same_and_opens_offline(made, tmp_path, monkeypatch):
+    import re
+
+    path, page = str(made("text_classification").path), tmp_path / "explained.html"
+    text = "<b>the</b> film & was wonderful"
+    assert command(["explain", path, text, "--similar", "2", "--html", str(page)]) == 0
+    said = page.read_text(encoding="utf-8")
+    (target,) = wt.load(path).explain(text)[0].targets
+    marked = re.findall(r'<span class="(\w+)" style="--size:([\d.]+)" title="([-+\d.]+)">(.*?)</span>', said)
+    word = target.strongest(1)[0]
+    sign = "for" if word.share > 0 else "against"
+    assert (sign, "1.00", f"{word.share:+.3f}", word.text) in marked
+    assert "<b>the" not in said
+    assert "&amp;" in said
+    assert not re.search(r"(src|href)=", said)
+    assert "rows.jsonl line" in said
+    assert command(["explain", path, text, "--html", str(page)]) == 2  # what is there stays
+    monkeypatch.setenv("WEITIAO_LANG", "zh")
+    other = tmp_path / "zh.html"
+    assert command(["explain", path, text, "--html", str(other)]) == 0
+    assert "预测依据哪些词" in other.read_text(encoding="utf-8")
+
+
+def test_words_are_coloured_by_sign_and_size(made):
+    from weitiao.cli.explain import lines
+
+    (found,) = made("text_classification").explain("the film was wonderful")
+    _, line, *_ = lines(found, found.targets[0], coloured=True)
+    assert line.plain == "the film was wonderful"
+    strongest = found.targets[0].strongest(1)[0]
+    (style,) = {str(span.style) for span in line.spans if line.plain[span.start : span.end] == strongest.text}
+    assert style == "black on rgb(110,235,110)"
+
+
+def test_a_section_of_the_page_holds_the_strongest_words(made):
+    from weitiao.cli.show_sections import drawn
+    from weitiao.evaluate.analysed import plain
+    from weitiao.evaluate.explain.explanation import section
+
+    found = made("text_classification").explain(["the film was wonderful", "the plot was awful"])
+    rows = plain({"explained": section(found)})["explained"]
+    said = "\n".join(map(str, drawn(rows)))
+    for one in found:
+        assert one.texts["text"] in said
+        assert one.targets[0].strongest(1)[0].text in said
+    assert rows["rows"][1]["facts"][1]["value"] == found[1].targets[0].strongest(1)[0].share

@@ -16,9 +16,6 @@ from weitiao.core.why import because
 if TYPE_CHECKING:
     from weitiao.evaluate.explain.explanation import ExplainedTarget, Explanation
 
-WORTH = 0.01
-"""Of the largest share: a word below this has no colour and no number."""
-
 
 def explain(
     run: Annotated[str, typer.Argument(help="A run folder.")],
@@ -42,6 +39,7 @@ def explain(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Longest answer, where the model answers.")
     ] = 200,
+    html: Annotated[Path | None, typer.Option(help="Write it as a page, in one file.")] = None,
     base: Base = "",
     json: Json = False,
     verbose: Verbose = False,
@@ -52,7 +50,12 @@ def explain(
     the words.
     """
     from weitiao import api
+    from weitiao.core.files import refuse_unwritable, write_text
 
+    if html is not None:
+        if html.exists():
+            raise fault("output_exists", path=html)
+        refuse_unwritable(html)
     if texts and file:
         raise fault("wrong_usage", **because("texts_and_file"))
     if not texts and not file:
@@ -64,6 +67,10 @@ def explain(
         columns=pairs(columns),
         max_new_tokens=max_new_tokens,
     )
+    if html is not None:
+        from weitiao.evaluate.explain.page import page
+
+        write_text(html, page(found))
     if json:
         emit([one.to_dict() for one in found])
         return
@@ -95,34 +102,25 @@ def lines(found: Explanation, target: ExplainedTarget, *, coloured: bool) -> lis
     masked = either("all words masked", "遮盖全部词")
     head.append(f"  {target.what} {target.value:+.3f}  ({masked} {target.baseline:+.3f})", style="not bold")
     drawn = [head]
-    most = max((abs(word.share) for word in target.words), default=0.0)
+    from weitiao.evaluate.explain.page import parts, trust
+
     for column, text in found.texts.items():
-        words = [word for word in target.words if word.column == column]
-        if not words:
-            continue
-        line, at = Text(), 0
-        for word in words:
-            line.append(text[at : word.start])
-            size = abs(word.share) / most if most else 0.0
-            line.append(text[word.start : word.end], style=_style(word.share, size) if coloured else "")
-            if not coloured and size >= WORTH:
-                line.append(f"({word.share:+.2f})")
-            at = word.end
-        line.append(text[at:])
-        drawn.append(line)
-    gap = "-" if target.gap is None else f"{100 * target.gap:.2f} %"
-    agree = "-" if target.agreement is None else f"{target.agreement:.2f}"
-    said = either(
-        f"completeness gap {gap} after {target.steps} steps; rank correlation with leaving words out {agree}; "
-        f"masked by {found.baseline}, {found.precision}",
-        f"完备性差距 {gap}（{target.steps} 步）；与逐词遮盖的秩相关 {agree}；以 {found.baseline} 遮盖，{found.precision}",
-    )
+        line = Text()
+        cut = list(parts(target, column, text))
+        for part in cut:
+            marked = bool(part["sign"])
+            line.append(
+                part["text"], style=_style(part["share"], part["size"]) if marked and coloured else ""
+            )
+            if marked and not coloured:
+                line.append(f"({part['share']:+.2f})")
+        if len(cut) > 1:
+            drawn.append(line)
+    said = trust(found, target)
     return [*drawn, Text(said, style="dim"), *(Text(f"! {warning}") for warning in target.warnings)]
 
 
 def _style(share: float, size: float) -> str:
     """Dark letters on a green or red that grows with the size."""
-    if size < WORTH:
-        return ""
     faint = round(235 - 125 * size)
     return f"black on rgb({faint},235,{faint})" if share > 0 else f"black on rgb(250,{faint},{faint})"

@@ -1,6 +1,7 @@
 """An explanation as data: words with what each adds, what was explained, and what is to be said of it.
 
 Explanation(...).to_dict()    for JSON
+section([Explanation, ...])   rows of a run's page, of the kind that it has
 section([Explanation, ...])   rows of a page, the same kind as its other sections
 """
 
@@ -108,23 +109,20 @@ class Explanation(Shown):
 
 
 def section(explained: Sequence[Explanation]) -> Rows:
-    """Explanations as rows of a page: below each text the strongest words of what was explained first."""
-    rows = [
-        Row(
-            text=" / ".join(one.texts.values()),
-            facts=[
-                Fact(name=word.text, value=f"{word.share:+.2f}")
-                for target in one.targets[:1]
-                for word in target.strongest()
-            ],
-        )
-        for one in explained
-    ]
+    """Explanations as rows of a run's page, like its other sections: of each text what was explained first, and the words
+    that it hangs on most."""
     return Rows(
-        title=both("What predictions hang on", "预测依据哪些词"),
-        note=both(
-            "What each word adds to the number, by integrated gradients.",
-            "每个词对该数值的贡献（积分梯度）。",
-        ),
-        rows=rows,
+        title=both("Which words predictions hang on", "预测依据哪些词"),
+        note=both("What each word adds, by integrated gradients.", "每个词的贡献（积分梯度）。"),
+        rows=[
+            Row(
+                text=" / ".join(one.texts.values()),
+                facts=[
+                    Fact(name=target.name, value=target.value, tone="got"),
+                    *(Fact(name=word.text, value=word.share) for word in target.strongest()),
+                ],
+            )
+            for one in explained
+            for target in one.targets[:1]
+        ],
     )

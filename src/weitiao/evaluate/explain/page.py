@@ -1,0 +1,95 @@
+"""Explanations as HTML that opens offline: a page, or a part of one.
+
+page([Explanation, ...])      a page of its own
+snippet([Explanation, ...])   the same without head and body, for another page to take in
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.display import either
+from weitiao.core.errors import language
+from weitiao.core.page import render
+from weitiao.evaluate.explain.explanation import ExplainedTarget, Explanation
+
+WORTH = 0.01
+"""Of the largest share: a word below this is not marked."""
+
+
+def page(explained: Sequence[Explanation]) -> str:
+    """A page of its own, in the reader's language."""
+    return _rendered(explained, whole=True)
+
+
+def snippet(explained: Sequence[Explanation]) -> str:
+    """A part of a page, with the style that it needs."""
+    return _rendered(explained, whole=False)
+
+
+def parts(target: ExplainedTarget, column: str, text: str) -> Iterator[dict[str, Any]]:
+    """A text cut at its words: `text`, and for those that are marked `share`, its `size` (0 to 1, beside the largest) and
+    `sign` (`for` or `against`); of what is not marked the sign is empty."""
+    most = max((abs(word.share) for word in target.words), default=0.0)
+    at = 0
+    for word in target.words:
+        if word.column != column:
+            continue
+        yield {"text": text[at : word.start], "sign": ""}
+        size = abs(word.share) / most if most else 0.0
+        sign = "" if size < WORTH else "for" if word.share > 0 else "against"
+        yield {"text": text[word.start : word.end], "sign": sign, "size": size, "share": word.share}
+        at = word.end
+    yield {"text": text[at:], "sign": ""}
+
+
+def trust(found: Explanation, target: ExplainedTarget) -> str:
+    """How far the shares are to be trusted, in one line."""
+    gap = "-" if target.gap is None else f"{100 * target.gap:.2f} %"
+    agree = "-" if target.agreement is None else f"{target.agreement:.2f}"
+    return either(
+        f"completeness gap {gap} after {target.steps} steps; rank correlation with leaving words out {agree}; "
+        f"masked by {found.baseline}, {found.precision}",
+        f"完备性差距 {gap}（{target.steps} 步）；与逐词遮盖的秩相关 {agree}；以 {found.baseline} 遮盖，{found.precision}",
+    )
+
+
+def _rendered(explained: Sequence[Explanation], *, whole: bool) -> str:
+    values = {"explained": [_shown(one) for one in explained], "w": _words(), "lang": language()}
+    return render(Path(__file__).parent, "explanation.html.j2", {**values, "whole": whole})
+
+
+def _shown(one: Explanation) -> Mapping[str, Any]:
+    return {
+        "targets": [
+            {
+                "name": target.name,
+                "what": target.what,
+                "value": target.value,
+                "baseline": target.baseline,
+                "texts": [list(parts(target, column, text)) for column, text in one.texts.items()],
+                "strongest": target.strongest(),
+                "said": trust(one, target),
+                "warnings": target.warnings,
+            }
+            for target in one.targets
+        ],
+        "similar": one.similar,
+        "warnings": one.warnings,
+    }
+
+
+def _words() -> dict[str, str]:
+    return {
+        "title": either("Which words predictions hang on", "预测依据哪些词"),
+        "note": either(
+            "Green words speak for what was predicted, red and underlined ones against it.",
+            "绿色的词支持预测，红色带下划线的词反对。",
+        ),
+        "masked": either("all words masked", "遮盖全部词"),
+        "share": either("share", "贡献"),
+        "without": either("falls without it by", "遮盖后下降"),
+        "similar": either("Training rows that are alike", "相似的训练行"),
+    }
