@@ -2,7 +2,6 @@
 
 Explanation(...).to_dict()    for JSON
 section([Explanation, ...])   rows of a run's page, of the kind that it has
-section([Explanation, ...])   rows of a page, the same kind as its other sections
 """
 
 from __future__ import annotations
