@@ -1,8 +1,7 @@
-"""A run folder and what can be done with it: look, predict, answer."""
+"""A run folder and what can be done with it: predict, answer, explain; looking is `recorded.py`."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
-from weitiao.core.display import Sheet, Shown
-from weitiao.core.errors import WeitiaoError, did_you_mean, fault
-from weitiao.core.figures import around, figure
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import refuse_unwritable
-from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder, open_run
 from weitiao.core.why import because
 from weitiao.data.overlong import as_read
 from weitiao.stages import asking, prompts
 from weitiao.stages.asking import Questions
 from weitiao.stages.events import labelling
+from weitiao.stages.recorded import Recorded, run_around
 
 if TYPE_CHECKING:
     from weitiao.evaluate.explain.explanation import Explanation
@@ -37,89 +34,20 @@ AT_ONCE = 4096
 
 
 @dataclass(repr=False)
-class Run(Shown):
+class Run(Recorded):
     """A run folder and what can be done with it."""
 
-    folder: RunFolder
     device: str = field(default="")
     base: str | Path = ""
     """Where its base lies now, if that is not where it lay (`load`)."""
     positions: int | None = None
     """Positions that all adapters in use take from a row; default: those of the run's own method."""
-    variant: str = ""
-    """The folder in it that holds its model in another form, such as `merged`; empty: the model as it was tuned."""
-    judged_in: str = ""
-    """Where, in there, its results are looked for: those of its locked test rows lie in the folder itself."""
-
-    @property
-    def path(self) -> Path:
-        """The run folder."""
-        return self.folder.path
-
-    @property
-    def recipe(self) -> Recipe:
-        """What was asked, every default written out."""
-        return self.folder.recipe
-
-    @property
-    def place(self) -> Path:
-        """Where its results lie: the run folder, its variant's, or the evaluation of other rows in there."""
-        return self.path / self.variant / self.judged_in
 
     def judged(self, where: str) -> Run:
         """The same run with its results looked for elsewhere in its folder; a model that is loaded stays loaded."""
         same = replace(self, judged_in=where)
         same.__dict__ |= {name: self.__dict__[name] for name in LOADED if name in self.__dict__}
         return same
-
-    def as_variant(self, name: str) -> Run:
-        """The same run with its model in another form, which lies in its folder.
-
-        Raises:
-            WeitiaoError: `no_variant`.
-        """
-        known = variants(self.path)
-        name = Path(name).as_posix()
-        if name not in known:
-            said = ", ".join(known) or "-"
-            raise fault("no_variant", path=self.path, name=name, known=said, hint=did_you_mean(name, known))
-        return replace(self, variant=name)
-
-    @property
-    def results(self) -> dict[str, Any]:
-        """`results.json`: metrics with intervals, comparisons and the verdict."""
-        return RunFolder(self.place).json("results.json")
-
-    @property
-    def analysis(self) -> dict[str, Any]:
-        """`analysis.json`: where it fails, and how surely; empty before it is judged."""
-        return RunFolder(self.place).json("analysis.json")
-
-    @property
-    def remarks(self) -> list[str]:
-        """What a reader of the results must know besides: rows that were cut, what is missing and why."""
-        from weitiao.evaluate.verdict import remarks
-
-        return remarks(self.results) if self.results else []
-
-    @property
-    def report(self) -> Path:
-        """The page."""
-        return self.place / "report.html"
-
-    def sheet(self) -> Sheet:
-        """Its folder, state and scores."""
-        title, results = f"Run {self.place}: {self.folder.state}", self.results
-        if not results:
-            return Sheet(title)
-        metrics, primary = results["metrics"], results["primary"]
-        names = list(metrics["tuned"])
-        rows = [
-            [system, *(_interval(found[name]) if name in found else "-" for name in names)]
-            for system, found in metrics.items()
-        ]
-        title += f", {primary} {figure(metrics['tuned'][primary])}"
-        return Sheet(title, ["", *names], rows, results["verdict"]["sentence"])
 
     @cached_property
     def task(self) -> Task:
@@ -188,7 +116,7 @@ class Run(Shown):
             with self.method.off(loaded.model, loaded.before):
                 yield same
             return
-        before = Run(self.folder, self.device)
+        before = Run(self.folder, device=self.device)
         half, longest = recipe.train.half, recipe.data.max_length
         words: dict[str, Any] = {"half": half, "seed": recipe.seed, "device": self.device, "longest": longest}
         base = open_base(self.where_base_lies(), self.task, **words)
@@ -406,10 +334,6 @@ class Run(Shown):
         )
 
 
-def _interval(metric: Mapping[str, Any]) -> str:
-    return f"{figure(metric)} ({around(metric)})" if around(metric) else figure(metric)
-
-
 def load(path: str | Path, *, base: str | Path = "") -> Run:
     """The run in a folder.
 
@@ -420,33 +344,9 @@ def load(path: str | Path, *, base: str | Path = "") -> Run:
     Raises:
         WeitiaoError: `no_run`.
     """
-    above, variant = _around(Path(path))
+    above, variant = run_around(Path(path))
     run = Run(open_run(above), base=base)
     return run.as_variant(variant) if variant else run
-
-
-def _around(path: Path) -> tuple[Path, str]:
-    """The run folder that a path names, and which variant in it; empty for the run itself."""
-    if not (path / "recipe.yaml").is_file():
-        for depth in (1, 2):
-            above = Path(os.path.normpath(path / Path(*[".."] * depth)))
-            name = Path(os.path.relpath(path, above)).as_posix() if path.is_dir() else ""
-            if name and name in variants(above):
-                return above, name
-    return path, ""
-
-
-def variants(run: Path) -> list[str]:
-    """The folders of a run that hold its model in another form, as a plain model of Transformers."""
-    if not (run / "recipe.yaml").is_file():
-        return []
-    found = [path.parent for depth in ("*", "*/*") for path in run.glob(f"{depth}/config.json")]
-    own = ("model", "checkpoint-", "later-checkpoint-", ".")
-    return sorted(
-        name
-        for name in (path.relative_to(run).as_posix() for path in found)
-        if name != own[0] and not name.startswith(own[1:])
-    )
 
 
 def runs(folder: str | Path = "runs") -> list[Run]:
