@@ -9,6 +9,7 @@ from weitiao.core.errors import fault
 from weitiao.core.run import open_run
 from weitiao.core.why import because
 from weitiao.stages.analyse import analyse
+from weitiao.stages.model_card import write_model_card
 from weitiao.stages.run import Run
 
 SIDE_BY_SIDE = "side-by-side.html"
@@ -56,6 +57,8 @@ def report(
         judged = runs[0] if isinstance(runs[0], Run) else Run(folders[0])
         if by or wished:
             analyse(judged, by=by, wished=_refuse_unwishable(wished))
+            if judged.place == judged.path:
+                write_model_card(judged)
         page, sections = write_report(folder, place), pictured(folder, place)
     else:
         page = Path(output or SIDE_BY_SIDE)

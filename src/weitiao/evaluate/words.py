@@ -32,6 +32,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "mean": ("mean of the training rows", "训练数据的均值"),
     "dictionary": ("dictionary of tags", "标签词典"),
     "page": ("the report page", "报告页"),
+    "analysis": ("where it fails", "错在哪里"),
+    "model_card": ("the model card", "模型卡"),
     "seen_in_training": ("whether test rows stand among the training rows", "测试数据是否出现在训练数据中"),
     "findings": ("findings", "问题诊断"),
     "general": ("perplexity on general texts", "通用文本的困惑度"),

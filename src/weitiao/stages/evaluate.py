@@ -28,6 +28,7 @@ from weitiao.stages.beside import Beside
 from weitiao.stages.evaluation_folder import place_for
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.kept_rows import seen_in_training
+from weitiao.stages.model_card import write_model_card
 from weitiao.stages.run import Run, load
 from weitiao.stages.systems import ask_all
 from weitiao.stages.to_judge import ToJudge, given, locked, of_files
@@ -104,6 +105,7 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
     task = run.task
     records, groups, examples, labels = these.records, these.groups, these.examples, these.labels
     if examples is None:
+        write_model_card(run)
         return run  # data.split.test was 0: there is nothing to judge by
     metrics = judged(task, settings.metrics)
     tell("judging", rows=len(records))
@@ -197,6 +199,9 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
             validation_rows.keep(run, tell)
     with beside.may_fail("analysis"):
         analyse(run)
+    if run.place == run.path:
+        with beside.may_fail("model_card"):
+            write_model_card(run)
     with beside.may_fail("page"):
         run.report.unlink(missing_ok=True)  # a page of other numbers is worse than none
         write_report(folder.path, run.place)

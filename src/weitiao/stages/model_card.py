@@ -1,0 +1,82 @@
+"""The card beside a tuned model: `model/README.md`, made of what lies in the run folder.
+
+run  ->  write_model_card(run)  ->  model/README.md
+
+It is no part of what the model's seal (`weitiao.json`) covers: it says what was found since, and is written anew with that.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.contracts import OURS
+from weitiao.core.files import write_text
+from weitiao.data.read import parted
+from weitiao.data.read.hugging import PREFIX
+from weitiao.evaluate.model_card import Facts, model_card
+from weitiao.stages.run import Run
+
+FILE = "README.md"
+HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+def write_model_card(run: Run) -> Path:
+    """Write the card of a run's tuned model, judged or not.
+
+    Raises:
+        WeitiaoError: `unfinished_run`, `broken_model`; what writing raises.
+    """
+    recipe, folder = run.recipe, run.folder
+    base, licence = _base(run)
+    known = folder.json("facts.json")
+    names = [
+        parted(name)[0]
+        for side in (recipe.data.train, recipe.data.validation, recipe.data.test)
+        for name in side
+    ]
+    files = list(dict.fromkeys(names))
+    facts = Facts(
+        name=folder.path.resolve().name,
+        auto_class=run.task.auto_class,
+        task=recipe.task["name"],
+        method=recipe.method["name"],
+        library=_library(run),
+        base=base,
+        model=recipe.model,
+        base_licence=licence,
+        files=files,
+        datasets=[name.removeprefix(PREFIX).partition(":")[0] for name in files if _of_hub(name)],
+        results=run.results,
+        remarks=run.remarks,
+        analysis=run.analysis,
+        ledger=folder.json("data/ledger.json"),
+        versions=known.get("versions", {}),
+        seed=recipe.seed,
+        confidence=recipe.evaluate.confidence,
+        recipe=(folder.path / "recipe.yaml").read_text(encoding="utf-8"),
+    )
+    write_text(folder.model / FILE, model_card(facts))
+    return folder.model / FILE
+
+
+def _base(run: Run) -> tuple[str, str]:
+    """Its id on the hub, and its licence, where they are known."""
+    from weitiao.models.assets.catalog import MODELS
+
+    ref = run.recipe.model
+    if ref in MODELS:
+        return MODELS[ref].origin.partition(",")[0], MODELS[ref].licence
+    here = Path(ref).exists() or Path(run.folder.json("facts.json").get("cwd", ""), ref).exists()
+    return ("", "") if here or not HUB.fullmatch(ref) else (ref, "")
+
+
+def _of_hub(name: str) -> bool:
+    return name.startswith(PREFIX) and bool(HUB.fullmatch(name.removeprefix(PREFIX).partition(":")[0]))
+
+
+def _library(run: Run) -> str:
+    """What opens it."""
+    kind: Any = run.folder.json("model/adapter_config.json").get("peft_type")
+    return "transformers" if kind is None else "weitiao" if kind == OURS else "peft"
