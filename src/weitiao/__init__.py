@@ -10,6 +10,7 @@ wt.numerics("recipe.yaml")              # ways that must give the same, computed
 run = wt.train("recipe.yaml")           # the whole way; also wt.train(model=..., task=..., data=TABLE, output_dir=...)
 run.results["verdict"]["sentence"]
 run.predict(["A wonderful film."])
+run.explain("A wonderful film.")       # which of its words the prediction hangs on
 wt.load("runs/reviews")                 # a run that is there; wt.runs() lists them, wt.evaluate(run) judges again
 wt.report("runs/a", "runs/b")           # runs side by side on one page; of one run, its page anew
 wt.compare("recipe.yaml", methods=["lora", "head"])

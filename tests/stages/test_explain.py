@@ -345,3 +345,46 @@ def test_a_section_of_the_page_holds_the_strongest_words(made):
         assert one.texts["text"] in said
         assert one.targets[0].strongest(1)[0].text in said
     assert rows["rows"][1]["facts"][1]["value"] == found[1].targets[0].strongest(1)[0].share
+
+
+@pytest.mark.parametrize("method", ["lora", "prompt", "prefix"])
+def test_what_methods_put_in_is_no_word_and_the_number_stays_the_model_s(made, method):
+    text = "the film was wonderful and very quite"
+    run = made("text_classification", epochs=1, method=method)
+    (found,) = run.explain(text, similar=1)
+    (target,) = found.targets
+    assert [word.text for word in target.words] == text.split()
+    assert target.value == pytest.approx(_logit(run, text, target.name), abs=1e-5)
+    added_up(target)
+    assert 0 < found.similar[0].similarity < 1 + 1e-3
+
+
+def test_both_texts_of_a_pair_are_explained(bert, tmp_path):
+    rows = [
+        {"text": row["text"], "text_pair": other["text"], "label": row["label"]}
+        for row, other in zip(reviews(120), reviews(120, seed=1), strict=True)
+    ]
+    file = write_jsonl(tmp_path / "rows.jsonl", rows)
+    recipe = small_run(bert, "text_classification", file, tmp_path / "run", batch=8, judge={})
+    run = wt.train(recipe(max_steps=2, eval_strategy="no", save_strategy="no", load_best_model_at_end=False))
+    (found,) = run.explain([{"text": "the film was great", "text_pair": "the plot was great"}])
+    (target,) = found.targets
+    assert [(word.column, word.text) for word in target.words] == [
+        (column, word)
+        for column, text in (("text", "the film was great"), ("text_pair", "the plot was great"))
+        for word in text.split()
+    ]
+    added_up(target)
+
+
+def test_without_captum_it_is_said_what_to_install(made, monkeypatch):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "captum" else real(name, *rest)
+    )
+    with pytest.raises(WeitiaoError) as caught:
+        made("text_classification").explain("the film was wonderful")
+    assert caught.value.code == "missing_extra"
+    assert "[explain]" in str(caught.value)
