@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import weitiao as wt
-from tests.conftest import BAD, dialogues, many_labels, rated, reviews, small_run, tagged, write_jsonl
+from tests.conftest import BAD, dialogues, many_labels, rarely, rated, reviews, small_run, tagged, write_jsonl
 from weitiao.cli import run as command
 from weitiao.core.errors import WeitiaoError
 
@@ -347,7 +347,7 @@ def test_a_section_of_the_page_holds_the_strongest_words(made):
     assert rows["rows"][1]["facts"][1]["value"] == found[1].targets[0].strongest(1)[0].share
 
 
-@pytest.mark.parametrize("method", ["lora", "prompt", "prefix"])
+@pytest.mark.parametrize("method", ["lora", rarely("prompt"), rarely("prefix")])
 def test_what_methods_put_in_is_no_word_and_the_number_stays_the_model_s(made, method):
     text = "the film was wonderful and very quite"
     run = made("text_classification", epochs=1, method=method)
