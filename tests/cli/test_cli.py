@@ -490,6 +490,7 @@ def test_the_words_of_python_are_offered():
         "Plan",
         "Recipe",
         "Run",
+        "Stress",
         "Training",
         "Watcher",
         "WeitiaoError",

@@ -19,14 +19,28 @@ EXITS = {2, 3, 4, 5, 6, 70, 130}
 
 
 def raised() -> list[tuple[str, str | None, ast.Call]]:
-    """(place, code, call) of every `fault(...)` in the sources; no code when it is not a plain word."""
+    """(place, code, call) of every `fault(...)` in the sources; no code when it is not a plain word, and those of all
+    kinds where it is the field of a kind of study (`kind.exists`)."""
+    calls = [
+        (path, node)
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
+    kinds: dict[str, list[str]] = {}
+    for path, node in calls:
+        if path.parent.name == "study" and getattr(node.func, "id", "") == "Kind":
+            for one in node.keywords:
+                kinds.setdefault(f"kind.{one.arg}", []).append(ast.literal_eval(one.value))
     found = []
-    for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("fault", "WeitiaoError"):
-                first = node.args[0] if node.args else None
-                code = first.value if isinstance(first, ast.Constant) else None
-                found.append((f"{path.relative_to(SOURCE)}:{node.lineno}", code, node))
+    for path, node in calls:
+        if getattr(node.func, "id", "") in ("fault", "WeitiaoError"):
+            first = node.args[0] if node.args else None
+            code = first.value if isinstance(first, ast.Constant) else None
+            named = ast.unparse(first).removeprefix("self.") if first else ""
+            found += [
+                (f"{path.relative_to(SOURCE)}:{node.lineno}", each, node) for each in kinds.get(named, [code])
+            ]
     return found
 
 

@@ -55,7 +55,7 @@ def test_nobody_listens_and_standard_error_does(run, capsys):
 
 def test_judging_moves_a_bar_in_a_terminal(run, terminal):
     wt.evaluate(run)
-    assert re.search(r"tuned ━+ 100% 9/9", terminal.getvalue())
+    assert re.search(r"tuned +━+ 100% 9/9", terminal.getvalue())
     assert "\x1b[?25h" in terminal.getvalue(), "the cursor is shown again"
 
 

@@ -198,8 +198,8 @@ class Book:
 
     def _stopped(self, number: signal.Signals) -> WeitiaoError:
         done = sum(judged(self.folder, part) for part in self.parts)
-        told = {"path": self.folder.path, "done": done, "count": len(self.parts), "signal": number.name}
-        error = fault(self.kind.stopped, **told)
+        path, count = self.folder.path, len(self.parts)
+        error = fault(self.kind.stopped, path=path, done=done, count=count, signal=number.name)
         error.exit_code = 128 + number
         return error
 
