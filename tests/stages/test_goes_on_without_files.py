@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import importlib
 
 import pytest
 
@@ -10,7 +11,11 @@ import weitiao as wt
 from tests.conftest import reviews, write_csv
 from tests.train.test_loop import KillAt, Killed, same, steps
 from weitiao.core.errors import WeitiaoError
+from weitiao.core.run import RunFolder
 from weitiao.models.assets.fetch import cache_dir
+from weitiao.stages.dealt import hand_on
+from weitiao.stages.events import silent
+from weitiao.study.child_process import Outcome
 
 SHORT = {"overlong": "drop", "max_length": 12, "max_dropped_fraction": 1.0}
 """With it some rows of every side are lost."""
@@ -90,6 +95,7 @@ def test_changed_files_are_told_and_not_looked_into_unless_they_are_meant(own, f
     )
 
 
+@pytest.mark.whole
 def test_a_setting_of_rows_is_changed_in_their_files_and_one_of_encoding_in_the_rows_that_are_kept(
     own, files
 ):
@@ -108,6 +114,7 @@ def test_a_setting_of_rows_is_changed_in_their_files_and_one_of_encoding_in_the_
         assert filecmp.cmp(run.path / "data" / name, again.path / "data" / name, shallow=False), name
 
 
+@pytest.mark.whole
 def test_kept_rows_that_were_changed_are_not_taken_for_those_that_were_dealt(own, files, tmp_path):
     whole = wt.train(own("whole"))
     for name in ("test.jsonl", "dealt.jsonl.gz"):
@@ -130,3 +137,42 @@ def test_before_its_first_step_a_run_reads_its_files(classify, tmp_path):
         wt.train(words, watchers=[Stop(0)])
     write_csv(file, reviews(70))
     assert wt.train(words, resume=True).folder.json("data/ledger.json")["total"] == 70
+
+
+@pytest.mark.whole
+def test_repetitions_and_shares_are_made_on_the_rows_of_their_run(own, files, tmp_path):
+    judge = {"untuned": False, "baseline": "none"}
+    whole = own("whole", split={"seed": 0}) | {"seed": 1, "evaluate": judge}
+    again = wt.train(whole)
+    half = wt.train(own("half", split={"train_share": 0.5}))
+    for file in files:
+        file.unlink()
+    asked = own("run") | {"evaluate": {**judge, "noise_runs": 1}}
+    run, _ = going_on(asked, changes=["evaluate"])
+    assert steps(run.path / "noise" / "seed-1") == steps(again.path)
+    given = own("given", split={"train_share": 0.5})
+    hand_on(run.folder, RunFolder(tmp_path / "given"), wt.Recipe.read(given), share=0.5)
+    fewer = wt.train(given)
+    assert same(fewer.path, half.path)
+    for name in DATA:
+        assert filecmp.cmp(fewer.path / "data" / name, half.path / "data" / name, shallow=False), name
+
+
+@pytest.mark.whole
+def test_studies_go_on_with_the_rows_of_their_runs(classify, files, tmp_path, monkeypatch):
+    def attempt(path, **words):
+        wt.train(path, resume=True, tell=silent)
+        return Outcome(1.0, None)
+
+    monkeypatch.setattr(importlib.import_module("weitiao.study.schedule"), "train_apart", attempt)
+    judge = {"untuned": False, "baseline": "none"}
+    words = {"data": {"train": str(files[0])}, "evaluate": judge, "max_steps": 2}
+    compared, crossed = (classify(output_dir=str(tmp_path / name), **words) for name in ("methods", "folds"))
+    wt.compare(compared, methods=["head", "full"], tell=silent)
+    folds = wt.cross_validate(crossed, folds=2, tell=silent).results
+    alone = wt.train(classify(output_dir=str(tmp_path / "alone"), method="bitfit", **words))
+    files[0].unlink()
+    found = wt.compare(compared, methods=["bitfit"], resume=True, tell=silent)
+    assert [row["state"] for row in found.results["methods"]] == 3 * ["judged"]
+    assert same(found.run("bitfit").path, alone.path)
+    assert wt.cross_validate(crossed, folds=2, resume=True, tell=silent).results == folds

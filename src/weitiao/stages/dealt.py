@@ -3,6 +3,7 @@
     from_files(recipe, task)            ->  Dealt: read, checked, learnt from, split
     write(folder, dealt, recipe, stay)  ->  data/{train,validation,test}.jsonl*, and data/dealt.jsonl.gz beside them
     from_folder(folder, recipe)         ->  the same Dealt; the files that the rows came from may be gone by then
+    hand_on(folder, other, recipe)      ->  a run that is to be made on these rows begins with them
 
 What was dealt and could not be encoded, what augmentation made, what the rows taught the task, and what the ledger said
 before anything was encoded lie in `data/dealt.jsonl.gz`, which is written last and holds the hashes of the others.
@@ -22,14 +23,17 @@ from weitiao.core import registry
 from weitiao.core.contracts import Record, Task
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import sha256, stream_lines, write_lines
-from weitiao.core.recipe import Recipe
+from weitiao.core.recipe import Recipe, completed
 from weitiao.core.run import RunFolder, named, wherever
 from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
+from weitiao.data.equal_text import digest, normalised
+from weitiao.data.labels import label_names
 from weitiao.data.ledger import Ledger
 from weitiao.data.read import read
 from weitiao.data.rows import Rows
+from weitiao.data.split_refused import refuse_untrained
 from weitiao.stages.data import located
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.kept_rows import FILES, as_line, as_record, keep
@@ -105,7 +109,7 @@ def from_folder(
 ) -> Dealt | None:
     """The rows that a run which goes on was begun with; None where they must be dealt from their files.
 
-    That is so for a run that has taken no step, where other rows (`data.train`) or another base are meant, where a key
+    That is so for a run that has taken no step and was handed none, where other rows (`data.train`) or another base are meant, where a key
     that the dealing goes by has changed, and where what is kept is not whole.  A file that is not what it was is told.
 
     Args:
@@ -115,51 +119,121 @@ def from_folder(
         tell: hears of it.
     """
     path = folder.path / "data" / FILE
-    if not folder.begun or named("data.train", changes) or named("model", changes) or not path.is_file():
+    if named("data.train", changes) or named("model", changes) or not path.is_file():
         return None
     try:
         lines = stream_lines(path)
         head = next(lines)
-        if head.get("version") != VERSION or head["asked"] != _asked(recipe):
+        ours = folder.begun or head["handed_on"]
+        if not ours or head["version"] != VERSION or _asked(head["asked"]) != _asked(recipe):
             return None
         if any(sha256(path.parent / name) != head["files"][side] for side, name in FILES.items()):
             raise ValueError("other rows")
         found = _restored(folder, head, lines)
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, StopIteration):
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        KeyError,
+        TypeError,
+        StopIteration,
+        WeitiaoError,
+    ):
         tell("notice", text=reason("kept_rows_unusable", path=folder.path / "data"))
         return None
-    for text in _moved(recipe, found.ledger):
-        tell("notice", text=text)
+    if tell is not silent:
+        for text in _moved(recipe, found.ledger):
+            tell("notice", text=text)
     return found
 
 
-def write(folder: RunFolder, dealt: Dealt, recipe: Recipe, stay: Mapping[str, np.ndarray]) -> None:
+def hand_on(folder: RunFolder, other: RunFolder, recipe: Recipe, *, share: float = 1.0) -> None:
+    """Let a run that has not begun begin with the rows that another keeps; its own files are read where that is not to be.
+
+    Args:
+        folder: of the run whose rows they are.
+        other: of the one that is to be made.
+        recipe: of that one; it goes by the same data, but for the seed and the share.
+        share: of the training rows.
+
+    Raises:
+        WeitiaoError: `untrained_label`.
+    """
+    dealt = None if other.begun else from_folder(folder, folder.recipe)
+    if dealt is None:
+        return
+    taken = shared(dealt, recipe, share)
+    ledger = dealt.ledger.copy()
+    ledger.made = {}
+    _, group = np.unique(dealt.groups["train"][taken], return_inverse=True)
+    fewer = Dealt(
+        dealt.task,
+        {**dealt.splits, "train": dealt.splits["train"].take(taken)},
+        {**dealt.groups, "train": group},
+        dealt.source[taken],
+        ledger,
+    )
+    every = {side: np.arange(len(rows)) for side, rows in fewer.splits.items()}
+    write(other, fewer, recipe, every, handed_on=True)
+
+
+def shared(dealt: Dealt, recipe: Recipe, share: float) -> np.ndarray:
+    """Places of a share of the training rows, as `data.split.train_share` takes it.
+
+    Raises:
+        WeitiaoError: `untrained_label` when a label would be missing from them.
+    """
+    rows, shape, split = dealt.splits["train"], dealt.task.shape, recipe.data.split
+    if share == 1:
+        return np.arange(len(rows))
+    labels = [label_names(row.values) for row in rows] if shape.several else []
+    codes: dict[str, int] = {}
+    stratum = np.array([codes.setdefault(shape.stratum(row.values), len(codes)) for row in rows])
+    key = np.array([digest(normalised(shape.key(row.values))) for row in rows], dtype=np.uint64)
+    none = np.zeros(len(rows), dtype=int)
+    marks = checking.Marks(key, key, stratum, none, dealt.source, none, none, none, list(codes))
+    names = marks.strata if split.stratify and not labels else []
+    seed = recipe.seed if split.seed is None else split.seed
+    taken = splitting.nested(marks, dealt.groups["train"], np.arange(len(rows)), share, names, seed=seed)
+    refuse_untrained({"train": taken}, checking.Checked(rows, marks, shape, dealt.ledger), labels)
+    return taken
+
+
+def write(
+    folder: RunFolder,
+    dealt: Dealt,
+    recipe: Recipe,
+    stay: Mapping[str, np.ndarray],
+    *,
+    handed_on: bool = False,
+) -> None:
     """Keep the rows, those that could not be encoded apart, and seal them.
 
     Args:
-        folder: of the run; its `facts.json` is there.
+        folder: of the run.
         dealt: the rows, those made among them.
         recipe: resolved.
         stay: side -> places of the rows that could be encoded.
+        handed_on: they hold before the run has taken a step.
     """
     rows = {side: all_.take(stay[side]) for side, all_ in dealt.splits.items()}
     prints = keep(folder, rows, {side: group[stay[side]] for side, group in dealt.groups.items()})
-    write_lines(folder.path / "data" / FILE, _lines(dealt, recipe, stay, prints))
+    head = {"version": VERSION, "handed_on": handed_on, "asked": _asked(recipe), "files": prints}
+    write_lines(folder.path / "data" / FILE, _lines(dealt, recipe, stay, head))
 
 
 def _lines(
-    dealt: Dealt, recipe: Recipe, stay: Mapping[str, np.ndarray], prints: Mapping[str, str]
+    dealt: Dealt, recipe: Recipe, stay: Mapping[str, np.ndarray], head: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     train = dealt.splits["train"]
     by_weight = zip(train, dealt.source.tolist(), strict=True) if recipe.data.weights else ()
     state = dealt.ledger.state()
     yield {
-        "version": VERSION,
-        "asked": _asked(recipe),
+        **head,
         "task": registry.settings_of(recipe.task["name"], dealt.task),
         "sources": {row.file: number for row, number in by_weight},
         "augmented": dealt.made is not None,
-        "files": dict(prints),
         "ledger": next(state),
     }
     yield from ({"noted": one} for one in state)
@@ -208,9 +282,9 @@ def _merged(stayed: Iterator[dict[str, Any]], left: Mapping[int, dict[str, Any]]
     yield from (left[place] for place in sorted(left) if place >= at)
 
 
-def _asked(recipe: Recipe) -> dict[str, Any]:
-    """What the rows of every side follow from, wherever the files lie."""
-    tree = wherever(recipe.model_dump(mode="json"))
+def _asked(recipe: Recipe | Mapping[str, Any]) -> dict[str, Any]:
+    """What the rows of every side follow from, wherever the files lie; keys that have come since stand at their defaults."""
+    tree = wherever(completed(recipe.model_dump(mode="json") if isinstance(recipe, Recipe) else recipe))
     data = {key: value for key, value in tree["data"].items() if key not in AFTERWARDS}
     return {"data": data, "task": tree["task"], "seed": tree["seed"]}
 

@@ -32,7 +32,7 @@ def keep(
     """Write the rows of each side, one after the other, and lock them by their hashes, which come back.
 
     Args:
-        folder: of the run; its `facts.json` is there.
+        folder: of the run; its `facts.json` hears of the hashes, if it is there.
         rows: side -> its rows.
         groups: side -> of each row (N,), the rows it belongs together with.
     """
@@ -41,9 +41,9 @@ def keep(
         path, group = folder.path / "data" / name, groups[side].tolist()
         write_lines(path, (as_line(row, group=one) for row, one in zip(rows[side], group, strict=True)))
         prints[side] = sha256(path)
-    known = folder.json("facts.json")
-    known["fingerprints"] |= prints
-    write_json(folder.path / "facts.json", known)
+    if known := folder.json("facts.json"):
+        known["fingerprints"] |= prints
+        write_json(folder.path / "facts.json", known)
     return prints
 
 

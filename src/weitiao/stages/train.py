@@ -25,6 +25,7 @@ from weitiao.core.run import RunFolder, claim, named
 from weitiao.core.why import reason
 from weitiao.data.overlong import uncut
 from weitiao.stages.assemble import assemble, watching
+from weitiao.stages.dealt import hand_on
 from weitiao.stages.evaluate import evaluate
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
@@ -191,6 +192,8 @@ def _once_more(way: Way, recipe: Recipe) -> None:
         folder = way.world.together(
             lambda: claimed.enter_context(claim(recipe, resume=True, changes=way.resume.changes))
         )
+        if way.world.first:
+            hand_on(way.folder, folder, recipe)
         ours, again = replace(folder, silent=not way.world.first), replace(way.resume, wanted=folder.begun)
         if not folder.finished:
             _tune(replace(way, recipe=recipe, folder=ours, resume=replace(again, checkpoint=None)))

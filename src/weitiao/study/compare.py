@@ -27,6 +27,7 @@ from weitiao.core.run import RunFolder
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.stages.data import located
+from weitiao.stages.dealt import from_folder
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.run import Run, load
 from weitiao.study.methods_asked import asked_for, check, entrants
@@ -115,10 +116,15 @@ def compare(
         common = _common(asked)
         rows = held_open.enter_context(claimed(KIND, folder, common, resume=resume))
         task = registry.build("task", asked.task)
-        splits = _look(asked, task, progress=progress)
+        runs = [RunFolder(folder.path / one.folder) for one in found]
+        known = next(((run, dealt) for run in runs if (dealt := _kept(run, tell))), None)
+        splits = known[1] if known else _look(asked, task, progress=progress)
+        # Whoever has not begun gets the rows of those that have, whatever became of the files.
+        same = known[0] if known else None
         parts = [
-            Part(one.label, one.folder, one.recipe(asked), {"asked": one.settings, "method": one.resolved})
+            Part(one.label, one.folder, one.recipe(asked), facts, rows_of=same)
             for one in found
+            for facts in [{"asked": one.settings, "method": one.resolved}]
         ]
         made = partial(gather, folder.path, recipe=common, task=task)
         book = Book(KIND, folder, parts, rows, made, comparison_page)
@@ -131,6 +137,12 @@ def compare(
 def _common(asked: Recipe) -> dict[str, Any]:
     """What all methods share: the recipe less its method."""
     return {key: value for key, value in asked.model_dump(mode="json").items() if key != "method"}
+
+
+def _kept(run: RunFolder, tell: Tell) -> dict[str, int] | None:
+    """Rows of each side that a run keeps; None where it has not begun."""
+    dealt = from_folder(run, run.recipe, tell=tell) if run.begun else None
+    return {side: len(rows) for side, rows in dealt.splits.items()} if dealt else None
 
 
 def _look(asked: Recipe, task: Task, *, progress: Progress | None) -> dict[str, int]:

@@ -128,8 +128,10 @@ def cross_validate(
         task = _fits(asked, progress=progress)
         common = asked.model_dump(mode="json")
         rows = held_open.enter_context(claimed(KIND, folder, common, resume=resume))
-        dealt = _look(asked, task, progress=progress)
         parts = [_part(asked, fold) for fold in range(asked.data.split.test_folds or 0)]
+        # Folds that have begun keep their rows, and need no files to be dealt from.
+        begun = rows and all(RunFolder(folder.path / part.folder).begun for part in parts)
+        dealt = folder.json(KIND.file)["dealt"] if begun else _look(asked, task, progress=progress)
         made = partial(gather, folder.path, recipe=common, task=task, dealt=dealt)
         book = Book(KIND, folder, parts, rows, made, folds_page)
         book.write()

@@ -17,14 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weitiao.core import registry
 from weitiao.core.display import Sheet, either
 from weitiao.core.errors import fault
 from weitiao.core.figures import figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
-from weitiao.data import check as checking
-from weitiao.data import split as splitting
-from weitiao.stages.data import located
+from weitiao.stages.dealt import from_files, from_folder, shared
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.noise import LIGHT
 from weitiao.stages.run import Run, load
@@ -74,7 +73,7 @@ def learning_curve(
     The advice goes by the validation rows alone, since whoever follows it chooses; scores on the test rows stand beside.
 
     Args:
-        run: a judged run, or its folder.  Its data must lie where they lay.
+        run: a judged run, or its folder.  Its rows lie there; those of a run of before they were kept must lie where they lay.
         resume: go on with a curve that was begun: what is judged stays, the rest is trained.
         tell: hears what happens.
         progress: hears (bytes, all bytes) of what is fetched.  Without `tell` and `progress` bars and lines on standard
@@ -98,9 +97,9 @@ def learning_curve(
     with ExitStack() as held_open:
         tell, progress, _ = held_open.enter_context(listening(tell, progress))
         tell("asked", recipe=recipe)
-        counts = _look(run, recipe, progress=progress)
+        counts = _look(run, recipe, tell=tell, progress=progress)
         rows = held_open.enter_context(claimed(KIND, folder, common, resume=resume))
-        parts = [_part(recipe, folder, share, count) for share, count in counts.items()]
+        parts = [_part(run, folder, share, count) for share, count in counts.items()]
         made = partial(gather, folder.path, recipe=common)
         book = Book(KIND, folder, parts, rows, made, curve_page)
         book.write()
@@ -109,7 +108,8 @@ def learning_curve(
     return LearningCurve(folder.path)
 
 
-def _part(recipe: Recipe, folder: RunFolder, share: float, count: int) -> Part:
+def _part(run: Run, folder: RunFolder, share: float, count: int) -> Part:
+    recipe = run.recipe
     label = f"{100 * share:g} %"
     facts = {"share": share, "rows": count}
     if share == 1:
@@ -121,22 +121,18 @@ def _part(recipe: Recipe, folder: RunFolder, share: float, count: int) -> Part:
         "evaluate": recipe.evaluate.model_copy(update=LIGHT),
         "output_dir": str(folder.path / name),
     }
-    return Part(label, name, recipe.model_copy(update=update), facts)
+    return Part(label, name, recipe.model_copy(update=update), facts, rows_of=run.folder, share=share)
 
 
-def _look(run: Run, recipe: Recipe, *, progress: Progress | None) -> dict[float, int]:
+def _look(run: Run, recipe: Recipe, *, tell: Tell, progress: Progress | None) -> dict[float, int]:
     """Share -> training rows, smallest first.
 
     Raises:
         WeitiaoError: what reading, checking and dealing raise; `too_few_for_curve` where two shares hold the same rows.
     """
-    data = located(recipe.data, progress=progress)
-    checked = checking.check(data, run.task.shape, seed=recipe.seed)
-    counts: dict[float, int] = {}
-    for share in (*SHARES, 1.0):
-        split = data.split.model_copy(update={"train_share": data.split.train_share * share})
-        dealt = splitting.split(checked, data.model_copy(update={"split": split}), seed=recipe.seed)
-        counts[share] = len(dealt["train"])
+    task = registry.build("task", recipe.task)
+    dealt = from_folder(run.folder, recipe, tell=tell) or from_files(recipe, task, progress=progress)
+    counts = {share: len(shared(dealt, recipe, share)) for share in (*SHARES, 1.0)}
     if not _grows([*counts.values()]):
         raise fault("too_few_for_curve", rows=counts[1.0], shares=", ".join(map(str, counts.values())))
     return counts

@@ -26,6 +26,7 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import write_json, write_text
 from weitiao.core.recipe import Recipe, completed
 from weitiao.core.run import RunFolder, differences, held
+from weitiao.stages.dealt import hand_on
 from weitiao.stages.events import Tell
 from weitiao.study.child_process import Outcome, Relay, train_apart
 
@@ -84,6 +85,10 @@ class Part:
     """Into that folder."""
     facts: Mapping[str, Any]
     """What its row says besides."""
+    rows_of: RunFolder | None = None
+    """A run on whose rows it is made; None: its own files are read."""
+    share: float = 1.0
+    """Of the training rows of that run."""
 
 
 @contextmanager
@@ -186,6 +191,8 @@ class Book:
             shutil.rmtree(run.path)
         if not run.begun:
             write_text(run.path / "recipe.yaml", part.recipe.to_yaml())
+            if part.rows_of:
+                hand_on(part.rows_of, run, part.recipe, share=part.share)
 
         def heard(fact: Mapping[str, Any]) -> None:
             settings = part.recipe.train
