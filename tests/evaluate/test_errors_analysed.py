@@ -14,7 +14,7 @@ from weitiao.core.files import read_lines
 from weitiao.evaluate.analysis.chances import Chances
 from weitiao.evaluate.analysis.pairs import pairs
 from weitiao.evaluate.analysis.surest import certainty, section, surest
-from weitiao.evaluate.analysis.suspects import suspects
+from weitiao.evaluate.analysis.suspects import by_chance, suspects
 
 WORDS = {"confidence": 0.95, "resamples": 100, "seed": 0}
 
@@ -83,8 +83,18 @@ def test_a_label_is_doubted_by_both_or_not_at_all():
     assert [(one["place"], one["label"], one["rather"]) for one in found["suspects"]] == [
         ("f.csv:4", "a", "b")
     ]
+    assert found["by_chance"] == pytest.approx(2 * 2 / 40)  # of 40 rows with `a` both say `b` twice
     del systems["tfidf"]
     assert "no baseline" in suspects(rows, systems, chances, ["a", "b", "c"])["why"]
+
+
+def test_weak_models_agree_on_wrong_labels_as_often_as_is_said():
+    rng = np.random.default_rng(3)
+    true = rng.integers(3, size=6000)
+    said = [np.where(rng.random(6000) < 0.6, true, rng.integers(3, size=6000)) for _ in range(2)]
+    rows, ours, others = ([{"label": "abc"[n]} for n in each] for each in (true, *said))
+    both_wrong = ((said[0] == said[1]) & (said[0] != true)).sum()
+    assert by_chance(rows, ours, others) == pytest.approx(both_wrong, rel=0.15)
 
 
 @pytest.mark.whole

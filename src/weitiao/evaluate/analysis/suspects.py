@@ -9,6 +9,7 @@ row either.  Both may be wrong: a person should look.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,7 +67,21 @@ def suspects(
                 "probability": float(chances.scores[row, there[other]]),
             }
         )
-    return {"judge": judge, "rows": len(known), "suspects": found}
+    alike = by_chance(rows, systems["tuned"], systems[judge])
+    return {"judge": judge, "rows": len(known), "by_chance": alike, "suspects": found}
+
+
+def by_chance(rows: Told, ours: Told, others: Told) -> float:
+    """How many rows two would give the same wrong label if every label were right and they erred independently of one another.
+
+    sum over labels of rows with it times sum over other labels of (share that ours gives it) (share that others give it)
+    """
+    expected = 0.0
+    for label in {row["label"] for row in rows}:
+        with_it = [place for place, row in enumerate(rows) if row["label"] == label]
+        one, other = (Counter(told[place]["label"] for place in with_it) for told in (ours, others))
+        expected += sum(one[wrong] * other[wrong] for wrong in one if wrong != label) / len(with_it)
+    return expected
 
 
 def section(found: Mapping[str, Any]) -> Rows | None:
@@ -74,7 +89,7 @@ def section(found: Mapping[str, Any]) -> Rows | None:
     doubted = found.get("suspects", [])
     if not doubted:
         return None
-    count, rows = len(doubted), found["rows"]
+    count, rows, alike = len(doubted), found["rows"], found["by_chance"]
     return Rows(
         title=both("Likely wrong labels", "可能标错的行"),
         note=both(
@@ -82,7 +97,10 @@ def section(found: Mapping[str, Any]) -> Rows | None:
             "there. Both may be wrong: look.",
             f"微调后的模型与 {found['judge']} 均未见过这些行，却一致给出与标注不同的类别。二者也可能都错，请人工查看。",
         ),
-        foot=both(f"{count:,} of {rows:,} test rows.", f"测试集 {rows:,} 行中有 {count:,} 行。"),
+        foot=both(
+            f"{count:,} of {rows:,} test rows; were every label right, the two would agree on a wrong one in about {alike:.0f} by chance.",
+            f"测试集 {rows:,} 行中有 {count:,} 行；若标注全部正确，二者仅凭偶然也会在约 {alike:.0f} 行上一致判错。",
+        ),
         rows=[
             Row(
                 text=one["text"],
