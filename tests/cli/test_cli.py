@@ -517,6 +517,7 @@ def test_help_is_short_and_names_every_word():
         ("ratings", "num_train_epochs"),
         ("names", "num_train_epochs"),
         ("ner", "num_train_epochs"),
+        ("ner-zh", "train"),
     ],
 )
 def test_a_demo_in_full_is_the_larger_job(which, key, monkeypatch, tmp_path):

@@ -16,6 +16,7 @@ FULL = {
     "ratings": ("train.num_train_epochs=3",),
     "chat": ("data.train=alpaca-en#300",),
     "ner": ("train.num_train_epochs=10",),
+    "ner-zh": ("data.train=peoples-daily-zh#3000",),
 }
 """What `--full` changes in each demo's recipe."""
 
@@ -100,7 +101,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, or ner (names in tweets)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, ner (names in tweets), ner-zh (names in Chinese news)."
         ),
     ] = "reviews",
     overrides: Overrides = None,
@@ -119,7 +120,7 @@ def demo(
     if which not in FULL:
         hint, known = did_you_mean(which, FULL), ", ".join(FULL)
         raise fault("unknown_name", shelf="demo", name=which, hint=hint, known=known)
-    path = api.ready_recipe(which if which == "ner" else f"demo-{which}")
+    path = api.ready_recipe(which if which.startswith("ner") else f"demo-{which}")
     folder = api.free_folder(f"runs/demo-{which}")
     show = Show(quiet=quiet or json)
     words = [f"output_dir={folder}", *(FULL[which] if full else ()), *(overrides or ())]
