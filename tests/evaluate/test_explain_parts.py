@@ -123,3 +123,16 @@ def test_words_of_a_pair_and_of_rows_of_words_have_their_places():
     ids = [*processor("film")["input_ids"], *processor(" film")["input_ids"]]
     words = spelt({"tokens.0": "film", "tokens.1": "film"}, ids, processor)
     assert [(word.start, word.end) for word in moved(words, {"text": "film  film"})] == [(0, 4), (6, 10)]
+
+
+def test_a_span_of_characters_is_named_as_it_is_written():
+    from weitiao.tasks.tag_odds import targets
+
+    told = {
+        "tags": ["B-LOC", "I-LOC"],
+        "scores": [0.9, 0.8],
+        "spans": [{"type": "LOC", "start": 0, "end": 2}],
+    }
+    index = {"O": 0, "B-LOC": 1, "I-LOC": 2}
+    (span,) = targets(["北", "京"], told, index, asked=["北京"], how="characters")
+    assert (span.name, span.of) == ("北京", [(0, 1), (1, 2)])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weitiao.core.contracts import Batch, Target, no_such_target
+from weitiao.data.segment import How, joined
 from weitiao.tasks.pieces import NONE
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def targets(
-    words: Sequence[str], prediction: Mapping[str, Any], index: Mapping[str, int], *, asked: Sequence[str]
+    words: Sequence[str],
+    prediction: Mapping[str, Any],
+    index: Mapping[str, int],
+    *,
+    asked: Sequence[str],
+    how: How = "whitespace",
 ) -> list[Target]:
     """Spans that are asked for by their type or words, and any other word by itself; all spans where none is.
 
@@ -30,7 +36,7 @@ def targets(
 
     def target(start: int, end: int) -> Target:
         of = [(word, index[row[word]]) for word in range(start, end) if prediction["scores"][word]]
-        return Target(" ".join(words[start:end]), "log_odds", of)
+        return Target(joined(words[start:end], how)[0], "log_odds", of)
 
     spans = [(target(span["start"], span["end"]), span["type"]) for span in prediction["spans"]]
     found = []

@@ -363,7 +363,8 @@ class TokenClassification(Categorical):
         self, record: Record, prediction: Mapping[str, Any], *, asked: Sequence[str] = ()
     ) -> list[Target]:
         """The log-odds of the tags of each span, summed."""
-        return tag_odds.targets(self._tokens(record.values), prediction, self._index, asked=asked)
+        words = self._tokens(record.values)
+        return tag_odds.targets(words, prediction, self._index, asked=asked, how=self._words)
 
     def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
         """The log-odds of the tags of some words of a row, summed (B,); all rows are the same one."""
