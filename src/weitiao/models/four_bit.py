@@ -74,8 +74,7 @@ class Unpacked(torch.autograd.Function):
 
 
 def ready() -> None:
-    """Import bitsandbytes, without what it says of kernels that it would rather have; Transformers needs accelerate to
-    pack what it reads.
+    """Import bitsandbytes, without what it says of kernels that it would rather have.
 
     Raises:
         WeitiaoError: `missing_extra`.
@@ -87,7 +86,6 @@ def ready() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             need("bitsandbytes", extra="quant")
-            need("accelerate", extra="quant")
     finally:
         logger.setLevel(level)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Task
@@ -287,11 +286,11 @@ def configured(ref: str, source: str, processor: Any, task: Task, dropout: float
 
 
 def _placed(task: Task, device: Any) -> dict[str, Any]:
-    """Keywords that read weights straight onto a GPU, where accelerate is there; unmeasured.
+    """Keywords that read weights straight onto a GPU; unmeasured.
 
     A head is drawn where the model lies, and one seed is to give one head: such models are moved when it has been drawn.
     """
-    straight = str(device).startswith("cuda") and not task.model_options() and find_spec("accelerate")
+    straight = str(device).startswith("cuda") and not task.model_options()
     return {"device_map": {"": device}} if straight else {}
 
 
