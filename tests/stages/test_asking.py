@@ -229,7 +229,7 @@ def test_lines_of_standard_input_stay_line_for_line(run, monkeypatch, capsys):
     code, why = said("a film\n\na plot\n")
     assert code == 3
     assert "2: the text is empty" in why
-    for words in ((), ("--file", "-")):
+    for words in ((), ("-",), ("--file", "-")):
         code, answers = said("a film\r\na plot\n", *words)
         assert code == 0
         assert len(answers.splitlines()) == 2

@@ -217,3 +217,24 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_judging(run, monkeyp
     with pytest.raises(WeitiaoError, match=rf"^\[no_permission\].*{run}"):
         api.evaluate(run, tell=lambda event, **facts: heard.append(event))
     assert "judging" not in heard
+
+
+@pytest.mark.parametrize("written", [b"{", b"\xff{}", b"[1, 2]"])
+@pytest.mark.parametrize("name", ["results.json", "analysis.json", "facts.json"])
+def test_a_damaged_file_of_a_run_is_named_with_the_way_out(name, written, labelled, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(labelled.path, folder)
+    (folder / name).write_bytes(written)
+    assert cli(["report", str(folder)]) == 5
+    said = capsys.readouterr().err
+    assert f"[damaged_file] {folder / name} is damaged" in said
+    assert f"weitiao evaluate {folder}`" in said
+
+
+def test_judging_again_mends_a_damaged_result(labelled, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(labelled.path, folder)
+    for name in ("results.json", "analysis.json"):
+        (folder / name).write_text("{")
+    assert cli(["evaluate", str(folder)]) == 0
+    assert cli(["report", str(folder)]) == 0

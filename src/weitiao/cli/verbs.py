@@ -200,7 +200,8 @@ def report(
 def predict(
     run: Annotated[str, typer.Argument(help="A run folder.")],
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts or prompts; without any, lines of standard input.")
+        list[str] | None,
+        typer.Argument(help="Texts or prompts; without any, or with -, lines of standard input."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -235,7 +236,7 @@ def predict(
     if texts and file:
         raise fault("wrong_usage", **because("texts_and_file"))
     found = api.load(run, base=base)
-    lines = file if file and str(file) != "-" else texts or _piped()
+    lines = file if file and str(file) != "-" else _piped() if not texts or texts == ["-"] else texts
     if not lines:
         raise fault("wrong_usage", **because("no_text", run=run))
     questions = found.asked(lines, pairs(columns))

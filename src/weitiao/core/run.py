@@ -54,9 +54,29 @@ class RunFolder:
         return Recipe.read(self.path / "recipe.yaml")
 
     def json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder; empty when it is not there yet."""
-        path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        """A JSON object of the folder; empty when it is not there yet.
+
+        Raises:
+            WeitiaoError: `damaged_file` when something else stands in the file.
+        """
+        path, found = self.path / name, None
+        if not path.exists():
+            return {}
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            why = (
+                ""
+                if isinstance(found, dict)
+                else reason("no_object", kind=reason("kind", type=type(found).__name__))
+            )
+        except ValueError as error:  # no JSON, or no UTF-8
+            why = str(error)
+        if why:
+            run = next(
+                (each for each in (path, *path.parents) if (each / "recipe.yaml").is_file()), self.path
+            )
+            raise fault("damaged_file", path=path, why=why, run=run)
+        return found or {}
 
     def log(self, **facts: Any) -> None:
         """Add one line to `log.jsonl`, floats in full precision."""

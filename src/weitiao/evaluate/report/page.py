@@ -9,7 +9,6 @@ Only results.json is required: a report says what was found, and a run without r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,7 @@ def pictured(folder: Path, place: Path | None = None) -> dict[str, Any]:
         folder: of the run.
         place: where its results lie, if that is not the folder itself.
     """
-    results = json.loads(((place or folder) / "results.json").read_text(encoding="utf-8"))
+    results = RunFolder(place or folder).json("results.json")
     own = {"systems": systems(results), **as_sections(read_lines(folder / "log.jsonl"), results["primary"])}
     return {**plain(own), **_sections(results, folder, place or folder)}
 
@@ -126,7 +125,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
     import yaml
 
     place = place or folder
-    results = RESULTS | json.loads((place / "results.json").read_text(encoding="utf-8"))
+    results = RESULTS | RunFolder(place).json("results.json")
     if results.get("version") != VERSION:
         raise fault("old_results", run=folder, version=results.get("version", "-"))
     results["sections"] = _sections(results, folder, place)
@@ -168,7 +167,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
 
 def one(file: Path, *, blank: dict[str, Any]) -> dict[str, Any]:
     """The object in a JSON file over its blank form; empty when there is no file."""
-    return blank | json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return blank | RunFolder(file.parent).json(file.name) if file.is_file() else {}
 
 
 def span(value: Any) -> dict[str, float | None]:
