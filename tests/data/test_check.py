@@ -331,7 +331,7 @@ def test_the_user_of_a_given_test_row_does_not_train(tmp_path):
 def near(monkeypatch):
     """Texts that begin with the same letter count as nearly the same."""
 
-    def groups(texts, *, threshold, numbers):
+    def groups(texts, *, threshold):
         first: dict[str, int] = {}
         return np.array([first.setdefault(texts[i][0], i) for i in range(len(texts))])
 

@@ -14,7 +14,9 @@ from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import stream_lines, write_json
 from weitiao.core.run import RunFolder
-from weitiao.stages.kept_rows import FILES, keep, kept
+from weitiao.core.sections import Data
+from weitiao.data.shapes import LABELLED
+from weitiao.stages.kept_rows import FILES, keep, kept, seen_in_training
 
 ODD = ("emoji \U0001f9d1\u200d\U0001f680", 'two\nlines, "quoted"', "\u2028 a separator", "half \ud83d")
 GROUPS = [7, 7, 8, 9]
@@ -69,3 +71,20 @@ def test_rows_that_are_not_those_that_were_dealt_are_refused(folder):
         write_json(folder.path / "data/split.json", split | {"train": wrong})
         with pytest.raises(WeitiaoError, match="broken_rows"):
             list(kept(folder, "train"))
+
+
+def test_rows_that_differ_in_their_numbers_alone_are_not_seen_in_training(tmp_path):
+    """As the split has it: a table's rows put into words are alike but for their numbers."""
+
+    def flat(n: int) -> Record:
+        return Record("a.csv", n, {"text": f"area: {40 + n}; rooms: {n}; floor: {n % 7}", "label": "x"})
+
+    sides = {"train": [flat(n) for n in range(1, 40)], "validation": [], "test": []}
+    write_json(tmp_path / "facts.json", {"fingerprints": {}})
+    write_json(tmp_path / "data/split.json", {side: [row.id for row in rows] for side, rows in sides.items()})
+    folder = RunFolder(tmp_path)
+    keep(folder, sides, {side: np.arange(len(rows)) for side, rows in sides.items()})
+    others = [flat(n) for n in range(60, 90)]
+    shouted = Record("b.csv", 1, {"text": "AREA: 45, rooms: 5, floor: 5!", "label": "x"})
+    for asked, seen in ((others, 0), ([*others, shouted], 1)):
+        assert seen_in_training(folder, asked, LABELLED, Data(train=["a.csv"]), near=True) == seen

@@ -275,9 +275,8 @@ def _near(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
 
     # What must stay on one side is what asks the same; what may be left out is only what says the same.
     said = shape.key if data.near_duplicates == "drop" else shape.group
-    # Numbers count: sums and codes that differ in their digits alone are rows of their own.
     texts = Texts(rows, lambda record: said(record.values))
-    return near_groups(texts, threshold=data.near_duplicate_threshold, numbers=True)
+    return near_groups(texts, threshold=data.near_duplicate_threshold)
 
 
 def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Texts that are nearly the same: MinHash with locality-sensitive hashing, in numpy.
 
-    ["order 123, please", "Order 124 please!", "something else"]  ->  near_groups(texts)  ->  [0, 0, 2]
+    ["order 123, please", "Order 123 please!", "something else"]  ->  near_groups(texts)  ->  [0, 0, 2]
 
 Two texts are near when the sets of their shingles have a Jaccard similarity of `threshold` or more.  Before that
-they are folded: width, case, white space and punctuation do not tell texts apart, and one number is as good as
-another.  A shingle is four characters of a script that sets words apart, two of one that does not (Chinese, Thai).
+they are folded: width, case, white space and punctuation do not tell texts apart; numbers do, since rows of
+numbers are rows of their own.  A shingle is four characters of a script that sets words apart, two of one that does not (Chinese, Thai).
 
 MinHash: Broder 1997, "On the resemblance and containment of documents".  Banding: Leskovec, Rajaraman and Ullman,
 "Mining of Massive Datasets", chapter 3.
@@ -60,7 +60,7 @@ class Texts(Sequence[str]):
         return map(self.text, self.rows)
 
 
-def near_groups(texts: Sequence[str], *, threshold: float = 0.8, numbers: bool = False) -> Array:
+def near_groups(texts: Sequence[str], *, threshold: float = 0.8, numbers: bool = True) -> Array:
     """For each text the index of its group's representative, as int64 (N,); alone, a text represents itself.
 
     Groups are chains: a is near b and b is near c puts the three together.  Every link is verified by the Jaccard
@@ -71,7 +71,7 @@ def near_groups(texts: Sequence[str], *, threshold: float = 0.8, numbers: bool =
     Args:
         texts: Read lazily if they are a `Texts`.
         threshold: From 0 to 1, above 0.5; below, banding misses too many.
-        numbers: Do numbers tell texts apart?  By default "order 123" and "order 124" are near.
+        numbers: Do numbers tell texts apart?  If not, "order 123" and "order 124" are near.
     """
     import numpy as np
 
