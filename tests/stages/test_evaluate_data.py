@@ -181,13 +181,17 @@ def strange(tmp_path) -> tuple[Path, list[dict]]:
 def test_a_label_that_the_model_does_not_know_is_wrong_and_said(run, strange, capsys):
     file, _ = strange
     assert cli(["evaluate", str(run.path), "--data", str(file)]) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    told = capsys.readouterr()
+    said = " ".join((told.out + told.err).split())
     assert (
         f'The model does not know the label "mixed" and gets its 3 rows wrong: {file} line 3, 6, 11.' in said
     )
     assert "nan" not in said
+    assert "given rows, on the model read back" in said
+    assert "locked" not in said
     place = run.path / "evaluations/strange"
     results = read_json(place / "results.json")
+    assert results["missing"] == []
     Results.model_validate_json(json.dumps(results), strict=True)
     (unknown,) = results["given"]["unknown"]
     assert (unknown["label"], unknown["rows"], len(unknown["places"])) == ("mixed", 3, 3)

@@ -108,7 +108,7 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
         write_model_card(run)
         return run  # data.split.test was 0: there is nothing to judge by
     metrics = judged(task, settings.metrics)
-    tell("judging", rows=len(records))
+    tell("judging", rows=len(records), given=these.given is not None)
     references = [task.reference(record) for record in records]
     beside = Beside(tell)
     speaks = any(ANSWER in metric.needs for metric in metrics.values())
@@ -161,7 +161,10 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
         seen = seen_in_training(folder, records, task.shape, recipe.data, near=these.given is not None)
     with beside.may_fail("findings"):
         log = read_lines(folder.path / "log.jsonl")
-        loss = measured(task, watched(task), systems["tuned"], examples)
+        # A label that the model has no output for has no loss: it would outweigh all others.
+        heard = [place for place, record in enumerate(records) if not task.known(record)[1]]
+        told = [systems["tuned"][place] for place in heard]
+        loss = measured(task, watched(task), told, [examples[place] for place in heard]) if heard else None
         evidence = Evidence(
             results,
             log,
@@ -169,7 +172,7 @@ def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
             systems,
             seen,
             confidence=settings.confidence,
-            test_loss=(loss["loss"], loss["loss_se"]),
+            test_loss=(loss["loss"], loss["loss_se"]) if loss else None,
         )
         results["findings"] = findings(evidence)
     results["verdict"] = verdict(results, confidence=settings.confidence)

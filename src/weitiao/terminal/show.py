@@ -74,7 +74,7 @@ class Show(Screen):
             name = ", ".join(map(named, stage.name.split(", ")))
             self.line(reason("told_passed", stage=name, seconds=f"{stage.seconds:.1f}"))
         elif event == "judging":
-            self.line(reason("told_judge", rows=facts["rows"]))
+            self.line(reason("told_judge_given" if facts["given"] else "told_judge", rows=facts["rows"]))
             self._judged = {}
         elif event == "judged":
             self.judged(**facts)
