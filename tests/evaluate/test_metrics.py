@@ -249,8 +249,12 @@ def test_every_metric_answers_for_one_row_and_draws_like_it_counts():
         one = alone["metrics"]["tuned"][name]
         assert one["low"] is not None or one["why"], name
         assert one["value"] is None or math.isfinite(one["value"]), name
+        least, most = metric.bounds
+        for each in (*drawn[np.isfinite(drawn)], *([] if one["value"] is None else [one["value"]])):
+            assert least - 1e-9 <= each <= most + 1e-9, name
 
 
 def test_the_shelf_says_what_every_metric_is():
     for name, metric in shelf(*registry.names("metric")).items():
+        assert any(map(math.isfinite, metric.bounds)), name
         assert all([metric.summary, metric.source, metric.needs, *metric.undefined]), name

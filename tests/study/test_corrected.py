@@ -38,6 +38,18 @@ def test_the_interval_is_the_closed_formula(ratio, confidence):
     }
 
 
+def test_no_interval_goes_where_no_value_can_be():
+    folds, others = [1.0, 0.9, 1.0, 1.0, 0.98], [0.0, 0.3, 0.0, 0.0, 0.02]
+    asked = {"ratio": 0.25, "confidence": 0.95}
+    for values, low, high in ((folds, None, 1.0), (others, 0.0, None)):
+        free, cut = over_folds(values, **asked), over_folds(values, **asked, bounds=(0.0, 1.0))
+        assert not 0 <= free["low"] <= free["high"] <= 1
+        assert cut == {**free, "low": low if low is not None else free["low"], "high": high or free["high"]}
+    free, cut = (paired_over_folds(folds, others, **asked, **more) for more in ({}, {"bounds": (0.0, 1.0)}))
+    assert free["high"] > 1
+    assert cut == {**free, "high": 1.0}
+
+
 def test_the_p_value_is_the_closed_formula_and_a_paired_t_test_without_correction():
     pairs = [one - other for one, other in zip(FOLDS, OTHERS, strict=True)]
     for ratio in (0.0, 0.25):

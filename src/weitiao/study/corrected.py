@@ -4,7 +4,8 @@
 
 Folds are no independent witnesses: any two of them train on mostly the same rows.  The variance of their mean is taken as
 (1 / k + n_test / n_train) s^2 instead of s^2 / k, with Student's t of k - 1 degrees of freedom (Nadeau & Bengio 2003,
-Machine Learning 52, 239-281, section 3).
+Machine Learning 52, 239-281, section 3).  Student's t knows nothing of where values end (1 is the most that F1 can be),
+so the interval is cut off there.
 """
 
 from __future__ import annotations
@@ -17,14 +18,23 @@ import numpy as np
 
 from weitiao.core.why import reason
 
+ANYTHING = (-math.inf, math.inf)
 
-def over_folds(values: Sequence[float | None], *, ratio: float, confidence: float) -> dict[str, Any]:
+
+def over_folds(
+    values: Sequence[float | None],
+    *,
+    ratio: float,
+    confidence: float,
+    bounds: tuple[float, float] = ANYTHING,
+) -> dict[str, Any]:
     """Mean, standard deviation over the folds, and the corrected resampled interval of the mean.
 
     Args:
         values: one a fold; None where it is not defined there, and such folds are left out.
         ratio: test rows / training rows of a fold.
         confidence: coverage of the interval.
+        bounds: the least and the greatest value that there can be (`Metric.bounds`); the interval ends there.
 
     Returns:
         `mean`, `sd`, `low`, `high` and `folds`, how many have a value; None with its `why` where there is nothing to say.
@@ -43,23 +53,30 @@ def over_folds(values: Sequence[float | None], *, ratio: float, confidence: floa
         why = reason("folds_alike")
         return {"mean": mean, "sd": 0.0, "low": None, "high": None, "folds": folds, "why": why}
     half = float(stats.t.isf((1 - confidence) / 2, folds - 1)) * _error(sd, folds, ratio)
-    return {"mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "folds": folds}
+    low, high = max(bounds[0], mean - half), min(bounds[1], mean + half)
+    return {"mean": mean, "sd": sd, "low": low, "high": high, "folds": folds}
 
 
 def paired_over_folds(
-    ours: Sequence[float | None], others: Sequence[float | None], *, ratio: float, confidence: float
+    ours: Sequence[float | None],
+    others: Sequence[float | None],
+    *,
+    ratio: float,
+    confidence: float,
+    bounds: tuple[float, float] = ANYTHING,
 ) -> dict[str, Any]:
     """Our values less the other's, fold by fold: as `over_folds`, with the two-sided `p_value` of the corrected
     resampled t-test that their mean is 0.
 
-    Folds that all differ by the same have no spread to go by: 0 everywhere is p = 1, anything else has no p-value.
+    `bounds` are those of the values: no two of them differ by more than these do.  Folds that all differ by the same have no spread to go by: 0 everywhere is p = 1, anything else has no p-value.
     """
     from scipy import stats
 
     pairs = [
         None if one is None or other is None else one - other for one, other in zip(ours, others, strict=True)
     ]
-    found = over_folds(pairs, ratio=ratio, confidence=confidence)
+    widest = bounds[1] - bounds[0]
+    found = over_folds(pairs, ratio=ratio, confidence=confidence, bounds=(-widest, widest))
     found["difference"] = found.pop("mean")
     found["p_value"] = None
     if found["low"] is not None:

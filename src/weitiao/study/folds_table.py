@@ -94,7 +94,7 @@ def gather(
         "dealt": dict(dealt),
         "ratio": _ratio(done),
         "folds": rows,
-        **_over_folds(done, list(metrics), confidence=confidence),
+        **_over_folds(done, {name: each.bounds for name, each in metrics.items()}, confidence=confidence),
         # Many draws: once, when all folds have come to their end.
         "all_rows": _over_rows(folder, done, metrics, recipe)
         if all(r["state"] in DONE for r in rows)
@@ -160,9 +160,9 @@ def _ratio(done: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _over_folds(
-    done: Sequence[Mapping[str, Any]], names: Sequence[str], *, confidence: float
+    done: Sequence[Mapping[str, Any]], bounds: Mapping[str, tuple[float, float]], *, confidence: float
 ) -> dict[str, Any]:
-    """Every metric of every system over the folds, and tuned beside each other system, fold by fold."""
+    """Every metric of `bounds` of every system over the folds, and tuned beside each other system, fold by fold."""
     ratio = _ratio(done) or 0.0
     systems = [
         name for name in (done[0]["metrics"] if done else ()) if all(name in row["metrics"] for row in done)
@@ -172,15 +172,18 @@ def _over_folds(
         return [row["metrics"][system].get(name) for row in done]
 
     metrics = {
-        system: {name: over_folds(values(system, name), ratio=ratio, confidence=confidence) for name in names}
+        system: {
+            name: over_folds(values(system, name), ratio=ratio, confidence=confidence, bounds=ends)
+            for name, ends in bounds.items()
+        }
         for system in systems
     }
     others = [system for system in systems if system != "tuned"]
     comparisons: dict[str, dict[str, Any]] = {system: {} for system in others}
-    for name in names:
+    for name, ends in bounds.items():
         tuned = values("tuned", name) if others else []
         found = [
-            paired_over_folds(tuned, values(system, name), ratio=ratio, confidence=confidence)
+            paired_over_folds(tuned, values(system, name), ratio=ratio, confidence=confidence, bounds=ends)
             for system in others
         ]
         tested = [pair for pair in found if pair["p_value"] is not None]

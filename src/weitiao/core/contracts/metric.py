@@ -10,6 +10,7 @@ writes none of that.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
@@ -39,6 +40,8 @@ class Metric(ABC):
     (`label|labels`)."""
     higher_is_better: ClassVar[bool] = True
     """Whether more of it is better."""
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
+    """The least and the greatest value that it can have."""
     undefined: ClassVar[tuple[str, str]] = ("too little to go by", "数据不足以计算")
     """Why it has no value where `over` gives nan, in English and Chinese."""
     no_interval: ClassVar[tuple[str, str] | None] = None

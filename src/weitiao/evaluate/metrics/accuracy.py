@@ -24,6 +24,7 @@ class Accuracy(Summed):
     summary: ClassVar[str] = "share of rows whose label is right"
     source: ClassVar[str] = "sklearn.metrics.accuracy_score"
     needs: ClassVar[tuple[str, ...]] = ("label",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     proportion: ClassVar[bool] = True
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

@@ -28,6 +28,7 @@ class BalancedAccuracy(Summed):
     summary: ClassVar[str] = "mean recall over the classes that occur"
     source: ClassVar[str] = "sklearn.metrics.balanced_accuracy_score"
     needs: ClassVar[tuple[str, ...]] = ("label",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
         """hit and true of each class: (N, 2C)."""
@@ -48,6 +49,7 @@ class Mcc(Summed):
     summary: ClassVar[str] = "correlation of true and predicted labels, -1 to 1"
     source: ClassVar[str] = "sklearn.metrics.matthews_corrcoef"
     needs: ClassVar[tuple[str, ...]] = ("label",)
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     undefined: ClassVar[tuple[str, str]] = ("only one class", "只有一个类别")
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
@@ -80,6 +82,7 @@ class Kappa(Summed):
     summary: ClassVar[str] = "agreement beyond chance (Cohen)"
     source: ClassVar[str] = "sklearn.metrics.cohen_kappa_score"
     needs: ClassVar[tuple[str, ...]] = ("label",)
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     undefined: ClassVar[tuple[str, str]] = ("only one class", "只有一个类别")
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

@@ -26,6 +26,7 @@ class _Area(Metric):
     """What both areas share: ranks of scores, each label's rows, the mean."""
 
     needs: ClassVar[tuple[str, ...]] = ("scores",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     undefined: ClassVar[tuple[str, str]] = ("only one class", "只有一个类别")
     positive: str
 

@@ -5,6 +5,7 @@ loss in bits, summed / UTF-8 bytes of what is learnt
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -24,6 +25,7 @@ class BitsPerByte(Summed):
     summary: ClassVar[str] = "bits for a byte of the learnt text"
     source: ClassVar[str] = "Gao et al. 2020, arXiv 2101.00027, section 3.1"
     needs: ClassVar[tuple[str, ...]] = ("loss", "bytes")
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     higher_is_better: ClassVar[bool] = False
     undefined: ClassVar[tuple[str, str]] = ("the loss is not a finite number", "损失不是有限数")
 

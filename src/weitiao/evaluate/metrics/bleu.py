@@ -85,6 +85,7 @@ class Bleu(Summed):
     summary: ClassVar[str] = "runs of one to four tokens in common, 0 to 100"
     source: ClassVar[str] = "Papineni et al. 2002, ACL P02-1040; sacrebleu.corpus_bleu"
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 100.0)
     undefined: ClassVar[tuple[str, str]] = ("the references hold no words", "参考答案中没有词")
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
@@ -114,6 +115,7 @@ class Chrf(Summed):
     summary: ClassVar[str] = "runs of one to six characters in common, 0 to 100"
     source: ClassVar[str] = "Popovic 2015, ACL W15-3049; sacrebleu.corpus_chrf"
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 100.0)
     undefined: ClassVar[tuple[str, str]] = ("the references hold no characters", "参考答案中没有字符")
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

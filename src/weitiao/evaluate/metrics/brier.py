@@ -24,6 +24,7 @@ class Brier(Summed):
     summary: ClassVar[str] = "squared error of the probabilities"
     source: ClassVar[str] = "sklearn.metrics.brier_score_loss"
     needs: ClassVar[tuple[str, ...]] = ("label", "scores")
+    bounds: ClassVar[tuple[float, float]] = (0.0, 2.0)
     higher_is_better: ClassVar[bool] = False
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

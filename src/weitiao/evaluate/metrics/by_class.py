@@ -30,6 +30,7 @@ class _ByClass(Summed):
 
     source: ClassVar[str] = "sklearn.metrics.precision_recall_fscore_support"
     needs: ClassVar[tuple[str, ...]] = ("label|labels",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     undefined: ClassVar[tuple[str, str]] = ("the class does not occur", "该类别未出现")
     average: Average
     positive: str

@@ -38,6 +38,7 @@ class Ece(Summed):
     summary: ClassVar[str] = "how far probabilities are from how often they are right"
     source: ClassVar[str] = "Guo et al. 2017, arXiv 1706.04599"
     needs: ClassVar[tuple[str, ...]] = ("label", "scores")
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     higher_is_better: ClassVar[bool] = False
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

@@ -28,6 +28,7 @@ class Pearson(Summed):
     summary: ClassVar[str] = "linear correlation with the true numbers"
     source: ClassVar[str] = "scipy.stats.pearsonr"
     needs: ClassVar[tuple[str, ...]] = ("number",)
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     undefined: ClassVar[tuple[str, str]] = CONSTANT
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
@@ -50,6 +51,7 @@ class Spearman(Metric):
     summary: ClassVar[str] = "rank correlation with the true numbers"
     source: ClassVar[str] = "scipy.stats.spearmanr"
     needs: ClassVar[tuple[str, ...]] = ("number",)
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     undefined: ClassVar[tuple[str, str]] = CONSTANT
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

@@ -7,6 +7,7 @@ y is the true number of a row and x the predicted one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ class _Error(Summed):
     """The mean of a distance."""
 
     needs: ClassVar[tuple[str, ...]] = ("number",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     higher_is_better: ClassVar[bool] = False
 
 
@@ -86,6 +88,7 @@ class R2(Summed):
     summary: ClassVar[str] = "share of the variance explained"
     source: ClassVar[str] = "sklearn.metrics.r2_score"
     needs: ClassVar[tuple[str, ...]] = ("number",)
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, 1.0)
     undefined: ClassVar[tuple[str, str]] = ("all true numbers are equal", "真实数值全部相同")
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

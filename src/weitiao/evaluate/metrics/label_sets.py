@@ -23,6 +23,7 @@ class _BySet(Summed):
     """The mean over rows of something that each row has."""
 
     needs: ClassVar[tuple[str, ...]] = ("labels",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def value(self, sums_K: Any) -> Any:
         """The mean."""

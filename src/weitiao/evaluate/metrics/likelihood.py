@@ -5,6 +5,7 @@ loss = sum of the tokens' -log p / tokens        perplexity = exp(loss)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ class _Likelihood(Summed):
     """Sums of losses and tokens."""
 
     needs: ClassVar[tuple[str, ...]] = ("loss", "tokens")
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     higher_is_better: ClassVar[bool] = False
     undefined: ClassVar[tuple[str, str]] = ("the loss is not a finite number", "损失不是有限数")
 

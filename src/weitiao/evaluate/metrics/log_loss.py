@@ -27,6 +27,7 @@ class LogLoss(Summed):
     summary: ClassVar[str] = "mean cross-entropy of the true labels"
     source: ClassVar[str] = "sklearn.metrics.log_loss"
     needs: ClassVar[tuple[str, ...]] = ("label", "scores")
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     higher_is_better: ClassVar[bool] = False
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

@@ -10,6 +10,7 @@ stemming, Chinese by characters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -27,6 +28,7 @@ class _Mean(Summed):
     """The mean over rows of how much an answer is worth."""
 
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def row(self, reference: str, answer: str) -> float:
         """What one answer is worth, 0 to 1."""
@@ -116,6 +118,7 @@ class LengthRatio(Summed):
     summary: ClassVar[str] = "words of the answers by words of the references"
     source: ClassVar[str] = "words of all answers / words of all references"
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     undefined: ClassVar[tuple[str, str]] = ("the references hold no words", "参考答案中没有词")
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
@@ -141,6 +144,7 @@ class ValidJson(Summed):
     summary: ClassVar[str] = "share of answers that are JSON, where references are"
     source: ClassVar[str] = "json.loads"
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     undefined: ClassVar[tuple[str, str]] = ("no reference is JSON", "参考答案都不是 JSON")
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

@@ -53,6 +53,7 @@ class _OfSpans(Summed):
 
     source: ClassVar[str] = "seqeval 1.2.2; Tjong Kim Sang & De Meulder 2003, W03-0419"
     needs: ClassVar[tuple[str, ...]] = ("spans",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     undefined: ClassVar[tuple[str, str]] = ("there is no span to go by", "没有可计算的片段")
     average: Literal["micro", "macro"]
 
@@ -125,6 +126,7 @@ class TokenAccuracy(Summed):
     summary: ClassVar[str] = "share of words whose tag is right"
     source: ClassVar[str] = "sklearn.metrics.accuracy_score, over words"
     needs: ClassVar[tuple[str, ...]] = ("tags",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
         """Words that are right, and words: (N, 2)."""

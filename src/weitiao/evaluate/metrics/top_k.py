@@ -30,6 +30,7 @@ class TopK(Summed):
     summary: ClassVar[str] = "share of rows whose label is among the k likeliest"
     source: ClassVar[str] = "sklearn.metrics.top_k_accuracy_score"
     needs: ClassVar[tuple[str, ...]] = ("label", "scores")
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     proportion: ClassVar[bool] = True
 
     def refuses(self, labels: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ class Repetition(Summed):
     summary: ClassVar[str] = "share of runs of four words that come again in an answer"
     source: ClassVar[str] = "Welleck et al. 2020, arXiv 1908.04319 (seq-rep-4)"
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     higher_is_better: ClassVar[bool] = False
     undefined: ClassVar[tuple[str, str]] = ("the answers are too short", "回答太短")
 
@@ -56,6 +57,7 @@ class _Whole(Metric):
     """Of all answers together; a row is what an answer says, no number."""
 
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     undefined: ClassVar[tuple[str, str]] = ("the answers are too short", "回答太短")
     no_interval: ClassVar[tuple[str, str] | None] = TWICE
     effort: ClassVar[int] = 20_000
