@@ -195,7 +195,9 @@ def _expected(run: Judged) -> list[Any]:
 
 
 def _learning(runs: Sequence[Judged]) -> Curve | None:
-    """The loss on the validation rows of each run, as training went on."""
+    """The loss on the validation rows of each run, as training went on; none where they are losses of different tasks."""
+    if len({run.results["task"] for run in runs}) > 1:
+        return None
     lines = []
     for run in runs:
         story = told(read_lines(run.folder.path / "log.jsonl"))
