@@ -25,6 +25,7 @@ from weitiao.core.contracts.section import Column, Curve, Estimate, Line, Matrix
 from weitiao.core.errors import WeitiaoError
 from weitiao.evaluate.analysed import analyses, in_order
 from weitiao.evaluate.report import drawn, write_report
+from weitiao.evaluate.worst import Case, worst
 
 
 def unlike(seed: int) -> str:
@@ -311,3 +312,12 @@ def test_a_run_has_them_on_page_and_in_results_and_one_that_fails_fails_alone(
     shown = run.report.read_text(encoding="utf-8")
     assert "Vowels" in shown
     assert "off by" in shown
+
+
+def test_worst_rows_that_differ_in_their_numbers_alone_are_each_shown():
+    texts = [f"area: {40 + n}; rooms: {n}; floor: {n % 7}" for n in range(1, 9)]
+    rows = [
+        {"text": text, "file": "a.csv", "line": n} for n, text in enumerate([*texts, texts[0].upper() + "!"])
+    ]
+    shown = worst(Judged(rows, {}), [Case(n, [], "missed") for n in range(len(rows))])
+    assert [(row.text, row.times) for row in shown] == [(texts[0], 2), *((text, 1) for text in texts[1:])]
