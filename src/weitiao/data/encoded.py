@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -80,6 +80,25 @@ class Encoded(Sequence[Example]):
                 place = start + int(places[0])
                 return int(self.rows[np.searchsorted(bounds, place, side="right") - 1]), int(ids[place].max())
         return None
+
+    def unknown(self, unknown: int | None, special: Collection[int]) -> float:
+        """The share of tokens, special ones left out, that stand for what the tokenizer does not know.
+
+        Args:
+            unknown: the id of that token; None where the tokenizer has none.
+            special: ids that stand for no text.
+        """
+        import numpy as np
+
+        if not self._sized or unknown is None:
+            return 0.0
+        ids, met, said = self._inputs["input_ids"][0], 0, 0
+        others = np.asarray([one for one in special if one != unknown], dtype=np.int64)
+        for start in range(0, len(ids), BLOCK):
+            block = np.asarray(ids[start : start + BLOCK])
+            met += int((block == unknown).sum())
+            said += int((~np.isin(block, others)).sum())
+        return met / max(1, said)
 
     @overload
     def __getitem__(self, index: int) -> Example: ...

@@ -27,7 +27,7 @@ from weitiao.stages.data import located, readable
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import tried
 from weitiao.stages.train import Resume, train
-from weitiao.stages.warn import cut_much, warnings
+from weitiao.stages.warn import cut_much, unknown_words, warnings
 
 if TYPE_CHECKING:
     from weitiao.data.pack import Batches
@@ -116,6 +116,7 @@ def dry_run(
         found.notices += placed(Path(asked.output_dir))
         found.notices += warnings(asked, run.method, told, validation=validation, total=found.steps)
         found.notices += cut_much(asked, run.task, uncut(batches.examples), most=run.most)
+        found.notices += unknown_words(asked, run.task, run.tuned.processor, batches.examples)
     return found
 
 

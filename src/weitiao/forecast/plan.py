@@ -41,7 +41,7 @@ from weitiao.stages.prepare import (
     row_limit,
     row_weights,
 )
-from weitiao.stages.warn import cut_much, warnings
+from weitiao.stages.warn import cut_much, unknown_words, warnings
 
 if TYPE_CHECKING:
     from weitiao.data.encoded import Encoded
@@ -338,7 +338,8 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     # A text that was shortened is taken to go on as it began.
     lengths = uncut(train) * times_N[dealt["train"]][train.rows]
     cut = cut_much(asked, task, lengths.astype(int), most=loaded.limit - method.positions)
-    said = [*placed(Path(asked.output_dir)), *forecast.notices, *said, *cut]
+    strange = unknown_words(asked, task, loaded.processor, train)
+    said = [*placed(Path(asked.output_dir)), *forecast.notices, *said, *cut, *strange]
     return _Looked(task, forecast, program, len(checked.rows), examples, batches, share, said)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,14 +67,24 @@ def learner(shape: Shape) -> str:
 
 
 def suiting(task: Task, checked: checking.Checked) -> str:
-    """The embedded model that suits rows of this kind and language."""
-    from weitiao.data.tfidf import without_spaces
+    """The embedded model that suits rows of this kind and of most rows' script and language."""
+    from weitiao.data.doctor.scripts import STOP, main_script
 
     if task.auto_class == "AutoModelForCausalLM":
         return "smollm2-135m"
     rows, shape = checked.rows, checked.shape
-    texts = [shape.key(rows[row].values) for row in range(0, len(rows), max(1, len(rows) // 200))]
-    return "e5-small" if without_spaces(texts) else "minilm-l6"
+    texts = [
+        " ".join(shape.texts(rows[row].values).values())
+        for row in range(0, len(rows), max(1, len(rows) // 200))
+    ]
+    scripts = Counter(main_script(text) for text in texts)
+    latin = scripts["Latin"] + scripts[""]  # numbers and signs are in any vocabulary
+    # One short row seldom tells its language, all together do; where none is told they count as English.
+    spoken: Counter[str] = Counter()
+    for word in " ".join(texts).lower().split():
+        spoken.update(STOP.get(word, ()))
+    english = spoken["en"] >= max(spoken.values(), default=0)
+    return "minilm-l6" if latin * 2 > len(texts) and english else "e5-small"
 
 
 def file_prints(ledger: Ledger) -> str:

@@ -31,7 +31,7 @@ from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
 from weitiao.stages.prepare import Prepared, follow, prepare
 from weitiao.stages.run import Run
-from weitiao.stages.warn import cut_much, warnings
+from weitiao.stages.warn import cut_much, unknown_words, warnings
 from weitiao.train import distributed, memory
 from weitiao.train.distributed import World
 
@@ -276,7 +276,9 @@ def _warn(way: Way, prepared: Prepared, training: Training) -> None:
         rows = len(prepared.examples["validation"])
         lines = warnings(way.recipe, way.method, labels, validation=rows, total=training.total)
         train, most = prepared.examples["train"], prepared.loaded.limit - way.method.positions
-        for line in [*lines, *cut_much(way.recipe, prepared.task, uncut(train), most=most)]:
+        cut = cut_much(way.recipe, prepared.task, uncut(train), most=most)
+        strange = unknown_words(way.recipe, prepared.task, prepared.loaded.processor, train)
+        for line in [*lines, *cut, *strange]:
             way.tell("notice", text=line)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Method, Task
 from weitiao.core.recipe import Recipe
@@ -18,7 +18,10 @@ from weitiao.data.overlong import advice, advised
 if TYPE_CHECKING:
     import numpy as np
 
+    from weitiao.data.encoded import Encoded
+
 SHOWN = 5  # pairs of labels
+UNKNOWN = 0.01  # share of the tokens of the rows above which unknown ones are told
 
 
 def warnings(
@@ -55,6 +58,30 @@ def warnings(
         if len(found) == 1 and len(labels["train"]) > 1:
             ((label, rows),) = found.items()
             yield reason("one_label", rows=rows, side=side, label=label)
+
+
+def unknown_words(recipe: Recipe, task: Task, processor: Any, examples: Encoded) -> Iterator[str]:
+    """One sentence where the tokenizer does not know much of what the training rows say.
+
+    Args:
+        recipe: resolved.
+        task: what is learnt.
+        processor: what encoded the rows.
+        examples: the encoded training rows.
+    """
+    share = examples.unknown(unknown_id(processor), getattr(processor, "all_special_ids", ()))
+    if share > UNKNOWN:
+        key = "known_elsewhere" if task.auto_class == "AutoModelForCausalLM" else "known_by_e5"
+        way = reason("known_elsewhere" if recipe.model == "e5-small" else key)
+        yield reason("unknown_words", share=f"{share:.0%}", model=recipe.model, way=way)
+
+
+def unknown_id(processor: Any) -> int | None:
+    """The token that stands for whatever a tokenizer does not know; None where there is none of its own (GPT-2 names
+    the end of a text so, and knows every byte)."""
+    found = getattr(processor, "unk_token_id", None)
+    roles = (getattr(processor, f"{role}_token_id", None) for role in ("bos", "eos", "cls", "sep"))
+    return None if found in roles else found
 
 
 def cut_much(recipe: Recipe, task: Task, lengths: np.ndarray, *, most: int) -> Iterator[str]:
