@@ -10,14 +10,15 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.contracts import OURS, Judged
+from weitiao.core.contracts import Judged, Metric
 from weitiao.core.files import disk, read_lines, write_json, write_lines
 from weitiao.core.results import VERSION
 from weitiao.core.why import reason
-from weitiao.data.overlong import FITTED, advice
+from weitiao.data.overlong import advice
 from weitiao.evaluate import general
 from weitiao.evaluate.chosen import ANSWER
 from weitiao.evaluate.noise import floor
@@ -27,11 +28,13 @@ from weitiao.stages.analyse import analyse
 from weitiao.stages.beside import Beside
 from weitiao.stages.evaluation_folder import place_for
 from weitiao.stages.events import Tell, listening
+from weitiao.stages.general import General
 from weitiao.stages.kept_rows import seen_in_training
 from weitiao.stages.model_card import write_model_card
 from weitiao.stages.run import Run, load
 from weitiao.stages.systems import ask_all
 from weitiao.stages.to_judge import ToJudge, given, locked, of_files
+from weitiao.stages.usage import usage
 
 
 def evaluate(
@@ -90,128 +93,197 @@ def refuse_unwritable_place(place: Path) -> None:
 
 
 def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
-    from weitiao.evaluate.answered import chosen, judge_some
-    from weitiao.evaluate.chosen import judged, watched
-    from weitiao.evaluate.findings import findings
-    from weitiao.evaluate.findings.evidence import Evidence
-    from weitiao.evaluate.judge import measured
-    from weitiao.evaluate.report import write_report
-    from weitiao.evaluate.verdict import verdict
-    from weitiao.models.store import read_card
-
-    folder, recipe = run.folder, run.recipe
-    settings, started = recipe.evaluate, time.perf_counter()
-    card = read_card(folder.model)
-    task = run.task
-    records, groups, examples, labels = these.records, these.groups, these.examples, these.labels
-    if examples is None:
+    if these.examples is None:
         write_model_card(run)
         return run  # data.split.test was 0: there is nothing to judge by
-    metrics = judged(task, settings.metrics)
-    tell("judging", rows=len(records), given=these.given is not None)
-    references = [task.reference(record) for record in records]
-    beside = Beside(tell)
-    speaks = any(ANSWER in metric.needs for metric in metrics.values())
-    wanted = chosen(len(records), settings.answers if speaks else settings.samples, seed=recipe.seed)
-    answered = wanted if task.generates else []
-    systems, forgetting = ask_all(run, these, references, answered, beside=beside, tell=tell)
-    found = judge_some(
-        references,
-        systems,
-        metrics,
-        rows=answered,
-        labels=labels,
-        groups=groups,
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=recipe.seed,
-    )
-    cut = int((examples.counts("tokens_lost") > 0).sum())
-    passes = recipe.data.max_windows if recipe.data.overlong == "windows" else 1
-    results = {
-        "version": VERSION,
-        "task": recipe.task["name"],
-        "model": recipe.model,
-        "method": recipe.method["name"],
-        "primary": task.primary,
-        "higher_is_better": metrics[task.primary].higher_is_better,
-        "lower_is_better": [name for name, metric in metrics.items() if not metric.higher_is_better],
-        "labels": list(labels),
-        "rows": len(records),
-        "given": these.given,
-        "cut": {"rows": cut, "limit": run.limit * passes} if cut else None,
-        "advice": advice(these.lengths, task, recipe.data, limit=run.limit, most=run.most),
-        **found,
-        "sections": {},
-        "answers": _answers(systems["tuned"], answered, settings.max_new_tokens),
-        "trainable": {"trained": card["trained"], "total": card["total"]},
-        "seconds": {"train": card["seconds"], "evaluate": time.perf_counter() - started},
-        "usage": [],
-        "missing": beside.missing,
-        "findings": [],
-    }
-    results["general"] = forgetting.compared(confidence=settings.confidence)
-    if not these.given:  # other seeds were judged by the locked rows
-        with beside.may_fail("noise"):
-            results["noise"] = _noise(run, results, beside)
-    with beside.may_fail("usage"):
-        results["usage"] = usage(run)
-    seen = 0
-    with beside.may_fail("seen_in_training"):
-        seen = seen_in_training(folder, records, task.shape, recipe.data, near=these.given is not None)
-    with beside.may_fail("findings"):
-        log = read_lines(folder.path / "log.jsonl")
-        # A label that the model has no output for has no loss: it would outweigh all others.
-        heard = [place for place, record in enumerate(records) if not task.known(record)[1]]
-        told = [systems["tuned"][place] for place in heard]
-        loss = measured(task, watched(task), told, [examples[place] for place in heard]) if heard else None
-        evidence = Evidence(
-            results,
-            log,
-            references,
-            systems,
-            seen,
-            confidence=settings.confidence,
-            test_loss=(loss["loss"], loss["loss_se"]) if loss else None,
-        )
-        results["findings"] = findings(evidence)
-    results["verdict"] = verdict(results, confidence=settings.confidence)
-    rows = [
-        {"file": record.file, "line": record.line, "group": group, **_plain(reference)}
-        for record, group, reference in zip(records, groups, references, strict=True)
-    ]
-    shown = Judged(
-        rows,
-        systems,
-        labels=labels,
-        metrics=metrics,
-        samples=settings.samples,
-        confidence=settings.confidence,
-        seed=recipe.seed,
-    )
-    results["sections"] = _sections(shown, results["general"], beside)
-    lines = [row | {name: told[i] for name, told in systems.items()} for i, row in enumerate(rows)]
-    if these.given:
-        these.ledger.write(run.place / "data")
-    write_lines(run.place / "predictions.jsonl", lines)
-    write_json(run.place / "results.json", results)
-    there = len(beside.missing)
-    (run.place / ANALYSIS).unlink(missing_ok=True)  # as of a page: of other numbers it is worse than none
-    if not these.given or not validation_rows.where(run).is_file():
-        with beside.may_fail("validation"):
-            validation_rows.keep(run, tell)
-    with beside.may_fail("analysis"):
-        analyse(run)
-    if run.place == run.path:
-        with beside.may_fail("model_card"):
-            write_model_card(run)
-    with beside.may_fail("page"):
-        run.report.unlink(missing_ok=True)  # a page of other numbers is worse than none
-        write_report(folder.path, run.place)
-    if len(beside.missing) > there:
-        write_json(run.place / "results.json", results)
+    started = time.perf_counter()
+    tell("judging", rows=len(these.records), given=these.given is not None)
+    judging = _ask(run, these, tell)
+    results = judging.numbers()
+    results["seconds"]["evaluate"] = time.perf_counter() - started
+    judging.weigh(results)
+    rows = judging.rows()
+    results["sections"] = judging.sections(rows, results["general"])
+    judging.write(rows, results)
     tell("results", results=results, report=run.report)
     return run
+
+
+def _ask(run: Run, these: ToJudge, tell: Tell) -> _Judging:
+    """Every system is asked every row, and some rows are answered in words: all that a metric of answers is to see, or
+    those that are shown."""
+    from weitiao.evaluate.answered import chosen
+    from weitiao.evaluate.chosen import judged
+
+    task, settings = run.task, run.recipe.evaluate
+    metrics, beside = judged(task, settings.metrics), Beside(tell)
+    references = [task.reference(record) for record in these.records]
+    speaks = any(ANSWER in metric.needs for metric in metrics.values())
+    wanted = chosen(len(references), settings.answers if speaks else settings.samples, seed=run.recipe.seed)
+    answered = wanted if task.generates else []
+    systems, forgetting = ask_all(run, these, references, answered, beside=beside, tell=tell)
+    return _Judging(run, these, tell, beside, metrics, references, answered, systems, forgetting)
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """What every system said of the rows, to be made numbers, findings, sections and files of."""
+
+    run: Run
+    these: ToJudge
+    tell: Tell
+    beside: Beside
+    metrics: Mapping[str, Metric]
+    references: Sequence[Mapping[str, Any]]
+    answered: Sequence[int]
+    systems: Mapping[str, Sequence[dict[str, Any]]]
+    forgetting: General
+
+    def numbers(self) -> dict[str, Any]:
+        """What `results.json` holds before it is weighed."""
+        from weitiao.evaluate.answered import judge_some
+        from weitiao.models.store import read_card
+
+        run, these, recipe = self.run, self.these, self.run.recipe
+        settings, card, examples = recipe.evaluate, read_card(run.folder.model), these.examples
+        assert examples is not None  # looked at by `_judge`
+        found = judge_some(
+            self.references,
+            self.systems,
+            self.metrics,
+            rows=self.answered,
+            labels=these.labels,
+            groups=these.groups,
+            confidence=settings.confidence,
+            resamples=settings.resamples,
+            seed=recipe.seed,
+        )
+        cut = int((examples.counts("tokens_lost") > 0).sum())
+        passes = recipe.data.max_windows if recipe.data.overlong == "windows" else 1
+        return {
+            "version": VERSION,
+            "task": recipe.task["name"],
+            "model": recipe.model,
+            "method": recipe.method["name"],
+            "primary": run.task.primary,
+            "higher_is_better": self.metrics[run.task.primary].higher_is_better,
+            "lower_is_better": [name for name, one in self.metrics.items() if not one.higher_is_better],
+            "labels": list(these.labels),
+            "rows": len(these.records),
+            "given": these.given,
+            "cut": {"rows": cut, "limit": run.limit * passes} if cut else None,
+            "advice": advice(these.lengths, run.task, recipe.data, limit=run.limit, most=run.most),
+            **found,
+            "sections": {},
+            "answers": _answers(self.systems["tuned"], self.answered, settings.max_new_tokens),
+            "trainable": {"trained": card["trained"], "total": card["total"]},
+            "seconds": {"train": card["seconds"]},
+            "usage": [],
+            "missing": self.beside.missing,
+            "findings": [],
+            "general": self.forgetting.compared(confidence=settings.confidence),
+        }
+
+    def weigh(self, results: dict[str, Any]) -> None:
+        """Put in what the numbers mean: how far they move by chance, how the model is used, findings, the verdict."""
+        from weitiao.evaluate.verdict import verdict
+
+        run, these, beside = self.run, self.these, self.beside
+        if not these.given:  # other seeds were judged by the locked rows
+            with beside.may_fail("noise"):
+                results["noise"] = _noise(run, results, beside)
+        with beside.may_fail("usage"):
+            results["usage"] = usage(run)
+        seen = 0
+        with beside.may_fail("seen_in_training"):
+            near = these.given is not None
+            seen = seen_in_training(run.folder, these.records, run.task.shape, run.recipe.data, near=near)
+        with beside.may_fail("findings"):
+            results["findings"] = self._findings(results, seen)
+        results["verdict"] = verdict(results, confidence=run.recipe.evaluate.confidence)
+
+    def _findings(self, results: Mapping[str, Any], seen: int) -> list[dict[str, Any]]:
+        """What a reader should know of the training and of the rows."""
+        from weitiao.evaluate.chosen import watched
+        from weitiao.evaluate.findings import findings
+        from weitiao.evaluate.findings.evidence import Evidence
+        from weitiao.evaluate.judge import measured
+
+        run, these, task, told = self.run, self.these, self.run.task, self.systems["tuned"]
+        assert these.examples is not None  # looked at by `_judge`
+        # A label that the model has no output for has no loss: it would outweigh all others.
+        heard = [place for place, record in enumerate(these.records) if not task.known(record)[1]]
+        examples = [these.examples[place] for place in heard]
+        loss = measured(task, watched(task), [told[place] for place in heard], examples) if heard else None
+        evidence = Evidence(
+            results,
+            read_lines(run.path / "log.jsonl"),
+            self.references,
+            self.systems,
+            seen,
+            confidence=run.recipe.evaluate.confidence,
+            test_loss=(loss["loss"], loss["loss_se"]) if loss else None,
+        )
+        return findings(evidence)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What was expected of each row, and where it lies."""
+        these = self.these
+        return [
+            {"file": record.file, "line": record.line, "group": group, **_plain(reference)}
+            for record, group, reference in zip(these.records, these.groups, self.references, strict=True)
+        ]
+
+    def sections(self, rows: Sequence[Mapping[str, Any]], forgotten: dict[str, Any] | None) -> dict[str, Any]:
+        """What else there is to be seen of the rows; each section may fail alone."""
+        from weitiao.evaluate.analysed import analyses, in_order
+
+        recipe = self.run.recipe
+        judged = Judged(
+            rows,
+            self.systems,
+            labels=self.these.labels,
+            metrics=self.metrics,
+            samples=recipe.evaluate.samples,
+            confidence=recipe.evaluate.confidence,
+            seed=recipe.seed,
+        )
+        sections = {}
+        for name, analysis in analyses(judged).items():
+            with self.beside.may_fail(name):
+                if section := analysis.section(judged):
+                    sections[name] = section
+        if forgotten:
+            sections["general"] = general.section(forgotten)
+        return in_order(sections)
+
+    def write(self, rows: Sequence[Mapping[str, Any]], results: dict[str, Any]) -> None:
+        """Predictions and results, then what is made from them: the analysis, the model's card, the page."""
+        from weitiao.evaluate.report import write_report
+
+        run, these, beside = self.run, self.these, self.beside
+        lines = [
+            {**row, **{name: told[i] for name, told in self.systems.items()}} for i, row in enumerate(rows)
+        ]
+        if these.given:
+            these.ledger.write(run.place / "data")
+        write_lines(run.place / "predictions.jsonl", lines)
+        write_json(run.place / "results.json", results)
+        there = len(beside.missing)
+        (run.place / ANALYSIS).unlink(missing_ok=True)  # as of a page: of other numbers it is worse than none
+        if not these.given or not validation_rows.where(run).is_file():
+            with beside.may_fail("validation"):
+                validation_rows.keep(run, self.tell)
+        with beside.may_fail("analysis"):
+            analyse(run)
+        if run.place == run.path:
+            with beside.may_fail("model_card"):
+                write_model_card(run)
+        with beside.may_fail("page"):
+            run.report.unlink(missing_ok=True)  # a page of other numbers is worse than none
+            write_report(run.path, run.place)
+        if len(beside.missing) > there:
+            write_json(run.place / "results.json", results)
 
 
 def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,20 +303,6 @@ def _noise(run: Run, results: Mapping[str, Any], beside: Beside) -> dict[str, An
     return floor(known, metric=results["primary"], confidence=run.recipe.evaluate.confidence)
 
 
-def _sections(judged: Judged, forgotten: dict[str, Any] | None, beside: Beside) -> dict[str, Any]:
-    """What else there is to be seen of the rows; each section may fail alone."""
-    from weitiao.evaluate.analysed import analyses, in_order
-
-    sections = {}
-    for name, analysis in analyses(judged).items():
-        with beside.may_fail(name):
-            if section := analysis.section(judged):
-                sections[name] = section
-    if forgotten:
-        sections["general"] = general.section(forgotten)
-    return in_order(sections)
-
-
 def _answers(
     told: Sequence[Mapping[str, Any]], answered: Sequence[int], longest: int
 ) -> dict[str, int] | None:
@@ -254,48 +312,3 @@ def _answers(
         return None
     counts = {"unended": endings.count("length"), "full": endings.count("full")}
     return {"rows": len(endings), **counts, "max_new_tokens": longest}
-
-
-def usage(run: Run) -> list[dict[str, str]]:
-    """How the tuned model is used: on the command line, from Python, and without weitiao."""
-    path, base = run.path / run.variant, run.tuned.source
-    home = path if run.variant else path / "model"
-    auto = run.task.auto_class
-    options = run.task.model_options()
-    if run.task.generates:
-        line, call = f"weitiao chat {path}", 'run.answer([{"role": "user", "content": "..."}])'
-    else:
-        line, call = f'weitiao predict {path} "..."', 'run.predict(["..."])'
-    python = f'import weitiao as wt\n\nrun = wt.load("{path}")\nprint({call})'
-    reads = f"\n\n{said}" if (said := run.task.of_logits()) else ""
-    if run.recipe.data.overlong in FITTED:
-        reads += f"\n# of rows longer than {run.limit} tokens weitiao reads more (data.overlong: {run.recipe.data.overlong})"
-    ways = [{"title": reason("on_the_command_line"), "code": line}, {"title": "Python", "code": python}]
-    kind = None if run.variant else run.folder.json("model/adapter_config.json").get("peft_type")
-    opened = f'tokenizer = AutoTokenizer.from_pretrained("{home}")'
-    if kind is None:
-        without = (
-            f"from transformers import {auto}, AutoTokenizer\n\n"
-            f'model = {auto}.from_pretrained("{home}")\n{opened}{reads}'
-        )
-        ways += [{"title": reason("without_us", by="Transformers"), "code": without}]
-    elif kind != OURS:
-        extra = f", num_labels={options['num_labels']}" if options else ""
-        note = "# in full precision; it was tuned in 4 bits, so scores differ a little\n" * (
-            run.method.base_bits == 4
-        )
-        # The base's own settings may stop at fewer tokens than the answers that were learnt end with.
-        more = ", GenerationConfig" * run.task.generates
-        ends = (
-            f'model.generation_config = GenerationConfig.from_pretrained("{path}/model")\n'
-            * run.task.generates
-        )
-        without = (
-            f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer{more}\n\n{note}"
-            f'base = {auto}.from_pretrained("{base}"{extra})\n'
-            f'model = PeftModel.from_pretrained(base, "{path}/model")\n{ends}{opened}{reads}'
-        )
-        ways += [{"title": reason("without_us", by="PEFT"), "code": without}]
-    if kind is not None and run.method.foldable:
-        ways += [{"title": reason("one_plain_model"), "code": f"weitiao merge {path} -o {path}/merged"}]
-    return ways
