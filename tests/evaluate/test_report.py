@@ -513,3 +513,17 @@ def test_small_shares_p_values_and_times_stay_readable():
     assert [share(2, 3), share(1, 1000), share(0, 9), share(1, 0)] == ["66.7 %", "0.10 %", "0 %", "0 %"]
     assert [p_value(1e-90), p_value(0.0123), p_value(None)] == ["<\u00a00.001", "=\u00a00.012", "–"]
     assert [seconds(12.13), seconds(150.2), seconds(7260)] == ["12.1 s", "2 min 30 s", "2 h 1 min"]
+
+
+def test_a_system_without_an_interval_is_a_dot_on_the_scale_without_a_bar(report):
+    files = classification()
+    metrics, primary = files["results.json"]["metrics"], files["results.json"]["primary"]
+    whole = report(files).source
+    metrics["tfidf"] = {name: {"value": 1.0, "low": None, "high": None} for name in metrics["tuned"]}
+    drawn = report(files).source
+    bars, dots = (re.compile(rf'<{tag} style="left:([\d.]+)%') for tag in "ib")
+    assert len(bars.findall(drawn)) == len(bars.findall(whole)) - 1 > 0
+    assert len(dots.findall(drawn)) == len(dots.findall(whole)) == len(metrics)
+    # A perfect score is the furthest to the right, and on the scale.
+    assert metrics["tuned"][primary]["value"] < 1
+    assert max(map(float, bars.findall(drawn))) < max(map(float, dots.findall(drawn))) <= 100

@@ -236,6 +236,18 @@ def test_a_folder_with_other_things_is_left_alone(story, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["thesis.txt"]
 
 
+def test_a_run_that_lies_there_is_called_one_and_another_folder_proposed(story, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/log.jsonl").write_text('{"event": "step", "step": 1, "loss": 1.0}\n')
+    for resume in (False, True):
+        with pytest.raises(
+            WeitiaoError, match=r"run_for_study.*\(unfinished\)[\s\S]*output_dir=\S+run-comparison;"
+        ):
+            wt.compare(
+                story.recipe, methods=METHODS, overrides=[f"output_dir={tmp_path / 'run'}"], resume=resume
+            )
+
+
 def test_where_one_begins_again_depends_on_how_it_ended(story, tmp_path, monkeypatch):
     """Killed: from its checkpoint.  Failed by itself: from nothing, since its checkpoints may hold the reason."""
     module = importlib.import_module("weitiao.study.schedule")

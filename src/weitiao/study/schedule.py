@@ -104,7 +104,7 @@ def claimed(
         resume: go on with what is there, or leave it alone.
 
     Raises:
-        WeitiaoError: that of `kind.exists`, `other_recipe`, `folder_not_empty`; what `held` raises.
+        WeitiaoError: that of `kind.exists`, `other_recipe`, `run_for_study`, `folder_not_empty`; what `held` raises.
     """
     with held(folder.path):
         before = folder.json(kind.file)
@@ -115,6 +115,9 @@ def claimed(
         changed = list(differences(completed(before["recipe"]), completed(common))) if before else []
         if changed:
             raise fault("other_recipe", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
+        if not before and folder.begun:
+            study = Path(kind.file).stem
+            raise fault("run_for_study", path=folder.path, state=folder.state, study=study)
         strangers = [] if before else [p.name for p in folder.path.iterdir() if not p.name.startswith(".")]
         if strangers:
             raise fault("folder_not_empty", path=folder.path, files=", ".join(sorted(strangers)[:5]))

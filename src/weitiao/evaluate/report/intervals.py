@@ -14,25 +14,23 @@ from weitiao.evaluate.report.numbers import ticks
 
 @dataclass(frozen=True)
 class Intervals:
-    """Ticks as (percent, text); rows as (system, value, low, high), the last three in percent."""
+    """Ticks as (percent, text); rows as (system, value, low, high), the last three in percent; low and high are None
+    where a value has no interval."""
 
     ticks: tuple[tuple[float, str], ...]
-    rows: tuple[tuple[str, float, float, float], ...]
+    rows: tuple[tuple[str, float, float | None, float | None], ...]
 
 
 def intervals(metrics: dict[str, dict[str, Any]], metric: str) -> Intervals | None:
-    """The scale and the place of every system that has an interval on it; None when none has."""
-    whole = {
-        system: [row[metric][key] for key in ("value", "low", "high")] for system, row in metrics.items()
-    }
-    rows = [
-        (system, *numbers)
-        for system, numbers in whole.items()
-        if all(number is not None and math.isfinite(number) for number in numbers)
-    ]
-    if not rows:
+    """The scale and the place of every system that has a value on it; None when none has an interval."""
+    rows = []
+    for system, row in metrics.items():
+        value, *ends = (row[metric][key] for key in ("value", "low", "high"))
+        if _finite(value):
+            rows.append((system, value, *(ends if all(map(_finite, ends)) else (None, None))))
+    if all(low is None for _, _, low, _ in rows):
         return None
-    numbers = [number for _, *row in rows for number in row]
+    numbers = [number for _, *row in rows for number in row if number is not None]
     scale = ticks(min(numbers), max(numbers), 6)
 
     def percent(number: float) -> float:
@@ -40,5 +38,9 @@ def intervals(metrics: dict[str, dict[str, Any]], metric: str) -> Intervals | No
 
     return Intervals(
         tuple((percent(tick), f"{tick:g}") for tick in scale),
-        tuple((system, *map(percent, row)) for system, *row in rows),  # type: ignore[misc]
+        tuple((system, *(None if one is None else percent(one) for one in row)) for system, *row in rows),  # type: ignore[misc]
     )
+
+
+def _finite(number: float | None) -> bool:
+    return number is not None and math.isfinite(number)
