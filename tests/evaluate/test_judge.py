@@ -183,3 +183,10 @@ def test_the_baseline_learns_and_knows_chinese_from_english():
     assert reference.accuracy_score(labels[150:], guesses) > 0.9
     assert without_spaces(["这家酒店的服务非常好", "a book"])
     assert not without_spaces(["an English text", "with one 字"])
+
+
+def test_the_chinese_verdict_calls_a_metric_as_its_table_does(monkeypatch):
+    monkeypatch.setenv("WEITIAO_LANG", "zh")
+    found = verdict(results(0.9, 0.5), confidence=0.95)["sentence"]
+    assert found.startswith("学到了：在 100 行未见过的数据上，准确率 由 0.500 变为 0.900")
+    assert "accuracy" not in found

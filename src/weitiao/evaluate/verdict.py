@@ -93,8 +93,10 @@ def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
 
     Of several baselines the best is named.
     """
-    says, name = SAYS[language()], results["primary"]
+    says, name, named = SAYS[language()], results["primary"], words(language())
     found = {system: metrics[name] for system, metrics in results["metrics"].items()}
+    if language() != "en":  # English keeps the key, which is a word; others say it as the table does
+        name = named.get(f"macro_{name}", named.get(name, name))
     if found["tuned"]["value"] is None:
         said = says["undefined"].format(name=name, why=found["tuned"].get("why"), rows=results["rows"])
         return {"learned": None, "sentence": said}
@@ -110,14 +112,14 @@ def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
     facts = {"name": name, "before": shown.get("untuned"), "after": shown["tuned"], "rows": results["rows"]}
     if kind == "learned" and (blind := [one for one in baselines if _blind(one) and against[one] != "above"]):
         kind = "blind"
-        facts |= {"system": words(language()).get(blind[0], blind[0]), "blind": shown[blind[0]]}
+        facts |= {"system": named.get(blind[0], blind[0]), "blind": shown[blind[0]]}
         baselines = [one for one in baselines if not _blind(one)]
     elif kind == "learned" and baselines and against[baselines[0]] == "below":
         kind = "behind"
     sentence = says[kind].format(**facts)
     if baselines:
         best = baselines[0]
-        sentence += says[against[best]].format(value=shown[best], system=words(language()).get(best, best))
+        sentence += says[against[best]].format(value=shown[best], system=named.get(best, best))
     else:
         sentence += _by_answers(results, confidence) or says["end"]
     learned = None if kind == "alone" else kind == "learned"
