@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -41,7 +42,7 @@ def judged(run: Run) -> None:
     if not results:
         out.print(reason("not_judged_rows", path=f"{run.path}/model"))
         return
-    out.print(results_table(results))
+    out.print(results_table(results, width=out.width))
     for line in not_there(results):
         out.print(f"[dim]{escape(line)}[/dim]")
     out.print(results["verdict"]["sentence"])
@@ -103,33 +104,48 @@ def program() -> str:
     return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)
 
 
-def results_table(results: Mapping[str, Any]) -> Table:
-    """Metrics with their intervals; tuned first.  Many metrics are a line each, and few a column each."""
+def results_table(results: Mapping[str, Any], *, width: int) -> Table:
+    """Metrics with their intervals; tuned first.
+
+    Few metrics are a column each, as long as no number is cut at that `width` of the terminal; else they are a line each.
+    """
     given = results.get("given")
     kind = "given_rows" if given else "locked_rows"
     title = reason(kind, rows=f"{results['rows']:,}", files=", ".join(given["files"]) if given else "")
+    systems, names = results["metrics"], list(results["metrics"]["tuned"])
+
+    def cell(system: str, name: str) -> tuple[str, str]:
+        found = systems[system].get(name, NOTHING)
+        return figure(found), around(found) if found["low"] is not None else ""
+
+    across = [[cell(system, name) for name in names] for system in systems]
+    heads, firsts, rows = [*map(named, names)], [*map(named, systems)], across
+    if len(names) > COLUMNS or _least(heads, firsts, across) > width:
+        heads, firsts, rows = firsts, heads, [list(row) for row in zip(*across, strict=True)]
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("", no_wrap=True)
-    systems, names = results["metrics"], list(results["metrics"]["tuned"])
-    called = {system: named(system) for system in systems}
-    called["tuned"] = f"[bold]{called['tuned']}[/bold]"
-
-    def cell(system: str, name: str) -> str:
-        found = systems[system].get(name, NOTHING)
-        between = around(found) if found["low"] is not None else ""
-        return f"{figure(found)} [dim]{between}[/dim]"
-
-    if len(names) <= COLUMNS:
-        for name in names:
-            table.add_column(named(name), justify="right")
-        for system in systems:
-            table.add_row(called[system], *(cell(system, name) for name in names))
-        return table
-    for system in systems:
-        table.add_column(called[system], justify="right")
-    for name in names:
-        table.add_row(named(name), *(cell(system, name) for system in systems))
+    for head, wide in zip(heads, _widths(heads, rows), strict=True):
+        table.add_column(_bold(head), justify="right", min_width=wide)
+    for first, row in zip(firsts, rows, strict=True):
+        table.add_row(_bold(first), *(f"{value} [dim]{between}[/dim]" for value, between in row))
     return table
+
+
+def _bold(word: str) -> str:
+    return f"[bold]{word}[/bold]" if word == named("tuned") else word
+
+
+def _widths(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> list[int]:
+    """How narrow each column can be: lines break at spaces, never inside a word or number."""
+    columns = [
+        [*head.split(), *(word for row in rows for word in row[place])] for place, head in enumerate(heads)
+    ]
+    return [max(map(cell_len, words)) for words in columns]
+
+
+def _least(heads: Sequence[str], firsts: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> int:
+    """How narrow such a table can be, lines and room around cells counted."""
+    return max(map(cell_len, firsts)) + sum(_widths(heads, rows)) + 3 * len(heads) + 4
 
 
 def not_there(results: Mapping[str, Any]) -> Iterator[str]:
@@ -315,7 +331,9 @@ def run_table(runs: Sequence[Run], *, sort: str = "", json: bool) -> None:
         out.print(reason("no_runs_yet"))
     else:
         heads = (("run", "运行"), ("state", "状态"), ("model", "模型"), ("task", "任务"), ("method", "方法"))
-        table = Table(*(either(*head) for head in heads), either("score", "得分"))
+        table = Table()
+        for head in (*heads, ("score", "得分")):
+            table.add_column(either(*head), overflow="fold")  # a name that is cut is no name
         for row in rows:
             *words, score = [*row.values()] if len(row) == 6 else [*row.values(), None]
             shown = f"{named(list(row)[-1])} {score:.3f}" if score is not None else "-"
