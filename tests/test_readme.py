@@ -145,7 +145,7 @@ def test_the_commands_work_on_a_toy(folder, bert):
 
 
 def run_folder_files() -> set[str]:
-    """The files that docs/run-folder.md describes, each under a heading of its own."""
+    """The files of every run that docs/run-folder.md describes, each under a heading of its own."""
     text = (ROOT / "docs/run-folder.md").read_text(encoding="utf-8")
     return {name.rstrip("/") for name in re.findall(r"^## `([^`]+)`$", text, re.M)}
 

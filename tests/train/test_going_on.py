@@ -67,7 +67,7 @@ def test_only_what_was_named_may_change(killed, tmp_path):
 
 def test_other_rows_must_be_allowed_too(killed, review_file, tmp_path):
     review_file.write_text(review_file.read_text() + "one more film,good\n")
-    (tmp_path / "run" / "data" / "dealt.jsonl.gz").unlink()  # as in a run of before it was kept
+    (tmp_path / "killed" / "data" / "dealt.jsonl.gz").unlink()  # as in a run of before it was kept
     with pytest.raises(WeitiaoError, match=r"other_data[\s\S]*--allow-change data.train"):
         wt.train(killed, resume=True)
     assert wt.train(killed, resume=True, changes=["data"]).results
