@@ -48,6 +48,7 @@ def session(folder: Path, parts: dict[str, object]) -> gpu.Session:
     return made
 
 
+@pytest.mark.whole
 def test_what_hangs_is_ended_with_all_that_it_started_and_the_others_go_on(tmp_path, capsys):
     child = "import time, pathlib; time.sleep(3.2); pathlib.Path({!r}).touch()".format(
         str(tmp_path / "lived")
@@ -100,6 +101,7 @@ def test_who_is_not_there_or_fails_is_said_and_the_others_go_on(tmp_path, capsys
         bench(tmp_path / "ours", fails="weitiao").bench("gpu-reviews")
 
 
+@pytest.mark.whole
 def test_a_further_round_is_begun_only_where_it_fits(tmp_path):
     """The first took 0.2 s a system: with 0.6 s there is one round of two, with 5 s there are all."""
     for seconds, rounds in ((0.6, 1), (5.0, gpu.ROUNDS)):

@@ -266,6 +266,7 @@ def load_file(path: Path, name: str):
     return module
 
 
+@pytest.mark.whole
 def test_made_pages_are_current():
     make = load_file(ROOT / "docs/make.py", "docs_make")
     for file, text in make.pages().items():
@@ -352,6 +353,7 @@ def test_the_section_of_contributing_is_a_table(shelved):
     assert [row["values"] for row in found["rows"]] == [[1.0, 2], [1.0, 2], [0.5, 2], [0.0, 2]]
 
 
+@pytest.mark.whole
 def test_the_task_of_contributing_trains(shelved, converse):
     shelved("src/weitiao/tasks/every_word.py")
     run = wt.train(converse(task="every_word", max_steps=2))

@@ -52,6 +52,7 @@ def wrong(verb, tree) -> str:
 VERBS = (fitting, api.plan, api.train)
 
 
+@pytest.mark.whole
 def test_what_fails_in_half_precision_is_refused_before_training_and_the_way_out_works(classify, tmp_path):
     torch.manual_seed(0)
     folder = kept(T.XmodForSequenceClassification(T.XmodConfig(**XMOD)), tmp_path / "base")
@@ -134,6 +135,7 @@ def test_the_small_model_has_a_block_of_every_kind(tmp_path):
     assert small(str(tmp_path / "base")).layout is Layout.PADDED
 
 
+@pytest.mark.whole
 def test_what_is_too_large_to_be_tried_small_is_said(converse, monkeypatch):
     monkeypatch.setattr(miniature, "MOST", 10)
     monkeypatch.setenv("WEITIAO_LANG", "en")
@@ -141,6 +143,7 @@ def test_what_is_too_large_to_be_tried_small_is_said(converse, monkeypatch):
     assert "is too large to be tried small: whether its rows may lie laid end to end" in said
 
 
+@pytest.mark.whole
 def test_a_plan_counts_the_padding_that_training_will_have(converse, tmp_path):
     tree = converse() | {"task": {"name": "language_modeling"}}
     tree["data"] = {"train": [str(tmp_path / "texts.jsonl")], "split": {"validation": 0.2, "test": 0.2}}
@@ -154,6 +157,7 @@ def test_a_plan_counts_the_padding_that_training_will_have(converse, tmp_path):
         assert any("filled up to one length" in said for said in found.notices) is pads
 
 
+@pytest.mark.whole
 def test_a_model_that_cannot_be_gone_through_on_shapes_has_no_plan_and_trains(classify, tmp_path):
     config = T.LongformerConfig(**{**BEHIND, "attention_window": 4}, **LABELLED)
     folder = kept(T.LongformerForSequenceClassification(config), tmp_path / "base")
@@ -163,6 +167,7 @@ def test_a_model_that_cannot_be_gone_through_on_shapes_has_no_plan_and_trains(cl
     assert api.train(tree).results
 
 
+@pytest.mark.whole
 def test_rows_picked_by_a_mask_are_counted_on_shapes(classify, tmp_path):
     torch.manual_seed(0)
     folder = kept(built("bart", "SequenceClassification"), tmp_path / "base")

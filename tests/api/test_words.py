@@ -98,6 +98,7 @@ def test_the_groups_of_the_test_rows_are_kept(classify, review_file, tmp_path):
     )
 
 
+@pytest.mark.whole
 def test_recipe_words_and_rows_in_memory_give_the_same_run_as_a_file(classify, tmp_path, review_file):
     pandas = pytest.importorskip("pandas")
     recipe = classify(max_steps=3)
@@ -115,6 +116,7 @@ def test_evaluating_again_gives_the_same_numbers(classify):
     assert wt.evaluate(run.path).results["metrics"] == before["metrics"]
 
 
+@pytest.mark.whole
 def test_the_written_recipe_gives_the_same_run_again(classify, tmp_path):
     run = wt.train(classify(max_steps=4))
     again = wt.train(run.path / "recipe.yaml", overrides=[f"output_dir={tmp_path / 'again'}"])
@@ -131,6 +133,7 @@ def test_a_generative_run_answers(converse):
     assert set(run.predict("the film", max_new_tokens=3)[0]) == {"answer", "ending"}
 
 
+@pytest.mark.whole
 def test_a_run_in_bf16_answers_and_labels_from_its_folder(classify, converse, tmp_path):
     talks = wt.train(converse(max_steps=2, bf16=True, output_dir=str(tmp_path / "talks")))
     assert isinstance(
@@ -200,6 +203,7 @@ def test_a_saved_whole_model_opens_in_transformers_without_weitiao(classify, ber
     assert theirs == pytest.approx(ours["scores"], abs=1e-6)
 
 
+@pytest.mark.whole
 def test_a_tuned_model_is_a_base_for_the_next_run(classify, tmp_path, review_file):
     first = wt.train(classify(method="full", max_steps=8, learning_rate=1e-2))
     recipe = {**classify(max_steps=1, output_dir=str(tmp_path / "next")), "model": str(first.folder.model)}
@@ -226,6 +230,7 @@ def test_a_changed_base_or_a_changed_weight_is_refused(classify, bert, tmp_path)
         wt.load(run.path).predict(["a film"])
 
 
+@pytest.mark.whole
 def test_rows_that_are_cut_or_dropped_stand_in_the_ledger(classify, tmp_path, review_file):
     run = wt.train(classify(max_steps=1, data={"max_length": 8}))
     ledger = json.loads((run.path / "data" / "ledger.json").read_text())

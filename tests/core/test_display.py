@@ -48,6 +48,7 @@ def test_a_check_says_what_the_rows_came_to(lang, word, tmp_path, monkeypatch):
     assert len(repr(found)) < 300
 
 
+@pytest.mark.whole
 def test_a_plan_says_whether_it_fits(classify):
     plan = wt.plan(classify(max_steps=1))
     assert repr(plan).startswith("<Plan: memory ")

@@ -61,6 +61,7 @@ def test_both_languages_answer_alike():
         assert answer.startswith("nothing (") == said.startswith("没有对应的键（"), word
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("tool", FOREIGN)
 def test_no_foreign_name_is_answered_wrongly(tool):
     """Where it is not known, and no key of ours has that very name, nothing is guessed."""

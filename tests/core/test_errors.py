@@ -191,6 +191,7 @@ def test_without_a_clone_an_extra_is_installed_by_name(monkeypatch, tmp_path):
         need("nowhere_to_be_found", extra="data")
 
 
+@pytest.mark.whole
 def test_every_extra_that_is_named_is_there():
     import tomllib
 

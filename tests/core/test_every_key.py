@@ -299,6 +299,7 @@ def own(key: str) -> Callable[[Callable], Callable]:
 
 
 # Two runs a key: every second key in the fast tier, all of them in the whole one.
+@pytest.mark.whole
 @pytest.mark.parametrize("key", [rarely(key) if place % 2 else key for place, key in enumerate(ROWS)])
 def test_the_key_is_heeded(key, lab):
     row = ROWS[key]
@@ -432,6 +433,7 @@ def test_recomputed_activations(lab, monkeypatch):
     assert before == after
 
 
+@pytest.mark.whole
 @own("train.torch_compile")
 def test_the_compiled_model(lab, monkeypatch):
     from torch import nn
@@ -509,6 +511,7 @@ def test_lines_without_a_terminal(lab, capsys, tmp_path):
         assert capsys.readouterr().err.count("tokens/s") == times
 
 
+@pytest.mark.whole
 @own("train.disable_tqdm")
 def test_a_bar_that_is_turned_off(lab, monkeypatch, tmp_path):
     """In a terminal lines stand in its place, for Python as on the command line; the run is the same."""
@@ -540,6 +543,7 @@ def test_a_bar_that_is_turned_off(lab, monkeypatch, tmp_path):
         assert losses(api.load(tmp_path / f"{face}1")) == losses(lab.run())
 
 
+@pytest.mark.whole
 @own("evaluate.samples")
 @own("evaluate.answers")
 @own("evaluate.max_new_tokens")
@@ -569,6 +573,7 @@ def test_what_is_answered_and_how_long_answers_are(lab, monkeypatch):
     assert two == 2 < most
 
 
+@pytest.mark.whole
 @own("evaluate.confidence")
 def test_every_interval_is_narrower_when_less_is_asked_of_it(lab):
     for kind in ("words", "chat"):

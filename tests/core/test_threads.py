@@ -72,6 +72,7 @@ def test_several_processes_share_the_cores(monkeypatch):
     assert environ["OMP_NUM_THREADS"] == "1"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("words", [["-m", "weitiao", "methods"], ["-c", "import weitiao; weitiao.Recipe"]])
 def test_threads_sleep_where_they_wait(words, tmp_path):
     # What OpenMP will read, printed by the process itself when it ends.

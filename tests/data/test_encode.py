@@ -515,6 +515,7 @@ OWN = {
 }
 
 
+@pytest.mark.whole
 def test_all_code_of_a_task_of_ones_own_counts(tmp_path, monkeypatch):
     for name, text in OWN.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -563,6 +564,7 @@ def damage_missing(folder: Path):
         yield f"meta {text}", lambda text=text: (folder / META).write_text(text)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("damage", [damage_cut, damage_bits, damage_missing])
 def test_a_broken_cache_is_encoded_anew(damage, kind, limit, cached, tmp_path, monkeypatch):
     counted = Counted(monkeypatch, kind[0])

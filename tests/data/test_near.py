@@ -68,6 +68,7 @@ def partition(texts: list[str], groups: np.ndarray) -> set[frozenset[str]]:
     return {frozenset(texts) for texts in members.values()}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("threshold", [rarely(0.7), 0.8])
 def test_pairs_are_found_and_no_link_lies_below_the_threshold(threshold):
     texts = families(900)

@@ -41,6 +41,7 @@ def numbered(count: int, *, words: int = 1) -> Rows:
     return Rows(Record("a.csv", i, {"text": f"{i} " + "word " * words}) for i in range(count))
 
 
+@pytest.mark.whole
 @fuzzed
 @given(RECORDS)
 def test_rows_come_back_as_they_went_in(records):
@@ -51,6 +52,7 @@ def test_rows_come_back_as_they_went_in(records):
     assert [rows[-i] for i in range(1, len(rows) + 1)] == records[::-1]
 
 
+@pytest.mark.whole
 @fuzzed
 @given(RECORDS, st.data())
 def test_picks_and_slices_are_those_of_a_list(records, data):

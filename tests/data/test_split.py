@@ -281,6 +281,7 @@ def test_a_label_of_one_row_is_trained_on():
         assert abs(len(sides["test"]) - 0.15 * 100) <= 1.5, "nor do the common ones make up for it"
 
 
+@pytest.mark.whole
 def test_very_many_labels_cost_no_more_than_their_rows():
     def cost(labels: int) -> float:
         checked = marked(prints(12_000), label=[f"label {i % labels}" for i in range(12_000)])

@@ -133,6 +133,7 @@ BROKEN = {
 OFTEN = ("corrupt JSON", "null answer", "unclosed quote", "other bytes", "missing label")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("case", [case if case in OFTEN else rarely(case) for case in BROKEN])
 def test_broken_rows_are_named_and_the_repaired_copy_trains(case, weitiao):
     name, line, number, why = BROKEN[case]

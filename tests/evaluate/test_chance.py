@@ -7,6 +7,7 @@ import pytest
 from benchmarks.chance import SHARES, trained
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("shares", SHARES.values(), ids=SHARES)
 def test_shuffled_labels_are_hardly_ever_learnt(shares):
     # Of 30 at 2.5 % more than 4 are said once in 600 tries; without the baseline that reads nothing, most of the unequal.

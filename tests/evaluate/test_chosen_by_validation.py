@@ -125,6 +125,7 @@ ROWS = {"text_classification": reviews, "multi_label_classification": many_label
 OTHER = {"good": "bad", "bad": "good"}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("task", ROWS)
 def test_other_test_labels_choose_the_same(task, bert, tmp_path, capsys):
     rows = ROWS[task](130)

@@ -15,6 +15,7 @@ SETS = 120
 METRICS = shelf("accuracy", "f1", "perplexity")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("grouped", [False, True])
 def test_intervals_cover_as_often_as_they_say(grouped):
     found = covered(SETS, grouped=grouped, metrics=METRICS, units=60, resamples=300, rows=60_000)
@@ -23,6 +24,7 @@ def test_intervals_cover_as_often_as_they_say(grouped):
         assert share * SETS >= stats.binom.ppf(0.001, SETS, 0.94), name
 
 
+@pytest.mark.whole
 def test_rows_of_a_group_are_no_witnesses_of_their_own():
     options = {"grouped": True, "units": 60, "resamples": 300, "rows": 60_000}
     deaf = covered(SETS, metrics=METRICS, told=False, **options)

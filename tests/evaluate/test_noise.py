@@ -47,6 +47,7 @@ def score(run) -> float:
     return run.results["metrics"]["tuned"]["perplexity"]["value"]
 
 
+@pytest.mark.whole
 def test_repetitions_are_the_run_with_other_seeds_on_the_same_rows(small, tmp_path):
     run = small("run", seed=42, evaluate={"noise_runs": 2})
     noise = run.results["noise"]
@@ -102,6 +103,7 @@ class Stop(Watcher):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.whole
 def test_an_interrupted_repetition_goes_on(small):
     asked = {"evaluate": {"noise_runs": 1}}
     with pytest.raises(wt.WeitiaoError, match="SIGINT") as told:
@@ -116,6 +118,7 @@ def test_an_interrupted_repetition_goes_on(small):
     assert run.results["noise"]["scores"] == [score(run), score(alone)]
 
 
+@pytest.mark.whole
 def test_runs_of_the_same_recipe_that_lie_beside_it_count_unasked(small):
     dealt = {"data": {"split": {"seed": 5}}}
     one = small("runs/one", seed=1, **dealt)

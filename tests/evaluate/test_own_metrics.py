@@ -52,6 +52,7 @@ def own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.whole
 def test_metrics_of_the_shelf_and_ones_own_judge_and_choose(own, classify):
     added = [
         "f1_micro",

@@ -67,6 +67,7 @@ def test_what_is_shown_is_what_is_tested():
     assert found["p_value"] < 0.001
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("metric", ["accuracy", "perplexity"])
 def test_alike_systems_are_told_apart_no_more_often_than_said_even_in_groups(metric):
     """Rows of a user go up and down together, and long rows weigh more; both systems are as good."""

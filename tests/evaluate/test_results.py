@@ -31,6 +31,7 @@ def runs(tmp_path_factory, bert, llama):
     return [written(wt.train(labels(**quick))), written(wt.train(words(method="lora", **quick)))]
 
 
+@pytest.mark.whole
 def test_results_of_runs_are_what_the_schema_says(runs):
     for found in runs:
         Results.model_validate(found, strict=True)

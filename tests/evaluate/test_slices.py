@@ -40,6 +40,7 @@ def drawn(rng, count):
     ]
 
 
+@pytest.mark.whole
 def test_without_any_effect_one_report_in_twenty_names_a_slice():
     named = 0
     for seed in range(60):
@@ -66,6 +67,7 @@ def test_a_slice_that_is_eight_points_worse_is_named_and_comes_first():
     assert not found(rows, right, columns={"shop": shop.tolist()}, confidence=0.9999)["named"]
 
 
+@pytest.mark.whole
 def test_rows_that_belong_together_are_dealt_together():
     # Forty groups of twenty rows, each right or wrong as a whole: a slice of whole groups is bad by chance alone.
     plain = grouped = 0

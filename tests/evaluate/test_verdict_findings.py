@@ -50,6 +50,7 @@ def named(bert, tmp_path):
     return trained
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("seed", [0, rarely(1), rarely(2)])
 def test_a_sound_run_names_nothing(named, seed):
     assert named(reviews(200, seed=seed), seed=seed) == {}
@@ -81,6 +82,7 @@ def test_everything_frozen_is_named(named, tmp_path):
     assert list(found) == ["no_gradient"]
 
 
+@pytest.mark.whole
 def test_shuffled_labels_are_named(named):
     rows = reviews(240)
     labels = [row["label"] for row in rows]
@@ -89,6 +91,7 @@ def test_shuffled_labels_are_named(named):
     assert "unrelated_labels" in named(rows, learning_rate=1e-3)
 
 
+@pytest.mark.whole
 def test_a_permuted_label_map_is_named(named):
     other = {"good": "bad", "bad": "good"}
     test = [{**row, "label": other[row["label"]]} for row in reviews(60, seed=9)]
@@ -174,6 +177,7 @@ def test_a_run_that_ends_too_early_is_named(steps, named):
     assert (found is not None) == named
 
 
+@pytest.mark.whole
 def test_a_class_that_is_never_said_is_named(named):
     odd = [{**row, "label": "odd"} for row in reviews(206, seed=8)[200:]]
     found = named([*reviews(200), *odd], test=[*reviews(40, seed=5), *odd_ones(8)])
@@ -239,6 +243,7 @@ def test_every_finding_has_advice_in_both_languages():
         assert fields[name, "en"] == fields[name, "zh"]
 
 
+@pytest.mark.whole
 def test_a_sound_run_of_tagged_words_names_nothing(tag):
     assert wt.train(tag(**LEARNS)).results["findings"] == []
 
@@ -258,6 +263,7 @@ def test_answers_are_a_template_where_they_are_alike_and_should_not_be(said, exp
     assert (template(evidence) is not None) == named
 
 
+@pytest.mark.whole
 def test_one_answer_to_everything_is_named(converse, tmp_path):
     rows = [{**row, "completion": "great film"} for row in dialogues(80)]
     train = write_jsonl(tmp_path / "alike.jsonl", rows)

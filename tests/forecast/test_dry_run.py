@@ -68,6 +68,7 @@ def test_on_the_command_line(classify, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.whole
 def test_rows_count_as_often_as_they_come(classify, review_file, tmp_path):
     """A large file and a small one that comes three times an epoch, of each another share is looked at."""
     write_csv(review_file, reviews(300))

@@ -75,6 +75,7 @@ def test_a_method_that_does_not_fold_what_it_computes_is_found(classify, monkeyp
     assert not found.holds
 
 
+@pytest.mark.whole
 def test_what_does_not_hold_ends_with_code_5(classify, tmp_path, monkeypatch, capsys):
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(classify()), encoding="utf-8")

@@ -40,6 +40,7 @@ def test_the_textbook_of_what_trains_little():
         api.rule_of_thumb(65e9, method="full", trained=1e9)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("kind", "method"),
     [
@@ -60,6 +61,7 @@ def test_disk_is_what_the_run_leaves_behind(request, kind, method):
     assert list(found.stages) == ["load", "train", "evaluate", "save"] + ["merge"] * run.method.foldable
 
 
+@pytest.mark.whole
 def test_it_looks_at_the_longest_rows_and_heeds_the_batch(classify):
     small, large = api.plan(classify()), api.plan(classify(per_device_train_batch_size=32))
     assert small.batch["rows"] == 8
@@ -68,6 +70,7 @@ def test_it_looks_at_the_longest_rows_and_heeds_the_batch(classify):
     assert large.stages["train"].activations > 3 * small.stages["train"].activations
 
 
+@pytest.mark.whole
 def test_shares_of_several_processes(classify):
     alone, shared = api.plan(classify()), api.plan(classify(data_parallel="fsdp"), nproc=2)
     assert shared.stages["train"].optimizer == pytest.approx(alone.stages["train"].optimizer / 2, rel=0.01)
@@ -107,6 +110,7 @@ def test_on_the_command_line(classify, tmp_path, capsys):
     assert weitiao(["plan", "--params", "1e9", "--precision", "fp8"]) == 2
 
 
+@pytest.mark.whole
 def test_steps_and_time_follow_rows_and_epochs(classify, monkeypatch):
     # A machine that is always as quick: one product, one byte, one call a second.
     from weitiao.train import pace
@@ -121,6 +125,7 @@ def test_steps_and_time_follow_rows_and_epochs(classify, monkeypatch):
     assert end["step"] == one.steps
 
 
+@pytest.mark.whole
 def test_a_sample_is_counted_up_to_the_whole_file(classify, monkeypatch):
     plan = importlib.import_module("weitiao.forecast.plan")
     small = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}
@@ -133,6 +138,7 @@ def test_a_sample_is_counted_up_to_the_whole_file(classify, monkeypatch):
     assert asked.steps == pytest.approx(whole.steps / 2, abs=1), "a sample that is asked for is all there is"
 
 
+@pytest.mark.whole
 def test_of_a_long_text_only_what_may_be_read_is_encoded(classify, review_file, monkeypatch):
     from weitiao.data.tokens import Tokens
 
@@ -162,6 +168,7 @@ def test_a_plan_imports_nothing_that_judges(classify, monkeypatch):
     assert api.plan(classify()).program["evaluate"] > 0
 
 
+@pytest.mark.whole
 def test_a_plan_counts_rows_as_often_as_they_come(classify, review_file, tmp_path):
     """Two files, one of which comes three times an epoch: as many steps as the run then takes."""
     other = write_csv(tmp_path / "other.csv", reviews(40, seed=9))

@@ -104,6 +104,7 @@ def test_where_there_is_room_many_times_over_nothing_is_gone_through(classify, m
     wt.train(classify(max_steps=1))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("kind", "method"),
     [
@@ -129,6 +130,7 @@ def test_the_rough_bound_is_one(request, kind, method, monkeypatch):
     assert needed < refuse.SURE * bound
 
 
+@pytest.mark.whole
 def test_the_message_on_the_command_line(classify, tmp_path, room, monkeypatch, capsys):
     import yaml
 

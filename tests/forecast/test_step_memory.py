@@ -130,6 +130,7 @@ def asked() -> list:
     return found
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("method", "task", "half"), asked())
 def test_every_method_can_be_asked(method, task, half, bert, llama):
     built = registry.build("method", {"name": method}), registry.build("task", task)

@@ -113,6 +113,7 @@ def test_the_setting_is_heeded(request, known, name, key, value, also):
     assert known[same] != (after.count(), after.steps(8))
 
 
+@pytest.mark.whole
 def test_with_nothing_changed_nothing_differs(request):
     """What these tests rest on."""
     for name in CHANGED:

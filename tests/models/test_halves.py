@@ -86,6 +86,7 @@ def test_a_base_in_another_precision_is_read_as_before(bert, tmp_path):
     assert set(early.values()) == {torch.float32}, "what is trained is trained in float32"
 
 
+@pytest.mark.whole
 def test_a_run_is_the_same_to_the_last_bit(bases, tmp_path, monkeypatch):
     rows = str(write_jsonl(tmp_path / "rows.jsonl", dialogues(24)))
 

@@ -57,6 +57,7 @@ def test_outputs_stay_when_they_have_the_labels_names(bert, tmp_path, theirs, ou
     assert kept or found.std() < 0.05  # drawn as the family draws them
 
 
+@pytest.mark.whole
 def test_a_run_keeps_the_order_of_the_base_and_says_what_was_trained(bert, tmp_path):
     base = classifier(
         bert, tmp_path / "base", "POSITIVE", "NEGATIVE", problem_type="multi_label_classification"

@@ -51,6 +51,7 @@ def alone(run) -> list[dict]:
     return wt.load(run.path).predict(TEXTS)
 
 
+@pytest.mark.whole
 def test_runs_on_one_base_are_switched_in_memory(made):
     held = wt.adapters(made["reviews"].path, made["stars"].path)
     assert (held.names, held.active) == (["reviews", "stars"], ("reviews",))

@@ -79,6 +79,7 @@ def test_answers_are_judged_beside_the_untuned_and_the_nearest_row(made):
     assert per_byte == pytest.approx(loss * tokens / learnt / 0.6931471805599453)
 
 
+@pytest.mark.whole
 def test_what_was_not_answered_or_not_to_the_end_is_said(made, tmp_path):
     recipe = Path(made.path / "recipe.yaml").read_text(encoding="utf-8")
     few = recipe.replace("answers: null", "answers: 3").replace("max_new_tokens: 6", "max_new_tokens: 1")

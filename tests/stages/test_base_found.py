@@ -126,6 +126,7 @@ def test_a_chat_finds_its_base_too(llama, tmp_path, monkeypatch):
     assert CliRunner().invoke(app, [*words, "--base", str(tmp_path / "elsewhere")], input="\n").exit_code == 0
 
 
+@pytest.mark.whole
 def test_a_run_goes_on_from_another_folder_only_where_it_was_begun(made, place, monkeypatch):
     monkeypatch.chdir(place)
     with pytest.raises(Killed):

@@ -89,6 +89,7 @@ def test_the_locked_rows_given_again_get_the_locked_numbers(run, tmp_path):
     assert run.folder.json("data/ledger.json")["files"][0]["path"] != str(tmp_path / "again.csv")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("task", ROWS)
 def test_every_task_is_judged_by_new_rows_in_a_place_of_their_own(task, trained, tmp_path):
     run = trained(task)

@@ -52,6 +52,7 @@ def added_up(target):
     assert not [said for said in target.warnings if "steps" in said]
 
 
+@pytest.mark.whole
 def test_the_planted_word_comes_first_both_ways(made):
     run = made("text_classification")
     (found,) = run.explain("the film was wonderful and very quite")
@@ -141,6 +142,7 @@ def test_each_of_several_labels_is_explained(made):
     assert [target.name for target in found.targets] == ["bad", "good"]
 
 
+@pytest.mark.whole
 def test_a_span_is_explained_by_its_tags(made):
     run = made("token_classification", epochs=8)
     text = "the great plot was awful"
@@ -159,6 +161,7 @@ def test_a_span_is_explained_by_its_tags(made):
     assert none.warnings
 
 
+@pytest.mark.whole
 def test_an_answer_is_explained_by_the_words_of_the_prompt(made):
     run = made("sft", epochs=1, rows=60)
     (found,) = run.explain("music the plot", max_new_tokens=4)

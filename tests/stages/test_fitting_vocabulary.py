@@ -31,6 +31,7 @@ def test_a_recipe_begins_with_a_base_for_the_language_of_the_rows(spoken, tmp_pa
         assert chosen == ("minilm-l6" if spoken == "en" else "e5-small")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("strange", "said"), [(0, False), (40, True)])
 def test_the_share_that_the_tokenizer_does_not_know_is_said(strange, said, classify, bert, tmp_path):
     """Against the tokenizer itself, asked row by row for the words that it makes one unknown token of."""

@@ -54,6 +54,7 @@ def going_on(recipe, **words) -> tuple[wt.Run, list[str]]:
     return wt.train(recipe, resume=True, tell=tell, **words), said
 
 
+@pytest.mark.whole
 def test_with_its_files_gone_a_run_ends_as_it_would_have_and_encodes_nothing_anew(own, files, tmp_path):
     whole = wt.train(own("whole"))
     ledger = whole.folder.json("data/ledger.json")
@@ -78,6 +79,7 @@ def test_with_its_files_gone_a_run_ends_as_it_would_have_and_encodes_nothing_ane
     assert wt.evaluate(run).results["metrics"] == whole.results["metrics"]
 
 
+@pytest.mark.whole
 def test_changed_files_are_told_and_not_looked_into_unless_they_are_meant(own, files, tmp_path):
     whole = wt.train(own("whole"))
     files[0].write_text(files[0].read_text() + "one more film,good\n")

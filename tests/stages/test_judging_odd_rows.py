@@ -70,6 +70,7 @@ def test_a_metric_that_does_not_suit_the_task_is_refused(bert, tmp_path, capsys)
         assert "Traceback" not in said
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("task", ["sft", "token_classification"])
 def test_rows_without_a_reference_are_counted_and_judge_nothing(task, llama, bert, tmp_path):
     made, base, odd = {

@@ -59,6 +59,7 @@ def test_the_hub_reads_the_results_with_their_intervals(task, lang, bert, llama,
     assert wt.load(run.path).task.summary
 
 
+@pytest.mark.whole
 def test_the_card_follows_what_is_found_and_what_is_there(bert, tmp_path, capsys):
     odd = {"good": "go|od\n#x", "bad": "坏"}
     rows = [{**row, "label": odd[row["label"]], "shop": "ab"[n % 2]} for n, row in enumerate(reviews(80))]

@@ -115,6 +115,7 @@ def code(bert, classify, tmp_path, monkeypatch, capsys):
     return refused
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("what", BAD)
 def test_all_verbs_refuse_it_with_the_same_code(what, code):
     expected, changes = BAD[what]
@@ -129,6 +130,7 @@ def test_a_sound_recipe_passes(code):
     assert [code(verb, accepted) for verb in VERBS[:2]] == ["", ""]
 
 
+@pytest.mark.whole
 def test_all_verbs_say_what_could_go_wrong(code, capsys):
     changes = {"train.warmup_steps": 500, "train.max_steps": 5}
     assert code(VERBS[0], changes) == ""
@@ -138,6 +140,7 @@ def test_all_verbs_say_what_could_go_wrong(code, capsys):
         assert said.count("warmup_steps is 500 and the run has 5 steps") == 1, verb
 
 
+@pytest.mark.whole
 def test_all_verbs_say_that_a_run_is_there_already(code, capsys, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "log.jsonl").write_text('{"event": "step", "step": 1}\n')

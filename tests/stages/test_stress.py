@@ -59,6 +59,7 @@ def found(run) -> dict:
     return wt.stress(run.path, tell=quiet).results
 
 
+@pytest.mark.whole
 def test_every_score_and_flip_is_that_of_the_rows_that_were_changed(run, found):
     """Lower case is checked by asking the model ourselves; the toy's words are lower case, so capitals are unknown to it."""
     rows = [record for record, _ in kept(run.folder, "test")]

@@ -42,6 +42,7 @@ ROWS = {
 
 
 # Those of the fast tier also choose thresholds, and how wide intervals are.
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "task", [rarely(task) if task in ("text_classification", "sft") else task for task in ROWS]
 )

@@ -19,6 +19,7 @@ METHODS = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_it_is_the_base_with_the_head_that_was_drawn(method, bert, tmp_path, monkeypatch):
     import transformers
@@ -53,6 +54,7 @@ def test_it_is_the_base_with_the_head_that_was_drawn(method, bert, tmp_path, mon
         assert ours != pytest.approx(tuned[0]["scores"], rel=1e-3)
 
 
+@pytest.mark.whole
 def test_qlora_is_compared_with_its_own_base(llama, tmp_path):
     run = wt.train(
         model=llama,

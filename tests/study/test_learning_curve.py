@@ -116,6 +116,7 @@ def test_the_curve_of_a_run(recipe, here, capsys, monkeypatch):
     assert found["sentence"].split(":")[0] in said.out.replace("\n", " ")
 
 
+@pytest.mark.whole
 def test_what_has_no_curve_is_said_before_anything_is_trained(recipe, here, tmp_path):
     alone = {"train": {**recipe["train"], "eval_strategy": "no", "load_best_model_at_end": False}}
     without = {**recipe, **alone, "output_dir": str(tmp_path / "a")}

@@ -224,6 +224,7 @@ def long(classify, tmp_path):
     return recipe
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("way", "pooling"), [("windows", "mean"), ("windows", "max"), ("head_tail", "mean")])
 def test_a_run_learns_from_what_is_behind_the_limit_and_is_asked_as_it_was_judged(
     long, way, pooling, tmp_path
@@ -253,6 +254,7 @@ def test_a_run_learns_from_what_is_behind_the_limit_and_is_asked_as_it_was_judge
     assert run.results["advice"] is None
 
 
+@pytest.mark.whole
 def test_cut_rows_teach_nothing_here_and_the_advice_names_what_helps(long, tmp_path):
     said = []
     run = wt.train(
@@ -300,6 +302,7 @@ def steps(run) -> list[float]:
     return [line["loss"] for line in read_lines(run.path / "log.jsonl") if line["event"] == "step"]
 
 
+@pytest.mark.whole
 def test_a_run_in_windows_goes_on_to_the_last_bit(long, tmp_path):
     whole = wt.train(long(max_steps=6, data={"overlong": "windows"}))
     halved = long(max_steps=6, data={"overlong": "windows"}, output_dir=str(tmp_path / "halved"))
@@ -308,6 +311,7 @@ def test_a_run_in_windows_goes_on_to_the_last_bit(long, tmp_path):
     assert steps(wt.train(halved, resume=True)) == steps(whole)
 
 
+@pytest.mark.whole
 def test_a_frozen_trunk_that_is_kept_gives_the_same_losses_in_windows(long, tmp_path):
     found = [
         wt.train(

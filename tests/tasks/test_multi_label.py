@@ -124,6 +124,7 @@ def test_a_label_of_new_data_that_the_model_does_not_know_is_named(toy):
     assert known.target.tolist() == [1]
 
 
+@pytest.mark.whole
 def test_a_threshold_is_where_f1_is_best():
     rng = np.random.default_rng(0)
     for _ in range(60):
@@ -185,6 +186,7 @@ def run(bert, tmp_path_factory):
     return api.train(asked(bert, folder, {"train": str(file)}, num_train_epochs=10))
 
 
+@pytest.mark.whole
 def test_a_run_learns_and_is_judged_beside_its_baselines(run):
     results = run.results
     found = results["metrics"]
@@ -238,6 +240,7 @@ def test_transformers_opens_it_and_the_page_says_how_labels_are_read(run):
         assert names["scores"] == pytest.approx([*told["scores"].values()], rel=1e-4)
 
 
+@pytest.mark.whole
 def test_changing_every_test_label_changes_no_threshold(bert, tmp_path):
     rows, found = many_labels(120), []
     for number, flips in enumerate((False, True)):

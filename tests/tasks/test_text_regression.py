@@ -171,6 +171,7 @@ def run(bert, tmp_path_factory):
     )
 
 
+@pytest.mark.whole
 def test_a_run_learns_and_is_judged_beside_mean_and_ridge(run):
     results = run.results
     assert (results["primary"], results["higher_is_better"]) == ("mae", False)
@@ -240,6 +241,7 @@ def test_the_command_line_answers_and_writes_tables(run, tmp_path, capsys):
     assert float(row["predicted_low"]) < float(row["predicted_number"]) < float(row["predicted_high"])
 
 
+@pytest.mark.whole
 def test_pairs_have_numbers_too(bert, tmp_path):
     rows = [{"text": "the film", "text_pair": row["text"], "label": row["label"]} for row in rated(40)]
     found = run_on(rows, bert, tmp_path, coverage=0.99)

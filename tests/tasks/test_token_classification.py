@@ -270,6 +270,7 @@ def run(bert, tmp_path_factory):
     )
 
 
+@pytest.mark.whole
 def test_a_run_learns_and_is_judged_beside_a_dictionary(run):
     results = run.results
     assert results["primary"] == "span_f1"

@@ -53,6 +53,7 @@ def folder(bert, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.whole
 def test_the_way_from_data_to_answers_is_told_in_chinese(folder, capsys):
     for words, code, says in (
         ("data check odd.csv", 3, "隔离"),

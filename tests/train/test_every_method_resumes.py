@@ -45,6 +45,7 @@ def cases() -> list:
     return found
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("method", "kind", "workers"), cases())
 def test_a_run_killed_inside_an_accumulation_resumes_bit_for_bit(request, method, kind, workers, tmp_path):
     if method == "prompt" or method.startswith("p_tuning"):

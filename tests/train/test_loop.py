@@ -60,6 +60,7 @@ class KillAt(Watcher):
 # ------------------------------------------------------------------ exactness
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["classify", rarely("converse")])
 def test_two_runs_of_one_seed_are_equal_and_another_seed_is_not(request, kind, tmp_path):
     recipe = request.getfixturevalue(kind)
@@ -69,6 +70,7 @@ def test_two_runs_of_one_seed_are_equal_and_another_seed_is_not(request, kind, t
     assert same(tmp_path / "a", tmp_path / "b")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", [rarely("classify"), "converse"])
 def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
     """140 rows (56 in the other job) in steps of 12: the last step is a ragged one."""

@@ -146,6 +146,7 @@ def test_r_drop_of_a_model_in_which_nothing_drops_out_is_refused_before_data_are
     assert "train.dropout=0.1" in caught.value.text("en")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "words",
     [
@@ -166,6 +167,7 @@ def test_the_ways_out_are_ways_out(converse, words, tmp_path):
 OWN = "def loss(logits, target):\n    return (logits.logsumexp(1) - logits.gather(1, target[:, None])[:, 0]) ** 2\n"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("task", "words"),
     [
@@ -226,6 +228,7 @@ def test_another_loss_neither_encodes_anew_nor_forbids_to_begin_with_a_run(class
     assert {path.name for path in (tmp_path / "cache" / "encoded").iterdir()} == kept
 
 
+@pytest.mark.whole
 def test_the_log_says_the_smoothed_loss_and_validation_the_plain_one(classify, tmp_path):
     """Of two classes, half of the target spread: no loss lies below the entropy of (3/4, 1/4), which is 0.562."""
     wt.train(classify(label_smoothing_factor=0.5, method="full", learning_rate=2e-3, num_train_epochs=6))
@@ -233,6 +236,7 @@ def test_the_log_says_the_smoothed_loss_and_validation_the_plain_one(classify, t
     assert min(line["validation/loss"] for line in events(tmp_path / "run", "evaluate")) < 0.45
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("kind", "words", "at"),
     [

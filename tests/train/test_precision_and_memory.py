@@ -57,6 +57,7 @@ def test_an_overflow_in_float16_leaves_the_step_out_and_scales_less(classify, tm
     assert all(w.isfinite().all() for w in seen)
 
 
+@pytest.mark.whole
 def test_a_float16_run_resumes_with_its_scale(classify, tmp_path):
     words = {
         "fp16": True,
@@ -108,6 +109,7 @@ def short_of_memory(monkeypatch, *, rows: int, error: Exception) -> None:
     monkeypatch.setattr(SupervisedFineTuning, "loss", failing)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "error",
     [
@@ -152,6 +154,7 @@ def test_any_other_error_of_the_model_passes_through(converse, monkeypatch):
         wt.train(converse(method="full"))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("workers", [rarely(0), 2])
 def test_batches_made_ahead_are_the_same_and_resume(converse, tmp_path, workers):
     words = {"dataloader_num_workers": workers, "gradient_accumulation_steps": 2, "num_train_epochs": 3}

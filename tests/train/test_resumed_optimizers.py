@@ -68,6 +68,7 @@ def test_every_optimiser_is_in_the_table():
     assert set(WORDS) == set(get_args(Train.model_fields["optim"].annotation))
 
 
+@pytest.mark.whole
 def test_sgd_without_momentum_remembers_nothing_and_goes_on(classify, tmp_path):
     words = {"optim": "sgd", "momentum": 0, "learning_rate": 0.1, "max_steps": 6, "save_steps": 3}
     words |= {"eval_strategy": "no", "load_best_model_at_end": False, "evaluate": QUICK}
@@ -94,6 +95,7 @@ def test_a_checkpoint_without_its_counts_is_not_sound(classify, tmp_path, harm):
 # ------------------------------------------------------------------ reduce_lr_on_plateau
 
 
+@pytest.mark.whole
 def test_a_plateau_lowers_the_rate_and_a_resumed_run_has_the_same_rates(classify, tmp_path):
     words = {
         "max_steps": 16,

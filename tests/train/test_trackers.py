@@ -126,6 +126,7 @@ class Gradients(Watcher):
         self.found.append(torch.cat(grads).norm().item())
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["classify", "converse"])
 def test_gradient_norms_by_block_make_the_whole_norm(request, kind):
     watcher = Gradients()
@@ -149,5 +150,6 @@ def test_a_profile_is_a_trace_and_a_table(classify, tmp_path):
     assert "aten::addmm" in (run.path / "profile" / "operators.txt").read_text()
 
 
+@pytest.mark.whole
 def test_a_run_shorter_than_its_profile_ends_well(classify):
     assert wt.train(classify(profile_steps=50, max_steps=3)).results

@@ -42,6 +42,7 @@ class Seen(Watcher):
         self.gradients.append({name: weight.grad.clone() for name, weight in training.weights.items()})
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("kind", "method", "accumulation"),
     [
@@ -80,6 +81,7 @@ def test_what_is_kept_gives_the_losses_and_gradients_of_the_whole_model(
     assert not left(tmp_path / "kept")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("kind", "method"), [rarely("classify", "head"), rarely("classify", TOP), ("converse", TOP)]
 )
@@ -96,6 +98,7 @@ def test_a_killed_and_resumed_run_equals_the_whole_one_bit_for_bit(request, kind
     assert same(tmp_path / "halved", tmp_path / "whole")
 
 
+@pytest.mark.whole
 def test_a_file_that_a_killed_run_left_is_not_used(classify, tmp_path):
     """Planted: states of other rows and weights, under the names that the run gives its own."""
     run(classify, tmp_path / "clean", method="head")
@@ -154,6 +157,7 @@ def test_outside_of_losses_the_model_is_whole(classify, tmp_path):
     assert not left(tmp_path / "run")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("kind", "words", "why"),
     [
@@ -180,6 +184,7 @@ def test_a_recipe_that_insists_on_what_cannot_be_is_refused(classify, tmp_path):
         run(classify, tmp_path / "run", method="full", cache_frozen_trunk=True)
 
 
+@pytest.mark.whole
 def test_lora_on_the_upper_block_alone_keeps_what_lies_below(converse, tmp_path):
     """Parameters and modules that were put in are asked, not the method's name."""
     method = {"name": "lora", "target_modules": ["layers.1.mlp.down_proj"]}
@@ -189,6 +194,7 @@ def test_lora_on_the_upper_block_alone_keeps_what_lies_below(converse, tmp_path)
     assert losses(tmp_path / "kept") == pytest.approx(losses(tmp_path / "again"), rel=1e-5)
 
 
+@pytest.mark.whole
 def test_in_half_precision_what_is_kept_is_rounded_once(classify, tmp_path):
     for name, cached in (("kept", True), ("again", False)):
         run(classify, tmp_path / name, method=TOP, cache_frozen_trunk=cached, bf16=True, dropout=0.0)

@@ -80,6 +80,7 @@ def _training(total: int) -> SimpleNamespace:
     )
 
 
+@pytest.mark.whole
 def test_the_untuned_model_is_asked_once_and_is_no_candidate(classify, tmp_path):
     words = {"eval_on_start": True, "max_steps": 8, "eval_steps": 4}
     run = wt.train(classify(**words, output_dir=str(tmp_path / "whole")))
@@ -107,6 +108,7 @@ def test_memory_is_that_of_the_process_and_absent_where_nobody_tells(classify, m
     assert math.isfinite(held)
 
 
+@pytest.mark.whole
 def test_the_watcher_on_the_page_works(classify, tmp_path):
     page = (Path(__file__).resolve().parents[2] / "docs" / "watchers.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python patience.py\n(.*?)```", page, re.DOTALL)
@@ -151,6 +153,7 @@ def test_what_is_no_number_is_never_the_best(higher, tmp_path):
         assert training.state.best == (values[best - 1] if best else None)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("metric", ["f1", "eval_recall", "eval_loss"])
 def test_any_metric_may_choose_the_best_checkpoint(metric, classify, tmp_path):
     """The log is gone through independently."""

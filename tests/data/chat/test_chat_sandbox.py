@@ -42,6 +42,7 @@ def impatient(monkeypatch):
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "bomb",
@@ -63,6 +64,7 @@ def test_a_template_that_takes_forever_is_ended(bomb, tokenizer):
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a limit on address space")
 @pytest.mark.parametrize(
     "bomb",
@@ -113,6 +115,7 @@ def test_a_template_that_can_serve_no_row_is_a_fault(template, why, tokenizer, t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("impatient")
 def test_the_row_that_sets_it_off_is_named_and_the_next_template_is_rendered(tokenizer):
     sound = tokenizer.chat_template
@@ -130,6 +133,7 @@ def test_the_row_that_sets_it_off_is_named_and_the_next_template_is_rendered(tok
     assert list(encode(rows[:64], tokenizer)) == before
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("impatient")
 def test_any_thread_may_ask_and_no_signal_handler_is_touched(tokenizer):
     handlers = [
@@ -155,6 +159,7 @@ def test_any_thread_may_ask_and_no_signal_handler_is_touched(tokenizer):
     ]
 
 
+@pytest.mark.whole
 def test_threads_get_their_own_answers(tokenizer):
     found: dict[int, list] = {}
 
@@ -195,6 +200,7 @@ def test_a_python_that_cannot_start_another_is_said(monkeypatch):
             sandbox.Helper().ask({"jobs": [0]})
 
 
+@pytest.mark.whole
 def test_the_helper_ends_with_its_parent(llama):
     """Also where the parent had no time to say so."""
     program = (
@@ -233,6 +239,7 @@ def test_half_a_character_goes_there_and_back(tokenizer):
 SLOW = "{% for i in range(500) %}{% for j in range(1000) %}{% endfor %}{% endfor %}" + CHATML
 
 
+@pytest.mark.whole
 def test_long_work_is_not_taken_for_a_bomb(tokenizer, monkeypatch):
     """The clock is a rendering's, not a row's or a request's."""
     monkeypatch.setattr(sandbox, "SECONDS", 0.4)
@@ -250,6 +257,7 @@ def _ask_often(tokenizer, number: int, results) -> None:
     results.put((number, [render(row(f"film {number}"), tokenizer)[0] for _ in range(30)]))
 
 
+@pytest.mark.whole
 def test_a_forked_process_does_not_talk_through_its_parents_pipe(tokenizer):
     import multiprocessing
 

@@ -7,6 +7,8 @@ import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 
+import pytest
+
 from weitiao.core.contracts import Record
 from weitiao.data.doctor import examine
 from weitiao.data.near import near_groups
@@ -33,6 +35,7 @@ class Lazy(Sequence):
         return map(self.__getitem__, range(self.rows))
 
 
+@pytest.mark.whole
 def test_rows_pass_once_and_little_is_kept_of_each():
     examine(Lazy(100), LABELLED, ledger={})
     peaks = []
