@@ -10,7 +10,7 @@ What is one character to a reader stays one: an accent written apart, a flag, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any, Literal, TypeAlias
@@ -68,3 +68,9 @@ def _gives_back(rows: Sequence[Sequence[str]], how: How) -> float:
         right += len({*wanted} & {*places(text, how)})
         total += len(wanted)
     return right / total if total else 0.0
+
+
+def in_text(span: Mapping[str, Any], text: str, places: Sequence[Place]) -> dict[str, Any]:
+    """A span of words as one of characters, with its text."""
+    start, end = places[span["start"]][0], places[span["end"] - 1][1]
+    return {**span, "start": start, "end": end, "text": text[start:end]}

@@ -384,10 +384,7 @@ class TokenClassification(Categorical):
     def shown(self, record: Record, prediction: Mapping[str, Any]) -> dict[str, Any]:
         """Spans with their text and their places in it, in characters, and the words that the tags are of."""
         text, places = self._text(record.values)
-        spans = []
-        for span in prediction["spans"]:
-            start, end = places[span["start"]][0], places[span["end"] - 1][1]
-            spans.append({**span, "start": start, "end": end, "text": text[start:end]})
+        spans = [segment.in_text(span, text, places) for span in prediction["spans"]]
         return {"spans": spans, "tokens": self._tokens(record.values)} | {**prediction, "spans": spans}
 
     def _text(self, values: Mapping[str, Any]) -> tuple[str, list[segment.Place]]:
