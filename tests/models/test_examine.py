@@ -14,7 +14,7 @@ from tests.tasks.test_every_task import chat_records
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.data.layout import Layout
-from weitiao.models import attention, examine, load
+from weitiao.models import anatomy, attention, examine, load
 
 CHAT = registry.build("task", {"name": "sft"})
 LABELS = registry.build("task", {"name": "text_classification", "labels": ["bad", "good"]})
@@ -262,3 +262,26 @@ def test_notices_are_said_in_chinese(monkeypatch):
     (notice,) = examine.Examined(Layout.ALONE, "eager", 0.5).notices("mine", packs=False)
     assert notice == "mine：各行补齐到同一长度时与单独计算的结果不同（实测相差 50.00%）；改为：每行单独计算"
     assert not examine.Examined(Layout.PADDED, "eager").notices("mine", packs=False)
+
+
+@pytest.mark.parametrize("kind", ["bert", "t5"])
+def test_scores_of_where_answers_begin_and_end_are_compared_token_by_token(kind, request):
+    """Of a model that names no `logits`; a leak into the row beside is found in either of its scores."""
+    ref = request.getfixturevalue(kind)
+    model = T.AutoModelForQuestionAnswering.from_pretrained(ref).eval()
+    tokenizer = T.AutoTokenizer.from_pretrained(ref)
+    assert anatomy.head(model) == {"qa_outputs.weight", "qa_outputs.bias"}
+    found = examine.examine(model, LABELS, tokenizer, ref="it")
+    assert (found.layout, found.apart < 1e-4) == (Layout.PADDED, True)
+    said = model(torch.tensor([[1, 5, 2]]))
+    assert torch.equal(examine.scored(said)[..., 1], said.end_logits)
+
+    whole = model.forward
+
+    def leaky(**words):
+        told = whole(**words)
+        told["end_logits"] = told["end_logits"] + told["end_logits"].mean(dim=0)
+        return told
+
+    model.forward = leaky
+    assert examine.examine(model, LABELS, tokenizer, ref="it").layout is not Layout.PADDED

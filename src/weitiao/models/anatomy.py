@@ -179,10 +179,17 @@ def head(model: nn.Module) -> frozenset[str]:
     A language model's output layer is pretrained (and often tied to the embeddings), so it is no head.
     """
     prefix = getattr(model, "base_model_prefix", "")
-    if not prefix or not hasattr(model, prefix):
-        return frozenset()  # an encoder-decoder for generation: nothing of it is new
     output = _output_layer(model)
     pretrained = {id(weight) for weight in output.parameters()} if output is not None else set()
+    if not prefix or not hasattr(model, prefix):
+        # An encoder-decoder whose stacks lie bare: where it is for generation nothing is new, else a layer beside them.
+        beside = [name for name, child in model.named_children() if linear.is_linear(child)]
+        bare = (
+            (f"{name}.{n}", weight)
+            for name in beside
+            for n, weight in getattr(model, name).named_parameters()
+        )
+        return frozenset(name for name, weight in bare if id(weight) not in pretrained)
     names = (
         n
         for n, weight in model.named_parameters()

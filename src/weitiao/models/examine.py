@@ -264,8 +264,16 @@ class _Looks:
             words["use_cache"] = False  # type: ignore[assignment]
         elif self.model.config.is_encoder_decoder and "Conditional" in type(self.model).__name__:
             words["decoder_input_ids"] = words["input_ids"]
-        said = self.model(**words)
-        return said.get("logits", said[0]).float()  # type: ignore[no-any-return]
+        return scored(self.model(**words)).float()
+
+
+def scored(said: Any) -> Tensor:
+    """What a model says of its rows: its `logits`; scores of several names, one a token each (where an answer begins, where
+    it ends), side by side (B, T, K); else what it names first."""
+    if "logits" in said:
+        return said["logits"]  # type: ignore[no-any-return]
+    of_tokens = [scores for name, scores in said.items() if name.endswith("_logits")]
+    return torch.stack(of_tokens, -1) if of_tokens else said[0]
 
 
 def plain_words(config: Any, processor: Any) -> list[int]:
