@@ -1,6 +1,6 @@
 """The pages that are made from the code, so that they cannot drift from it.
 
-    Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,tasks,formats,augmentation,sections}.md
+    Recipe, registry, formats  ->  python docs/make.py  ->  docs/{recipe,recipe.zh-CN,tasks,formats,augmentation,sections}.md
     methods/advice.yaml        ->                       ->  docs/methods.md, docs/methods.zh-CN.md
     docs/metrics.yaml          ->                       ->  docs/metrics.md, docs/metrics.zh-CN.md
 
@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from weitiao.api import methods
 from weitiao.core import registry
 from weitiao.core.contracts import Shape, section
+from weitiao.core.meanings import meaning
 from weitiao.core.recipe import Recipe
 from weitiao.core.renamed import spellings as spelt
 from weitiao.core.results import Results
@@ -58,25 +59,26 @@ ROWS: dict[str, dict[str, Any]] = {
     "image": {"image": "photos/17.png", "label": "cat"},
 }
 TYPES = {
-    "string": "text",
-    "integer": "whole number",
-    "number": "number",
-    "boolean": "true or false",
-    "null": "null",
-    "object": "mapping",
+    "string": ("text", "文本"),
+    "integer": ("whole number", "整数"),
+    "number": ("number", "数"),
+    "boolean": ("true or false", "true 或 false"),
+    "null": ("null", "null"),
+    "object": ("mapping", "映射"),
 }
 BOUNDS = {
-    "minimum": "at least {}",
-    "exclusiveMinimum": "above {}",
-    "maximum": "at most {}",
-    "exclusiveMaximum": "below {}",
+    "minimum": ("at least {}", "不小于 {}"),
+    "exclusiveMinimum": ("above {}", "大于 {}"),
+    "maximum": ("at most {}", "不大于 {}"),
+    "exclusiveMaximum": ("below {}", "小于 {}"),
 }
 
 
 def pages() -> dict[str, str]:
     """File name -> its text."""
     return {
-        "recipe.md": recipe_page(),
+        "recipe.md": recipe_page("en"),
+        "recipe.zh-CN.md": recipe_page("zh"),
         "methods.md": methods_page("en"),
         "methods.zh-CN.md": methods_page("zh"),
         "tasks.md": tasks_page(),
@@ -89,50 +91,81 @@ def pages() -> dict[str, str]:
     }
 
 
-def recipe_page() -> str:
-    """Every key of the recipe, section by section."""
-    tree = Recipe.model_json_schema()
-    top: list[dict[str, str]] = []
-    sections: list[str] = []
-    for name, field in tree["properties"].items():
-        if "$ref" in field:
-            sections += _section(name, field["$ref"], tree["$defs"])
-        else:
-            top.append(_row(name, field, required=name in tree["required"]))
-    # A method and a task are written as a name alone, or as a mapping with their settings.
-    for row in top:
-        if row["key"] in ("`task`", "`method`"):
-            row["type"] = "name, or mapping with `name`"
-            row["default"] = row["default"].replace('{"name": "lora"}', "lora")
-    spellings = [{"elsewhere": f"`{theirs}`", "here": ours} for theirs, ours in spelt("en").items()]
-    return _page(
+RECIPE = {
+    "en": (
         "# The recipe, key by key",
+        "[中文](recipe.zh-CN.md)",
         "One YAML file says what is asked of one run. `weitiao init FILE` writes one with all of these keys, the "
         "defaults filled in and the meaning above each; `weitiao train RECIPE key=value` changes single keys from "
         "the command line, with dots between the levels (`train.learning_rate=1e-4`). A key that is not listed "
         "here is an error that names the nearest one. Whatever was not written is filled in, and the whole of it "
         "lies in the run folder as `recipe.yaml`.",
         "## At the top",
-        _table(top),
-        *sections,
         "## `method` and `task`",
         "Their settings lie beside the name: `method: {name: lora, r: 8}`. They are listed in "
         "[methods.md](methods.md) and [tasks.md](tasks.md).",
         "## Spellings from elsewhere",
         "These are not accepted, but the error says what the key is called here.",
-        _table(spellings),
+    ),
+    "zh": (
+        "# 配方的每个键",
+        "[English](recipe.md)",
+        "一个 YAML 文件写明一次运行要做什么。`weitiao init 文件` 写出含有下列所有键的配方，填好默认值，并在每个键上方注明含义"
+        "（语言由 `WEITIAO_LANG` 决定）；`weitiao train 配方 key=value` 在命令行上改动个别的键，各级之间用点连接"
+        "（`train.learning_rate=1e-4`）。不在此列的键会报错，并指出最接近的键。没有写的键取默认值，完整的配方存为运行文件夹中的 "
+        "`recipe.yaml`。",
+        "## 顶层",
+        "## `method` 与 `task`",
+        "它们的设置与名称写在一起：`method: {name: lora, r: 8}`。见 [methods.zh-CN.md](methods.zh-CN.md) 与 "
+        "[tasks.md](tasks.md)（英文）。",
+        "## 其他工具的写法",
+        "这些写法不被接受，但错误信息会说明这里的键叫什么。",
+    ),
+}
+
+
+def recipe_page(lang: str) -> str:
+    """Every key of the recipe, section by section."""
+    tree, say = Recipe.model_json_schema(), methods.words(lang)
+    title, other, intro, at_the_top, shelved, settings, elsewhere, spellings = RECIPE[lang]
+    top: list[dict[str, str]] = []
+    sections: list[str] = []
+    for name, field in tree["properties"].items():
+        if "$ref" in field:
+            sections += _section(name, field["$ref"], tree["$defs"], lang)
+        else:
+            top.append(_row(name, field, lang, required=name in tree["required"]))
+    # A method and a task are written as a name alone, or as a mapping with their settings.
+    for row in top:
+        if row[say["key"]] in ("`task`", "`method`"):
+            row[say["type"]] = _in("name, or mapping with `name`", "名称，或含 `name` 的映射", lang)
+            row[say["default"]] = row[say["default"]].replace('{"name": "lora"}', "lora")
+    here = _in("here", "这里", lang), _in("elsewhere", "其他工具", lang)
+    rows = [{here[1]: f"`{theirs}`", here[0]: ours} for theirs, ours in spelt(lang).items()]
+    return _page(
+        title,
+        other,
+        intro,
+        at_the_top,
+        _table(top),
+        *sections,
+        shelved,
+        settings,
+        elsewhere,
+        spellings,
+        _table(rows),
     )
 
 
-def _section(name: str, ref: str, known: Mapping[str, Any]) -> list[str]:
+def _section(name: str, ref: str, known: Mapping[str, Any], lang: str) -> list[str]:
     section = known[ref.rpartition("/")[2]]
     rows, below = [], []
     for key, field in section["properties"].items():
         if "$ref" in field:
-            below += _section(f"{name}.{key}", field["$ref"], known)
+            below += _section(f"{name}.{key}", field["$ref"], known, lang)
         else:
-            rows.append(_row(key, field, required=key in section.get("required", ())))
-    return [f"## `{name}`", section["description"], _table(rows), *below]
+            rows.append(_row(key, field, lang, required=key in section.get("required", ())))
+    return [f"## `{name}`", meaning(section["description"], lang), _table(rows), *below]
 
 
 def methods_page(lang: str) -> str:
@@ -160,7 +193,7 @@ def methods_page(lang: str) -> str:
             _called(one, lang),
             _formula(entry.kind),
             _table({"": say[key], " ": text} for key, text in told.items()),
-            _settings(entry, say=say),
+            _settings(entry, lang),
         ]
     intro = say["intro"].format(head_too=say["head_too"], families=_known_families())
     return _page(f"# {say['page']}", intro, _table(rows), *parts)
@@ -316,7 +349,8 @@ def augmentation_page() -> str:
     ]
     meanings = registry.meanings(Changes)
     rows = [
-        _row(key, {**field, "description": meanings[key]}, required=False) for key, field in common.items()
+        _row(key, {**field, "description": meanings[key]}, "en", required=False)
+        for key, field in common.items()
     ]
     return _page(
         "# Augmentation: changed copies of training rows",
@@ -334,7 +368,6 @@ def metrics_page(lang: str) -> str:
     told = yaml.safe_load((HERE / "metrics.yaml").read_text(encoding="utf-8"))
     column = ("en", "zh").index(lang)
     say = {name: pair[column] for name, pair in told["words"].items()}
-    columns = methods.words(lang)
 
     def here(english: str) -> str:
         return english if lang == "en" else told["in_chinese"][english]
@@ -359,7 +392,7 @@ def metrics_page(lang: str) -> str:
         parts += [f"## {here(title.rstrip('.'))}", _file(own[0].kind), _formula(own[0].kind)]
         for entry in own:
             if entry.kind not in seen and dataclasses.fields(entry.kind):
-                parts += [f"`{entry.name}`:", _settings(entry, say=columns)]
+                parts += [f"`{entry.name}`:", _settings(entry, lang)]
             seen.add(entry.kind)
     intro = [part if isinstance(part, str) else part[column] for part in told["intro"]]
     return _page(f"# {say['page']}", *intro, f"## {say['shelf']}", _table(rows), *parts)
@@ -430,9 +463,7 @@ def _formats(shape: Shape) -> str:
     )
 
 
-def _settings(
-    entry: registry.Entry, *, less: Iterable[str] = (), say: Mapping[str, str] | None = None
-) -> str:
+def _settings(entry: registry.Entry, lang: str = "en", *, less: Iterable[str] = ()) -> str:
     schema = TypeAdapter(entry.kind).json_schema()
     meanings = registry.meanings(entry.kind)
     rows = []
@@ -442,11 +473,10 @@ def _settings(
         field = {**field, "description": meanings.get(key, "")}
         if key in entry.preset:
             field["default"] = entry.preset[key]
-        rows.append(_row(key, field, required=key in schema.get("required", ())))
+        rows.append(_row(key, field, lang, required=key in schema.get("required", ())))
     if not rows:
-        none = say["no_settings"] if say else "It has no settings."
-        return "It has no settings of its own." if less else none
-    return _table({say[column] if say else column: cell for column, cell in row.items()} for row in rows)
+        return "It has no settings of its own." if less else methods.words(lang)["no_settings"]
+    return _table(rows)
 
 
 def _formula(kind: type) -> str:
@@ -455,14 +485,15 @@ def _formula(kind: type) -> str:
     return f"```text\n{rest.strip()}\n```" if rest.strip() else ""
 
 
-def _row(key: str, field: Mapping[str, Any], *, required: bool) -> dict[str, str]:
-    default = "required" if required else f"`{_plain(field['default'])}`" if "default" in field else "-"
+def _row(key: str, field: Mapping[str, Any], lang: str, *, required: bool) -> dict[str, str]:
+    say = methods.words(lang)
+    default = f"`{_plain(field['default'])}`" if "default" in field else "-"
     return {
-        "key": f"`{key}`",
-        "type": _type(field),
-        "default": default,
+        say["key"]: f"`{key}`",
+        say["type"]: _type(field, lang),
+        say["default"]: _in("required", "必填", lang) if required else default,
         # A line break would end the row of the table.
-        "meaning": " ".join(field.get("description", "").split()) or "-",
+        say["meaning"]: meaning(field.get("description", ""), lang) or "-",
     }
 
 
@@ -470,18 +501,27 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _type(field: Mapping[str, Any]) -> str:
+def _type(field: Mapping[str, Any], lang: str) -> str:
     if "anyOf" in field:
-        return ", or ".join(_type(choice) for choice in field["anyOf"])
+        return _in(", or ", "，或 ", lang).join(_type(choice, lang) for choice in field["anyOf"])
     if "enum" in field:
         return " / ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:
         return f"`{field['const']}`"
     if field.get("type") == "array":
         items = field["items"]
-        return f"list of {_type(items)}" if "enum" in items else f"list of {TYPES[items['type']]}s"
-    bounds = [words.format(_plain(field[bound])) for bound, words in BOUNDS.items() if bound in field]
-    return ", ".join([TYPES[field["type"]], *bounds])
+        if "enum" in items:
+            return f"{_in('list of', '列表，各项为', lang)} {_type(items, lang)}"
+        one = _in(*TYPES[items["type"]], lang)
+        return _in(f"list of {one}s", f"列表，各项为{one}", lang)
+    bounds = [
+        _in(*words, lang).format(_plain(field[bound])) for bound, words in BOUNDS.items() if bound in field
+    ]
+    return _in(", ", "，", lang).join([_in(*TYPES[field["type"]], lang), *bounds])
+
+
+def _in(english: str, chinese: str, lang: str) -> str:
+    return chinese if lang == "zh" else english
 
 
 def _table(rows: Iterable[Mapping[str, str]]) -> str:

@@ -464,14 +464,14 @@ def test_the_version_is_said(word, weitiao):
 def test_init_writes_every_setting_with_its_meaning(weitiao):
     write_csv(Path("rows.csv"), reviews(20))
     assert weitiao("init", "rows.csv", "-o", "recipe.yaml").exit == 0
-    text = Path("recipe.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"\n *# ", " ", Path("recipe.yaml").read_text(encoding="utf-8"))
     asked = Recipe.read("recipe.yaml")
     for shelf, settings in (("task", asked.task), ("method", asked.method)):
         entry = registry.entry(shelf, settings["name"])
         assert set(settings) == {"name", *registry.settings(entry.kind)}
         assert registry.build(shelf, settings) == registry.build(shelf, {"name": settings["name"]})
         for key, meaning in registry.meanings(entry.kind).items():
-            assert f"  # {meaning.splitlines()[0]}" in text, key
+            assert f" {' '.join(meaning.split())}\n  {key}:" in text, key
 
 
 def test_init_that_fails_leaves_nothing(weitiao):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.cells import cell_len
 from typer.main import get_command
 
 from weitiao.cli import run
@@ -63,3 +64,39 @@ def test_help_in_chinese_opens_nothing_heavy():
     )
     assert done.returncode == 0, done.stderr
     assert "微调预训练模型的全程" in done.stdout
+
+
+def test_what_stands_around_the_help_is_chinese_too(monkeypatch, capsys):
+    verbs = dict(walk(get_command(app)))
+    monkeypatch.setenv("WEITIAO_LANG", "zh")
+    monkeypatch.setenv("COLUMNS", "80")
+    for path in ("weitiao", "data", "data check", "plan", "train"):
+        verb = verbs[path]
+        assert run([*path.split()[path == "weitiao" :], "--help"]) == 0
+        said = capsys.readouterr().out
+        for word in (
+            "Usage",
+            "Arguments:",
+            "Options:",
+            "Commands:",
+            "[OPTIONS]",
+            "[required]",
+            "[default",
+            "Example",
+        ):
+            assert word not in said, path
+        assert said.startswith("用法：weitiao")
+        assert "选项：\n" in said
+        assert ("参数：\n" in said) == any(one.param_type_name == "argument" for one in verb.params)
+        # A word that has no space in it, such as a path, may need more.
+        assert all(cell_len(line) <= 80 or not han(line) for line in said.splitlines()), path
+
+
+def test_defaults_and_bounds_are_told_in_chinese(monkeypatch, capsys):
+    monkeypatch.setenv("WEITIAO_LANG", "zh")
+    assert run(["train", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "（默认：1；x>=1）" in said
+    assert "（必填）" in said
+    assert run(["train"]) == 2
+    assert "weitiao train [选项] {recipe} [overrides]..." in capsys.readouterr().err

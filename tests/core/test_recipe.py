@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, get_args
 
@@ -101,11 +102,11 @@ def test_every_value_comes_back_from_yaml(tmp_path):
 
 
 def test_a_commented_recipe_says_what_each_key_means():
-    text = Recipe.read(SMALL).to_commented_yaml()
+    text = re.sub(r"\n *# ", " ", Recipe.read(SMALL).to_commented_yaml())
     for section in sections().values():
         for name, field in section.model_fields.items():
             if field.description:
-                assert f"# {field.description.splitlines()[0]}" in text, name
+                assert re.search(rf"{re.escape(' '.join(field.description.split()))}\n *{name}:", text), name
 
 
 def test_the_method_s_name_may_be_left_out_and_a_bare_word_is_a_name():

@@ -34,7 +34,7 @@ class Whole(typer.core.TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The verbs and what they do."""
         verbs = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        with formatter.section(either("Commands", "命令")):
+        with formatter.section("Commands"):
             formatter.write_dl([(name, verb.get_short_help_str(LONGEST)) for name, verb in verbs if verb])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -1,12 +1,11 @@
 """How methods look in a terminal: all of them in a line each, or one in full, in the reader's language.
 
-Chinese has no spaces to break lines at, so lines are broken here and not by Rich.
+Lines are broken by `core/wrap.py` and not by Rich, which breaks Chinese anywhere.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -17,12 +16,11 @@ from rich.text import Text
 
 from weitiao.api import methods
 from weitiao.core.errors import language
+from weitiao.core.meanings import meaning
+from weitiao.core.wrap import wrap
 
 WIDEST = 120  # longer lines are hard to read
 GAP = "  "
-# A word with what must not be parted from it: no line begins with a comma or a %, none ends with a bracket.
-HAN, OPENS, CLOSES = "\u3400-\u9fff", "（《“【", "，。；：、！？）》”】…"
-PIECE = re.compile(rf"[{OPENS}]*(?:[{HAN}]|[^\s{HAN}{OPENS}{CLOSES}]+(?: %[,;.]?)?)?[{CLOSES}]*\s*")
 
 
 def overview() -> None:
@@ -68,7 +66,7 @@ def method(name: str) -> None:
             text.stylize("dim", 0, len(say[key]) if line.startswith(say[key]) else 0)
             console.print(text)
     settings = [(key, plain(value)) for key, value in one["settings"].items()]
-    console.print(Text.assemble("\n", (say["settings"], "bold"), say["in_english"] if settings else ""))
+    console.print(Text.assemble("\n", (say["settings"], "bold")))
     if not settings:
         console.print(Text(f"{GAP}{say['no_settings']}"))
         return
@@ -76,26 +74,16 @@ def method(name: str) -> None:
     defaults = min(defaults, 24)
     meanings = max(20, width - len(GAP) * 3 - keys - defaults)
     for key, default in settings:
-        meaning = one["meanings"].get(key, "")
+        means = meaning(one["meanings"].get(key, ""))
         if key in one["choices"]:
             named = ", ".join(map(plain, one["choices"][key]))
-            meaning = f"{meaning} {say['one_of'].format(named)}".strip()
-        _named(console, _row((key, default, meaning), (keys, defaults, meanings)), key)
+            means = f"{means} {say['one_of'].format(named)}".strip()
+        _named(console, _row((key, default, means), (keys, defaults, meanings)), key)
 
 
 def plain(value: Any) -> str:
     """A value as it stands in a recipe."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """Lines of at most `width` cells, broken at spaces or between Chinese signs."""
-    lines = [""]
-    for piece in filter(None, PIECE.findall(text)):
-        if lines[-1] and cell_len(f"{lines[-1]}{piece}".rstrip()) > width:
-            lines.append("")
-        lines[-1] += piece
-    return [line.rstrip() for line in lines]
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:

@@ -17,11 +17,14 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import to_jsonable_python
 
 from weitiao.core import registry
+from weitiao.core.display import either
 from weitiao.core.errors import fault, with_pages
+from weitiao.core.meanings import meaning
 from weitiao.core.read_yaml import written, written_yaml
 from weitiao.core.sections import AtHome, Data, Evaluate, Named, Section, Split, Train, keys_of, named
 from weitiao.core.unfit import explained
 from weitiao.core.why import unfit
+from weitiao.core.wrap import wrap
 from weitiao.core.written import plain, settled
 
 __all__ = ["DEFAULT_METHOD", "Data", "Evaluate", "Recipe", "Section", "Split", "Train", "known_keys"]
@@ -29,6 +32,8 @@ __all__ = ["DEFAULT_METHOD", "Data", "Evaluate", "Recipe", "Section", "Split", "
 DEFAULT_METHOD = "lora"
 SHELVED = ("task", "method")
 """Keys whose settings are those of something on a shelf."""
+WIDE = 108
+"""Cells of a comment's line, at most."""
 
 
 def _named_method(value: Any) -> Any:
@@ -100,30 +105,42 @@ class Recipe(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), allow_unicode=True, sort_keys=False)
 
     def to_commented_yaml(self) -> str:
-        """The whole recipe with the meaning of every key above it, to start from."""
-        pages = "\n".join(_commented(self, indent=""))
-        return f"# Pages that are named here: {with_pages('docs/recipe.md')} and beside it.\n{pages}\n"
+        """The whole recipe with the meaning of every key above it in the reader's language, to start from."""
+        pages = either(
+            "Pages that are named here: docs/recipe.md and beside it.",
+            "文中提到的文档：docs/recipe.zh-CN.md 及其旁边的各页。",
+        )
+        return "\n".join([f"# {with_pages(pages)}", *_commented(self, indent=""), ""])
 
 
 def _commented(section: Section, *, indent: str) -> list[str]:
     lines = []
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        lines += [f"{indent}# {line}" for line in (field.description or "").splitlines()]
+        lines += _comment(meaning(field.description or ""), indent)
         if isinstance(value, Section):
             lines += [f"{indent}{name}:", *_commented(value, indent=indent + "  ")]
         elif name in SHELVED and len(value) > 1:
             meanings = registry.meanings(registry.entry(name, value["name"]).kind)
-            lines += [
-                f"{indent}# Another one has other settings: `weitiao {name}s` lists them.",
-                f"{indent}{name}:",
-            ]
+            others = f"`weitiao {name}s`"
+            lines += _comment(
+                either(
+                    f"Another one has other settings: {others} lists them.",
+                    f"换一个则设置不同：{others} 会列出。",
+                ),
+                indent,
+            )
+            lines.append(f"{indent}{name}:")
             for key, setting in value.items():
-                lines += [f"{indent}  # {line}" for line in meanings.get(key, "").splitlines()]
+                lines += _comment(meaning(meanings.get(key, "")), f"{indent}  ")
                 lines.append(f"{indent}  {key}: {_flow(setting)}")
         else:
             lines.append(f"{indent}{name}: {_flow(value)}")
     return lines
+
+
+def _comment(text: str, indent: str = "") -> list[str]:
+    return [f"{indent}# {line}" for line in wrap(text, WIDE - len(indent))] if text else []
 
 
 def _flow(value: Any) -> str:
