@@ -11,6 +11,7 @@ run = wt.train("recipe.yaml")           # the whole way; also wt.train(model=...
 run.results["verdict"]["sentence"]
 run.predict(["A wonderful film."])
 run.explain("A wonderful film.")       # which of its words the prediction hangs on
+wt.explain_rows(run, errors=5)          # the same of its worst test rows, onto its page
 wt.load("runs/reviews")                 # a run that is there; wt.runs() lists them, wt.evaluate(run) judges again
 wt.report("runs/a", "runs/b")           # runs side by side on one page; of one run, its page anew
 wt.compare("recipe.yaml", methods=["lora", "head"])
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         compare,
         cross_validate,
         evaluate,
+        explain_rows,
         init,
         learning_curve,
         load,
@@ -76,7 +78,7 @@ _HOMES = {
     ),
     **dict.fromkeys(("numerics", "plan", "report", "runs", "show", "train"), "weitiao.api"),
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
-    **dict.fromkeys(("Stress", "stress"), "weitiao.api"),
+    **dict.fromkeys(("Stress", "explain_rows", "stress"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
     "metric": "weitiao.evaluate.own",
@@ -90,6 +92,7 @@ __all__ = [
     "compare",
     "cross_validate",
     "evaluate",
+    "explain_rows",
     "init",
     "learning_curve",
     "load",

@@ -336,20 +336,6 @@ def test_words_are_coloured_by_sign_and_size(made):
     assert style == "black on rgb(110,235,110)"
 
 
-def test_a_section_of_the_page_holds_the_strongest_words(made):
-    from weitiao.cli.show_sections import drawn
-    from weitiao.evaluate.analysed import plain
-    from weitiao.evaluate.explain.explanation import section
-
-    found = made("text_classification").explain(["the film was wonderful", "the plot was awful"])
-    rows = plain({"explained": section(found)})["explained"]
-    said = "\n".join(map(str, drawn(rows)))
-    for one in found:
-        assert one.texts["text"] in said
-        assert one.targets[0].strongest(1)[0].text in said
-    assert rows["rows"][1]["facts"][1]["value"] == found[1].targets[0].strongest(1)[0].share
-
-
 @pytest.mark.parametrize("method", ["lora", rarely("prompt"), rarely("prefix")])
 def test_what_methods_put_in_is_no_word_and_the_number_stays_the_model_s(made, method):
     text = "the film was wonderful and very quite"

@@ -21,6 +21,7 @@ from weitiao.forecast.rule_of_thumb import rule_of_thumb
 from weitiao.stages.adapters import Adapters, adapters
 from weitiao.stages.data import guess
 from weitiao.stages.evaluate import evaluate
+from weitiao.stages.explain_rows import explain_rows
 from weitiao.stages.labelled import write_labelled
 from weitiao.stages.preflight import tried
 from weitiao.stages.run import Run, load, runs, speaker
@@ -46,6 +47,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "example_table",
+    "explain_rows",
     "fetch",
     "fetchable",
     "fitting",

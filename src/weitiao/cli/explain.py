@@ -39,6 +39,15 @@ def explain(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Longest answer, where the model answers.")
     ] = 200,
+    errors: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Instead of texts, so many of the test rows that the run's page shows as its worst."
+        ),
+    ] = 0,
+    rows: Annotated[
+        int, typer.Option(min=0, help="Instead of texts, so many test rows, drawn by the run's seed.")
+    ] = 0,
     html: Annotated[Path | None, typer.Option(help="Write it as a page, in one file.")] = None,
     base: Base = "",
     json: Json = False,
@@ -47,7 +56,7 @@ def explain(
     """Show which words a prediction hangs on: integrated gradients, checked by leaving words out.
 
     Green words speak for what was predicted, red ones against it.  Without colours (NO_COLOR, a pipe) numbers stand behind
-    the words.
+    the words.  With --errors or --rows what is found is kept in the run (explanations.json) and stands on its page.
     """
     from weitiao import api
     from weitiao.core.files import refuse_unwritable, write_text
@@ -58,15 +67,16 @@ def explain(
         refuse_unwritable(html)
     if texts and file:
         raise fault("wrong_usage", **because("texts_and_file"))
-    if not texts and not file:
-        raise fault("wrong_usage", **because("no_text", run=run))
-    found = api.load(run, base=base).explain(
-        file or texts,
-        asked=[*(label or []), *(output_words or [])],
-        similar=similar,
-        columns=pairs(columns),
-        max_new_tokens=max_new_tokens,
-    )
+    of_run = bool(errors or rows)
+    if of_run and (texts or file or columns):
+        raise fault("wrong_usage", **because("texts_and_test_rows"))
+    if not texts and not file and not of_run:
+        raise fault("wrong_usage", **because("no_text_to_explain", run=run))
+    said, words = api.load(run, base=base), _words(label, output_words, similar, max_new_tokens)
+    if of_run:
+        found = api.explain_rows(said, errors=errors, rows=rows, **words)
+    else:
+        found = said.explain(file or texts, columns=pairs(columns), **words)
     if html is not None:
         from weitiao.evaluate.explain.page import page
 
@@ -76,6 +86,18 @@ def explain(
         return
     for one in found:
         show(one)
+    if of_run:
+        print(said.report)
+
+
+def _words(
+    label: list[str] | None, output_words: list[str] | None, similar: int, max_new_tokens: int
+) -> dict[str, Any]:
+    return {
+        "asked": [*(label or []), *(output_words or [])],
+        "similar": similar,
+        "max_new_tokens": max_new_tokens,
+    }
 
 
 def show(found: Explanation) -> None:
@@ -83,6 +105,9 @@ def show(found: Explanation) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    if found.place:
+        true = f"  {either('true', '真实')}: {found.expected}" if found.expected else ""
+        console.print(f"{found.place}{true}", markup=False, style="dim", soft_wrap=True)
     coloured = console.is_terminal and not os.environ.get("NO_COLOR")
     for target in found.targets:
         for line in lines(found, target, coloured=coloured):

@@ -171,6 +171,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "copies": ("rows that are nearly the same", "近似的行"),
     "prompt": ("prompt", "提示"),
     "reference": ("reference", "参考答案"),
+    "explained": ("Which words predictions hang on", "预测依据哪些词"),
+    "explained_note": (
+        "What each word adds, by integrated gradients: green words speak for what was predicted, red and underlined ones "
+        "against it.",
+        "每个词的贡献（积分梯度）：绿色的词支持预测，红色带下划线的词反对。",
+    ),
+    "not_explained": ("Not explained yet:", "尚未解释："),
     # the end
     "usage": ("Use it", "如何使用"),
     "made": ("How it was made", "制作记录"),

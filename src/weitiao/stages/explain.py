@@ -22,6 +22,7 @@ from weitiao.data.overlong import ENDLESS, FITTED
 from weitiao.evaluate.explain.explanation import ExplainedTarget, ExplainedWord, Explanation
 from weitiao.evaluate.explain.words import Word, moved, spelt
 from weitiao.models.precision import autocast
+from weitiao.stages.events import labelling
 from weitiao.stages.explained import Explained
 from weitiao.stages.similar_rows import TrainingRows
 
@@ -61,18 +62,46 @@ def explain(
             `Run.predict`.
     """
     need("captum", extra="explain")
-    from weitiao.evaluate.explain.full_precision import full_precision
-
     questions = run.asked(texts, columns)
     questions.count()
-    said = [_said(run, record, max_new_tokens) for _, record in questions]
+    records = [record for _, record in questions]
+    return explain_records(run, records, asked=asked, similar=similar, max_new_tokens=max_new_tokens)
+
+
+def explain_records(
+    run: Explained,
+    records: Sequence[Record],
+    *,
+    asked: Sequence[str] = (),
+    similar: int = 0,
+    max_new_tokens: int = 200,
+    strict: bool = True,
+) -> list[Explanation]:
+    """The same of rows as the task reads them, without their answers.
+
+    Args:
+        run, asked, similar, max_new_tokens: as `explain`.
+        records: the rows.
+        strict: refuse a row without a word that is read; else its warnings say so.
+
+    Raises:
+        WeitiaoError: as `explain`.
+    """
+    need("captum", extra="explain")
+    from weitiao.evaluate.explain.full_precision import full_precision
+
+    said = [_said(run, record, max_new_tokens) for record in records]
     rows = TrainingRows(run) if similar else None
     near = [rows.nearest(one.example, count=similar) if rows else [] for one in said]
-    with full_precision(run.tuned.model) as whole:
-        found = [_explained(run, one, asked, None if whole else run.recipe.train.half) for one in said]
-    for one, alike in zip(found, near, strict=True):
-        one.similar = alike
-        one.warnings += [rows.notice] if rows and rows.notice else []
+    found = []
+    with full_precision(run.tuned.model) as whole, labelling(run.recipe) as heard:
+        for done, one in enumerate(said, start=1):
+            half = None if whole else run.recipe.train.half
+            found.append(_explained(run, one, asked, half, strict=strict))
+            heard(done, len(said))
+    for explanation, alike in zip(found, near, strict=True):
+        explanation.similar = alike
+        explanation.warnings += [rows.notice] if rows and rows.notice else []
     return found
 
 
@@ -113,23 +142,27 @@ def _said(run: Explained, record: Record, max_new_tokens: int) -> _Said:
     return _Said(record, example, length, told[0], column, start)
 
 
-def _explained(run: Explained, said: _Said, asked: Sequence[str], half: Half | None) -> Explanation:
+def _explained(
+    run: Explained, said: _Said, asked: Sequence[str], half: Half | None, *, strict: bool
+) -> Explanation:
     from weitiao.evaluate.explain.vectors import Followed
 
     task, record = run.task, said.record
     row = _Row(run, Followed(run.tuned.model), said.example, half)
     words = row.words(record)
     spoken = [word for word in words if not said.answers(word)]
-    if not spoken:
+    if not spoken and strict:
         raise fault("nothing_to_explain", row=record.line)
-    if said.column:
+    if not spoken:
+        targets = []
+    elif said.column:
         targets = _of_answer([word for word in words if said.answers(word)], asked)
     else:
         targets = task.explains(record, said.prediction, asked=asked)
     cut = run.recipe.data.overlong not in FITTED and not task.reads_whole
     lost = said.length - len(said.example) if cut else said.example.tokens_lost
     warnings = [reason("explained_cut", lost=lost, length=said.length)] if lost > 0 else []
-    warnings += [] if targets else [reason("nothing_predicted")]
+    warnings += [] if targets else [reason("nothing_predicted" if spoken else "no_word_read")]
     return Explanation(
         _texts(task, record),
         said.prediction if said.column else dict(task.shown(record, said.prediction)),
@@ -137,6 +170,7 @@ def _explained(run: Explained, said: _Said, asked: Sequence[str], half: Half | N
         row.baseline_name,
         half or "float32",
         warnings,
+        place=record.id if record.file else "",
     )
 
 

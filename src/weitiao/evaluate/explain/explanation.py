@@ -1,16 +1,15 @@
 """An explanation as data: words with what each adds, what was explained, and what is to be said of it.
 
 Explanation(...).to_dict()    for JSON
-section([Explanation, ...])   rows of a run's page, of the kind that it has
+Explanation.from_dict(...)    the way back
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
-from weitiao.core.contracts.section import Fact, Row, Rows, both
 from weitiao.core.display import Sheet, Shown
 
 SHOWN = 5
@@ -93,6 +92,20 @@ class Explanation(Shown):
     """What is to be said of the row: what was cut."""
     similar: list[SimilarRow] = field(default_factory=list)
     """Training rows that the model sees as alike, the most alike first; none where they were not asked for."""
+    place: str = ""
+    """File and line, of a row that comes from a file."""
+    expected: str = ""
+    """What the data say it is, of a row of theirs."""
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        targets = [
+            ExplainedTarget(**{**one, "words": [ExplainedWord(**word) for word in one["words"]]})
+            for one in told["targets"]
+        ]
+        similar = [SimilarRow(**row) for row in told["similar"]]
+        return cls(**{**told, "targets": targets, "similar": similar})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -105,23 +118,3 @@ class Explanation(Shown):
             for target in self.targets
         ]
         return Sheet(" / ".join(self.texts.values()), rows=rows)
-
-
-def section(explained: Sequence[Explanation]) -> Rows:
-    """Explanations as rows of a run's page, like its other sections: of each text what was explained first, and the words
-    that it hangs on most."""
-    return Rows(
-        title=both("Which words predictions hang on", "预测依据哪些词"),
-        note=both("What each word adds, by integrated gradients.", "每个词的贡献（积分梯度）。"),
-        rows=[
-            Row(
-                text=" / ".join(one.texts.values()),
-                facts=[
-                    Fact(name=target.name, value=target.value, tone="got"),
-                    *(Fact(name=word.text, value=word.share) for word in target.strongest()),
-                ],
-            )
-            for one in explained
-            for target in one.targets[:1]
-        ],
-    )

@@ -1,7 +1,8 @@
 """Explanations as HTML that opens offline: a page, or a part of one.
 
 page([Explanation, ...])      a page of its own
-snippet([Explanation, ...])   the same without head and body, for another page to take in
+snippet([Explanation, ...])   the same without head and body, for another page to take in, as that of a run does
+kept({...})                   what `explanations.json` holds, as explanations
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ def page(explained: Sequence[Explanation]) -> str:
 def snippet(explained: Sequence[Explanation]) -> str:
     """A part of a page, with the style that it needs."""
     return _rendered(explained, whole=False)
+
+
+def kept(told: Mapping[str, Any]) -> list[Explanation]:
+    """The explanations in the content of `explanations.json`."""
+    return [Explanation.from_dict(row) for row in told.get("rows", ())]
 
 
 def parts(target: ExplainedTarget, column: str, text: str) -> Iterator[dict[str, Any]]:
@@ -76,8 +82,11 @@ def _shown(one: Explanation) -> Mapping[str, Any]:
             }
             for target in one.targets
         ],
+        "texts": list(one.texts.values()),
         "similar": one.similar,
         "warnings": one.warnings,
+        "place": one.place,
+        "expected": one.expected,
     }
 
 
@@ -92,4 +101,5 @@ def _words() -> dict[str, str]:
         "share": either("share", "贡献"),
         "without": either("falls without it by", "遮盖后下降"),
         "similar": either("Training rows that are alike", "相似的训练行"),
+        "expected": either("true", "真实"),
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from weitiao.core.contracts.section import KINDS
@@ -20,6 +21,7 @@ from weitiao.core.page import render
 from weitiao.core.results import VERSION
 from weitiao.core.run import RunFolder
 from weitiao.evaluate.analysed import plain
+from weitiao.evaluate.explain.page import kept, snippet
 from weitiao.evaluate.report import drawn
 from weitiao.evaluate.report.charts import as_sections, curves
 from weitiao.evaluate.report.intervals import intervals
@@ -29,6 +31,7 @@ from weitiao.evaluate.verdict import remarks
 from weitiao.evaluate.words import words
 
 SIGN, SIGNED = "weitiao 微调".encode(), 40_000  # what every page of ours has in its first bytes
+CARD = "model/weitiao.json"
 ROWS_SHOWN = 50  # of the rows that were not kept
 TRAIN_SHOWN = (
     "optim",
@@ -46,7 +49,7 @@ TRAIN_SHOWN = (
 
 # What may be absent from a file that is there.
 RESULTS: dict[str, Any] = {
-    **{"trainable": None, "comparisons": {}, "sections": {}, "seconds": {}, "usage": []},
+    **{"trainable": None, "comparisons": {}, "sections": {}, "seconds": {}, "usage": [], "given": None},
 }
 FACTS: dict[str, Any] = {"created": "", "seed": None, "machine": {}, "versions": {}, "fingerprints": {}}
 LEDGER: dict[str, Any] = {"files": [], "counts": {}, "rows": [], "labels": {}, "split": {}, "tokens": None}
@@ -109,10 +112,16 @@ def _sections(results: Mapping[str, Any], folder: Path, place: Path) -> dict[str
     """Those of the results, those that an analysis has found, and those of a stress test of the same model; in the order of
     a page."""
     analysed = one(place / "analysis.json", blank={}).get("sections", {})
-    stressed, card = one(place / "stress.json", blank={}), folder / "model" / "weitiao.json"
-    same = bool(stressed) and card.is_file() and stressed["card"] == sha256(card)
-    all_ = {**results["sections"], **analysed, **(stressed["sections"] if same else {})}
+    stressed = _of_this_model(folder, place / "stress.json").get("sections", {})
+    all_ = {**results["sections"], **analysed, **stressed}
     return dict(sorted(all_.items(), key=lambda pair: KINDS.index(pair[1]["kind"])))
+
+
+def _of_this_model(folder: Path, file: Path) -> dict[str, Any]:
+    """What was found by asking the model, if it is still the one that lies in the folder; else nothing."""
+    found, card = one(file, blank={}), folder / CARD
+    same = bool(found) and card.is_file() and found["card"] == sha256(card)
+    return found if same else {}
 
 
 def curves_of(sections: Mapping[str, Any]) -> dict[str, str]:
@@ -142,6 +151,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         name: {key: span(value) for key, value in row.items()} for name, row in results["metrics"].items()
     }
     labels = words(language())
+    explained = kept(_of_this_model(folder, place / "explanations.json"))
     if results.get("given"):
         labels = {**labels, "test_rows": labels["given_rows"]}
     return {
@@ -162,6 +172,8 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         "lost": [row for row in ledger.get("rows", ()) if row["status"] != "kept"],
         "rows_shown": ROWS_SHOWN,
         "drawn": curves_of(results["sections"]),
+        "explained": snippet(explained) if explained else "",
+        "explain": f"weitiao explain {quote(str(place))} --errors 5" * (folder / CARD).is_file(),
     }
 
 
