@@ -22,11 +22,12 @@ import pytest
 from weitiao.core.contracts import Judged, Section
 from weitiao.core.results import VERSION
 from weitiao.evaluate.analysed import analyses, in_order
-from weitiao.evaluate.report import write_report
+from weitiao.evaluate.report import TEMPLATES, write_report
 from weitiao.evaluate.report.numbers import number, p_value, seconds, share
 from weitiao.evaluate.words import WORDS
 
 ATTACK = '<script>alert("行")</script> & <b>不错</b>'
+OURS = (TEMPLATES / "rows.js.j2").read_text(encoding="utf-8").strip()
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
 
@@ -239,7 +240,7 @@ class Page(HTMLParser):
 
     def __init__(self, source: str):
         super().__init__()
-        self.source, self.open, self.tags, self.attributes = source, [], set(), []
+        self.source, self.open, self.tags, self.attributes, self.scripts = source, [], set(), [], []
         self.under: dict[str, str] = {"": ""}
         self.feed(source)
         self.close()
@@ -260,7 +261,9 @@ class Page(HTMLParser):
         assert self.open.pop()[0] == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1][0] != "style":
+        if self.open and self.open[-1][0] == "script":
+            self.scripts.append(data.strip())
+        elif self.open and self.open[-1][0] != "style":
             for name in {"", *(name for _, name in self.open if name)}:
                 self.under[name] = self.under.get(name, "") + data
 
@@ -383,7 +386,7 @@ def test_what_a_user_wrote_is_text_and_never_markup(report):
     content["data/ledger.json"]["rows"][0]["reason"] = ATTACK
     content["data/ledger.json"]["files"][0]["path"] = '"><script>1</script>'
     page = report(content)
-    assert "script" not in page.tags
+    assert page.scripts == [OURS]
     assert ATTACK not in page.source
     for section in ("headline", "usage", "confusion", "errors", "data"):
         assert ATTACK in page.under[section]
@@ -412,7 +415,7 @@ def test_explanations_of_this_model_stand_on_the_page_and_else_how_to_get_them(r
     for part in ("reviews.csv:7", "true 差评", "好评", "味道", ATTACK, "-1.250", "trust the order", "0.20 %"):
         assert part in shown
     assert "Not explained yet" not in shown
-    assert "script" not in page.tags
+    assert page.scripts == [OURS]
     content["explanations.json"] = explained("another model")
     assert "Not explained yet" in report(content).said("explained")
 
@@ -426,9 +429,11 @@ def test_half_a_character_in_a_row_does_not_stop_the_report(report):
 
 
 @TASKS
-def test_nothing_is_loaded_and_nothing_runs(report, files):
+def test_nothing_is_loaded_and_nothing_else_runs(report, files):
     page = report(files())
-    assert not page.tags & {"script", "link", "iframe", "img", "object"}
+    assert not page.tags & {"link", "iframe", "img", "object"}
+    assert page.scripts == [OURS]  # which filters and sorts rows; the page is whole without it
+    assert not re.search(r"fetch|XMLHttp|import|innerHTML|eval|document\.write", OURS)
     assert not re.search(r"https?://|@import|url\((?!#)", page.source)
     for _, name, value in page.attributes:
         assert not name.startswith("on")

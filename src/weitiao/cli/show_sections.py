@@ -41,7 +41,7 @@ def _rows(section: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 def _fact(fact: Mapping[str, Any]) -> str:
     beside = f" {number(fact['number'])}" if "number" in fact else ""
-    return f"{say(fact['name'])} {cell(fact['value'])}{beside}"
+    return f"{say(fact['name'])} {cell(fact.get('value'))}{beside}"
 
 
 def _table(section: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -12,7 +12,7 @@ from typing import Any
 from weitiao.core.contracts import Judged
 from weitiao.core.contracts.section import Answer, Both, Fact, Row, both
 
-SHOWN = 20
+SHOWN = 100
 LOOKED_AT = 400
 """Among so many copies are looked for."""
 TRUE, PREDICTED = both("true", "真实"), both("predicted", "预测")

@@ -16,6 +16,7 @@ from weitiao.core.files import read_lines, write_json
 from weitiao.core.results import VERSION as results_version
 from weitiao.core.why import reason
 from weitiao.evaluate.analysed import in_order
+from weitiao.evaluate.worst import place
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.row_columns import columns
 from weitiao.stages.run import Run
@@ -48,14 +49,16 @@ def analyse(run: Run, *, by: Sequence[str] = (), wished: Sequence[tuple[str, flo
     if results.get("version") != results_version:
         raise fault("old_results", run=run.path, version=results.get("version", "-"))
     lines = _lines(run, results)
+    values = columns(run, lines, by)
     parts: dict[str, tuple[Mapping[str, Any], Section | None]] = {
-        "slices": _slices(run, results, lines, by),
+        "slices": _slices(run, results, lines, values),
         **_chosen(run, lines, kept_beside(run), wished),
         **_errors(run, lines),
     }
     found = {
         "version": VERSION,
         "by": [*by],
+        "columns": _beside(lines, values, results["sections"]),
         "rows": len(lines),
         **{name: part for name, (part, _) in parts.items()},
         "sections": in_order({name: section for name, (_, section) in parts.items() if section}),
@@ -77,8 +80,32 @@ def _lines(run: Run, results: Mapping[str, Any]) -> list[dict[str, Any]]:
     return lines
 
 
+def _beside(
+    lines: Sequence[Mapping[str, Any]], values: Mapping[str, Sequence[Any]], sections: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Of the rows that the page shows one by one, what stands in those columns: by place and column."""
+    if not values:
+        return {}
+    shown = {row["place"] for one in sections.values() if one["kind"] == "rows" for row in one["rows"]}
+    return {
+        where: {name: _said(column[row]) for name, column in values.items()}
+        for row, line in enumerate(lines)
+        if (where := place(line)) and where in shown
+    }
+
+
+def _said(value: Any) -> str | int | float | None:
+    """A value as a page can say it."""
+    if value is None or isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float) else str(value)
+
+
 def _slices(
-    run: Run, results: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], by: Sequence[str]
+    run: Run,
+    results: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
+    values: Mapping[str, Sequence[Any]],
 ) -> tuple[dict[str, Any], Section | None]:
     from weitiao.core.contracts import Summed
     from weitiao.evaluate.analysis import slices
@@ -93,7 +120,7 @@ def _slices(
         return {"why": reason("no_metric_of_sums")}, None
     rows_NK = np.asarray(metric.rows(lines, told, results["labels"]))
     found = slices.slices(
-        parts_of(lines, columns(run, lines, by)),
+        parts_of(lines, values),
         rows_NK,
         name,
         metric,

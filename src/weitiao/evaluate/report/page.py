@@ -111,10 +111,29 @@ def pictured(folder: Path, place: Path | None = None) -> dict[str, Any]:
 def _sections(results: Mapping[str, Any], folder: Path, place: Path) -> dict[str, Any]:
     """Those of the results, those that an analysis has found, and those of a stress test of the same model; in the order of
     a page."""
-    analysed = one(place / "analysis.json", blank={}).get("sections", {})
+    analysis = one(place / "analysis.json", blank={})
     stressed = _of_this_model(folder, place / "stress.json").get("sections", {})
-    all_ = {**results["sections"], **analysed, **stressed}
+    judged = {
+        name: _with_columns(section, analysis.get("columns", {}))
+        for name, section in results["sections"].items()
+    }
+    all_ = {**judged, **analysis.get("sections", {}), **stressed}
     return dict(sorted(all_.items(), key=lambda pair: KINDS.index(pair[1]["kind"])))
+
+
+def _with_columns(section: Mapping[str, Any], columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A section whose rows say also what stands in the columns that the analysis was asked for (`--by`)."""
+    if section["kind"] != "rows" or not columns:
+        return section
+    more = [
+        [
+            {"name": name, "value": value, "tone": ""}
+            for name, value in columns.get(row.get("place"), {}).items()
+        ]
+        for row in section["rows"]
+    ]
+    rows = [{**row, "facts": [*row["facts"], *own]} for row, own in zip(section["rows"], more, strict=True)]
+    return {**section, "rows": rows}
 
 
 def _of_this_model(folder: Path, file: Path) -> dict[str, Any]:
