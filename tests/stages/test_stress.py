@@ -123,6 +123,29 @@ def test_groups_are_those_of_a_column_of_the_files(run, capsys):
     assert "fewer than two groups" in one_of_a_kind["why"]
 
 
+def test_groups_may_lie_in_a_file_of_their_own(run, tmp_path, capsys):
+    rows = [record for record, _ in kept(run.folder, "test")]
+    told = [{"text": row.values["text"], "region": "NS"[n % 2], "more": str(n)} for n, row in enumerate(rows)]
+    table = write_csv(tmp_path / "regions.csv", [*told[5:], {**told[6], "region": "S"}])
+    found = run.stress(group_column="region", groups=table, untuned=False, tell=quiet).results["gaps"]
+    # Five rows are not in it, and one is there twice, as two things.
+    assert told[6]["region"] == "N"
+    assert found["without"] == 6
+    assert sum(found["groups"].values()) == len(rows) - 6
+    said = [one["label"] for one in run.predict([row.values["text"] for row in rows])]
+    hits = [one == row.values["label"] for one, row in zip(said, rows, strict=True)]
+    mine = [hit for n, hit in enumerate(hits) if n > 6 and n % 2 == 0]
+    assert found["measures"][0]["values"]["N"] == pytest.approx(np.mean(mine))
+    asked = ["stress", str(run.path), "-q", "--groups", str(table)]
+    assert weitiao(asked) == 2
+    assert "--group-column" in capsys.readouterr().err
+    assert weitiao([*asked, "--group-column", "regoin"]) == 2
+    assert "region" in capsys.readouterr().err
+    strange = write_csv(tmp_path / "strange.csv", [{"text": "of another run", "region": "N"}])
+    assert weitiao(["stress", str(run.path), "-q", "--groups", str(strange), "--group-column", "region"]) == 3
+    assert "none of the texts" in capsys.readouterr().err
+
+
 def test_rate_and_rows_are_heeded_from_the_command_line(run, capsys):
     few = wt.stress(run, rows=30, rate=0.02, untuned=False, tell=quiet).results
     assert weitiao(["stress", str(run.path), "--rows", "30", "--rate", "0.9", "--json", "-q"]) == 0

@@ -13,6 +13,7 @@ from weitiao.api.init import init
 from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
 from weitiao.api.report import report
 from weitiao.api.show import show
+from weitiao.api.stress import stress
 from weitiao.api.train import train
 from weitiao.forecast.dry_run import DryRun, dry_run
 from weitiao.forecast.equalities import Equality, numerics
@@ -25,7 +26,7 @@ from weitiao.stages.explain_rows import explain_rows
 from weitiao.stages.labelled import write_labelled
 from weitiao.stages.preflight import tried
 from weitiao.stages.run import Run, load, runs, speaker
-from weitiao.stages.stress import Stress, stress
+from weitiao.stages.stress import Stress
 from weitiao.study.compare import Comparison, compare
 from weitiao.study.cross_validation import CrossValidation, cross_validate
 from weitiao.study.learning_curve import LearningCurve, learning_curve

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,12 @@ def stress(
     group_column: Annotated[
         str, typer.Option(help="A column of the rows' files: look at gaps between its groups, too.")
     ] = "",
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file that has this column beside the same texts, instead of the rows' own files."
+        ),
+    ] = None,
     base: Base = "",
     quiet: Quiet = False,
     json: Json = False,
@@ -39,8 +46,8 @@ def stress(
 
     show = Show(quiet=quiet or json)
     with show:
-        found = api.stress(
-            api.load(run, base=base), rows=rows, rate=rate, group_column=group_column, tell=show.tell
+        found = api.load(run, base=base).stress(
+            rows=rows, rate=rate, group_column=group_column, groups=groups or "", tell=show.tell
         )
     if json:
         emit(found.results)

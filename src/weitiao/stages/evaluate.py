@@ -7,7 +7,6 @@ evaluate(run, variant="merged")  ->  the same of another form of its model, besi
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import Judged, Metric
-from weitiao.core.files import disk, read_lines, write_json, write_lines
+from weitiao.core.files import read_lines, refuse_unwritable, write_json, write_lines
 from weitiao.core.results import VERSION
 from weitiao.core.why import reason
 from weitiao.data.overlong import advice
@@ -78,18 +77,12 @@ def evaluate(
         told("asked", recipe=run.recipe)
         if data is None:
             judged = run.judged("")
-            refuse_unwritable_place(judged.place)
+            refuse_unwritable(judged.place)
             return _judge(judged, locked(judged), told)
         with place_for(run, data, name) as (judged, files):
-            refuse_unwritable_place(judged.place)
+            refuse_unwritable(judged.place)
             rows = given(judged, of_files(judged, files, columns), name=judged.place.name, strict=strict)
             return _judge(judged, rows, told)
-
-
-def refuse_unwritable_place(place: Path) -> None:
-    """Judging takes long: a folder that its results cannot be written to is said before."""
-    with disk(place), tempfile.TemporaryFile(dir=place):
-        pass
 
 
 def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:

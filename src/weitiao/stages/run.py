@@ -19,7 +19,7 @@ from weitiao.core.why import because
 from weitiao.data.overlong import as_read
 from weitiao.stages import asking, prompts
 from weitiao.stages.asking import Questions
-from weitiao.stages.events import labelling
+from weitiao.stages.events import Tell, labelling
 from weitiao.stages.recorded import Recorded, run_around
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from weitiao.models.load import Loaded
     from weitiao.models.precision import Half
     from weitiao.stages.speaker import Speaker
+    from weitiao.stages.stress import Stress
 
 LOADED = ("task", "method", "tuned", "columns")
 AT_ONCE = 4096
@@ -235,6 +236,38 @@ class Run(Recorded):
 
         words: dict[str, Any] = {"columns": columns, "max_new_tokens": max_new_tokens}
         return explain(self, texts, asked=asked, similar=similar, **words)
+
+    def stress(
+        self,
+        *,
+        rows: int = 1000,
+        rate: float | None = None,
+        untuned: bool = True,
+        group_column: str = "",
+        groups: str | Path = "",
+        tell: Tell | None = None,
+    ) -> Stress:
+        """Ask the model its locked test rows again, written otherwise and with gender, names and origin swapped.
+
+        Args:
+            rows: at most so many test rows are asked, drawn by the run's seed.
+            rate: share of the letters (or words) that typing errors, homophones and synonyms change; default: 0.05, and
+                0.1 of synonyms.
+            untuned: ask the model as it was before tuning, too.
+            group_column: a column of the rows' files: gaps between its groups are looked at, too.
+            groups: a file that has this column beside the texts of the rows, instead of theirs.
+            tell: hears how it goes; without it a bar or lines on standard error say so.
+
+        Returns:
+            What was found, whose `results` lie in `stress.json` beside the run's results.
+
+        Raises:
+            WeitiaoError: `unfinished_run`, `stress_without_test`, `wrong_usage`, `no_such_by`; what loading and reading raise.
+        """
+        from weitiao.stages.stress import stress
+
+        words: dict[str, Any] = {"group_column": group_column, "groups": groups, "tell": tell}
+        return stress(self, rows=rows, rate=rate, untuned=untuned, **words)
 
     def read(self, records: Sequence[Record]) -> list[tuple[int, Example]]:
         """Rows as its model reads them, and how many tokens each would have if nothing were cut."""

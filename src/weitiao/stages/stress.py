@@ -16,7 +16,7 @@ from typing import Any
 from weitiao.core.contracts import Example, Metric, Record, Section
 from weitiao.core.display import Sheet, Shown
 from weitiao.core.errors import fault
-from weitiao.core.files import sha256, write_json
+from weitiao.core.files import refuse_unwritable, sha256, write_json
 from weitiao.core.run import RunFolder
 from weitiao.core.why import because, reason
 from weitiao.evaluate.stress import counterfactual
@@ -27,12 +27,11 @@ from weitiao.evaluate.stress.perturb import Perturbation, chance, chinese, pertu
 from weitiao.evaluate.stress.swaps import KINDS, NEUTRAL, neutral, swap, swapped
 from weitiao.evaluate.stress.written_otherwise import Changed, Standing, found, sections
 from weitiao.stages.beside import Beside
-from weitiao.stages.evaluate import refuse_unwritable_place
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.prepare import helpers
-from weitiao.stages.row_columns import columns
-from weitiao.stages.run import Run, load
+from weitiao.stages.row_columns import column_of, columns
+from weitiao.stages.stressed import Stressed
 
 VERSION = 1
 FILE = "stress.json"
@@ -60,12 +59,13 @@ class Stress(Shown):
 
 
 def stress(
-    run: Run | str | Path,
+    run: Stressed,
     *,
     rows: int = ROWS,
     rate: float | None = None,
     untuned: bool = True,
     group_column: str = "",
+    groups: str | Path = "",
     tell: Tell | None = None,
 ) -> Stress:
     """Ask the model its locked test rows again, written otherwise and with gender, names and origin swapped, and write what
@@ -75,12 +75,13 @@ def stress(
     an interval and a paired test corrected for many looks (Holm).
 
     Args:
-        run: a run that is trained, or its folder, or that of a variant in it.
+        run: that is trained.
         rows: at most so many test rows are asked, drawn by the run's seed.
         rate: share of the letters (or words) that typing errors, homophones and synonyms change; default: 0.05, and 0.1
             of synonyms.
         untuned: ask the model as it was before tuning, too.
         group_column: a column of the rows' files: gaps between its groups are looked at, too.
+        groups: a file that has this column beside the texts of the rows, instead of theirs.
         tell: hears how it goes; without it a bar or lines on standard error say so.
 
     Returns:
@@ -94,16 +95,21 @@ def stress(
     from weitiao.evaluate.report import write_report
 
     _refuse_odd(rows=rows, rate=rate)
-    run = run if isinstance(run, Run) else load(run)
+    if groups and not group_column:
+        raise fault("wrong_usage", **because("groups_of_no_column", file=groups))
     run = run.judged("")
     everything = list(kept(run.folder, "test"))
     if not everything:
         raise fault("stress_without_test", path=run.path)
-    refuse_unwritable_place(run.place)
+    refuse_unwritable(run.place)
     with listening(tell) as (told, _, _):
         told("asked", recipe=run.recipe)
-        groups = columns(run, [{}] * len(everything), [group_column])[group_column] if group_column else None
-        test = _Test(run, everything, rows=rows, groups=groups, beside=Beside(told), tell=told)
+        named: list[Any] | None = None
+        if groups:
+            named = column_of(run, [record for record, _ in everything], Path(groups), group_column)
+        elif group_column:
+            named = columns(run, [{}] * len(everything), [group_column])[group_column]
+        test = _Test(run, everything, rows=rows, groups=named, beside=Beside(told), tell=told)
         results = test.results(rate=rate, untuned=untuned, column=group_column)
         write_json(run.place / FILE, results)
         if (run.place / "results.json").is_file():
@@ -129,7 +135,7 @@ class _Test:
 
     def __init__(
         self,
-        run: Run,
+        run: Stressed,
         everything: Sequence[tuple[Record, int]],
         *,
         rows: int,
@@ -279,7 +285,7 @@ class _Test:
         return standing, changed
 
     def _said(
-        self, model: Run, records: Sequence[Record], examples: Sequence[Example], name: str
+        self, model: Stressed, records: Sequence[Record], examples: Sequence[Example], name: str
     ) -> list[dict[str, Any]]:
         """One prediction a row."""
         said = model._predict(examples, lambda done, all: self.tell("judged", what=name, done=done, all=all))
