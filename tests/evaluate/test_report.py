@@ -450,6 +450,19 @@ def test_charts_take_their_colours_from_the_page(report, files):
         assert "var(--" in drawing
 
 
+def test_every_number_of_a_wide_table_names_its_column_for_narrow_windows(report):
+    page = report(classification())
+    tables = re.findall(r"<table[^>]*\bstack\b.*?</table>", page.source, re.DOTALL)
+    assert len(tables) >= 3  # files, systems, classes
+    for table in tables:
+        heads = [
+            re.sub("<.*?>", "", head)
+            for head in re.findall(r"<th(?: class=\"num\")?>(.*?)</th>", table.partition("</thead>")[0])
+        ]
+        for row in re.findall("<tr.*?</tr>", table.partition("</thead>")[2], re.DOTALL):
+            assert re.findall('<td[^>]*data-title="(.*?)"', row) == heads[1:]
+
+
 def test_the_legend_names_the_best_step_and_the_early_stop(report):
     shown = report(classification()).said("curves")
     assert "best, step 400" in shown

@@ -98,6 +98,7 @@ def _words() -> dict[str, str]:
             "绿色的词支持预测，红色带下划线的词反对。",
         ),
         "masked": either("all words masked", "遮盖全部词"),
+        "numbers": either("The strongest words", "贡献最大的词"),
         "share": either("share", "贡献"),
         "without": either("falls without it by", "遮盖后下降"),
         "similar": either("Training rows that are alike", "相似的训练行"),
