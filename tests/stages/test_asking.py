@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import weitiao as wt
 from tests.conftest import reviews, small_run, write_csv, write_jsonl
 from weitiao.cli import run as weitiao
+from weitiao.cli.show import next_steps
 from weitiao.core.errors import WeitiaoError
 
 pandas = pytest.importorskip("pandas")
@@ -272,3 +274,14 @@ def test_columns_that_do_not_say_which_is_which_are_asked_for_by_example(columns
     assert "bad_columns" in why
     assert "--columns text=body" in why
     assert "learning_rate" not in why
+
+
+def test_what_is_proposed_to_be_asked_is_a_text_of_the_run_s_own_rows(run, monkeypatch, capsys):
+    monkeypatch.setenv("WEITIAO_LANG", "en")
+    next_steps(run)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if " predict " in line]
+    *_, text = words = shlex.split(line)
+    rows = [json.loads(row)["text"] for row in (run.path / "data" / "test.jsonl").read_text().splitlines()]
+    assert text in rows
+    assert weitiao(words[words.index("predict") :]) == 0
+    assert text in capsys.readouterr().out

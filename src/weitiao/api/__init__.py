@@ -10,7 +10,7 @@ run = wt.load("runs/reviews-lora")
 from weitiao.api.check import check
 from weitiao.api.fetch import fetch, fetchable
 from weitiao.api.init import init
-from weitiao.api.recipes import example_table, free_folder, ready_recipe, schema
+from weitiao.api.recipes import example_table, example_text, free_folder, ready_recipe, schema
 from weitiao.api.report import report
 from weitiao.api.show import show
 from weitiao.api.stress import stress
@@ -48,6 +48,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "example_table",
+    "example_text",
     "explain_rows",
     "fetch",
     "fetchable",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from weitiao.core.recipe import Recipe
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
+
+SHORT = 40
+"""Characters that a text to be typed has, more or less."""
 
 
 def ready_recipe(name: str) -> dict[str, Any]:
@@ -73,6 +77,16 @@ def example_table(run: Run) -> Path:
         table.writerows(row.values.values() for row in source.rows() if isinstance(row, Record))
         write_text(path, text.getvalue())
     return path
+
+
+def example_text(run: Run) -> str:
+    """A short text of the run's own kind, to be asked: one of its test rows, or of the training rows where none were kept."""
+    from weitiao.evaluate.worst import text
+    from weitiao.stages.kept_rows import kept
+
+    some = [[row for row, _ in islice(kept(run.folder, side), 100)] for side in ("test", "train")]
+    texts = (" ".join(text(run.task.reference(row)).split()).lstrip("-") for row in some[0] or some[1])
+    return min(texts, key=lambda one: abs(len(one) - SHORT))[: 2 * SHORT]
 
 
 def schema() -> dict[str, Any]:

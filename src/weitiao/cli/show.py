@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import math
+import shlex
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,11 +74,7 @@ def next_steps(run: Run) -> None:
             (reason("talk_as_it_was"), f"{me} chat {run.recipe.model}"),
         ]
     else:
-        english, chinese = ("A film I will gladly see twice.", "一本让人爱不释手的好书")
-        if "spans" in run.task.predicts:
-            english, chinese = ("Ada Lovelace met Charles Babbage in London.", "王小明在北京的清华大学读书。")
-        text = chinese if run.recipe.model == "e5-small" else english
-        steps = [(reason("label_your_own"), f'{me} predict {path} "{text}"')]
+        steps = [(reason("label_your_own"), f"{me} predict {path} {shlex.quote(api.example_text(run))}")]
         steps += [(reason("chat_with_small"), f"{me} chat smollm2-135m")]
     table = api.example_table(run)
     recipe = table.with_suffix(".yaml")

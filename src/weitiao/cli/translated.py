@@ -17,7 +17,7 @@ from weitiao.core.errors import language
 from weitiao.core.wrap import wrap
 
 TOP = "weitiao"
-_Plain: Any = typer.Context.formatter_class
+_Plain: Any = typer.Context.formatter_class  # its home is not the same in all versions of typer
 
 
 def translated(command: Any) -> Any:
@@ -57,7 +57,7 @@ def chinese() -> dict[str, dict[str, str]]:
     return dict(yaml.load(text, Loader=load))  # noqa: S506
 
 
-class _Formatter(_Plain):  # type: ignore[misc] # its home is not the same in all versions of typer
+class _Formatter(_Plain):
     """The frame of a page of help in Chinese: its headings, what stands in brackets, and lines broken as Chinese is."""
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:

@@ -40,7 +40,7 @@ def opened(named: str, *, key: str) -> Callable[..., Any]:
     if not callable(found):
         why = reason("no_function_in", name=name, place=place)
         raise fault("no_such_function", key=key, function=named, why=why)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _from_file(path: Path) -> Any:

@@ -77,7 +77,7 @@ def _why(error: yaml.MarkedYAMLError, text: str) -> str:
     return reason(kind, opened=opened, character=character or "-")
 
 
-class _UniqueKeys(_Safe):  # type: ignore[misc]
+class _UniqueKeys(_Safe):
     """PyYAML keeps the last of two equal keys in silence; here that is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -126,7 +126,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         WeitiaoError: as `written_yaml`.
     """
-    return plain(written_yaml(path))  # type: ignore[no-any-return]
+    return plain(written_yaml(path))
 
 
 def written_yaml(path: Path) -> dict[str, Any]:

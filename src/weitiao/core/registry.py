@@ -174,7 +174,8 @@ def _docstrings(kind: type) -> dict[str, str]:
         source = textwrap.dedent(inspect.getsource(kind))
     except OSError:  # made where no file is, as in a notebook
         return {}
-    body = ast.parse(source).body[0].body  # type: ignore[attr-defined]
+    (made,) = ast.parse(source).body
+    body = made.body if isinstance(made, ast.ClassDef) else []
     return {
         field.target.id: inspect.cleandoc(below.value.value)
         for field, below in zip(body, body[1:], strict=False)

@@ -36,7 +36,7 @@ def because(kind: str, /, **facts: Any) -> dict[str, str]:
 
 def unfit(kind: str, **facts: Any) -> PydanticCustomError:
     """The error of that kind, to be raised by a validator."""
-    return PydanticCustomError(kind, "{kind}", {"kind": kind, **facts})  # type: ignore[arg-type]
+    return PydanticCustomError(kind, "{kind}", {"kind": kind, **facts})
 
 
 def why(found: Mapping[str, Any]) -> str:

@@ -82,7 +82,7 @@ class Encoder:
             folder = _new_folder(home, shared=place is not None)
             try:
                 self._write(rows, folder, side)
-            except BaseException:
+            except BaseException:  # Ctrl-C too: what is half written is no cache
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
             return Encoded(_kept(folder, place)) if place else Encoded(folder, temporary=True)
@@ -134,7 +134,8 @@ class Encoder:
         """A hash of everything that decides what the rows are encoded to."""
         facts = [rows.sha256(), self._processor_print, self._code_print, self.limit, side]
         facts += [language()]  # the notes are kept as they were said
-        settings = {k: v for k, v in asdict(self.task).items() if k not in self.task.training_only}  # type: ignore[call-overload]
+        task: Any = self.task  # every task is a dataclass, its contract is none
+        settings = {k: v for k, v in asdict(task).items() if k not in task.training_only}
         facts += [
             type(self.task).__qualname__,
             settings,

@@ -114,13 +114,11 @@ class Encoded(Sequence[Example]):
             name: values[bounds[index] : bounds[index + 1]] for name, (values, bounds) in self._inputs.items()
         }
         trained, lost, trained_lost = (int(self._counts[name][index]) for name in COUNTS)
-        target = None if self._target is None else self._target_of(index)
+        target = None if self._target is None else self._target_of(index, *self._target)
         size = None if self._sized else int(self.lengths[index])
         return Example(inputs, target, trained, lost, trained_lost, size=size)
 
-    def _target_of(self, index: int) -> Any:
-        assert self._target is not None
-        values, bounds = self._target
+    def _target_of(self, index: int, values: np.ndarray, bounds: np.ndarray) -> Any:
         kind, start = self._counts["target"][index], bounds[index]
         if kind == NOTHING:
             return None

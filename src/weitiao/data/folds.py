@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from weitiao.core.errors import fault
 from weitiao.core.why import reason
@@ -43,8 +43,7 @@ def dealt(
     """
     import numpy as np
 
-    folds = split.test_folds
-    assert folds is not None
+    folds = cast(int, split.test_folds)
     if split.time:
         fold_N = _by_time(marks.time, group_N, folds)
     else:

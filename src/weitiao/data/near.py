@@ -123,7 +123,8 @@ def signatures(texts: Sequence[str], *, numbers: bool = False) -> tuple[Array, A
         for i in range(BAND_ROWS):
             keys = _mix(keys + values_NP[:, i::BAND_ROWS])
         parts.append((content, (keys >> np.uint64(32)).astype(np.uint32), values_NP.astype(np.uint8), sizes))
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))  # type: ignore[return-value]
+    content, keys, values_NP, sizes = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return content, keys, values_NP, sizes
 
 
 def minhash(texts: Sequence[str], *, numbers: bool = False) -> tuple[Array, Array, Array]:

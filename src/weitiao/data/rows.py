@@ -38,8 +38,13 @@ class Rows(Sequence[Record]):
             self.append(record)
 
     def append(self, record: Record) -> None:
-        """Add a record at the end; a view made by `take` takes none."""
-        assert self._picked is None
+        """Add a record at the end.
+
+        Raises:
+            TypeError: of a view, which `take` made.
+        """
+        if self._picked is not None:
+            raise TypeError("a view of rows takes none")
         self._store.append(record)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Rows:

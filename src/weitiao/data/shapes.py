@@ -73,7 +73,7 @@ class Labelled(Shape):
     }
 
     @property
-    def formats(self) -> tuple[str, ...]:  # type: ignore[override]
+    def formats(self) -> tuple[str, ...]:  # type: ignore[override]  # other shapes' classes say it
         """One format for each kind of label."""
         return ({"one": "table", "many": "multi_label", "number": "regression"}[self.label],)
 

@@ -49,9 +49,9 @@ def time_of(values: Mapping[str, Any], column: str) -> tuple[bool, float]:
     Raises:
         Unusable: when it is neither.
     """
-    value = values.get(column)
+    value: Any = values.get(column)
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if math.isfinite(number):

@@ -19,6 +19,7 @@ from weitiao.models import anatomy
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+LEVELS = "unfreezing"  # an attribute of the model: parameter -> level
 REACHED = "unfrozen_level"  # a buffer of the model: the level down to which it trains
 
 
@@ -52,7 +53,7 @@ class Gradual(Method):
         first = 0 if head else 1
         model.register_buffer(REACHED, torch.tensor(first, dtype=torch.int64, device="cpu"), persistent=False)
         # The levels go by the names that are new; later calls know the model alone.
-        model.unfreezing = anatomy.levels(model, head)  # type: ignore[assignment]
+        vars(model)[LEVELS] = anatomy.levels(model, head)
         return model
 
     def trains(self, name: str, weight: Tensor, head: frozenset[str]) -> bool:
@@ -103,4 +104,5 @@ class Gradual(Method):
 
 
 def _levels(model: nn.Module) -> dict[str, int]:
-    return model.unfreezing  # type: ignore[return-value]
+    levels: dict[str, int] = vars(model)[LEVELS]
+    return levels

@@ -46,8 +46,9 @@ class RescaledLinear(Wrapper):
         """The base layer with rows, or columns, of its weight multiplied, and its bias with the outputs."""
         dense = linear.dense(self.base).float()
         layer = linear.add_(self.base, dense * self.ia3_l - dense)
-        if layer.bias is not None and not self.inputs:
-            layer.bias.mul_(self.ia3_l.flatten())  # type: ignore[operator, union-attr]
+        bias = linear.bias(layer)
+        if bias is not None and not self.inputs:
+            bias.mul_(self.ia3_l.flatten())
         return layer
 
 

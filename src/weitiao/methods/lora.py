@@ -141,7 +141,7 @@ class Lora(Method):
     layer's inputs on the first training rows, the same rank everywhere (EVA, Paischer et al. 2024, 2410.07170)."""
     loraplus_lr_ratio: Annotated[float, Field(ge=1)] = 1.0
     """B learns so many times faster than A (LoRA+, Hayou et al. 2024, 2402.12354, proposes 16); 1: as fast."""
-    base_bits: Literal[4, 16] = 16  # type: ignore[misc]
+    base_bits: Literal[4, 16] = 16  # type: ignore[misc]  # other methods' classes say it, this one's settings
     """4: the base lies in 4-bit NF4, doubly quantised (QLoRA, Dettmers et al. 2023, 2305.14314); 16: as it is."""
 
     summary: ClassVar[str] = "low-rank matrices beside linear layers, and the head"

@@ -71,8 +71,10 @@ class Eva:
         def collect(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0].detach().double()
             # Padding is no input; a pooler's rows have no mask of their own.
-            real = self.mask is not None and self.mask.shape == x.shape[:-1]
-            x_NI = x[self.mask.bool()] if real else x.reshape(-1, x.shape[-1])  # type: ignore[union-attr]
+            if self.mask is not None and self.mask.shape == x.shape[:-1]:
+                x_NI = x[self.mask.bool()]
+            else:
+                x_NI = x.reshape(-1, x.shape[-1])
             self.moments[name] = self.moments.get(name, 0) + x_NI.t() @ x_NI
 
         return collect

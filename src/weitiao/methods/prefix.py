@@ -103,10 +103,11 @@ def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> None:
             owner = f"{block.stack}.{'cross_' if found.cross else ''}{NAME}".lstrip(".")
             kinds.setdefault(owner, []).append(found)
     body = inputs.text_model(model)
-    counts = not model.config.is_encoder_decoder and inputs.takes(body, "position_ids")  # type: ignore[union-attr]
+    config = inputs.config(model)
+    counts = not config.is_encoder_decoder and inputs.takes(body, "position_ids")
     if counts and not any(inserted(body, Bank)):
         body.register_forward_pre_hook(_shift, with_kwargs=True)
-    width = int(model.config.get_text_config().hidden_size)  # type: ignore[union-attr, operator, arg-type]
+    width = int(config.get_text_config().hidden_size)
     where = next(model.parameters()).device
     for name, places in kinds.items():
         owner, _, leaf = name.rpartition(".")
@@ -130,14 +131,14 @@ def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> None:
 def _fill_slots(stack: nn.Module, args: Any) -> None:
     for module in stack.modules():  # of banks that have been taken off, too
         if slot := getattr(module, attention.SLOT, None):
-            slot.keys = slot.values = None
+            slot.held = None
     for bank in stack.children():
         if isinstance(bank, Bank) and bank.enabled:
-            for place, (keys, values) in zip(bank.places, bank(), strict=True):
+            for place, held in zip(bank.places, bank(), strict=True):
                 slot = getattr(stack.get_submodule(place), attention.SLOT)
-                # Of several the later ones stand nearer to the row.
-                slot.keys = keys if slot.keys is None else torch.cat([slot.keys, keys], dim=1)
-                slot.values = values if slot.values is None else torch.cat([slot.values, values], dim=1)
+                if slot.held is not None:  # of several the later ones stand nearer to the row
+                    held = tuple(torch.cat(parts, dim=1) for parts in zip(slot.held, held, strict=True))
+                slot.held = held
 
 
 def _shift(body: nn.Module, args: Any, words: dict[str, Any]) -> Any:

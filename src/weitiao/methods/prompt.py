@@ -22,7 +22,7 @@ from weitiao.core.registry import register
 from weitiao.core.why import because, reason
 from weitiao.methods.chance import drawn
 from weitiao.methods.vectors import NAME, Prompt, put_before
-from weitiao.models import anatomy
+from weitiao.models import anatomy, inputs
 from weitiao.models.wrap import inserted, plain
 
 
@@ -80,7 +80,7 @@ def _own(model: nn.Module, trained: Mapping[str, Tensor]) -> Prompt:
 
 def sizes(model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
     """What every prompt configuration of PEFT says of the model."""
-    config = model.config.get_text_config()  # type: ignore[union-attr, operator]
+    config = inputs.config(model).get_text_config()
     return {
         "num_transformer_submodules": 1,
         "num_layers": config.num_hidden_layers,
@@ -139,7 +139,7 @@ class PromptTuning(_Prompted):
             ids = self._ids(len(words.weight), tokenize)
             with torch.no_grad():
                 first = words(torch.tensor(ids, device=words.weight.device)).float().clone()
-        put_before(model, Prompt(first, None, stays=model.config.is_encoder_decoder))  # type: ignore[union-attr, arg-type]
+        put_before(model, Prompt(first, None, stays=inputs.config(model).is_encoder_decoder))
         return model
 
     def _ids(self, vocabulary: int, tokenize: Tokenize) -> list[int]:
@@ -219,7 +219,7 @@ class PTuning(_Prompted):
             else MlpEncoder(width, hidden)
         )
         first = drawn(nn.init.normal_, self.num_virtual_tokens, width, device=weight.device)
-        stays = bool(model.config.is_encoder_decoder)  # type: ignore[union-attr]
+        stays = inputs.config(model).is_encoder_decoder
         put_before(model, Prompt(first, encoder.to(weight.device), stays=stays))
         return model
 
@@ -239,7 +239,7 @@ def word_embeddings(model: nn.Module, *, method: str) -> nn.Embedding:
     Raises:
         WeitiaoError: `unfit_setting` when the model reads no words.
     """
-    words = model.get_input_embeddings()  # type: ignore[operator]
+    words = inputs.embeddings(model)
     if not isinstance(words, nn.Embedding):
         raise fault("unfit_setting", key="name", value=method, **because("reads_no_words"))
     return words

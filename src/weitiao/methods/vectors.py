@@ -48,7 +48,7 @@ class Prompt(Inserted, nn.Module):
         self.embedding.data = vectors.to(self.embedding)
 
 
-def put_before(model: nn.Module, prompt: Prompt) -> None:
+def put_before(model: Any, prompt: Prompt) -> None:
     """Hang the prompt into the model."""
     body = inputs.text_model(model)
     name = hang(body, NAME, prompt)
@@ -56,8 +56,7 @@ def put_before(model: nn.Module, prompt: Prompt) -> None:
     body.register_forward_pre_hook(partial(_before, name), with_kwargs=True)
     body.register_forward_hook(partial(_after, name), with_kwargs=True)
     if prompt.stays:
-        decoder = model.get_decoder()  # type: ignore[operator]
-        decoder.register_forward_pre_hook(_lengthen_cross_mask, with_kwargs=True)
+        model.get_decoder().register_forward_pre_hook(_lengthen_cross_mask, with_kwargs=True)
 
 
 def _prompt(body: nn.Module, name: str) -> Prompt | None:
@@ -81,10 +80,9 @@ def _before(
         )
         words["attention_mask"] = _longer(words.get("attention_mask"), count)
         return (), words
-    embed = body.get_input_embeddings()  # type: ignore[operator]
+    embed = inputs.embeddings(body)
     ids = words.pop("input_ids", None)
-    rows_BTD = words.get("inputs_embeds") if ids is None else embed(ids)
-    assert rows_BTD is not None
+    rows_BTD = words["inputs_embeds"] if ids is None else embed(ids)
     vectors_PD = vectors_PD.to(rows_BTD.dtype)
     if rows is not None:
         words |= _packed(rows_BTD, rows, vectors_PD)

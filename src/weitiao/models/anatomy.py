@@ -66,8 +66,8 @@ class Attention:
         if key is not None:
             width = linear.sizes(self.module.get_submodule(key.rpartition(".")[2]))[1]
             return width // self.head_size
-        config = self.module.config  # type: ignore[union-attr]
-        return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)  # type: ignore[union-attr, arg-type]
+        config: Any = self.module.config
+        return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
 
 
 @dataclass(frozen=True)
@@ -269,9 +269,9 @@ def cast_frozen(model: nn.Module, half: Half = "bfloat16") -> None:
         if not linear.is_linear(module) or isinstance(module, PackedLinear):
             continue
         if all(not weight.requires_grad for weight in module.parameters()):
-            if id(module.weight) in embeddings:
-                copied = module.weight.detach().clone()  # type: ignore[operator, union-attr]
-                module.weight = nn.Parameter(copied, requires_grad=False)
+            weight: Any = module.weight
+            if id(weight) in embeddings:
+                module.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
             module.to(getattr(torch, half))
 
 

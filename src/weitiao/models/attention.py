@@ -32,10 +32,8 @@ SLOT = "prefix_slot"  # the attribute of an attention module
 class Slot:
     """What stands before an attention module's own keys and values in the current forward pass."""
 
-    keys: Tensor | None = None
-    """(K, P, D), or None for nothing."""
-    values: Tensor | None = None
-    """(K, P, D)."""
+    held: tuple[Tensor, Tensor] | None = None
+    """Keys (K, P, D) and values (K, P, D), or None for nothing."""
     gate: Tensor | None = None
     """How much of it counts: one factor a row (B, 1), or one a token (B, T), which every query has for itself."""
 
@@ -79,9 +77,10 @@ def rows_attention(
     if others.get("softcap") is not None or (on_cpu and window is not None):
         cu_seq_lens_q = None
     slot: Slot | None = getattr(module, SLOT, None)
-    if slot is not None and slot.keys is not None:
+    if slot is not None and slot.held is not None:
+        held, gate = slot.held, slot.gate
         return _prefixed(
-            module, query, key, value, attention_mask, slot, dropout, scaling, cu_seq_lens_q, **others
+            module, query, key, value, attention_mask, held, gate, dropout, scaling, cu_seq_lens_q, **others
         ), None
     if cu_seq_lens_q is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -122,7 +121,8 @@ def _prefixed(
     key: Tensor,
     value: Tensor,
     mask: Tensor | None,
-    slot: Slot,
+    held: tuple[Tensor, Tensor],
+    gate: Tensor | None,
     dropout: float,
     scaling: float | None,
     bounds: Tensor | None,
@@ -132,19 +132,16 @@ def _prefixed(
     **others: Any,
 ) -> Tensor:
     """Attention over the prefix and the module's own keys, (B, T, H, D)."""
-    assert slot.keys is not None
-    assert slot.values is not None
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
-    gate = slot.gate
     if bounds is not None:
         parts = []
         edges = bounds.tolist()
         for a, b in zip(edges, edges[1:], strict=False):
             own = None if gate is None else gate[:, a:b]
             row = (query[:, :, a:b], key[:, :, a:b], value[:, :, a:b])
-            parts.append(_with_prefix(*row, None, None, slot, own, dropout, scaling, causal=causal))
+            parts.append(_with_prefix(*row, None, None, held, own, dropout, scaling, causal=causal))
         return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
-    y = _with_prefix(query, key, value, mask, position_bias, slot, gate, dropout, scaling, causal=causal)
+    y = _with_prefix(query, key, value, mask, position_bias, held, gate, dropout, scaling, causal=causal)
     return y.transpose(1, 2).contiguous()
 
 
@@ -154,7 +151,7 @@ def _with_prefix(
     value: Tensor,
     mask: Tensor | None,
     bias: Tensor | None,
-    slot: Slot,
+    held: tuple[Tensor, Tensor],
     gate: Tensor | None,
     dropout: float,
     scaling: float | None,
@@ -164,9 +161,7 @@ def _with_prefix(
     """One call; query (B, H, T, D), key and value (B, K, S, D), mask and bias broadcast to (B, H, T, S)."""
     rows, heads, length = query.shape[:3]
     seen, groups = key.shape[2], heads // key.shape[1]
-    prefix_K, prefix_V = (
-        part.to(query.dtype).expand(rows, -1, -1, -1) for part in (slot.keys, slot.values) if part is not None
-    )
+    prefix_K, prefix_V = (part.to(query.dtype).expand(rows, -1, -1, -1) for part in held)
     count = prefix_K.shape[2]
     if mask is None and causal and length > 1:
         # Seen from the end: a cache may hold keys from before these queries.

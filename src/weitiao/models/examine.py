@@ -259,9 +259,9 @@ class _Looks:
             return list(logits[:, None])
         return [each[: len(row)] for each, row in zip(logits, rows, strict=True)]
 
-    def _ask(self, **words: Tensor) -> Tensor:
+    def _ask(self, **words: Any) -> Tensor:
         if self.reads_on:
-            words["use_cache"] = False  # type: ignore[assignment]
+            words["use_cache"] = False
         elif self.model.config.is_encoder_decoder and "Conditional" in type(self.model).__name__:
             words["decoder_input_ids"] = words["input_ids"]
         return scored(self.model(**words)).float()
@@ -271,7 +271,7 @@ def scored(said: Any) -> Tensor:
     """What a model says of its rows: its `logits`; scores of several names, one a token each (where an answer begins, where
     it ends), side by side (B, T, K); else what it names first."""
     if "logits" in said:
-        return said["logits"]  # type: ignore[no-any-return]
+        return said["logits"]
     of_tokens = [scores for name, scores in said.items() if name.endswith("_logits")]
     return torch.stack(of_tokens, -1) if of_tokens else said[0]
 

@@ -66,7 +66,7 @@ class Unpacked(torch.autograd.Function):
         return F.linear(x, weight) if low is None else torch.addmm(low, x, weight.t())
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None]:
         """The weight gets none."""
         (gradient,) = gradients
         back = gradient @ ctx.layer.dense().to(gradient.dtype)
@@ -117,7 +117,7 @@ def take_over(model: nn.Module) -> nn.Module:
     for name, module in list(model.named_modules()):
         if type(module).__name__ == "Linear4bit":
             weight: Any = module.weight
-            put(model, name, PackedLinear(weight.data, weight.quant_state, module.bias))  # type: ignore[arg-type]
+            put(model, name, PackedLinear(weight.data, weight.quant_state, module.bias))
     forget_quantizer(model)
     return model
 

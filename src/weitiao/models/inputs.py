@@ -1,5 +1,6 @@
 """What a model is called with, seen from a hook: arguments by name, positions, the bounds of packed rows.
 
+config(model), embeddings(model)  what Transformers' models say of themselves
 text_model(model)                 the module that turns ids into hidden states (the encoder of an encoder-decoder)
 named(module, args, words)        arguments of a call by name
 positions(model, words, shift)    where the tokens stand, moved on by `shift`
@@ -18,6 +19,17 @@ from torch import Tensor, nn
 from weitiao.core.contracts import BOUNDS
 from weitiao.models import anatomy
 from weitiao.models.positions import places
+
+
+def config(model: Any) -> Any:
+    """The configuration of a model of Transformers'; a plain module knows none."""
+    return model.config
+
+
+def embeddings(model: Any) -> nn.Module:
+    """What turns ids into vectors."""
+    found: nn.Module = model.get_input_embeddings()
+    return found
 
 
 def text_model(model: Any) -> nn.Module:

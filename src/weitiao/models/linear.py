@@ -48,7 +48,8 @@ def sizes(layer: nn.Module) -> tuple[int, int]:
     layer = under(layer)
     if isinstance(layer, nn.Linear | PackedLinear):
         return layer.in_features, layer.out_features
-    before, after = layer.weight.shape  # type: ignore[union-attr, misc]
+    weight: Any = layer.weight
+    before, after = weight.shape
     return int(before), int(after)
 
 
@@ -56,6 +57,12 @@ def device(layer: nn.Module) -> torch.device:
     """Where its weight lies."""
     weight: Any = layer.weight
     return weight.device
+
+
+def bias(layer: nn.Module) -> Tensor | None:
+    """What it adds to its outputs (out), if anything."""
+    added: Any = layer.bias
+    return added
 
 
 def dense(layer: nn.Module, dtype: torch.dtype | None = None) -> Tensor:
@@ -72,7 +79,8 @@ def add_(layer: nn.Module, change: Tensor) -> nn.Module:
     if isinstance(layer, PackedLinear):
         return plain_linear(layer, change)
     with torch.no_grad():
-        dense(layer).add_(change.to(layer.weight.dtype))  # type: ignore[arg-type]
+        weight = dense(layer)
+        weight.add_(change.to(weight.dtype))
     return layer
 
 
@@ -113,7 +121,7 @@ def plus_low_rank(layer: nn.Module, x: Tensor, down_RI: Tensor, up_OR: Tensor) -
     ):
         return plus(layer, x, low_rank(x, down_RI, up_OR))
     copied = _halved(x, half)
-    y_NO = _PlusLowRank.apply(x, copied, dense(layer, half), down_RI, up_OR)  # type: ignore[no-untyped-call]
+    y_NO = _PlusLowRank.apply(x, copied, dense(layer, half), down_RI, up_OR)
     return _shaped(y_NO, layer, x)
 
 
@@ -156,8 +164,9 @@ class _PlusLowRank(torch.autograd.Function):
 
 def _shaped(y_NO: Tensor, layer: nn.Module, x: Tensor) -> Tensor:
     """A product with the layer's bias, in the shape of x."""
-    if layer.bias is not None:
-        y_NO = y_NO + layer.bias.to(y_NO.dtype)  # type: ignore[operator]
+    added = bias(layer)
+    if added is not None:
+        y_NO = y_NO + added.to(y_NO.dtype)
     return y_NO.view(*x.shape[:-1], -1)
 
 

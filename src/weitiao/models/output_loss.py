@@ -78,7 +78,7 @@ def called(model: Any, *, whole: bool) -> nn.Module:
         model: a causal language model.
         whole: does the task look at all words of a token?
     """
-    return model if whole or keeps_logits(model) else model.base_model  # type: ignore[no-any-return]
+    return model if whole or keeps_logits(model) else model.base_model
 
 
 def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Tensor | None:
@@ -98,7 +98,7 @@ def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Ten
     hidden_ND = model.base_model(**words, use_cache=False)[0].flatten(0, 1)[keep_N]
     half = half_of(hidden_ND) or hidden_ND.dtype
     learns = torch.is_grad_enabled() and hidden_ND.requires_grad
-    return _TokenLosses.apply(hidden_ND.to(half), head.weight.to(half), head.bias, target_N, learns)  # type: ignore[no-untyped-call, no-any-return]
+    return _TokenLosses.apply(hidden_ND.to(half), head.weight.to(half), head.bias, target_N, learns)
 
 
 class _TokenLosses(torch.autograd.Function):

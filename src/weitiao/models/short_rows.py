@@ -33,7 +33,7 @@ def short_row(query: Tensor, key: Tensor, value: Tensor, *, scaling: float | Non
     # Under autocast rotated queries are float32 and values are not; torch's own attention would cast them, too.
     dtype = half_of(query) or query.dtype
     query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    return _ShortRow.apply(query, key, value, scaling)  # type: ignore[no-untyped-call, no-any-return]
+    return _ShortRow.apply(query, key, value, scaling)
 
 
 class _ShortRow(torch.autograd.Function):

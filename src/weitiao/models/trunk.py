@@ -211,7 +211,7 @@ def _watched(modules: list[nn.Module]) -> Iterator[list[_Output]]:
 def _embedding(model: Any, blocks: list[anatomy.Block]) -> str:
     """Name of the module beside the blocks that turns ids into vectors (with its norm, where it holds one)."""
     body = inputs.text_model(model)
-    word: Any = body.get_input_embeddings()  # type: ignore[operator]
+    word: Any = inputs.embeddings(body)
     held = {id(block.module) for block in blocks}
     for child in body.children():
         within = {id(module) for module in child.modules()}

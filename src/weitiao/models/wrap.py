@@ -7,7 +7,7 @@ inserted(model, LoraLinear)   ->  (name, module) of all of them;    plain(name) 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -29,12 +29,14 @@ class Wrapper(Inserted, nn.Module):
     @property
     def weight(self) -> Tensor:
         """The base layer's."""
-        return self.base.weight  # type: ignore[return-value]
+        weight: Any = self.base.weight
+        return weight
 
     @property
     def bias(self) -> Tensor | None:
         """The base layer's."""
-        return self.base.bias  # type: ignore[return-value]
+        bias: Any = self.base.bias
+        return bias
 
 
 def put(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -67,7 +67,7 @@ class Adapters:
             self._device = device
         try:
             self._held.add(name, run.folder.model, run.method)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: a base without an adapter would be held for nothing
             if not self._runs:
                 self._held = None
             raise

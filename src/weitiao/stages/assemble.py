@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from weitiao.core.contracts import Method, Metric
 from weitiao.core.recipe import Recipe
@@ -43,7 +43,6 @@ def assemble(
     from weitiao.train.parallel import Objective, parallel
 
     settings, task, loaded = recipe.train, prepared.task, prepared.loaded
-    assert settings.learning_rate is not None  # `resolve` saw to it
     half = settings.half
     if half and method.layout != "pretrained":
         anatomy.cast_frozen(loaded.model, half)
@@ -75,7 +74,7 @@ def assemble(
         optimizer=optim.build(
             loaded.model,
             settings,
-            learning_rate=settings.learning_rate,
+            learning_rate=cast(float, settings.learning_rate),  # `resolve` saw to it
             head=loaded.head,
             factors=method.rates(loaded.model, loaded.head),
         ),

@@ -85,8 +85,8 @@ def evaluate(
             return _judge(judged, rows, told)
 
 
-def _judge(run: Run, these: ToJudge, tell: Tell) -> Run:
-    if these.examples is None:
+def _judge(run: Run, these: ToJudge | None, tell: Tell) -> Run:
+    if these is None:
         write_model_card(run)
         return run  # data.split.test was 0: there is nothing to judge by
     started = time.perf_counter()
@@ -138,8 +138,7 @@ class _Judging:
         from weitiao.models.store import read_card
 
         run, these, recipe = self.run, self.these, self.run.recipe
-        settings, card, examples = recipe.evaluate, read_card(run.folder.model), these.examples
-        assert examples is not None  # looked at by `_judge`
+        settings, card = recipe.evaluate, read_card(run.folder.model)
         found = judge_some(
             self.references,
             self.systems,
@@ -151,7 +150,7 @@ class _Judging:
             resamples=settings.resamples,
             seed=recipe.seed,
         )
-        cut = int((examples.counts("tokens_lost") > 0).sum())
+        cut = int((these.examples.counts("tokens_lost") > 0).sum())
         passes = recipe.data.max_windows if recipe.data.overlong == "windows" else 1
         return {
             "version": VERSION,
@@ -203,7 +202,6 @@ class _Judging:
         from weitiao.evaluate.judge import measured
 
         run, these, task, told = self.run, self.these, self.run.task, self.systems["tuned"]
-        assert these.examples is not None  # looked at by `_judge`
         # A label that the model has no output for has no loss: it would outweigh all others.
         heard = [place for place, record in enumerate(these.records) if not task.known(record)[1]]
         examples = [these.examples[place] for place in heard]

@@ -65,7 +65,7 @@ def place_for(run: Run, data: Any, name: str) -> Iterator[tuple[Run, list[str]]]
             write_lines(file, lines)
         with named_as_given(given):
             yield judged, names
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no half of an evaluation is left
         if fresh:
             shutil.rmtree(place, ignore_errors=True)
             with suppress(OSError):

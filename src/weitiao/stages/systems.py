@@ -68,7 +68,6 @@ def ask_all(
 
 def _scored(run: Run, model: Run, these: ToJudge, *, name: str, tell: Tell) -> list[dict[str, Any]]:
     """One pass over the rows, and of models that write how many bytes their loss is of."""
-    assert these.examples is not None
     told = model._predict(these.examples, lambda done, all: tell("judged", what=name, done=done, all=all))
     shown = [run.task.shown(record, row) for record, row in zip(these.records, told, strict=True)]
     if run.task.generates:

@@ -46,11 +46,11 @@ class ToJudge:
     """Rows, which of them belong together, and what the model reads of them."""
 
     records: Rows
-    groups: Sequence[int] = ()
+    groups: Sequence[int]
     """Of each row, the rows it belongs together with."""
-    examples: Encoded | None = None
-    """None where there is no row."""
-    labels: tuple[str, ...] = ()
+    examples: Encoded
+    """Of each row."""
+    labels: tuple[str, ...]
     """The task's, and behind them those that rows carry and the model does not know."""
     given: Mapping[str, Any] | None = None
     """What is said of rows that were given (`Given` of the results); None: they are the locked ones."""
@@ -59,13 +59,12 @@ class ToJudge:
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of each row as it came (N,)."""
-        assert self.examples is not None
         whole = self.examples.whole
         # Rows that were left out as too long have a length and no example.
         return whole if len(whole) == len(self.examples) else uncut(self.examples)
 
 
-def locked(run: Run) -> ToJudge:
+def locked(run: Run) -> ToJudge | None:
     """The test rows that were locked away when the run began; none where none were asked for.
 
     Raises:
@@ -76,7 +75,7 @@ def locked(run: Run) -> ToJudge:
         rows.append(record)
         groups.append(group)
     if not len(rows):
-        return ToJudge(rows)
+        return None
     ledger = Ledger(total=len(rows))
     examples = encoder(run)(rows, ledger, side="test")
     ledger.refuse_losses(0.0)

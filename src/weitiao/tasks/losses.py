@@ -21,6 +21,7 @@ from weitiao.core.function import opened
 from weitiao.core.why import reason
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from torch import Tensor
 
     RowLosses: TypeAlias = Callable[[Tensor, Tensor, Tensor | None, float], Tensor]
@@ -97,9 +98,7 @@ def _weighed(losses_B: Tensor, target_B: Tensor, weights_L: Tensor | None) -> Te
     return losses_B if weights_L is None else losses_B * weights_L[target_B]
 
 
-def balanced(
-    targets: Sequence[int], times: Sequence[float] | None, labels: Sequence[str]
-) -> dict[str, float]:
+def balanced(targets: ArrayLike, times: ArrayLike | None, labels: Sequence[str]) -> dict[str, float]:
     """Label -> rows / (labels * rows of the label), as in scikit-learn; 1 for a label that no row carries.
 
     Args:

@@ -182,9 +182,9 @@ def token_logits(model: nn.Module, batch: Batch) -> Tensor:
     words, places_N = dict(batch.inputs), batch.inputs["logits_to_keep"]
     # No cache: it would make Transformers skip the packed mask, and nothing is generated here.
     if BOUNDS in words and inputs.takes(model, "logits_to_keep"):
-        return model(**words, use_cache=False).logits[0].float()  # type: ignore[no-any-return]
+        return model(**words, use_cache=False).logits[0].float()
     del words["logits_to_keep"]
-    return model(**words, use_cache=False).logits.flatten(0, 1)[places_N].float()  # type: ignore[no-any-return]
+    return model(**words, use_cache=False).logits.flatten(0, 1)[places_N].float()
 
 
 def _cross_entropy(logits_NV: Tensor, batch: Batch, *, label_smoothing: float) -> Tensor:
@@ -211,8 +211,9 @@ def answers(
     way = decoding.Way.ALONE
     if len(prompts) > 1 and not settings.sample:
         way = decoding.measure(model, processor, longest=settings.limit)
-        for line in way.notices(loaded.source) if notice else ():
-            notice(line)  # type: ignore[misc]
+        if notice is not None:
+            for line in way.notices(loaded.source):
+                notice(line)
     for place, found in decoding.decode(model, prompts, settings, way=way, streamer=streamer):
         said = processor.decode(found.ids, skip_special_tokens=True).strip()
         yield place, {"answer": said, "ending": found.ending}

@@ -127,7 +127,7 @@ class TokenClassification(Categorical):
             return self
         targets = [self._targets(example) for example in examples]
         times = None if weights is None else np.repeat(weights, list(map(len, targets)))
-        found = balanced(np.concatenate(targets), times, self.labels)  # type: ignore[arg-type]
+        found = balanced(np.concatenate(targets), times, self.labels)
         return replace(self, class_weights=found)
 
     def classes(self) -> tuple[str, ...]:
@@ -304,7 +304,7 @@ class TokenClassification(Categorical):
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """Scores (N, L) of the words."""
         logits_BTL = model(**batch.inputs).logits
-        return logits_BTL.flatten(0, 1)[batch.extra["places"].to(logits_BTL.device)].float()  # type: ignore[no-any-return]
+        return logits_BTL.flatten(0, 1)[batch.extra["places"].to(logits_BTL.device)].float()
 
     def losses(self, logits_NC: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Of each word (N,), times the weight of its tag."""

@@ -88,7 +88,7 @@ class Training:
     """What the validation rows said at this step; empty when they were not asked."""
     world: World = field(default_factory=World)
     """The processes that share the run."""
-    objective: Parallel = None  # type: ignore[assignment]
+    objective: Parallel = None  # type: ignore[assignment]  # `__post_init__` puts it in
     """How this process asks for losses; default: alone."""
     scaler: torch.amp.GradScaler = field(init=False)
     """Keeps small gradients from vanishing in float16; otherwise it does nothing."""

@@ -30,7 +30,7 @@ class Neftune(Watcher):
     def around(self, training: Training) -> Iterator[None]:
         """Two hooks: one reads the lengths of the rows that are about to be embedded, the other adds the noise."""
         body = inputs.text_model(training.model)
-        embedding: nn.Module = body.get_input_embeddings()  # type: ignore[operator]
+        embedding = inputs.embeddings(body)
         scales: list[Tensor] = []  # of the pass that is under way
 
         def read(body: nn.Module, args: Any, words: dict[str, Any]) -> None:

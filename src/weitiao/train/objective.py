@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from torch import Tensor, nn
 
@@ -48,10 +48,10 @@ def summed(task: Task, settings: Train) -> Summed:
     smoothing, alpha = settings.label_smoothing_factor, settings.r_drop_alpha
     if not smoothing and not alpha:
         return task.loss
-    assert isinstance(task, Categorical)  # `refuse_unfit` saw to it
+    of_classes = cast(Categorical, task)  # `refuse_unfit` saw to it
     if not alpha:
-        return partial(task.loss, label_smoothing=smoothing)
-    return partial(_twice, task, alpha, smoothing)
+        return partial(of_classes.loss, label_smoothing=smoothing)
+    return partial(_twice, of_classes, alpha, smoothing)
 
 
 def _twice(task: Categorical, alpha: float, smoothing: float, model: nn.Module, batch: Batch) -> Tensor:

@@ -155,7 +155,7 @@ class Task(ABC):
             record: the row.
             whole: all of it encoded.
         """
-        raise NotImplementedError(f"{type(self).__name__} says that it does not split")
+        raise self._unfinished("windows", says="overlong")
 
     def in_windows(self, whole: Example, processor: Any, *, limit: int) -> Example:
         """A row that is too long as one example of several passes, each at most `limit` tokens long; only when
@@ -164,7 +164,7 @@ class Task(ABC):
         Args:
             whole: all of it encoded.
         """
-        raise NotImplementedError(f"{type(self).__name__} says that it does not read rows whole")
+        raise self._unfinished("in_windows", says="reads_whole")
 
     def fitted(
         self, record: Record, whole: Example, processor: Any, *, limit: int, overlong: str, max_windows: int
@@ -180,7 +180,7 @@ class Task(ABC):
             overlong: `windows` or `head_tail`; in `windows` every example says the length of each pass, one too.
             max_windows: passes, at most.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say that it fits long rows in")
+        raise self._unfinished("fitted", says="overlong")
 
     @abstractmethod
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
@@ -188,7 +188,7 @@ class Task(ABC):
 
     def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
         """The same end to end, so that rows of unlike length cost no padding; only when `packs`."""
-        raise NotImplementedError(f"{type(self).__name__} says that it does not pack")
+        raise self._unfinished("pack", says="packs")
 
     def look(self, model: nn.Module, batch: Batch, off: Off) -> Batch:
         """Without gradient or dropout, before the loss: sample, score, ask the model as it was (`with off(): ...`)."""
@@ -241,7 +241,7 @@ class Task(ABC):
 
     def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
         """Turns as the tokens that the model goes on from, as in training; only when `generates`."""
-        raise NotImplementedError(f"{type(self).__name__} does not generate")
+        raise self._unfinished("opening", says="generates")
 
     def answer(
         self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
@@ -255,16 +255,16 @@ class Task(ABC):
             asked: `max_new_tokens` and `limit`, the longest row in tokens; what else `models.decoding.Decoding` has, and
                 `streamer` and `notice`, who hear tokens of a single answer and what a user should know.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not generate")
+        raise self._unfinished("answer", says="generates")
 
     def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
         """A prompt with an answer as a row, the address of the text that the answer stands in, and where it begins there
         in code points; only when `generates`."""
-        raise NotImplementedError(f"{type(self).__name__} does not generate")
+        raise self._unfinished("answered", says="generates")
 
     def text_bytes(self, example: Example, processor: Any) -> int:
         """UTF-8 bytes of the text that is learnt of a row, as far as it was not cut; only when `generates`."""
-        raise NotImplementedError(f"{type(self).__name__} does not generate")
+        raise self._unfinished("text_bytes", says="generates")
 
     def ends(self, processor: Any) -> list[int]:
         """Tokens at which what it generates ends, beside the tokenizer's end token."""
@@ -273,6 +273,10 @@ class Task(ABC):
     def record(self, text: str) -> dict[str, Any]:
         """The columns of a text of which nothing else is known (`weitiao predict`)."""
         return {}
+
+    def _unfinished(self, lacks: str, *, says: str) -> WeitiaoError:
+        """What is said of a task that claims more than it has."""
+        return fault("unfinished_task", task=type(self).__name__, lacks=lacks, says=says)
 
 
 def chosen_targets(targets: Sequence[Target], asked: Sequence[str]) -> list[Target]:

@@ -5,17 +5,17 @@ text  -> there ->  the text in another language  -> back ->  the text in other w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 from pydantic import Field
 
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.registry import register
 from weitiao.core.why import reason
-from weitiao.data.augment import Change, Changes, Helpers, Kind, Values
+from weitiao.data.augment import Change, Changes, Helpers, Kind, Translate, Values
 from weitiao.data.augment.words import changeable, tagged
 
 Model = Annotated[str, Field(min_length=1)]
@@ -50,8 +50,8 @@ class BackTranslation(Changes):
 
     def ready(self, shape: Shape, helpers: Helpers) -> Change:
         """Both models are loaded here."""
-        assert helpers.translator is not None  # `needs` has asked for it
-        there, back = helpers.translator(self.there), helpers.translator(self.back)
+        translator = cast(Callable[[str], Translate], helpers.translator)  # `needs` has asked for it
+        there, back = translator(self.there), translator(self.back)
 
         def change(records: Sequence[Record], rngs: Sequence[Random]) -> list[list[Values]]:
             asked = [

@@ -5,10 +5,10 @@ n = max(1, share * words) words are masked at once; each is drawn from the `top_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field
 
@@ -58,8 +58,8 @@ class Masked(Changes):
 
     def ready(self, shape: Shape, helpers: Helpers) -> Change:
         """The model is loaded here; texts are masked and filled many at once."""
-        assert helpers.masked_model is not None  # `needs` has asked for it
-        model, processor = helpers.masked_model()
+        opens = cast(Callable[[], tuple[Any, Any]], helpers.masked_model)  # `needs` has asked for it
+        model, processor = opens()
 
         def change(records: Sequence[Record], rngs: Sequence[Random]) -> list[list[Values]]:
             gaps = [

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault, need
@@ -41,15 +41,14 @@ def opened(record: Record) -> Image:
             # Cameras write how they were held beside the pixels; a changed copy must not be turned twice.
             upright = ImageOps.exif_transpose(picture)
             mode = upright.mode if upright.mode in KEPT_MODES else "RGB"
-            return upright.convert("RGBA" if "transparency" in upright.info else mode)  # type: ignore[no-any-return]
+            return upright.convert("RGBA" if "transparency" in upright.info else mode)
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
         raise fault("unreadable_picture", place=record.place, path=path, why=error) from error
 
 
 def by_picture(edit: EditPicture, helpers: Helpers) -> Change:
     """What changes the picture of a row by `edit` and writes it as PNG into `helpers.folder`."""
-    assert helpers.folder is not None  # `needs` has asked for it
-    folder = helpers.folder
+    folder = cast(Path, helpers.folder)  # `needs` has asked for it
 
     def change(records: Sequence[Record], rngs: Sequence[Random]) -> list[list[Values]]:
         return [_changed(edit, record, rng, folder) for record, rng in zip(records, rngs, strict=True)]

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import IO, Any, cast
 
 from weitiao.core.errors import fault
 from weitiao.core.why import reason
@@ -88,9 +88,9 @@ class Helper:
         if process is not None:
             process.kill()
             process.wait()
-            for pipe in (process.stdin, process.stdout):
+            for pipe in _pipes(process):
                 with suppress(OSError):  # what was still to be written has nobody to read it
-                    pipe.close()  # type: ignore[union-attr]
+                    pipe.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
@@ -117,8 +117,7 @@ class Helper:
         self, process: subprocess.Popen[bytes], count: int, line: bytes, *, seconds: float
     ) -> list[dict[str, Any]]:
         """Send a request and read its replies, with a clock that ends the process when none comes."""
-        assert process.stdin is not None
-        assert process.stdout is not None
+        requests, answers = _pipes(process)
         replies: list[dict[str, Any]] = []
         done, late = threading.Event(), threading.Event()
 
@@ -137,10 +136,10 @@ class Helper:
         clock.start()
         try:
             with suppress(OSError):  # a broken pipe: reading finds the end too
-                process.stdin.write(line)
-                process.stdin.flush()
+                requests.write(line)
+                requests.flush()
             while len(replies) < count:
-                reply = process.stdout.readline()
+                reply = answers.readline()
                 if not reply.endswith(b"\n"):
                     process.wait()
                     why = (
@@ -154,6 +153,11 @@ class Helper:
             done.set()
             clock.join()
         return replies
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Of what it reads and what it writes; `_start` has asked for both."""
+    return cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> str:

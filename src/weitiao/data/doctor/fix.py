@@ -60,10 +60,12 @@ class Fixed:
 def destinations(path: Path) -> tuple[Path, Path, Path]:
     """The copy of `path`, the list of its changes and that of its rejected rows."""
     ending = ".csv" if path.suffix.lower() in TABLES else ".jsonl"
-    return tuple(
-        path.with_name(path.stem + end)
-        for end in (f".fixed{ending}", ".fixed.changes.jsonl", ".fixed.rejected.jsonl")
-    )  # type: ignore[return-value]
+    begins = f"{path.stem}.fixed"
+    return (
+        path.with_name(f"{begins}{ending}"),
+        path.with_name(f"{begins}.changes.jsonl"),
+        path.with_name(f"{begins}.rejected.jsonl"),
+    )
 
 
 def beside(name: str) -> Path:

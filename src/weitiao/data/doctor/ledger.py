@@ -11,10 +11,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weitiao.core.contracts import place
-from weitiao.data.doctor.finding import FIX, Diagnosis, Finding, Part, Row, finding, percent
+from weitiao.data.doctor.finding import FIX, Diagnosis, Finding, Part, Row, Severity, finding, percent
 
 # As `core/messages/reasons/rows.yaml` says it, in the language of whoever made the ledger.
 CONTRADICTION = re.compile("same text is labelled|同一文本在此处的标签")
+SEVERITY: dict[str, Severity] = {
+    "bad_rows": "fault",
+    "empty_rows": "fault",
+    "contradictions": "fault",
+    "duplicate_rows": "warning",
+}
 EMPTY = re.compile(r"\b(?:empty|missing|NoneType)\b|为空|缺失|缺少标签")
 
 
@@ -41,18 +47,13 @@ class Unused(Part):
             "contradictions": len(kinds["contradictions"]),
         }
         diagnosis.tables["files"] = [dict(file) for file in ledger.get("files", ())]
-        for kind, severity in (
-            ("bad_rows", "fault"),
-            ("empty_rows", "fault"),
-            ("contradictions", "fault"),
-            ("duplicate_rows", "warning"),
-        ):
+        for kind, severity in SEVERITY.items():
             if rows := kinds[kind]:
                 examples = Counter(_plain(row["reason"]) for row in rows)
                 said = {_plain(row["reason"]): row["reason"] for row in reversed(rows)}
                 yield finding(
                     kind,
-                    severity,  # type: ignore[arg-type]
+                    severity,
                     count=len(rows),
                     places=[place(row["file"], row["line"]) for row in rows[:8]],
                     fix=FIX if kind != "contradictions" else "",

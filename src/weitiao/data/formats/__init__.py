@@ -243,14 +243,6 @@ def decimal_of(cells: Sequence[Any]) -> Decimal:
     return "comma" if comma > point else "point"
 
 
-def bears_names(found: Sequence[str]) -> bool:
-    """Are there all the names, ours or those that people use, that some row format needs?"""
-    have = {name.lower() for name in found}
-    return any(
-        all(have & {ours, *KNOWN_AS.get(ours, ())} for ours in format.needs) for format in FORMATS.values()
-    )
-
-
 def guess_column(ours: str, found: Sequence[str]) -> str:
     """The column of a file that probably is our `ours`; empty when none looks like it."""
     lower = {name.lower(): name for name in found}

@@ -125,8 +125,8 @@ def _scan(chunks: Iterable[bytes], encoding: str) -> Scan:
         if not text.isascii():
             beyond = len(text) - len(text.encode("ascii", "ignore"))
             broken = len(text) - len(text.encode("utf-8", "ignore").decode("utf-8"))
-            if broken and not scan.broken:
-                scan.broken_line = scan.lines + text.count("\n", 0, HALF.search(text).start()) + 1  # type: ignore[union-attr]
+            if broken and not scan.broken and (half := HALF.search(text)):
+                scan.broken_line = scan.lines + text.count("\n", 0, half.start()) + 1
             scan.broken += broken
             scan.good += beyond - broken
         scan.lines += text.count("\n")

@@ -11,6 +11,7 @@ stemming, Chinese by characters.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -30,9 +31,9 @@ class _Mean(Summed):
     needs: ClassVar[tuple[str, ...]] = ("answer",)
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
+    @abstractmethod
     def row(self, reference: str, answer: str) -> float:
         """What one answer is worth, 0 to 1."""
-        raise NotImplementedError
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
         """What each answer is worth, and 1: (N, 2)."""

@@ -38,7 +38,7 @@ def intervals(metrics: dict[str, dict[str, Any]], metric: str) -> Intervals | No
 
     return Intervals(
         tuple((percent(tick), f"{tick:g}") for tick in scale),
-        tuple((system, *(None if one is None else percent(one) for one in row)) for system, *row in rows),  # type: ignore[misc]
+        tuple((system, *(None if one is None else percent(one) for one in row)) for system, *row in rows),
     )
 
 

@@ -48,8 +48,7 @@ class Perturbation:
         if self.whole is not None:
             written = self.whole
             return by_pieces(lambda pieces, rng: [written(piece) for piece in pieces], shape)
-        step = registry.build("augmentation", {"name": self.name, "share": self.rate})
-        assert isinstance(step, Changes)
+        step: Changes = registry.build("augmentation", {"name": self.name, "share": self.rate})
         return step.ready(shape, helpers)
 
 

@@ -11,7 +11,7 @@ column, so the columns before a shorter row's first token are unused: they are f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 from transformers.cache_utils import CacheLayerMixin
@@ -49,42 +49,42 @@ class Slots(CacheLayerMixin):
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Write the next columns; all that is to be attended to."""
-        assert self.keys is not None
-        assert self.values is not None
         first, end = self.end, self.end + key_states.shape[2]
-        if end > self.keys.shape[2]:
+        if end > self._room()[0].shape[2]:
             self._lay(self.rows, before=0, behind=end - first + AHEAD)
             first, end = self.end, self.end + key_states.shape[2]
-        self.keys[: self.rows, :, first:end] = key_states
-        self.values[: self.rows, :, first:end] = value_states
+        keys, values = (held[: self.rows] for held in self._room())
+        keys[:, :, first:end], values[:, :, first:end] = key_states, value_states
         self.end = end
-        used = slice(self.first, end)
-        return self.keys[: self.rows, :, used], self.values[: self.rows, :, used]
+        return keys[:, :, self.first : end], values[:, :, self.first : end]
 
     def take_in(self, keys: Tensor, values: Tensor, sizes: Sequence[int]) -> None:
         """Further rows, filled up on the left: keys (N, K, T, D) whose last `sizes` columns are theirs."""
-        if self.keys is None or self.values is None:
+        if self.keys is None:
             self.keys, self.values = keys[:0, :, :0], values[:0, :, :0]
         longest, rows = max(sizes), self.rows + len(sizes)
         before = max(0, longest - self.get_seq_length())
-        if rows > len(self.keys) or before > self.first:
+        if rows > len(self._room()[0]) or before > self.first:
             self._lay(rows, before=before, behind=AHEAD)
         self.first -= before
+        held_keys, held_values = self._room()
         for place, (key, value, size) in enumerate(zip(keys, values, sizes, strict=True), start=self.rows):
             own = slice(self.end - size, self.end)
-            self.keys[place, :, own] = key[:, key.shape[1] - size :]
-            self.values[place, :, own] = value[:, value.shape[1] - size :]
+            held_keys[place, :, own] = key[:, key.shape[1] - size :]
+            held_values[place, :, own] = value[:, value.shape[1] - size :]
         self.rows = rows
 
     def leave(self, moves: Sequence[tuple[int, int]], rows: int, longest: int) -> None:
         """The first `rows` places stay in use, after each (from, to) of `moves`; of columns the last `longest`."""
-        assert self.keys is not None
-        assert self.values is not None
         used = slice(self.first, self.end)
-        for source, goal in moves:
-            self.keys[goal, :, used] = self.keys[source, :, used]
-            self.values[goal, :, used] = self.values[source, :, used]
+        for held in self._room():
+            for source, goal in moves:
+                held[goal, :, used] = held[source, :, used]
         self.rows, self.first = rows, self.end - longest
+
+    def _room(self) -> tuple[Tensor, Tensor]:
+        """All that is held, used or free; Transformers' layers may be empty, this one is not: `take_in` came first."""
+        return cast("tuple[Tensor, Tensor]", (self.keys, self.values))
 
     def _lay(self, rows: int, *, before: int, behind: int) -> None:
         """All that is used in a larger room, with free columns on both sides."""

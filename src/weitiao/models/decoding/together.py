@@ -31,6 +31,8 @@ class Together:
         self.sizes: list[int] = []
         """Tokens of each."""
         self._cache = Cache(layer_class_to_replicate=Slots)
+        self._slots: list[Slots] = []
+        """Its layers."""
         self._before = 0
         """Columns that a method has put before every row (a learnt prompt)."""
         self._counts = inputs.takes(model, "position_ids")
@@ -46,12 +48,14 @@ class Together:
         # Without a configuration every layer keeps all that it has seen, those with a window too.
         fresh = DynamicCache()
         scores = self._ask(ids, places, sizes, fresh)
-        if not self._cache.layers:
-            self._cache.layers = [Slots() for _ in fresh.layers]
+        if not self._slots:
+            self._slots = [Slots() for _ in fresh.layers]
+            self._cache.layers = [*self._slots]
         self._before = fresh.get_seq_length() - longest
         held = [size + self._before for size in sizes]
-        for layer, new in zip(self._cache.layers, fresh.layers, strict=True):
-            layer.take_in(new.keys, new.values, held)  # type: ignore[union-attr]
+        prefilled: list[Any] = fresh.layers
+        for slots, new in zip(self._slots, prefilled, strict=True):
+            slots.take_in(new.keys, new.values, held)
         self.names += names
         self.sizes += sizes
         return scores
@@ -66,15 +70,16 @@ class Together:
         going = set(names)
         staying = [place for place, name in enumerate(self.names) if name not in going]
         if not staying:
-            self.names, self.sizes, self._cache = [], [], Cache(layer_class_to_replicate=Slots)
+            self.names, self.sizes, self._slots = [], [], []
+            self._cache = Cache(layer_class_to_replicate=Slots)
             return
         holes = [place for place in range(len(staying)) if self.names[place] in going]
         moves = list(zip([place for place in staying if place >= len(staying)], holes, strict=True))
         for source, goal in moves:
             self.names[goal], self.sizes[goal] = self.names[source], self.sizes[source]
         del self.names[len(staying) :], self.sizes[len(staying) :]
-        for layer in self._cache.layers:
-            layer.leave(moves, len(staying), self._before + max(self.sizes))  # type: ignore[union-attr]
+        for slots in self._slots:
+            slots.leave(moves, len(staying), self._before + max(self.sizes))
 
     def _ask(
         self,
@@ -91,4 +96,4 @@ class Together:
             unused = columns - torch.tensor(sizes, device=self._device)
             words["attention_mask"] = (torch.arange(columns, device=self._device) >= unused[:, None]).long()
         said = self.model(**words, **self._last, past_key_values=cache, use_cache=True)
-        return said.logits[:, -1].float()  # type: ignore[no-any-return]
+        return said.logits[:, -1].float()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from weitiao.models.decoding.alone import alone
-from weitiao.models.decoding.answers import Answer, Decoding
+from weitiao.models.decoding.answers import Answer, Decoding, Ending
 from weitiao.models.decoding.together import Together
 from weitiao.models.decoding.ways import Way
 from weitiao.models.memory_ran_out import give_back, ran_out
@@ -101,6 +101,7 @@ class _Turns:
         """Write down what was said; who has ended."""
         for name, token in zip(names, tokens, strict=True):
             row = self.active[name]
+            ending: Ending
             if token not in self.asked.stops:
                 row.ids.append(token)
                 made = len(row.ids) - row.prompt
@@ -110,7 +111,7 @@ class _Turns:
             else:
                 ending = "end"
             del self.active[name]
-            yield name, Answer(row.ids[row.prompt :], ending)  # type: ignore[arg-type]
+            yield name, Answer(row.ids[row.prompt :], ending)
 
     def _coming(self) -> list[_Row]:
         """Those that join now: none as long as little room is free, for each time costs a pass of its own."""

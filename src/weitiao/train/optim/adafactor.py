@@ -32,7 +32,7 @@ class Adafactor(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step over all that has a gradient."""
         loss = None
         if closure is not None:
@@ -66,7 +66,7 @@ def _moving(state: dict[str, Any], name: str, value: Tensor, new: float) -> Tens
     """The moving average of that name, `new` of it from `value`."""
     if name not in state:
         state[name] = torch.zeros_like(value)
-    return state[name].lerp_(value, new)  # type: ignore[no-any-return]
+    return state[name].lerp_(value, new)
 
 
 def _rms(tensor: Tensor) -> Tensor:
