@@ -57,6 +57,14 @@ ROWS: dict[str, dict[str, Any]] = {
     "tags": {"tokens": ["Ada", "lived", "in", "London"], "tags": ["B-PER", "O", "O", "B-LOC"]},
     "source_target": {"source": "Good morning.", "target": "Guten Morgen."},
     "image": {"image": "photos/17.png", "label": "cat"},
+    "pairs": {
+        "anchor": "How do I reset my password?",
+        "positive": "Click on Forgot password.",
+        "negative": "Our shop opens at nine.",
+    },
+    "query_passage": {"query": "reset password", "passage": "Click on Forgot password."},
+    "question_answer": {"question": "How do I reset it?", "answer": "Click on Forgot password."},
+    "scored_pairs": {"sentence1": "A dog runs.", "sentence2": "A dog is running.", "score": 4.8},
 }
 TYPES = {
     "string": ("text", "文本"),

@@ -120,6 +120,31 @@ def rated(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return [{"text": text, "label": number} for text, number in made.items()]
 
 
+def paired(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """A few words, and a longer text that says them again; every other row has a text that does not."""
+    rng = random.Random(seed)
+    made: dict[str, str] = {}
+    while len(made) < rows:
+        words = rng.sample(FILL + GOOD, rng.randint(2, 4))
+        made.setdefault(" ".join(words), " ".join([*words, *rng.sample(BAD, rng.randint(1, 4))]))
+    wrong = [[" ".join(rng.sample(BAD, 3))] if row % 2 else [] for row in range(rows)]
+    return [
+        {"anchor": anchor, "positive": positive, "negative": negative}
+        for (anchor, positive), negative in zip(made.items(), wrong, strict=True)
+    ]
+
+
+def alike(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Two texts and how many of their words they share, of five."""
+    rng = random.Random(seed)
+    made: dict[tuple[str, str], float] = {}
+    while len(made) < rows:
+        words, shared = rng.sample(FILL + GOOD, 5), rng.randint(0, 5)
+        other = words[:shared] + rng.sample(BAD, 5 - shared)
+        made[" ".join(words), " ".join(other)] = float(shared)
+    return [{"sentence1": one, "sentence2": other, "score": score} for (one, other), score in made.items()]
+
+
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     """Rows as a CSV file."""
     with path.open("w", newline="", encoding="utf-8") as file:

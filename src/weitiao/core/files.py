@@ -141,7 +141,7 @@ def share(folder: Path) -> None:
     rights = (
         folder.stat().st_mode & 0o666
     )  # `mkdir` has asked the umask, which to ask here would be to change it
-    for path in folder.iterdir():
+    for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(rights)
 

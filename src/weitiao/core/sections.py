@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from weitiao.core.function import NAMED
 from weitiao.core.renamed import OPTIMIZERS, SCHEDULES
+from weitiao.core.row_format import RowFormat
 from weitiao.core.why import unfit
 
 
@@ -153,24 +154,7 @@ class Data(Section):
     """Files that judge, where they are given apart; `split.test` is then not looked at."""
     columns: dict[str, str] = {}
     """Our column name -> the file's, such as `{text: review, label: stars}`."""
-    format: Literal[
-        "auto",
-        "table",
-        "multi_label",
-        "regression",
-        "messages",
-        "sharegpt",
-        "alpaca",
-        "prompt_completion",
-        "text",
-        "preference",
-        "kto",
-        "kto_messages",
-        "tags",
-        "conll",
-        "source_target",
-        "image",
-    ] = "auto"
+    format: RowFormat = "auto"
     """How the columns are to be understood; `auto` goes by their names."""
     encoding: str = "auto"
     """Character encoding of text files; `auto` takes UTF-8 if it is that, else the likeliest of GB18030, Big5 and

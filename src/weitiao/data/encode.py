@@ -98,7 +98,8 @@ class Encoder:
         # Strictly: a task that gave fewer examples than rows would lose rows without a word.
         for row, (length, example) in zip(range(len(rows)), read, strict=True):
             lost = example.tokens_lost
-            over = length > self.limit
+            # Of texts that are read apart each may be as long as the limit.
+            over = bool(lost) if self.task.apart else length > self.limit
             if not example.refused:
                 writer.met(length)
             if example.repaired:

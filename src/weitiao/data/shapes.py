@@ -15,17 +15,7 @@ from typing import Any, ClassVar, Literal
 from weitiao.core.contracts import Shape
 from weitiao.core.why import reason
 from weitiao.data.equal_text import blank
-
-# Between the parts of a key; white space alone would not tell ("a b", "c") from ("a", "b c") once it is normalised.
-BETWEEN = "\n\0\n"
-
-
-def _text_fault(values: Mapping[str, Any], column: str) -> str:
-    value = values.get(column)
-    if not isinstance(value, str):
-        kind = reason("kind_none") if value is None else reason("kind", type=type(value).__name__)
-        return reason("is_kind", what=column, kind=kind)
-    return reason("is_empty", what=column) if blank(value) else ""
+from weitiao.data.pairs import BETWEEN, Pair, ScoredPair, text_fault
 
 
 def _turns_fault(turns: Sequence[Mapping[str, Any]], *, column: str = "") -> str:
@@ -84,9 +74,9 @@ class Labelled(Shape):
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """A text and a label are needed; that there is none of several is one."""
-        found = _text_fault(values, "text")
+        found = text_fault(values, "text")
         if not found and "text_pair" in values:
-            found = _text_fault(values, "text_pair")
+            found = text_fault(values, "text_pair")
         return found or (reason("label_missing") if values.get("label") is None else "")
 
     def key(self, values: Mapping[str, Any]) -> str:
@@ -151,7 +141,7 @@ class Plain(Shape):
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """A text is needed."""
-        return _text_fault(values, "text")
+        return text_fault(values, "text")
 
     def key(self, values: Mapping[str, Any]) -> str:
         """The text."""
@@ -284,7 +274,7 @@ class Translation(Shape):
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """Both texts are needed."""
-        return _text_fault(values, "source") or _text_fault(values, "target")
+        return text_fault(values, "source") or text_fault(values, "target")
 
     def key(self, values: Mapping[str, Any]) -> str:
         """Both."""
@@ -310,7 +300,7 @@ class Pictured(Shape):
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """A path and a label are needed."""
-        return _text_fault(values, "image") or (reason("label_missing") if values["label"] is None else "")
+        return text_fault(values, "image") or (reason("label_missing") if values["label"] is None else "")
 
     def key(self, values: Mapping[str, Any]) -> str:
         """The content of the file, as its hash: copies under other names are the same picture."""
@@ -328,6 +318,7 @@ class Pictured(Shape):
 LABELLED, MULTI_LABELLED, NUMBERED = Labelled("one"), Labelled("many"), Labelled("number")
 CONVERSATION, PLAIN, PREFERENCE, UNPAIRED = Conversation(), Plain(), Preference(), Unpaired()
 TAGGED, TRANSLATION, PICTURED = Tagged(), Translation(), Pictured()
+PAIR, SCORED_PAIR = Pair(), ScoredPair()
 SHAPES = (
     CONVERSATION,
     PREFERENCE,
@@ -338,5 +329,7 @@ SHAPES = (
     MULTI_LABELLED,
     LABELLED,
     NUMBERED,
+    PAIR,
+    SCORED_PAIR,
     PLAIN,
 )

@@ -121,6 +121,8 @@ def refuse_headless(config: Any, auto: str, *, ref: str) -> None:
     import transformers
 
     has = [name for name in (auto, *HEADS) if type(config) in getattr(transformers, name)._model_mapping]
+    if auto == "AutoModel" and config.is_encoder_decoder:
+        has.remove(auto)  # its body is two: a text alone goes through neither
     if auto not in has:
         raise fault("no_such_head", ref=ref, kind=config.model_type, auto=auto, has=", ".join(has) or "-")
 

@@ -106,7 +106,8 @@ def load(
 
     Raises:
         WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unknown_family`, `needs_code`, `no_such_head`,
-            `unsuitable_model`, `lost_weights`, `sizes_disagree`, `quantized_base`, `not_causal`, `model_fails`, and `resolve`'s.
+            `unsuitable_model`, `lost_weights`, `sizes_disagree`, `quantized_base`, `not_causal`, `model_fails`, `hears_beside`
+            for a model that cannot read texts beside each other where the task needs it, and `resolve`'s.
     """
     return examine.first(
         examine.attentions(task, device),
@@ -149,6 +150,7 @@ def _load(
             attn_implementation=attention,
             **{**_placed(task, device), **packing},
         )
+        trimmed(model, task, report)
         torch.manual_seed(seed)  # what Transformers has drawn is no matter
         left_out = labels.fit(model, report, base, head=anatomy.head(model)) if task.model_options() else 0
     if halves:
@@ -160,6 +162,8 @@ def _load(
     model = model if bits == 4 else model.to(device)
     with quiet():
         found = examine.examine(model, task, processor, ref=ref, longest=longest)
+    if task.apart and found.layout in (Layout.ALIKE, Layout.ALONE):
+        raise fault("hears_beside", ref=ref)
     if task.packs:
         with examine.Exactly() if halves else nullcontext():
             output_loss.learn(model)
@@ -170,6 +174,15 @@ def _load(
             f"{ref} has {left_out} outputs of its own ({names}): new ones are drawn for these labels"
         )
     return Loaded(model, processor, head, source, notices=notices, layout=found.layout)
+
+
+def trimmed(model: Any, task: Task, report: dict[str, Any] | None = None) -> None:
+    """Take out what the task does not read; `report` then says nothing of it either."""
+    before = {name for name, _ in model.named_parameters()}
+    task.trim(model)
+    gone = before - {name for name, _ in model.named_parameters()}
+    if report and gone:
+        report["missing_keys"] = [name for name in report["missing_keys"] if name not in gone]
 
 
 def _drawn(model: Any, report: dict[str, Any], *, ref: str, task: Task) -> frozenset[str]:
@@ -228,6 +241,7 @@ def refuse_unsuitable(ref: str, task: Task, *, numbers: bool = False) -> list[st
             ignore_mismatched_sizes=True,
             device_map={"": "meta"},
         )
+        trimmed(model, task, report)
         _drawn(model, report, ref=ref, task=task)
         if numbers:
             finite.refuse_unfinite(source, model, ref=ref, unread=report["unexpected_keys"])
@@ -266,6 +280,7 @@ def skeleton(
         def made(name: str) -> Loaded:
             words = {"dtype": torch.float32, "trust_remote_code": False, "attn_implementation": name}
             model = auto.from_config(config, **words)
+            trimmed(model, task)
             layout = examine.expected(task, name)
             return Loaded(model, processor, anatomy.head(model), source, layout=layout)
 

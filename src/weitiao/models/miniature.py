@@ -87,6 +87,7 @@ def _asked(
         # A copy: Transformers writes down in it how attention is computed.
         words = {"dtype": torch.float32, "trust_remote_code": False, "attn_implementation": name}
         model = auto.from_config(deepcopy(config), **words)
+        load.trimmed(model, task)
         with torch.no_grad():
             for weight in model.parameters():
                 # Biases too: ConvBERT's padding is heard through them.

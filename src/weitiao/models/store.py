@@ -96,8 +96,17 @@ def trained(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def save_tuned(folder: Path, loaded: Loaded, *, task: Task, method: Method, card: Mapping[str, Any]) -> None:
-    """Write the tuned model, whole or not at all; `card` goes into `weitiao.json` with a hash of every file."""
+def save_tuned(
+    folder: Path,
+    loaded: Loaded,
+    *,
+    task: Task,
+    method: Method,
+    card: Mapping[str, Any],
+    files: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the tuned model, whole or not at all; `card` goes into `weitiao.json` with a hash of every file, and beside it
+    lie `files` (`Task.files`)."""
     with _replacing(folder) as temporary:
         if method.layout == "pretrained":
             _save_model(temporary, loaded, precision=None)
@@ -106,13 +115,17 @@ def save_tuned(folder: Path, loaded: Loaded, *, task: Task, method: Method, card
             if task.generates:  # whoever puts the adapter on the base reads here where to stop
                 loaded.model.generation_config.save_pretrained(temporary)
         loaded.processor.save_pretrained(temporary)
-        files = {path.name: sha256(path) for path in sorted(temporary.iterdir()) if path.is_file()}
+        _write(temporary, files or {})
+        prints = {str(path.relative_to(temporary)): sha256(path) for path in _files(temporary)}
         base = bases.remembered(loaded.source, folder.parent)
-        write_json(temporary / CARD, {**card, "layout": method.layout, "base": base, "files": files})
+        write_json(temporary / CARD, {**card, "layout": method.layout, "base": base, "files": prints})
 
 
-def save_plain(folder: Path, loaded: Loaded, *, precision: str | None = None) -> None:
-    """Write model and tokenizer as `from_pretrained` reads them, whole or not at all; as its base is stored by default.
+def save_plain(
+    folder: Path, loaded: Loaded, *, precision: str | None = None, files: Mapping[str, Any] | None = None
+) -> None:
+    """Write model and tokenizer as `from_pretrained` reads them, whole or not at all, and `files` (`Task.files`) beside them;
+    as its base is stored by default.
 
     Raises:
         WeitiaoError: `wrong_usage` when a number is too large for float16.
@@ -120,6 +133,17 @@ def save_plain(folder: Path, loaded: Loaded, *, precision: str | None = None) ->
     with _replacing(folder) as temporary:
         _save_model(temporary, loaded, precision=precision)
         loaded.processor.save_pretrained(temporary)
+        _write(temporary, files or {})
+
+
+def _write(folder: Path, files: Mapping[str, Any]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_json(folder / name, content)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _save_model(folder: Path, loaded: Loaded, *, precision: str | None) -> None:
@@ -172,7 +196,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
             temporary.mkdir(parents=True)
             yield temporary
             share(temporary)
-            for path in temporary.iterdir():
+            for path in _files(temporary):
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
             shutil.rmtree(folder, ignore_errors=True)

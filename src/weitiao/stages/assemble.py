@@ -168,7 +168,7 @@ def _measure(
         )
     everybody = world.gather({row: told for row, told in enumerate(own) if told})
     told = {row: each for part in everybody for row, each in part.items()}
-    found = [told[row] for row in range(len(examples))]
+    found = prepared.task.together([told[row] for row in range(len(examples))], examples)
     if prepared.task.settles:
         # A step is to be chosen by what its model would say at the end: with thresholds of its own, not with 0.5.
         found = prepared.task.settle(examples, found).restated(found)

@@ -279,7 +279,7 @@ class Run(Recorded):
         from weitiao.evaluate.predict import predict
 
         train = self.recipe.train
-        return predict(
+        found = predict(
             self.tuned,
             self.task,
             examples,
@@ -289,6 +289,7 @@ class Run(Recorded):
             half=train.half,
             progress=progress,
         )
+        return self.task.together(found, examples)
 
     @property
     def limit(self) -> int:
@@ -345,7 +346,7 @@ class Run(Recorded):
             self.folder.model, ref=self.recipe.model, task=self.task, method=self.method, base=self.base
         )
         loaded.model = self.method.fold(loaded.model)
-        store.save_plain(folder, loaded, precision=dtype)
+        store.save_plain(folder, loaded, precision=dtype, files=self.task.files(limit=self.limit))
         return folder
 
     @property

@@ -29,7 +29,7 @@ from weitiao.stages.dealt import hand_on
 from weitiao.stages.evaluate import evaluate
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
-from weitiao.stages.prepare import Prepared, follow, prepare
+from weitiao.stages.prepare import Prepared, follow, prepare, row_limit
 from weitiao.stages.run import Run
 from weitiao.stages.warn import cut_much, unknown_words, warnings
 from weitiao.train import distributed, memory
@@ -371,7 +371,8 @@ def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, task
         "total": prepared.total,
         "seconds": seconds,
     }
-    store.save_tuned(folder.model, loaded, task=task, method=way.method, card=card)
+    files = task.files(limit=row_limit(way.recipe, loaded, way.method))
+    store.save_tuned(folder.model, loaded, task=task, method=way.method, card=card, files=files)
     way.tell("saved", path=folder.model, step=step, reason=ended, seconds=seconds)
 
 

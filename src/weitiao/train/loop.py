@@ -259,7 +259,7 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
     """The gradient of the step's mean loss, in micro-batches as small as memory asks for; the batches and the loss.
 
     Raises:
-        WeitiaoError: `out_of_memory` when not even single rows fit.
+        WeitiaoError: `out_of_memory` when not even single rows fit; `batch_too_large` for one that must stay whole.
     """
     while True:
         batches = training.batches.step(training.state.step, parts=2**training.state.halvings)
@@ -270,6 +270,8 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
                 raise
             largest = max(len(batch.rows) for batch in batches)
             why = str(error).splitlines()[0]
+        if training.task.couples and largest > 1:  # in parts its rows would teach less
+            raise fault("batch_too_large", step=training.state.step + 1, rows=largest, why=why)
         # Other processes wait in the middle of the step, and know nothing of it: their launcher starts all anew.
         if largest == 1 or training.world.size > 1:
             raise fault("out_of_memory", step=training.state.step + 1, why=why)

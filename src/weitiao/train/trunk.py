@@ -63,6 +63,7 @@ def _forbidden(settings: Train, task: Task, method: Method, model: nn.Module) ->
         "trunk_r_drop": settings.r_drop_alpha > 0,
         "trunk_compiled": settings.torch_compile,
         "looks_at_base": task.needs_base,
+        "texts_apart": task.apart,
         "trunk_method": any(getattr(type(method), hook) is not getattr(Method, hook) for hook in hooks),
         "encoder_and_decoder": bool(getattr(model.config, "is_encoder_decoder", False)),
     }

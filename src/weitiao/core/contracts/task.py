@@ -62,6 +62,11 @@ class Task(ABC):
     """Can it answer in words (`weitiao chat`)?"""
     settles: ClassVar[bool] = False
     """Is something chosen on the validation rows once the model is trained (`settle`)?"""
+    apart: ClassVar[bool] = False
+    """Are the texts of a row read apart (a question, its answer), each within the limit, one behind the other in `input_ids`?"""
+    couples: ClassVar[bool] = False
+    """Does the loss set the rows of a batch against each other (in-batch negatives)?  Then no batch is cut into parts, and
+    the batch is what decides how much a step learns."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Settings that decide what its loss is, not what rows are encoded to or what the tuned model answers."""
 
@@ -139,6 +144,17 @@ class Task(ABC):
         """Keywords for `from_pretrained` (number and names of labels)."""
         return {}
 
+    def trim(self, model: nn.Module) -> None:  # noqa: B027 - most tasks read all of a model
+        """Take out of a base that was just opened what the task does not read (a pooler): it would never get a gradient."""
+
+    def files(self, *, limit: int) -> dict[str, Any]:
+        """Files beside the tuned model by which other libraries open it, as this task does: name -> what lies in it, JSON.
+
+        Args:
+            limit: tokens of a row that are read at once.
+        """
+        return {}
+
     def of_logits(self) -> str:
         """How a user of plain Transformers gets from `logits` to what `predict` says, as Python; empty where everybody
         knows."""
@@ -201,6 +217,18 @@ class Task(ABC):
     @abstractmethod
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """One prediction a row, in the batch's order, plain Python values."""
+
+    def together(
+        self, predictions: Sequence[dict[str, Any]], examples: Sequence[Example]
+    ) -> list[dict[str, Any]]:
+        """What is said of rows once all of them have been asked, where they are each other's candidates (the rank of a passage
+        among all): whoever judges asks it of all rows, one prediction each, in order.
+
+        Args:
+            predictions: what `predict` said of each row.
+            examples: the rows.
+        """
+        return list(predictions)
 
     @abstractmethod
     def reference(self, record: Record) -> dict[str, Any]:

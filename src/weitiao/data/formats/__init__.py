@@ -16,6 +16,7 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
 from weitiao.data.formats import convert as rows
+from weitiao.data.formats import pairs
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.formats.numbers import DECIMALS, Decimal, as_number, is_money
 from weitiao.data.shapes import SHAPES, Unpaired
@@ -77,6 +78,16 @@ KNOWN_AS = {
     "tags": ("ner_tags", "pos_tags"),
     "source": ("src", "document", "article", "原文"),
     "target": ("tgt", "summary", "translation", "译文", "摘要"),
+    "anchor": ("query", "question", "sentence1", "sentence", "问题", "查询"),
+    "positive": ("passage", "answer", "document", "sentence2", "答案", "段落"),
+    "negative": ("hard_negative",),
+    "query": ("question", "问题", "查询"),
+    "passage": ("document", "段落"),
+    "question": ("问题",),
+    "answer": ("答案", "回答"),
+    "sentence1": ("text1", "句子1"),
+    "sentence2": ("text2", "句子2"),
+    "score": ("similarity", "label", "相似度", "分数"),
     "image": ("path", "file", "file_name", "picture", "图片"),
 }
 
@@ -93,6 +104,8 @@ class Format:
     convert: Callable[[Mapping[str, Any], list[str]], dict[str, Any]]
     number: str = ""
     """The column that holds a number."""
+    guessed: bool = True
+    """May a file be taken for one by its columns alone, where nobody has said what it is for?"""
 
 
 FORMATS = {
@@ -112,8 +125,12 @@ FORMATS = {
     "image": Format(("image", "label"), (), rows.image),
     "table": Format(("text", "label"), ("text_pair",), rows.table),
     "multi_label": Format(("text", "labels"), ("text_pair",), rows.multi_label),
-    "regression": Format(("text", "label"), ("text_pair",), rows.regression, number="label"),
+    "regression": Format(("text", "label"), ("text_pair",), rows.regression, number="label", guessed=False),
     "text": Format(("text",), (), rows.text),
+    "pairs": Format(("anchor", "positive"), ("negative",), pairs.pairs),
+    "query_passage": Format(("query", "passage"), ("negative",), pairs.query_passage, guessed=False),
+    "question_answer": Format(("question", "answer"), ("negative",), pairs.question_answer, guessed=False),
+    "scored_pairs": Format(("sentence1", "sentence2", "score"), (), pairs.scored_pairs, number="score"),
 }
 READ_AS = {"conll": "tags"}  # ways to read a file whose rows then have a format of another name
 
@@ -186,7 +203,7 @@ def guess(
     asked = READ_AS.get(asked, asked)
     shapes = {name: shape for shape in SHAPES for name in shape.formats}
     names = sorted(FORMATS, key=lambda name: -len(FORMATS[name].needs))
-    names = [name for name in names if asked in ("auto", name) and (name != "regression" or asked == name)]
+    names = [name for name in names if asked == name or (asked == "auto" and FORMATS[name].guessed)]
     have = {*found, *columns}
     for name in names:
         if have >= set(FORMATS[name].needs):

@@ -1,0 +1,29 @@
+"""The names under which a recipe asks for a row format (`data.format`); `data.formats` knows what each needs."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+RowFormat: TypeAlias = Literal[
+    "auto",
+    "table",
+    "multi_label",
+    "regression",
+    "messages",
+    "sharegpt",
+    "alpaca",
+    "prompt_completion",
+    "text",
+    "preference",
+    "kto",
+    "kto_messages",
+    "tags",
+    "conll",
+    "source_target",
+    "image",
+    "pairs",
+    "query_passage",
+    "question_answer",
+    "scored_pairs",
+]
+"""`auto`, and the formats of `data.formats.FORMATS`, and `conll`, a way to write tags."""

@@ -1,0 +1,66 @@
+"""Which passages there are to be found, which of them are right, and where a search has put these.
+
+    gathered([(question, answer), ...])            ->  Passages(every distinct passage once, the right ones of each row)
+    passages.ranks(scores_NM)                      ->  of each row the ranks of its right passages, best first
+
+A passage that stands in several rows is one passage, and all that any row with the same question names are right for it.
+Of equal scores the right passage counts as the last: a model that gives all texts one vector finds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Passages:
+    """What is searched by some rows."""
+
+    places: list[tuple[int, int]]
+    """Of each distinct passage (M,), where it stands first: the row, and which of its passages (0: the right one)."""
+    right: list[list[int]]
+    """Of each row (N,), its right passages, by number."""
+    own: list[int]
+    """Of each row (N,), the passage that stands in it as the right one."""
+
+    def ranks(self, scores_NM: Any, first: int = 0) -> list[list[int]]:
+        """Ranks, from 1, of the right passages of rows `first`, `first + 1` ...
+
+        Args:
+            scores_NM: of each of these rows for every passage; higher is nearer.
+            first: which row the first of them is.
+        """
+        return [_ranks(scores_M, self.right[row]) for row, scores_M in enumerate(scores_NM, start=first)]
+
+
+def gathered(rows: Sequence[Sequence[Hashable]]) -> Passages:
+    """The passages of rows.
+
+    Args:
+        rows: of each the question, its right passage, and others; what is equal is the same text.
+    """
+    numbers: dict[Hashable, int] = {}
+    places: list[tuple[int, int]] = []
+    answers: dict[Hashable, dict[int, None]] = {}
+    for row, (asked, *passages) in enumerate(rows):
+        for which, passage in enumerate(passages):
+            if passage not in numbers:
+                numbers[passage] = len(places)
+                places.append((row, which))
+        answers.setdefault(asked, {})[numbers[passages[0]]] = None
+    own = [numbers[passages[0]] for _, *passages in rows]
+    return Passages(places, [list(answers[asked]) for asked, *_ in rows], own)
+
+
+def _ranks(scores_M: np.ndarray, right: Sequence[int]) -> list[int]:
+    import numpy as np
+
+    found = np.sort(scores_M[list(right)])[::-1]
+    others = np.sort(np.delete(scores_M, list(right)))
+    before = len(others) - np.searchsorted(others, found, side="left")
+    return [int(rank) for rank in before + np.arange(1, len(found) + 1)]

@@ -1,0 +1,240 @@
+"""What tasks share that turn every text into one vector: encoding, stacking, pooling, and the files of the tuned model.
+
+    {"anchor": "reset password", "positive": "Click on ..."}  ->  encode   ->  Example(input_ids of both, texts [5, 9])
+    Examples                                                  ->  collate  ->  Batch(ids (K, T), the shortest text first)
+    model, Batch                                              ->  vectors  ->  (K, D), row after row
+
+The texts of a batch go through the model in parts of like length, so that hardly any padding is computed.  With
+`mini_batch_size` the activations of a part are given up and made again in backward: the loss is still that of the whole
+batch, and so is its gradient (GradCache, Gao et al. 2021, arXiv 2101.06983).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from weitiao.core.contracts import Batch, Example, Record, Task
+from weitiao.core.errors import fault
+from weitiao.core.sections import Once
+from weitiao.core.why import reason
+from weitiao.data.pack import chunks, pad
+from weitiao.data.plain import plain
+from weitiao.data.tokens import Tokens
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TEXTS = "texts"
+"""The input that says how long each text of an example is."""
+PART = 32
+"""Texts of like length in one pass, where nothing else is asked for."""
+SAMPLE = 4096  # rows tokenised at once
+
+
+@dataclass(frozen=True)
+class OfVectors(Task):
+    """Turn a text into a vector."""
+
+    pooling: Literal["mean", "cls", "last", "max"] = "mean"
+    """How the vectors of a text's tokens become one: their mean, the first token's, the last token's, or the largest of
+    each number.  What the base was trained with is best: `mean` for minilm-l6 and e5-small."""
+    normalize: bool = True
+    """Are the vectors of the tuned model of length 1?  What is learnt and judged is their cosine either way."""
+    query_prefix: str = ""
+    """What stands before every text that asks, such as `query: ` (e5)."""
+    passage_prefix: str = ""
+    """What stands before every text that is to be found, such as `passage: ` (e5)."""
+    matryoshka_dims: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Once] = ()
+    """Learn vectors whose first so many numbers do alone, such as `[384, 128, 32]`: the losses of all sizes are added up
+    (Kusupati et al. 2022, arXiv 2205.13147).  Default: the whole vector."""
+    mini_batch_size: Annotated[int, Field(ge=1)] | None = None
+    """So many texts go through the model at a time, and their activations are made again in backward: large batches in
+    little memory, the same gradient, about a third more time.  Default: all activations are kept."""
+    split_special_tokens: bool = True
+    """Are special tokens that a text spells (`</s>`) read as characters?  With `false` they become the tokens."""
+
+    auto_class: ClassVar[str] = "AutoModel"
+    peft_task_type: ClassVar[str] = "FEATURE_EXTRACTION"
+    apart: ClassVar[bool] = True
+    couples: ClassVar[bool] = True
+
+    @abstractmethod
+    def sides(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """The texts of a row, each with what stands before it; those that are not known are left out."""
+
+    def goal(self, values: Mapping[str, Any]) -> float | None:
+        """The number that a row is to give, where it is to give one."""
+        return None
+
+    @abstractmethod
+    def contrast(self, vectors_KD: Tensor, batch: Batch) -> Tensor:
+        """The loss, summed over the rows, of vectors of length 1."""
+
+    def trim(self, model: nn.Module) -> None:
+        """Without a pooler, and not with fewer numbers a vector than `matryoshka_dims` asks for.
+
+        Raises:
+            WeitiaoError: `wrong_value`.
+        """
+        from torch import nn
+
+        if isinstance(getattr(model, "pooler", None), nn.Module):
+            model.pooler = None  # type: ignore[assignment]
+        width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        if (most := max(self.matryoshka_dims, default=0)) > width:
+            why = reason("vector_is_shorter", width=width)
+            raise fault("wrong_value", key="task.matryoshka_dims", value=most, why=why)
+
+    def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
+        """Ids of every text with the model's special tokens, one behind the other; the end of a long one is cut."""
+        records, tokens = iter(records), Tokens(processor, plain=self.split_special_tokens)
+        read = plain(processor) if self.split_special_tokens else processor
+        while part := list(islice(records, SAMPLE)):
+            sides = [self.sides(record.values) for record in part]
+            found = iter(tokens.whole([before + text for row in sides for before, text in row]))
+            for record, row in zip(part, sides, strict=True):
+                ids: list[list[int]] = []
+                lost = 0
+                for (before, text), whole in zip(row, islice(found, len(row)), strict=True):
+                    over = max(0, len(whole) - limit)
+                    if over and limit <= processor.num_special_tokens_to_add():
+                        ids = []
+                        break
+                    short = tokens.cut(whole, limit) if over else whole
+                    if short is None:
+                        short = read(before + text, truncation=True, max_length=limit)["input_ids"]
+                    ids.append(short)
+                    lost += over
+                if not ids:
+                    yield Example({}, refused=reason("no_word_left", length=len(whole), limit=limit))
+                    continue
+                inputs = {"input_ids": [each for text in ids for each in text], TEXTS: [*map(len, ids)]}
+                yield Example(inputs, target=self.goal(record.values), tokens_lost=lost)
+
+    def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
+        """Right-padded ids and mask (K, T) of all texts, by length; where each text of the rows is among them (K,)."""
+        import torch
+
+        texts = [text for example in examples for text in split(example)]
+        sizes = np.array([len(text) for text in texts])
+        order = np.argsort(sizes, kind="stable")
+        numbers: dict[bytes, int] = {}
+        equal = [numbers.setdefault(text.tobytes(), len(numbers)) for text in texts]
+        inputs = {
+            "input_ids": pad([texts[place] for place in order], processor.pad_token_id or 0),
+            "attention_mask": pad([np.ones(sizes[place], dtype=np.int64) for place in order], 0),
+        }
+        parts = [sizes[order[part]] for part in chunks(list(range(len(order))), self.mini_batch_size or PART)]
+        goals = [example.target for example in examples]
+        return Batch(
+            inputs,
+            None if None in goals else torch.tensor(goals),
+            trained=len(examples),
+            rows=list(rows),
+            tokens=int(sizes.sum()),
+            padding=sum(int(part.max()) * len(part) - int(part.sum()) for part in parts),
+            extra={
+                "place": torch.from_numpy(np.argsort(order)),
+                "equal": torch.tensor(equal),
+                "counts": [len(example.inputs[TEXTS]) for example in examples],
+                "parts": [(len(part), int(part.max())) for part in parts],
+            },
+        )
+
+    def vectors(self, model: nn.Module, batch: Batch) -> Tensor:
+        """One vector a text (K, D), float32, in the order of the rows."""
+        import torch
+        from torch.utils.checkpoint import checkpoint
+
+        again = self.mini_batch_size is not None and torch.is_grad_enabled()
+        found, start = [], 0
+        for count, width in batch.extra["parts"]:
+            part = {name: tensor[start : start + count, :width] for name, tensor in batch.inputs.items()}
+            start += count
+            found.append(
+                checkpoint(self._pooled, model, part, use_reentrant=False)
+                if again
+                else self._pooled(model, part)
+            )
+        return torch.cat(found)[batch.extra["place"].to(found[0].device)]
+
+    def _pooled(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+        import torch
+
+        hidden_KTD = model(**inputs)[0]
+        hidden_KTD = hidden_KTD.to(torch.promote_types(hidden_KTD.dtype, torch.float32))
+        mask_KT = inputs["attention_mask"]
+        # A method may have put vectors before a row.
+        hidden_KTD = hidden_KTD[:, hidden_KTD.shape[1] - mask_KT.shape[1] :]
+        if self.pooling == "cls":
+            return hidden_KTD[:, 0]
+        if self.pooling == "last":
+            ends_K = mask_KT.sum(1) - 1
+            return hidden_KTD[range(len(ends_K)), ends_K]
+        if self.pooling == "max":
+            return hidden_KTD.masked_fill(mask_KT[..., None] == 0, -float("inf")).amax(1)
+        return (hidden_KTD * mask_KT[..., None]).sum(1) / mask_KT.sum(1, keepdim=True)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """What `contrast` says, summed over the sizes."""
+        import torch
+        from torch.nn import functional as F
+
+        vectors_KD = self.vectors(model, batch)
+        sizes = self.matryoshka_dims or (vectors_KD.shape[1],)
+        return torch.stack(
+            [self.contrast(F.normalize(vectors_KD[:, :size], dim=-1), batch) for size in sizes]
+        ).sum()
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
+        """The vectors of each row's texts, an array (texts, D)."""
+        from torch.nn import functional as F
+
+        vectors_KD = self.vectors(model, batch)
+        if self.normalize:
+            vectors_KD = F.normalize(vectors_KD, dim=-1)
+        return [{"vectors": each.detach().cpu().numpy()} for each in vectors_KD.split(batch.extra["counts"])]
+
+    def files(self, *, limit: int) -> dict[str, Any]:
+        """What sentence-transformers reads: its modules, how vectors are pooled, the longest text, and the prefixes."""
+        kinds = ["Transformer", "Pooling", *(["Normalize"] if self.normalize else [])]
+        modules = [
+            {
+                "idx": place,
+                "name": str(place),
+                "path": f"{place}_{kind}" if place else "",
+                "type": f"sentence_transformers.models.{kind}",
+            }
+            for place, kind in enumerate(kinds)
+        ]
+        modes = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
+        pools = {f"pooling_mode_{mode}": self.pooling == name for name, mode in modes.items()}
+        prompts = {"query": self.query_prefix, "document": self.passage_prefix}
+        return {
+            "modules.json": modules,
+            "1_Pooling/config.json": pools,
+            "sentence_bert_config.json": {"max_seq_length": limit, "do_lower_case": False},
+            "config_sentence_transformers.json": {
+                "prompts": prompts,
+                "default_prompt_name": None,
+                "similarity_fn_name": "cosine",
+            },
+        }
+
+
+def split(example: Example) -> list[Any]:
+    """The ids of each text of an example."""
+    ends = np.cumsum(example.inputs[TEXTS])
+    return np.split(np.asarray(example.inputs["input_ids"], dtype=np.int64), ends[:-1])
+
+
+def unit(vectors: Any) -> Any:
+    """Rows of length 1."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
