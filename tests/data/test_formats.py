@@ -80,6 +80,22 @@ GOOD = {
     "multi_label": ({"text": "t", "labels": ["x", "y"]}, {"text": "t", "label": ["x", "y"]}),
     "regression": ({"text": "t", "label": "2.5"}, {"text": "t", "label": 2.5}),
     "text": ({"text": "t"}, {"text": "t"}),
+    "pairs": (
+        {"anchor": "q", "positive": 2012, "negative": '["b", "c"]'},
+        {"anchor": "q", "positive": "2012", "negative": ["b", "c"]},
+    ),
+    "query_passage": (
+        {"query": "q", "passage": "p", "negative": "b"},
+        {"anchor": "q", "positive": "p", "negative": ["b"]},
+    ),
+    "question_answer": (
+        {"question": "q", "answer": "a"},
+        {"anchor": "q", "positive": "a", "negative": []},
+    ),
+    "scored_pairs": (
+        {"sentence1": "a", "sentence2": "b", "score": "0.5"},
+        {"sentence1": "a", "sentence2": "b", "score": 0.5},
+    ),
 }
 
 
@@ -745,7 +761,7 @@ def test_names_that_people_use_are_guessed(ours, found, guess):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_our_own_columns_are_guessed_as_they_are(name):
-    if name == "regression":  # its columns are a table's
+    if not FORMATS[name].guessed:  # its columns are another format's, too
         assert guess(FORMATS[name].needs, columns={}, asked=name) == (OF[name], name, {})
     else:
         assert guess([*FORMATS[name].needs, "id"], columns={}) == (OF[name], name, {})

@@ -38,6 +38,8 @@ BLOCK = 1 << 24
 class Embedding(OfVectors):
     """Which texts belong together?"""
 
+    passage_prefix: str = ""
+    """What stands before every text that is to be found, such as `passage: ` (e5)."""
     scale: Annotated[float, Field(gt=0)] = 20.0
     """What cosines are multiplied by before they are compared: 1 / temperature."""
     symmetric: bool = False
@@ -49,6 +51,10 @@ class Embedding(OfVectors):
     metrics: ClassVar[tuple[str, ...]] = ("ndcg_at_10", "recall_at_1", "recall_at_5", "recall_at_10", "mrr")
     baselines: ClassVar[tuple[str, ...]] = ("bm25",)
     training_only: ClassVar[tuple[str, ...]] = ("scale", "symmetric", "matryoshka_dims", "mini_batch_size")
+
+    def prompts(self) -> dict[str, str]:
+        """Of each side its own."""
+        return {"query": self.query_prefix, "document": self.passage_prefix}
 
     def sides(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
         """The anchor asks; its positive and its negatives are to be found."""

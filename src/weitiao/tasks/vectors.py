@@ -48,9 +48,7 @@ class OfVectors(Task):
     normalize: bool = True
     """Are the vectors of the tuned model of length 1?  What is learnt and judged is their cosine either way."""
     query_prefix: str = ""
-    """What stands before every text that asks, such as `query: ` (e5)."""
-    passage_prefix: str = ""
-    """What stands before every text that is to be found, such as `passage: ` (e5)."""
+    """What stands before every text that asks (of `similarity`: before every text), such as `query: ` (e5)."""
     matryoshka_dims: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Once] = ()
     """Learn vectors whose first so many numbers do alone, such as `[384, 128, 32]`: the losses of all sizes are added up
     (Kusupati et al. 2022, arXiv 2205.13147).  Default: the whole vector."""
@@ -68,6 +66,10 @@ class OfVectors(Task):
     @abstractmethod
     def sides(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
         """The texts of a row, each with what stands before it; those that are not known are left out."""
+
+    def prompts(self) -> dict[str, str]:
+        """What stands before texts, by the names that sentence-transformers has for them."""
+        return {"query": self.query_prefix, "document": self.query_prefix}
 
     def goal(self, values: Mapping[str, Any]) -> float | None:
         """The number that a row is to give, where it is to give one."""
@@ -216,13 +218,12 @@ class OfVectors(Task):
         ]
         modes = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
         pools = {f"pooling_mode_{mode}": self.pooling == name for name, mode in modes.items()}
-        prompts = {"query": self.query_prefix, "document": self.passage_prefix}
         return {
             "modules.json": modules,
             "1_Pooling/config.json": pools,
             "sentence_bert_config.json": {"max_seq_length": limit, "do_lower_case": False},
             "config_sentence_transformers.json": {
-                "prompts": prompts,
+                "prompts": self.prompts(),
                 "default_prompt_name": None,
                 "similarity_fn_name": "cosine",
             },

@@ -87,7 +87,7 @@ KNOWN_AS = {
     "answer": ("答案", "回答"),
     "sentence1": ("text1", "句子1"),
     "sentence2": ("text2", "句子2"),
-    "score": ("similarity", "label", "相似度", "分数"),
+    "score": ("similarity", "相似度", "分数"),
     "image": ("path", "file", "file_name", "picture", "图片"),
 }
 
@@ -128,7 +128,7 @@ FORMATS = {
     "regression": Format(("text", "label"), ("text_pair",), rows.regression, number="label", guessed=False),
     "text": Format(("text",), (), rows.text),
     "pairs": Format(("anchor", "positive"), ("negative",), pairs.pairs),
-    "query_passage": Format(("query", "passage"), ("negative",), pairs.query_passage, guessed=False),
+    "query_passage": Format(("query", "passage"), ("negative",), pairs.query_passage),
     "question_answer": Format(("question", "answer"), ("negative",), pairs.question_answer, guessed=False),
     "scored_pairs": Format(("sentence1", "sentence2", "score"), (), pairs.scored_pairs, number="score"),
 }
