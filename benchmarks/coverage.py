@@ -4,13 +4,13 @@ python -m benchmarks.coverage [SETS]  ->  a line a metric: share of the 95 % int
 
 Rows are alone, or in groups of 1 to 9 that are easy or hard together (a user's, near copies).  The truth is the metric of
 two million rows of the same population.  Beside the grouped sets stands what intervals would hold that take every row
-for a witness of its own.
+for a witness of its own; last, what those hold whose classes are rare: about ten rows of one and five of another.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ from weitiao.evaluate.judge import judge, value
 METRICS = (
     "accuracy",
     "f1",
+    "recall",
+    "precision",
+    "balanced_accuracy",
     "mcc",
     "log_loss",
     "brier",
@@ -32,13 +35,18 @@ METRICS = (
     "spearman",
 )
 LABELS = ("a", "b", "c")
+SHARES = (0.5, 0.3, 0.2)
+RARE = (0.9, 0.07, 0.03)
+"""Of the labels; a set of 150 rows has about 135, 10 and 5 rows of them."""
 UNITS = 150
 """Rows on their own, or groups, of one test set."""
 LARGE = 4
 """Draws behind the truth."""
 
 
-def drawn(units: int, rng: np.random.Generator, *, grouped: bool) -> tuple[list[Any], list[Any], list[int]]:
+def drawn(
+    units: int, rng: np.random.Generator, *, grouped: bool, shares: Sequence[float] = SHARES
+) -> tuple[list[Any], list[Any], list[int]]:
     """References, predictions and groups of one test set."""
     sizes = rng.integers(1, 10, units) if grouped else np.ones(units, dtype=int)
     group = np.repeat(np.arange(units), sizes)
@@ -46,7 +54,7 @@ def drawn(units: int, rng: np.random.Generator, *, grouped: bool) -> tuple[list[
     # What a group has in common: how easy it is, and where its numbers lie.
     ease = rng.normal(0, 1.0 if grouped else 0.0, units)[group] + 0.9
     middle = rng.normal(0, 1.0, units)[group]
-    true = rng.choice(3, rows, p=[0.5, 0.3, 0.2])
+    true = rng.choice(3, rows, p=shares)
     raw = rng.normal(0, 1, (rows, 3))
     raw[np.arange(rows), true] += ease
     scores = np.exp(raw) / np.exp(raw).sum(1, keepdims=True)
@@ -68,12 +76,15 @@ def drawn(units: int, rng: np.random.Generator, *, grouped: bool) -> tuple[list[
     return references, predictions, group.tolist()
 
 
-def truth(*, grouped: bool, metrics: Mapping[str, Any], rows: int = 500_000) -> dict[str, float]:
+def truth(
+    *, grouped: bool, metrics: Mapping[str, Any], rows: int = 500_000, shares: Sequence[float] = SHARES
+) -> dict[str, float]:
     """Every metric of a large draw, mean over `LARGE` of them: two million dicts at once are too much for a small machine."""
     found: dict[str, list[float]] = {name: [] for name in metrics}
     for seed in range(LARGE):
         rng = np.random.default_rng([12345, seed])
-        references, predictions, _ = drawn(rows // (5 if grouped else 1), rng, grouped=grouped)
+        units = rows // (5 if grouped else 1)
+        references, predictions, _ = drawn(units, rng, grouped=grouped, shares=shares)
         for name, one in metrics.items():
             found[name].append(value(one, one.rows(references, predictions, LABELS)))
     return {name: float(np.mean(values)) for name, values in found.items()}
@@ -88,6 +99,7 @@ def covered(
     units: int = UNITS,
     resamples: int = 1000,
     rows: int = 500_000,
+    shares: Sequence[float] = SHARES,
 ) -> dict[str, float]:
     """Share of the sets whose interval holds the truth, by metric.
 
@@ -99,17 +111,19 @@ def covered(
         units: rows alone, or groups, of a set.
         resamples: draws behind an interval.
         rows: of each draw behind the truth.
+        shares: of the labels.
     """
-    wanted = truth(grouped=grouped, metrics=metrics, rows=rows)
+    wanted = truth(grouped=grouped, metrics=metrics, rows=rows, shares=shares)
     hits = dict.fromkeys(metrics, 0)
     for number in range(sets):
-        references, predictions, groups = drawn(units, np.random.default_rng(number), grouped=grouped)
+        rng = np.random.default_rng(number)
+        references, predictions, groups = drawn(units, rng, grouped=grouped, shares=shares)
         options = {"labels": LABELS, "resamples": resamples, "seed": number}
         found = judge(
             references, {"tuned": predictions}, metrics, groups=groups if told else None, **options
         )["metrics"]["tuned"]
         for name, one in found.items():
-            hits[name] += one["low"] <= wanted[name] <= one["high"]
+            hits[name] += one["low"] is not None and one["low"] <= wanted[name] <= one["high"]
     return {name: count / sets for name, count in hits.items()}
 
 
@@ -117,13 +131,17 @@ def main() -> None:
     """All metrics, alone and in groups."""
     sets = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     metrics = {name: registry.build("metric", {"name": name}) for name in METRICS}
-    alone = covered(sets, grouped=False, metrics=metrics)
-    grouped = covered(sets, grouped=True, metrics=metrics)
-    deaf = covered(sets, grouped=True, metrics=metrics, told=False)
+    columns = {
+        "rows": covered(sets, grouped=False, metrics=metrics),
+        "groups": covered(sets, grouped=True, metrics=metrics),
+        "groups, taken for rows": covered(sets, grouped=True, metrics=metrics, told=False),
+        "rare, rows": covered(sets, grouped=False, metrics=metrics, shares=RARE),
+        "rare, groups": covered(sets, grouped=True, metrics=metrics, shares=RARE),
+    }
     print(f"{sets} sets of {UNITS} rows or groups; share of 95 % intervals that hold the truth")
-    print(f"{'metric':<12} {'rows':>7} {'groups':>7} {'groups, taken for rows':>23}")
+    print("metric".ljust(17), *columns, sep="  ")
     for name in METRICS:
-        print(f"{name:<12} {alone[name]:7.3f} {grouped[name]:7.3f} {deaf[name]:23.3f}")
+        print(name.ljust(17), *(f"{one[name]:{len(title)}.3f}" for title, one in columns.items()), sep="  ")
 
 
 if __name__ == "__main__":

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn import metrics as sk
 
-from benchmarks.coverage import covered
+from benchmarks.coverage import RARE, covered
 from tests.evaluate.judging import judged, shelf
 from weitiao.core.contracts import Metric
 from weitiao.evaluate import resample
 
 SETS = 120
 METRICS = shelf("accuracy", "f1", "perplexity")
+MACRO = shelf("f1", "recall", "precision", "balanced_accuracy")
 
 
 @pytest.mark.whole
@@ -22,6 +24,57 @@ def test_intervals_cover_as_often_as_they_say(grouped):
     for name, share in found.items():
         # `python -m benchmarks.coverage` says 0.93 to 0.96 of a thousand sets; so few have a chance of one in a thousand.
         assert share * SETS >= stats.binom.ppf(0.001, SETS, 0.94), name
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("grouped", [False, True])
+def test_intervals_cover_where_classes_are_rare(grouped):
+    options = {"units": 100, "resamples": 300, "rows": 60_000, "shares": RARE}
+    found = covered(SETS, grouped=grouped, metrics=MACRO, **options)
+    for name, share in found.items():
+        assert share * SETS >= stats.binom.ppf(0.001, SETS, 0.94), name
+
+
+def collapsed(rare, said):
+    """The interval of 100 rows of which `rare` are of class b, all said to be `said`."""
+    true = [{"label": label} for label in "a" * (100 - rare) + "b" * rare]
+    told = [{"label": said or row["label"]} for row in true]
+    found = judged(("balanced_accuracy", "recall", "f1"), true, {"tuned": told}, seed=1)["metrics"]["tuned"]
+    assert found["recall"]["value"] == found["balanced_accuracy"]["value"]
+    return found
+
+
+@pytest.mark.parametrize("rare", [1, 2, 3, 10])
+def test_a_class_that_draws_lack_makes_no_collapsed_classifier_perfect(rare):
+    # What none of `rare` rows tells of its class at most (Clopper & Pearson 1934), and the other class at 1.
+    most = (1 + stats.binomtest(0, rare).proportion_ci().high) / 2
+    for name, one in collapsed(rare, "a").items():
+        assert one["low"] <= one["value"] < one["high"] <= most, name
+
+
+@pytest.mark.parametrize("rare", [1, 3, 10])
+def test_few_rows_that_are_all_right_do_not_prove_that_all_are(rare):
+    least = (stats.binomtest(rare, rare).proportion_ci().low + 0.95) / 2
+    for name, one in collapsed(rare, "").items():
+        assert least <= one["low"] < one["value"] == one["high"] == 1, name
+
+
+def test_a_class_without_rows_in_a_draw_keeps_its_score():
+    rng = np.random.default_rng(0)
+    true = [{"label": label} for label in "aaabbbc"]
+    told = [{"scores": dict(zip("abc", rng.dirichlet([1, 1, 1]), strict=True))} for _ in true]
+    weights = np.array([[1.0, 2, 0, 1, 0, 3, 0]])  # no row of c
+    for name, area in {"roc_auc": sk.roc_auc_score, "pr_auc": sk.average_precision_score}.items():
+        metric = shelf(name)[name]
+        rows = metric.rows(true, told, "abc")
+
+        def alone(label, often, area=area):
+            there = [row["label"] == label for row in true]
+            return area(there, [row["scores"][label] for row in told], sample_weight=often)
+
+        kept = [alone("a", weights[0]), alone("b", weights[0])]
+        assert metric.over(rows, weights)[0] == pytest.approx(np.mean(kept))
+        assert metric.redrawn(rows, weights)[0] == pytest.approx(np.mean([*kept, alone("c", np.ones(7))]))
 
 
 @pytest.mark.whole

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ DENSE = 0.1
 """Where fewer of the sums are not 0, only those are multiplied."""
 FEWEST = 200
 """Draws behind an interval of a metric that is no sum, however many rows there are."""
+IMAGINED = 0.5
+"""So often as one that was seen is a unit drawn that was not and might have been: Jeffreys' prior of a share (Brown, Cai &
+DasGupta 2001, Statistical Science 16, 101-133)."""
+TRACE = 1e-8
+"""So much of every unit is in every draw of a metric with such units: what a draw lacks has there the score of all."""
 DEFINED = 0.5
 """In so large a share of the draws a metric must be defined to have an interval."""
 
@@ -66,6 +72,37 @@ def draws(count: int, times: int, *, seed: int) -> Iterator[Any]:
         done += block
 
 
+@dataclass(frozen=True)
+class _Population:
+    """The units that a metric's draws are made of, and what is added to them.
+
+    A draw that lacks a rare class would be the mean over the others, which is no estimate of the mean over all; and three
+    rows of a class that are all right say little of the next one.  So units of each class that were not seen are drawn
+    too, and as they would pull every value towards one half, only how far the draws lie from their own middle is taken.
+    """
+
+    metric: Summed
+    sums_UK: Any
+    imagined_MK: Any | None
+
+    @classmethod
+    def of(cls, metric: Summed, sums_UK: Any) -> _Population:
+        return cls(metric, sums_UK, metric.imagined(sums_UK))
+
+    def values(self, weights_RU: Any, often_RM: Any) -> Any:
+        """The metric (R,) of draws that have every unit, and at least so many that were imagined, so often."""
+        drawn_RK = product(self.sums_UK, weights_RU)
+        if self.imagined_MK is None:
+            return self.metric.value(drawn_RK)
+        total_K = self.sums_UK.sum(0)
+        middle_K = total_K + IMAGINED * self.imagined_MK.sum(0)
+        drawn_RK = (
+            drawn_RK + product(self.imagined_MK, often_RM[:, : len(self.imagined_MK)]) + TRACE * middle_K
+        )
+        moved_R = self.metric.value(drawn_RK) - self.metric.value(middle_K)
+        return np.clip(self.metric.value(total_K) + moved_R, *self.metric.bounds)
+
+
 def often(metric: Metric, times: int, rows_NK: Any) -> int:
     """How many draws of such rows a metric that is no sum can have."""
     return min(times, max(FEWEST, metric.effort // max(1, rows_NK.size)))
@@ -84,7 +121,7 @@ def bootstrap(
         seed: of the draws.
     """
     added = {
-        name: sums(rows, unit_N, count)
+        name: _Population.of(metric, sums(rows, unit_N, count))
         for name, (metric, rows) in asked.items()
         if isinstance(metric, Summed)
     }
@@ -93,16 +130,18 @@ def bootstrap(
         name: resamples if name in added else often(metric, resamples, rows)
         for name, (metric, rows) in asked.items()
     }
-    done = 0
+    done, chance = 0, np.random.default_rng([seed, 1])
+    most = max((len(one.imagined_MK) for one in added.values() if one.imagined_MK is not None), default=0)
     for weights_RU in draws(count, resamples, seed=seed):
+        often_RM = chance.poisson(IMAGINED, (len(weights_RU), most))
         for name, (metric, rows) in asked.items():
             some = weights_RU[: max(0, wanted[name] - done)]
             if not len(some):
                 continue
             if isinstance(metric, Summed):
-                found[name].append(metric.value(product(added[name], some)))
+                found[name].append(added[name].values(some, often_RM))
             else:
-                found[name].append(metric.over(rows, some[:, unit_N]))
+                found[name].append(metric.redrawn(rows, some[:, unit_N]))
         done += len(weights_RU)
     return {name: np.concatenate(values) for name, values in found.items()}
 

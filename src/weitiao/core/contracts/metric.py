@@ -88,6 +88,15 @@ class Metric(ABC):
             weights_RN: how often each row counts, whole numbers, many of them 0.
         """
 
+    def redrawn(self, rows_NK: Any, weights_RN: Any) -> Any:
+        """The metric (R,) of draws that each stand for all rows: `over`, unless a draw may lack what is averaged.
+
+        Args:
+            rows_NK: what `rows` gave.
+            weights_RN: how often each row is in each draw.
+        """
+        return self.over(rows_NK, weights_RN)
+
 
 class Summed(Metric):
     """A function of sums over the rows."""
@@ -98,6 +107,15 @@ class Summed(Metric):
     @abstractmethod
     def value(self, sums_K: Any) -> Any:
         """The metric (...) of sums (..., K) over any rows; nan where it is not defined."""
+
+    def imagined(self, sums_UK: Any) -> Any | None:
+        """Sums (M, K) of units that were not seen and might have been, for intervals where some of what is averaged has
+        few rows; None where what was seen is enough.
+
+        Args:
+            sums_UK: those of the units (rows, or groups of them) that were seen.
+        """
+        return None
 
     def over(self, rows_NK: Any, weights_RN: Any) -> Any:
         """The value of the weighted sums."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from weitiao.core.contracts import Summed, Told
 from weitiao.core.registry import register
-from weitiao.evaluate.arrays import indices, marks, ratio
+from weitiao.evaluate.arrays import imagined_of_classes, indices, marks, ratio
 
 
 @register("metric", "balanced_accuracy")
@@ -39,6 +39,13 @@ class BalancedAccuracy(Summed):
         """The mean over classes that have rows."""
         hit, true = np.split(np.asarray(sums_K, dtype=float), 2, axis=-1)
         return ratio(np.nan_to_num(ratio(hit, true)).sum(-1), (true > 0).sum(-1))
+
+    def imagined(self, sums_UK: Any) -> Any:
+        """Of each class a unit that is found and one that is missed."""
+        hit, true = np.split(np.asarray(sums_UK, dtype=float), 2, axis=-1)
+        found, missed, _ = np.split(imagined_of_classes(np.concatenate([hit, true, true], axis=-1)), 3)
+        classes = true.shape[-1]
+        return np.concatenate([found, missed])[:, np.r_[:classes, 2 * classes : 3 * classes]]
 
 
 @register("metric", "mcc")

@@ -48,6 +48,16 @@ class _Area(Metric):
 
     def over(self, rows_NK: Any, weights_RN: Any) -> Any:
         """The mean over the labels that have rows on both sides."""
+        return self._mean(self._areas(rows_NK, weights_RN))
+
+    def redrawn(self, rows_NK: Any, weights_RN: Any) -> Any:
+        """A label that a draw lacks has the area of all rows there: the mean over the others is not that over all."""
+        whole_C1 = self._areas(rows_NK, np.ones((1, len(rows_NK))))
+        areas_CR = self._areas(rows_NK, weights_RN)
+        return self._mean(np.where(np.isfinite(areas_CR), areas_CR, whole_C1))
+
+    def _areas(self, rows_NK: Any, weights_RN: Any) -> Any:
+        """The area of each label and draw (C, R)."""
         ranks, true = np.split(rows_NK, 2, axis=1)
         areas = []
         for rank, there in zip(ranks.T, true.T, strict=True):
@@ -57,9 +67,11 @@ class _Area(Metric):
             # Rows of one score are one step of the curve.
             steps = [np.add.reduceat(weights * side, starts, axis=1) for side in (there, 1 - there)]
             areas.append(self.area(*steps))
-        found = np.stack(areas)
-        known = np.isfinite(found)
-        return ratio(np.where(known, found, 0.0).sum(0), known.sum(0))
+        return np.stack(areas)
+
+    def _mean(self, areas_CR: Any) -> Any:
+        known = np.isfinite(areas_CR)
+        return ratio(np.where(known, areas_CR, 0.0).sum(0), known.sum(0))
 
     @abstractmethod
     def area(self, positive_RS: Any, other_RS: Any) -> Any:

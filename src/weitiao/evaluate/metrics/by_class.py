@@ -20,7 +20,7 @@ from pydantic import Field
 from weitiao.core.contracts import Summed, Told
 from weitiao.core.registry import register
 from weitiao.core.why import reason
-from weitiao.evaluate.arrays import marks, over_classes, ratio
+from weitiao.evaluate.arrays import imagined_of_classes, marks, over_classes, ratio
 
 Average = Literal["macro", "micro", "weighted", "binary"]
 
@@ -56,6 +56,10 @@ class _ByClass(Summed):
         return over_classes(
             sums_K, self.each, micro=self.average == "micro", weighted=self.average == "weighted"
         )
+
+    def imagined(self, sums_UK: Any) -> Any | None:
+        """Units of each class, where each class counts the same however rare it is."""
+        return imagined_of_classes(sums_UK) if self.average in ("macro", "binary") else None
 
     @abstractmethod
     def each(self, hit: Any, said: Any, true: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 from weitiao.core.contracts import Summed, Told
 from weitiao.core.registry import register
-from weitiao.evaluate.arrays import over_classes, ratio
+from weitiao.evaluate.arrays import imagined_of_classes, over_classes, ratio
 
 
 def counts(references: Told, predictions: Told, types: Sequence[str]) -> Any:
@@ -64,6 +64,10 @@ class _OfSpans(Summed):
     def value(self, sums_K: Any) -> Any:
         """Of all spans, or the mean over the types that occur; 0 stands for 0/0 in them."""
         return over_classes(sums_K, self.each, micro=self.average == "micro")
+
+    def imagined(self, sums_UK: Any) -> Any | None:
+        """Units of each type, where each type counts the same however rare it is."""
+        return imagined_of_classes(sums_UK) if self.average == "macro" else None
 
     @abstractmethod
     def each(self, hit: Any, said: Any, true: Any) -> Any:
