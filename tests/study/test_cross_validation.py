@@ -22,7 +22,7 @@ from tests.conftest import reviews, small_run, write_csv
 from weitiao.cli import run as weitiao
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError, fault
-from weitiao.core.files import read_lines, sha256, write_json, write_lines
+from weitiao.core.files import read_lines, sha256, stream_lines, write_json, write_lines
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
 from weitiao.data.check import check
@@ -30,6 +30,7 @@ from weitiao.data.shapes import LABELLED
 from weitiao.data.split import split, together
 from weitiao.evaluate.chosen import judged
 from weitiao.evaluate.judge import judge
+from weitiao.stages.kept_rows import FILES
 from weitiao.study.child_process import Outcome
 from weitiao.study.folds_page import folds_page
 from weitiao.study.folds_table import verdict
@@ -241,10 +242,16 @@ def test_a_fold_that_failed_costs_itself_alone_and_is_tried_anew(made, recipe, c
     assert found["metrics"]["tuned"]["accuracy"]["folds"] == 2
     assert found["all_rows"]["rows"] == 60
     assert "[not_judged]" in (tmp_path / "cv" / "cv.html").read_text(encoding="utf-8")
+    asked = Recipe.read({**recipe, "data": {**recipe["data"], "split": {"test_folds": 3, "test_fold": 1}}})
+    sides = split(check(asked.data, LABELLED, seed=asked.seed), asked.data, seed=asked.seed)
+    for side, name in FILES.items():
+        lines = stream_lines(tmp_path / "cv/rows/fold-1/data" / name)
+        assert [line["line"] - 2 for line in lines] == sides[side].tolist()
     fails.clear(), tried.clear()
     assert weitiao(["cv", str(file), "--folds", "3", "--resume", "--json"]) == 0
     assert tried == ["fold 1"]
     assert json.loads(capsys.readouterr().out)["all_rows"]["rows"] == 90
+    assert not (tmp_path / "cv" / "rows").exists()
 
 
 # --- what cannot be
@@ -349,8 +356,11 @@ def test_it_is_the_loop_that_one_would_write_to_the_last_bit_and_goes_on_after_a
     with pytest.raises(WeitiaoError, match=r"cv_stopped.*SIGINT: 1 of 3 folds") as stopped:
         wt.cross_validate(recipe, folds=3, tell=tell)
     assert stopped.value.exit_code == 130
+    table = Path(recipe["data"]["train"])
+    table.rename(table.with_suffix(".gone"))  # fold 2 has not begun
     found = wt.cross_validate(recipe, folds=3, resume=True, tell=lambda *_, **__: None)
     assert found.failed == []
+    table.with_suffix(".gone").rename(table)
     for fold in range(3):
         words = [
             f"data.split.test_folds={3}",

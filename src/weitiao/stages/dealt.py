@@ -3,7 +3,8 @@
     from_files(recipe, task)            ->  Dealt: read, checked, learnt from, split
     write(folder, dealt, recipe, stay)  ->  data/{train,validation,test}.jsonl*, and data/dealt.jsonl.gz beside them
     from_folder(folder, recipe)         ->  the same Dealt; the files that the rows came from may be gone by then
-    hand_on(folder, other, recipe)      ->  a run that is to be made on these rows begins with them
+    begin_with(folder, dealt, recipe)   ->  a run that is to be made on these rows begins with them
+    hand_on(folder, other, recipe)      ->  so does one that is to be made on the rows of another run
 
 What was dealt and could not be encoded, what augmentation made, what the rows taught the task, and what the ledger said
 before anything was encoded lie in `data/dealt.jsonl.gz`, which is written last and holds the hashes of the others.
@@ -25,6 +26,7 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import sha256, stream_lines, write_lines
 from weitiao.core.recipe import Recipe, completed
 from weitiao.core.run import RunFolder, named, wherever
+from weitiao.core.sections import Data
 from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
@@ -72,8 +74,16 @@ def from_files(recipe: Recipe, task: Task, *, progress: Progress | None = None) 
     """
     data = located(recipe.data, progress=progress)
     checked = checking.check(data, task.shape, seed=recipe.seed)
-    task = learnt(recipe, task, checked.rows, progress=progress)
-    sides = splitting.split(checked, data, seed=recipe.seed)
+    return divided(checked, data, learnt(recipe, task, checked.rows, progress=progress), seed=recipe.seed)
+
+
+def divided(checked: checking.Checked, data: Data, task: Task, *, seed: int) -> Dealt:
+    """Checked rows by side, as `data.split` says; `task` has learnt from them.
+
+    Raises:
+        WeitiaoError: what splitting raises.
+    """
+    sides = splitting.split(checked, data, seed=seed)
     # Rows of one group are no two independent witnesses: whoever draws intervals must know them.
     groups = {name: splitting.together(checked.marks.take(rows)) for name, rows in sides.items()}
     splits = {name: checked.rows.take(rows) for name, rows in sides.items()}
@@ -174,8 +184,13 @@ def hand_on(folder: RunFolder, other: RunFolder, recipe: Recipe, *, share: float
         dealt.source[taken],
         ledger,
     )
-    every = {side: np.arange(len(rows)) for side, rows in fewer.splits.items()}
-    write(other, fewer, recipe, every, handed_on=True)
+    begin_with(other, fewer, recipe)
+
+
+def begin_with(folder: RunFolder, dealt: Dealt, recipe: Recipe) -> None:
+    """Let a run that has not begun begin with these rows, wherever their files are by then."""
+    every = {side: np.arange(len(rows)) for side, rows in dealt.splits.items()}
+    write(folder, dealt, recipe, every, handed_on=True)
 
 
 def shared(dealt: Dealt, recipe: Recipe, share: float) -> np.ndarray:

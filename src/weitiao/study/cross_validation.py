@@ -3,6 +3,7 @@
     cross_validate("recipe.yaml", folds=5)  ->  CrossValidation
 
     output_dir/  cv.json  cv.html  predictions.jsonl  fold-0/  fold-1/ ...      (each an ordinary run folder)
+                 rows/  the rows of each fold, until all are judged: whatever becomes of their files, it can be gone on with
 
 A fold is the recipe with `data.split.test_folds` and `data.split.test_fold`, and nothing else: `weitiao train` with these
 two gives the same run.  All rows of `data.train` are dealt; the validation rows of a fold come out of those that it may
@@ -11,7 +12,8 @@ train on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -22,21 +24,24 @@ from weitiao.core import registry
 from weitiao.core.contracts import Task
 from weitiao.core.display import Sheet, either
 from weitiao.core.errors import WeitiaoError, fault
-from weitiao.core.files import read_lines, write_lines
+from weitiao.core.files import read_lines, write_lines, write_text
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
+from weitiao.core.sections import Data
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.stages.data import located
+from weitiao.stages.dealt import FILE, begin_with, divided, learnt
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.run import Run, load
-from weitiao.study.schedule import Book, Kind, Part, Study, claimed
+from weitiao.study.schedule import Book, Kind, Part, Study, claimed, judged
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
 
 FOLDS = 5
 PREDICTIONS = "predictions.jsonl"
+ROWS = "rows"
 KIND = Kind(
     file="cv.json",
     page="cv.html",
@@ -128,16 +133,21 @@ def cross_validate(
         task = _fits(asked, progress=progress)
         common = asked.model_dump(mode="json")
         rows = held_open.enter_context(claimed(KIND, folder, common, resume=resume))
-        parts = [_part(asked, fold) for fold in range(asked.data.split.test_folds or 0)]
-        # Folds that have begun keep their rows, and need no files to be dealt from.
-        begun = rows and all(RunFolder(folder.path / part.folder).begun for part in parts)
-        dealt = folder.json(KIND.file)["dealt"] if begun else _look(asked, task, progress=progress)
+        parts = [_part(asked, folder, fold) for fold in range(asked.data.split.test_folds or 0)]
+        # Folds that are judged need no rows, and those of the others lie here.
+        kept = rows and all(judged(folder, part) or _rows_of(part).is_file() for part in parts)
+        look = None if kept else _look(asked, task, progress=progress)
+        dealt = look.facts if look else folder.json(KIND.file)["dealt"]
         made = partial(gather, folder.path, recipe=common, task=task, dealt=dealt)
         book = Book(KIND, folder, parts, rows, made, folds_page)
         book.write()
+        if look:
+            _keep(parts, look, seed=asked.seed)
         tell("cross_validating", folds=len(parts), dealt=dealt)
         book.go(tell)
         write_lines(folder.path / PREDICTIONS, out_of_fold(folder.path, book.results["folds"]))
+        if all(judged(folder, part) for part in parts):
+            shutil.rmtree(folder.path / ROWS, ignore_errors=True)
     return CrossValidation(folder.path)
 
 
@@ -150,14 +160,15 @@ def _asked(tree: str | Path | Mapping[str, Any], words: list[str], folds: int | 
     return Recipe.read(tree, [*words, f"data.split.test_folds={folds}", "data.split.test_fold=0"])
 
 
-def _part(asked: Recipe, fold: int) -> Part:
+def _part(asked: Recipe, folder: RunFolder, fold: int) -> Part:
     split = asked.data.split.model_copy(update={"test_fold": fold})
     name = f"fold-{fold}"
     update = {
         "data": asked.data.model_copy(update={"split": split}),
         "output_dir": str(Path(asked.output_dir) / name),
     }
-    return Part(f"fold {fold}", name, asked.model_copy(update=update), {"fold": fold})
+    rows = RunFolder(folder.path / ROWS / name)
+    return Part(f"fold {fold}", name, asked.model_copy(update=update), {"fold": fold}, rows_of=rows)
 
 
 def _fits(asked: Recipe, *, progress: Progress | None) -> Task:
@@ -172,19 +183,44 @@ def _fits(asked: Recipe, *, progress: Progress | None) -> Task:
     return task
 
 
-def _look(asked: Recipe, task: Task, *, progress: Progress | None) -> dict[str, Any]:
-    """How the rows are dealt; what cannot be dealt or trained stops all folds, once.
+@dataclass(frozen=True)
+class _Look:
+    """The rows of all folds."""
 
-    Returns:
-        `by` (`label`, `group`, `time` or `chance`), `rows` that can be used, `tested`, `never_tested`, rows of each fold
-        (`test`), and `groups` of several rows that stay in one fold.
+    checked: checking.Checked
+    task: Task
+    """With what the rows taught it."""
+    data: Data
+    """With where they lie."""
+    facts: dict[str, Any]
+    """`by` (`label`, `group`, `time` or `chance`), `rows` that can be used, `tested`, `never_tested`, rows of each fold
+    (`test`), and `groups` of several rows that stay in one fold."""
+
+
+def _rows_of(part: Part) -> Path:
+    """The last that is written of the rows that a fold is made on."""
+    assert part.rows_of is not None
+    return part.rows_of.path / "data" / FILE
+
+
+def _keep(parts: Sequence[Part], look: _Look, *, seed: int) -> None:
+    """Write the rows of every fold, so that one that begins later needs their files no more."""
+    for part in parts:
+        assert part.rows_of is not None
+        data = look.data.model_copy(update={"split": part.recipe.data.split})
+        write_text(part.rows_of.path / "recipe.yaml", part.recipe.to_yaml())
+        begin_with(part.rows_of, divided(look.checked, data, look.task, seed=seed), part.recipe)
+
+
+def _look(asked: Recipe, task: Task, *, progress: Progress | None) -> _Look:
+    """How the rows are dealt; what cannot be dealt or trained stops all folds, once.
 
     Raises:
         WeitiaoError: what reading, checking and dealing raise; `fold_unfit`.
     """
     data = located(asked.data, progress=progress)
     checked = checking.check(data, task.shape, seed=asked.seed)
-    task.learn(checked.rows)
+    task = learnt(asked, task, checked.rows, progress=progress)
     fold_N = splitting.fold_of_rows(checked, data, seed=asked.seed)
     folds = asked.data.split.test_folds or 0
     for fold in range(folds):
@@ -197,7 +233,7 @@ def _look(asked: Recipe, task: Task, *, progress: Progress | None) -> dict[str, 
     given = int((checked.marks.side != checking.DEALT).sum())
     settings = asked.data.split
     labels = settings.stratify and len(set(checked.marks.strata)) > 1
-    return {
+    facts = {
         "by": "time" if settings.time else "group" if settings.group_by else "label" if labels else "chance",
         "rows": len(fold_N) - given,
         "tested": sum(test),
@@ -206,3 +242,4 @@ def _look(asked: Recipe, task: Task, *, progress: Progress | None) -> dict[str, 
         "test": test,
         "groups": checked.ledger.leaks.get("groups", 0),
     }
+    return _Look(checked, task, data, facts)
