@@ -107,6 +107,7 @@ def results(tuned, untuned, baseline=None, *, p=0.001, p_baseline=0.001, higher=
         (results(0.9, 0.5, 0.8), True, "clearly better than the baseline"),
         (results(0.9, 0.5, 0.89, p_baseline=0.4), True, "within chance"),
         (results(0.87, 0.5, 0.89, p_baseline=0.4), True, "baseline (TF-IDF) is better with 0.890, though"),
+        (results(0.9001, 0.5, 0.9004, p_baseline=0.4), True, "difference to the baseline's 0.900 is within"),
         (
             results(3.0, 5.0, 2.9, p_baseline=0.4, higher=False),
             True,

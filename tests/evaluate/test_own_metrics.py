@@ -114,6 +114,8 @@ def test_metrics_of_the_shelf_and_ones_own_judge_and_choose(own, classify):
         (["own.py:broken"], "bad_metric", "KeyError"),
         (["own.py:wordy"], "bad_metric", "'good'"),
         (["own.py:short"], "bad_metric", "a number for each of"),
+        (["rmse", "f1_micro", "perplexity"], "unfit_recipe", '"perplexity" does not suit'),
+        (["rmse", "f1_macros", "f1"], "unfit_recipe", "f1_macros"),
     ],
 )
 def test_what_cannot_judge_is_said_before_the_run_has_cost_anything(own, classify, metrics, code, said):

@@ -11,7 +11,8 @@ from typing import Any
 
 from weitiao.core import registry
 from weitiao.core.contracts import Baseline, Metric, Task
-from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault
+from weitiao.core.unfit import together
 from weitiao.core.why import reason
 from weitiao.evaluate import own
 
@@ -30,19 +31,27 @@ def judged(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Met
 
     Raises:
         WeitiaoError: `unknown_name`, `unknown_key`, `wrong_value`, `no_such_function`, `bad_metric`; `unfit_metric` for
-            one that makes no sense with this task.
+            one that makes no sense with this task; `unfit_recipe` for several of these.
     """
     found = {name: registry.build("metric", {"name": name}) for name in task.metrics}
     holds = {*task.predicts, *(SPOKEN if task.generates else ())}
+    wrong = []
     for asked in added:
-        name, metric = _built(asked)
+        try:
+            name, metric = _built(asked)
+        except WeitiaoError as error:
+            wrong.append(error)
+            continue
         why = metric.lacks(holds)
         why = reason("predictions_hold_no", name=why) if why else _refuses(metric, task)
         if why:
-            raise fault("unfit_metric", metric=name, why=why, known=", ".join(suiting(task)))
-        if name in found and (found[name] == metric or name not in task.metrics):
-            raise fault("wrong_value", key=own.KEY, value=name, why=reason("metric_there"))
-        found[name] = metric
+            wrong.append(fault("unfit_metric", metric=name, why=why, known=", ".join(suiting(task))))
+        elif name in found and (found[name] == metric or name not in task.metrics):
+            wrong.append(fault("wrong_value", key=own.KEY, value=name, why=reason("metric_there")))
+        else:
+            found[name] = metric
+    if wrong:
+        raise together(wrong)
     return found
 
 

@@ -119,7 +119,9 @@ def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
     sentence = says[kind].format(**facts)
     if baselines:
         best = baselines[0]
-        sentence += says[against[best]].format(value=shown[best], system=named.get(best, best))
+        # What reads the same in three digits is not called better.
+        stands = "level" if against[best] == "nominal" and shown[best] == shown["tuned"] else against[best]
+        sentence += says[stands].format(value=shown[best], system=named.get(best, best))
     else:
         sentence += _by_answers(results, confidence) or says["end"]
     learned = None if kind == "alone" else kind == "learned"
