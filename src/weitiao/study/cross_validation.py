@@ -135,14 +135,18 @@ def cross_validate(
         rows = held_open.enter_context(claimed(KIND, folder, common, resume=resume))
         parts = [_part(asked, folder, fold) for fold in range(asked.data.split.test_folds or 0)]
         # Folds that are judged need no rows, and those of the others lie here.
-        kept = rows and all(judged(folder, part) or _rows_of(part).is_file() for part in parts)
+        stands = (
+            judged(folder, part) or (_rows(folder, part.folder).path / "data" / FILE).is_file()
+            for part in parts
+        )
+        kept = rows and all(stands)
         look = None if kept else _look(asked, task, progress=progress)
         dealt = look.facts if look else folder.json(KIND.file)["dealt"]
         made = partial(gather, folder.path, recipe=common, task=task, dealt=dealt)
         book = Book(KIND, folder, parts, rows, made, folds_page)
         book.write()
         if look:
-            _keep(parts, look, seed=asked.seed)
+            _keep(folder, parts, look, seed=asked.seed)
         tell("cross_validating", folds=len(parts), dealt=dealt)
         book.go(tell)
         write_lines(folder.path / PREDICTIONS, out_of_fold(folder.path, book.results["folds"]))
@@ -167,8 +171,8 @@ def _part(asked: Recipe, folder: RunFolder, fold: int) -> Part:
         "data": asked.data.model_copy(update={"split": split}),
         "output_dir": str(Path(asked.output_dir) / name),
     }
-    rows = RunFolder(folder.path / ROWS / name)
-    return Part(f"fold {fold}", name, asked.model_copy(update=update), {"fold": fold}, rows_of=rows)
+    own, rows = asked.model_copy(update=update), _rows(folder, name)
+    return Part(f"fold {fold}", name, own, {"fold": fold}, rows_of=rows)
 
 
 def _fits(asked: Recipe, *, progress: Progress | None) -> Task:
@@ -197,19 +201,20 @@ class _Look:
     (`test`), and `groups` of several rows that stay in one fold."""
 
 
-def _rows_of(part: Part) -> Path:
-    """The last that is written of the rows that a fold is made on."""
-    assert part.rows_of is not None
-    return part.rows_of.path / "data" / FILE
+def _rows(folder: RunFolder, name: str) -> RunFolder:
+    """What a fold is made on."""
+    return RunFolder(folder.path / ROWS / name)
 
 
-def _keep(parts: Sequence[Part], look: _Look, *, seed: int) -> None:
+def _keep(folder: RunFolder, parts: Sequence[Part], look: _Look, *, seed: int) -> None:
     """Write the rows of every fold, so that one that begins later needs their files no more."""
     for part in parts:
-        assert part.rows_of is not None
-        data = look.data.model_copy(update={"split": part.recipe.data.split})
-        write_text(part.rows_of.path / "recipe.yaml", part.recipe.to_yaml())
-        begin_with(part.rows_of, divided(look.checked, data, look.task, seed=seed), part.recipe)
+        data, rows = (
+            look.data.model_copy(update={"split": part.recipe.data.split}),
+            _rows(folder, part.folder),
+        )
+        write_text(rows.path / "recipe.yaml", part.recipe.to_yaml())
+        begin_with(rows, divided(look.checked, data, look.task, seed=seed), part.recipe)
 
 
 def _look(asked: Recipe, task: Task, *, progress: Progress | None) -> _Look:
