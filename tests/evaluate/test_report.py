@@ -6,7 +6,6 @@ instruction tuning.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import random
@@ -390,34 +389,6 @@ def test_what_a_user_wrote_is_text_and_never_markup(report):
     assert ATTACK not in page.source
     for section in ("headline", "usage", "confusion", "errors", "data"):
         assert ATTACK in page.under[section]
-
-
-def explained(card: str) -> dict[str, Any]:
-    word = {"column": "text", "text": "味道", "start": 0, "end": 2, "share": -1.25, "without": 0.5}
-    target = {"name": "好评", "what": "logit", "value": 2.5, "baseline": 0.5, "words": [word], "steps": 16, "gap": 0.002,
-              "agreement": None, "warnings": ["trust the order"]}  # fmt: skip
-    one = {"texts": {"text": f"味道{ATTACK}"}, "prediction": {}, "targets": [target], "baseline": "[MASK]",
-           "precision": "float32", "warnings": [], "similar": [], "place": "reviews.csv:7", "expected": "差评"}  # fmt: skip
-    return {"version": 1, "card": hashlib.sha256(card.encode()).hexdigest(), "rows": [one]}
-
-
-def test_explanations_of_this_model_stand_on_the_page_and_else_how_to_get_them(report):
-    content = classification()
-    assert "explained" not in report(content).under  # no model lies there
-    card = "{}\n"
-    content["model/weitiao.json"] = json.loads(card)
-    assert "Not explained yet: weitiao explain " in report(content).said("explained")
-    place = next(iter(report(content).said("explained").split("weitiao explain ")[1].split()))
-    written = (Path(place) / "model" / "weitiao.json").read_text(encoding="utf-8")
-    content["explanations.json"] = explained(written)
-    page = report(content)
-    shown = page.said("explained")
-    for part in ("reviews.csv:7", "true 差评", "好评", "味道", ATTACK, "-1.250", "trust the order", "0.20 %"):
-        assert part in shown
-    assert "Not explained yet" not in shown
-    assert page.scripts == [OURS]
-    content["explanations.json"] = explained("another model")
-    assert "Not explained yet" in report(content).said("explained")
 
 
 def test_half_a_character_in_a_row_does_not_stop_the_report(report):

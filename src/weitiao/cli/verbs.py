@@ -173,6 +173,7 @@ def report(
         list[str] | None,
         typer.Option(help="A threshold for precision=0.95 or recall=0.9; may be repeated."),
     ] = None,
+    curve: Annotated[bool, typer.Option("--learning-curve", hidden=True)] = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -181,6 +182,8 @@ def report(
     from weitiao.cli.show import analysed
     from weitiao.core.files import refuse_unwritable
 
+    if curve:
+        raise fault("wrong_usage", **because("curve_is_a_verb", run=shlex.quote(runs[0])))
     if output and len(runs) == 1:
         raise fault("wrong_usage", **because("output_of_one", run=runs[0]))
     for place in filter(None, (output, figures)):

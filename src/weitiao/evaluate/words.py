@@ -196,6 +196,29 @@ WORDS: dict[str, tuple[str, str]] = {
     "not_explained": ("Not explained yet:", "尚未解释："),
     # the end
     "usage": ("Use it", "如何使用"),
+    "deployed": ("What lies in the model's folder: {} files", "模型文件夹中的 {} 个文件"),
+    "deployed_note": (
+        "To deploy it, copy the run's folder, or the model's alone. An adapter needs its base beside it; "
+        "README.md is its model card.",
+        "部署时复制运行文件夹，或只复制模型文件夹。适配器还需要其底座模型；README.md 为模型卡。",
+    ),
+    "cost": ("Cost", "代价"),
+    "cost_note": ("Of training, its steps alone, and of judging.", "训练各步与评估所用。"),
+    "cost_read": ("Trained on", "训练量"),
+    "cost_steps": ("{} steps", "{} 步"),
+    "cost_rows": ("{} rows, repeats counted", "{} 行（含重复）"),
+    "cost_tokens": ("{} tokens", "{} 个词元"),
+    "most_memory": ("Peak memory", "内存峰值"),
+    "energy": ("Energy", "能耗"),
+    "energy_taken": (
+        "{} Wh, of the processors (a GPU and other parts do not tell; other programs count)",
+        "{} Wh，处理器的能耗（不含 GPU 等部件，含其他程序）",
+    ),
+    "not_told": ("not told by this machine", "本机不提供"),
+    "again_note": (
+        "With weitiao {}, torch {}, transformers {} and seed {} on the same machine it is the same run again.",
+        "使用 weitiao {}、torch {}、transformers {}，种子 {}，在同一机器上可得到同样的运行。",
+    ),
     "made": ("How it was made", "制作记录"),
     "made_note": ("What it takes to make this run again.", "重做此次运行所需的一切。"),
     "all_facts": ("Versions, machine, seed, fingerprints, time", "版本、机器、种子、指纹与用时"),

@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from weitiao.evaluate.report.intervals import intervals
-from weitiao.evaluate.report.numbers import share
+from weitiao.evaluate.report.numbers import share, size
 from weitiao.study.page import row_shown, study_page
 from weitiao.study.scatter import scatter
 
@@ -50,14 +50,3 @@ def breaks(label: str) -> Markup:
 def percent(part: float, whole: float) -> str:
     """`part` of `whole`, with digits for the smallest of methods: 0.0034 %."""
     return share(part, whole) if part >= 1e-4 * whole else f"{100 * part / whole:.2g} %"
-
-
-def size(value: float | None) -> str:
-    """Bytes as people say them: 2.7 MB."""
-    if value is None:
-        return "–"
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:,.3g} GB" if value < 1000 else f"{value:,.0f} GB"

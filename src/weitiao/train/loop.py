@@ -27,7 +27,7 @@ from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches
 from weitiao.models.memory_ran_out import give_back, ran_out
 from weitiao.models.precision import Half, autocast
-from weitiao.train import memory, optim
+from weitiao.train import energy, memory, optim
 from weitiao.train.distributed import World
 from weitiao.train.objective import summed
 from weitiao.train.parallel import Alone, Objective, Parallel
@@ -212,7 +212,7 @@ def calibrate(
 def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
     """One optimiser step over its micro-batches."""
     model, method, state, scaler = training.model, training.method, training.state, training.scaler
-    started = time.perf_counter()
+    started, before = time.perf_counter(), energy.counters()
     rate = training.schedule.apply(training.optimizer, state.step, total=training.total, memory=state.plateau)
     moment = Moment(state.step, training.total, 1 / training.batches.steps_per_epoch)
     method.before_step(model, moment)
@@ -249,6 +249,7 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
         "trained": int(trained) if trained == int(trained) else trained,
         "padding": padding / (tokens + padding),
         "seconds": time.perf_counter() - started,
+        **energy.taken(before),
         **memory.now(),
         **({"skipped": bad} if bad else {}),
         **({"halvings": state.halvings} if state.halvings else {}),

@@ -95,3 +95,14 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 def say(words: str | Mapping[str, str]) -> str:
     """Words of a section in the reader's language; what stands in the user's rows, as it is."""
     return words if isinstance(words, str) else words[language()]
+
+
+def size(value: float | None) -> str:
+    """Bytes as people say them: 2.7 MB."""
+    if value is None:
+        return "–"
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:,.3g} GB" if value < 1000 else f"{value:,.0f} GB"

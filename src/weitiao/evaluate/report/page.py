@@ -25,8 +25,9 @@ from weitiao.evaluate.explain.page import kept, snippet
 from weitiao.evaluate.report import drawn
 from weitiao.evaluate.report.charts import as_sections, curves
 from weitiao.evaluate.report.intervals import intervals
-from weitiao.evaluate.report.numbers import clip, number, p_value, say, seconds, share
+from weitiao.evaluate.report.numbers import clip, number, p_value, say, seconds, share, size
 from weitiao.evaluate.report.side_by_side import side_by_side, systems, title
+from weitiao.evaluate.report.told import again, cost, files, learnt
 from weitiao.evaluate.verdict import remarks
 from weitiao.evaluate.words import words
 
@@ -55,7 +56,15 @@ FACTS: dict[str, Any] = {"created": "", "seed": None, "machine": {}, "versions":
 LEDGER: dict[str, Any] = {"files": [], "counts": {}, "rows": [], "labels": {}, "split": {}, "tokens": None}
 
 
-FILTERS = {"number": number, "share": share, "p": p_value, "seconds": seconds, "clip": clip, "say": say}
+FILTERS = {
+    "number": number,
+    "share": share,
+    "p": p_value,
+    "seconds": seconds,
+    "clip": clip,
+    "say": say,
+    "size": size,
+}
 
 
 def write_report(folder: Path, place: Path | None = None) -> Path:
@@ -105,7 +114,9 @@ def pictured(folder: Path, place: Path | None = None) -> dict[str, Any]:
     """
     results = RunFolder(place or folder).json("results.json")
     own = {"systems": systems(results), **as_sections(read_lines(folder / "log.jsonl"), results["primary"])}
-    return {**plain(own), **_sections(results, folder, place or folder)}
+    found = {**plain(own), **_sections(results, folder, place or folder)}
+    curve = learnt(folder, RunFolder(folder).json("facts.json")).get("curve")
+    return {**found, "learning_curve": curve} if curve and place in (None, folder) else found
 
 
 def _sections(results: Mapping[str, Any], folder: Path, place: Path) -> dict[str, Any]:
@@ -169,7 +180,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
     metrics = {
         name: {key: span(value) for key, value in row.items()} for name, row in results["metrics"].items()
     }
-    labels = words(language())
+    labels, log = words(language()), read_lines(folder / "log.jsonl")
     explained = kept(_of_this_model(folder, place / "explanations.json"))
     if results.get("given"):
         labels = {**labels, "test_rows": labels["given_rows"]}
@@ -183,7 +194,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         "metrics": metrics,
         "remarks": remarks(results),
         "forest": intervals(metrics, results["primary"]),
-        "charts": curves(read_lines(folder / "log.jsonl"), results["primary"]),
+        "charts": curves(log, results["primary"]),
         "recipe_text": recipe_text,
         "settings": settings(recipe),
         "facts": facts,
@@ -191,6 +202,13 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         "lost": [row for row in ledger.get("rows", ()) if row["status"] != "kept"],
         "rows_shown": ROWS_SHOWN,
         "drawn": curves_of(results["sections"]),
+        "cost": cost(log),
+        "learnt": learnt(folder, facts) if place == folder else {},
+        "deployed": files(
+            place if place != folder and (place / "config.json").is_file() else folder / "model"
+        ),
+        "again": again(folder, facts),
+        "run": quote(str(place)),
         "explained": snippet(explained) if explained else "",
         "explain": f"weitiao explain {quote(str(place))} --errors 5" * (folder / CARD).is_file(),
     }
