@@ -130,6 +130,22 @@ def test_a_sound_recipe_passes(code):
     assert [code(verb, accepted) for verb in VERBS[:2]] == ["", ""]
 
 
+def test_what_would_be_lost_is_said_of_all_rows_and_its_way_out_works(code, capsys):
+    """Of few rows among many a sample has none, or far too large a share."""
+    rows = reviews(2400)
+    for place, hole in ((7, "text"), (1300, "label"), (2390, "text")):
+        rows[place][hole] = ""
+    write_csv(Path("many.csv"), rows)
+    same = {"data.train": ["many.csv"], "data.near_duplicates": "keep", "data.duplicates": "keep"}
+    for verb in VERBS[:3]:
+        assert code(verb, same) == "lost_rows", verb
+        assert cli([verb[0], "recipe.yaml", *verb[1:]]) == 3
+        said = capsys.readouterr().err
+        assert "3 of 2400 rows" in said
+        assert said.rstrip().endswith("data.max_dropped_fraction=0.0013"), verb
+        assert code(verb, {**same, "data.max_dropped_fraction": 0.0013}) == "", verb
+
+
 @pytest.mark.whole
 def test_all_verbs_say_what_could_go_wrong(code, capsys):
     changes = {"train.warmup_steps": 500, "train.max_steps": 5}

@@ -16,12 +16,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.core import registry
+from weitiao.core.contracts import Task
 from weitiao.core.files import free_bytes, read_lines
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import placed
+from weitiao.data import check as checking
 from weitiao.data.overlong import uncut
 from weitiao.data.read import parted
 from weitiao.forecast.memory import counted, share_of
+from weitiao.forecast.plan import compared
 from weitiao.forecast.refuse import MemoryCheck
 from weitiao.stages.data import located, readable
 from weitiao.stages.events import Tell, silent
@@ -100,7 +104,9 @@ def dry_run(
     """
     asked = tried(recipe, overrides=overrides, progress=progress)
     found = DryRun(asked, free_mb=free_bytes(Path(asked.output_dir)) / 1e6)
-    data, there, drawn = _sample(asked.data, progress=progress)
+    task = registry.build("task", asked.task)
+    compared(asked, task, progress=progress)  # what all rows would lose, no sample of them can say
+    data, there, drawn = _sample(asked, task, progress=progress)
     found.rows, found.tried = sum(there), sum(drawn)
     share = share_of(there, drawn, asked.data.weights or [1.0] * len(there))
     with tempfile.TemporaryDirectory(prefix="weitiao-dry-run-") as folder:
@@ -128,9 +134,12 @@ def _stage(found: DryRun, tell: Tell, name: str, make: Callable[[], Any]) -> Any
     return made
 
 
-def _sample(data: Data, *, progress: Progress | None) -> tuple[Data, list[int], list[int]]:
+def _sample(
+    asked: Recipe, task: Task, *, progress: Progress | None
+) -> tuple[Data, list[int], list[int]]:
     """One row of a hundred of every file, drawn by the rows' own hashes; how many rows each file of `data.train` has,
     and how many of them are drawn."""
+    data = asked.data
     there = readable(located(data, progress=progress))
     drawn = {
         side: [min(rows, max(FEWEST, math.ceil(SHARE * rows))) for rows in there[side]] for side in there
@@ -141,7 +150,11 @@ def _sample(data: Data, *, progress: Progress | None) -> tuple[Data, list[int], 
         ]
         for side in drawn
     }
-    return data.model_copy(update=sampled), there["train"], drawn["train"]
+    few = data.model_copy(update=sampled)
+    # Of a hundred rows a larger share may be unusable than of all, which are within what the recipe accepts.
+    seen = checking.inspect(located(few, progress=progress), task.shape, seed=asked.seed)
+    accepts = min(1.0, data.max_dropped_fraction + len(seen.bad) / seen.ledger.total)
+    return few.model_copy(update={"max_dropped_fraction": accepts}), there["train"], drawn["train"]
 
 
 def _small(asked: Recipe, data: Data, folder: Path) -> Recipe:

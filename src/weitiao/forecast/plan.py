@@ -27,11 +27,12 @@ from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder
 from weitiao.data.labels import label_table
 from weitiao.data.overlong import uncut
+from weitiao.data.ledger import Ledger
 from weitiao.data.read import parted
 from weitiao.data.rows import Rows
 from weitiao.data.tokens import Tokens
-from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident, share_of
-from weitiao.stages.data import located, readable
+from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident
+from weitiao.stages.data import located
 from weitiao.stages.dealt import learnt
 from weitiao.stages.preflight import tried
 from weitiao.stages.prepare import (
@@ -50,8 +51,9 @@ if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
     from weitiao.train.pace import Work
 
-ROWS = 2000
-"""So many of each file are looked at, to know how long rows are."""
+ROWS, JUDGED = 2000, 600
+"""So many of the training rows of each name of `data.train` are encoded, and of those that judge, to know how long rows
+are."""
 JUDGES = 110_000_000
 """Bytes of what is imported when a model is judged (measured: scikit-learn and scipy.stats take 109 MB); to import it for
 a plan takes most of a second.  The report's pictures come when the model is gone."""
@@ -144,8 +146,8 @@ def plan(
     """Forecast peak memory and disk of a run, by weights, master copy, gradients, optimiser state and activations.
 
     The operations of a step are gone through on tensors that have shapes and no numbers, with the heaviest
-    micro-batch of the rows that are looked at (2,000 of each file, or four batches; a sample that is asked for, as by `#500`, is
-    looked at as it is).  Not counted: the file of a frozen trunk (docs/frozen-trunk.md), encoded rows in the cache.
+    micro-batch of the rows that are looked at (2,000 training rows of each file, or four batches).  All rows are read, checked
+    and dealt as a run would, but not compared for near likeness.  Not counted: the file of a frozen trunk (docs/frozen-trunk.md), encoded rows in the cache.
 
     Args:
         recipe: a YAML file or a mapping.
@@ -191,18 +193,6 @@ def plan(
         model=forecast.saved_bytes,
         free_disk=free_bytes(Path(asked.output_dir)),
     )
-
-
-def _share(recipe: Recipe, checked: checking.Checked) -> float:
-    """How many rows come in an epoch for each that was looked at, in the files that train."""
-    files = [file for file in checked.ledger.files if "side" not in file]
-    names, weights = recipe.data.train, recipe.data.weights
-    there = [
-        file["rows"] if parted(names[name])[1] is not None else file.get("drawn_from", file["rows"])
-        for name, file in zip(checked.names, files, strict=True)
-    ]
-    often = [weights[name] if weights else 1.0 for name in checked.names]
-    return share_of(there, [file["rows"] for file in files], often)
 
 
 def _time(
@@ -293,8 +283,8 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     from weitiao.models import load
 
     task, method = registry.build("task", asked.task), registry.build("method", asked.method)
-    data = _sample(asked, progress=progress)
-    checked = checking.check(data, task.shape, seed=asked.seed)
+    checked = compared(asked, task, progress=progress)
+    data, marks = asked.data, checked.marks
     task = learnt(asked, task, checked.rows, progress=progress)
     refuse_start(asked, task, method)
     dealt = splitting.split(checked, data, seed=asked.seed)
@@ -306,41 +296,67 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     loaded = forecast.fake.loaded
     limit = row_limit(asked, loaded, method)
     encode = Encoder(task, loaded.processor, data, limit)
-    rows, times_N = checked.rows, np.ones(len(checked.rows))
-    if data.overlong != "split":  # what goes on in further rows must be there whole
-        read = limit * (data.max_windows if data.overlong == "windows" else 1)
-        rows, times_N = _shortened(rows, task.shape, loaded.processor, tokens=read)
-    judging = [*dealt["validation"], *dealt["test"]] or dealt["train"]
-    examples = {}
-    for name, own in (("train", dealt["train"]), ("judging", judging)):
-        side = rows.take(own)
-        examples[name] = encode(side, checked.ledger, side=name)
+    judging = np.concatenate([dealt["validation"], dealt["test"]])
+    some = {"train": _some(dealt["train"], marks, asked, ROWS)}
+    some["judging"] = _some(judging, marks, asked, JUDGED) if len(judging) else some["train"]
+    looked_at = np.unique(np.concatenate([*some.values()]))
+    ledger = Ledger(total=len(looked_at))
+    examples, times = {}, {}
+    for name, own in some.items():
+        side, times[name] = checked.rows.take(own), np.ones(len(own))
+        if data.overlong != "split":  # what goes on in further rows must be there whole
+            read = limit * (data.max_windows if data.overlong == "windows" else 1)
+            side, times[name] = _shortened(side, task.shape, loaded.processor, tokens=read)
+        examples[name] = encode(side, ledger, side=name)
         refuse_strange_tokens(examples[name], side, loaded)
-    checked.ledger.refuse_losses(data.max_dropped_fraction)
+    ledger.refuse_losses(data.max_dropped_fraction)
     if not len(examples["train"]):
-        lost = len(checked.rows)
         raise fault(
             "empty_file",
             path=", ".join(parted(name)[0] for name in data.train),
-            why=reason("none_encoded", rows=lost),
+            why=reason("none_encoded", rows=len(some["train"])),
         )
-    weights = row_weights(data, checked.marks.source[dealt["train"]], examples["train"])
+    weights = row_weights(data, marks.source[some["train"]], examples["train"])
     task = task.learn_training(examples["train"], weights)
     batches = micro_batches(asked, task, loaded, examples["train"], weights)
-    share = _share(asked, checked)
+    often = np.array(data.weights or [1.0] * len(data.train))[marks.source]
+    share = float(often[dealt["train"]].sum() / often[some["train"]].sum())
     *_, steps = counted(asked.train, batches, share=share, processes=processes)
     # That all rows of a side have one label can be said of all of them alone.
-    whole = all(file["rows"] == file.get("drawn_from", file["rows"]) for file in checked.ledger.files)
+    whole = len(looked_at) == sum(map(len, dealt.values()))
     sides = {name: checked.rows.take(own) for name, own in dealt.items()} if whole else {}
     told = label_table(sides, task.shape)
     said = list(warnings(asked, method, told, validation=len(dealt["validation"]), total=steps))
     train = examples["train"]
     # A text that was shortened is taken to go on as it began.
-    lengths = uncut(train) * times_N[dealt["train"]][train.rows]
+    lengths = uncut(train) * times["train"][train.rows]
     cut = cut_much(asked, task, lengths.astype(int), most=loaded.limit - method.positions)
     strange = unknown_words(asked, task, loaded.processor, train)
     said = [*placed(Path(asked.output_dir)), *forecast.notices, *said, *cut, *strange]
-    return _Looked(task, forecast, program, len(checked.rows), examples, batches, share, said)
+    return _Looked(task, forecast, program, len(looked_at), examples, batches, share, said)
+
+
+def compared(asked: Recipe, task: Task, *, progress: Progress | None) -> checking.Checked:
+    """All rows of a recipe, read and checked as a run would, but for what is nearly alike: that takes longest.
+
+    Raises:
+        WeitiaoError: what reading and checking raise, of all rows and not of some: what is lost, and the share that the
+            recipe must accept, are what `train` will say.
+    """
+    if not asked.data.train:
+        raise fault("missing_key", key="data.train")
+    data = located(asked.data, progress=progress).model_copy(update={"near_duplicates": "keep"})
+    return checking.check(data, task.shape, seed=asked.seed)
+
+
+def _some(own: np.ndarray, marks: checking.Marks, recipe: Recipe, count: int) -> np.ndarray:
+    """So many of a side's rows by each name of `data.train`, or some whole batches, drawn by their own hashes."""
+    settings = recipe.train
+    most = max(settings.per_device_train_batch_size, settings.per_device_eval_batch_size)
+    order = own[np.argsort(marks.key[own], kind="stable")]
+    source = marks.source[order]
+    kept = [order[source == name][: max(count, BATCHES * most)] for name in np.unique(source)]
+    return np.sort(np.concatenate(kept)) if kept else own
 
 
 def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:
@@ -350,21 +366,3 @@ def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:
     found = dict.fromkeys(stages, loaded + KERNELS)
     judges = 0 if "sklearn.linear_model" in sys.modules else JUDGES  # then it is in `loaded`
     return found | {"load": loaded, "evaluate": loaded + KERNELS + judges}
-
-
-def _sample(recipe: Recipe, *, progress: Progress | None) -> Data:
-    """Some rows of each file, drawn by their own hashes, and not compared with each other."""
-    data, settings = recipe.data, recipe.train
-    # Enough for a whole batch when the others have been split off.
-    most = max(settings.per_device_train_batch_size, settings.per_device_eval_batch_size)
-    rows = max(ROWS, BATCHES * most)
-    if not data.train:
-        raise fault("missing_key", key="data.train")
-    found = located(data, progress=progress)
-    readable(found)
-    few = {
-        side: [name if parted(name)[1] is not None else f"{name}#{rows}" for name in getattr(found, side)]
-        for side in checking.SIDES
-    }
-    plain = {"near_duplicates": "keep", "duplicates": "keep"}
-    return found.model_copy(update={**few, **plain})
