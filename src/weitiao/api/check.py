@@ -24,6 +24,7 @@ from weitiao.data.doctor import Diagnosis, examine
 from weitiao.data.ledger import Ledger
 from weitiao.data.overlong import ENDLESS
 from weitiao.data.read import read
+from weitiao.data.read_as import read_as
 from weitiao.stages.data import guess, learner, located, task_of
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ def check(
         limit=limit,
         marks=marks,
         labels=labels,
+        read_as=read_as(asked.data, decimal=str(words.get("decimal", "")), task=task),
     )
     diagnosis.task = task or learner(shape)
     return Examined(data, shape, checked, diagnosis)

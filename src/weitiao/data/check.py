@@ -23,6 +23,7 @@ from weitiao.data.formats.convert import as_text
 from weitiao.data.labels import label_names, one_spelling, relabelled
 from weitiao.data.ledger import Ledger, brief
 from weitiao.data.read import BadRow, Source, parted, read
+from weitiao.data.read_as import read_as
 from weitiao.data.rows import Rows
 from weitiao.data.sides import SIDES as SIDES
 from weitiao.data.sides import side_of, time_of
@@ -86,7 +87,7 @@ def check(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
         WeitiaoError: what `read` and `recognise` raise; `lost_rows`.
     """
     checked = inspect(data, shape, seed=seed)
-    checked.ledger.refuse_losses(data.max_dropped_fraction)
+    checked.ledger.refuse_losses(data.max_dropped_fraction, read_as=read_as(data))
     if not len(checked.rows):
         raise fault("empty_file", path=_files(data.train), why=reason("no_usable_row"))
     return checked

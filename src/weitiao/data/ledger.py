@@ -132,8 +132,12 @@ class Ledger:
             {**self._line(where), "row": self._raw[where]} for where in self._placed() if where in self._raw
         ]
 
-    def refuse_losses(self, fraction: float) -> None:
+    def refuse_losses(self, fraction: float, *, read_as: str = "") -> None:
         """Stop when more rows were lost than the recipe accepts.
+
+        Args:
+            fraction: of the rows that may be lost.
+            read_as: options by which `weitiao data check` reads the files as they were read here.
 
         Raises:
             WeitiaoError: `lost_rows`, naming the first of them and the setting that accepts the loss; `bad_rows`
@@ -152,6 +156,7 @@ class Ledger:
                 rows=named_rows(lost),
                 fraction=f"{fraction:g}",
                 accepts=f"{accepts:g}",
+                read_as=read_as,
             )
 
     def write(self, folder: Path) -> None:

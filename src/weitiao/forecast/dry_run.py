@@ -134,9 +134,7 @@ def _stage(found: DryRun, tell: Tell, name: str, make: Callable[[], Any]) -> Any
     return made
 
 
-def _sample(
-    asked: Recipe, task: Task, *, progress: Progress | None
-) -> tuple[Data, list[int], list[int]]:
+def _sample(asked: Recipe, task: Task, *, progress: Progress | None) -> tuple[Data, list[int], list[int]]:
     """One row of a hundred of every file, drawn by the rows' own hashes; how many rows each file of `data.train` has,
     and how many of them are drawn."""
     data = asked.data

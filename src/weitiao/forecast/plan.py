@@ -19,16 +19,17 @@ from weitiao.core.contracts import Batch, Shape, Task
 from weitiao.core.display import Sheet, Shown, either, megabytes
 from weitiao.core.errors import fault
 from weitiao.core.files import free_bytes
-from weitiao.core.recipe import Data, Recipe
+from weitiao.core.recipe import Recipe
 from weitiao.core.run import placed
 from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder
 from weitiao.data.labels import label_table
-from weitiao.data.overlong import uncut
 from weitiao.data.ledger import Ledger
+from weitiao.data.overlong import uncut
 from weitiao.data.read import parted
+from weitiao.data.read_as import read_as
 from weitiao.data.rows import Rows
 from weitiao.data.tokens import Tokens
 from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident
@@ -309,7 +310,7 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
             side, times[name] = _shortened(side, task.shape, loaded.processor, tokens=read)
         examples[name] = encode(side, ledger, side=name)
         refuse_strange_tokens(examples[name], side, loaded)
-    ledger.refuse_losses(data.max_dropped_fraction)
+    ledger.refuse_losses(data.max_dropped_fraction, read_as=read_as(data))
     if not len(examples["train"]):
         raise fault(
             "empty_file",

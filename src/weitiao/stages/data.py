@@ -15,6 +15,7 @@ from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.read import BadRow, read
+from weitiao.data.read_as import read_as
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
@@ -39,7 +40,7 @@ def guess(data: Data) -> tuple[Shape, dict[str, Any]]:
         if bad:
             raise fault("bad_rows", count=len(bad), total=len(bad), rows=named_rows(bad))
     if found is None:
-        raise fault("unknown_row_format", path=source.file, found=", ".join(source.columns))
+        raise formats.unknown(source.file, source.columns, rows)
     shape, name, columns = found
     number = formats.FORMATS[name].number
     keys: dict[str, Any] = {"columns": columns}
@@ -129,5 +130,5 @@ def readable(data: Data) -> dict[str, list[int]]:
                 counts[-1] += isinstance(row, Record)
                 if isinstance(row, BadRow):
                     ledger.note(row, "dropped", row.reason)
-    ledger.refuse_losses(data.max_dropped_fraction)
+    ledger.refuse_losses(data.max_dropped_fraction, read_as=read_as(data))
     return found

@@ -26,6 +26,7 @@ from weitiao.data.encode import Encoder, token_table
 from weitiao.data.encoded import Encoded
 from weitiao.data.labels import label_table
 from weitiao.data.ledger import Ledger, named_rows
+from weitiao.data.read_as import read_as
 from weitiao.data.rows import Rows
 from weitiao.stages.data import file_prints
 from weitiao.stages.dealt import Dealt, from_files, from_folder, write
@@ -149,7 +150,7 @@ def prepare(
             lost = [{"file": row.file, "line": row.line, "nth": row.nth, "reason": why} for row, why in notes]
             raise fault("bad_rows", count=len(lost), total=len(rows), rows=named_rows(lost))
         refuse_strange_tokens(examples[name], rows, loaded)
-    ledger.refuse_losses(data.max_dropped_fraction)
+    ledger.refuse_losses(data.max_dropped_fraction, read_as=read_as(data))
     # Rows that could be encoded; one that went on in further examples is among them once.
     places = {name: np.unique(found.rows) for name, found in examples.items()}
     stay = {name: found[found < len(dealt.splits[name])] for name, found in places.items()}

@@ -61,6 +61,7 @@ def examine(
     limit: int | None = None,
     marks: Sequence[str] = (),
     labels: bool = False,
+    read_as: str = "",
     seed: int = 0,
 ) -> Diagnosis:
     """Examine converted rows; bad and repeated ones are known from the ledger already.
@@ -76,6 +77,7 @@ def examine(
         marks: Special tokens of its tokenizer, as text.
         labels: Look for wrong labels too; this trains (TF-IDF and logistic regression, five folds) and holds all
             texts at once.
+        read_as: Options by which `weitiao data check` reads the files as they were read, for the ways out.
         seed: Of the folds and of samples.
     """
     case = Case(rows, shape, ledger, splits or {}, groups, lengths, limit, seed, marks)
@@ -94,8 +96,8 @@ def examine(
         " ".join([*([f"--{file['side']}"] if "side" in file else []), shlex.quote(str(file["path"]))])
         for file in ledger.get("files", ())
     )
-    if files and len(files) < LONGEST_COMMAND:
-        diagnosis.findings = [replace(one, fix=one.fix.replace("FILE", files)) for one in diagnosis.findings]
+    named = (files if files and len(files) < LONGEST_COMMAND else "FILE") + read_as
+    diagnosis.findings = [replace(one, fix=one.fix.replace("FILE", named)) for one in diagnosis.findings]
     diagnosis.findings.sort(
         key=lambda found: SEVERITIES.index(found.severity)
     )  # stable: parts keep their order

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import Record, Shape
-from weitiao.core.errors import did_you_mean, fault, nearest
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats import pairs
@@ -43,12 +45,19 @@ KNOWN_AS = {
         "content",
         "comment",
         "tweet",
+        "post",
+        "message",
+        "body",
+        "mail",
+        "email",
         "title",
         "文本",
         "评论",
         "内容",
         "句子",
         "正文",
+        "邮件",
+        "短信",
     ),
     "text_pair": ("sentence2", "hypothesis", "text2", "句子2"),
     "label": (
@@ -93,6 +102,10 @@ KNOWN_AS = {
 
 NUMBERS = 0.9
 """A column of numbers holds so many of them at least; "n/a" and "ask" may stand between."""
+
+
+SEEMS = 20
+"""Characters of a cell, on average, in a column that seems to hold texts."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +172,30 @@ def recognise(
         if have >= set(FORMATS[name].needs):
             return name
     if len(candidates) > 1:
-        raise fault("unknown_row_format", path=path, found=", ".join(found))
+        raise unknown(path, found)
     missing = next(column for column in FORMATS[candidates[0]].needs if column not in have)
     several = missing == "label" and have >= set(FORMATS["multi_label"].needs)
     told = f" {reason('labels_are_several')}" if several else hint(missing, found)
     raise fault("missing_column", path=path, column=missing, found=", ".join(found), hint=told)
+
+
+def unknown(path: str, found: Sequence[str], rows: Sequence[Mapping[str, Any]] = ()) -> WeitiaoError:
+    """Columns that are those of no format: which names are known, and in which column the texts seem to stand.
+
+    Args:
+        path: the file.
+        found: its columns.
+        rows: the first of its rows, where they are at hand.
+    """
+    lengths = {name: sum(len(str(row.get(name) or "")) for row in rows) for name in found}
+    longest = max(found, key=lambda name: lengths[name], default="")
+    like = guess_column("label", found, near=False)
+    named = f"text={longest}" + (f",label={like or 'COLUMN'}" if like not in ("label", longest) else "")
+    seems = lengths.get(longest, 0) >= SEEMS * max(1, len(rows))
+    said = f" {reason('texts_seem_in', longest=longest, options=shlex.quote(named))}" if seems else ""
+    text, label = (", ".join(KNOWN_AS[name]) for name in ("text", "label"))
+    found_there = ", ".join(found)
+    return fault("unknown_row_format", path=path, found=found_there, seems=said, text=text, label=label)
 
 
 def _refuse_wrong_names(
@@ -217,11 +249,14 @@ def guess(
                     {**columns, "labels": columns.get("label", "label")},
                 )
             return shapes[name], name, dict(columns)
-    for name in names:
+    # Names that people use count before those that may be mistyped: a `message` is a text, and not `messages`.
+    for near, name in product((False, True), names):
         # Many a column is called something like our label; few say whether an answer was liked.
         if isinstance(shapes[name], Unpaired) and "label" not in have:
             continue
-        mapped = {ours: columns.get(ours) or guess_column(ours, found) for ours in FORMATS[name].needs}
+        mapped = {
+            ours: columns.get(ours) or guess_column(ours, found, near=near) for ours in FORMATS[name].needs
+        }
         if all(mapped.values()) and len(set(mapped.values())) == len(mapped):
             for ours in FORMATS[name].may_have:
                 theirs = next((theirs for theirs in KNOWN_AS.get(ours, ()) if theirs in found), None)
@@ -260,13 +295,19 @@ def decimal_of(cells: Sequence[Any]) -> Decimal:
     return "comma" if comma > point else "point"
 
 
-def guess_column(ours: str, found: Sequence[str]) -> str:
-    """The column of a file that probably is our `ours`; empty when none looks like it."""
+def guess_column(ours: str, found: Sequence[str], *, near: bool = True) -> str:
+    """The column of a file that probably is our `ours`; empty when none looks like it.
+
+    Args:
+        ours: our name.
+        found: the file's.
+        near: a mistyped one counts too.
+    """
     lower = {name.lower(): name for name in found}
     for name in (ours, *KNOWN_AS.get(ours, ())):
         if name in lower:
             return lower[name]
-    return nearest(ours, found)
+    return nearest(ours, found) if near else ""
 
 
 def hint(column: str, found: Sequence[str]) -> str:
