@@ -65,6 +65,17 @@ ROWS: dict[str, dict[str, Any]] = {
     "query_passage": {"query": "reset password", "passage": "Click on Forgot password."},
     "question_answer": {"question": "How do I reset it?", "answer": "Click on Forgot password."},
     "scored_pairs": {"sentence1": "A dog runs.", "sentence2": "A dog is running.", "score": 4.8},
+    "squad": {
+        "question": "Where did Ada live?",
+        "context": "Ada lived in London.",
+        "answers": {"text": ["London"], "answer_start": [13]},
+    },
+    "squad_table": {
+        "question": "Where did Ada live?",
+        "context": "Ada lived in London.",
+        "answer": "London",
+        "answer_start": 13,
+    },
 }
 TYPES = {
     "string": ("text", "文本"),

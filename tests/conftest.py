@@ -94,6 +94,22 @@ def tagged(rows: int, *, seed: int = 0) -> list[dict[str, list[str]]]:
     return [{"tokens": list(words), "tags": tags} for words, tags in made.items()]
 
 
+def asked(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Texts with a good word, a bad one, or both; asked for one kind, every fifth time for one that is not there."""
+    rng = random.Random(seed)
+    made: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    while len(made) < rows:
+        words = [rng.choice(FILL) for _ in range(rng.randint(3, 12))]
+        kind, other = rng.sample([GOOD, BAD], 2)
+        answer = "" if len(made) % 5 == 4 else rng.choice(kind)
+        for word in filter(None, (answer, rng.choice(other))):
+            words.insert(rng.randrange(len(words) + 1), word)
+        context = " ".join(words)
+        answers = [{"text": answer, "start": context.index(answer)}] if answer else []
+        made["film" if kind is GOOD else "plot", context] = answers
+    return [{"question": q, "context": c, "answers": a} for (q, c), a in made.items()]
+
+
 def many_labels(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
     """Texts with the labels good, bad, both or none, by the words in them."""
     rng = random.Random(seed)

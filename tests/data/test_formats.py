@@ -96,6 +96,14 @@ GOOD = {
         {"sentence1": "a", "sentence2": "b", "score": "0.5"},
         {"sentence1": "a", "sentence2": "b", "score": 0.5},
     ),
+    "squad": (
+        {"question": "q", "context": "b a", "answers": {"text": ["a"], "answer_start": [2]}},
+        {"question": "q", "context": "b a", "answers": [{"text": "a", "start": 2}]},
+    ),
+    "squad_table": (
+        {"question": "q", "context": "b a", "answer": "a"},
+        {"question": "q", "context": "b a", "answers": [{"text": "a", "start": 2}]},
+    ),
 }
 
 

@@ -18,6 +18,7 @@ from weitiao.data.shapes import (
     PICTURED,
     PLAIN,
     PREFERENCE,
+    QUESTIONED,
     SHAPES,
     TAGGED,
     TRANSLATION,
@@ -48,6 +49,7 @@ GOOD = [
     (TAGGED, {"tokens": ["我", "b"], "tags": ["O", "B-X"]}),
     (TRANSLATION, {"source": "s", "target": "t"}),
     (PICTURED, {"image": "a.png", "label": "x"}),
+    (QUESTIONED, {"question": "q", "context": "b a", "answers": []}),
 ]
 each = pytest.mark.parametrize(("shape", "values"), GOOD)
 
@@ -132,6 +134,8 @@ def test_texts_are_found_and_replaced_by_their_address(shape, values):
         (TRANSLATION, {"source": "s", "target": ""}, "the target is empty"),
         (TRANSLATION, {"source": None, "target": "t"}, "the source is missing"),
         (PICTURED, {"image": "", "label": "x"}, "the image is empty"),
+        (QUESTIONED, {"question": " ", "context": "c", "answers": []}, "the question is empty"),
+        (QUESTIONED, {"question": "q", "context": None, "answers": []}, "the context is missing"),
         (PICTURED, {"image": "a", "label": None}, "the label is missing"),
     ],
 )
@@ -172,6 +176,11 @@ def same(shape, one: dict, other: dict) -> bool:
         ),
         (NUMBERED, {"text": "a", "label": 1.0}, {"text": "a", "label": 2.0}),
         (PICTURED, {"image": "a.png", "sha256": "00"}, {"image": "a.png", "sha256": "01"}),
+        (
+            QUESTIONED,
+            {"question": "q", "context": "a a", "answers": [{"text": "a", "start": 0}]},
+            {"question": "q", "context": "a a", "answers": [{"text": "a", "start": 2}]},
+        ),
     ],
 )
 def test_different_rows_are_told_apart(shape, one, other):

@@ -143,7 +143,7 @@ def test_pairs_stay_pairs(pairs, run):
         pairs.predict(pandas.DataFrame(rows).rename(columns={"text_pair": "b"}), columns={"text_pair": "b"})
     )
     assert said != scores(pairs.predict([{**row, "text_pair": "the plot"} for row in rows])), "both are read"
-    with refused("no_asked_column", '"text_pair"'):
+    with refused("texts_alone", "text, text_pair"):
         pairs.predict(TEXTS)
     with refused("no_asked_column", '"text_pair"'):
         pairs.predict([{"text": text} for text in TEXTS])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conftest import alike, dialogues, many_labels, paired, rated, reviews, tagged
+from tests.conftest import alike, asked, dialogues, many_labels, paired, rated, reviews, tagged
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError
@@ -27,6 +27,7 @@ MODELS = {
     "token_classification": "bert",
     "embedding": "bert",
     "similarity": "bert",
+    "question_answering": "bert",
     "sft": "llama",
     "language_modeling": "llama",
 }
@@ -45,6 +46,8 @@ def toy_records(name):
         return chat_records(dialogues(10))
     if name == "token_classification":
         return [Record("toy", i, row) for i, row in enumerate(tagged(10), start=1)]
+    if name == "question_answering":
+        return [Record("toy", i, row) for i, row in enumerate(asked(10), start=1)]
     if name == "multi_label_classification":
         rows = [{"text": row["text"], "label": row["labels"]} for row in many_labels(10)]
         return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]

@@ -162,7 +162,8 @@ def prediction(texts: Iterable[str | Sequence[str]], answer: Mapping[str, Any]) 
     """One line a row, its parts set apart by tabs (which Rich would turn into spaces): label, probability, text; or the
     spans with their types, or the number and between which it lies, and the text; or what was answered alone."""
     if "answer" in answer:
-        return one_line(answer["answer"])
+        # Of an answer that is a part of a text, that there is none is one, too.
+        return one_line(answer["answer"]) or ("-" if "start" in answer else "")
     shown = [text if isinstance(text, str) else " ".join(text) for text in texts]
     if "spans" in answer:
         return "\t".join(map(one_line, (spans(answer["spans"]) or "-", *shown)))

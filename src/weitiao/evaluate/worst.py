@@ -61,8 +61,9 @@ def worst(judged: Judged, cases: Sequence[Case]) -> list[Row]:
 
 
 def text(row: Mapping[str, Any]) -> str:
-    """What a reader sees of a row: its text, both of a pair, or its prompt."""
-    return "\n".join(row[name] for name in ("text", "text_pair", "prompt") if row.get(name))
+    """What a reader sees of a row: its text, both of a pair, its prompt, or its question and context."""
+    shown = ("text", "text_pair", "prompt", "question", "context")
+    return "\n".join(row[name] for name in shown if row.get(name))
 
 
 def place(row: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ A column is the one that is named, else the one that the recipe names, else the 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,7 @@ def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) 
     Raises:
         WeitiaoError: `not_texts` for anything else; `no_asked_column`; what reading a file raises.
     """
-    rows = given_rows(given, run, columns, items_of=items_of)
+    rows = given_rows(given, run, columns, items_of=lambda these: _as_rows(items_of(these), run))
     return _questions(run, rows.columns, rows.rows, columns, file=rows.file, bare=rows.bare)
 
 
@@ -188,6 +189,32 @@ def items_of(given: Any) -> list[Any]:
     return items
 
 
+def _as_rows(items: list[Any], run: Answering) -> list[Any]:
+    """Texts that are JSON objects as rows, where a text alone is not enough; else what came.
+
+    Raises:
+        WeitiaoError: `texts_alone` for other texts, where it is not.
+    """
+    ours = read_of(run)
+    if len(ours) < 2 or not items or not isinstance(items[0], str):
+        return items
+    try:
+        rows = [json.loads(item) for item in items]
+    except (ValueError, RecursionError):
+        rows = items
+    if not all(isinstance(row, dict) for row in rows):
+        raise fault("texts_alone", columns=", ".join(ours), row=json.dumps(dict.fromkeys(ours, "...")))
+    return rows
+
+
+def read_of(run: Answering) -> list[str]:
+    """The columns of its task that a run reads of a row that is asked."""
+    alone = run.task.record("")  # what is known of a text of which nothing else is known
+    return [
+        name for name in run.task.shape.columns if name in run.columns and alone.get(name, "") is not None
+    ]
+
+
 def _questions(
     run: Answering,
     found: Sequence[str],
@@ -198,8 +225,7 @@ def _questions(
     bare: bool = False,
 ) -> Questions:
     task, recipe = run.task, run.recipe.data
-    alone = task.record("")  # what is known of a text of which nothing else is known
-    ours = [name for name in task.shape.columns if name in run.columns and alone.get(name, "") is not None]
+    alone, ours = task.record(""), read_of(run)
     # Rows of words may come as words, or as a text that the task cuts.
     texts = [name for name in ("text",) if name in alone and name not in task.shape.columns]
     for name, theirs in (columns or {}).items():

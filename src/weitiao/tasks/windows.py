@@ -19,11 +19,17 @@ SHARED = 4
 """Two windows beside each other share one of so many parts: a word has at least half of that on either side."""
 
 
-def starts(length: int, *, room: int) -> list[int]:
-    """Where windows of `room` tokens begin, so that they cover a row and each is full; one where the row fits."""
+def starts(length: int, *, room: int, shared: int | None = None) -> list[int]:
+    """Where windows of `room` tokens begin, so that they cover a row and each is full; one where the row fits.
+
+    Args:
+        length: tokens of the row.
+        room: tokens of a window.
+        shared: tokens that two windows beside each other share, at most the half of one; default: one part of `SHARED`.
+    """
     if length <= room:
         return [0]
-    step = max(1, room - room // SHARED)
+    step = max(1, room - (room // SHARED if shared is None else min(shared, room // 2)))
     return [*range(0, length - room, step), length - room]
 
 

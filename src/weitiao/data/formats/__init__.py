@@ -17,6 +17,7 @@ from typing import Any
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
+from weitiao.data.formats import answers
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats import pairs
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
@@ -98,6 +99,12 @@ KNOWN_AS = {
     "sentence2": ("text2", "句子2"),
     "score": ("similarity", "相似度", "分数"),
     "image": ("path", "file", "file_name", "picture", "图片"),
+    "question": ("query", "问题", "提问"),
+    "context": ("passage", "paragraph", "document", "原文", "上下文", "文章", "段落"),
+    "answers": ("参考答案",),
+    "answer": ("answer_text", "答案", "回答"),
+    "answer_start": ("start", "answer_offset", "答案起点", "起始位置"),
+    "is_impossible": ("unanswerable", "无答案"),
 }
 
 NUMBERS = 0.9
@@ -136,6 +143,10 @@ FORMATS = {
     "tags": Format(("tokens", "tags"), (), rows.tags),
     "source_target": Format(("source", "target"), (), rows.source_target),
     "image": Format(("image", "label"), (), rows.image),
+    "squad": Format(("question", "context", "answers"), ("is_impossible",), answers.squad),
+    "squad_table": Format(
+        ("question", "context", "answer"), ("answer_start", "is_impossible"), answers.squad_table
+    ),
     "table": Format(("text", "label"), ("text_pair",), rows.table),
     "multi_label": Format(("text", "labels"), ("text_pair",), rows.multi_label),
     "regression": Format(("text", "label"), ("text_pair",), rows.regression, number="label", guessed=False),

@@ -17,6 +17,7 @@ from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.formats import FORMATS
+from weitiao.data.read import nested
 from weitiao.data.read.source import LONGEST_RAW, BadRow, Source, numbered, seen_columns, shown
 from weitiao.data.read.text import Text
 from weitiao.data.read.unique import Unique
@@ -45,7 +46,7 @@ def read_json(text: Text, *, format: str) -> Source:
         found, note = _objects(text, format=format), "holds_long_objects"
     else:
         found, note = _list(text, format=format), "holds_one_list" if lines else ""
-    return replace(found, notes=(*found.notes, *([reason(note)] if note else ())))
+    return nested.opened(replace(found, notes=(*found.notes, *([reason(note)] if note else ()))))
 
 
 def begins_json(text: Text) -> bool:
@@ -95,7 +96,7 @@ def _layout(text: Text, *, lines: bool) -> str:
             for name, value in first.items()
             if value and isinstance(value, list) and isinstance(value[0], dict)
         ]
-        a_row = any(set(first) >= set(format.needs) for format in FORMATS.values())
+        a_row = nested.nests(first) or any(set(first) >= set(each.needs) for each in FORMATS.values())
         wraps = len(rows) == 1 if lines else True
         return "list" if wraps and not a_row else "objects"
     except (WeitiaoError, _End):
