@@ -17,9 +17,8 @@ from typing import Any
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
-from weitiao.data.formats import answers
+from weitiao.data.formats import answers, pairs
 from weitiao.data.formats import convert as rows
-from weitiao.data.formats import pairs
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.formats.numbers import DECIMALS, Decimal, as_number, is_money
 from weitiao.data.shapes import SHAPES, Unpaired
@@ -93,8 +92,6 @@ KNOWN_AS = {
     "negative": ("hard_negative",),
     "query": ("question", "问题", "查询"),
     "passage": ("document", "段落"),
-    "question": ("问题",),
-    "answer": ("答案", "回答"),
     "sentence1": ("text1", "句子1"),
     "sentence2": ("text2", "句子2"),
     "score": ("similarity", "相似度", "分数"),
