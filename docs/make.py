@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 
 from weitiao.api import methods
 from weitiao.core import registry
+from weitiao.core.analysis import Found
 from weitiao.core.contracts import Shape, section
 from weitiao.core.meanings import meaning
 from weitiao.core.recipe import Recipe
@@ -93,6 +94,10 @@ BOUNDS = {
 }
 
 
+def _schema(of: Any) -> str:
+    return json.dumps(of.model_json_schema(), ensure_ascii=False, indent=1) + "\n"
+
+
 def pages() -> dict[str, str]:
     """File name -> its text."""
     return {
@@ -106,7 +111,8 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics_page("en"),
         "metrics.zh-CN.md": metrics_page("zh"),
         "sections.md": sections_page(),
-        "results.schema.json": json.dumps(Results.model_json_schema(), ensure_ascii=False, indent=1) + "\n",
+        "results.schema.json": _schema(Results),
+        "analysis.schema.json": _schema(Found),
     }
 
 

@@ -7,12 +7,14 @@ import random
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from sklearn import metrics as sk
 
 import weitiao as wt
 from tests.conftest import dialogues, many_labels, rated, reviews, small_run, tagged, write_jsonl
 from weitiao.cli import run as cli
 from weitiao.core import registry
+from weitiao.core.analysis import Found
 from weitiao.core.files import read_lines, write_lines
 from weitiao.evaluate.analysis.parts import language_of, parts_of
 from weitiao.evaluate.analysis.slices import slices, worth
@@ -180,6 +182,14 @@ def test_every_task_has_slices_and_keeps_what_it_says_of_validation_rows(task, t
     raw = (run.path / "analysis.json").read_text()
     assert "NaN" not in raw
     assert "Infinity" not in raw
+    Found.model_validate_json(raw, strict=True)
+    shown = {
+        row["place"]
+        for one in run.results["sections"].values()
+        if one["kind"] == "rows"
+        for row in one["rows"]
+    }
+    assert {place: set(row) for place, row in told["columns"].items()} == {place: {"shop"} for place in shown}
     assert {**json.loads(raw), "page": told["page"]} == told
     seen = told["slices"]
     assert seen["metric"] == TASKS[task][1]
@@ -198,6 +208,27 @@ def test_every_task_has_slices_and_keeps_what_it_says_of_validation_rows(task, t
     assert "slices" in page
     if task == "multi_label_classification":
         assert "label" in seen["undefined"]
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda found: found.update(version=2), "version"),
+        (lambda found: found.pop("columns"), "columns"),
+        (lambda found: found.update(more=1), "more"),
+        (lambda found: found["slices"].pop("deals"), "deals"),
+        (lambda found: found["slices"]["slices"][0].update(value=float("nan")), "value"),
+        (lambda found: found["temperature"].update(why="both"), "why"),
+        (lambda found: found["surest"]["surest"][0].update(error=0.5), "error"),
+        (lambda found: found["sections"]["slices"].update(kind="pie"), "kind"),
+    ],
+)
+def test_what_the_schema_does_not_say_is_found(trained, change, where):
+    found = json.loads(json.dumps(trained("text_classification").analysis))
+    Found.model_validate_json(json.dumps(found), strict=True)
+    change(found)
+    with pytest.raises(ValidationError, match=where):
+        Found.model_validate_json(json.dumps(found), strict=True)
 
 
 def test_what_is_asked_wrongly_is_a_coded_error(trained, capsys):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from weitiao.core.analysis import VERSION
 from weitiao.core.contracts import Section
 from weitiao.core.errors import fault
 from weitiao.core.files import read_lines, write_json
@@ -23,8 +24,6 @@ from weitiao.stages.run import Run
 from weitiao.stages.validation_rows import kept_beside
 
 FILE = "analysis.json"
-VERSION = 1
-"""Of the file; it changes when a reader of an older one could not read it."""
 
 
 def analyse(run: Run, *, by: Sequence[str] = (), wished: Sequence[tuple[str, float]] = ()) -> dict[str, Any]:
@@ -98,7 +97,7 @@ def _said(value: Any) -> str | int | float | None:
     """A value as a page can say it."""
     if value is None or isinstance(value, float) and not np.isfinite(value):
         return None
-    return value if isinstance(value, str | int | float) else str(value)
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else str(value)
 
 
 def _slices(
