@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as some
 from tests.data.test_encode import Odd, encoded, table
 from weitiao.core.contracts import Example
 from weitiao.core.errors import WeitiaoError
-from weitiao.data import column, encode
+from weitiao.data import column, encode, pack
 from weitiao.data import encoded as files
 from weitiao.data.encoded import sound
 from weitiao.data.pack import pad
@@ -67,15 +67,16 @@ def test_every_name_has_its_own_length_and_type(data):
         Example(
             {name: data.draw(of) for name, of in names.items()},
             data.draw(target),
-            size=data.draw(st.integers(0, 9)),
+            size=data.draw(st.integers(0, 9) | st.none() if "input_ids" in names else st.integers(0, 9)),
         )
         for _ in range(data.draw(st.integers(1, 4)))
     ]
     found = kept(examples)
     assert len(found) == len(examples)
-    assert found.lengths.tolist() == [len(example) for example in examples]
+    assert found.lengths.tolist() == [len(each) if each.size is None else each.size for each in examples]
     for got, gave in zip(found, examples, strict=True):
         assert (list(got.inputs), len(got)) == (list(gave.inputs), len(gave))
+        assert pack.lengths([got]).tolist() == pack.lengths([gave]).tolist()
         assert all(same(got.inputs[name], values) for name, values in gave.inputs.items())
         assert same(got.target, gave.target)
         held = _in_memory(got)
@@ -151,6 +152,8 @@ def test_the_first_token_beyond_a_vocabulary_is_found_in_rows_of_any_shape():
     rows = [[[1, 2], [3, 4]], [], [[5, 6], [7, 80], [9, 90]]]
     assert kept([Example({"input_ids": ids}) for ids in rows]).beyond(10) == (2, 80)
     assert kept([Example({"labels": [1]}, size=1)]).beyond(0) is None
+    pairs = [Example({"input_ids": [1, 2], "labels": ids}, size=2 + len(ids)) for ids in ([1], [2, 3, 70])]
+    assert kept(pairs).beyond(10) == (1, 70)
 
 
 def test_entries_of_another_format_miss(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ MODELS = {
     "question_answering": "bert",
     "sft": "llama",
     "language_modeling": "llama",
+    "seq2seq": "t5",
 }
 
 
@@ -44,6 +45,9 @@ def chat_records(rows):
 def toy_records(name):
     if name == "sft":
         return chat_records(dialogues(10))
+    if name == "seq2seq":
+        pairs = [{"source": row["prompt"], "target": row["completion"]} for row in dialogues(10)]
+        return [Record("toy", i, row) for i, row in enumerate(pairs, start=1)]
     if name == "token_classification":
         return [Record("toy", i, row) for i, row in enumerate(tagged(10), start=1)]
     if name == "question_answering":

@@ -88,7 +88,7 @@ class Encoder:
             return Encoded(_kept(folder, place)) if place else Encoded(folder, temporary=True)
 
     def _write(self, rows: Rows, folder: Path, side: str) -> None:
-        overlong: list[tuple[str, int]] = []
+        overlong: list[tuple[str, int, int]] = []
         notes: list[tuple[int, str, str]] = []
         policy = "truncate" if self.data.overlong == "split" and side != "train" else self.data.overlong
         bad = "quarantined" if self.data.bad_rows == "quarantine" else "dropped"
@@ -97,17 +97,19 @@ class Encoder:
         read = as_read(self.task, rows, self.processor, self.data, **words)
         # Strictly: a task that gave fewer examples than rows would lose rows without a word.
         for row, (length, example) in zip(range(len(rows)), read, strict=True):
-            lost = example.tokens_lost
-            # Of texts that are read apart each may be as long as the limit.
-            over = bool(lost) if self.task.apart else length > self.limit
+            lost, limit = example.tokens_lost, self.limit
             if not example.refused:
                 writer.met(length)
+            if length <= limit and example.trained_lost:  # what is written has a limit of its own
+                length, limit = example.trained + example.trained_lost, example.trained
+            # Of texts that are read apart each may be as long as the limit.
+            over = bool(lost) if self.task.apart else length > limit
             if example.repaired:
                 notes.append((row, "repaired", example.repaired))
             if example.refused:
                 notes.append((row, bad, example.refused))
             elif over and policy == "fail":
-                overlong.append((rows[row].place, length))
+                overlong.append((rows[row].place, length, limit))
             elif over and policy == "split":
                 parts = self.task.windows(rows[row], example, self.processor, limit=self.limit)
                 for part in parts:
@@ -116,19 +118,21 @@ class Encoder:
                 notes.append((row, "repaired" if parts else "dropped", why))
             elif over and (policy == "drop" or not example.trained):
                 kind = "beyond_limit" if example.trained else "nothing_left_to_train"
-                notes.append((row, "dropped", reason(kind, length=length, limit=self.limit)))
+                notes.append((row, "dropped", reason(kind, length=length, limit=limit)))
             elif not example.trained:
                 notes.append((row, bad, reason("nothing_to_train")))
             else:
-                if lost:
+                if lost or example.trained_lost:
                     why = reason("windows_cut", lost=lost, windows=self.data.max_windows)
-                    if policy != "windows":
+                    if example.size is not None and example.trained_lost:
+                        why = reason("sides_cut", read=lost, written=example.trained_lost)
+                    elif policy != "windows":
                         why = reason("tokens_cut", lost=lost, trained=example.trained_lost)
                     notes.append((row, "truncated", why))
                 writer.add(example, row)
         if overlong:
-            place, length = overlong[0]
-            raise fault("overlong_rows", count=len(overlong), limit=self.limit, place=place, length=length)
+            place, length, limit = overlong[0]
+            raise fault("overlong_rows", count=len(overlong), limit=limit, place=place, length=length)
         writer.seal(notes)
 
     def key(self, rows: Rows, side: str) -> str:
@@ -213,6 +217,10 @@ def token_table(encoded: Sequence[Encoded], *, limit: int) -> dict[str, Any]:
         np.concatenate([examples.counts(name) for examples in encoded])
         for name in ("tokens_lost", "trained_lost")
     )
+    written = [examples.written for examples in encoded if examples.written is not None]
+    sides = written_table(written, trained) if written else {}
+    if written:
+        lost = lost + trained
     found = [examples.passes for examples in encoded if examples.passes is not None]
     passes = np.concatenate(found) if found else np.ones(0, dtype=int)
     return {
@@ -225,4 +233,21 @@ def token_table(encoded: Sequence[Encoded], *, limit: int) -> dict[str, Any]:
         "truncated_trained_tokens": int(trained.sum()),
         "windowed_rows": int((passes > 1).sum()),
         "windows": int(passes[passes > 1].sum()),
+        **sides,
+    }
+
+
+def written_table(written: Sequence[Any], lost: Any) -> dict[str, Any]:
+    """Lengths in tokens of what is written, where that is a side of its own."""
+    import numpy as np
+
+    lengths = np.concatenate(written)
+    return {
+        "written": {
+            "median": int(np.median(lengths)),
+            "p95": int(np.percentile(lengths, 95)),
+            "max": int(lengths.max()),
+            "truncated_rows": int((lost > 0).sum()),
+            "truncated_tokens": int(lost.sum()),
+        }
     }

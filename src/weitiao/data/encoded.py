@@ -26,6 +26,8 @@ META = "meta.json"
 FORMAT = 2
 """Of the files; another one is encoded anew."""
 FLUSHED = 1 << 17  # examples whose counts wait in memory
+OF_WORDS = ("input_ids", "labels")
+"""Inputs that number words."""
 COUNTS = ("trained", "tokens_lost", "trained_lost")
 CODES = {"b": "int8", "i": "int32", "q": "int64"}
 NOTHING, NUMBER, TYPED, LISTED, ARRAY = range(5)
@@ -56,6 +58,11 @@ class Encoded(Sequence[Example]):
         """Tokens of every row that could be encoded, before anything was cut, divided or dropped."""
         self.lengths: np.ndarray = self._counts["size"]
         """Tokens of every example, or the size that it says."""
+        self.written: np.ndarray | None = None
+        """Tokens of what is written of every row, before any were cut; None where that is no side of its own."""
+        sided = all(name in self._inputs for name in OF_WORDS)
+        if sided and self.lengths.sum() != len(self._inputs[OF_WORDS[0]][0]):
+            self.written = self._counts["trained"] + self._counts["trained_lost"]
         sizes = self._inputs.get("windows")
         self.passes: np.ndarray | None = None if sizes is None else sizes[1][1:] - sizes[1][:-1]
         """In how many passes every example is read; None where each is in one."""
@@ -68,17 +75,18 @@ class Encoded(Sequence[Example]):
         return self._counts[name]
 
     def beyond(self, size: int) -> tuple[int, int] | None:
-        """The first row with a token id of `size` or more, and that id; None when there is none."""
+        """The first row with a token id of `size` or more, read or written, and that id; None when there is none."""
         import numpy as np
 
         if not self._sized:
             return None
-        ids, bounds = self._inputs["input_ids"]
-        for start in range(0, len(ids), BLOCK):
-            over = ids[start : start + BLOCK] >= size
-            if len(places := np.flatnonzero(over.any(axis=tuple(range(1, ids.ndim))))):
-                place = start + int(places[0])
-                return int(self.rows[np.searchsorted(bounds, place, side="right") - 1]), int(ids[place].max())
+        for ids, bounds in (self._inputs[name] for name in OF_WORDS if name in self._inputs):
+            for start in range(0, len(ids), BLOCK):
+                over = ids[start : start + BLOCK] >= size
+                if len(places := np.flatnonzero(over.any(axis=tuple(range(1, ids.ndim))))):
+                    place = start + int(places[0])
+                    row = np.searchsorted(bounds, place, side="right") - 1
+                    return int(self.rows[row]), int(ids[place].max())
         return None
 
     def unknown(self, unknown: int | None, special: Collection[int]) -> float:
@@ -92,12 +100,15 @@ class Encoded(Sequence[Example]):
 
         if not self._sized or unknown is None:
             return 0.0
-        ids, met, said = self._inputs["input_ids"][0], 0, 0
+        met = said = 0
         others = np.asarray([one for one in special if one != unknown], dtype=np.int64)
-        for start in range(0, len(ids), BLOCK):
-            block = np.asarray(ids[start : start + BLOCK])
-            met += int((block == unknown).sum())
-            said += int((~np.isin(block, others)).sum())
+        # Elsewhere what is learnt is among what is read.
+        for name in OF_WORDS if self.written is not None else OF_WORDS[:1]:
+            ids = self._inputs[name][0]
+            for start in range(0, len(ids), BLOCK):
+                block = np.asarray(ids[start : start + BLOCK])
+                met += int((block == unknown).sum())
+                said += int((~np.isin(block, others)).sum())
         return met / max(1, said)
 
     @overload
@@ -115,7 +126,9 @@ class Encoded(Sequence[Example]):
         }
         trained, lost, trained_lost = (int(self._counts[name][index]) for name in COUNTS)
         target = None if self._target is None else self._target_of(index, *self._target)
-        size = None if self._sized else int(self.lengths[index])
+        size: int | None = int(self.lengths[index])
+        if self._sized and size == len(inputs["input_ids"]):
+            size = None
         return Example(inputs, target, trained, lost, trained_lost, size=size)
 
     def _target_of(self, index: int, values: np.ndarray, bounds: np.ndarray) -> Any:
@@ -165,7 +178,7 @@ class Writer:
             ) from error
         counts = self._counts
         counts["target"].append(kind)
-        counts["size"].append(len(example))
+        counts["size"].append(len(example) if example.size is None else example.size)
         counts["trained"].append(example.trained)
         counts["tokens_lost"].append(example.tokens_lost)
         counts["trained_lost"].append(example.trained_lost)

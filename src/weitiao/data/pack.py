@@ -287,7 +287,9 @@ def lengths(examples: Sequence[Example]) -> np.ndarray:
     import numpy as np
 
     known = getattr(examples, "lengths", None)
-    return np.array([len(example) for example in examples]) if known is None else known
+    if known is not None:
+        return known
+    return np.array([len(each) if each.size is None else each.size for each in examples])
 
 
 def chunks(items: list[int], size: int) -> list[list[int]]:

@@ -270,6 +270,7 @@ class Translation(Shape):
     """A text and what it should become (translation, summary)."""
 
     name: ClassVar[str] = "translation"
+    target: ClassVar[str] = "target"
     columns: ClassVar[Mapping[str, str]] = {"source": "the text", "target": "what it should become"}
     formats: ClassVar[tuple[str, ...]] = ("source_target",)
 

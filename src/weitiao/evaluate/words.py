@@ -116,6 +116,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "repetition": ("repetition", "重复率"),
     "valid_json": ("valid JSON", "有效 JSON"),
     "nearest": ("nearest training row", "最相近的训练行"),
+    "copy_source": ("the source as it is", "原文照抄"),
     "answers": ("the answers", "回答"),
     "train": ("train", "训练"),
     "validation": ("validation", "验证"),
@@ -128,6 +129,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "token_classification": ("tagging words", "序列标注"),
     "question_answering": ("answering questions from a text", "抽取式问答"),
     "sft": ("instruction tuning", "指令微调"),
+    "seq2seq": ("text to text", "文本到文本"),
     # what was asked
     "asked": ("What was asked", "任务与设置"),
     "model": ("Model", "模型"),

@@ -31,7 +31,7 @@ from weitiao.stages.data import located, readable
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import tried
 from weitiao.stages.train import Resume, train
-from weitiao.stages.warn import cut_much, unknown_words, warnings
+from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut
 
 if TYPE_CHECKING:
     from weitiao.data.pack import Batches
@@ -122,6 +122,7 @@ def dry_run(
         found.notices += placed(Path(asked.output_dir))
         found.notices += warnings(asked, run.method, told, validation=validation, total=found.steps)
         found.notices += cut_much(asked, run.task, uncut(batches.examples), most=run.most)
+        found.notices += written_cut(batches.examples)
         found.notices += unknown_words(asked, run.task, run.tuned.processor, batches.examples)
     return found
 

@@ -43,7 +43,7 @@ from weitiao.stages.prepare import (
     row_limit,
     row_weights,
 )
-from weitiao.stages.warn import cut_much, unknown_words, warnings
+from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut
 
 if TYPE_CHECKING:
     from weitiao.data.encoded import Encoded
@@ -333,7 +333,7 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     lengths = uncut(train) * times["train"][train.rows]
     cut = cut_much(asked, task, lengths.astype(int), most=loaded.limit - method.positions)
     strange = unknown_words(asked, task, loaded.processor, train)
-    said = [*placed(Path(asked.output_dir)), *forecast.notices, *said, *cut, *strange]
+    said = [*placed(Path(asked.output_dir)), *forecast.notices, *said, *cut, *written_cut(train), *strange]
     return _Looked(task, forecast, program, len(looked_at), examples, batches, share, said)
 
 

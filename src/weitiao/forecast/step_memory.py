@@ -154,7 +154,7 @@ def predicting(fake: FakeModel, task: Task, settings: Train, batch: Batch) -> Fo
     model = fake.loaded.model.eval()
     alive = _begun(fake)
     with fake.mode, alive, torch.no_grad(), autocast(_device(fake), settings.half):
-        if task.packs:
+        if task.generates:
             task.loss(model, batch)
         else:
             model(**batch.inputs)

@@ -30,7 +30,7 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
-from weitiao.models import attention, inputs, positions, reach
+from weitiao.models import attention, inputs, positions, reach, two_sides
 from weitiao.models.memory_ran_out import ran_out
 
 Made = TypeVar("Made")
@@ -134,7 +134,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
     with examined(model), reach.shortened(model, to=len(looks.rows[1]), longest=most) as bend:
         try:
             _attend(model, "eager")
-            truth = [looks.alone(row) for row in looks.rows]
+            truth = [looks.alone(place) for place in range(len(looks.rows))]
         except Exception as error:  # a model's own code, on a plain row
             if ran_out(error):
                 raise  # no fault of the model's
@@ -143,7 +143,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
             raise fault("model_fails", ref=ref, why=reason("scores_no_numbers"))
         hears, off = False, None
         wished = Layout.PACKED if task.packs else Layout.PADDED
-        for layout, name in _orders(names, packs=task.packs, cpu=device.type == "cpu"):
+        for layout, name in _orders(model, names, packs=task.packs, cpu=device.type == "cpu"):
             _attend(model, name)
             apart, heard = looks.try_(layout, truth)
             if layout is wished and off is None and math.isfinite(apart):
@@ -165,8 +165,8 @@ def attends_alike(model: Any, name: str) -> bool:
     looks = _Looks(model, None, reads_on=False)
     with examined(model), reach.shortened(model, to=SHORT, longest=positions.UNLIMITED):
         try:
-            before = looks.alone(looks.rows[0])
-            return _attend(model, name) and distance(looks.alone(looks.rows[0]), before) <= SAME
+            before = looks.alone(0)
+            return _attend(model, name) and distance(looks.alone(0), before) <= SAME
         except Exception as error:  # a model's own code, with an attention that it was not made for
             if ran_out(error):
                 raise  # no fault of the model's
@@ -177,16 +177,19 @@ def scores(model: Any, task: Task, processor: Any, layout: Layout, *, room: int)
     """What the model says, as it is now, to a few rows of at most `room` tokens that lie in that layout: (T, V) or (1, L)
     of each."""
     looks = _Looks(model, processor, reads_on=task.auto_class == "AutoModelForCausalLM")
-    return looks.laid(layout, [row[:room] for row in looks.beside(layout)])
+    written = [row[:room] for row in looks.written]
+    return looks.laid(layout, [row[:room] for row in looks.beside(layout)], written)
 
 
-def _orders(names: Sequence[str], *, packs: bool, cpu: bool) -> Iterator[tuple[Layout, str]]:
+def _orders(model: Any, names: Sequence[str], *, packs: bool, cpu: bool) -> Iterator[tuple[Layout, str]]:
     """Layouts with the functions for them, the cheapest first."""
     if packs:
         # On a CPU Transformers' own would compute all pairs of the whole sequence to mask most of them away.
         able = (attention.ROWS,) if cpu else (attention.ROWS, "sdpa")
         yield from ((Layout.PACKED, name) for name in names if name in able)
-    for layout in (Layout.PADDED, Layout.ALIKE, Layout.ALONE):
+    # Rows with two sides are not known by one length.
+    alike = () if two_sides.writes(model) else (Layout.ALIKE,)
+    for layout in (Layout.PADDED, *alike, Layout.ALONE):
         yield from ((layout, name) for name in names if name != attention.ROWS or len(names) == 1)
 
 
@@ -195,6 +198,8 @@ class _Looks:
 
     def __init__(self, model: Any, processor: Any, *, reads_on: bool):
         self.model, self.reads_on = model, reads_on
+        self.writes = two_sides.writes(model)
+        """Has it a side that it writes?  To each row there is then another one to be written, of another length."""
         self.device = next(model.parameters()).device
         words = plain_words(model.config, processor)
         marks = [] if processor is None or reads_on else list(processor("")["input_ids"])
@@ -205,15 +210,18 @@ class _Looks:
         a, b, c, z = some[:LONG], some[LONG:][:SHORT], some[-LONG - 1 : -1], some[-1:]
         self.rows = [before + row + behind for row in (a, b, c)]
         """Two rows of one length with a shorter one between them."""
+        self.other = z[0]
         self.changed = [before + a[:-1] + z + behind, *self.rows[1:]]
         """The same with another last word in the first."""
+        self.written = [self.rows[1], self.rows[2], self.rows[0]]
+        """What is written of each."""
         self.why = reason("scores_not_repeated")
         """Why rows cannot be laid as they were last."""
         self.padding = (processor.pad_token_id or 0) if processor is not None else 0
 
-    def alone(self, row: list[int]) -> Tensor:
+    def alone(self, place: int) -> Tensor:
         """Scores of one row (T, V), or (1, L)."""
-        return self._scores([row])[0]
+        return self._scores([self.rows[place]], [self.written[place]])[0]
 
     def beside(self, layout: Layout) -> list[list[int]]:
         """Rows that may share a pass."""
@@ -228,8 +236,9 @@ class _Looks:
             if (
                 layout is Layout.PADDED
             ):  # which often holds rows of one length: Transformers leaves the mask out then
-                apart = max(apart, distance(self.alone(self.rows[0]), truth[0]))
+                apart = max(apart, distance(self.alone(0), truth[0]))
             again = self.laid(layout, [self.changed[row] for row in beside])
+            later = self._later(layout, found)
         except Exception as error:  # a model's own code, on rows as it does not know them
             if ran_out(error):
                 raise  # rows would lie otherwise for ever after
@@ -237,12 +246,23 @@ class _Looks:
             return math.inf, 0.0
         before = slice(0, -1 if self.reads_on else 0)
         heard = max(distance(again[0][before], found[0][before]), *map(distance, again[1:], found[1:]), 0.0)
-        return apart, heard
+        return apart, max(heard, later)
 
-    def laid(self, layout: Layout, rows: list[list[int]]) -> list[Tensor]:
-        """Scores of rows in that layout."""
+    def _later(self, layout: Layout, found: Sequence[Tensor]) -> float:
+        """How far another last word that is written changes what is said before it, or of other rows."""
+        if not self.writes:
+            return 0.0
+        first, *others = self.written
+        again = self.laid(layout, self.beside(layout), [[*first[:-1], self.other], *others])
+        return max(distance(again[0][:-1], found[0][:-1]), *map(distance, again[1:], found[1:]), 0.0)
+
+    def laid(
+        self, layout: Layout, rows: list[list[int]], written: list[list[int]] | None = None
+    ) -> list[Tensor]:
+        """Scores of rows in that layout; `written` is what is written of each, where that is another side."""
+        written = (written or self.written)[: len(rows)]
         if layout is not Layout.PACKED:
-            return self._scores(rows)
+            return self._scores(rows, written)
         sizes = [len(row) for row in rows]
         ids = torch.tensor([sum(rows, [])], device=self.device)
         places = torch.tensor([[place for size in sizes for place in range(size)]], device=self.device)
@@ -250,20 +270,23 @@ class _Looks:
         (logits,) = self._ask(input_ids=ids, position_ids=places, cu_seq_lens_q=ends)
         return list(logits.split(sizes))
 
-    def _scores(self, rows: list[list[int]]) -> list[Tensor]:
+    def _scores(self, rows: list[list[int]], written: list[list[int]]) -> list[Tensor]:
         """Of rows filled up to the longest."""
-        ids = pad(rows, self.padding).to(self.device)
-        mask = pad([[1] * len(row) for row in rows], 0).to(self.device)
-        logits = self._ask(input_ids=ids, attention_mask=mask)
+        words = {
+            "input_ids": pad(rows, self.padding),
+            "attention_mask": pad([[1] * len(row) for row in rows], 0),
+        }
+        if self.writes:
+            words["decoder_input_ids"] = pad(written, self.padding)
+        logits = self._ask(**{name: each.to(self.device) for name, each in words.items()})
         if logits.dim() == 2:  # one answer a row
             return list(logits[:, None])
-        return [each[: len(row)] for each, row in zip(logits, rows, strict=True)]
+        said = written if self.writes else rows
+        return [each[: len(row)] for each, row in zip(logits, said, strict=True)]
 
     def _ask(self, **words: Any) -> Tensor:
-        if self.reads_on:
+        if self.reads_on or self.writes:
             words["use_cache"] = False
-        elif self.model.config.is_encoder_decoder and "Conditional" in type(self.model).__name__:
-            words["decoder_input_ids"] = words["input_ids"]
         return scored(self.model(**words)).float()
 
 

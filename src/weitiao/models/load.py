@@ -159,6 +159,7 @@ def _load(
         four_bit.take_over(model)
     head = _drawn(model, report, ref=ref, task=task)
     marks.settle(model, processor, task.ends(processor))
+    said = task.opened(model, processor, ref=ref, limit=positions.limit(model.config, processor))
     model = model if bits == 4 else model.to(device)
     with quiet():
         found = examine.examine(model, task, processor, ref=ref, longest=longest)
@@ -167,7 +168,7 @@ def _load(
     if task.packs:
         with examine.Exactly() if halves else nullcontext():
             output_loss.learn(model)
-    notices = [*_unread(model, report, ref=ref), *found.notices(ref, packs=task.packs)]
+    notices = [*_unread(model, report, ref=ref), *said, *found.notices(ref, packs=task.packs)]
     if left_out:
         names = ", ".join(labels.named(base)[:6]) or "without names"
         notices.append(

@@ -116,13 +116,13 @@ class _Said:
     """Tokens, before any were cut."""
     prediction: dict[str, Any]
     column: str = ""
-    """Where the answer stands; empty where it was not answered."""
+    """Where the answer stands; empty where it was not answered, or is no part of what is read."""
     start: int = 0
     """Where it begins there."""
 
     def answers(self, word: Word) -> bool:
         """Is it a word of the answer?"""
-        return word.column == self.column and word.start >= self.start
+        return bool(self.column) and word.column == self.column and word.start >= self.start
 
 
 def _said(run: Explained, record: Record, max_new_tokens: int) -> _Said:
@@ -165,7 +165,7 @@ def _explained(
     warnings += [] if targets else [reason("nothing_predicted" if spoken else "no_word_read")]
     return Explanation(
         _texts(task, record),
-        said.prediction if said.column else dict(task.shown(record, said.prediction)),
+        said.prediction if task.generates else dict(task.shown(record, said.prediction)),
         [row.explained(target, spoken) for target in targets],
         row.baseline_name,
         half or "float32",

@@ -3,7 +3,7 @@
     asked("2 + 2?", run)                                          ->  Questions
     asked([{"role": "user", "content": "2 + 2?"}], run)           one conversation; a list of such lists: many
     asked(Path("prompts.jsonl"), run, {"prompt": "question"})     rows with `prompt`, `messages`, `conversations`,
-                                                                  `instruction` or, of plain texts, `text`
+                                                                  `instruction`; of other tasks `text` or `source`
 
 An answer that stands in a row, or ends a conversation, is not read.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from weitiao.core.contracts import Record
+from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.why import reason
 from weitiao.data import formats
@@ -51,7 +51,13 @@ FORMS = (
     _Form("alpaca", "instruction", "output"),
     _Form("prompt_completion", "prompt", "completion"),
 )
-TEXT = _Form("text", "text")
+BARE = ("prompt", "text", "source")
+"""Columns of which a bare text is one."""
+
+
+def _form(shape: Shape) -> _Form:
+    """Of rows that are no conversations the first column is what is asked."""
+    return _Form(shape.formats[0], next(name for name in shape.columns if name != shape.target), shape.target)
 
 
 def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) -> Questions:
@@ -91,32 +97,34 @@ def _questions(
     bare: bool = False,
 ) -> Questions:
     recipe = run.recipe.data
-    forms = FORMS if run.task.shape == CONVERSATION else (TEXT,)
+    forms = FORMS if run.task.shape == CONVERSATION else (_form(run.task.shape),)
     known = sorted({name for form in forms for name in form.columns})
     for name, theirs in (columns or {}).items():
         if name not in known:
             raise fault("unread_column", column=name, known=", ".join(known), hint=did_you_mean(name, known))
-        if theirs not in found:
+        if not formats.there(theirs, found):
             _no_column(file, theirs, name, found, did_you_mean(theirs, found))
-    named = {ours: theirs for ours, theirs in recipe.columns.items() if theirs in found} | dict(columns or {})
+    named = {ours: theirs for ours, theirs in recipe.columns.items() if formats.there(theirs, found)}
+    named |= dict(columns or {})
     # A bare text is what is asked.
-    own = {"prompt": "text", "text": "text"} if bare else {}
+    own = {form.asks: "text" for form in forms if form.asks in BARE} if bare else {}
     have = {*found, *named, *own}
     form = next((form for form in forms if form.asks in have), None)
     if form is None:
         ours = next((each.asks for each in forms if each.asks in recipe.columns), forms[-1].asks)
         _no_column(file, recipe.columns.get(ours, ours), ours, found, formats.hint(ours, found))
     names = {name: named.get(name) or own.get(name) or name for name in form.columns}
-    read = {ours: theirs for ours, theirs in names.items() if theirs in found}
+    read = {ours: theirs for ours, theirs in names.items() if formats.there(theirs, found)}
 
     def convert(row: Record) -> Record:
-        values: dict[str, Any] = {ours: row.values.get(theirs) for ours, theirs in read.items()}
+        values: dict[str, Any] = {ours: formats.value(row.values, theirs) for ours, theirs in read.items()}
         values |= {form.answer: STANDS_IN} if form.answer else {}
         values = dict(
             formats.convert(Record(row.file, row.line, values), format=form.name, columns={}).values
         )
-        if form is TEXT:
-            text = clean(values, run.task.shape, recipe.clean)[0]["text"] if recipe.clean else values["text"]
+        if form not in FORMS:
+            values = clean(values, run.task.shape, recipe.clean)[0] if recipe.clean else values
+            text = values[form.asks]
             return Record(
                 row.file, row.line, {"messages": [{"role": "user", "content": text or ""}]}, row.nth
             )

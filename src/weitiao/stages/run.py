@@ -352,6 +352,7 @@ class Run(Recorded):
     @property
     def speaker(self) -> Speaker:
         """The model as one that answers, with no more in memory than a pass of training held."""
+        from weitiao.models import two_sides
         from weitiao.stages.speaker import KEPT_PER_TRAINED, Speaker
 
         train, known = self.recipe.train, self.folder.json("data/ledger.json").get("tokens") or {}
@@ -362,7 +363,8 @@ class Run(Recorded):
             self.task,
             self.device,  # which loading it decides
             train.half,
-            limit=self.most,
+            # Who writes on another side reads sources as they were learnt, cut at the same place.
+            limit=self.limit if two_sides.writes(self.tuned.model) else self.most,
             rows=train.per_device_eval_batch_size,
             tokens=kept * train.per_device_train_batch_size * longest,
         )

@@ -31,7 +31,7 @@ from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
 from weitiao.stages.prepare import Prepared, follow, prepare, row_limit
 from weitiao.stages.run import Run
-from weitiao.stages.warn import cut_much, unknown_words, warnings
+from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut
 from weitiao.train import distributed, memory
 from weitiao.train.distributed import World
 
@@ -278,7 +278,7 @@ def _warn(way: Way, prepared: Prepared, training: Training) -> None:
         train, most = prepared.examples["train"], prepared.loaded.limit - way.method.positions
         cut = cut_much(way.recipe, prepared.task, uncut(train), most=most)
         strange = unknown_words(way.recipe, prepared.task, prepared.loaded.processor, train)
-        for line in [*lines, *cut, *strange]:
+        for line in [*lines, *cut, *written_cut(train), *strange]:
             way.tell("notice", text=line)
 
 

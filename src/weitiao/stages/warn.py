@@ -97,3 +97,18 @@ def cut_much(recipe: Recipe, task: Task, lengths: np.ndarray, *, most: int) -> I
     if found := advice(lengths, task, recipe.data, limit=limit, most=most):
         facts = {name: found[name] for name in ("rows", "all")}
         yield reason("cut_much", limit=limit, lost=f"{found['lost']:.0%}", way=advised(found), **facts)
+
+
+def written_cut(examples: Encoded) -> Iterator[str]:
+    """One sentence where what is to be written is longer than it may be.
+
+    Args:
+        examples: the encoded training rows.
+    """
+    if examples.written is None:
+        return
+    lost = examples.counts("trained_lost") > 0
+    if rows := int(lost.sum()):
+        limit = int(examples.counts("trained")[lost].max())
+        longest = int(examples.written.max())
+        yield reason("written_cut", rows=rows, all=len(examples), limit=limit, max=longest)

@@ -68,13 +68,14 @@ class Example:
     tokens_lost: int = 0
     """Tokens that `max_length` cut off."""
     trained_lost: int = 0
-    """How many of the lost tokens would have been trained."""
+    """How many tokens were cut off that would have been trained; of a side of its own, beside those of `tokens_lost`."""
     refused: str = ""
     """Why the row cannot be encoded at all (its turns do not fit the chat template); it then holds nothing."""
     repaired: str = ""
     """What was put right in the row, for the ledger."""
     size: int | None = None
-    """How long a row without `input_ids` is, in whatever its batches are measured in."""
+    """How long a row is in whatever its batches are measured in, where that is not its `input_ids` (a row without any, or
+    one of two sides)."""
 
     def __len__(self) -> int:
         if "input_ids" in self.inputs:

@@ -160,6 +160,20 @@ class Task(ABC):
         knows."""
         return ""
 
+    def opened(self, model: Any, processor: Any, *, ref: str, limit: int) -> list[str]:
+        """Settle on a model that was opened what is this task's to say (how it generates); what a user should know.
+
+        Args:
+            model: with its weights, before anything is put into it.
+            processor: its tokenizer.
+            ref: the model's name in errors.
+            limit: tokens of a row that it has positions for.
+
+        Raises:
+            WeitiaoError: where a setting does not suit the model.
+        """
+        return []
+
     @abstractmethod
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """One example a record, in order, each at most `limit` tokens long."""
@@ -287,7 +301,8 @@ class Task(ABC):
 
     def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
         """A prompt with an answer as a row, the address of the text that the answer stands in, and where it begins there
-        in code points; only when `generates`."""
+        in code points; no address where it is no part of what is read (then `explains` says what is explained of it);
+        only when `generates`."""
         raise self._unfinished("answered", says="generates")
 
     def text_bytes(self, example: Example, processor: Any) -> int:

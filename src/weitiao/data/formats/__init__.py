@@ -86,7 +86,7 @@ KNOWN_AS = {
     "tokens": ("words",),
     "tags": ("ner_tags", "pos_tags"),
     "source": ("src", "document", "article", "原文"),
-    "target": ("tgt", "summary", "translation", "译文", "摘要"),
+    "target": ("tgt", "summary", "highlights", "translation", "译文", "摘要"),
     "anchor": ("query", "question", "sentence1", "sentence", "问题", "查询"),
     "positive": ("passage", "answer", "document", "sentence2", "答案", "段落"),
     "negative": ("hard_negative",),
@@ -104,6 +104,8 @@ KNOWN_AS = {
     "is_impossible": ("unanswerable", "无答案"),
 }
 
+BOTH = "translation"
+"""The column in which Hugging Face's data sets keep both sides: {"en": ..., "zh": ...}."""
 NUMBERS = 0.9
 """A column of numbers holds so many of them at least; "n/a" and "ask" may stand between."""
 
@@ -210,7 +212,7 @@ def _refuse_wrong_names(
     path: str, found: Sequence[str], *, known: Sequence[str], columns: Mapping[str, str]
 ) -> None:
     for ours, theirs in columns.items():
-        if theirs not in found:
+        if not there(theirs, found):
             near = did_you_mean(theirs, found)
             # The way out of `missing_column` would be to name the name that was wrong.
             raise fault(
@@ -244,6 +246,7 @@ def guess(
     shapes = {name: shape for shape in SHAPES for name in shape.formats}
     names = sorted(FORMATS, key=lambda name: -len(FORMATS[name].needs))
     names = [name for name in names if asked == name or (asked == "auto" and FORMATS[name].guessed)]
+    columns = {**_halves(found, rows), **columns}
     have = {*found, *columns}
     for name in names:
         if have >= set(FORMATS[name].needs):
@@ -273,6 +276,30 @@ def guess(
             named = {ours: theirs for ours, theirs in mapped.items() if ours != theirs}
             return shapes[name], name, {**columns, **named}
     return None
+
+
+def there(column: str, found: Sequence[str]) -> bool:
+    """Is it one of these columns, or a part of one (`translation.en`)?"""
+    return column in found or column.partition(".")[0] in found and "." in column
+
+
+def value(row: Mapping[str, Any], column: str) -> Any:
+    """What a row has in a column, or in a part of one: `translation.en` of {"translation": {"en": ..., "zh": ...}}."""
+    if column in row or "." not in column:
+        return row.get(column)
+    node: Any = row
+    for step in column.split("."):
+        node = node.get(step) if isinstance(node, Mapping) else None
+    return node
+
+
+def _halves(found: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Source and target of a column that holds two texts by their languages, as Hugging Face has translations; in the
+    order in which they stand there."""
+    held = rows[0].get(BOTH) if rows and BOTH in found else None
+    if not isinstance(held, Mapping) or len(held) != 2:
+        return {}
+    return {ours: f"{BOTH}.{name}" for ours, name in zip(("source", "target"), held, strict=True)}
 
 
 def _measured(cells: Sequence[Any]) -> bool:
@@ -338,7 +365,7 @@ def convert(
         Unusable: when the row does not hold what the format needs.
     """
     shape = FORMATS[format]
-    row = {ours: record.values.get(columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
+    row = {ours: value(record.values, columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
     picture = row.get("image")
     if isinstance(picture, str):  # a table names its pictures from where it lies
         beside = Path(record.file).parent / picture

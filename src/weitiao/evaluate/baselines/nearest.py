@@ -45,7 +45,9 @@ class Nearest(Baseline):
 
 
 def _parted(record: Record) -> tuple[str, str]:
-    """What is asked, turn by turn, and the last answer."""
+    """What is asked (turn by turn, or the source) and the last answer."""
+    if "source" in record.values:
+        return record.values["source"], record.values["target"]
     turns = record.values["messages"]
     last = max(place for place, turn in enumerate(turns) if turn["role"] == "assistant")
     return "\n".join(turn.get("content") or "" for turn in turns[:last]), turns[last].get("content") or ""

@@ -5,10 +5,12 @@ decode(model, prompts, Decoding(...), way=Way.RAGGED)  ->  (row, Answer) as rows
 `together`  the rows that share a pass, coming and going; `slots`, where their keys and values lie
 `ways`      what a model can do, measured: rows of any length together, of one length alone, or one by one
 `turns`     who is asked when; `alone`, Transformers' own generation for what is measured unfit, and for samples
+`writing`   what encoder-decoders write of rows that they have read
 """
 
 from weitiao.models.decoding.answers import Answer, Decoding
 from weitiao.models.decoding.turns import decode
 from weitiao.models.decoding.ways import Way, measure
+from weitiao.models.decoding.writing import Search, write
 
-__all__ = ["Answer", "Decoding", "Way", "decode", "measure"]
+__all__ = ["Answer", "Decoding", "Search", "Way", "decode", "measure", "write"]

@@ -1,0 +1,70 @@
+"""Models that read one row and write another: an encoder-decoder with an output layer over words.
+
+    writes(model)                     is it one?
+    start(model, tokenizer)           see to it that its decoder has a token to start from
+    begin(model, before, behind)      what every answer begins with
+    decoder_inputs(model, labels_BT)  what its decoder reads where these are to be written (B, T): one step behind them
+
+What is learnt is shifted once and here alone, by the model's own rule where it has one (mBART takes the last token of a
+row, which names its language, for the first that is read).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from weitiao.data.two_sides import IGNORE
+
+
+def writes(model: Any) -> bool:
+    """Does it read a row and give scores over words for another one?"""
+    outputs = getattr(model, "get_output_embeddings", lambda: None)
+    return bool(getattr(model.config, "is_encoder_decoder", False)) and outputs() is not None
+
+
+def start(model: Any, processor: Any) -> str:
+    """See to it that the configuration says where the decoder starts, as an `EncoderDecoderModel` made of two encoders does
+    not; the token that it was given, empty where it had one."""
+    config = model.config
+    if getattr(config, "decoder_start_token_id", None) is not None:
+        return ""
+    settings = getattr(model, "generation_config", None)
+    known = [getattr(settings, "decoder_start_token_id", None)]
+    known += [getattr(processor, f"{name}_token_id", None) for name in ("bos", "cls", "pad")]
+    found = next((token for token in known if token is not None), config.pad_token_id)
+    config.decoder_start_token_id = found
+    return str(processor.convert_ids_to_tokens(found))
+
+
+def begin(model: Any, before: Sequence[int], behind: Sequence[int]) -> list[int]:
+    """The tokens that every answer begins with, the decoder's start first.
+
+    Args:
+        model: whose decoder starts.
+        before: what the tokenizer puts before a target (a language's mark).
+        behind: what it puts behind it.
+    """
+    nothing_BT = torch.tensor([[*before, *behind]], device=next(model.parameters()).device)
+    if not nothing_BT.numel():
+        return [int(model.config.decoder_start_token_id)]
+    read = decoder_inputs(model, nothing_BT)[0].tolist()
+    # What is read first stands before what is written first.
+    return [*read[:1], *before]
+
+
+def decoder_inputs(model: Any, labels_BT: Tensor) -> Tensor:
+    """The tokens from which each of the labels is predicted (B, T).
+
+    Args:
+        model: an encoder-decoder whose configuration says where it starts (`start`).
+        labels_BT: what is to be written, filled up with `IGNORE` on the right.
+    """
+    if own := getattr(model, "prepare_decoder_input_ids_from_labels", None):
+        return own(labels_BT)  # type: ignore[no-any-return]
+    shifted_BT = labels_BT.roll(1, 1)
+    shifted_BT[:, 0] = model.config.decoder_start_token_id
+    return shifted_BT.masked_fill(shifted_BT == IGNORE, model.config.pad_token_id)
