@@ -50,6 +50,33 @@ def test_a_merged_model_is_judged_beside_itself(run, capsys):
     assert {path: path.read_bytes() for path in run.path.glob("*.*") if path.is_file()} == before
 
 
+def test_it_has_a_card_of_its_own_and_a_page_anew(run, capsys):
+    from huggingface_hub import ModelCard
+
+    found = wt.evaluate(run, variant="merged")
+    card = ModelCard.load(run.path / "merged" / "README.md", ignore_metadata_errors=False)
+    assert card.data.library_name == "transformers"
+    assert card.data.eval_results[0].metric_value == found.results["metrics"]["tuned"]["accuracy"]["value"]
+    assert "`merged`" in card.text
+    assert ModelCard.load(run.path / "model" / "README.md").data.library_name == "peft"
+    page = run.path / "merged" / "report.html"
+    page.unlink()
+    assert cli(["report", str(run.path / "merged"), "--wished", "recall=0.5"]) == 0
+    assert page.is_file()
+    assert capsys.readouterr().out.strip() == str(page)
+    shown = page.read_text(encoding="utf-8")
+    assert "model.safetensors" in shown
+    assert "adapter_model.safetensors" not in shown
+    # Whatever somebody else has written there stays.
+    (run.path / "merged" / "README.md").write_text("# Mine\n", encoding="utf-8")
+    wt.report(found, wished=[("recall", 0.6)])
+    assert (run.path / "merged" / "README.md").read_text(encoding="utf-8") == "# Mine\n"
+    (run.path / "merged" / "README.md").unlink()
+    with pytest.raises(WeitiaoError) as caught:
+        wt.report(run, found, output=run.path.parent / "both.html")
+    assert caught.value.code == "wrong_usage"
+
+
 def test_it_is_the_variant_that_is_judged(run, tmp_path):
     """Its weights decide, not those of the adapter."""
     from safetensors.torch import load_file, save_file

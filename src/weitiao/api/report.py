@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weitiao.core.errors import fault
-from weitiao.core.run import open_run
+from weitiao.core.run import RunFolder, open_run
 from weitiao.core.why import because
 from weitiao.stages.analyse import analyse
 from weitiao.stages.model_card import write_model_card
-from weitiao.stages.run import Run
+from weitiao.stages.run import Run, load
 
 SIDE_BY_SIDE = "side-by-side.html"
 
@@ -28,7 +28,7 @@ def report(
     their test rows are the same.
 
     Args:
-        runs: runs, or their folders.
+        runs: runs, or their folders; one alone may be the folder of a variant in a run.
         output: the page of several runs; default: `side-by-side.html` here.  One run's page lies in its folder.
         figures: a folder for every figure of the page, as SVG and PNG.
         by: of one run: columns of its rows' files by which they are cut in slices, too.
@@ -39,33 +39,40 @@ def report(
 
     Raises:
         WeitiaoError: `no_run`; `not_judged_yet`, `old_results` with the way out; `page_taken` where `output` is something
-            else; `no_permission`; `wrong_usage` for `by` of several runs, `other_predictions`, `no_such_by`.
+            else; `no_permission`; `wrong_usage` for `by` of several runs, and for a variant or other rows among them; `other_predictions`, `no_such_by`.
     """
     from weitiao.evaluate.report import pictured, write_figures, write_report, write_side_by_side
 
-    folders = [run.folder if isinstance(run, Run) else open_run(run) for run in runs]
-    if not folders:
+    if not runs:
         raise fault("no_run", path="")
     for option, asked in (("--by", by), ("--wished", wished)):
-        if asked and len(folders) > 1:
+        if asked and len(runs) > 1:
             raise fault("wrong_usage", **because("options_of_one", option=option))
-    if len(folders) == 1:
-        folder = folders[0].path
-        place = runs[0].place if isinstance(runs[0], Run) else folder
+    if len(runs) == 1:
+        judged = runs[0] if isinstance(runs[0], Run) else load(runs[0])
+        folder, place = judged.path, judged.place
         if not (place / "results.json").is_file():
-            raise fault("not_judged_yet", run=folder)
-        judged = runs[0] if isinstance(runs[0], Run) else Run(folders[0])
+            raise fault("not_judged_yet", run=place)
         if by or wished:
             analyse(judged, by=by, wished=_refuse_unwishable(wished))
-            if judged.place == judged.path:
+            if not judged.judged_in:
                 write_model_card(judged)
         page, sections = write_report(folder, place), pictured(folder, place)
     else:
         page = Path(output or SIDE_BY_SIDE)
-        sections = write_side_by_side(folders, page)
+        sections = write_side_by_side([_whole(run) for run in runs], page)
     if figures is not None:
         write_figures(sections, Path(figures))
     return page
+
+
+def _whole(run: Run | str | Path) -> RunFolder:
+    """A run's folder, whose results are those that stand beside others'."""
+    if not isinstance(run, Run):
+        return open_run(run)
+    if run.place != run.path:
+        raise fault("wrong_usage", **because("no_run_of_its_own", place=run.place))
+    return run.folder
 
 
 def _refuse_unwishable(wished: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:

@@ -31,13 +31,15 @@ class Facts:
     """What the card is made of."""
 
     name: str
-    """Of the run."""
+    """Of the run, or its variant."""
     auto_class: str
     """That opens the model."""
     task: str
     method: str
     library: str
     """`transformers`, `peft`, or ours."""
+    variant: str = ""
+    """The folder of the run that holds the model in this form; empty for the model as it was tuned."""
     base: str = ""
     """Hub id of the base; empty where it is not known to the hub."""
     model: str = ""
@@ -118,6 +120,11 @@ def _what(facts: Facts) -> Iterator[str]:
         f"`{facts.model}`, tuned with the method `{facts.method}` for the task `{facts.task}` by weitiao.",
         f"`{facts.model}` 经 weitiao 以方法 `{facts.method}` 微调，任务为 `{facts.task}`。",
     )
+    if facts.variant:
+        yield either(
+            f"This is its form `{facts.variant}`, a plain model of Transformers; what follows was measured on it.",
+            f"这是其 `{facts.variant}` 形式，为普通的 Transformers 模型；下文数据均在此形式上测得。",
+        )
     if facts.results:
         yield _line(facts.results["verdict"]["sentence"])
     if facts.base_licence:

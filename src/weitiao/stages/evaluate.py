@@ -267,7 +267,7 @@ class _Judging:
                 validation_rows.keep(run, self.tell)
         with beside.may_fail("analysis"):
             analyse(run)
-        if run.place == run.path:
+        if not run.judged_in:
             with beside.may_fail("model_card"):
                 write_model_card(run)
         with beside.may_fail("page"):

@@ -1,6 +1,6 @@
 """The card beside a tuned model: `model/README.md`, made of what lies in the run folder.
 
-run  ->  write_model_card(run)  ->  model/README.md
+run  ->  write_model_card(run)  ->  model/README.md; of a variant the README.md in its folder
 
 It is no part of what the model's seal (`weitiao.json`) covers: it says what was found since, and is written anew with that.
 """
@@ -19,15 +19,21 @@ from weitiao.evaluate.model_card import Facts, model_card
 from weitiao.stages.run import Run
 
 FILE = "README.md"
+OWN = "\n- weitiao\n"
+"""A line of the front matter of our cards."""
 HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 def write_model_card(run: Run) -> Path:
-    """Write the card of a run's tuned model, judged or not.
+    """Write the card of a run's tuned model, judged or not, or of its variant; a README.md of somebody else's that lies with
+    a variant stays as it is.
 
     Raises:
         WeitiaoError: `unfinished_run`, `broken_model`; what writing raises.
     """
+    place = (run.path / run.variant if run.variant else run.folder.model) / FILE
+    if run.variant and place.is_file() and OWN not in place.read_text(encoding="utf-8", errors="replace"):
+        return place
     recipe, folder = run.recipe, run.folder
     base, licence = _base(run)
     known = folder.json("facts.json")
@@ -37,8 +43,10 @@ def write_model_card(run: Run) -> Path:
         for name in side
     ]
     files = list(dict.fromkeys(names))
+    name = folder.path.resolve().name
     facts = Facts(
-        name=folder.path.resolve().name,
+        name=f"{name}/{run.variant}" if run.variant else name,
+        variant=run.variant,
         auto_class=run.task.auto_class,
         task=recipe.task["name"],
         method=recipe.method["name"],
@@ -57,8 +65,8 @@ def write_model_card(run: Run) -> Path:
         confidence=recipe.evaluate.confidence,
         recipe=(folder.path / "recipe.yaml").read_text(encoding="utf-8"),
     )
-    write_text(folder.model / FILE, model_card(facts))
-    return folder.model / FILE
+    write_text(place, model_card(facts))
+    return place
 
 
 def _base(run: Run) -> tuple[str, str]:
@@ -77,6 +85,8 @@ def _of_hub(name: str) -> bool:
 
 
 def _library(run: Run) -> str:
-    """What opens it."""
+    """What opens it; a variant is a plain model."""
+    if run.variant:
+        return "transformers"
     kind: Any = run.folder.json("model/adapter_config.json").get("peft_type")
     return "transformers" if kind is None else "weitiao" if kind == OURS else "peft"
