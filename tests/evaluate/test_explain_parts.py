@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from weitiao.core.errors import WeitiaoError
-from weitiao.evaluate.explain.attribute import agreement, shares, without
+from weitiao.evaluate.explain.attribute import affordable, agreement, shares, without
 from weitiao.evaluate.explain.vectors import Followed
 from weitiao.evaluate.explain.words import moved, spelt
 
@@ -52,6 +52,27 @@ def test_more_steps_are_taken_until_it_adds_up_or_the_most_is_reached():
     assert few.gap > 0.01
     assert many.steps > 16
     assert many.gap < 0.01
+
+
+def test_steps_are_spent_where_the_number_moves():
+    """As many steps of one rule over the whole way miss most of a jump that the pieces find."""
+    x = torch.ones(1, 2, 1)
+
+    def jump(rows):
+        return torch.sigmoid(400 * (rows.sum((1, 2, 3)) - 1.413)) + rows.sum((1, 2, 3)) / 100
+
+    found = shares(jump, x, torch.zeros_like(x), most=64)
+    assert found.steps <= 64
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    at = torch.tensor((nodes + 1) / 2)
+    slope = 2 * 400 * torch.sigmoid(400 * (2 * at - 1.413)) * torch.sigmoid(-400 * (2 * at - 1.413))
+    assert abs(float((slope * torch.tensor(weights / 2)).sum()) - 1) > 0.1
+    assert found.gap < 0.01
+    assert [affordable(22_000_000, 30), affordable(160_000_000, 115), affordable(10**10, 100)] == [
+        256,
+        32,
+        16,
+    ]
 
 
 def test_what_no_gradient_reaches_is_refused():

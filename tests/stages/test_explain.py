@@ -184,6 +184,35 @@ def _first_word(run, prompt, word):
         return run.tuned.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)[token].item()
 
 
+def test_steps_are_heeded(made, capsys):
+    run = made("text_classification")
+    text = "the film was wonderful"
+    (few,) = run.explain(text, steps=16)
+    assert few.targets[0].steps == 16
+    assert command(["explain", str(run.path), text, "--steps", "16", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["targets"][0]["steps"] == 16
+    assert command(["explain", str(run.path), text, "--steps", "3"]) == 2
+
+
+@pytest.mark.whole
+def test_a_long_answer_is_explained_in_its_own_precision_and_a_word_of_it_in_full(made):
+    run = made("sft", epochs=1, rows=60, bf16=True)
+    whole, short = (run.explain("music the plot", max_new_tokens=most)[0] for most in (12, 4))
+    word = whole.prediction["answer"].split()[0]
+    (alone,) = run.explain("music the plot", asked=[word], max_new_tokens=12)
+    assert [one.precision for one in (whole, short, alone)] == ["bfloat16", "float32", "float32"]
+
+
+def test_a_base_in_four_bits_is_explained(made):
+    run = made("text_classification", epochs=1, method="qlora")
+    text = "the film was wonderful"
+    (found,) = run.explain(text)
+    (target,) = found.targets
+    assert [word.text for word in target.words] == text.split()
+    assert target.value == pytest.approx(_logit(run, text, target.name), abs=1e-4)
+    added_up(target)
+
+
 def test_half_precision_is_explained_in_full_and_left_as_it_was(made):
     import torch
 

@@ -36,6 +36,10 @@ def explain(
     similar: Annotated[
         int, typer.Option(min=0, help="Show so many training rows that the model sees as most alike.")
     ] = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=16, help="Steps of the integral, at most: more make the completeness gap smaller."),
+    ] = None,
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Longest answer, where the model answers.")
     ] = 200,
@@ -72,7 +76,7 @@ def explain(
         raise fault("wrong_usage", **because("texts_and_test_rows"))
     if not texts and not file and not of_run:
         raise fault("wrong_usage", **because("no_text_to_explain", run=run))
-    said, words = api.load(run, base=base), _words(label, output_words, similar, max_new_tokens)
+    said, words = api.load(run, base=base), _words(label, output_words, similar, steps, max_new_tokens)
     if of_run:
         found = api.explain_rows(said, errors=errors, rows=rows, **words)
     else:
@@ -91,11 +95,16 @@ def explain(
 
 
 def _words(
-    label: list[str] | None, output_words: list[str] | None, similar: int, max_new_tokens: int
+    label: list[str] | None,
+    output_words: list[str] | None,
+    similar: int,
+    steps: int | None,
+    max_new_tokens: int,
 ) -> dict[str, Any]:
     return {
         "asked": [*(label or []), *(output_words or [])],
         "similar": similar,
+        "steps": steps,
         "max_new_tokens": max_new_tokens,
     }
 

@@ -10,6 +10,7 @@ The row is encoded as ever; what is explained, and how that number is computed, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 AGREES = 0.5
 """A rank correlation of both ways below this is said."""
+LONG = 8
+"""Tokens from which an answer is long."""
 OWN = 1 << 40
 """Added to the places of a row's own tokens, to know them from those of special tokens that stand around each pass."""
 
@@ -44,6 +47,7 @@ def explain(
     *,
     asked: Sequence[str] = (),
     similar: int = 0,
+    steps: int | None = None,
     columns: Mapping[str, str] | None = None,
     max_new_tokens: int = 200,
 ) -> list[Explanation]:
@@ -54,6 +58,7 @@ def explain(
         texts: as `Run.predict` takes them.
         asked: what is explained: labels; spans by type or words; words of the answer.  Default: what is predicted.
         similar: so many training rows that the model sees as most alike stand beside each.
+        steps: of the integral, at most.  Default: 256, and fewer where model and row are large.
         columns: which of their columns to read.
         max_new_tokens: longest answer, where the task generates.
 
@@ -65,7 +70,8 @@ def explain(
     questions = run.asked(texts, columns)
     questions.count()
     records = [record for _, record in questions]
-    return explain_records(run, records, asked=asked, similar=similar, max_new_tokens=max_new_tokens)
+    words: dict[str, Any] = {"steps": steps, "max_new_tokens": max_new_tokens}
+    return explain_records(run, records, asked=asked, similar=similar, **words)
 
 
 def explain_records(
@@ -74,13 +80,14 @@ def explain_records(
     *,
     asked: Sequence[str] = (),
     similar: int = 0,
+    steps: int | None = None,
     max_new_tokens: int = 200,
     strict: bool = True,
 ) -> list[Explanation]:
     """The same of rows as the task reads them, without their answers.
 
     Args:
-        run, asked, similar, max_new_tokens: as `explain`.
+        run, asked, similar, steps, max_new_tokens: as `explain`.
         records: the rows.
         strict: refuse a row without a word that is read; else its warnings say so.
 
@@ -94,10 +101,11 @@ def explain_records(
     rows = TrainingRows(run) if similar else None
     near = [rows.nearest(one.example, count=similar) if rows else [] for one in said]
     found = []
-    with full_precision(run.tuned.model) as whole, labelling(run.recipe) as heard:
+    with labelling(run.recipe) as heard:
         for done, one in enumerate(said, start=1):
-            half = None if whole else run.recipe.train.half
-            found.append(_explained(run, one, asked, half, strict=strict))
+            with full_precision(run.tuned.model) if one.exact(asked) else nullcontext(False) as whole:
+                half = None if whole else run.recipe.train.half
+                found.append(_explained(run, one, asked, half, steps=steps, strict=strict))
             heard(done, len(said))
     for explanation, alike in zip(found, near, strict=True):
         explanation.similar = alike
@@ -124,6 +132,11 @@ class _Said:
         """Is it a word of the answer?"""
         return bool(self.column) and word.column == self.column and word.start >= self.start
 
+    def exact(self, asked: Sequence[str]) -> bool:
+        """Would the rounding of half precision show?  The log-probability of a long answer moves by tens, so it does not, and
+        what is explained is what was answered; other numbers move by a few."""
+        return not self.column or bool(asked) or self.example.trained < LONG
+
 
 def _said(run: Explained, record: Record, max_new_tokens: int) -> _Said:
     from weitiao.evaluate.predict import predict
@@ -143,7 +156,13 @@ def _said(run: Explained, record: Record, max_new_tokens: int) -> _Said:
 
 
 def _explained(
-    run: Explained, said: _Said, asked: Sequence[str], half: Half | None, *, strict: bool
+    run: Explained,
+    said: _Said,
+    asked: Sequence[str],
+    half: Half | None,
+    *,
+    steps: int | None,
+    strict: bool,
 ) -> Explanation:
     from weitiao.evaluate.explain.vectors import Followed
 
@@ -166,7 +185,7 @@ def _explained(
     return Explanation(
         _texts(task, record),
         said.prediction if task.generates else dict(task.shown(record, said.prediction)),
-        [row.explained(target, spoken) for target in targets],
+        [row.explained(target, spoken, steps=steps) for target in targets],
         row.baseline_name,
         half or "float32",
         warnings,
@@ -263,17 +282,19 @@ class _Row:
             return _kept(list(whole.inputs["input_ids"]), list(self._example.inputs["input_ids"]))
         return [max(-1, int(place) - OWN) for place in numbered.inputs["input_ids"]]
 
-    def explained(self, target: Target, words: Sequence[Word]) -> ExplainedTarget:
+    def explained(self, target: Target, words: Sequence[Word], *, steps: int | None) -> ExplainedTarget:
         """What each word adds to a number."""
         import torch
 
-        from weitiao.evaluate.explain.attribute import SMALL, agreement, shares, without
+        from weitiao.evaluate.explain.attribute import SMALL, affordable, agreement, shares, without
 
         own = [self._mask(word.tokens) for word in words]
         every = torch.from_numpy(np.logical_or.reduce(own)).to(self.x_PTD.device)
         baseline = torch.where(every[..., None], self.none_PTD, self.x_PTD)
         score = self._score(target)
-        found = shares(score, self.x_PTD, baseline)
+        size = sum(weight.numel() for weight in self._run.tuned.model.parameters())
+        most = steps or affordable(size, self.x_PTD.shape[0] * self.x_PTD.shape[1])
+        found = shares(score, self.x_PTD, baseline, most=most)
         each = [float(found.token_PT[mask].sum()) for mask in own]
         falls = without(score, self.x_PTD, baseline, own, value=found.value)
         agree = agreement(each, falls)

@@ -33,6 +33,7 @@ def explain_rows(
     rows: int = 0,
     asked: Sequence[str] = (),
     similar: int = 0,
+    steps: int | None = None,
     max_new_tokens: int = 200,
 ) -> list[Explanation]:
     """Explain some locked test rows, keep that in `explanations.json` beside the results, and write the page anew.
@@ -41,7 +42,7 @@ def explain_rows(
         run: judged.
         errors: so many of the rows that its page shows as its worst; fewer where it shows fewer.
         rows: so many others, drawn by the run's seed.
-        asked, similar, max_new_tokens: as `Run.explain`.
+        asked, similar, steps, max_new_tokens: as `Run.explain`.
 
     Raises:
         WeitiaoError: `not_judged_yet`; `wrong_usage` for numbers below 0, or none above it; `broken_rows`; as `Run.explain`.
@@ -65,6 +66,7 @@ def explain_rows(
         [_asking(run.task, record) for record in chosen],
         asked=asked,
         similar=similar,
+        steps=steps,
         max_new_tokens=max_new_tokens,
         strict=False,
     )

@@ -216,6 +216,7 @@ class Run(Recorded):
         *,
         asked: Sequence[str] = (),
         similar: int = 0,
+        steps: int | None = None,
         columns: Mapping[str, str] | None = None,
         max_new_tokens: int = 200,
     ) -> list[Explanation]:
@@ -226,6 +227,8 @@ class Run(Recorded):
             asked: what is explained: labels; spans by their type or words; words of an answer.  Default: what is predicted.
             similar: so many training rows that the model sees as most alike stand beside each; what it sees in the training
                 rows is computed once and kept in the run folder.
+            steps: of the integral, at most: more make the gap smaller.  Default: 256, and fewer where model and row are
+                large.
             columns: as `predict`.
             max_new_tokens: longest answer, where the task generates.
 
@@ -234,7 +237,7 @@ class Run(Recorded):
         """
         from weitiao.stages.explain import explain
 
-        words: dict[str, Any] = {"columns": columns, "max_new_tokens": max_new_tokens}
+        words: dict[str, Any] = {"steps": steps, "columns": columns, "max_new_tokens": max_new_tokens}
         return explain(self, texts, asked=asked, similar=similar, **words)
 
     def stress(
