@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from weitiao.core import registry
-from weitiao.core.errors import language
+from weitiao.core.errors import LANGUAGES, language
+from weitiao.core.why import reasons
 from weitiao.data.overlong import advised
 from weitiao.evaluate.given import told
 from weitiao.evaluate.noise import standing
@@ -86,16 +87,22 @@ SAYS = {
 }
 
 
-def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
+def verdict(results: Mapping[str, Any], *, confidence: float, lang: str = "") -> dict[str, Any]:
     """`learned` is true when tuned beats untuned on the same rows beyond chance (p below 1 - confidence, and farther than the
     seed alone moves it, where that was measured), and so does it every baseline that reads no row: shares of labels alone are
     no knowledge of texts.  Where a baseline that reads is proven better, it is not said either: that is to be had for less.
 
     Of several baselines the best is named.
+
+    Args:
+        results: as `results.json` has them, but for this.
+        confidence: of intervals.
+        lang: of the sentence; default: the reader's.
     """
-    says, name, named = SAYS[language()], results["primary"], words(language())
+    lang = lang or language()
+    says, name, named = SAYS[lang], results["primary"], words(lang)
     found = {system: metrics[name] for system, metrics in results["metrics"].items()}
-    if language() != "en":  # English keeps the key, which is a word; others say it as the table does
+    if lang != "en":  # English keeps the key, which is a word; others say it as the table does
         name = named.get(f"macro_{name}", named.get(name, name))
     if found["tuned"]["value"] is None:
         said = says["undefined"].format(name=name, why=found["tuned"].get("why"), rows=results["rows"])
@@ -123,14 +130,24 @@ def verdict(results: Mapping[str, Any], *, confidence: float) -> dict[str, Any]:
         stands = "level" if against[best] == "nominal" and shown[best] == shown["tuned"] else against[best]
         sentence += says[stands].format(value=shown[best], system=named.get(best, best))
     else:
-        sentence += _by_answers(results, confidence) or says["end"]
+        sentence += _by_answers(results, confidence, lang) or says["end"]
     learned = None if kind == "alone" else kind == "learned"
-    return {"learned": learned, "sentence": sentence + _by_seed(results, confidence)}
+    return {"learned": learned, "sentence": sentence + _by_seed(results, confidence, lang)}
 
 
-def _by_seed(results: Mapping[str, Any], confidence: float) -> str:
+def retold(results: Mapping[str, Any], *, confidence: float) -> str:
+    """The sentence that lies in the results, in the reader's language; as it is where it is none of those of this version."""
+    said = str(results["verdict"]["sentence"])
+    primary = [own.get(results["primary"]) for own in results["metrics"].values()]
+    if not all(isinstance(one, Mapping) for one in primary):
+        return said
+    others = (verdict(results, confidence=confidence, lang=lang)["sentence"] for lang in LANGUAGES)
+    return str(verdict(results, confidence=confidence)["sentence"]) if said in others else said
+
+
+def _by_seed(results: Mapping[str, Any], confidence: float, lang: str) -> str:
     """How far the score moves with the seed alone, where that was measured, and whether a gain is no more than that."""
-    noise, says = results.get("noise"), SAYS[language()]
+    noise, says = results.get("noise"), SAYS[lang]
     if not noise:
         return ""
     shown = {key: f"{noise[key]:.3f}" for key in ("low", "high", "sd")}
@@ -149,9 +166,9 @@ BY_ANSWERS = ("token_f1", "rouge_l", "exact_match", "chrf")
 """By which of them answers are set beside a baseline's that knows no likelihood; the first that is judged by."""
 
 
-def _by_answers(results: Mapping[str, Any], confidence: float) -> str:
+def _by_answers(results: Mapping[str, Any], confidence: float, lang: str) -> str:
     """How the tuned model's answers stand beside those of the best baseline that answers; empty where none does."""
-    says, named, metrics = SAYS[language()], words(language()), results["metrics"]
+    says, named, metrics = SAYS[lang], words(lang), results["metrics"]
     for name in BY_ANSWERS:
         found = {system: own.get(name, {}).get("value") for system, own in metrics.items()}
         others = [s for s, value in found.items() if s not in ("tuned", "untuned") and value is not None]
@@ -173,7 +190,10 @@ def _by_answers(results: Mapping[str, Any], confidence: float) -> str:
 def remarks(results: Mapping[str, Any]) -> list[str]:
     """What a reader of the numbers must know besides: findings with their advice, what was cut, what is missing and why."""
     says, named = SAYS[language()], words(language())
-    found = [*told(results), *(says["finding"].format(**each) for each in results.get("findings", ()))]
+    found = [
+        *told(results),
+        *(says["finding"].format(**_finding(each)) for each in results.get("findings", ())),
+    ]
     if (rise := (results.get("general") or {}).get("rise")) and not any(
         each["name"] == "forgot" for each in results["findings"]
     ):
@@ -192,3 +212,17 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
         kind = "not_repeated" if each["what"] == "noise" else "missing"
         found.append(says[kind].format(what=named.get(each["what"], each["what"]), why=each["why"]))
     return found
+
+
+def _finding(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A finding in the reader's language, filled from its numbers; as it is where it is none of those of this version."""
+    known, numbers = reasons().get(told["name"], {}), told.get("numbers", {})
+    try:
+        filled = {
+            lang: {part: text.format(**numbers) for part, text in known[lang].items()} for lang in LANGUAGES
+        }
+    except (AttributeError, IndexError, KeyError, ValueError):  # other words, or other numbers
+        return dict(told)
+    if {"why": told["why"], "way": told["advice"]} not in filled.values():
+        return dict(told)
+    return {**told, "why": filled[language()]["why"], "advice": filled[language()]["way"]}

@@ -16,6 +16,7 @@ from weitiao.core.files import write_text
 from weitiao.data.read import parted
 from weitiao.data.read.hugging import PREFIX
 from weitiao.evaluate.model_card import Facts, model_card
+from weitiao.evaluate.verdict import retold
 from weitiao.stages.run import Run
 
 FILE = "README.md"
@@ -56,7 +57,7 @@ def write_model_card(run: Run) -> Path:
         base_licence=licence,
         files=files,
         datasets=[name.removeprefix(PREFIX).partition(":")[0] for name in files if _of_hub(name)],
-        results=run.results,
+        results=_results(run),
         remarks=run.remarks,
         analysis=run.analysis,
         ledger=folder.json("data/ledger.json"),
@@ -67,6 +68,15 @@ def write_model_card(run: Run) -> Path:
     )
     write_text(place, model_card(facts))
     return place
+
+
+def _results(run: Run) -> dict[str, Any]:
+    """Its results, with the verdict in the reader's language; empty where there are none."""
+    results = run.results
+    if not results:
+        return {}
+    said = retold(results, confidence=run.recipe.evaluate.confidence)
+    return {**results, "verdict": {**results["verdict"], "sentence": said}}
 
 
 def _base(run: Run) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from weitiao.evaluate.report.intervals import intervals
 from weitiao.evaluate.report.numbers import clip, number, p_value, say, seconds, share, size
 from weitiao.evaluate.report.side_by_side import side_by_side, systems, title
 from weitiao.evaluate.report.told import again, cost, files, learnt
-from weitiao.evaluate.verdict import remarks
+from weitiao.evaluate.verdict import remarks, retold
 from weitiao.evaluate.words import words
 
 SIGN, SIGNED = "weitiao 微调".encode(), 40_000  # what every page of ours has in its first bytes
@@ -167,16 +167,19 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
     results = RESULTS | RunFolder(place).json("results.json")
     if results.get("version") != VERSION:
         raise fault("old_results", run=folder, version=results.get("version", "-"))
-    results["sections"] = _sections(results, folder, place)
-    facts = one(folder / "facts.json", blank=FACTS)
-    # Of rows that were given there is a ledger of their own; a variant is judged by the run's.
-    own = place / "data" / "ledger.json"
-    ledger = one(own if own.is_file() else folder / "data" / "ledger.json", blank=LEDGER)
     recipe_file = folder / "recipe.yaml"
     recipe_text = recipe_file.read_text(encoding="utf-8") if recipe_file.is_file() else ""
     # On libyaml, several times faster where PyYAML has it.
     load = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     recipe = yaml.load(recipe_text, Loader=load) or {}  # noqa: S506
+    results["sections"] = _sections(results, folder, place)
+    confidence = (recipe.get("evaluate") or {}).get("confidence")
+    if confidence:
+        results["verdict"] = {**results["verdict"], "sentence": retold(results, confidence=confidence)}
+    facts = one(folder / "facts.json", blank=FACTS)
+    # Of rows that were given there is a ledger of their own; a variant is judged by the run's.
+    own = place / "data" / "ledger.json"
+    ledger = one(own if own.is_file() else folder / "data" / "ledger.json", blank=LEDGER)
     metrics = {
         name: {key: span(value) for key, value in row.items()} for name, row in results["metrics"].items()
     }
@@ -189,7 +192,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         "w": labels,
         "name": lambda key: labels.get(key, key.replace("_", " ")),
         "over_classes": lambda key: labels.get(f"macro_{key}", labels.get(key, key.replace("_", " "))),
-        "confidence": (recipe.get("evaluate") or {}).get("confidence"),
+        "confidence": confidence,
         "results": results,
         "metrics": metrics,
         "remarks": remarks(results),
