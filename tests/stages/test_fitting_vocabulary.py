@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from transformers import AutoTokenizer
 
 import weitiao as wt
 from tests.conftest import reviews, write_csv
+from weitiao.cli import run as weitiao
+from weitiao.models.assets import catalog
 from weitiao.stages.kept_rows import kept
 
 ROWS = {
@@ -18,9 +21,33 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("spoken", ROWS)
-def test_a_recipe_begins_with_a_base_for_the_language_of_the_rows(spoken, tmp_path):
-    rows = [{"text": f"{text} {i}", "label": f"{i % 2}"} for i in range(10) for text in ROWS[spoken]]
+POLISH = ["Ten film był naprawdę dobry", "Obsługa była niemiła, a jedzenie zimne"]
+# Of these no frequent words are known: their vocabulary tells.
+UNLISTED = {
+    "en": [
+        "Samsung Galaxy S21 128GB Phantom Gray",
+        "HP LaserJet Pro M404dn",
+        "GREAT PRODUCT WORKS FINE",
+        "7 8",
+    ],
+    "id": [
+        "Film ini benar benar bagus, saya ingin menontonnya lagi.",
+        "Pelayanannya lambat dan makanannya dingin.",
+    ],
+    "sw": ["Filamu hii ilikuwa nzuri sana, nitaitazama tena.", "Huduma ilikuwa polepole na chakula baridi."],
+    "tl": ["Ang pelikulang ito ay talagang maganda, gusto ko itong panoorin muli.", "Mabagal ang serbisyo."],
+    "ascii": ["servicio muy lento y comida fria", "gran pelicula con buenos actores"],
+    "emoji": ["😂😂😂", "👍 👍"],
+}
+
+
+@pytest.mark.parametrize("spoken", ["pl", *ROWS])
+def test_a_recipe_begins_with_a_base_for_the_language_of_the_rows(spoken, tmp_path, monkeypatch):
+    """Also where no model lies in the cache yet."""
+    monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path / "empty"))
+    rows = [
+        {"text": f"{text} {i}", "label": f"{i % 2}"} for i in range(10) for text in ROWS.get(spoken, POLISH)
+    ]
     table = write_csv(tmp_path / "rows.csv", rows)
     tagged = tmp_path / "rows.conll"
     tagged.write_text(
@@ -29,6 +56,37 @@ def test_a_recipe_begins_with_a_base_for_the_language_of_the_rows(spoken, tmp_pa
     for file in (table, tagged):
         chosen = yaml.safe_load(wt.init(file))["model"]
         assert chosen == ("minilm-l6" if spoken == "en" else "e5-small")
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize(("spoken", "texts"), [*ROWS.items(), ("pl", POLISH), *UNLISTED.items()])
+def test_where_the_models_lie_at_hand_their_vocabularies_decide(spoken, texts, tmp_path):
+    for name in ("minilm-l6", "e5-small"):
+        catalog.model_path(name)
+    rows = [{"text": f"{text} {i}", "label": f"{i % 2}"} for i in range(10) for text in texts]
+    chosen = yaml.safe_load(wt.init(write_csv(tmp_path / "rows.csv", rows)))["model"]
+    assert chosen == ("minilm-l6" if spoken == "en" else "e5-small")
+
+
+def test_checking_and_showing_rows_tell_what_share_a_tokenizer_does_not_know(bert, tmp_path, capsys):
+    """Against the tokenizer itself, asked row by row."""
+    rows = reviews(60)
+    for row in rows[:9]:
+        row["text"] = f"{row['text']} 电影"
+    table = write_csv(tmp_path / "rows.csv", rows)
+    tokenizer = AutoTokenizer.from_pretrained(bert)
+    words = [word for row in rows for word in tokenizer.tokenize(row["text"])]
+    share = words.count(tokenizer.unk_token) / len(words)
+    assert share > 0.01
+    diagnosis = wt.check(table, model=bert, duplicates="keep").diagnosis
+    assert diagnosis.tables["tokens"]["unknown"] == pytest.approx(share, abs=1e-6)
+    assert "unknown_tokens" in {one.code for one in diagnosis.findings}
+    for words in (["check", str(table), "--model", bert], ["show", str(table), "--model", bert]):
+        weitiao(["data", *words])
+        assert f"{share:.1%}" in capsys.readouterr().out
+    known = wt.check(write_csv(tmp_path / "known.csv", reviews(60)), model=bert).diagnosis
+    assert known.tables["tokens"]["unknown"] == 0
+    assert "unknown_tokens" not in {one.code for one in known.findings}
 
 
 @pytest.mark.whole

@@ -25,6 +25,7 @@ from weitiao.data.ledger import Ledger
 from weitiao.data.overlong import ENDLESS
 from weitiao.data.read import read
 from weitiao.data.read_as import read_as
+from weitiao.data.unknown import Met
 from weitiao.stages.data import guess, learner, located, task_of
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def check(
         shape, keys = guess(data)
         data = data.model_copy(update=keys)
     checked = checking.inspect(data, shape)
-    lengths, limit, marks = _lengths(checked, *opened) if opened else (None, None, ())
+    lengths, met = _lengths(checked, opened[0]) if opened else (None, None)
     sides = {
         name: (checked.marks.side == number).nonzero()[0].tolist()
         for number, name in enumerate(checking.SIDES)
@@ -198,8 +199,9 @@ def check(
         splits=sides or None,
         groups=checked.marks.near if data.near_duplicates != "keep" else None,
         lengths=lengths,
-        limit=limit,
-        marks=marks,
+        limit=opened[1] if opened else None,
+        marks=tuple(special_tokens(opened[0])) if opened else (),
+        unknown=met.share if met else None,
         labels=labels,
         read_as=read_as(asked.data, decimal=str(words.get("decimal", "")), task=task),
     )
@@ -207,14 +209,15 @@ def check(
     return Examined(data, shape, checked, diagnosis)
 
 
-def _lengths(checked: checking.Checked, processor: Any, limit: int) -> tuple[list[int], int, tuple[str, ...]]:
-    """Tokens of every row as its task encodes it, how many the model reads, and its special tokens."""
+def _lengths(checked: checking.Checked, processor: Any) -> tuple[list[int], Met]:
+    """Tokens of every row as its task encodes it, and what of them the tokenizer knows."""
     task = registry.build("task", {"name": task_of(checked.shape)})
     # Without labels: lengths can be counted before the label set is known.
     bare = (Record(row.file, row.line, checked.shape.asks(row.values)) for row in checked.rows)
-    lengths: list[int] = []
+    lengths, met = list[int](), Met.of(processor)
     for record, example in zip(checked.rows, task.encode(bare, processor, limit=ENDLESS), strict=True):
         lengths.append(len(example))
+        met.see(example.inputs["input_ids"])
         if why := example.refused or ("" if example.trained else reason("nothing_to_train")):
             checked.ledger.note(record, "quarantined", why, raw=dict(record.values))
-    return lengths, limit, tuple(special_tokens(processor))
+    return lengths, met

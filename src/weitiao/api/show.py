@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
+from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data import view as viewing
-from weitiao.stages.data import guess, located, suiting, task_of
+from weitiao.stages.data import guess, located, met, sample, suiting, task_of
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
@@ -30,12 +31,17 @@ class Shown:
     """Longest row in tokens."""
     rows: list[viewing.View]
     notices: list[str]
-    """What is odd about the model's chat template."""
+    """What is odd about the model's chat template, and how many rows cannot be shown."""
+    unknown: float
+    """Share of the tokens of a sample of the rows that the tokenizer does not know."""
+    sampled: int
+    """Rows of that sample."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         rows = [row.to_dict() for row in self.rows]
-        return {"model": self.model, "limit": self.limit, "notices": self.notices, "rows": rows}
+        known = {"unknown": round(self.unknown, 6), "sampled": self.sampled}
+        return {"model": self.model, "limit": self.limit, **known, "notices": self.notices, "rows": rows}
 
     def page(self) -> str:
         """A self-contained HTML page."""
@@ -98,7 +104,7 @@ def show(
     views = [viewing.view(record, built, processor, data, limit=limit) for record in list(chosen)[:rows]]
     notices = chat.notices(processor) if built.shape.name == "conversation" and views else []
     if checked.bad and line is None:
-        notices.append(
-            f"{len(checked.bad)} rows cannot be used and are not shown; `weitiao data check` names them"
-        )
-    return Shown(model, limit, [*views, *unusable], notices)
+        notices.append(reason("not_shown", rows=f"{len(checked.bad):,}"))
+    texts = sample(checked)
+    unknown = met(texts, processor).share
+    return Shown(model, limit, [*views, *unusable], notices, unknown, len(texts))

@@ -52,6 +52,9 @@ def examined(found: Examined) -> None:
     if len(fates) > SHOWN:
         out.print("  " + reason("more_of_them", count=f"{len(fates) - SHOWN:,}"))
     diagnosis = found.diagnosis
+    if tokens := diagnosis.tables.get("tokens"):
+        facts = {name: f"{tokens[name]:,}" for name in ("median", "p95", "max", "limit")}
+        out.print("  " + reason("tokens_of_rows", **facts, unknown=f"{tokens['unknown']:.1%}"))
     out.print(f"\n[bold]{escape(headline(diagnosis))}[/bold]")
     out.print(escape(learnt(diagnosis)))
     for one in diagnosis.findings:
@@ -116,3 +119,8 @@ def views(found: Shown) -> None:
     for notice in found.notices:
         out.print(reason("told_note", text=escape(notice)))
     out.print(reason("key_to_colours", model=escape(found.model), limit=f"{found.limit:,}"))
+    if found.sampled:
+        share = f"{found.unknown:.1%}"
+        out.print(
+            reason("unknown_of_sample", model=escape(found.model), share=share, rows=f"{found.sampled:,}")
+        )

@@ -11,13 +11,14 @@ import hashlib
 import json
 import shutil
 from array import array
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from weitiao.core.contracts import Example
 from weitiao.core.errors import fault
 from weitiao.data.column import BLOCK, Column, Unlike, flat, mapped
+from weitiao.data.unknown import Met
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,27 +90,15 @@ class Encoded(Sequence[Example]):
                     return int(self.rows[row]), int(ids[place].max())
         return None
 
-    def unknown(self, unknown: int | None, special: Collection[int]) -> float:
-        """The share of tokens, special ones left out, that stand for what the tokenizer does not know.
-
-        Args:
-            unknown: the id of that token; None where the tokenizer has none.
-            special: ids that stand for no text.
-        """
-        import numpy as np
-
-        if not self._sized or unknown is None:
-            return 0.0
-        met = said = 0
-        others = np.asarray([one for one in special if one != unknown], dtype=np.int64)
+    def unknown(self, processor: Any) -> float:
+        """The share of tokens, special ones left out, that stand for what the tokenizer does not know."""
+        met = Met.of(processor)
         # Elsewhere what is learnt is among what is read.
-        for name in OF_WORDS if self.written is not None else OF_WORDS[:1]:
-            ids = self._inputs[name][0]
+        for name in (OF_WORDS if self.written is not None else OF_WORDS[:1]) if self._sized else ():
+            ids, _ = self._inputs[name]
             for start in range(0, len(ids), BLOCK):
-                block = np.asarray(ids[start : start + BLOCK])
-                met += int((block == unknown).sum())
-                said += int((~np.isin(block, others)).sum())
-        return met / max(1, said)
+                met.see(ids[start : start + BLOCK])
+        return met.share
 
     @overload
     def __getitem__(self, index: int) -> Example: ...

@@ -14,6 +14,7 @@ from weitiao.core.recipe import Recipe
 from weitiao.core.why import reason
 from weitiao.data.doctor.synonyms import propose
 from weitiao.data.overlong import advice, advised
+from weitiao.data.unknown import UNKNOWN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from weitiao.data.encoded import Encoded
 
 SHOWN = 5  # pairs of labels
-UNKNOWN = 0.01  # share of the tokens of the rows above which unknown ones are told
 
 
 def warnings(
@@ -69,19 +69,11 @@ def unknown_words(recipe: Recipe, task: Task, processor: Any, examples: Encoded)
         processor: what encoded the rows.
         examples: the encoded training rows.
     """
-    share = examples.unknown(unknown_id(processor), getattr(processor, "all_special_ids", ()))
+    share = examples.unknown(processor)
     if share > UNKNOWN:
         key = "known_elsewhere" if task.auto_class == "AutoModelForCausalLM" else "known_by_e5"
         way = reason("known_elsewhere" if recipe.model == "e5-small" else key)
         yield reason("unknown_words", share=f"{share:.0%}", model=recipe.model, way=way)
-
-
-def unknown_id(processor: Any) -> int | None:
-    """The token that stands for whatever a tokenizer does not know; None where there is none of its own (GPT-2 names
-    the end of a text so, and knows every byte)."""
-    found = getattr(processor, "unk_token_id", None)
-    roles = (getattr(processor, f"{role}_token_id", None) for role in ("bos", "eos", "cls", "sep"))
-    return None if found in roles else found
 
 
 def cut_much(recipe: Recipe, task: Task, lengths: np.ndarray, *, most: int) -> Iterator[str]:

