@@ -217,7 +217,7 @@ def _lengths(checked: checking.Checked, processor: Any) -> tuple[list[int], Met]
     lengths, met = list[int](), Met.of(processor)
     for record, example in zip(checked.rows, task.encode(bare, processor, limit=ENDLESS), strict=True):
         lengths.append(len(example))
-        met.see(example.inputs["input_ids"])
+        met.see(example.inputs.get("input_ids", ()))
         if why := example.refused or ("" if example.trained else reason("nothing_to_train")):
             checked.ledger.note(record, "quarantined", why, raw=dict(record.values))
     return lengths, met
