@@ -11,6 +11,7 @@ run = wt.train("recipe.yaml")           # the whole way; also wt.train(model=...
 run.results["verdict"]["sentence"]
 run.predict(["A wonderful film."])
 run.explain("A wonderful film.")       # which of its words the prediction hangs on
+wt.search(run, "I forgot my password")  # the nearest passages, where the model gives vectors
 wt.explain_rows(run, errors=5)          # the same of its worst test rows, onto its page
 wt.load("runs/reviews")                 # a run that is there; wt.runs() lists them, wt.evaluate(run) judges again
 wt.report("runs/a", "runs/b")           # runs side by side on one page; of one run, its page anew
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         plan,
         report,
         runs,
+        search,
         show,
         stress,
         train,
@@ -76,7 +78,7 @@ _HOMES = {
         ("Comparison", "Plan", "Run", "adapters", "check", "compare", "evaluate", "init", "load"),
         "weitiao.api",
     ),
-    **dict.fromkeys(("numerics", "plan", "report", "runs", "show", "train"), "weitiao.api"),
+    **dict.fromkeys(("numerics", "plan", "report", "runs", "search", "show", "train"), "weitiao.api"),
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
     **dict.fromkeys(("Stress", "explain_rows", "stress"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
@@ -101,6 +103,7 @@ __all__ = [
     "plan",
     "report",
     "runs",
+    "search",
     "show",
     "stress",
     "train",

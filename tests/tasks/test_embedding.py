@@ -233,3 +233,29 @@ def test_the_folder_says_to_sentence_transformers_how_vectors_are_made(run):
 def test_a_vector_is_explained_by_name(run):
     with pytest.raises(WeitiaoError, match="vector_unexplained"):
         run.task.explains(Record("", 1, {"anchor": "a"}), {})
+
+
+def test_sentence_transformers_opens_it_and_says_the_same(run):
+    library = pytest.importorskip("sentence_transformers", reason="a peer: pip install sentence-transformers")
+    theirs = library.SentenceTransformer(str(run.folder.model), device="cpu")
+    texts = ["great plot", "film was boring and quite dull", "music"]
+    ours = [told["vector"] for told in run.predict(texts)]
+    np.testing.assert_allclose(theirs.encode(texts, prompt_name="query"), ours, atol=1e-5)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_loss_is_that_of_sentence_transformers(run, symmetric):
+    """Of rows that repeat nothing: what theirs knows of repetitions, their sampler does."""
+    library = pytest.importorskip("sentence_transformers", reason="a peer: pip install sentence-transformers")
+    kinds = ("MultipleNegativesRankingLoss", "MultipleNegativesSymmetricRankingLoss")
+    theirs = library.SentenceTransformer(str(run.folder.model), device="cpu").eval()
+    made = paired(8, seed=3)
+    texts = [[row["anchor"] for row in made], [row["positive"] for row in made]]
+    words = [theirs.tokenize(each) for each in texts]
+    losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+    expected = getattr(losses, kinds[symmetric])(theirs, scale=7.0)(words, None)
+    made = [{**row, "negative": []} for row in made]
+    task = registry.build("task", {"name": "embedding", "scale": 7.0, "symmetric": symmetric})
+    examples = list(task.encode(rows(made), run.tuned.processor, limit=64))
+    batch = task.collate(examples, list(range(8)), run.tuned.processor)
+    torch.testing.assert_close(task.loss(run.tuned.model, batch) / 8, expected, rtol=1e-5, atol=1e-5)

@@ -26,6 +26,7 @@ from weitiao.stages.explain_rows import explain_rows
 from weitiao.stages.labelled import write_labelled
 from weitiao.stages.preflight import tried
 from weitiao.stages.run import Run, load, runs, speaker
+from weitiao.stages.search import search
 from weitiao.stages.stress import Stress
 from weitiao.study.compare import Comparison, compare
 from weitiao.study.cross_validation import CrossValidation, cross_validate
@@ -64,6 +65,7 @@ __all__ = [
     "report",
     "runs",
     "schema",
+    "search",
     "show",
     "speaker",
     "stress",

@@ -19,6 +19,7 @@ from weitiao.cli.explain import explain
 from weitiao.cli.learning_curve import learning_curve
 from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs, wishes
 from weitiao.cli.plan import plan
+from weitiao.cli.search import search
 from weitiao.cli.stress import stress
 from weitiao.cli.train import demo, train
 from weitiao.core.errors import fault
@@ -288,6 +289,9 @@ def merge(
     print(api.load(run, base=base).merge(output, dtype=dtype or None))
 
 
+app.command(epilog='Example: weitiao search runs/faq "I forgot my password" --in faq.csv --column answer')(
+    search
+)
 app.command(epilog="Examples: weitiao chat runs/demo-chat | weitiao chat smollm2-135m")(chat)
 app.command(epilog="Examples: weitiao demo | weitiao demo zh | weitiao demo chat --full")(demo)
 

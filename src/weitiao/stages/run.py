@@ -349,7 +349,9 @@ class Run(Recorded):
             self.folder.model, ref=self.recipe.model, task=self.task, method=self.method, base=self.base
         )
         loaded.model = self.method.fold(loaded.model)
-        store.save_plain(folder, loaded, precision=dtype, files=self.task.files(limit=self.limit))
+        store.save_plain(
+            folder, loaded, precision=dtype, files=self.task.files(loaded.model, limit=self.limit)
+        )
         return folder
 
     @property

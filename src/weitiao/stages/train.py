@@ -371,7 +371,7 @@ def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, task
         "total": prepared.total,
         "seconds": seconds,
     }
-    files = task.files(limit=row_limit(way.recipe, loaded, way.method))
+    files = task.files(loaded.model, limit=row_limit(way.recipe, loaded, way.method))
     store.save_tuned(folder.model, loaded, task=task, method=way.method, card=card, files=files)
     way.tell("saved", path=folder.model, step=step, reason=ended, seconds=seconds)
 

@@ -49,6 +49,7 @@ class Embedding(OfVectors):
     shape: ClassVar[Shape] = PAIR
     predicts: ClassVar[tuple[str, ...]] = ("ranks", "loss", "tokens")
     metrics: ClassVar[tuple[str, ...]] = ("ndcg_at_10", "recall_at_1", "recall_at_5", "recall_at_10", "mrr")
+    searches: ClassVar[bool] = True
     baselines: ClassVar[tuple[str, ...]] = ("bm25",)
     training_only: ClassVar[tuple[str, ...]] = ("scale", "symmetric", "matryoshka_dims", "mini_batch_size")
 
@@ -57,9 +58,10 @@ class Embedding(OfVectors):
         return {"query": self.query_prefix, "document": self.passage_prefix}
 
     def sides(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """The anchor asks; its positive and its negatives are to be found."""
+        """The anchor asks; its positive and its negatives are to be found.  One side may stand alone."""
         passages = [values["positive"], *(values.get("negative") or ())] if values.get("positive") else []
-        return [(self.query_prefix, values["anchor"]), *((self.passage_prefix, text) for text in passages)]
+        asks = [(self.query_prefix, values["anchor"])] if values.get("anchor") else []
+        return [*asks, *((self.passage_prefix, text) for text in passages)]
 
     def contrast(self, vectors_KD: Tensor, batch: Batch) -> Tensor:
         """InfoNCE, summed over the rows."""
@@ -133,6 +135,10 @@ class Embedding(OfVectors):
     def record(self, text: str) -> dict[str, Any]:
         """A text that asks."""
         return {"text": text, "anchor": text, "positive": None, "negative": None}
+
+    def passage(self, text: str) -> dict[str, Any]:
+        """A text that is to be found."""
+        return {"anchor": None, "positive": text, "negative": None}
 
 
 def known(asked_B: Tensor, found_C: Tensor) -> Tensor:

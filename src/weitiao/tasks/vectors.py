@@ -204,7 +204,7 @@ class OfVectors(Task):
             vectors_KD = F.normalize(vectors_KD, dim=-1)
         return [{"vectors": each.detach().cpu().numpy()} for each in vectors_KD.split(batch.extra["counts"])]
 
-    def files(self, *, limit: int) -> dict[str, Any]:
+    def files(self, model: nn.Module, *, limit: int) -> dict[str, Any]:
         """What sentence-transformers reads: its modules, how vectors are pooled, the longest text, and the prefixes."""
         kinds = ["Transformer", "Pooling", *(["Normalize"] if self.normalize else [])]
         modules = [
@@ -217,7 +217,8 @@ class OfVectors(Task):
             for place, kind in enumerate(kinds)
         ]
         modes = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
-        pools = {f"pooling_mode_{mode}": self.pooling == name for name, mode in modes.items()}
+        width = {"word_embedding_dimension": int(model.config.hidden_size)}  # type: ignore[union-attr, arg-type]
+        pools = width | {f"pooling_mode_{mode}": self.pooling == name for name, mode in modes.items()}
         return {
             "modules.json": modules,
             "1_Pooling/config.json": pools,

@@ -67,6 +67,8 @@ class Task(ABC):
     couples: ClassVar[bool] = False
     """Does the loss set the rows of a batch against each other (in-batch negatives)?  Then no batch is cut into parts, and
     the batch is what decides how much a step learns."""
+    searches: ClassVar[bool] = False
+    """Are texts found by its predictions, which are vectors (`weitiao search`)?"""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Settings that decide what its loss is, not what rows are encoded to or what the tuned model answers."""
 
@@ -147,10 +149,11 @@ class Task(ABC):
     def trim(self, model: nn.Module) -> None:  # noqa: B027 - most tasks read all of a model
         """Take out of a base that was just opened what the task does not read (a pooler): it would never get a gradient."""
 
-    def files(self, *, limit: int) -> dict[str, Any]:
+    def files(self, model: nn.Module, *, limit: int) -> dict[str, Any]:
         """Files beside the tuned model by which other libraries open it, as this task does: name -> what lies in it, JSON.
 
         Args:
+            model: as it is saved.
             limit: tokens of a row that are read at once.
         """
         return {}
@@ -316,6 +319,10 @@ class Task(ABC):
     def record(self, text: str) -> dict[str, Any]:
         """The columns of a text of which nothing else is known (`weitiao predict`)."""
         return {}
+
+    def passage(self, text: str) -> dict[str, Any]:
+        """The columns of a text that is to be found by another; only when `searches`."""
+        raise NotImplementedError(f"{type(self).__name__} says that it does not search")
 
     def _unfinished(self, lacks: str, *, says: str) -> WeitiaoError:
         """What is said of a task that claims more than it has."""
