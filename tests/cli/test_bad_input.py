@@ -469,8 +469,8 @@ def test_predict_needs_texts(weitiao, monkeypatch):
         'Did you mean "review"?',
         "--columns text=",
     )
-    Path("new.csv").write_text("text\nfine\n \n")
-    refused(weitiao("predict", "run", "--file", "new.csv"), "bad_rows", "line 3: the text is empty")
+    Path("new.csv").write_text("text\n \n")
+    refused(weitiao("predict", "run", "--file", "new.csv"), "bad_rows", "line 2: the text is empty")
     Path("new.txt").write_bytes("fine\nхороший отзыв\n".encode("cp1251"))
     refused(weitiao("predict", "run", "--file", "new.txt"), "bad_encoding", "new.txt line 2")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("fine\nхороший отзыв\n".encode("cp1251"))))

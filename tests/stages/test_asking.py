@@ -202,9 +202,11 @@ def test_typed_rows_keep_their_types_in_jsonl(run, tmp_path):
 
 
 def test_an_output_file_that_cannot_be_is_not_begun(run, tmp_path, capsys):
-    file = write_csv(tmp_path / "in.csv", [{"text": "a film"}, {"text": " "}])
+    file = write_csv(tmp_path / "in.csv", [{"text": "\n"}, {"text": " "}])
     predict = ["predict", str(run.path), "-f", str(file), "-q", "-o"]
-    assert weitiao([*predict, str(tmp_path / "out.csv")]) == 3  # a row without a text
+    assert weitiao([*predict, str(tmp_path / "out.csv")]) == 3  # no row with a text
+    file.write_text("text,nr\na film,1\na plot\n")
+    assert weitiao([*predict, str(tmp_path / "out.csv")]) == 3  # a row that cannot be read
     assert not list(tmp_path.glob("*out*"))
     assert weitiao([*predict, str(file)]) == 2
     assert "output_exists" in capsys.readouterr().err
@@ -228,9 +230,11 @@ def test_lines_of_standard_input_stay_line_for_line(run, monkeypatch, capsys):
         found = capsys.readouterr()
         return code, found.err if code else found.out
 
-    code, why = said("a film\n\na plot\n")
-    assert code == 3
-    assert "2: the text is empty" in why
+    assert said("\n \n")[0] == 2
+    code, answers = said("a film\n\na plot\n")
+    assert code == 0
+    assert answers.splitlines()[1] == "-\t-\t"
+    assert [line.split("\t")[2] for line in answers.splitlines()] == ["a film", "", "a plot"]
     for words in ((), ("-",), ("--file", "-")):
         code, answers = said("a film\r\na plot\n", *words)
         assert code == 0
@@ -245,15 +249,39 @@ def test_a_classifier_does_not_answer(run):
 def test_a_blank_line_of_a_file_is_named_and_no_row_moves_up(run, tmp_path, capsys):
     file = tmp_path / "new.txt"
     file.write_text("a film\n\na plot\n\u200b\n", encoding="utf-8")
-    assert weitiao(["predict", str(run.path), "--file", str(file)]) == 3
+    assert weitiao(["predict", str(run.path), "--file", str(file), "--json"]) == 0
     found = capsys.readouterr()
-    assert "2 of 4 rows" in found.err
-    assert f"{file} line 2: the text is empty" in found.err
-    assert f"{file} line 4: the text is empty" in found.err
-    assert not found.out
-    file.write_text("a film\na plot\n", encoding="utf-8")
-    assert weitiao(["predict", str(run.path), "--file", str(file)]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert f"no answer: 2: {file} line 2 (the text is empty), {file} line 4 (the text is empty)" in found.err
+    told = [json.loads(line) for line in found.out.splitlines()]
+    assert [line.get("unusable", line["text"]) for line in told] == [
+        *("a film", "the text is empty", "a plot", "the text is empty")
+    ]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_rows_that_cannot_be_asked_stay_at_their_places_in_an_output_file(ending, run, tmp_path, monkeypatch):
+    texts = ["", " ", *TEXTS, "", TEXTS[0]]
+    file = write_csv(tmp_path / "in.csv", [{"id": str(n), "text": text} for n, text in enumerate(texts)])
+    monkeypatch.setattr("weitiao.stages.run.AT_ONCE", 2)  # the first rows together are all unusable
+    out = tmp_path / f"out.{ending}"
+    assert weitiao(["predict", str(run.path), "-f", str(file), "-q", "-o", str(out)]) == 0
+    with out.open(newline="") as lines:
+        rows = [*csv.DictReader(lines)] if ending == "csv" else [json.loads(line) for line in lines]
+    assert [row["id"] for row in rows] == [str(n) for n in range(len(texts))]
+    expected = iter([one["label"] for one in run.predict([*TEXTS, TEXTS[0]])])
+    assert [row.get("predicted_label") or "" for row in rows] == [
+        next(expected) if text.strip() else "" for text in texts
+    ]
+
+
+def test_in_python_rows_that_cannot_be_asked_are_refused_or_told(run):
+    with refused("bad_given", "1 of 3", "2: the text is empty", "skip_unusable=True"):
+        run.predict(["a film", "", "a plot"])
+    told = run.predict(["a film", "", "a plot"], skip_unusable=True)
+    assert told[1] == {"unusable": "the text is empty"}
+    assert scores([told[0], told[2]]) == scores(run.predict(["a film", "a plot"]))
+    with refused("bad_given", "2 of 2"):
+        run.predict([{"text": ""}, {"text": None}], skip_unusable=True)
 
 
 def test_a_sample_of_a_file_is_labelled(run, tmp_path, capsys):

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from weitiao.cli.show_sections import drawn
 from weitiao.cli.translated import chinese
+from weitiao.core.contracts import Record, Task, place
 from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language
 from weitiao.core.figures import around, figure
@@ -34,6 +35,7 @@ out = Console(highlight=False, soft_wrap=True, emoji=False)
 SHOWN = 20
 COLUMNS = 5  # so many metrics stand side by side
 SHOWN_WHERE = 6
+UNANSWERED = 8  # rows that are named
 NOTHING = {"value": None, "low": None, "high": None}
 
 
@@ -158,13 +160,18 @@ def not_there(results: Mapping[str, Any]) -> Iterator[str]:
         yield f"{comma.join(where[:SHOWN_WHERE])}{more}{colon}{why}"
 
 
-def prediction(texts: Iterable[str | Sequence[str]], answer: Mapping[str, Any]) -> str:
+def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | None = None) -> str:
     """One line a row, its parts set apart by tabs (which Rich would turn into spaces): label, probability, text; or the
-    spans with their types, or the number and between which it lies, and the text; or what was answered alone."""
+    spans with their types, or the number and between which it lies, and the text; or what was answered alone.  Of a row that
+    could not be asked each of these is a dash."""
     if "answer" in answer:
         # Of an answer that is a part of a text, that there is none is one, too.
         return one_line(answer["answer"]) or ("-" if "start" in answer else "")
-    shown = [text if isinstance(text, str) else " ".join(text) for text in texts]
+    if "unusable" in answer and task and (task.generates or "start" in task.predicts):
+        return "-"
+    shown = [" ".join(map(str, text)) if isinstance(text, list) else str(text or "") for text in texts]
+    if "unusable" in answer:
+        return "\t".join(map(one_line, ("-", *(["-"] if task and "label" in task.predicts else []), *shown)))
     if "spans" in answer:
         return "\t".join(map(one_line, (spans(answer["spans"]) or "-", *shown)))
     if "labels" in answer:
@@ -173,6 +180,19 @@ def prediction(texts: Iterable[str | Sequence[str]], answer: Mapping[str, Any]) 
     if "number" in answer:
         return "\t".join(map(one_line, (number(answer), *shown)))
     return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *shown)))
+
+
+def unanswered(rows: Sequence[tuple[Record, str]]) -> None:
+    """Which rows could not be asked, on standard error."""
+    if not rows:
+        return
+    named = ", ".join(
+        f"{place(row.file, row.line, row.nth) if row.file else row.line} ({why})"
+        for row, why in rows[:UNANSWERED]
+    )
+    more = len(rows) - UNANSWERED
+    named += reason("and_more_rows", count=f"{more:,}") if more > 0 else ""
+    print(reason("left_unanswered", count=f"{len(rows):,}", rows=named), file=sys.stderr)
 
 
 def number(answer: Mapping[str, Any]) -> str:

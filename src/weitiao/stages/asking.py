@@ -68,6 +68,8 @@ class Questions:
     """Which of the task's columns may hold a list of texts, each of which must say something."""
     unusable: Callable[[Record], str] | None = None
     """Why a row cannot be asked; default: its columns must hold texts."""
+    skips: bool = False
+    """Do rows that cannot be asked go without an answer?  Else they are refused."""
 
     def __iter__(self) -> Iterator[tuple[Record, Record]]:
         """Every row as it came, and as the task reads it."""
@@ -77,13 +79,17 @@ class Questions:
         """How many there are.
 
         Raises:
-            WeitiaoError: `bad_rows` or `bad_given` when one cannot be labelled; `no_texts` when there is none.
+            WeitiaoError: `bad_rows` or `bad_given` when one cannot be labelled and may not go without (one that cannot be
+                read never may), or when none can; `no_texts` when there is none.
         """
-        total, bad = 0, []
+        total, bad, unread = 0, [], False
         for row in self.rows():
             total += 1
-            if why := row.reason if isinstance(row, BadRow) else self._fault(row):
+            unread = unread or isinstance(row, BadRow)
+            if why := self.why_not(row):
                 bad.append({"file": row.file, "line": row.line, "nth": row.nth, "reason": why})
+        if self.skips and len(bad) < total and not unread:
+            return total
         if bad and self.file:
             raise fault("bad_rows", count=len(bad), total=total, rows=named_rows(bad))
         if bad:
@@ -91,7 +97,10 @@ class Questions:
             raise fault("bad_given", count=len(bad), total=total, rows=rows)
         return total
 
-    def _fault(self, row: Record) -> str:
+    def why_not(self, row: Record | BadRow) -> str:
+        """Why a row cannot be asked; empty when it can."""
+        if isinstance(row, BadRow):
+            return row.reason
         if self.unusable:
             return self.unusable(row)
         for ours, theirs in self.read.items():

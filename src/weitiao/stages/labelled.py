@@ -9,9 +9,11 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
 from weitiao.core.files import refuse_unwritable, whole_file
 
@@ -31,10 +33,14 @@ def write_labelled(
     *,
     progress: Callable[[int, int], None] | None = None,
     max_new_tokens: int = 200,
-) -> int:
-    """Write the rows as they came with their predictions, whole or not at all; returns their number.
+) -> tuple[int, list[tuple[Record, str]]]:
+    """Write the rows as they came with their predictions, whole or not at all.
 
-    A table holds what is one value, a JSONL file all of a prediction.  Rows are written as they are labelled.
+    A table holds what is one value, a JSONL file all of a prediction.  Rows are written as they are labelled.  One that
+    cannot be asked has empty cells in a table, and says why in a JSONL file (`predicted_unusable`).
+
+    Returns:
+        The number of rows, and those that were not asked, with the reason.
 
     Raises:
         WeitiaoError: `wrong_usage` when the file is there already, is neither a table nor JSONL, or would lose a
@@ -48,27 +54,34 @@ def write_labelled(
     refuse_unwritable(path)
     if taken := [name for name in questions.columns if name.startswith(BEFORE)]:
         raise fault("output_column", column=taken[0])
-    answers = run.answers(questions, progress=progress, max_new_tokens=max_new_tokens)
-    count = 0
+    asked = replace(questions, skips=True)
+    answers = run.answers(asked, progress=progress, max_new_tokens=max_new_tokens)
+    count, unusable = 0, []
     # The csv module ends lines itself, and line ends within a cell are the cell's.
     with whole_file(path, newline="" if ending in DELIMITERS else None) as file:
         table = csv.writer(file, delimiter=DELIMITERS[ending]) if ending in DELIMITERS else None
+        new: list[str] | None = None
+        waiting: list[Record] = []  # the first row that is answered says which columns there are
         for row, answer in answers:
-            if table and not count:
-                new = [name for name, value in answer.items() if not isinstance(value, dict)]
-                table.writerow([*questions.columns, *(BEFORE + name for name in new)])
+            if why := answer.get("unusable"):
+                unusable.append((row, why))
             if table:
-                table.writerow(
-                    [
-                        *(_cell(row.values.get(name)) for name in questions.columns),
-                        *(_cell(answer[name]) for name in new),
-                    ]
-                )
+                if new is None and why:
+                    waiting.append(row)
+                    continue
+                if new is None:
+                    new = [name for name, value in answer.items() if not isinstance(value, dict)]
+                    table.writerow([*questions.columns, *(BEFORE + name for name in new)])
+                for each, said in [*((early, {}) for early in waiting), (row, answer)]:
+                    own = (_cell(each.values.get(name)) for name in questions.columns)
+                    table.writerow([*own, *(_cell(said.get(name)) for name in new)])
+                    count += 1
+                waiting = []
             else:
                 line = {**row.values, **{BEFORE + name: value for name, value in answer.items()}}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            count += 1
-    return count
+                count += 1
+    return count, unusable
 
 
 def _cell(value: Any) -> Any:

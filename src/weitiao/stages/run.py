@@ -140,6 +140,7 @@ class Run(Recorded):
         columns: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
         max_new_tokens: int = 200,
+        skip_unusable: bool = False,
     ) -> list[dict[str, Any]]:
         """One prediction a row: {"label", "score", "scores"}, or {"answer", "ending"} where the task generates.
 
@@ -151,12 +152,14 @@ class Run(Recorded):
                 the one that the recipe names, or else the one called as the task calls it.
             progress: hears (texts done, texts); without it a bar says how it goes, if that takes long.
             max_new_tokens: longest answer.
+            skip_unusable: of a row that cannot be asked, such as an empty text, say {"unusable": why} instead of refusing
+                them all.
 
         Raises:
             WeitiaoError: `not_texts`, `bad_given`, `no_asked_column`; what reading a file raises; `unfinished_run`,
                 `broken_model`.
         """
-        questions = self.asked(texts, columns)
+        questions = replace(self.asked(texts, columns), skips=skip_unusable)
         with nullcontext(progress) if progress else labelling(self.recipe) as heard:
             found = self.answers(questions, progress=heard, max_new_tokens=max_new_tokens)
             return [answer for _, answer in found]
@@ -176,7 +179,8 @@ class Run(Recorded):
         progress: Callable[[int, int], None] | None = None,
         max_new_tokens: int = 200,
     ) -> Iterator[tuple[Record, dict[str, Any]]]:
-        """Every row as it came and its prediction, some thousands at a time: a file may be larger than memory.
+        """Every row as it came and its prediction, some thousands at a time: a file may be larger than memory.  Where
+        `questions.skips`, one that cannot be asked says {"unusable": why}.
 
         Raises:
             WeitiaoError: as `predict`, before the first prediction.
@@ -187,9 +191,15 @@ class Run(Recorded):
             if progress:
                 progress(done + part, total)
 
-        rows = iter(questions)
-        while part := list(islice(rows, AT_ONCE)):
-            if self.task.generates:
+        rows = questions.rows()
+        while came := list(islice(rows, AT_ONCE)):
+            unusable = [questions.why_not(row) for row in came]
+            part = [
+                (row, questions.convert(row))
+                for row, why in zip(came, unusable, strict=True)
+                if isinstance(row, Record) and not why
+            ]
+            if self.task.generates and part:
                 told = self.speaker.answers(
                     [record.values["messages"] for _, record in part],
                     tools=[record.values.get("tools") for _, record in part],
@@ -197,10 +207,12 @@ class Run(Recorded):
                     progress=heard,
                 )
             else:
-                told = self._predict(self._encoded(part, total), heard)
-            for (came, record), answer in zip(part, told, strict=True):
-                yield came, self.task.shown(record, answer)
-            done += len(part)
+                told = self._predict(self._encoded(part, total), heard) if part else []
+            shown = (self.task.shown(row, answer) for (_, row), answer in zip(part, told, strict=True))
+            for row, why in zip(came, unusable, strict=True):
+                if isinstance(row, Record):
+                    yield row, {"unusable": why} if why else next(shown)
+            done += len(came)
 
     def _encoded(self, part: Sequence[tuple[Record, Record]], total: int) -> list[Example]:
         examples = [example for _, example in self.read([record for _, record in part])]
