@@ -136,11 +136,10 @@ def lines(found: Explanation, target: ExplainedTarget, *, coloured: bool) -> lis
     masked = either("all words masked", "遮盖全部词")
     head.append(f"  {target.what} {target.value:+.3f}  ({masked} {target.baseline:+.3f})", style="not bold")
     drawn = [head]
-    from weitiao.evaluate.explain.page import parts, trust
+    from weitiao.evaluate.explain.page import paragraphs, trust
 
-    for column, text in found.texts.items():
+    for cut in paragraphs(target, found.texts):
         line = Text()
-        cut = list(parts(target, column, text))
         for part in cut:
             marked = bool(part["sign"])
             line.append(

@@ -113,5 +113,5 @@ def _expected(task: Task, record: Record) -> str:
         if isinstance(value, list) and all(isinstance(part, str) for part in value) and name != "tags":
             return ", ".join(value)
         if isinstance(value, list) and value and all("type" in part for part in value):
-            return ", ".join(f"{part['type']}: {part['text']}" for part in value)
+            return ", ".join(f"{part['text']} ({part['type']})" for part in value)
     return ""

@@ -18,6 +18,9 @@ from weitiao.evaluate.explain.explanation import ExplainedTarget, Explanation
 
 WORTH = 0.01
 """Of the largest share: a word below this is not marked."""
+WIDE = "\u2e80"
+"""From here on scripts stand without spaces between words: Chinese, Japanese (Unicode, CJK Radicals)."""
+NOTHING = ExplainedTarget("", "", 0.0, 0.0, [], 0, None, None)
 
 
 def page(explained: Sequence[Explanation]) -> str:
@@ -51,6 +54,23 @@ def parts(target: ExplainedTarget, column: str, text: str) -> Iterator[dict[str,
     yield {"text": text[at:], "sign": ""}
 
 
+def paragraphs(target: ExplainedTarget, texts: Mapping[str, str]) -> Iterator[list[dict[str, Any]]]:
+    """The texts of a row cut as by `parts`; words that a row holds one by one (`tokens.0`, `tokens.1` ...) are one text."""
+    words: list[dict[str, Any]] = []
+    before = ""
+    for column, text in texts.items():
+        cut = list(parts(target, column, text))
+        if not column.rpartition(".")[2].isdigit():
+            yield cut
+            continue
+        if words and not (before[-1:] >= WIDE and text[:1] >= WIDE):
+            words.append({"text": " ", "sign": ""})
+        words += cut
+        before = text
+    if words:
+        yield words
+
+
 def trust(found: Explanation, target: ExplainedTarget) -> str:
     """How far the shares are to be trusted, in one line."""
     gap = "-" if target.gap is None else f"{100 * target.gap:.2f} %"
@@ -75,14 +95,14 @@ def _shown(one: Explanation) -> Mapping[str, Any]:
                 "what": target.what,
                 "value": target.value,
                 "baseline": target.baseline,
-                "texts": [list(parts(target, column, text)) for column, text in one.texts.items()],
+                "texts": list(paragraphs(target, one.texts)),
                 "strongest": target.strongest(),
                 "said": trust(one, target),
                 "warnings": target.warnings,
             }
             for target in one.targets
         ],
-        "texts": list(one.texts.values()),
+        "texts": ["".join(part["text"] for part in cut) for cut in paragraphs(NOTHING, one.texts)],
         "similar": one.similar,
         "warnings": one.warnings,
         "place": one.place,
