@@ -63,6 +63,20 @@ def test_two_processes_equal_one(request, kind, method, tmp_path):
     )
 
 
+def test_repetitions_with_other_seeds_are_made_by_all_processes(classify, tmp_path):
+    """`evaluate.noise_runs`: dealt by one, trained by both, judged by one."""
+    words = {"method": "full", "evaluate": {"noise_runs": 1}, **EXACT}
+    wt.train(classify(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **words))
+    run(classify(output_dir=str(tmp_path / "two"), **words), "--nproc", "2")
+    alone, together = (wt.load(tmp_path / name) for name in ("one", "two"))
+    assert together.results["noise"] == alone.results["noise"]
+    assert together.results["noise"]["seeds"] == [0, 1]
+    logs = [events(each.path / "noise/seed-1", "step") for each in (alone, together)]
+    losses = [[line["loss"] for line in log] for log in logs]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-4)
+    assert not (together.path / "noise/seed-1/model").exists()
+
+
 @pytest.mark.parametrize("pooling", ["mean", "max"])
 def test_rows_in_windows_are_shared_as_rows(classify, pooling, tmp_path):
     """A process has as many rows as another and any number of windows; the step's loss is over the rows of both."""
