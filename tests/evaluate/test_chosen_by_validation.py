@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 import weitiao as wt
 from tests.conftest import many_labels, rated, reviews, small_run, write_jsonl
 from weitiao.cli import run as cli
-from weitiao.core.files import read_lines, write_lines
+from weitiao.core.files import read_lines, sha256, write_lines
 from weitiao.evaluate.analysis.chances import Chances
 from weitiao.evaluate.analysis.temperature import fitted, loss, scaled, temperature
 from weitiao.evaluate.analysis.thresholds import choose, thresholds
@@ -180,6 +180,41 @@ def test_other_test_labels_choose_the_same(task, bert, tmp_path, capsys):
     for wrong in ("recall", "recall=x", "recall=0", "f1=0.5", "precision=1.2", "recall=nan"):
         assert cli(["report", str(run.path), "--wished", wrong]) == 2
         assert "is no wish" in capsys.readouterr().err
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("task", ["text_classification", "multi_label_classification"])
+def test_other_answers_in_the_test_file_choose_the_same(task, bert, tmp_path):
+    """The door from rows to page, twice; between them every answer of `data.test` is changed and nothing else."""
+    rows = ROWS[task](140)
+    turned = [
+        {**row, "label": OTHER[row["label"]]}
+        if "label" in row
+        else {**row, "labels": sorted({"good", "bad"} - {*row["labels"]})}
+        for row in rows[100:]
+    ]
+    train, runs = write_jsonl(tmp_path / "train.jsonl", rows[:100]), []
+    for name, test in (("as-it-is", rows[100:]), ("turned", turned)):
+        recipe = small_run(bert, task, train, tmp_path / name, batch=8, judge={"untuned": False})
+        data = {
+            "test": str(write_jsonl(tmp_path / f"{name}.jsonl", test)),
+            "split": {"validation": 0.4, "test": 0},
+        }
+        words = {"method": "full", "learning_rate": 8e-3, "num_train_epochs": 12, "eval_steps": 4}
+        run = wt.train(recipe(**words, early_stopping_patience=2, data=data))
+        wt.report(run, wished=[("precision", 0.8), ("recall", 0.7)])
+        runs.append(run)
+    one, other = runs
+    cards = [run.folder.json("model/weitiao.json") for run in runs]
+    steps = [max(line["step"] for line in read_lines(run.path / "log.jsonl") if "step" in line) for run in runs]
+    assert steps[0] == steps[1]  # early stopping
+    assert cards[0]["step"] == cards[1]["step"] < steps[0], "the best checkpoint is not simply the last"
+    assert sha256(one.folder.model / "model.safetensors") == sha256(other.folder.model / "model.safetensors")
+    assert cards[0]["task"] == cards[1]["task"]  # the thresholds of labels among its settings
+    assert bool(cards[0]["task"].get("thresholds")) == (task == "multi_label_classification")
+    assert _chosen(one.analysis) == _chosen(other.analysis)  # temperature, thresholds for what is wished
+    name = one.results["primary"]
+    assert one.results["metrics"]["tuned"][name] != other.results["metrics"]["tuned"][name]
 
 
 def _chosen(analysis):

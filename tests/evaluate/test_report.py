@@ -545,3 +545,15 @@ def test_a_system_without_an_interval_is_a_dot_on_the_scale_without_a_bar(report
     # A perfect score is the furthest to the right, and on the scale.
     assert metrics["tuned"][primary]["value"] < 1
     assert max(map(float, bars.findall(drawn))) < max(map(float, dots.findall(drawn))) <= 100
+
+
+def test_a_baseline_that_knows_no_likelihood_is_no_figure_of_dashes(report):
+    files = sft()
+    none = {"value": None, "low": None, "high": None, "why": "it gives no loss"}
+    files["results.json"]["metrics"]["nearest"] = {"loss": none, "perplexity": none}
+    nothing = {"difference": None, "p_value": None, "test": None}
+    files["results.json"]["comparisons"]["nearest"] = nothing | {"metrics": {}}
+    html = report(files).source
+    figures = html[html.index('<dl class="figures">') : html.index("</header>")]
+    assert figures.count('class="big"') == 2
+    assert "nearest training row" in html[html.index("</header>") :]
