@@ -206,7 +206,9 @@ def test_other_answers_in_the_test_file_choose_the_same(task, bert, tmp_path):
         runs.append(run)
     one, other = runs
     cards = [run.folder.json("model/weitiao.json") for run in runs]
-    steps = [max(line["step"] for line in read_lines(run.path / "log.jsonl") if "step" in line) for run in runs]
+    steps = [
+        max(line["step"] for line in read_lines(run.path / "log.jsonl") if "step" in line) for run in runs
+    ]
     assert steps[0] == steps[1]  # early stopping
     assert cards[0]["step"] == cards[1]["step"] < steps[0], "the best checkpoint is not simply the last"
     assert sha256(one.folder.model / "model.safetensors") == sha256(other.folder.model / "model.safetensors")

@@ -272,3 +272,13 @@ def test_one_answer_to_everything_is_named(converse, tmp_path):
     run = wt.train(converse(**{**LEARNS, "num_train_epochs": 3}, data=data, evaluate=judge))
     found = {one["name"]: one for one in run.results["findings"]}
     assert "great film" in found["template"]["why"]
+
+
+def test_a_model_that_got_worse_is_told_to_learn_less_and_not_more(converse):
+    words = {"eval_strategy": "no", "load_best_model_at_end": False, "save_strategy": "no"}
+    run = wt.train(converse(**words, method="full", learning_rate=3.0, warmup_steps=0, max_steps=6))
+    found = {one["name"]: one for one in run.results["findings"]}
+    assert run.results["verdict"]["sentence"].startswith("It got worse")
+    assert found["got_worse"]["numbers"]["p_value"] < 0.05
+    assert "smaller learning rate" in found["got_worse"]["advice"]
+    assert "untuned_level" not in found

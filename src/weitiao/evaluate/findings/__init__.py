@@ -32,6 +32,7 @@ PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "barely_moved": learning.barely_moved,
     "still_falling": learning.still_falling,
     "baseline_better": beside.baseline_better,
+    "got_worse": beside.got_worse,
     "untuned_level": beside.untuned_level,
 }
 """In the order in which a reader should look at them."""
@@ -50,7 +51,7 @@ EXPLAINS = {
     "seen_in_training": ("known_by_heart",),
     "near_training": ("known_by_heart",),
     "nothing_moved": NOT_BEGUN,
-    "unrelated_labels": ("barely_moved", "untuned_level"),
+    "unrelated_labels": ("barely_moved", "untuned_level", "got_worse"),
     "barely_moved": ("untuned_level",),
     "nothing_said": ("one_class", "missing_classes"),
     "one_class": ("missing_classes",),

@@ -54,10 +54,17 @@ def baseline_better(e: Evidence) -> Numbers | None:
     return {"metric": name, "system": best, "value": sign * ahead[best], "tuned": tuned}
 
 
+def got_worse(e: Evidence) -> Numbers | None:
+    """The untuned model is ahead of the tuned one, beyond chance."""
+    return _beside_untuned(e) if e.against("untuned") == "below" else None
+
+
 def untuned_level(e: Evidence) -> Numbers | None:
     """The tuned model is not ahead of the untuned one."""
-    if e.against("untuned") not in ("level", "nominal", "below"):
-        return None
+    return _beside_untuned(e) if e.against("untuned") in ("level", "nominal") else None
+
+
+def _beside_untuned(e: Evidence) -> Numbers:
     beside, name = e.results["comparisons"]["untuned"], e.results["primary"]
     values = {system: e.results["metrics"][system][name]["value"] for system in ("untuned", "tuned")}
     return {"metric": name, **values, "p_value": beside["p_value"]}
