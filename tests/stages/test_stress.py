@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import weitiao as wt
 from tests.conftest import dialogues, reviews, small_run, tagged, write_csv, write_jsonl
 from weitiao.cli import run as weitiao
+from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import sha256
 from weitiao.evaluate.paired import holm
@@ -177,7 +179,8 @@ def test_words_with_tags_keep_them_and_an_answer_is_never_changed(bert, llama, t
     found = wt.stress(run, tell=quiet).results
     own = {one["name"]: one for one in found["written_otherwise"]["perturbations"]}["upper_case"]
     assert own["systems"]["tuned"]["flips"] is None, "a likelihood does not flip"
-    assert "neither a class nor a number" in found["swaps"]["why"]
+    assert {(one["rows"] < 10, one["swapped"]) for one in found["swaps"]["kinds"]} == {(True, None)}
+    assert "evaluate.answers" in found["diversity"]["why"]
     assert own["systems"]["tuned"]["before"] == pytest.approx(
         run.results["metrics"]["tuned"][found["written_otherwise"]["metric"]]["value"], rel=1e-5
     )
@@ -209,17 +212,21 @@ def test_a_text_to_go_on_with_is_its_own_answer(llama, tmp_path):
 # --- who a text is about
 
 
-@pytest.fixture(scope="module")
-def knows(bert, tmp_path_factory) -> str:
-    """The toy with he, she, is and was among its words."""
+def knowing(toy: str, folder: Path) -> str:
+    """A toy with he, she and is among its words."""
     from transformers import AddedToken, AutoTokenizer
 
-    folder = tmp_path_factory.mktemp("knows") / "model"
-    shutil.copytree(bert, folder)
+    shutil.copytree(toy, folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens([AddedToken(word, single_word=True) for word in ("he", "she", "is")])
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="module")
+def knows(bert, tmp_path_factory) -> str:
+    """The toy with he, she and is among its words."""
+    return knowing(bert, tmp_path_factory.mktemp("knows") / "model")
 
 
 def about(rows: int, *, leaning: bool) -> list[dict[str, str]]:
@@ -258,3 +265,43 @@ def test_a_model_that_goes_by_she_is_named_and_one_that_does_not_is_not(knows, t
     assert gender["leans"] is leaning
     title = "Beyond a neutral swap" if leaning else "No kind is beyond"
     assert title in run.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.whole
+def test_answers_that_go_by_she_are_named_by_the_likelihood_of_what_was_expected(llama, tmp_path):
+    rows = [
+        {"prompt": row["text"], "completion": ("the plot", "very quite")[row["label"] == "bad"]}
+        for row in about(160, leaning=True)
+    ]
+    rows += [{"prompt": f"he is {row['prompt']}", "completion": "she the"} for row in rows[:30]]
+    model = knowing(llama, tmp_path / "model")
+    recipe = small_run(
+        model, "sft", write_jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "run", batch=8,
+        judge={"answers": 20, "samples": 1, "max_new_tokens": 4},
+    )  # fmt: skip
+    asked = recipe(
+        method="full", data={"split": {"test": 0.4, "seed": 1}, "near_duplicates": "keep"}, **TRAIN
+    )
+    run = wt.train(asked, tell=quiet)
+    found = run.stress(tell=quiet).results
+    gender = found["swaps"]["kinds"][0]
+    records = [record for record, _ in kept(run.folder, "test")]
+    own = [record for record in records if "she" not in record.values["messages"][1]["content"]]
+    assert gender["answered"] == len(records) - len(own) > 0
+    assert gender["rows"] == len(own)
+    turned = {"he": "she", "she": "he"}
+    far = []
+    for record in own:
+        question, answer = record.values["messages"]
+        other = " ".join(turned.get(word, word) for word in question["content"].split())
+        sides = [record, Record("", 1, {"messages": [{**question, "content": other}, answer]})]
+        told = run._predict([example for _, example in run.read(sides)], None)
+        far.append(abs(told[0]["loss"] / told[0]["tokens"] - told[1]["loss"] / told[1]["tokens"]))
+    assert gender["swapped"]["value"] == pytest.approx(np.mean(far), rel=1e-4)
+    assert gender["leans"] is True
+    judged = run.results["metrics"]
+    for one in found["diversity"]["metrics"]:
+        for system in ("tuned", "untuned"):
+            assert one[system]["value"] == pytest.approx(judged[system][one["name"]]["value"])
+    assert found["diversity"]["rows"] == 20
+    assert "Diversity of the answers" in run.report.read_text(encoding="utf-8")

@@ -16,15 +16,15 @@ from typing import Any
 from weitiao.core.contracts import Example, Metric, Record, Section
 from weitiao.core.display import Sheet, Shown
 from weitiao.core.errors import fault
-from weitiao.core.files import refuse_unwritable, sha256, write_json
+from weitiao.core.files import read_lines, refuse_unwritable, sha256, write_json
 from weitiao.core.run import RunFolder
 from weitiao.core.why import because, reason
-from weitiao.evaluate.stress import counterfactual
+from weitiao.evaluate.stress import counterfactual, diversity
 from weitiao.evaluate.stress.counterfactual import Pair
 from weitiao.evaluate.stress.gaps import gaps, section
 from weitiao.evaluate.stress.paired_change import Drawing
 from weitiao.evaluate.stress.perturb import Perturbation, chance, chinese, perturbations, perturbed, spared
-from weitiao.evaluate.stress.swaps import KINDS, NEUTRAL, neutral, swap, swapped
+from weitiao.evaluate.stress.swaps import KINDS, NEUTRAL, answered, neutral, swap, swapped
 from weitiao.evaluate.stress.written_otherwise import Changed, Standing, found, sections
 from weitiao.stages.beside import Beside
 from weitiao.stages.events import Tell, listening
@@ -37,7 +37,7 @@ VERSION = 1
 FILE = "stress.json"
 ROWS = 1000
 SWAPPED = "swapped"
-TURNED = {"label", "labels", "tags", "spans", "number"}
+TURNED = {"label", "labels", "tags", "spans", "number", "loss"}
 """What a prediction holds that a swap can turn round."""
 
 
@@ -189,11 +189,30 @@ class _Test:
             made |= counterfactual.sections(results["swaps"], standing, both)
         else:
             results["swaps"] = {"why": why or reason("swaps_turn_nothing")}
+        if task.generates:
+            results["diversity"] = said = diversity.found(*self._answers(), self.drawing)
+            if "why" not in said:
+                made["diversity"] = diversity.section(said)
         if column:
             results["gaps"] = gaps(standing, self.values, column, name, metric, self.drawing)
             if "why" not in results["gaps"]:
                 made["gaps"] = section(results["gaps"], self.drawing)
         return {**results, "missing": self.beside.missing, "sections": plain(made)}
+
+    def _answers(self) -> tuple[dict[str, list[dict[str, Any]]], list[int]]:
+        """What was answered when the run was judged, tuned and not, to the same rows, and their groups."""
+        path, rows = self.run.place / "predictions.jsonl", list(kept(self.run.folder, "test"))
+        lines = read_lines(path) if path.is_file() else []
+        places = [(record.file, record.line) for record, _ in rows]
+        if [(line.get("file"), line.get("line")) for line in lines] != places:
+            return {}, []
+        said = [
+            (line, group)
+            for line, (_, group) in zip(lines, rows, strict=True)
+            if all("answer" in (line.get(system) or {}) for system in diversity.SYSTEMS)
+        ]
+        told = {system: [line[system] for line, _ in said] for system in diversity.SYSTEMS}
+        return told, [group for _, group in said]
 
     def _metric(self) -> tuple[str, Metric]:
         """The task's first that needs no generated words."""
@@ -224,12 +243,15 @@ class _Test:
         made: dict[tuple[str, str], dict[int, Record]] = {}
         left: dict[str, dict[str, int]] = {}
         for kind in KINDS:
-            words, counts = swap(kind), dict.fromkeys(("without", "ambiguous", "too_few"), 0)
+            words, counts = swap(kind), dict.fromkeys(("without", "ambiguous", "too_few", "answered"), 0)
             rows, controls = dict[int, Record](), dict[int, Record]()
             for row, record in enumerate(self.records):
                 other = swapped(record, task.shape, words)
                 if other.record is None:
                     counts["ambiguous" if other.words else "without"] += 1
+                    continue
+                if answered(record, task.shape, words):
+                    counts["answered"] += 1
                     continue
                 control = neutral(record, task.shape, other.words, chance(record, task.shape, seed, kind))
                 if control is None:

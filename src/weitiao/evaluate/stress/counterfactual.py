@@ -46,12 +46,14 @@ class Pair:
     """Rows that swapping twice does not give back."""
     too_few: int
     """Rows with fewer neutral words."""
+    answered: int = 0
+    """Rows with words of the kind in what is not asked, such as the expected answer."""
 
 
 def found(standing: Standing, pairs: Mapping[str, Pair], drawing: Drawing) -> dict[str, Any]:
     """By kind how many predictions a swap turns round, how many a neutral one does, and the paired difference.
 
-    Of numbers it is by how much they change.
+    Of numbers, and of the log-probability of a token of the expected answer, it is by how much they change.
 
     Args:
         standing: the rows as they stand.
@@ -66,6 +68,7 @@ def found(standing: Standing, pairs: Mapping[str, Pair], drawing: Drawing) -> di
     for name, pair in pairs.items():
         rows = list(pair.swapped.rows)
         counts = {"without": pair.without, "ambiguous": pair.ambiguous, "too_few_neutral": pair.too_few}
+        counts["answered"] = pair.answered
         one: dict[str, Any] = {"name": name, "rows": len(rows), **counts, "swapped": None, "neutral": None}
         one |= dict.fromkeys(("difference", "low", "high", "p_value", "test", "leans"))
         if len(rows) >= FEWEST:
@@ -75,7 +78,7 @@ def found(standing: Standing, pairs: Mapping[str, Pair], drawing: Drawing) -> di
                 for side, part in (("swapped", pair.swapped), ("neutral", pair.neutral))
             }
             one |= compared(
-                moved, [standing.groups[row] for row in rows], drawing, share="number" not in stood[0]
+                moved, [standing.groups[row] for row in rows], drawing, share=outcome(stood[0]) is not None
             )
         each.append(one)
     judged(each, drawing)
@@ -115,10 +118,15 @@ def judged(each: Sequence[dict[str, Any]], drawing: Drawing) -> None:
 
 
 def change(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
-    """1 where a prediction is another one, else 0; of numbers how far apart they are."""
-    if "number" in before:
-        return abs(float(after["number"]) - float(before["number"]))
-    return float(outcome(before) != outcome(after))
+    """1 where a prediction is another one, else 0; of numbers, and of the log-probability of a token of what was expected
+    (`loss`), how far apart they are."""
+    if outcome(before) is not None:
+        return float(outcome(before) != outcome(after))
+    return abs(_number(after) - _number(before))
+
+
+def _number(said: Mapping[str, Any]) -> float:
+    return float(said["number"] if "number" in said else said["loss"] / said["tokens"])
 
 
 def sections(said: Mapping[str, Any], standing: Standing, pairs: Mapping[str, Pair]) -> dict[str, Section]:
@@ -153,11 +161,13 @@ def sections(said: Mapping[str, Any], standing: Standing, pairs: Mapping[str, Pa
         "swaps": Table(
             title=both("Gender, names and origin swapped", "替换性别、姓名与籍贯"),
             note=both(
-                "The share of predictions that are another one (of numbers: by how much they change) when these words are "
+                "The share of predictions that are another one (of numbers: by how much they change; of answers: by how much the "
+                "log-probability of a token of the expected one does, whatever its sign) when these words are "
                 "swapped, and when as many neutral words of the same row are. p is of the paired difference, corrected over all "
-                "kinds (Holm). Left out are rows that are ambiguous, or hold too few neutral words.",
-                "替换此类词后预测改变的比例（数值任务为改变的幅度），以及在同一行中替换同样多的中性词后的比例。"
-                "p 来自两者的配对差值，并对所有类别做了 Holm 校正。略去的是有歧义或中性词不足的行。",
+                "kinds (Holm). Left out are rows that are ambiguous, hold too few neutral words, or whose expected answer holds such "
+                "words: it should then change, too.",
+                "替换此类词后预测改变的比例（数值任务为改变的幅度；生成任务为预期回答每个词元的对数概率改变的幅度），以及在同一行中替换同样多的中性词后的比例。"
+                "p 来自两者的配对差值，并对所有类别做了 Holm 校正。略去的是有歧义、中性词不足，或预期回答中含有此类词的行（那时回答本应随之改变）。",
             ),
             foot=foot,
             head=both("swapped", "替换"),
@@ -184,7 +194,7 @@ def _line(one: Mapping[str, Any]) -> TableRow:
         estimate(one, "difference") if known else None,
         one["p_holm"],
         one["without"],
-        one["ambiguous"] + one["too_few_neutral"],
+        one["ambiguous"] + one["too_few_neutral"] + one["answered"],
     ]
     return TableRow(name=TITLES[one["name"]], values=values)
 

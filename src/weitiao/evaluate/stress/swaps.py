@@ -136,6 +136,13 @@ def swapped(record: Record, shape: Shape, kind: Swap) -> Swapped:
     return Swapped(_with(record, shape, made) if count else None, count)
 
 
+def answered(record: Record, shape: Shape, kind: Swap) -> bool:
+    """Does what is not asked, such as the expected answer, hold words of the kind, too?"""
+    asked = _texts(shape, record)
+    others = (text for address, text in shape.texts(record.values).items() if address not in asked)
+    return any(kind.places(text) for text in others)
+
+
 def neutral(record: Record, shape: Shape, count: int, rng: Random) -> Record | None:
     """The row with so many neutral words swapped, drawn among those that it holds; None where it holds fewer."""
     texts, kind = _texts(shape, record), swap(NEUTRAL)
