@@ -8,7 +8,7 @@ run = wt.load("runs/reviews-lora")
 """
 
 from weitiao.api.check import check
-from weitiao.api.fetch import fetch, fetchable
+from weitiao.api.fetch import export_data, fetch, fetchable
 from weitiao.api.init import init
 from weitiao.api.recipes import example_table, example_text, free_folder, ready_recipe, schema
 from weitiao.api.report import report
@@ -51,6 +51,7 @@ __all__ = [
     "example_table",
     "example_text",
     "explain_rows",
+    "export_data",
     "fetch",
     "fetchable",
     "fitting",

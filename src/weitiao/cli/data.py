@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from weitiao.cli.options import Json, Overrides, Verbose, Whole, emit, pairs
+from weitiao.cli.options import Json, Overrides, Quiet, Verbose, Whole, emit, pairs
 from weitiao.core.errors import fault
 from weitiao.core.files import refuse_unwritable
 from weitiao.core.why import because
@@ -25,6 +25,25 @@ def data_ls(json: Json = False, verbose: Verbose = False) -> None:
     from weitiao.models.assets import catalog
 
     catalogue(catalog.DATASETS, json=json)
+
+
+@data_app.command("export", epilog="Example: weitiao data export film-reviews -o mine.csv")
+def data_export(
+    name: Annotated[str, typer.Argument(help="An embedded data set, by name.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write; default: the set's name, in this folder."),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write an embedded data set as a file of your own, to look at and to change; prints where it lies."""
+    from weitiao import api
+    from weitiao.terminal.show import Show
+
+    show = Show(quiet=quiet)
+    with show:
+        print(api.export_data(name, output or "", progress=show.fetching))
 
 
 def _refuse_other_files(page: Path | None) -> None:
