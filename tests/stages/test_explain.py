@@ -213,6 +213,46 @@ def test_a_base_in_four_bits_is_explained(made):
     added_up(target)
 
 
+def test_attention_is_shown_as_a_picture_and_left_as_it_was(made, tmp_path, capsys):
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    run = made("text_classification")
+    text, loaded = "the film was wonderful", run.tuned
+    before = loaded.model.config._attn_implementation
+    (found,) = run.explain(text, attention=True)
+    assert loaded.model.config._attn_implementation == before
+    merged = run.merge(tmp_path / "merged")
+    plain = AutoModelForSequenceClassification.from_pretrained(merged, attn_implementation="eager")
+    with torch.no_grad():
+        ids = loaded.processor(text, return_tensors="pt")
+        layers = plain.eval()(**ids, output_attentions=True).attentions
+    own = torch.stack(layers).mean((0, 1, 2, 3))[1:5]
+    shares = [word.share for word in found.attention.words]
+    assert shares == pytest.approx((own / own.sum()).tolist(), abs=1e-5)
+    assert "no reason" in found.attention.note
+    assert run.explain(text)[0].attention is None
+    page = tmp_path / "why.html"
+    assert command(["explain", str(run.path), text, "--attention", "--html", str(page)]) == 0
+    said = capsys.readouterr().out
+    assert f"attention: {found.attention.strongest(1)[0].text} {max(shares):.2f}" in said
+    assert "no reason" in said
+    assert 'class="seen"' in page.read_text(encoding="utf-8")
+    assert command(["explain", str(run.path), text, "--attention", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert [word["text"] for word in told["attention"]["words"]] == text.split()
+
+
+def test_a_model_that_tells_no_attention_says_so(made):
+    run = made("text_classification")
+    other = wt.load(run.path)
+    _ = other.tuned.model
+    other.tuned.model.set_attn_implementation = lambda name: None
+    (found,) = other.explain("the film was wonderful", attention=True)
+    assert found.attention.words == []
+    assert "not defined here" in found.attention.note
+
+
 def test_half_precision_is_explained_in_full_and_left_as_it_was(made):
     import torch
 

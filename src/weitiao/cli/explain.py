@@ -40,6 +40,9 @@ def explain(
         int | None,
         typer.Option(min=16, help="Steps of the integral, at most: more make the completeness gap smaller."),
     ] = None,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Show where the model looks, too: a picture, no reason.")
+    ] = False,
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Longest answer, where the model answers.")
     ] = 200,
@@ -76,7 +79,10 @@ def explain(
         raise fault("wrong_usage", **because("texts_and_test_rows"))
     if not texts and not file and not of_run:
         raise fault("wrong_usage", **because("no_text_to_explain", run=run))
-    said, words = api.load(run, base=base), _words(label, output_words, similar, steps, max_new_tokens)
+    said, words = (
+        api.load(run, base=base),
+        _words(label, output_words, similar, steps, attention, max_new_tokens),
+    )
     if of_run:
         found = api.explain_rows(said, errors=errors, rows=rows, **words)
     else:
@@ -99,12 +105,14 @@ def _words(
     output_words: list[str] | None,
     similar: int,
     steps: int | None,
+    attention: bool,
     max_new_tokens: int,
 ) -> dict[str, Any]:
     return {
         "asked": [*(label or []), *(output_words or [])],
         "similar": similar,
         "steps": steps,
+        "attention": attention,
         "max_new_tokens": max_new_tokens,
     }
 
@@ -121,6 +129,11 @@ def show(found: Explanation) -> None:
     for target in found.targets:
         for line in lines(found, target, coloured=coloured):
             console.print(line, soft_wrap=True)
+    if found.attention:
+        seen = ", ".join(f"{word.text} {word.share:.2f}" for word in found.attention.strongest())
+        head = either("attention", "注意力")
+        console.print(f"{head}: {seen or '-'}", markup=False, soft_wrap=True)
+        console.print(f"! {found.attention.note}", markup=False, soft_wrap=True)
     for row in found.similar:
         label = "" if row.label is None else f"  {row.label}"
         console.print(f"{row.similarity:.3f}{label}  {row.text}  ({row.place})", markup=False, soft_wrap=True)

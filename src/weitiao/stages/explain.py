@@ -20,7 +20,13 @@ from weitiao.core.contracts import Batch, Example, Record, Target, Task, no_such
 from weitiao.core.errors import fault, need
 from weitiao.core.why import reason
 from weitiao.data.overlong import ENDLESS, FITTED
-from weitiao.evaluate.explain.explanation import ExplainedTarget, ExplainedWord, Explanation
+from weitiao.evaluate.explain.explanation import (
+    AttendedWord,
+    Attention,
+    ExplainedTarget,
+    ExplainedWord,
+    Explanation,
+)
 from weitiao.evaluate.explain.words import Word, moved, spelt
 from weitiao.models.precision import autocast
 from weitiao.stages.events import labelling
@@ -48,6 +54,7 @@ def explain(
     asked: Sequence[str] = (),
     similar: int = 0,
     steps: int | None = None,
+    attention: bool = False,
     columns: Mapping[str, str] | None = None,
     max_new_tokens: int = 200,
 ) -> list[Explanation]:
@@ -59,6 +66,7 @@ def explain(
         asked: what is explained: labels; spans by type or words; words of the answer.  Default: what is predicted.
         similar: so many training rows that the model sees as most alike stand beside each.
         steps: of the integral, at most.  Default: 256, and fewer where model and row are large.
+        attention: show where the model looks, too.
         columns: which of their columns to read.
         max_new_tokens: longest answer, where the task generates.
 
@@ -70,7 +78,7 @@ def explain(
     questions = run.asked(texts, columns)
     questions.count()
     records = [record for _, record in questions]
-    words: dict[str, Any] = {"steps": steps, "max_new_tokens": max_new_tokens}
+    words: dict[str, Any] = {"steps": steps, "attention": attention, "max_new_tokens": max_new_tokens}
     return explain_records(run, records, asked=asked, similar=similar, **words)
 
 
@@ -81,13 +89,14 @@ def explain_records(
     asked: Sequence[str] = (),
     similar: int = 0,
     steps: int | None = None,
+    attention: bool = False,
     max_new_tokens: int = 200,
     strict: bool = True,
 ) -> list[Explanation]:
     """The same of rows as the task reads them, without their answers.
 
     Args:
-        run, asked, similar, steps, max_new_tokens: as `explain`.
+        run, asked, similar, steps, attention, max_new_tokens: as `explain`.
         records: the rows.
         strict: refuse a row without a word that is read; else its warnings say so.
 
@@ -105,7 +114,9 @@ def explain_records(
         for done, one in enumerate(said, start=1):
             with full_precision(run.tuned.model) if one.exact(asked) else nullcontext(False) as whole:
                 half = None if whole else run.recipe.train.half
-                found.append(_explained(run, one, asked, half, steps=steps, strict=strict))
+                found.append(
+                    _explained(run, one, asked, half, steps=steps, attention=attention, strict=strict)
+                )
             heard(done, len(said))
     for explanation, alike in zip(found, near, strict=True):
         explanation.similar = alike
@@ -162,6 +173,7 @@ def _explained(
     half: Half | None,
     *,
     steps: int | None,
+    attention: bool,
     strict: bool,
 ) -> Explanation:
     from weitiao.evaluate.explain.vectors import Followed
@@ -190,6 +202,7 @@ def _explained(
         half or "float32",
         warnings,
         place=record.id if record.file else "",
+        attention=row.attention(spoken) if attention else None,
     )
 
 
@@ -317,6 +330,25 @@ class _Row:
             found.gap,
             agree,
             warnings,
+        )
+
+    def attention(self, words: Sequence[Word]) -> Attention:
+        """Where the model looks among these words."""
+        from weitiao.evaluate.explain.attention import attended
+
+        with self._cast():
+            weight_PT, why = attended(self._run.tuned.model, self._batch(1).inputs)
+        if why or weight_PT.shape != self.x_PTD.shape[:2]:
+            return Attention([], why or reason("no_attention_told"))
+        flat = weight_PT.reshape(-1)
+        each = [float(flat[word.tokens].sum()) for word in words]
+        total = sum(each) or 1.0
+        return Attention(
+            [
+                AttendedWord(word.column, word.text, word.start, word.end, weight / total)
+                for word, weight in zip(words, each, strict=True)
+            ],
+            reason("attention_is_a_picture"),
         )
 
     def _mask(self, tokens: Sequence[int]) -> Any:

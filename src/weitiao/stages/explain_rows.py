@@ -34,6 +34,7 @@ def explain_rows(
     asked: Sequence[str] = (),
     similar: int = 0,
     steps: int | None = None,
+    attention: bool = False,
     max_new_tokens: int = 200,
 ) -> list[Explanation]:
     """Explain some locked test rows, keep that in `explanations.json` beside the results, and write the page anew.
@@ -42,7 +43,7 @@ def explain_rows(
         run: judged.
         errors: so many of the rows that its page shows as its worst; fewer where it shows fewer.
         rows: so many others, drawn by the run's seed.
-        asked, similar, steps, max_new_tokens: as `Run.explain`.
+        asked, similar, steps, attention, max_new_tokens: as `Run.explain`.
 
     Raises:
         WeitiaoError: `not_judged_yet`; `wrong_usage` for numbers below 0, or none above it; `broken_rows`; as `Run.explain`.
@@ -67,6 +68,7 @@ def explain_rows(
         asked=asked,
         similar=similar,
         steps=steps,
+        attention=attention,
         max_new_tokens=max_new_tokens,
         strict=False,
     )

@@ -229,6 +229,7 @@ class Run(Recorded):
         asked: Sequence[str] = (),
         similar: int = 0,
         steps: int | None = None,
+        attention: bool = False,
         columns: Mapping[str, str] | None = None,
         max_new_tokens: int = 200,
     ) -> list[Explanation]:
@@ -241,6 +242,7 @@ class Run(Recorded):
                 rows is computed once and kept in the run folder.
             steps: of the integral, at most: more make the gap smaller.  Default: 256, and fewer where model and row are
                 large.
+            attention: show where the model looks, too: a picture, with its warning.
             columns: as `predict`.
             max_new_tokens: longest answer, where the task generates.
 
@@ -249,8 +251,8 @@ class Run(Recorded):
         """
         from weitiao.stages.explain import explain
 
-        words: dict[str, Any] = {"steps": steps, "columns": columns, "max_new_tokens": max_new_tokens}
-        return explain(self, texts, asked=asked, similar=similar, **words)
+        words: dict[str, Any] = {"columns": columns, "max_new_tokens": max_new_tokens}
+        return explain(self, texts, asked=asked, similar=similar, steps=steps, attention=attention, **words)
 
     def stress(
         self,

@@ -74,6 +74,35 @@ class SimilarRow:
     """Cosine of both rows' mean hidden states."""
 
 
+@dataclass
+class AttendedWord:
+    """A word of the text, and how much attention it gets."""
+
+    column: str
+    """The text that it stands in, by its address in the row."""
+    text: str
+    start: int
+    """Where it begins in that text, in code points."""
+    end: int
+    """Behind its last."""
+    share: float
+    """Of the attention that all words get."""
+
+
+@dataclass
+class Attention:
+    """Where the model looks, as a picture: it is no reason for what it says."""
+
+    words: list[AttendedWord]
+    """In the order of the text; none where it is not defined."""
+    note: str
+    """The warning that goes with it, or why it is not defined here."""
+
+    def strongest(self, count: int = SHOWN) -> list[AttendedWord]:
+        """The words with the largest shares."""
+        return sorted(self.words, key=lambda word: -word.share)[:count]
+
+
 @dataclass(repr=False)
 class Explanation(Shown):
     """Why a model says what it says of one row."""
@@ -96,6 +125,8 @@ class Explanation(Shown):
     """File and line, of a row that comes from a file."""
     expected: str = ""
     """What the data say it is, of a row of theirs."""
+    attention: Attention | None = None
+    """Where the model looks; None where it was not asked for."""
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Self:
@@ -105,7 +136,9 @@ class Explanation(Shown):
             for one in told["targets"]
         ]
         similar = [SimilarRow(**row) for row in told["similar"]]
-        return cls(**{**told, "targets": targets, "similar": similar})
+        seen = told.get("attention")
+        attention = seen and Attention([AttendedWord(**word) for word in seen["words"]], seen["note"])
+        return cls(**{**told, "targets": targets, "similar": similar, "attention": attention})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

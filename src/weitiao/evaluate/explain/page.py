@@ -8,13 +8,14 @@ kept({...})                   what `explanations.json` holds, as explanations
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from weitiao.core.display import either
 from weitiao.core.errors import language
 from weitiao.core.page import render
-from weitiao.evaluate.explain.explanation import ExplainedTarget, Explanation
+from weitiao.evaluate.explain.explanation import Attention, ExplainedTarget, ExplainedWord, Explanation
 
 WORTH = 0.01
 """Of the largest share: a word below this is not marked."""
@@ -102,11 +103,21 @@ def _shown(one: Explanation) -> Mapping[str, Any]:
             }
             for target in one.targets
         ],
+        "attention": one.attention and _attention(one.attention, one.texts),
         "texts": ["".join(part["text"] for part in cut) for cut in paragraphs(NOTHING, one.texts)],
         "similar": one.similar,
         "warnings": one.warnings,
         "place": one.place,
         "expected": one.expected,
+    }
+
+
+def _attention(seen: Attention, texts: Mapping[str, str]) -> Mapping[str, Any]:
+    words = [ExplainedWord(**vars(word), without=0.0) for word in seen.words]
+    return {
+        "texts": list(paragraphs(replace(NOTHING, words=words), texts)) if words else [],
+        "strongest": seen.strongest(),
+        "note": seen.note,
     }
 
 
@@ -123,4 +134,5 @@ def _words() -> dict[str, str]:
         "without": either("falls without it by", "遮盖后下降"),
         "similar": either("Training rows that are alike", "相似的训练行"),
         "expected": either("true", "真实"),
+        "attention": either("Where the model looks (attention)", "模型看哪里（注意力）"),
     }
