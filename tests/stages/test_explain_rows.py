@@ -72,6 +72,20 @@ def test_the_same_seed_draws_the_same_rows(run):
     assert [one.to_dict() for one in first] == [one.to_dict() for one in second]
 
 
+def test_where_no_row_is_wrong_that_is_said(run, capsys):
+    results = run.path / "results.json"
+    kept = results.read_text(encoding="utf-8")
+    without = json.loads(kept)
+    del without["sections"]["errors"]
+    results.write_text(json.dumps(without), encoding="utf-8")
+    try:
+        assert command(["explain", str(run.path), "--errors", "3"]) == 0
+    finally:
+        results.write_text(kept, encoding="utf-8")
+    assert "--rows 5 explains others" in capsys.readouterr().err
+    assert json.loads((run.path / "explanations.json").read_text(encoding="utf-8"))["rows"] == []
+
+
 def test_a_row_without_a_word_is_said_and_costs_no_other(bert, tmp_path):
     rows = reviews(60)
     rows[7]["text"] = "\u200b."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from weitiao.cli.options import Base, Json, Verbose, emit, pairs
 from weitiao.core.display import either
 from weitiao.core.errors import fault
-from weitiao.core.why import because
+from weitiao.core.why import because, reason
 
 if TYPE_CHECKING:
     from weitiao.evaluate.explain.explanation import ExplainedTarget, Explanation
@@ -96,6 +97,8 @@ def explain(
         return
     for one in found:
         show(one)
+    if of_run and not found:
+        print(reason("no_row_to_explain"), file=sys.stderr)
     if of_run:
         print(said.report)
 

@@ -157,10 +157,9 @@ def _table() -> NDArray[Any]:
 
 def latin_language(text: str) -> str:
     """`en`, `fr`, `de`, `es`, `it` or `pt` by frequent words; `unknown` when fewer than two are met."""
-    hits: Counter[str] = Counter()
-    for word in text.lower().split()[:80]:
-        hits.update(STOP.get(word, ()))
-    best = hits.most_common(2)
+    best = Counter(
+        one for word in text.lower().split()[:80] if word in STOP for one in STOP[word]
+    ).most_common(2)
     clear = best and best[0][1] >= 2 and (len(best) == 1 or best[0][1] > best[1][1])
     return best[0][0] if clear else "unknown"
 
