@@ -59,6 +59,18 @@ def test_few_rows_that_are_all_right_do_not_prove_that_all_are(rare):
         assert least <= one["low"] < one["value"] == one["high"] == 1, name
 
 
+def test_an_interval_holds_its_value_where_every_class_is_rare():
+    rng = np.random.default_rng(0)
+    labels = [f"class-{number}" for number in range(200)]
+    true = rng.integers(0, 200, 200)
+    said = np.where(rng.random(200) < 0.7, true, rng.integers(0, 200, 200))
+    rows, told = ([{"label": labels[one]} for one in each] for each in (true, said))
+    names = ("f1", "recall", "precision", "balanced_accuracy")
+    found = judged(names, rows, {"tuned": told}, labels=labels, resamples=300)["metrics"]["tuned"]
+    for name, one in found.items():
+        assert one["low"] < one["value"] < one["high"], name
+
+
 def test_a_class_without_rows_in_a_draw_keeps_its_score():
     rng = np.random.default_rng(0)
     true = [{"label": label} for label in "aaabbbc"]

@@ -64,19 +64,20 @@ def over_classes(
 
 
 def imagined_of_classes(sums_UK: Any) -> Any:
-    """For each class a unit that is found, one that is missed, and one that is falsely said: (3C, 3C).
+    """For each class a unit that is found, one that is missed, and one that is falsely said: (3C, 3C), sparse.
 
     What three rows of a class that are all right (or all wrong) tell of others is not that all of them are.
 
     Args:
         sums_UK: hit, said and true of each class, side by side, unit by unit.
     """
+    from scipy import sparse
+
     _, said, true = np.split(np.asarray(sums_UK, dtype=float), 3, axis=-1)
     most = np.maximum(said, true)
     # As large as the units that hold the class; a class that nobody named and no row has is none.
-    one = np.diag(np.nan_to_num(ratio(most.sum(0), (most > 0).sum(0))))
-    none = np.zeros_like(one)
-    return np.block([[one, one, one], [none, none, one], [none, one, none]])
+    one = sparse.diags_array(np.nan_to_num(ratio(most.sum(0), (most > 0).sum(0))))
+    return sparse.block_array([[one, one, one], [None, None, one], [None, one, None]], format="csr")
 
 
 def numbers(told: Told) -> Any:

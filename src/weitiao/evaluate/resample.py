@@ -78,7 +78,7 @@ class _Population:
 
     A draw that lacks a rare class would be the mean over the others, which is no estimate of the mean over all; and three
     rows of a class that are all right say little of the next one.  So units of each class that were not seen are drawn
-    too, and as they would pull every value towards one half, only how far the draws lie from their own middle is taken.
+    too, and as they would pull every value towards one half, only how far the draws lie from their own mean is taken.
     """
 
     metric: Summed
@@ -94,13 +94,16 @@ class _Population:
         drawn_RK = product(self.sums_UK, weights_RU)
         if self.imagined_MK is None:
             return self.metric.value(drawn_RK)
-        total_K = self.sums_UK.sum(0)
-        middle_K = total_K + IMAGINED * self.imagined_MK.sum(0)
-        drawn_RK = (
-            drawn_RK + product(self.imagined_MK, often_RM[:, : len(self.imagined_MK)]) + TRACE * middle_K
-        )
-        moved_R = self.metric.value(drawn_RK) - self.metric.value(middle_K)
-        return np.clip(self.metric.value(total_K) + moved_R, *self.metric.bounds)
+        often_RM = often_RM[:, : self.imagined_MK.shape[0]]
+        trace_K = TRACE * (self.sums_UK.sum(0) + IMAGINED * self.imagined_MK.sum(0))
+        return self.metric.value(drawn_RK + often_RM @ self.imagined_MK + trace_K)
+
+    def centred(self, drawn_R: Any) -> Any:
+        """All draws moved from their own mean to the value."""
+        if self.imagined_MK is None:
+            return drawn_R
+        value = self.metric.value(self.sums_UK.sum(0))
+        return np.clip(value + drawn_R - drawn_R.mean(), *self.metric.bounds)
 
 
 def often(metric: Metric, times: int, rows_NK: Any) -> int:
@@ -131,7 +134,7 @@ def bootstrap(
         for name, (metric, rows) in asked.items()
     }
     done, chance = 0, np.random.default_rng([seed, 1])
-    most = max((len(one.imagined_MK) for one in added.values() if one.imagined_MK is not None), default=0)
+    most = max((one.imagined_MK.shape[0] for one in added.values() if one.imagined_MK is not None), default=0)
     for weights_RU in draws(count, resamples, seed=seed):
         often_RM = chance.poisson(IMAGINED, (len(weights_RU), most))
         for name, (metric, rows) in asked.items():
@@ -143,7 +146,8 @@ def bootstrap(
             else:
                 found[name].append(metric.redrawn(rows, some[:, unit_N]))
         done += len(weights_RU)
-    return {name: np.concatenate(values) for name, values in found.items()}
+    drawn = {name: np.concatenate(values) for name, values in found.items()}
+    return {name: added[name].centred(one) if name in added else one for name, one in drawn.items()}
 
 
 def freedom(metric: Metric, rows_NK: Any, unit_N: Any, count: int, *, most: int) -> float:

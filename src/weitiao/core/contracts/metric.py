@@ -109,8 +109,8 @@ class Summed(Metric):
         """The metric (...) of sums (..., K) over any rows; nan where it is not defined."""
 
     def imagined(self, sums_UK: Any) -> Any | None:
-        """Sums (M, K) of units that were not seen and might have been, for intervals where some of what is averaged has
-        few rows; None where what was seen is enough.
+        """Sums (M, K), sparse or not, of units that were not seen and might have been, for intervals where some of what
+        is averaged has few rows; None where what was seen is enough.
 
         Args:
             sums_UK: those of the units (rows, or groups of them) that were seen.

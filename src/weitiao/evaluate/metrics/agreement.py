@@ -43,9 +43,9 @@ class BalancedAccuracy(Summed):
     def imagined(self, sums_UK: Any) -> Any:
         """Of each class a unit that is found and one that is missed."""
         hit, true = np.split(np.asarray(sums_UK, dtype=float), 2, axis=-1)
-        found, missed, _ = np.split(imagined_of_classes(np.concatenate([hit, true, true], axis=-1)), 3)
         classes = true.shape[-1]
-        return np.concatenate([found, missed])[:, np.r_[:classes, 2 * classes : 3 * classes]]
+        units = imagined_of_classes(np.concatenate([hit, true, true], axis=-1))
+        return units[: 2 * classes][:, np.r_[:classes, 2 * classes : 3 * classes]]
 
 
 @register("metric", "mcc")
