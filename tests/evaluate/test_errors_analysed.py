@@ -88,6 +88,38 @@ def test_a_label_is_doubted_by_both_or_not_at_all():
     assert "no baseline" in suspects(rows, systems, chances, ["a", "b", "c"])["why"]
 
 
+def test_of_several_labels_each_is_paired_and_doubted_by_itself():
+    rows = [
+        {"text": f"t{n}", "file": "f.csv", "line": n, "labels": ["a"] if n % 2 else []} for n in range(80)
+    ]
+    true = np.array([[n % 2, 0] for n in range(80)])
+    scores = np.where(true > 0, 0.9, 0.05)
+    scores[4, 0], scores[7, 0], scores[9] = 0.97, 0.02, (0.03, 0.8)
+    told = [{"labels": [w for w, p in zip("ab", row, strict=True) if p > 0.5]} for row in scores]
+    told = [
+        {**one, "scores": dict(zip("ab", row, strict=True))} for one, row in zip(told, scores, strict=True)
+    ]
+    mistaken = {(one["true"], one["said"]): one for one in pairs(rows, told)}
+    assert {pair: one["rows"] for pair, one in mistaken.items()} == {
+        ("", "a"): 1,
+        ("a", ""): 1,
+        ("a", "b"): 1,
+    }
+    assert mistaken["a", ""]["examples"][0]["score"] == pytest.approx(0.98)
+    judge = [{"labels": row["labels"]} for row in rows]
+    judge[4] = {"labels": ["a"]}
+    judge[7] = judge[8] = {"labels": []}
+    systems = {"tuned": told, "tfidf_each": judge}
+    chances = Chances(scores, true, several=True)
+    found = suspects(rows, systems, chances, ["a", "b"])
+    # The judge does not doubt row 9, and no row carries b.
+    assert [(one["place"], one["label"], one["rather"]) for one in found["suspects"]] == [
+        ("f.csv:7", "a", ""),
+        ("f.csv:4", "", "a"),
+    ]
+    assert found["by_chance"] == pytest.approx(1 * 1 / 40 + 2 * 1 / 40)
+
+
 def test_weak_models_agree_on_wrong_labels_as_often_as_is_said():
     rng = np.random.default_rng(3)
     true = rng.integers(3, size=6000)

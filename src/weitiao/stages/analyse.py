@@ -182,9 +182,6 @@ def _errors(
     found: dict[str, tuple[Mapping[str, Any], Section | None]] = {
         "surest": (by_confidence, surest.section(by_confidence))
     }
-    if chances.several:
-        why = reason("no_single_label")
-        return {**found, **dict.fromkeys(("confused", "wrong_labels"), ({"why": why}, None))}
     confused = pairs.pairs(lines, told)
     names = [name for name, said in lines[0].items() if isinstance(said, Mapping)]
     systems = {name: [line[name] for line in lines] for name in names if all(name in line for line in lines)}

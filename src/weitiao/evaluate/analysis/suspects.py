@@ -20,6 +20,7 @@ from weitiao.core.contracts.section import Fact, Row, Rows
 from weitiao.core.why import reason
 from weitiao.data.doctor.wrong_labels import LEAST, confident
 from weitiao.evaluate.analysis.chances import Chances
+from weitiao.evaluate.analysis.pairs import NOTHING
 from weitiao.evaluate.worst import TRUE, place, text
 
 SHOWN = 20
@@ -29,9 +30,14 @@ MODELS = ("tuned", "untuned")
 def judges(systems: Mapping[str, Told]) -> str:
     """The first system that is neither the model nor its base, and says more than one thing; empty where there is none."""
     for name, told in systems.items():
-        if name not in MODELS and len({one.get("label") for one in told}) > 1:
+        if name not in MODELS and len({_all(one) for one in told}) > 1:
             return name
     return ""
+
+
+def _all(said: Mapping[str, Any]) -> frozenset[Any]:
+    """The labels of a row, one or several."""
+    return frozenset(said["labels"] if "labels" in said else [said.get("label")])
 
 
 def suspects(
@@ -40,7 +46,8 @@ def suspects(
     """Rows with a likely wrong label, the most certain first.
 
     Args:
-        rows: with a `label` each.
+        rows: with a `label` each; or with `labels`, each of which is doubted by itself: one that is missing, or one that should
+            not be there, has the other side empty.
         systems: by name what each says of them; `tuned` among them.
         chances: what the tuned model says, as probabilities.
         labels: in their order.
@@ -50,6 +57,8 @@ def suspects(
         return {"why": reason("no_judge_of_labels")}
     if chances.known.sum() < LEAST:
         return {"why": reason("few_rows_for_labels", rows=int(chances.known.sum()), fewest=LEAST)}
+    if chances.several:
+        return _of_several(rows, systems, judge, chances, labels)
     known = np.flatnonzero(chances.known)
     given = chances.true[known].argmax(1)
     there, place_of = np.unique(given, return_inverse=True)  # a label that no row carries has no threshold
@@ -69,6 +78,36 @@ def suspects(
         )
     alike = by_chance(rows, systems["tuned"], systems[judge])
     return {"judge": judge, "rows": len(known), "by_chance": alike, "suspects": found}
+
+
+def _of_several(
+    rows: Told, systems: Mapping[str, Told], judge: str, chances: Chances, labels: Sequence[str]
+) -> dict[str, Any]:
+    found, alike = [], 0.0
+    for at, label in enumerate(labels):
+        given = chances.true[:, at].astype(int)
+        if given.min() == given.max():
+            continue  # on every row or on none: there is nothing to tell it from
+        score_N = chances.scores[:, at]
+        views = [
+            [{"label": label in _all(one)} for one in told]
+            for told in (rows, systems["tuned"], systems[judge])
+        ]
+        alike += by_chance(*views)
+        for row, other in confident(np.stack([1 - score_N, score_N], axis=1), given):
+            if views[2][row]["label"] != bool(other):
+                continue
+            found.append(
+                {
+                    "place": place(rows[row]),
+                    "text": text(rows[row]),
+                    "label": "" if other else label,
+                    "rather": label if other else "",
+                    "probability": float(score_N[row] if other else 1 - score_N[row]),
+                }
+            )
+    found.sort(key=lambda one: -one["probability"])
+    return {"judge": judge, "rows": len(rows), "by_chance": alike, "suspects": found}
 
 
 def by_chance(rows: Told, ours: Told, others: Told) -> float:
@@ -98,18 +137,18 @@ def section(found: Mapping[str, Any]) -> Rows | None:
             f"微调后的模型与 {found['judge']} 均未见过这些行，却一致给出与标注不同的类别。二者也可能都错，请人工查看。",
         ),
         foot=both(
-            f"{count:,} of {rows:,} test rows; were every label right, the two would agree on a wrong one in about {alike:.0f} by chance.",
-            f"测试集 {rows:,} 行中有 {count:,} 行；若标注全部正确，二者仅凭偶然也会在约 {alike:.0f} 行上一致判错。",
+            f"{count:,} doubts in {rows:,} test rows; were every label right, the two would agree on a wrong one in about {alike:.0f} by chance.",
+            f"测试集 {rows:,} 行中有 {count:,} 处存疑；若标注全部正确，二者仅凭偶然也会在约 {alike:.0f} 处一致判错。",
         ),
         rows=[
             Row(
                 text=one["text"],
                 place=one["place"],
                 facts=[
-                    Fact(name=TRUE, value=one["label"], tone="want"),
+                    Fact(name=TRUE, value=one["label"] or NOTHING, tone="want"),
                     Fact(
                         name=both("rather", "更像"),
-                        value=one["rather"],
+                        value=one["rather"] or NOTHING,
                         number=one["probability"],
                         tone="got",
                     ),
