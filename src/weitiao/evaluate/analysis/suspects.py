@@ -83,7 +83,8 @@ def suspects(
 def _of_several(
     rows: Told, systems: Mapping[str, Told], judge: str, chances: Chances, labels: Sequence[str]
 ) -> dict[str, Any]:
-    found, alike = [], 0.0
+    found: list[dict[str, Any]] = []
+    alike = 0.0
     for at, label in enumerate(labels):
         given = chances.true[:, at].astype(int)
         if given.min() == given.max():
