@@ -58,3 +58,6 @@ def test_few_answers_or_one_system_alone_are_said():
     made = found(same, list(range(12)), Drawing())["metrics"]
     assert [one["difference"] for one in made[:1]] == [0]
     assert "nan" not in str(made)
+    same = {system: [{"answer": "yes and no and yes"}] * 61 for system in ("tuned", "untuned")}
+    for one in found(same, list(range(61)), Drawing(), metrics=["distinct_1", "distinct_2"])["metrics"]:
+        assert (one["tuned"]["low"], one["low"]) == (None, None)

@@ -90,7 +90,7 @@ def _around(value: float, drawn_R: Any, drawing: Drawing) -> dict[str, Any]:
     if not np.isfinite(value):
         return {"value": None, "low": None, "high": None}
     spread = float(np.std(drawn_R[np.isfinite(drawn_R)])) if np.isfinite(drawn_R).any() else 0.0
-    if not spread:
+    if spread <= 1e-9 * abs(value):  # every half says the same, but for rounding
         return {"value": value, "low": None, "high": None}
     reach = NormalDist().inv_cdf(0.5 + drawing.confidence / 2) * spread
     return {"value": value, "low": value - reach, "high": value + reach}
