@@ -256,7 +256,7 @@ def tasks_page() -> str:
                     {"": "judged by", " ": ", ".join(f"`{name}`" for name in (primary, *others))},
                     {"": "must beat", " ": _baselines(kind)},
                     {"": "Transformers class", " ": f"`{kind.auto_class}`"},
-                    {"": "used by", " ": "`weitiao chat`" if kind.generates else "`weitiao predict`"},
+                    {"": "used by", " ": "`weitiao chat`" if kind().chats else "`weitiao predict`"},
                     {"": "file", " ": _file(kind)},
                 ]
             ),

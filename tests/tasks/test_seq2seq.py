@@ -321,7 +321,7 @@ def recipe(folder, file, output, **words):
     return {
         "model": folder,
         "task": {"name": "seq2seq", **words.pop("task", {})},
-        "method": "full",
+        "method": words.pop("method", "full"),
         "data": {"train": str(file), **words.pop("data", {})},
         "evaluate": {"max_new_tokens": 6, "resamples": 100, "answers": None, **words.pop("evaluate", {})},
         "train": train,
@@ -384,3 +384,28 @@ def test_targets_beyond_their_limit_stop_a_run_that_wants_none(folders, tmp_path
     )
     with pytest.raises(WeitiaoError, match="overlong_rows.*4 tokens"):
         api.train(asked)
+
+
+@pytest.mark.parametrize("method", ["adalora", rarely("lora"), rarely("prefix"), rarely("prompt")])
+def test_methods_learn_on_two_encoders_whose_pooler_nobody_asks(folders, tmp_path, method):
+    file = write_jsonl(tmp_path / "pairs.jsonl", pairs(40))
+    asked = recipe(folders("bert2bert"), file, tmp_path / "run", method=method)
+    run = api.train(asked, tell=lambda name, **facts: None)
+    assert run.results["metrics"]["tuned"]["loss"]["value"] > 0
+    assert run.results["missing"] == []
+
+
+@pytest.mark.whole
+def test_an_answer_is_explained_by_the_words_of_its_source(folders, tmp_path):
+    file = write_jsonl(tmp_path / "pairs.jsonl", pairs(40))
+    run = api.train(recipe(folders("bart"), file, tmp_path / "run"), tell=lambda name, **facts: None)
+    text = "dull film and great plot"
+    (found,) = run.explain(text, max_new_tokens=6)
+    (target,) = found.targets
+    assert target.name == found.prediction["answer"]
+    assert [word.text for word in target.words] == text.split()
+    row = [Record("t", 1, {"source": text, "target": target.name})]
+    (example,) = run.task.encode(row, run.tuned.processor, limit=64)
+    with torch.no_grad():
+        (said,) = run.task.predict(run.tuned.model, run.tuned.collate(run.task)([example], [0]))
+    assert target.value == pytest.approx(-said["loss"], rel=1e-4)

@@ -70,13 +70,14 @@ def next_steps(run: Run) -> None:
     from weitiao import api
 
     me, path = program(), run.path
-    if run.task.generates:
+    if run.task.chats:
         steps = [
             (reason("talk_to_it"), f"{me} chat {path}"),
             (reason("talk_as_it_was"), f"{me} chat {run.recipe.model}"),
         ]
     else:
-        steps = [(reason("label_your_own"), f"{me} predict {path} {shlex.quote(api.example_text(run))}")]
+        what = "ask_your_own" if run.task.generates else "label_your_own"
+        steps = [(reason(what), f"{me} predict {path} {shlex.quote(api.example_text(run))}")]
         steps += [(reason("chat_with_small"), f"{me} chat smollm2-135m")]
     table = api.example_table(run)
     recipe = table.with_suffix(".yaml")

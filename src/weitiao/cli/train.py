@@ -15,6 +15,7 @@ FULL = {
     "names": ("train.num_train_epochs=8",),
     "ratings": ("train.num_train_epochs=3",),
     "chat": ("data.train=alpaca-en#300",),
+    "translate": ("data.train=pronunciations#40000",),
     "ner": ("train.num_train_epochs=10",),
     "ner-zh": ("data.train=peoples-daily-zh#3000",),
 }
@@ -101,7 +102,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, ner (names in tweets), ner-zh (names in Chinese news)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, translate (English spelling into its sounds), ner (names in tweets), ner-zh (names in Chinese news)."
         ),
     ] = "reviews",
     overrides: Overrides = None,

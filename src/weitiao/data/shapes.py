@@ -287,8 +287,8 @@ class Translation(Shape):
         return str(values["source"])
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """Both."""
-        return {"source": values["source"], "target": values["target"]}
+        """Both; the source of a row without an answer."""
+        return {name: values[name] for name in ("source", "target") if isinstance(values.get(name), str)}
 
 
 @dataclass(frozen=True)

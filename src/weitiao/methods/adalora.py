@@ -64,6 +64,10 @@ class SvdLinear(Wrapper):
         """Smooth the sensitivity |w dw| of every entry, and how far it strays (equations 9 to 11)."""
         for leaf in LEAVES:
             weight = getattr(self, leaf)
+            if (
+                weight.grad is None
+            ):  # a layer that the model never asks, as an encoder's pooler beside a decoder
+                continue
             mean, deviation = getattr(self, f"sensitivity_{leaf}"), getattr(self, f"deviation_{leaf}")
             now = (weight * weight.grad).abs()
             mean.mul_(beta1).add_(now, alpha=1 - beta1)

@@ -28,6 +28,8 @@ LOOKED_AT = 100
 """Rows of a file that say what its columns hold."""
 SMALL, LARGE = "minilm-l6", "e5-small"
 """Embedded models that read: a vocabulary of English, and one of a hundred languages."""
+WRITERS = {"AutoModelForCausalLM": "smollm2-135m", "AutoModelForSeq2SeqLM": "minilm-pair"}
+"""Those that write, by Transformers' class."""
 HARDER = 1.2
 """So many times the tokens show that a vocabulary was made for another language: English texts took 0.55 to 1.12 times as
 many, Latin and 14 living languages in Latin script 1.25 to 1.92 (notes/LOG.md)."""
@@ -88,8 +90,8 @@ def suiting(task: Task, checked: checking.Checked) -> str:
     """
     from weitiao.models.assets import catalog
 
-    if task.auto_class == "AutoModelForCausalLM":
-        return "smollm2-135m"
+    if task.auto_class in WRITERS:
+        return WRITERS[task.auto_class]
     texts = sample(checked)
     suits = _looks_english(texts)
     if suits and catalog.lies_here(SMALL) and catalog.lies_here(LARGE):

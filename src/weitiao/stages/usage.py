@@ -14,7 +14,7 @@ def usage(run: Run) -> list[dict[str, str]]:
     home = path if run.variant else path / "model"
     auto = run.task.auto_class
     options = run.task.model_options()
-    if run.task.generates:
+    if run.task.chats:
         line, call = f"weitiao chat {path}", 'run.answer([{"role": "user", "content": "..."}])'
     else:
         line, call = f'weitiao predict {path} "..."', 'run.predict(["..."])'

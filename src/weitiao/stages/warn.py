@@ -71,7 +71,7 @@ def unknown_words(recipe: Recipe, task: Task, processor: Any, examples: Encoded)
     """
     share = examples.unknown(processor)
     if share > UNKNOWN:
-        key = "known_elsewhere" if task.auto_class == "AutoModelForCausalLM" else "known_by_e5"
+        key = "known_elsewhere" if task.generates else "known_by_e5"
         way = reason("known_elsewhere" if recipe.model == "e5-small" else key)
         yield reason("unknown_words", share=f"{share:.0%}", model=recipe.model, way=way)
 

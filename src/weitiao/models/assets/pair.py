@@ -1,0 +1,100 @@
+"""An encoder-decoder made of an encoder: both sides begin with its weights.
+
+    folder of a BERT  ->  warm_started(source, folder)  ->  folder of an `EncoderDecoderModel`
+
+After Rothe et al. 2020 (arXiv 1907.12461), but that the attention between the sides begins as a copy of that within the
+decoder, not at random: so drawn, the decoder needed three times the steps and more until it looked at its source
+(notes/LOG.md).  It is no pretrained translator.  Of the encoder it keeps the first blocks and the most frequent word
+pieces, so that it learns in minutes on a CPU; every single character stays, so no English text is unknown to it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+BLOCKS = 2
+"""Of each side."""
+PIECES = 6_000
+"""BERT's word pieces stand in the order of their frequency behind marks and characters."""
+
+
+def warm_started(source: Path, folder: Path) -> None:
+    """Write the encoder-decoder.
+
+    Args:
+        source: of a BERT with word pieces.
+        folder: where it goes.
+    """
+    from transformers import (
+        AutoModel,
+        AutoTokenizer,
+        BertConfig,
+        BertLMHeadModel,
+        BertModel,
+        EncoderDecoderModel,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    base = AutoModel.from_pretrained(source, use_safetensors=True)
+    tree = json.loads(tokenizer.backend_tokenizer.to_str())
+    kept = _kept(tree["model"]["vocab"], special=set(tokenizer.all_special_ids))
+    place = {old: new for new, old in enumerate(kept)}
+    _renumber(tree, place)
+    known = base.config.to_dict() | {
+        "vocab_size": len(kept),
+        "num_hidden_layers": BLOCKS,
+        "pad_token_id": place[tokenizer.pad_token_id],
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # of the decoder's last transform, which the encoder has not
+        encoder = BertModel(BertConfig(**known))
+        decoder = BertLMHeadModel(BertConfig(**known | {"is_decoder": True, "add_cross_attention": True}))
+    words = "embeddings.word_embeddings.weight"
+    weights = base.state_dict()
+    weights[words] = weights[words][kept]
+    for side in (encoder, decoder.bert):
+        side.load_state_dict(
+            {name: weights[name] for name in side.state_dict() if name in weights}, strict=False
+        )
+    block: Any
+    for block in decoder.bert.encoder.layer:
+        own, between = block.attention, block.crossattention
+        for name in ("query", "key", "value"):
+            getattr(between.self, name).load_state_dict(getattr(own.self, name).state_dict())
+        between.output.load_state_dict(own.output.state_dict())
+    decoder.tie_weights()
+    both = EncoderDecoderModel(encoder=encoder, decoder=decoder)
+    both.config.vocab_size = len(kept)
+    both.config.pad_token_id = place[tokenizer.pad_token_id]
+    both.config.decoder_start_token_id = place[tokenizer.cls_token_id]
+    both.config.eos_token_id = place[tokenizer.sep_token_id]
+    both.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "vocab.txt").unlink(missing_ok=True)
+    (folder / "tokenizer.json").write_text(json.dumps(tree, ensure_ascii=False), encoding="utf-8")
+
+
+def _kept(vocab: dict[str, int], *, special: set[int]) -> list[int]:
+    """Numbers of the pieces that stay, in their order."""
+    found = [
+        number
+        for piece, number in vocab.items()
+        if number in special
+        or not piece.startswith("[unused")
+        and (number < PIECES or len(piece.removeprefix("##")) == 1)
+    ]
+    return sorted(found)
+
+
+def _renumber(tree: dict[str, Any], place: dict[int, int]) -> None:
+    """Give a tokenizer's file the new numbers."""
+    vocab = tree["model"]["vocab"]
+    tree["model"]["vocab"] = {piece: place[number] for piece, number in vocab.items() if number in place}
+    for token in tree["added_tokens"]:
+        token["id"] = place[token["id"]]
+    for token in tree["post_processor"]["special_tokens"].values():
+        token["ids"] = [place[number] for number in token["ids"]]
