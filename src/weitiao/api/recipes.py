@@ -85,7 +85,9 @@ def example_text(run: Run) -> str:
     from weitiao.stages.kept_rows import kept
 
     some = [[row for row, _ in islice(kept(run.folder, side), 100)] for side in ("test", "train")]
-    texts = (" ".join(text(run.task.reference(row)).split()).lstrip("-") for row in some[0] or some[1])
+    asked = (run.task.reference(row) for row in some[0] or some[1])
+    told = (one["prompt"][-1]["content"] if run.task.generates else text(one) for one in asked)
+    texts = (" ".join(each.split()).lstrip("-") for each in told)
     return min(texts, key=lambda one: abs(len(one) - SHORT))[: 2 * SHORT]
 
 
