@@ -8,13 +8,15 @@ import json
 import pytest
 import torch
 
+import weitiao as wt
 from tests.conftest import dialogues, rarely, write_jsonl
 from tests.tasks import writers
 from weitiao import api
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
-from weitiao.core.recipe import Train
+from weitiao.core.recipe import Data, Train
+from weitiao.data.view import view
 from weitiao.models import examine, load
 from weitiao.train.objective import summed
 
@@ -409,3 +411,23 @@ def test_an_answer_is_explained_by_the_words_of_its_source(folders, tmp_path):
     with torch.no_grad():
         (said,) = run.task.predict(run.tuned.model, run.tuned.collate(run.task)([example], [0]))
     assert target.value == pytest.approx(-said["loss"], rel=1e-4)
+
+
+def test_both_sides_of_a_row_are_shown_and_only_what_is_written_is_trained(folders):
+    task, loaded = opened(folders("t5"))
+    row = Record("t.csv", 2, {"source": "dull film", "target": "great plot"})
+    shown = view(row, task, loaded.processor, Data(), limit=64)
+    said = [(piece.text.strip(), piece.state) for piece in shown.pieces]
+    read, written = ("<s>", "dull", "film", "</s>"), ("<s>", "great", "plot", "</s>")
+    assert said == [(word, "seen") for word in read] + [(word, "trained") for word in written]
+    assert (shown.tokens, shown.trained) == (8, 4)
+
+
+def test_the_check_finds_targets_that_fill_their_limit(folders, tmp_path):
+    rows = [*pairs(20), {"source": "dull film", "target": "great plot " * 40}]
+    file = write_jsonl(tmp_path / "pairs.jsonl", rows)
+    told = wt.check(str(file), model=folders("t5"))
+    (found,) = [one for one in told.diagnosis.findings if one.code == "long_targets"]
+    # The toy has 64 positions: 80 words and two marks are 18 too many.
+    assert (found.count, found.places) == (1, [f"{file} line 21"])
+    assert "18 tokens" in found.text

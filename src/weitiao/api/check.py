@@ -184,7 +184,7 @@ def check(
         shape, keys = guess(data)
         data = data.model_copy(update=keys)
     checked = checking.inspect(data, shape)
-    lengths, met = _lengths(checked, opened[0]) if opened else (None, None)
+    lengths, met, lost = _lengths(checked, opened[0]) if opened else (None, None, [])
     sides = {
         name: (checked.marks.side == number).nonzero()[0].tolist()
         for number, name in enumerate(checking.SIDES)
@@ -202,6 +202,7 @@ def check(
         limit=opened[1] if opened else None,
         marks=tuple(special_tokens(opened[0])) if opened else (),
         unknown=met.share if met else None,
+        written_lost=lost,
         labels=labels,
         read_as=read_as(asked.data, decimal=str(words.get("decimal", "")), task=task),
     )
@@ -209,15 +210,20 @@ def check(
     return Examined(data, shape, checked, diagnosis)
 
 
-def _lengths(checked: checking.Checked, processor: Any) -> tuple[list[int], Met]:
-    """Tokens of every row as its task encodes it, and what of them the tokenizer knows."""
+def _lengths(checked: checking.Checked, processor: Any) -> tuple[list[int], Met, list[int]]:
+    """Tokens of every row as its task encodes it, what of them the tokenizer knows, and how many tokens are lost of what is
+    written, where that is a side of its own."""
     task = registry.build("task", {"name": task_of(checked.shape)})
-    # Without labels: lengths can be counted before the label set is known.
-    bare = (Record(row.file, row.line, checked.shape.asks(row.values)) for row in checked.rows)
-    lengths, met = list[int](), Met.of(processor)
+    # Without labels: lengths can be counted before the label set is known.  Answers are no labels.
+    asks = checked.shape.asks if not task.generates else dict
+    bare = (Record(row.file, row.line, asks(row.values)) for row in checked.rows)
+    lengths, met, written_lost = list[int](), Met.of(processor), list[int]()
     for record, example in zip(checked.rows, task.encode(bare, processor, limit=ENDLESS), strict=True):
         lengths.append(len(example))
         met.see(example.inputs.get("input_ids", ()))
+        if example.size is not None:
+            met.see(example.inputs.get("labels", ()))
+            written_lost.append(example.trained_lost)
         if why := example.refused or ("" if example.trained else reason("nothing_to_train")):
             checked.ledger.note(record, "quarantined", why, raw=dict(record.values))
-    return lengths, met
+    return lengths, met, written_lost

@@ -99,7 +99,8 @@ def view(record: Record, task: Task, processor: Any, data: Data, *, limit: int) 
     """
     label = record.values.get("label")
     # Without its label: a row can be looked at before the label set is known.
-    bare = Record(record.file, record.line, task.shape.asks(record.values))
+    values = record.values if task.generates else task.shape.asks(record.values)
+    bare = Record(record.file, record.line, values)
     trains = data.overlong != "split"
     ((_, example),) = as_read(task, [bare], processor, data, limit=limit, trains=trains)
     if example.refused:
@@ -108,8 +109,8 @@ def view(record: Record, task: Task, processor: Any, data: Data, *, limit: int) 
         record.file,
         record.line,
         tuple(pieces(example, processor)),
-        tokens=len(example),
-        trained=sum(learnt(example)),
+        tokens=len(example) if example.size is None else example.size,
+        trained=sum(sum(counts) for _, counts in sides(example)),
         lost=example.tokens_lost,
         trained_lost=example.trained_lost,
         label=None if label is None else str(label),
@@ -125,9 +126,23 @@ def learnt(example: Example) -> list[bool]:
     return [place in places for place in range(len(ids))]
 
 
+def sides(example: Example) -> list[tuple[list[int], list[bool]]]:
+    """The ids that stand one behind the other, and of each whether the loss counts it: one row of them, or what is read
+    and what is written."""
+    ids = list(example.inputs["input_ids"])
+    if example.size is None or "labels" not in example.inputs:
+        return [(ids, learnt(example))]
+    written = list(example.inputs["labels"])
+    return [(ids, [False] * len(ids)), (written, [True] * len(written))]
+
+
 def pieces(example: Example, processor: Any) -> Iterator[Piece]:
-    """The tokens of an example in order; their texts, put together, are what the tokenizer decodes."""
-    ids, counts = list(example.inputs["input_ids"]), learnt(example)
+    """The tokens of an example in order; their texts, put together, are what the tokenizer decodes of each side."""
+    for ids, counts in sides(example):
+        yield from _pieces(ids, counts, processor)
+
+
+def _pieces(ids: list[int], counts: list[bool], processor: Any) -> Iterator[Piece]:
     specials = set(special_tokens(processor).values())
 
     def said(first: int, last: int) -> str:

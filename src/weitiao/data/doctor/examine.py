@@ -61,6 +61,7 @@ def examine(
     limit: int | None = None,
     marks: Sequence[str] = (),
     unknown: float | None = None,
+    written_lost: Sequence[int] = (),
     labels: bool = False,
     read_as: str = "",
     seed: int = 0,
@@ -77,12 +78,13 @@ def examine(
         limit: How many tokens the model reads.
         marks: Special tokens of its tokenizer, as text.
         unknown: Share of the rows' tokens that it does not know.
+        written_lost: Tokens of each row that are lost of what is written, where that is a side of its own.
         labels: Look for wrong labels too; this trains (TF-IDF and logistic regression, five folds) and holds all
             texts at once.
         read_as: Options by which `weitiao data check` reads the files as they were read, for the ways out.
         seed: Of the folds and of samples.
     """
-    case = Case(rows, shape, ledger, splits or {}, groups, lengths, limit, seed, marks, unknown)
+    case = Case(rows, shape, ledger, splits or {}, groups, lengths, limit, seed, marks, unknown, written_lost)
     kinds: list[type[Part]] = [*PARTS, *([WrongLabels] if labels else []), Suits]
     parts = [kind(case) for kind in kinds if not kind.shapes or shape.name in kind.shapes]
     for index, record in enumerate(rows):

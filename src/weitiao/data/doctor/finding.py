@@ -83,6 +83,7 @@ class Case:
     seed: int
     marks: Sequence[str] = ()
     unknown: float | None = None
+    written_lost: Sequence[int] = ()
 
     def places(self, indices: Iterable[int]) -> list[str]:
         """Where the first few rows stand."""

@@ -66,6 +66,17 @@ class Lengths(Part):
                     share=percent(len(over), len(lengths)),
                     lost=f"{lost:,}",
                 )
+        lost_N = self.case.written_lost
+        if over := [index for index, lost in enumerate(lost_N) if lost]:
+            yield finding(
+                "long_targets",
+                "warning",
+                count=len(over),
+                places=self.case.places(over),
+                fix="task.max_target_length",
+                share=percent(len(over), len(lost_N)),
+                lost=f"{sum(lost_N):,}",
+            )
         if self.short.count:
             places = self.case.places(self.short.first)
             yield finding("short_texts", "note", count=self.short.count, places=places, least=SHORT)
