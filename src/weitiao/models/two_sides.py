@@ -3,6 +3,7 @@
     writes(model)                     is it one?
     start(model, tokenizer)           see to it that its decoder has a token to start from
     begin(model, before, behind)      what every answer begins with
+    written_logits(model, ...)        scores of what is written, and of nothing that fills rows up
     decoder_inputs(model, labels_BT)  what its decoder reads where these are to be written (B, T): one step behind them
 
 What is learnt is shifted once and here alone, by the model's own rule where it has one (mBART takes the last token of a
@@ -11,7 +12,7 @@ row, which names its language, for the first that is read).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -68,3 +69,32 @@ def decoder_inputs(model: Any, labels_BT: Tensor) -> Tensor:
     shifted_BT = labels_BT.roll(1, 1)
     shifted_BT[:, 0] = model.config.decoder_start_token_id
     return shifted_BT.masked_fill(shifted_BT == IGNORE, model.config.pad_token_id)
+
+
+def written_logits(model: Any, inputs: Mapping[str, Any], labels_BT: Tensor) -> Tensor:
+    """Scores (N, V), float32, of the tokens that are written, without those of what fills rows up.
+
+    A hook before the output layer takes the others away, so that scores of many words are neither computed nor kept for
+    them; where that is not what the model's scores are made of, they are taken away behind it.
+
+    Args:
+        model: an encoder-decoder.
+        inputs: `input_ids` and `attention_mask` of what is read.
+        labels_BT: what is written, filled up with `IGNORE`.
+    """
+    words = {**inputs, "decoder_input_ids": decoder_inputs(model, labels_BT), "use_cache": False}
+    real_BT = labels_BT != IGNORE
+    # A compiled model would be compiled anew at every call.
+    if getattr(model, "_compiled_call_impl", None) is not None:
+        return model(**words).logits[real_BT].float()
+
+    def taken(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden = args[0]
+        return (hidden[real_BT], *args[1:]) if hidden.shape[:2] == real_BT.shape else args
+
+    hook = model.get_output_embeddings().register_forward_pre_hook(taken)
+    try:
+        logits = model(**words).logits
+    finally:
+        hook.remove()
+    return (logits if logits.dim() == 2 else logits[real_BT]).float()

@@ -157,9 +157,7 @@ class SequenceToSequence(Categorical):
         """Scores of every token that is written (N, V)."""
         from weitiao.models import two_sides
 
-        read_BT = two_sides.decoder_inputs(model, batch.target)
-        logits_BTV = model(**batch.inputs, decoder_input_ids=read_BT, use_cache=False).logits
-        return logits_BTV[batch.target != IGNORE].float()
+        return two_sides.written_logits(model, batch.inputs, batch.target)
 
     def losses(self, logits_NC: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy of every token that is written (N,)."""
