@@ -356,3 +356,10 @@ def converse(llama, dialogue_file, tmp_path):
 def tag(bert, tagged_file, tmp_path):
     """Recipes of token classification on the toy BERT."""
     return small_run(bert, "token_classification", tagged_file, tmp_path / "run", batch=8, judge={})
+
+
+@pytest.fixture
+def ask(bert, tmp_path):
+    """Recipes of question answering on the toy BERT."""
+    file = write_jsonl(tmp_path / "asked.jsonl", asked(200))
+    return small_run(bert, "question_answering", file, tmp_path / "run", batch=8, judge={})

@@ -59,9 +59,11 @@ class KillAt(Watcher):
 
 # ------------------------------------------------------------------ exactness
 
+WINDOWS = {"max_length": 10, "overlong": "windows"}
+
 
 @pytest.mark.whole
-@pytest.mark.parametrize("kind", ["classify", rarely("converse")])
+@pytest.mark.parametrize("kind", ["classify", rarely("converse"), "ask"])
 def test_two_runs_of_one_seed_are_equal_and_another_seed_is_not(request, kind, tmp_path):
     recipe = request.getfixturevalue(kind)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -71,7 +73,7 @@ def test_two_runs_of_one_seed_are_equal_and_another_seed_is_not(request, kind, t
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("kind", [rarely("classify"), "converse"])
+@pytest.mark.parametrize("kind", [rarely("classify"), "converse", "ask"])
 def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
     """140 rows (56 in the other job) in steps of 12: the last step is a ragged one."""
     recipe = request.getfixturevalue(kind)
@@ -95,6 +97,7 @@ def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
         ("classify", {"method": {"name": "lora", "lora_dropout": 0.1}, "num_train_epochs": 2}, 23),
         ("converse", {"method": "lora", "gradient_accumulation_steps": 2}, 5),
         rarely("converse", {"method": "full"}, 4),
+        rarely("ask", {"method": "lora", "data": WINDOWS}, 6),
     ],
 )
 def test_a_killed_and_resumed_run_equals_the_whole_one_bit_for_bit(request, kind, words, at, tmp_path):

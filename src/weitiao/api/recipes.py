@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -80,11 +81,16 @@ def example_table(run: Run) -> Path:
 
 
 def example_text(run: Run) -> str:
-    """A short text of the run's own kind, to be asked: one of its test rows, or of the training rows where none were kept."""
+    """A short text of the run's own kind, to be asked: one of its test rows, or of the training rows where none were kept;
+    as JSON where a text alone is not enough."""
     from weitiao.evaluate.worst import text
+    from weitiao.stages.asking import read_of
     from weitiao.stages.kept_rows import kept
 
     some = [[row for row, _ in islice(kept(run.folder, side), 100)] for side in ("test", "train")]
+    if len(columns := read_of(run)) > 1:
+        rows = ({name: row.values[name] for name in columns} for row in some[0] or some[1])
+        return min((json.dumps(row, ensure_ascii=False) for row in rows), key=len)
     asked = (run.task.reference(row) for row in some[0] or some[1])
     told = (one["prompt"][-1]["content"] if run.task.generates else text(one) for one in asked)
     texts = (" ".join(each.split()).lstrip("-") for each in told)

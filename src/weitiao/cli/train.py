@@ -16,6 +16,7 @@ FULL = {
     "ratings": ("train.num_train_epochs=3",),
     "chat": ("data.train=alpaca-en#300",),
     "translate": ("data.train=pronunciations#40000",),
+    "qa": ("data.train=word-meanings#5000",),
     "ner": ("train.num_train_epochs=10",),
     "ner-zh": ("data.train=peoples-daily-zh#3000",),
 }
@@ -102,7 +103,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, translate (English spelling into its sounds), ner (names in tweets), ner-zh (names in Chinese news)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, translate (English spelling into its sounds), qa (answers from a text), ner (names in tweets), ner-zh (names in Chinese news)."
         ),
     ] = "reviews",
     overrides: Overrides = None,

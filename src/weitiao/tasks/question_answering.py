@@ -268,7 +268,10 @@ class QuestionAnswering(Task):
 
         from weitiao.models.inputs import takes
 
-        known = {n: given for n, given in batch.inputs.items() if n != "token_type_ids" or takes(model, n)}
+        known = dict(batch.inputs)
+        kinds = getattr(model.config, "type_vocab_size", None)
+        if kinds == 1 or not takes(model, "token_type_ids"):  # whatever the tokenizer gives
+            known.pop("token_type_ids", None)
         said = model(**known)
         scores_2WT = torch.stack([said.start_logits, said.end_logits]).float()
         return scores_2WT.masked_fill(batch.inputs["attention_mask"] == 0, float("-inf"))

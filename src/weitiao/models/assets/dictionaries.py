@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from weitiao.models.assets.datasets import member
+from weitiao.models.assets.archive import member
 
 PARTS = ("noun", "verb", "adj", "adv")
 PLAIN = re.compile(r"[a-z]{3,}(?:[-_'][a-z]+)*")

