@@ -13,6 +13,7 @@ from sklearn import metrics as sk
 
 import weitiao as wt
 from tests.conftest import (
+    asked,
     dialogues,
     many_labels,
     rated,
@@ -33,6 +34,7 @@ ROWS = {
     "multi_label_classification": many_labels,
     "text_regression": rated,
     "token_classification": tagged,
+    "question_answering": asked,
     "sft": dialogues,
 }
 METRICS = ["kappa", "brier", "mcc", "balanced_accuracy", "f1_micro", "f1_binary", "log_loss", "roc_auc"]

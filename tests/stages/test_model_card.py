@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 import weitiao as wt
-from tests.conftest import dialogues, rarely, rated, reviews, small_run, tagged, write_csv, write_jsonl
+from tests.conftest import asked, dialogues, rarely, rated, reviews, small_run, tagged, write_csv, write_jsonl
 from weitiao.cli import run as cli
 from weitiao.models.store import read_card
 
@@ -15,6 +15,7 @@ TASKS = {
     "text_classification": (reviews, "text-classification"),
     "token_classification": (tagged, "token-classification"),
     "text_regression": (rated, None),
+    "question_answering": (asked, "question-answering"),
     "sft": (dialogues, "text-generation"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from random import Random
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 import weitiao as wt
 from tests.conftest import asked, small_run
+from weitiao import api
 from weitiao.cli import run as command
 from weitiao.core import registry
 from weitiao.core.contracts import Record
@@ -417,6 +419,9 @@ def test_questions_are_asked_as_rows_and_files_and_a_text_alone_is_refused(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(row).encode())))
     assert command(["predict", str(run.path)]) == 0
     assert capsys.readouterr().out.strip() == (told["answer"] or "-")
+    pasted = shlex.split(run.results["usage"][0]["code"])
+    assert json.loads(pasted[-1]) == {"question": "...", "context": "..."}
+    assert run.predict(api.example_text(run))
     output = tmp_path / "out.jsonl"
     assert command(["predict", str(run.path), "--file", str(file), "--output", str(output)]) == 0
     capsys.readouterr()

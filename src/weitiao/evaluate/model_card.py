@@ -19,6 +19,7 @@ from weitiao.evaluate.words import named
 PIPELINES = {
     "AutoModelForSequenceClassification": "text-classification",
     "AutoModelForTokenClassification": "token-classification",
+    "AutoModelForQuestionAnswering": "question-answering",
     "AutoModelForCausalLM": "text-generation",
 }
 """The hub's name of what a model of that class does."""

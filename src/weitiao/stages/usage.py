@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from weitiao.core.contracts import OURS
 from weitiao.core.why import reason
 from weitiao.data.overlong import FITTED
+from weitiao.stages.asking import read_of
 from weitiao.stages.run import Run
 
 
@@ -17,7 +20,11 @@ def usage(run: Run) -> list[dict[str, str]]:
     if run.task.chats:
         line, call = f"weitiao chat {path}", 'run.answer([{"role": "user", "content": "..."}])'
     else:
-        line, call = f'weitiao predict {path} "..."', 'run.predict(["..."])'
+        # A text, or a row where that is not enough.
+        columns = read_of(run)
+        row = json.dumps("..." if len(columns) < 2 else dict.fromkeys(columns, "..."))
+        said = row if len(columns) < 2 else f"'{row}'"
+        line, call = f"weitiao predict {path} {said}", f"run.predict([{row}])"
     python = f'import weitiao as wt\n\nrun = wt.load("{path}")\nprint({call})'
     reads = f"\n\n{said}" if (said := run.task.of_logits()) else ""
     if run.recipe.data.overlong in FITTED:

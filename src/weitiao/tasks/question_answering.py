@@ -123,6 +123,17 @@ class QuestionAnswering(Task):
         """Two scores a token."""
         return {"num_labels": 2}
 
+    def of_logits(self) -> str:
+        """The likeliest first token, and the likeliest last one behind it."""
+        return (
+            "# each token is scored as the first and as the last of the answer\n"
+            'row = tokenizer("...", "...", return_tensors="pt")  # question and context\n'
+            "said = model(**row)\n"
+            "first = int(said.start_logits.argmax())\n"
+            "last = first + int(said.end_logits[0, first:].argmax())\n"
+            "answer = tokenizer.decode(row.input_ids[0, first : last + 1])  # [CLS]: no answer"
+        )
+
     # ------------------------------------------------------------------ rows to examples
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
