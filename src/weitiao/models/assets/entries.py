@@ -47,7 +47,7 @@ class DatasetEntry(Entry):
     """A data set."""
 
     task: str
-    """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `token-classification` or
+    """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `token-classification`,
     `seq2seq` or `question-answering`."""
     rows: int
     fields: tuple[str, ...]
