@@ -51,6 +51,14 @@ def test_explanations_of_this_model_stand_on_the_page_and_else_how_to_get_them(r
     assert page.scripts == [OURS]
     content["explanations.json"] = explained("another model")
     assert "Not explained yet" in report(content).said("explained")
+    for change in (
+        lambda row: row.update(more=1),
+        lambda row: row.pop("targets"),
+        lambda row: row["targets"][0].pop("what"),
+    ):
+        content["explanations.json"] = explained(written)
+        change(content["explanations.json"]["rows"][0])  # as another version may have written them
+        assert "Not explained yet" in report(content).said("explained")
 
 
 def test_what_a_run_took_is_summed_and_what_nobody_tells_is_said(report):

@@ -35,8 +35,11 @@ def snippet(explained: Sequence[Explanation]) -> str:
 
 
 def kept(told: Mapping[str, Any]) -> list[Explanation]:
-    """The explanations in the content of `explanations.json`."""
-    return [Explanation.from_dict(row) for row in told.get("rows", ())]
+    """The explanations in the content of `explanations.json`; none of another version's, which are to be asked anew."""
+    try:
+        return [Explanation.from_dict(row) for row in told.get("rows", ())]
+    except (KeyError, TypeError):  # other keys than ours
+        return []
 
 
 def parts(target: ExplainedTarget, column: str, text: str) -> Iterator[dict[str, Any]]:
