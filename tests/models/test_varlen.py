@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import transformers as T
@@ -202,5 +204,9 @@ def test_ours_is_the_first_that_a_model_on_cuda_is_tried_with():
     assert examine.attentions(task, "cuda:1") == examine.attentions(task, torch.device("cuda"))
     assert examine.attentions(task, "cuda:1")[0] == attention.ROWS
     assert examine.attentions(task, "mps")[0] == examine.attentions(labels, "cuda:0")[0] == "sdpa"
-    tried = list(examine._orders([attention.ROWS, "sdpa", "eager"], packs=True, cpu=False))
+    tried = list(
+        examine._orders(
+            SimpleNamespace(config=None), [attention.ROWS, "sdpa", "eager"], packs=True, cpu=False
+        )
+    )
     assert [name for layout, name in tried if layout is examine.Layout.PACKED] == [attention.ROWS, "sdpa"]

@@ -212,7 +212,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_judging(run, monkeyp
     def closed(*args, dir, **options):
         raise OSError(errno.EROFS, "Read-only file system", str(dir))
 
-    monkeypatch.setattr("tempfile.TemporaryFile", closed)
+    monkeypatch.setattr("tempfile.mkdtemp", closed)
     heard = []
     with pytest.raises(WeitiaoError, match=rf"^\[no_permission\].*{run}"):
         api.evaluate(run, tell=lambda event, **facts: heard.append(event))

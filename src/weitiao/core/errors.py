@@ -90,8 +90,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     longer = [
         name for plain, name in by_plain.items() if plain.startswith(typed) and len(typed) >= 0.6 * len(plain)
     ]
-    if len(longer) == 1:
-        return longer[0]
+    longer.sort(key=lambda name: len(_unmarked(name)))
+    if longer and (len(longer) == 1 or len(_unmarked(longer[0])) < len(_unmarked(longer[1]))):
+        return longer[0]  # of several that begin so, the one that lacks least
     # Whoever writes adam_beta3 has not mistyped adam_beta1; a digit that is left out is another matter.
     close = {
         plain: mistakes(typed, plain, most=_forgiven(plain))
