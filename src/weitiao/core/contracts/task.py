@@ -328,7 +328,7 @@ class Task(ABC):
 
     def passage(self, text: str) -> dict[str, Any]:
         """The columns of a text that is to be found by another; only when `searches`."""
-        raise NotImplementedError(f"{type(self).__name__} says that it does not search")
+        raise self._unfinished("passage", says="searches")
 
     def _unfinished(self, lacks: str, *, says: str) -> WeitiaoError:
         """What is said of a task that claims more than it has."""

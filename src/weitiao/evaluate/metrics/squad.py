@@ -9,6 +9,7 @@ right where none is given.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -29,9 +30,9 @@ class _OfAnswers(Summed):
     undefined: ClassVar[tuple[str, str]] = ("there is no such question", "没有这样的问题")
     of: Literal["all", "answerable", "unanswerable"]
 
+    @abstractmethod
     def row(self, said: str, right: Sequence[str]) -> float:
         """What one answer is worth, 0 to 1."""
-        raise NotImplementedError
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
         """What each answer is worth, and 1; twice 0 for a question that is not asked about: (N, 2)."""
@@ -78,7 +79,7 @@ class SquadExactMatch(_OfAnswers):
     source: ClassVar[str] = "Rajpurkar et al. 2016, arXiv 1606.05250; 2018, arXiv 1806.03822"
 
     @property
-    def proportion(self) -> bool:  # type: ignore[override]
+    def proportion(self) -> bool:  # type: ignore[override]  # the others say it for their class
         """Of all questions; of some of them, the others are rows of nothing."""
         return self.of == "all"
 
