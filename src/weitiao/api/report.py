@@ -10,7 +10,8 @@ from weitiao.core.run import RunFolder, open_run
 from weitiao.core.why import because
 from weitiao.stages.analyse import analyse
 from weitiao.stages.model_card import write_model_card
-from weitiao.stages.run import Run, load
+from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 
 SIDE_BY_SIDE = "side-by-side.html"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from weitiao.stages.run import Run, load
+from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 from weitiao.stages.stress import Stress
 
 

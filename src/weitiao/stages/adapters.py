@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import fault
 from weitiao.core.why import because
-from weitiao.stages.run import Run, for_use, load
+from weitiao.stages.for_use import for_use
+from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 
 if TYPE_CHECKING:
     from weitiao.models import adapters as shelf

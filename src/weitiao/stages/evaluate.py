@@ -30,7 +30,8 @@ from weitiao.stages.events import Tell, listening
 from weitiao.stages.general import General
 from weitiao.stages.kept_rows import seen_in_training
 from weitiao.stages.model_card import write_model_card
-from weitiao.stages.run import Run, load
+from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 from weitiao.stages.systems import ask_all
 from weitiao.stages.to_judge import ToJudge, given, locked, of_files
 from weitiao.stages.usage import usage

@@ -14,18 +14,17 @@ from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import refuse_unwritable
-from weitiao.core.run import RunFolder, open_run
 from weitiao.core.why import because
 from weitiao.data.overlong import as_read
 from weitiao.stages import asking, prompts
 from weitiao.stages.asking import Questions
 from weitiao.stages.events import Tell, labelling
-from weitiao.stages.recorded import Recorded, run_around
+from weitiao.stages.for_use import for_use
+from weitiao.stages.recorded import Recorded
 
 if TYPE_CHECKING:
     from weitiao.evaluate.explain.explanation import Explanation
     from weitiao.models.load import Loaded
-    from weitiao.models.precision import Half
     from weitiao.stages.speaker import Speaker
     from weitiao.stages.stress import Stress
 
@@ -389,61 +388,6 @@ class Run(Recorded):
         )
 
 
-def load(path: str | Path, *, base: str | Path = "") -> Run:
-    """The run in a folder.
-
-    Args:
-        path: the run folder, or a folder in it that holds its model in another form (`weitiao merge RUN -o RUN/merged`).
-        base: where the model that was tuned lies now, if that is not where it lay, nor in the same place beside the run.
-
-    Raises:
-        WeitiaoError: `no_run`.
-    """
-    above, variant = run_around(Path(path))
-    run = Run(open_run(above), base=base)
-    return run.as_variant(variant) if variant else run
-
-
-def runs(folder: str | Path = "runs") -> list[Run]:
-    """Every run directly below a folder, newest first."""
-    found = sorted(Path(folder).glob("*/recipe.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [Run(RunFolder(path.parent)) for path in found]
-
-
-def speaker(ref: str, *, base: str | Path = "") -> Speaker:
-    """A run of a generative task (`base` as in `load`), or a base language model, ready to answer.
-
-    Raises:
-        WeitiaoError: `wrong_usage` when the run labels instead of answering; what loading raises.
-    """
-    from weitiao.models.load import fast_bf16, pick_device
-    from weitiao.models.store import open_base
-    from weitiao.stages.speaker import Speaker
-
-    if (Path(ref) / "recipe.yaml").is_file():
-        run = load(ref, base=base)
-        if not run.task.generates:
-            raise labels_alone(ref)
-        return run.speaker
-    device = pick_device()
-    half: Half | None = "bfloat16" if fast_bf16(device) else None
-    task = registry.build("task", {"name": "sft"})
-    untuned = open_base(ref, task, half=half, device=device)
-    return Speaker(for_use(untuned, half=half), task, device, half, limit=untuned.limit)
-
-
 def labels_alone(run: str | Path) -> WeitiaoError:
     """The error for a run that is to answer and labels."""
     return fault("wrong_usage", **because("labels_only", run=run))
-
-
-def for_use(loaded: Loaded, *, half: Half | None) -> Loaded:
-    """Nothing trains any more, and in half precision the weights are cast once."""
-    from weitiao.models.anatomy import cast_frozen
-    from weitiao.train import memory
-
-    loaded.model.requires_grad_(False)
-    if half:
-        cast_frozen(loaded.model, half)
-        memory.trim()
-    return loaded

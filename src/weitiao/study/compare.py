@@ -29,7 +29,8 @@ from weitiao.data import split as splitting
 from weitiao.stages.data import located
 from weitiao.stages.dealt import from_folder
 from weitiao.stages.events import Tell, listening
-from weitiao.stages.run import Run, load
+from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 from weitiao.study.methods_asked import asked_for, check, entrants
 from weitiao.study.schedule import Book, Kind, Part, Study, claimed
 

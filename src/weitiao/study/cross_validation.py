@@ -33,7 +33,8 @@ from weitiao.data import split as splitting
 from weitiao.stages.data import located
 from weitiao.stages.dealt import FILE, begin_with, divided, learnt
 from weitiao.stages.events import Tell, listening
-from weitiao.stages.run import Run, load
+from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 from weitiao.study.schedule import Book, Kind, Part, Study, claimed, judged
 
 if TYPE_CHECKING:

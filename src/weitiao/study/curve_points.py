@@ -19,7 +19,8 @@ from weitiao.evaluate.judge import judge, read, value
 from weitiao.evaluate.resample import bootstrap, interval
 from weitiao.evaluate.words import words
 from weitiao.stages.kept_rows import kept
-from weitiao.stages.run import Run, load
+from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 from weitiao.study.schedule import DONE
 from weitiao.study.table import refuse_other_ground, row_of
 

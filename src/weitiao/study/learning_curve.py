@@ -26,7 +26,8 @@ from weitiao.core.run import RunFolder
 from weitiao.stages.dealt import from_files, from_folder, shared
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.noise import LIGHT
-from weitiao.stages.run import Run, load
+from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 from weitiao.study.schedule import Book, Kind, Part, Study, claimed
 
 if TYPE_CHECKING:

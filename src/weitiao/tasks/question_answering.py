@@ -30,9 +30,9 @@ from weitiao.core.why import reason
 from weitiao.data import answer_words
 from weitiao.data.pack import pad
 from weitiao.data.shapes import QUESTIONED
-from weitiao.tasks.answer_spans import OUTSIDE, likeliest, text_of, tokens_of
+from weitiao.tasks.answer_spans import likeliest, text_of, tokens_of
+from weitiao.tasks.context_windows import cut, held, pairs, question_tokens, seen
 from weitiao.tasks.questions import Sides, sides
-from weitiao.tasks.windows import starts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -96,7 +96,7 @@ class QuestionAnswering(Task):
         longest = LONGEST
         for example in examples:
             begins, ends = (np.asarray(example.inputs[name]) for name in ("begins", "ends"))
-            for first, last in tokens_of(_pairs(example.target or ()), begins, ends):
+            for first, last in tokens_of(pairs(example.target or ()), begins, ends):
                 longest = max(longest, last - first + 1)
         return replace(self, max_answer_length=longest)
 
@@ -161,9 +161,9 @@ class QuestionAnswering(Task):
         if spans and not golds:
             return Example({}, refused=reason("answer_no_token", answer=said[0]))
         inputs, before = read.joined(question, ids[:room], places[:room])
-        held = _held([(a + before, b + before) for a, b in golds], before, before + room)
-        lost = bool(golds) and held is None
-        gold = held or (read.null(inputs["input_ids"]),) * 2
+        inside = held([(a + before, b + before) for a, b in golds], before, before + room)
+        lost = bool(golds) and inside is None
+        gold = inside or (read.null(inputs["input_ids"]),) * 2
         return Example(
             {
                 **inputs,
@@ -181,11 +181,16 @@ class QuestionAnswering(Task):
 
     def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
         """The context in windows that overlap, each an example of its own; empty when the question leaves no room."""
-        return [replace(whole, inputs=one, trained=1) for one in self._cut(whole, processor, limit=limit)]
+        return [
+            replace(whole, inputs=one, trained=1)
+            for one in cut(whole, sides(processor), limit=limit, shared=self.doc_stride)
+        ]
 
     def in_windows(self, whole: Example, processor: Any, *, limit: int) -> Example:
         """The context in windows that overlap, one behind the other."""
-        return self._beside(whole, self._cut(whole, processor, limit=limit), limit=limit)
+        return self._beside(
+            whole, cut(whole, sides(processor), limit=limit, shared=self.doc_stride), limit=limit
+        )
 
     def fitted(
         self, record: Record, whole: Example, processor: Any, *, limit: int, overlong: str, max_windows: int
@@ -193,46 +198,19 @@ class QuestionAnswering(Task):
         """The same of the first `max_windows`."""
         if len(whole) <= limit:
             return whole
-        cut = self._cut(whole, processor, limit=limit)
-        kept = self._beside(whole, cut[:max_windows], limit=limit)
-        if kept.refused or len(cut) <= max_windows:
+        parts = cut(whole, sides(processor), limit=limit, shared=self.doc_stride)
+        kept = self._beside(whole, parts[:max_windows], limit=limit)
+        if kept.refused or len(parts) <= max_windows:
             return kept
-        return replace(kept, tokens_lost=_seen(cut) - _seen(cut[:max_windows]))
+        return replace(kept, tokens_lost=seen(parts) - seen(parts[:max_windows]))
 
-    def _beside(self, whole: Example, cut: Sequence[Mapping[str, Any]], *, limit: int) -> Example:
-        if not cut:
-            return Example({}, refused=reason("question_fills", tokens=_question(whole), limit=limit))
-        inputs = {name: [value for one in cut for value in one[name]] for name in cut[0] if name != "text"}
-        return replace(whole, inputs={**inputs, "text": whole.inputs["text"]}, trained=len(cut))
-
-    def _cut(self, whole: Example, processor: Any, *, limit: int) -> list[dict[str, Any]]:
-        """The inputs of every window; none where the question leaves no room."""
-        read, given = sides(processor), whole.inputs
-        begins, ends = np.asarray(given["begins"]), np.asarray(given["ends"])
-        own = np.flatnonzero(begins != OUTSIDE)
-        first, length = (int(own[0]) if len(own) else len(whole)), len(own)
-        room = limit - (len(whole) - length)
-        if room < read.least(limit):
-            return []
-        golds = tokens_of(_pairs(whole.target or ()), begins, ends)
-        found = []
-        for begin in starts(length, room=room, shared=self.doc_stride):
-            part = slice(first + begin, first + begin + room)
-
-            def window(values: Any, part: slice = part) -> list[int]:
-                return [*values[:first], *values[part], *values[first + length :]]
-
-            one = {
-                name: window(values)
-                for name, values in given.items()
-                if name not in ("windows", "gold", "text")
-            }
-            held = _held(golds, part.start, part.stop)
-            inside = (held[0] - begin, held[1] - begin) if held else (read.null(one["input_ids"]),) * 2
-            found.append(
-                {**one, "windows": [len(one["input_ids"])], "gold": list(inside), "text": given["text"]}
-            )
-        return found
+    def _beside(self, whole: Example, parts: Sequence[Mapping[str, Any]], *, limit: int) -> Example:
+        if not parts:
+            return Example({}, refused=reason("question_fills", tokens=question_tokens(whole), limit=limit))
+        inputs = {
+            name: [value for one in parts for value in one[name]] for name in parts[0] if name != "text"
+        }
+        return replace(whole, inputs={**inputs, "text": whole.inputs["text"]}, trained=len(parts))
 
     # ------------------------------------------------------------------ examples to answers
 
@@ -349,7 +327,7 @@ class QuestionAnswering(Task):
     def expected(self, example: Example) -> dict[str, Any]:
         """The answers that are right."""
         text = example.inputs["text"]
-        return {"answers": ["".join(map(chr, text[start:end])) for start, end in _pairs(example.target)]}
+        return {"answers": ["".join(map(chr, text[start:end])) for start, end in pairs(example.target)]}
 
     def reference(self, record: Record) -> dict[str, Any]:
         """Question, context, and the answers that are right, the first of them apart."""
@@ -404,25 +382,3 @@ class QuestionAnswering(Task):
             raise fault("nothing_to_explain", row=batch.rows[0])
         together = torch.stack(found)
         return together.mean(0) if target.of is None else together.logsumexp(0)
-
-
-def _pairs(flat: Sequence[int]) -> list[tuple[int, int]]:
-    """Start and end of each answer."""
-    return [(int(start), int(end)) for start, end in zip(flat[::2], flat[1::2], strict=True)]
-
-
-def _held(golds: Sequence[tuple[int, int]], begin: int, end: int) -> tuple[int, int] | None:
-    """The first answer that lies within these tokens, whole."""
-    return next(((first, last) for first, last in golds if begin <= first and last < end), None)
-
-
-def _question(whole: Example) -> int:
-    """Tokens around the context."""
-    return sum(begin == OUTSIDE for begin in whole.inputs["begins"])
-
-
-def _seen(cut: Sequence[Mapping[str, Any]]) -> int:
-    """Code points up to which windows reach, in tokens of the context: each counted once."""
-    return len(
-        {(b, e) for one in cut for b, e in zip(one["begins"], one["ends"], strict=True) if b != OUTSIDE}
-    )
