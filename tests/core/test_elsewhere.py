@@ -27,6 +27,7 @@ GUESSED = {
     ("method", "delta"): "deltaT",
     ("method", "modules"): "target_modules",
     ("task", "delta"): "huber_delta",
+    ("task", "stride"): "doc_stride",
 }
 
 

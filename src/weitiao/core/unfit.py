@@ -90,7 +90,8 @@ def meant(
         answer = ""  # another of its kind has it
     if answer:
         return f" -> {answer}"
-    ends = [key for key in siblings if key.endswith(f"_{word}")]
+    # One word more: what `length` of max_answer_length and its kind means nobody knows.
+    ends = [key for key in siblings if key.partition("_")[2] == word]
     if shelf and len(ends) == 1 and len(word) > 4:  # `dropout` of LoRA is its lora_dropout
         return did_you_mean(ends[0], ends)
     # The key of that very name in another section, or among the settings of a method or task.
