@@ -100,8 +100,10 @@ def test_loss_and_gradient_are_those_of_transformers_head(folders, family, smoot
     torch.testing.assert_close(loss, theirs, rtol=1e-5, atol=1e-5)
     told = {n: w for n, w in loaded.model.named_parameters() if w.grad is not None}
     assert mine.keys() == told.keys()
+    # As shares of all of it: a key's bias has a gradient of zero, and its rounding is all that there is.
+    whole = torch.cat([weight.grad.flatten() for weight in told.values()]).norm()
     for name, weight in told.items():
-        torch.testing.assert_close(mine[name], weight.grad, rtol=1e-5, atol=1e-5)
+        assert (mine[name] - weight.grad).norm() <= 1e-5 * max(weight.grad.norm(), 1e-2 * whole)
 
 
 def test_labels_are_shifted_once_and_begin_with_the_start_token(folders):
@@ -126,7 +128,10 @@ def test_what_fills_up_is_never_learnt_and_tokens_of_both_sides_are_counted(fold
     assert batch.trained == sum(written for _, written in sizes)
     assert batch.tokens == sum(map(sum, sizes))
     longest = max(read for read, _ in sizes) + max(written for _, written in sizes)
-    assert batch.tokens + batch.padding == len(sizes) * longest
+    filled = task.collate(examples, batch.rows, loaded.processor)
+    assert (batch.padding, filled.tokens + filled.padding) == (0, len(sizes) * longest)
+    assert (filled.trained, filled.tokens) == (batch.trained, batch.tokens)
+    batch = filled
     changed = copy.copy(batch)
     hidden = batch.inputs["attention_mask"] == 0
     changed.inputs = {**batch.inputs, "input_ids": batch.inputs["input_ids"].masked_fill(hidden, 17)}

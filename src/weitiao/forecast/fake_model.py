@@ -18,7 +18,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from weitiao.core.contracts import Method, Task
-from weitiao.models import anatomy, four_bit, output_loss, store
+from weitiao.models import anatomy, four_bit, output_loss, store, two_sides
 from weitiao.models.load import Loaded
 from weitiao.models.precision import Half, autocast
 from weitiao.models.shapes import Shapes, materialise
@@ -53,7 +53,7 @@ def fill(bare: Loaded, task: Task, method: Method, *, half: Half | None, device:
     materialise(model, fake.mode, device)
     if method.base_bits == 4:
         _pack(bare, fake.mode)
-    if task.packs:
+    if task.packs and not two_sides.writes(model):
         with fake.mode, autocast(device, half):
             output_loss.learn(model, by_value=False)
     bare.trained = store.trained(model)

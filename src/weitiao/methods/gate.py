@@ -20,10 +20,12 @@ ROWS = "gated_rows"  # the attribute of the text model
 
 
 class Rows:
-    """Which tokens of the current batch are real."""
+    """Which tokens of the current batch are real, and whose they are."""
 
     mask: Tensor | None = None
     """(B, T); None when all are."""
+    bounds: Tensor | None = None
+    """Where rows that lie end to end begin (rows + 1,); None where they do not."""
 
 
 class Gate(nn.Module):
@@ -38,12 +40,17 @@ class Gate(nn.Module):
         """Given where rows are seen as a whole."""
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """(B, 1) or (B, T)."""
+        """(B, 1) or (B, T); of rows end to end (1, T), each token with the mean of its row."""
         with torch.autocast(x_BTD.device.type, enabled=False):
             gate_BT = torch.sigmoid(self.linear(x_BTD.float()))[..., 0]
         if self.rows is None:
             return gate_BT
-        mask = self.rows.mask
+        mask, bounds = self.rows.mask, self.rows.bounds
+        if bounds is not None and int(bounds[-1]) == gate_BT.shape[1]:
+            sizes = bounds.diff()
+            row_T = torch.arange(len(sizes)).repeat_interleave(sizes).to(gate_BT.device, non_blocking=True)
+            sums = gate_BT.new_zeros(1, len(sizes)).index_add(1, row_T, gate_BT)
+            return (sums / sizes.to(gate_BT.device, non_blocking=True))[:, row_T]
         if mask is None or mask.shape != gate_BT.shape:
             return gate_BT.mean(1, keepdim=True)
         real = mask.to(gate_BT.dtype)
@@ -51,7 +58,7 @@ class Gate(nn.Module):
 
 
 def watch_rows(model: nn.Module) -> Rows:
-    """From now on the batch's mask is noted before every forward pass; returns where."""
+    """From now on the batch's mask and bounds are noted before every forward pass; returns where."""
     body = inputs.text_model(model)
     if not hasattr(body, ROWS):
         setattr(body, ROWS, Rows())
@@ -60,5 +67,6 @@ def watch_rows(model: nn.Module) -> Rows:
 
 
 def _note(body: nn.Module, args: Any, words: dict[str, Any]) -> None:
-    mask = inputs.named(body, args, words).get("attention_mask")
-    getattr(body, ROWS).mask = mask if mask is not None and mask.dim() == 2 else None
+    words, rows = inputs.named(body, args, words), getattr(body, ROWS)
+    mask = words.get("attention_mask")
+    rows.mask, rows.bounds = mask if mask is not None and mask.dim() == 2 else None, inputs.bounds(words)

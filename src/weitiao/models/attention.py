@@ -1,12 +1,15 @@
 """Attention over rows that lie end to end in one sequence, each row by itself, and over learnt prefixes.
 
-    [row | row | row] with cu_seq_lens_q = [0, 5, 9, 20]  ->  causal attention inside each row, and nowhere else
+    [row | row | row] with cu_seq_lens_q = [0, 5, 9, 20]  ->  attention inside each row, and nowhere else
+    beside cu_seq_lens_k = [0, 7, 8, 30]                  ->  each row sees its own row of those (an encoder's)
 
 Transformers derives a block mask from positions that start again at 0 and then computes all T x T products; most
 of them are masked away.  On a CPU every row is its own call here, so the work is the sum of squares instead of the
 square of the sum; on other devices `models.varlen` does all rows in one.  The bounds lie on the CPU, so that nobody
 waits for a device to read them.  The function is registered through Transformers' own interface and is asked only when
-the bounds are given, under the name that its flash attention uses; else it is plain SDPA.
+the bounds are given, under the name that its flash attention uses; else it is plain SDPA.  Whether a row is causal its
+module says (`is_causal`, as Transformers has it).  What a module adds to its scores (T5's bias by distance) is one table
+for the longest row (`models.end_to_end`), of which each row takes the beginning.
 
 A prefix (keys and values that a method has learnt) stands before a module's own keys and values, seen from every row,
 never masked, and without position.  It is put into the module's `Slot` before each forward pass.
@@ -14,7 +17,9 @@ never masked, and without position.  It is put into the module's `Slot` before e
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -65,22 +70,41 @@ def rows_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     cu_seq_lens_q: Tensor | None = None,
+    cu_seq_lens_k: Tensor | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as Transformers calls it: query (1, H, T, D), key and value (1, K, T, D) -> (1, T, H, D).
+    """Attention as Transformers calls it: query (1, H, T, D), key and value (1, K, S, D) -> (1, T, H, D).
 
     Args:
         cu_seq_lens_q: where rows begin and the last one ends, (rows + 1,), on the CPU; without it this is plain SDPA.
+        cu_seq_lens_k: the same of what a module sees that is not causal, where those are other rows.
     """
     on_cpu, window = query.device.type == "cpu", others.get("sliding_window")
-    # A score cap, or a window in a call a row, would need more than a causal call: those keep the masked way.
+    asked, bias = others.get("is_causal"), others.get("position_bias")
+    causal = bool(getattr(module, "is_causal", True) if asked is None else asked)
+    keys = cu_seq_lens_q if causal or cu_seq_lens_k is None else cu_seq_lens_k
+    # A score cap, or a window in a call a row, would need more than a plain call: those keep the masked way.  So do a
+    # bias where all rows are one call, and one that was made for all pairs of the whole sequence.
     if others.get("softcap") is not None or (on_cpu and window is not None):
+        cu_seq_lens_q = None
+    if bias is not None and not (on_cpu and _fits(bias, cu_seq_lens_q, keys)):
         cu_seq_lens_q = None
     slot: Slot | None = getattr(module, SLOT, None)
     if slot is not None and slot.held is not None:
         held, gate = slot.held, slot.gate
         return _prefixed(
-            module, query, key, value, attention_mask, held, gate, dropout, scaling, cu_seq_lens_q, **others
+            module,
+            query,
+            key,
+            value,
+            attention_mask,
+            held,
+            gate,
+            dropout,
+            scaling,
+            cu_seq_lens_q,
+            keys,
+            **others,
         ), None
     if cu_seq_lens_q is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -89,27 +113,68 @@ def rows_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
         )
     if not on_cpu:
-        return varlen.attend(
-            query, key, value, cu_seq_lens_q, dropout=dropout, scaling=scaling, window=window
-        ), None
-    bounds = cu_seq_lens_q.tolist()
+        words: dict[str, Any] = {"dropout": dropout, "scaling": scaling, "window": window}
+        return varlen.attend(query, key, value, cu_seq_lens_q, keys=keys, causal=causal, **words), None
     rows = [
-        _row(query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], dropout=dropout, scaling=scaling)
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        _row(
+            query[:, :, a:b],
+            key[:, :, c:d],
+            value[:, :, c:d],
+            _beginning(bias, b - a, d - c),
+            dropout=dropout,
+            scaling=scaling,
+            causal=causal,
+        )
+        for (a, b), (c, d) in _spans(cu_seq_lens_q, keys)
     ]
     return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _row(query: Tensor, key: Tensor, value: Tensor, *, dropout: float, scaling: float | None) -> Tensor:
-    """Causal attention inside one row, (1, H, T, D)."""
-    if not dropout and query.shape[2] <= LONGEST:
-        return short_row(query[0], key[0], value[0], scaling=scaling)[None]
+def _spans(bounds: Tensor, keys: Tensor | None) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Beginning and end of each row of the queries, and of that of the keys which it sees."""
+    a, c = bounds.tolist(), (bounds if keys is None else keys).tolist()
+    return list(zip(pairwise(a), pairwise(c), strict=True))
+
+
+def _fits(bias: Tensor, bounds: Tensor | None, keys: Tensor | None) -> bool:
+    """Is it of the longest row, or one number for all?"""
+    if bounds is None or keys is None:
+        return False
+    longest = (int(bounds.diff().max()), int(keys.diff().max()))
+    return tuple(bias.shape[-2:]) in ((1, 1), longest)
+
+
+def _beginning(bias: Tensor | None, length: int, seen: int) -> Tensor | None:
+    """Of a table by distance (1, H, L, M) that of a row; one number for all changes no share of the attention."""
+    if bias is None or bias.shape[-2:] == (1, 1):
+        return None
+    return bias[:, :, :length, :seen]
+
+
+def _row(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    *,
+    dropout: float,
+    scaling: float | None,
+    causal: bool,
+) -> Tensor:
+    """Attention inside one row, (1, H, T, D)."""
+    if not dropout and max(query.shape[2], key.shape[2]) <= LONGEST:
+        added = None if bias is None else bias[0]
+        return short_row(query[0], key[0], value[0], scaling=scaling, causal=causal, bias=added)[None]
+    if bias is not None and causal:  # torch takes either a mask or its own causal one
+        later = torch.ones(bias.shape[-2:], dtype=torch.bool, device=bias.device).triu(1)
+        bias = bias.masked_fill(later, -math.inf)
     return F.scaled_dot_product_attention(
         query,
         key,
         value,
+        attn_mask=None if bias is None else bias.to(query.dtype),
         dropout_p=dropout,
-        is_causal=True,
+        is_causal=causal and bias is None,
         scale=scaling,
         enable_gqa=query.shape[1] != key.shape[1],
     )
@@ -126,6 +191,7 @@ def _prefixed(
     dropout: float,
     scaling: float | None,
     bounds: Tensor | None,
+    keys: Tensor | None,
     *,
     position_bias: Tensor | None = None,
     is_causal: bool | None = None,
@@ -135,11 +201,11 @@ def _prefixed(
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
     if bounds is not None:
         parts = []
-        edges = bounds.tolist()
-        for a, b in zip(edges, edges[1:], strict=False):
+        for (a, b), (c, d) in _spans(bounds, keys):
             own = None if gate is None else gate[:, a:b]
-            row = (query[:, :, a:b], key[:, :, a:b], value[:, :, a:b])
-            parts.append(_with_prefix(*row, None, None, held, own, dropout, scaling, causal=causal))
+            row = (query[:, :, a:b], key[:, :, c:d], value[:, :, c:d])
+            bias = _beginning(position_bias, b - a, d - c)
+            parts.append(_with_prefix(*row, None, bias, held, own, dropout, scaling, causal=causal))
         return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
     y = _with_prefix(query, key, value, mask, position_bias, held, gate, dropout, scaling, causal=causal)
     return y.transpose(1, 2).contiguous()

@@ -30,7 +30,7 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
-from weitiao.models import attention, inputs, positions, reach, two_sides
+from weitiao.models import attention, end_to_end, inputs, positions, reach, two_sides
 from weitiao.models.memory_ran_out import ran_out
 
 Made = TypeVar("Made")
@@ -213,8 +213,10 @@ class _Looks:
         self.other = z[0]
         self.changed = [before + a[:-1] + z + behind, *self.rows[1:]]
         """The same with another last word in the first."""
-        self.written = [self.rows[1], self.rows[2], self.rows[0]]
-        """What is written of each."""
+        begins = [getattr(model.config, "decoder_start_token_id", None)]
+        begins = [token for token in begins if isinstance(token, int)]
+        self.written = [[*begins, *self.rows[row][len(begins) :]] for row in (1, 2, 0)]
+        """What the decoder reads of what is written of each."""
         self.why = reason("scores_not_repeated")
         """Why rows cannot be laid as they were last."""
         self.padding = (processor.pad_token_id or 0) if processor is not None else 0
@@ -267,7 +269,13 @@ class _Looks:
         ids = torch.tensor([sum(rows, [])], device=self.device)
         places = torch.tensor([[place for size in sizes for place in range(size)]], device=self.device)
         ends = torch.tensor([0, *sizes]).cumsum(0)
-        (logits,) = self._ask(input_ids=ids, position_ids=places, cu_seq_lens_q=ends)
+        if self.writes:
+            sizes = [len(row) for row in written]
+            own = torch.tensor([sum(written, [])], device=self.device)
+            behind = torch.tensor([0, *sizes]).cumsum(0)
+            (logits,) = scored(end_to_end.said(self.model, ids, own, read=ends, written=behind)).float()
+        else:
+            (logits,) = self._ask(input_ids=ids, position_ids=places, cu_seq_lens_q=ends)
         return list(logits.split(sizes))
 
     def _scores(self, rows: list[list[int]], written: list[list[int]]) -> list[Tensor]:

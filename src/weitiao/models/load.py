@@ -29,6 +29,7 @@ from weitiao.models import (
     marks,
     output_loss,
     positions,
+    two_sides,
     unread,
 )
 from weitiao.models import halves as halving
@@ -165,7 +166,7 @@ def _load(
         found = examine.examine(model, task, processor, ref=ref, longest=longest)
     if task.apart and found.layout in (Layout.ALIKE, Layout.ALONE):
         raise fault("hears_beside", ref=ref)
-    if task.packs:
+    if task.packs and not two_sides.writes(model):
         with examine.Exactly() if halves else nullcontext():
             output_loss.learn(model)
     notices = [*_unread(model, report, ref=ref), *said, *found.notices(ref, packs=task.packs)]

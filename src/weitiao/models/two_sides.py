@@ -13,12 +13,15 @@ row, which names its language, for the first that is read).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from weitiao.core.contracts import BOUNDS, WRITTEN_BOUNDS
 from weitiao.data.two_sides import IGNORE
+from weitiao.models import end_to_end
 
 
 def writes(model: Any) -> bool:
@@ -79,13 +82,21 @@ def written_logits(model: Any, inputs: Mapping[str, Any], labels_BT: Tensor) -> 
 
     Args:
         model: an encoder-decoder.
-        inputs: `input_ids` and `attention_mask` of what is read.
+        inputs: `input_ids` and `attention_mask` of what is read; or, of rows end to end (`models.end_to_end`), `input_ids`
+            and where rows begin on both sides.
         labels_BT: what is written, filled up with `IGNORE`.
     """
-    words = {**inputs, "decoder_input_ids": decoder_inputs(model, labels_BT), "use_cache": False}
-    real_BT = labels_BT != IGNORE
-    # A compiled model would be compiled anew at every call.
-    if getattr(model, "_compiled_call_impl", None) is not None:
+    ids_BT, real_BT = decoder_inputs(model, labels_BT), labels_BT != IGNORE
+    # Hooks come and go here: a compiled model would be compiled anew at every call.
+    compiled = getattr(model, "_compiled_call_impl", None) is not None
+    if BOUNDS in inputs and not compiled:
+        read, written = inputs[BOUNDS], inputs[WRITTEN_BOUNDS]
+        found = end_to_end.said(model, inputs["input_ids"], ids_BT[real_BT][None], read=read, written=written)
+        return found.logits[0].float()
+    if BOUNDS in inputs:
+        inputs = _filled(inputs["input_ids"][0], inputs[BOUNDS], padding=model.config.pad_token_id or 0)
+    words = {**inputs, "decoder_input_ids": ids_BT, "use_cache": False}
+    if compiled:
         return model(**words).logits[real_BT].float()
 
     def taken(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -98,3 +109,13 @@ def written_logits(model: Any, inputs: Mapping[str, Any], labels_BT: Tensor) -> 
     finally:
         hook.remove()
     return (logits if logits.dim() == 2 else logits[real_BT]).float()
+
+
+def _filled(ids_S: Tensor, bounds: Tensor, *, padding: int) -> dict[str, Tensor]:
+    """Rows end to end as rows that are filled up: ids and mask (B, S)."""
+    rows = ids_S.split(bounds.diff().tolist())
+    fill = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+    return {
+        "input_ids": fill(list(rows), padding_value=padding),
+        "attention_mask": fill([torch.ones_like(row) for row in rows]),
+    }

@@ -1,6 +1,6 @@
 """Packed rows on a device: one call for all of them, and never a wait for the device to say where they end.
 
-    query (1, H, T, D), key and value (1, K, T, D), bounds [0, 5, 9, 20]  ->  attend(...)  ->  (1, T, H, D)
+    query (1, H, T, D), key and value (1, K, S, D), bounds [0, 5, 9, 20]  ->  attend(...)  ->  (1, T, H, D)
 
 | where | how |
 | --- | --- |
@@ -47,59 +47,75 @@ def attend(
     dropout: float = 0.0,
     scaling: float | None = None,
     window: int | None = None,
+    keys: Tensor | None = None,
+    causal: bool = True,
 ) -> Tensor:
-    """Causal attention inside each row, (1, T, H, D).
+    """Attention inside each row, (1, T, H, D).
 
     Args:
         query: (1, H, T, D).
-        key: (1, K, T, D); K divides H, and head h sees key h // (H / K).
+        key: (1, K, S, D); K divides H, and head h sees key h // (H / K).
         value: as the keys.
         bounds: where rows begin and the last one ends, (rows + 1,), on the CPU.
         dropout: share of the weights that drop out.
         scaling: what scores are multiplied by; default: D ** -0.5.
         window: how many tokens each sees, itself among them; default: all before it.
+        keys: where the rows of the keys begin and end, (rows + 1,), on the CPU; default: as those of the queries.
+        causal: does every token see itself and those before it alone?
     """
+    keys = bounds if keys is None else keys
     # Under autocast rotated queries are float32 and values are not; torch's own attention would cast them, too.
     dtype = half_of(query) or query.dtype
     query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    if able(query, key, value, dropout=dropout, slides=window is not None):
-        return varlen(query, key, value, bounds, scaling=scaling, window=window)
-    return masked(query, key, value, bounds, dropout=dropout, scaling=scaling, window=window)
+    where: dict[str, Any] = {"scaling": scaling, "window": window, "keys": keys, "causal": causal}
+    if able(query, key, value, dropout=dropout, slides=window is not None, causal=causal):
+        return varlen(query, key, value, bounds, **where)
+    return masked(query, key, value, bounds, dropout=dropout, **where)
 
 
-def able(query: Tensor, key: Tensor, value: Tensor, *, dropout: float, slides: bool) -> bool:
+def able(
+    query: Tensor, key: Tensor, value: Tensor, *, dropout: float, slides: bool, causal: bool = True
+) -> bool:
     """May the variable-length kernel be asked?"""
     if query.device.type != "cuda" or dropout or query.shape[-1] != value.shape[-1]:
         return False
     heads, keys, width = query.shape[1], key.shape[1], query.shape[-1]
     # It knows dtypes, widths and generations of GPUs, and whether somebody has turned flash attention off.
-    asked = torch.backends.cuda.SDPAParams(query, key, value, None, 0.0, True, heads != keys)
+    asked = torch.backends.cuda.SDPAParams(query, key, value, None, 0.0, causal, heads != keys)
     if not torch.backends.cuda.can_use_flash_attention(asked):
         return False
-    return _holds(varlen, query.device, query.dtype, heads, keys, width, slides)
+    return _holds(varlen, query.device, query.dtype, heads, keys, width, slides, causal)
 
 
 def varlen(
-    query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, *, scaling: float | None, window: int | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bounds: Tensor,
+    *,
+    scaling: float | None,
+    window: int | None,
+    keys: Tensor | None = None,
+    causal: bool = True,
 ) -> Tensor:
     """By torch's kernel."""
     from torch.nn.attention.varlen import varlen_attn
 
-    edges = bounds.tolist()
-    longest = max(b - a for a, b in zip(edges, edges[1:], strict=False))
-    ends = bounds.to(torch.int32).to(query.device, non_blocking=True)
+    keys = bounds if keys is None else keys
+    longest, most = (int(each.diff().max()) for each in (bounds, keys))
+    ends, key_ends = (each.to(torch.int32).to(query.device, non_blocking=True) for each in (bounds, keys))
     query_THD, key_TKD, value_TKD = (part[0].transpose(0, 1) for part in (query, key, value))
     y_THD: Any = varlen_attn(
         query_THD,
         key_TKD,
         value_TKD,
         ends,
-        ends,
+        key_ends,
         longest,
-        longest,
+        most,
         scale=scaling,
         # Tokens seen to the left and to the right of a token, besides itself; -1: all of them.
-        window_size=(-1 if window is None or window >= longest else window - 1, 0),
+        window_size=(-1 if window is None or window >= longest else window - 1, 0 if causal else -1),
         enable_gqa=query.shape[1] != key.shape[1],
     )
     return y_THD[None]
@@ -114,34 +130,61 @@ def masked(
     dropout: float = 0.0,
     scaling: float | None,
     window: int | None,
+    keys: Tensor | None = None,
+    causal: bool = True,
 ) -> Tensor:
     """By the attention that torch has for everything."""
-    place = torch.arange(query.shape[2], device=query.device)
-    row = torch.bucketize(place, bounds.to(query.device, non_blocking=True), right=True)
-    back_TT = place[:, None] - place
-    seen_TT = (row[:, None] == row) & (back_TT >= 0)
+    keys = bounds if keys is None else keys
+    (place_T, row_T), (place_S, row_S) = (_rows(ends, part) for ends, part in ((bounds, query), (keys, key)))
+    seen_TS = row_T[:, None] == row_S
+    back_TS = place_T[:, None] - place_S
+    if causal:
+        seen_TS &= back_TS >= 0
     if window is not None:
-        seen_TT &= back_TT < window
+        seen_TS &= back_TS < window
     if (groups := query.shape[1] // key.shape[1]) > 1:  # with a mask, torch's fused kernels take no groups
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    y = F.scaled_dot_product_attention(query, key, value, attn_mask=seen_TT, dropout_p=dropout, scale=scaling)
+    y = F.scaled_dot_product_attention(query, key, value, attn_mask=seen_TS, dropout_p=dropout, scale=scaling)
     return y.transpose(1, 2).contiguous()
+
+
+def _rows(bounds: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+    """Place and row of every token of queries or keys (1, H, T, D)."""
+    place_T = torch.arange(part.shape[2], device=part.device)
+    return place_T, torch.bucketize(place_T, bounds.to(part.device, non_blocking=True), right=True)
 
 
 @cache
 def _holds(
-    way: Way, device: torch.device, dtype: torch.dtype, heads: int, keys: int, width: int, slides: bool
+    way: Way,
+    device: torch.device,
+    dtype: torch.dtype,
+    heads: int,
+    keys: int,
+    width: int,
+    slides: bool,
+    causal: bool = True,
 ) -> bool:
     """Does it give what the masked way gives?  Tried in a thread of its own: autocast, recomputation of activations and
     other modes of the pass that is under way do not reach there."""
     with ThreadPoolExecutor(1) as apart:
-        return apart.submit(_tried, way, device, dtype, heads, keys, width, slides).result()
+        return apart.submit(_tried, way, device, dtype, heads, keys, width, slides, causal).result()
 
 
 def _tried(
-    way: Way, device: torch.device, dtype: torch.dtype, heads: int, keys: int, width: int, slides: bool
+    way: Way,
+    device: torch.device,
+    dtype: torch.dtype,
+    heads: int,
+    keys: int,
+    width: int,
+    slides: bool,
+    causal: bool,
 ) -> bool:
     bounds = torch.tensor([0, *TRIED]).cumsum(0)
+    where: dict[str, Any] = {"scaling": None, "window": WINDOW if slides else None}
+    if not causal:  # as rows that look at other rows, of other lengths
+        where |= {"keys": torch.tensor([0, *reversed(TRIED)]).cumsum(0), "causal": False}
     chance = torch.Generator().manual_seed(0)
     tokens = int(bounds[-1])
     drawn = [torch.randn(1, count, tokens, width, generator=chance) for count in (heads, keys, keys)]
@@ -152,7 +195,7 @@ def _tried(
             # Both from the same rounded numbers.
             parts = [part.to(device, dtype).to(precision).requires_grad_() for part in drawn]
             query, key, value = parts
-            y = how(query, key, value, bounds, scaling=None, window=WINDOW if slides else None)
+            y = how(query, key, value, bounds, **where)
             slopes = torch.autograd.grad(y, parts, back.to(device, dtype).to(precision))
             found.append([each.detach().float() for each in (y, *slopes)])
     except Exception as error:  # of a kernel, a driver or a compiler: there is another way

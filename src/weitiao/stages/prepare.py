@@ -103,7 +103,7 @@ def prepare(
         WeitiaoError: what checking, splitting, loading and encoding raise; `other_data` when a run that is gone on
             with was begun on other rows or another base.
     """
-    from weitiao.models import anatomy, first_step, load, opening, output_loss, store
+    from weitiao.models import anatomy, first_step, load, opening, output_loss, store, two_sides
     from weitiao.models.assets.fetch import cache_dir
 
     if not recipe.data.train:
@@ -117,7 +117,7 @@ def prepare(
     tell("loading", model=recipe.model)
     device = load.pick_device()
     loaded = _base(recipe, task, method, device=device, progress=progress)
-    if task.packs and not output_loss.is_plain(loaded.model):
+    if task.packs and not (two_sides.writes(loaded.model) or output_loss.is_plain(loaded.model)):
         text = f"{recipe.model} changes its logits behind its output layer: they are kept whole, which takes more memory"
         tell("notice", text=text)
     base = opening.fingerprint(loaded.source)

@@ -4,7 +4,7 @@
 
 An example holds both sides, each of its own length: `input_ids`, which the encoder reads, and `labels`, which the decoder
 writes.  The decoder reads what is to be written one step behind (`models.two_sides`), so labels are shifted once, and
-what fills them up is never learnt.
+what fills them up is never learnt.  Where the model is measured to keep them apart, rows lie end to end on both sides.
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape, Target, chosen_targets
+from weitiao.core.contracts import (
+    BOUNDS,
+    WRITTEN_BOUNDS,
+    Batch,
+    Categorical,
+    Example,
+    Record,
+    Shape,
+    Target,
+    chosen_targets,
+)
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.core.why import reason
@@ -84,6 +94,7 @@ class SequenceToSequence(Categorical):
     )
     baselines: ClassVar[tuple[str, ...]] = ("nearest", "copy_source")
     generates: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
 
     def opened(self, model: Any, processor: Any, *, ref: str, limit: int) -> list[str]:
         """Where its decoder starts, and that its own settings of generation are off."""
@@ -148,6 +159,22 @@ class SequenceToSequence(Categorical):
         tokens = sum(map(len, sources)) + trained
         padding = mask_BS.numel() + target_BT.numel() - tokens
         return Batch(inputs, target_BT, trained, list(rows), tokens=tokens, padding=padding)
+
+    def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+        """Both sides end to end: ids (1, S), where rows begin on each side; labels (B, T) as they are learnt."""
+        import torch
+
+        sources = [np.asarray(example.inputs["input_ids"], dtype=np.int64) for example in examples]
+        labels = [example.inputs["labels"] for example in examples]
+        ends = {BOUNDS: sources, WRITTEN_BOUNDS: labels}
+        inputs = {
+            name: torch.from_numpy(np.cumsum([0, *map(len, side)], dtype=np.int64))
+            for name, side in ends.items()
+        }
+        inputs["input_ids"] = torch.from_numpy(np.concatenate(sources))[None]
+        trained = sum(map(len, labels))
+        tokens = inputs["input_ids"].numel() + trained
+        return Batch(inputs, pad(labels, IGNORE), trained, list(rows), tokens=tokens, padding=0)
 
     def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy, summed over the tokens that are written."""

@@ -11,13 +11,26 @@ The training loop knows the first two only by what is written here.  Torch is na
 from weitiao.core.contracts.baseline import Answers, Baseline
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
 from weitiao.core.contracts.metric import Metric, Summed, Told
-from weitiao.core.contracts.rows import BOUNDS, Batch, Example, Processor, Record, Shape, place, places
+from weitiao.core.contracts.rows import (
+    BOUNDS,
+    SEEN_BOUNDS,
+    WRITTEN_BOUNDS,
+    Batch,
+    Example,
+    Processor,
+    Record,
+    Shape,
+    place,
+    places,
+)
 from weitiao.core.contracts.section import Analysis, Judged, Section, both
 from weitiao.core.contracts.task import Categorical, Off, Target, Task, chosen_targets, no_such_target
 
 __all__ = [
     "BOUNDS",
     "OURS",
+    "SEEN_BOUNDS",
+    "WRITTEN_BOUNDS",
     "Analysis",
     "Answers",
     "Baseline",

@@ -87,6 +87,10 @@ class Example:
 
 BOUNDS = "cu_seq_lens_q"
 """Where packed rows begin and the last one ends, by the name under which Transformers hands it on to attention."""
+SEEN_BOUNDS = "cu_seq_lens_k"
+"""The same of the rows that these see, where those are others: what was read, for what is written."""
+WRITTEN_BOUNDS = f"decoder_{BOUNDS}"
+"""The same of the side that a model writes, in a batch of both."""
 
 
 @dataclass(slots=True)
@@ -112,7 +116,8 @@ class Batch:
 
     def to(self, device: Any) -> Batch:
         """The same batch on `device`; bounds of rows stay on the CPU, where they are read without waiting for it."""
-        self.inputs = {n: tensor if n == BOUNDS else tensor.to(device) for n, tensor in self.inputs.items()}
+        stay = (BOUNDS, WRITTEN_BOUNDS)
+        self.inputs = {n: tensor if n in stay else tensor.to(device) for n, tensor in self.inputs.items()}
         self.target = self.target if self.target is None else self.target.to(device)
         self.weights = self.weights if self.weights is None else self.weights.to(device)
         return self
