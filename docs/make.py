@@ -66,6 +66,22 @@ ROWS: dict[str, dict[str, Any]] = {
     "query_passage": {"query": "reset password", "passage": "Click on Forgot password."},
     "question_answer": {"question": "How do I reset it?", "answer": "Click on Forgot password."},
     "scored_pairs": {"sentence1": "A dog runs.", "sentence2": "A dog is running.", "score": 4.8},
+    "query_passages": {
+        "query": "reset password",
+        "passages": ["Click on Forgot password.", "Our shop opens at nine."],
+        "labels": [1, 0],
+    },
+    "query_passage_label": {"query": "reset password", "passage": "Our shop opens at nine.", "label": 0},
+    "query_positives": {
+        "query": "reset password",
+        "positives": ["Click on Forgot password."],
+        "negatives": ["Our shop opens at nine.", "We sell bread."],
+    },
+    "query_positive": {
+        "query": "reset password",
+        "positive": "Click on Forgot password.",
+        "negative": "Our shop opens at nine.",
+    },
     "squad": {
         "question": "Where did Ada live?",
         "context": "Ada lived in London.",

@@ -161,6 +161,20 @@ def alike(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
     return [{"sentence1": one, "sentence2": other, "score": score} for (one, other), score in made.items()]
 
 
+def queries(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """A few words, and two to four passages of which one or two say something good; the others something bad."""
+    rng = random.Random(seed)
+    made: dict[str, tuple[list[str], list[float]]] = {}
+    while len(made) < rows:
+        query = " ".join(rng.sample(FILL, rng.randint(2, 4)))
+        scores = [1.0] * rng.randint(1, 2) + [0.0] * rng.randint(1, 2)
+        words = [rng.sample(GOOD if score else BAD, 2) for score in scores]
+        passages = [" ".join([*rng.sample(FILL, rng.randint(1, 6)), *each]) for each in words]
+        if len({*passages}) == len(passages):
+            made.setdefault(query, (passages, scores))
+    return [{"query": q, "passages": passages, "scores": scores} for q, (passages, scores) in made.items()]
+
+
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     """Rows as a CSV file."""
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,9 @@ from tests.conftest import write_csv
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
+from weitiao.core.row_format import RowFormat
 from weitiao.data import formats
-from weitiao.data.formats import FORMATS, Unusable, as_label, convert, guess, guess_column, recognise
+from weitiao.data.formats import FORMATS, READ_AS, Unusable, as_label, convert, guess, guess_column, recognise
 from weitiao.data.shapes import SHAPES
 from weitiao.stages.data import guess as guess_data
 
@@ -96,6 +98,22 @@ GOOD = {
         {"sentence1": "a", "sentence2": "b", "score": "0.5"},
         {"sentence1": "a", "sentence2": "b", "score": 0.5},
     ),
+    "query_passage_label": (
+        {"query": "q", "passage": 2012, "label": "1"},
+        {"query": "q", "passages": ["2012"], "scores": [1.0]},
+    ),
+    "query_passages": (
+        {"query": "q", "passages": '["a", "b"]', "labels": [2, 0.5]},
+        {"query": "q", "passages": ["a", "b"], "scores": [2.0, 0.5]},
+    ),
+    "query_positives": (
+        {"query": "q", "positives": ["a", "b"], "negatives": ["c"]},
+        {"query": "q", "passages": ["a", "b", "c"], "scores": [1.0, 1.0, 0.0]},
+    ),
+    "query_positive": (
+        {"query": "q", "positive": "a", "negative": '["b", "c"]'},
+        {"query": "q", "passages": ["a", "b", "c"], "scores": [1.0, 0.0, 0.0]},
+    ),
     "squad": (
         {"question": "q", "context": "b a", "answers": {"text": ["a"], "answer_start": [2]}},
         {"question": "q", "context": "b a", "answers": [{"text": "a", "start": 2}]},
@@ -153,6 +171,10 @@ def test_an_empty_row_is_refused_by_format_or_shape(name):
     else:
         reason = OF[name].faults(found)
     assert "missing" in reason or "not a list" in reason
+
+
+def test_a_recipe_may_name_every_format():
+    assert {*get_args(RowFormat)} == {"auto", *FORMATS, *READ_AS}
 
 
 # --- conversations

@@ -19,6 +19,7 @@ from weitiao.data.shapes import (
     PLAIN,
     PREFERENCE,
     QUESTIONED,
+    RANKED,
     SHAPES,
     TAGGED,
     TRANSLATION,
@@ -50,6 +51,7 @@ GOOD = [
     (TRANSLATION, {"source": "s", "target": "t"}),
     (PICTURED, {"image": "a.png", "label": "x"}),
     (QUESTIONED, {"question": "q", "context": "b a", "answers": []}),
+    (RANKED, {"query": "q", "passages": ["a", "b"], "scores": [0.5, 0.0]}),
 ]
 each = pytest.mark.parametrize(("shape", "values"), GOOD)
 
@@ -137,6 +139,15 @@ def test_texts_are_found_and_replaced_by_their_address(shape, values):
         (QUESTIONED, {"question": " ", "context": "c", "answers": []}, "the question is empty"),
         (QUESTIONED, {"question": "q", "context": None, "answers": []}, "the context is missing"),
         (PICTURED, {"image": "a", "label": None}, "the label is missing"),
+        (RANKED, {"query": "", "passages": ["a"], "scores": [1.0]}, "the query is empty"),
+        (RANKED, {"query": "q", "passages": [], "scores": []}, "there is no passage"),
+        (RANKED, {"query": "q", "passages": ["a", " "], "scores": [1.0, 0.0]}, "the passage is empty"),
+        (RANKED, {"query": "q", "passages": ["a"], "scores": [1.0, 0.0]}, "1 passages and 2 scores"),
+        (
+            RANKED,
+            {"query": "q", "passages": ["a b", "A  b"], "scores": [1.0, 0.0]},
+            'the passage "A  b" stands there twice, with two scores',
+        ),
     ],
 )
 def test_planted_faults_are_named(shape, values, why):
@@ -175,6 +186,11 @@ def same(shape, one: dict, other: dict) -> bool:
             {"prompt": ASKED, "chosen": ASKED, "rejected": ANSWER},
         ),
         (NUMBERED, {"text": "a", "label": 1.0}, {"text": "a", "label": 2.0}),
+        (
+            RANKED,
+            {"query": "q", "passages": ["a", "b"], "scores": [1.0, 0.0]},
+            {"query": "q", "passages": ["a", "b"], "scores": [0.0, 1.0]},
+        ),
         (PICTURED, {"image": "a.png", "sha256": "00"}, {"image": "a.png", "sha256": "01"}),
         (
             QUESTIONED,
@@ -192,6 +208,11 @@ def test_different_rows_are_told_apart(shape, one, other):
     [
         (LABELLED, {"text": "A  b", "label": "x"}, {"text": "a b ", "label": "y"}),
         (LABELLED, {"text": "A ", "text_pair": " b"}, {"text": "a", "text_pair": "B"}),
+        (
+            RANKED,
+            {"query": "q", "passages": ["a"], "scores": [1.0]},
+            {"query": "Q", "passages": ["a "], "scores": [0.0]},
+        ),
         (TRANSLATION, {"source": "a ", "target": "\tb"}, {"source": "ａ", "target": "b"}),
         (PICTURED, {"image": "a.png", "sha256": "00"}, {"image": "b.png", "sha256": "00"}),
         (

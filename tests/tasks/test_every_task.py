@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conftest import alike, asked, dialogues, many_labels, paired, rated, reviews, tagged
+from tests.conftest import alike, asked, dialogues, many_labels, paired, queries, rated, reviews, tagged
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError
@@ -27,6 +27,7 @@ MODELS = {
     "token_classification": "bert",
     "embedding": "bert",
     "similarity": "bert",
+    "reranking": "bert",
     "question_answering": "bert",
     "sft": "llama",
     "language_modeling": "llama",
@@ -59,6 +60,8 @@ def toy_records(name):
         return [Record("toy", i, row) for i, row in enumerate(rated(10), start=1)]
     if name == "embedding":
         return [Record("toy", i, row) for i, row in enumerate(paired(10), start=1)]
+    if name == "reranking":
+        return [Record("toy", i, row) for i, row in enumerate(queries(10), start=1)]
     if name == "similarity":
         return [Record("toy", i, row) for i, row in enumerate(alike(10), start=1)]
     rows = [{"text": row["text"]} for row in reviews(10)] if name == "language_modeling" else reviews(10)

@@ -164,7 +164,7 @@ def not_there(results: Mapping[str, Any]) -> Iterator[str]:
 def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | None = None) -> str:
     """One line a row, its parts set apart by tabs (which Rich would turn into spaces): label, probability, text; or the
     spans with their types, or the number and between which it lies, and the text; or what was answered alone.  Of a row that
-    could not be asked each of these is a dash."""
+    could not be asked each of these is a dash.  A query has a line, and so has each of its passages, the best first."""
     if "answer" in answer:
         # Of an answer that is a part of a text, that there is none is one, too.
         return one_line(answer["answer"]) or ("-" if "start" in answer else "")
@@ -178,6 +178,9 @@ def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | 
     if "labels" in answer:
         said = "; ".join(f"{label} ({answer['scores'][label]:.2f})" for label in answer["labels"])
         return "\t".join(map(one_line, (said or "-", *shown)))
+    if "ranking" in answer:  # the query, then its passages, best first
+        ranked = (f"{one['score']:.3f}  {one['passage']}" for one in answer["ranking"])
+        return "\n".join(map(one_line, (shown[0], *(f"  {line}" for line in ranked))))
     if "number" in answer:
         return "\t".join(map(one_line, (number(answer), *shown)))
     return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *shown)))

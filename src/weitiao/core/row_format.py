@@ -25,5 +25,11 @@ RowFormat: TypeAlias = Literal[
     "query_passage",
     "question_answer",
     "scored_pairs",
+    "query_passages",
+    "query_passage_label",
+    "query_positives",
+    "query_positive",
+    "squad",
+    "squad_table",
 ]
 """`auto`, and the formats of `data.formats.FORMATS`, and `conll`, a way to write tags."""

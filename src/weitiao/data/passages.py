@@ -2,6 +2,7 @@
 
     gathered([(question, answer), ...])            ->  Passages(every distinct passage once, the right ones of each row)
     passages.ranks(scores_NM)                      ->  of each row the ranks of its right passages, best first
+    ranked([0.2, 3.1, 0.4], [1, 0, 0])             ->  {"ranks": [3], "gains": [1.0]}, of a row's own passages
 
 A passage that stands in several rows is one passage, and all that any row with the same question names are right for it.
 Of equal scores the right passage counts as the last: a model that gives all texts one vector finds nothing.
@@ -55,6 +56,22 @@ def gathered(rows: Sequence[Sequence[Hashable]]) -> Passages:
         answers.setdefault(asked, {})[numbers[passages[0]]] = None
     own = [numbers[passages[0]] for _, *passages in rows]
     return Passages(places, [list(answers[asked]) for asked, *_ in rows], own)
+
+
+def ranked(scores_M: Any, gains: Sequence[float]) -> dict[str, list[Any]]:
+    """Of passages that a row lists itself: the ranks of the right ones, best first, and what each of those is worth.
+
+    Args:
+        scores_M: of every passage; higher is nearer.
+        gains: what each is worth, 0 for a wrong one.
+    """
+    import numpy as np
+
+    gains_M = np.asarray(gains, dtype=float)
+    # Of equal scores the passage that is worth less comes first.
+    order_M = np.lexsort((gains_M, -np.asarray(scores_M)))
+    ranks = np.flatnonzero(gains_M[order_M] > 0)
+    return {"ranks": (ranks + 1).tolist(), "gains": gains_M[order_M][ranks].tolist()}
 
 
 def _ranks(scores_M: np.ndarray, right: Sequence[int]) -> list[int]:

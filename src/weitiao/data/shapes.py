@@ -17,6 +17,7 @@ from weitiao.core.why import reason
 from weitiao.data.equal_text import blank
 from weitiao.data.pairs import BETWEEN, Pair, ScoredPair, text_fault
 from weitiao.data.questioned import Questioned
+from weitiao.data.ranked import Ranked
 
 
 def _turns_fault(turns: Sequence[Mapping[str, Any]], *, column: str = "") -> str:
@@ -319,7 +320,7 @@ class Pictured(Shape):
 
 LABELLED, MULTI_LABELLED, NUMBERED = Labelled("one"), Labelled("many"), Labelled("number")
 CONVERSATION, PLAIN, PREFERENCE, UNPAIRED = Conversation(), Plain(), Preference(), Unpaired()
-PAIR, SCORED_PAIR = Pair(), ScoredPair()
+PAIR, SCORED_PAIR, RANKED = Pair(), ScoredPair(), Ranked()
 TAGGED, TRANSLATION, PICTURED, QUESTIONED = Tagged(), Translation(), Pictured(), Questioned()
 SHAPES = (
     CONVERSATION,
@@ -334,5 +335,6 @@ SHAPES = (
     NUMBERED,
     PAIR,
     SCORED_PAIR,
+    RANKED,
     PLAIN,
 )

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,18 @@ def marks(told: Told, labels: Sequence[str]) -> Any:
 def scores(told: Told, labels: Sequence[str]) -> Any:
     """The score of each label in each row (N, C); 0 for one that the system does not know."""
     return np.array([[row["scores"].get(label, 0.0) for label in labels] for row in told], dtype=float)
+
+
+def of_found(predictions: Told, worth: Callable[[Mapping[str, Any]], float]) -> Any:
+    """What each search was worth, and 1 (N, 2); 0 and 0 of one for which nothing is right: it counts for nothing.
+
+    Args:
+        predictions: with the `ranks` of what is right, best first.
+        worth: of one of them.
+    """
+    return np.array([[worth(told), 1.0] if told["ranks"] else [0.0, 0.0] for told in predictions]).reshape(
+        -1, 2
+    )
 
 
 def ratio(above: Any, below: Any) -> Any:

@@ -3,7 +3,8 @@
     asked(["Great film."], run)                      ->  Questions
     asked(Path("new.csv"), run, {"text": "body"})    ->  Questions;  for came, record in questions: ...
 
-A column is the one that is named, else the one that the recipe names, else the one called as the task calls it.
+A column is the one that is named, else the one that the recipe names, else the one called as the task calls it, or as
+its shape says that it may be called.
 """
 
 from __future__ import annotations
@@ -249,6 +250,7 @@ def _questions(
 
     def found_as(name: str) -> str:
         named = [(columns or {}).get(name, ""), "" if bare else recipe.columns.get(name, ""), name]
+        named += task.shape.also.get(name, ())
         return next((each for each in named if each and each in found), "")
 
     if texts and found_as("text") and not (all(map(found_as, ours)) and "text" not in (columns or {})):

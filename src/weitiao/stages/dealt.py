@@ -86,8 +86,25 @@ def divided(checked: checking.Checked, data: Data, task: Task, *, seed: int) -> 
     sides = splitting.split(checked, data, seed=seed)
     # Rows of one group are no two independent witnesses: whoever draws intervals must know them.
     groups = {name: splitting.together(checked.marks.take(rows)) for name, rows in sides.items()}
-    splits = {name: checked.rows.take(rows) for name, rows in sides.items()}
-    return Dealt(task, splits, groups, checked.marks.source[sides["train"]], checked.ledger)
+    splits, source = {}, checked.marks.source[sides["train"]]
+    for name, places in sides.items():
+        trains = name == "train"
+        splits[name], kept = gathered(task, checked.rows.take(places), trains=trains, seed=seed)
+        groups[name] = groups[name][kept]
+        source = source[kept] if trains else source
+    return Dealt(task, splits, groups, source, checked.ledger)
+
+
+def gathered(task: Task, rows: Rows, *, trains: bool, seed: int) -> tuple[Rows, np.ndarray]:
+    """The rows of a side as the task learns from them, or is judged by them, and the places of those they are known by."""
+    found = task.gathered(rows, trains=trains, seed=seed)
+    if found is None:
+        return rows, np.arange(len(rows))
+    made, places = Rows(), []
+    for place, record in found:
+        made.append(record)
+        places.append(place)
+    return made, np.array(places, dtype=np.int64)
 
 
 def learnt(recipe: Recipe, task: Task, rows: Sequence[Record], *, progress: Progress | None = None) -> Task:

@@ -31,6 +31,7 @@ from weitiao.data.read import read
 from weitiao.data.rows import Rows
 from weitiao.data.split import together
 from weitiao.stages.data import located
+from weitiao.stages.dealt import gathered
 from weitiao.stages.kept_rows import kept
 
 if TYPE_CHECKING:
@@ -119,6 +120,9 @@ def given(run: Run, data: Data, *, name: str, strict: bool) -> ToJudge:
         asked.append(known)
     if not len(rows):
         _refuse(ledger)
+    rows, known_by = gathered(task, rows, trains=False, seed=run.recipe.seed)
+    asked, _ = gathered(task, asked, trains=False, seed=run.recipe.seed)
+    places = [places[place] for place in known_by]
     examples = encoder(run, data)(asked, ledger, side="test")
     left = np.unique(examples.rows)
     if not len(left) or strict and ledger.lost():

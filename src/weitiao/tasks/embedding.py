@@ -24,7 +24,8 @@ from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.data.passages import gathered
 from weitiao.data.shapes import PAIR
-from weitiao.tasks.vectors import TEXTS, OfVectors, split, unit
+from weitiao.tasks.apart import TEXTS, split
+from weitiao.tasks.vectors import OfVectors, unit
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,17 +24,13 @@ from weitiao.core.contracts import Batch, Example, Record, Task
 from weitiao.core.errors import fault
 from weitiao.core.sections import Once
 from weitiao.core.why import reason
-from weitiao.data.pack import chunks, pad
 from weitiao.data.plain import plain
 from weitiao.data.tokens import Tokens
+from weitiao.tasks.apart import PART, TEXTS, each, split, stacked
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-TEXTS = "texts"
-"""The input that says how long each text of an example is."""
-PART = 32
-"""Texts of like length in one pass, where nothing else is asked for."""
 SAMPLE = 4096  # rows tokenised at once
 
 
@@ -125,29 +121,20 @@ class OfVectors(Task):
         import torch
 
         texts = [text for example in examples for text in split(example)]
-        sizes = np.array([len(text) for text in texts])
-        order = np.argsort(sizes, kind="stable")
         numbers: dict[bytes, int] = {}
         equal = [numbers.setdefault(text.tobytes(), len(numbers)) for text in texts]
-        inputs = {
-            "input_ids": pad([texts[place] for place in order], processor.pad_token_id or 0),
-            "attention_mask": pad([np.ones(sizes[place], dtype=np.int64) for place in order], 0),
-        }
-        parts = [sizes[order[part]] for part in chunks(list(range(len(order))), self.mini_batch_size or PART)]
+        inputs, extra, padding = stacked(
+            examples, processor.pad_token_id or 0, part=self.mini_batch_size or PART
+        )
         goals = [example.target for example in examples]
         return Batch(
             inputs,
             None if None in goals else torch.tensor(goals),
             trained=len(examples),
             rows=list(rows),
-            tokens=int(sizes.sum()),
-            padding=sum(int(part.max()) * len(part) - int(part.sum()) for part in parts),
-            extra={
-                "place": torch.from_numpy(np.argsort(order)),
-                "equal": torch.tensor(equal),
-                "counts": [len(example.inputs[TEXTS]) for example in examples],
-                "parts": [(len(part), int(part.max())) for part in parts],
-            },
+            tokens=sum(map(len, texts)),
+            padding=padding,
+            extra={**extra, "equal": torch.tensor(equal)},
         )
 
     def vectors(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -156,15 +143,10 @@ class OfVectors(Task):
         from torch.utils.checkpoint import checkpoint
 
         again = self.mini_batch_size is not None and torch.is_grad_enabled()
-        found, start = [], 0
-        for count, width in batch.extra["parts"]:
-            part = {name: tensor[start : start + count, :width] for name, tensor in batch.inputs.items()}
-            start += count
-            found.append(
-                checkpoint(self._pooled, model, part, use_reentrant=False)
-                if again
-                else self._pooled(model, part)
-            )
+        found = [
+            checkpoint(self._pooled, model, part, use_reentrant=False) if again else self._pooled(model, part)
+            for part in each(batch.inputs, batch.extra["parts"])
+        ]
         return torch.cat(found)[batch.extra["place"].to(found[0].device)]
 
     def _pooled(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -229,12 +211,6 @@ class OfVectors(Task):
                 "similarity_fn_name": "cosine",
             },
         }
-
-
-def split(example: Example) -> list[Any]:
-    """The ids of each text of an example."""
-    ends = np.cumsum(example.inputs[TEXTS])
-    return np.split(np.asarray(example.inputs["input_ids"], dtype=np.int64), ends[:-1])
 
 
 def unit(vectors: Any) -> Any:

@@ -137,6 +137,8 @@ class Shape(ABC):
         """May a row carry several labels, as a list?  Then the share of each label is kept, not that of a stratum."""
         return False
 
+    also: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Other names that a column may have in rows that are asked, where it is not there by its own."""
     target: ClassVar[str] = ""
     """The column that is the answer: a row without it can be asked; empty where answer and question are one."""
 

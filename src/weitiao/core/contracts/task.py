@@ -63,7 +63,8 @@ class Task(ABC):
     settles: ClassVar[bool] = False
     """Is something chosen on the validation rows once the model is trained (`settle`)?"""
     apart: ClassVar[bool] = False
-    """Are the texts of a row read apart (a question, its answer), each within the limit, one behind the other in `input_ids`?"""
+    """Are the texts of a row read apart (a question, its answer; or pairs of them), each within the limit, one behind the other
+    in `input_ids`?"""
     couples: ClassVar[bool] = False
     """Does the loss set the rows of a batch against each other (in-batch negatives)?  Then no batch is cut into parts, and
     the batch is what decides how much a step learns."""
@@ -94,6 +95,14 @@ class Task(ABC):
             WeitiaoError: when the records as a whole cannot teach it.
         """
         return self
+
+    def gathered(
+        self, records: Sequence[Record], *, trains: bool, seed: int
+    ) -> Iterator[tuple[int, Record]] | None:
+        """The rows of one side as they are learnt from (`trains`) or judged, where some become one (passages of one query) or get
+        something drawn from the others of their side: each with the place of the row that it is known by, which no other has;
+        None where all stay as they are."""
+        return None
 
     def learn_training(self, examples: Sequence[Example], weights: Sequence[float] | None) -> Task:
         """This task with what only the rows that train may tell it (class weights).

@@ -21,6 +21,7 @@ from weitiao.data.doctor.ledger import Unused
 from weitiao.data.doctor.lengths import Lengths
 from weitiao.data.doctor.personal import Personal
 from weitiao.data.doctor.preferences import Preferences
+from weitiao.data.doctor.rankings import Rankings
 from weitiao.data.doctor.scripts import Scripts
 from weitiao.data.doctor.similar import Similar
 from weitiao.data.doctor.spelt import Spelt
@@ -43,6 +44,7 @@ PARTS: tuple[type[Part], ...] = (
     Conversations,
     Tags,
     Preferences,
+    Rankings,
     Contents,
     Scripts,
     Personal,

@@ -17,7 +17,7 @@ from typing import Any
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
-from weitiao.data.formats import answers, pairs
+from weitiao.data.formats import answers, pairs, ranked
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.formats.numbers import DECIMALS, Decimal, as_number, is_money
@@ -92,6 +92,9 @@ KNOWN_AS = {
     "negative": ("hard_negative",),
     "query": ("question", "问题", "查询"),
     "passage": ("document", "段落"),
+    "passages": ("documents", "docs"),
+    "positives": (),
+    "negatives": (),
     "sentence1": ("text1", "句子1"),
     "sentence2": ("text2", "句子2"),
     "score": ("similarity", "相似度", "分数"),
@@ -153,6 +156,13 @@ FORMATS = {
     "pairs": Format(("anchor", "positive"), ("negative",), pairs.pairs),
     "query_passage": Format(("query", "passage"), ("negative",), pairs.query_passage),
     "question_answer": Format(("question", "answer"), ("negative",), pairs.question_answer, guessed=False),
+    "query_passage_label": Format(
+        ("query", "passage", "label"), (), ranked.query_passage_label, number="label"
+    ),
+    "query_passages": Format(("query", "passages", "labels"), (), ranked.query_passages),
+    "query_positives": Format(("query", "positives"), ("negatives",), ranked.query_positives),
+    # Without a task these are pairs: a model that turns texts into vectors is the smaller thing to try.
+    "query_positive": Format(("query", "positive"), ("negative",), ranked.query_positive, guessed=False),
     "scored_pairs": Format(("sentence1", "sentence2", "score"), (), pairs.scored_pairs, number="score"),
 }
 READ_AS = {"conll": "tags"}  # ways to read a file whose rows then have a format of another name

@@ -1,21 +1,21 @@
 """nDCG at k: what a search shows among its first k is worth the more the nearer to the top it stands.
 
-sum over right passages at rank r <= k of 1 / log2(1 + r)  /  the same if all right ones stood first
+sum over right passages at rank r <= k of gain / log2(1 + r)  /  the same if the best stood first; a gain is 1 where none is said
                                                        Järvelin & Kekäläinen 2002, ACM TOIS 20, 422-446
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from weitiao.core.contracts import Summed, Told
 from weitiao.core.registry import register
-from weitiao.evaluate.arrays import ratio
+from weitiao.evaluate.arrays import of_found, ratio
 
 
 @register("metric", "ndcg_at_10", k=10)
@@ -33,14 +33,18 @@ class NDCG(Summed):
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
         """nDCG of each row, and 1: (N, 2)."""
-        found = [
-            self._gain(told["ranks"]) / self._gain(range(1, 1 + len(told["ranks"]))) for told in predictions
-        ]
-        return np.stack([found, np.ones(len(found))], axis=1)
+        return of_found(predictions, self._share)
 
     def value(self, sums_K: Any) -> Any:
         """The mean."""
         return ratio(sums_K[..., 0], sums_K[..., 1])
 
-    def _gain(self, ranks: Sequence[int]) -> float:
-        return float(sum(1 / np.log2(1 + rank) for rank in ranks if rank <= self.k))
+    def _share(self, told: Mapping[str, Any]) -> float:
+        ranks = told["ranks"]
+        gains = told.get("gains") or [1.0] * len(ranks)
+        best = self._gain(range(1, 1 + len(ranks)), sorted(gains, reverse=True))
+        return self._gain(ranks, gains) / best
+
+    def _gain(self, ranks: Sequence[int], gains: Sequence[float]) -> float:
+        each = zip(ranks, gains, strict=True)
+        return sum(gain / math.log2(1 + rank) for rank, gain in each if rank <= self.k)

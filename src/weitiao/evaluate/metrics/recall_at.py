@@ -14,7 +14,7 @@ from pydantic import Field
 
 from weitiao.core.contracts import Summed, Told
 from weitiao.core.registry import register
-from weitiao.evaluate.arrays import ratio
+from weitiao.evaluate.arrays import of_found, ratio
 
 
 @register("metric", "recall_at_1", k=1)
@@ -34,8 +34,7 @@ class RecallAt(Summed):
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:
         """The share of each row, and 1: (N, 2)."""
-        shares = [np.mean(np.array(told["ranks"]) <= self.k) for told in predictions]
-        return np.stack([shares, np.ones(len(shares))], axis=1)
+        return of_found(predictions, lambda told: float(np.mean(np.array(told["ranks"]) <= self.k)))
 
     def value(self, sums_K: Any) -> Any:
         """The mean share."""
