@@ -377,3 +377,24 @@ def ask(bert, tmp_path):
     """Recipes of question answering on the toy BERT."""
     file = write_jsonl(tmp_path / "asked.jsonl", asked(200))
     return small_run(bert, "question_answering", file, tmp_path / "run", batch=8, judge={})
+
+
+def preferred(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Prompts with an answer that says something good and one that does not, of different length."""
+    rng = random.Random(seed)
+    made: dict[str, tuple[str, str]] = {}
+    while len(made) < rows:
+        prompt = " ".join(rng.sample(FILL, rng.randint(2, 5)))
+        chosen, rejected = (
+            " ".join([rng.choice(words), *rng.sample(FILL, rng.randint(1, 4))]) for words in (GOOD, BAD)
+        )
+        made.setdefault(prompt, (chosen, rejected))
+    return [{"prompt": prompt, "chosen": a, "rejected": b} for prompt, (a, b) in made.items()]
+
+
+@pytest.fixture
+def prefer(llama, tmp_path):
+    """Recipes of preference learning on the toy Llama."""
+    file = write_jsonl(tmp_path / "preferred.jsonl", preferred(125))
+    judge = {"samples": 1, "max_new_tokens": 4}
+    return small_run(llama, "dpo", file, tmp_path / "run", batch=8, judge=judge)

@@ -56,10 +56,13 @@ def test_the_task_that_learns_from_the_rows_is_named(check, monkeypatch):
         Path("c.csv"), [{"source": f"good morning {i}", "target": f"guten Morgen {i}"} for i in range(60)]
     )
     assert "The task seq2seq learns from these rows." in check("c.csv")[1]
-    answers = [{"prompt": f"morning {i}?", "chosen": "good", "rejected": "bad"} for i in range(60)]
+    pairs = [{"prompt": f"morning {i}?", "chosen": "good", "rejected": "bad"} for i in range(60)]
+    write_csv(Path("d.csv"), pairs)
+    assert "The task dpo learns from these rows." in check("d.csv")[1]
+    answers = [{"prompt": f"morning {i}?", "completion": "good", "label": "true"} for i in range(60)]
     write_csv(Path("b.csv"), answers)
     code, said = check("b.csv", "--html", "b.html")
-    none = "No task learns from rows of this shape (preference) yet: they can be checked and repaired, not trained on."
+    none = "No task learns from rows of this shape (unpaired) yet: they can be checked and repaired, not trained on."
     assert none in said
     assert none in Path("b.html").read_text()
     assert code == 0

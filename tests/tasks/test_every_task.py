@@ -9,12 +9,24 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conftest import alike, asked, dialogues, many_labels, paired, queries, rated, reviews, tagged
+from tests.conftest import (
+    alike,
+    asked,
+    dialogues,
+    many_labels,
+    paired,
+    preferred,
+    queries,
+    rated,
+    reviews,
+    tagged,
+)
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
 from weitiao.data.check import check
+from weitiao.data.formats.convert import preference
 from weitiao.evaluate import judge
 from weitiao.evaluate.chosen import judged, watched
 from weitiao.evaluate.predict import predict
@@ -30,6 +42,7 @@ MODELS = {
     "reranking": "bert",
     "question_answering": "bert",
     "sft": "llama",
+    "dpo": "llama",
     "language_modeling": "llama",
     "seq2seq": "t5",
 }
@@ -46,6 +59,9 @@ def chat_records(rows):
 def toy_records(name):
     if name == "sft":
         return chat_records(dialogues(10))
+    if name == "dpo":
+        rows = [preference(row, []) for row in preferred(10)]
+        return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
     if name == "seq2seq":
         pairs = [{"source": row["prompt"], "target": row["completion"]} for row in dialogues(10)]
         return [Record("toy", i, row) for i, row in enumerate(pairs, start=1)]

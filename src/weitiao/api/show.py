@@ -102,7 +102,7 @@ def show(
     processor, limit = load.processor(model, progress=progress)
     limit = min(data.max_length or limit, limit)
     views = [viewing.view(record, built, processor, data, limit=limit) for record in list(chosen)[:rows]]
-    notices = chat.notices(processor) if built.shape.name == "conversation" and views else []
+    notices = chat.notices(processor) if built.shape.turns and views else []
     if checked.bad and line is None:
         notices.append(reason("not_shown", rows=f"{len(checked.bad):,}"))
     texts = sample(checked)

@@ -15,6 +15,7 @@ FULL = {
     "names": ("train.num_train_epochs=8",),
     "ratings": ("train.num_train_epochs=3",),
     "chat": ("data.train=alpaca-en#300",),
+    "dpo": ("data.train=film-preferences#2500",),
     "translate": ("data.train=pronunciations#40000",),
     "qa": ("data.train=word-meanings#5000",),
     "ner": ("train.num_train_epochs=10",),
@@ -103,7 +104,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, translate (English spelling into its sounds), qa (answers from a text), ner (names in tweets), ner-zh (names in Chinese news)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), translate (English spelling into its sounds), qa (answers from a text), ner (names in tweets), ner-zh (names in Chinese news)."
         ),
     ] = "reviews",
     overrides: Overrides = None,

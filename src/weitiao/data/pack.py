@@ -230,6 +230,26 @@ class Batches:
         return Prefetch(self._make, workers=self.workers)
 
 
+def beside(collate: Collate, reference_NK: np.ndarray | None) -> Collate:
+    """Batches that hold what a reference said of their rows (`Task.hears`).
+
+    Args:
+        collate: stacks rows.
+        reference_NK: of every example; None: nobody was asked.
+    """
+    if reference_NK is None:
+        return collate
+
+    def stacked(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+        import torch
+
+        batch = collate(examples, rows)
+        batch.extra["reference"] = torch.from_numpy(reference_NK[list(rows)])
+        return batch
+
+    return stacked
+
+
 def in_order(
     examples: Sequence[Example],
     collate: Collate,

@@ -107,6 +107,7 @@ class Conversation(Shape):
     """Turns of system, user, assistant and tools; the assistant's are learnt."""
 
     name: ClassVar[str] = "conversation"
+    turns: ClassVar[bool] = True
     columns: ClassVar[Mapping[str, str]] = {
         "messages": "the turns of a conversation",
         "tools": "JSON schemas of the tools that may be called, if any",
@@ -159,6 +160,7 @@ class Preference(Shape):
     """A prompt with an answer that was preferred and one that was not (DPO and its kin, reward models)."""
 
     name: ClassVar[str] = "preference"
+    turns: ClassVar[bool] = True
     columns: ClassVar[Mapping[str, str]] = {
         "prompt": "the turns before the answer",
         "chosen": "the turns that were preferred",
@@ -199,6 +201,7 @@ class Unpaired(Shape):
     """A prompt, an answer, and whether it was liked (KTO)."""
 
     name: ClassVar[str] = "unpaired"
+    turns: ClassVar[bool] = True
     columns: ClassVar[Mapping[str, str]] = {
         "prompt": "the turns before the answer",
         "completion": "the turns of the answer",

@@ -217,7 +217,7 @@ def _closed(metric: Metric, rows_NK: Any, count: int, confidence: float) -> tupl
     drawing groups that are all right tells nothing of others."""
     from scipy import stats
 
-    if not (isinstance(metric, Summed) and metric.proportion):
+    if not (isinstance(metric, Summed) and metric.whole(rows_NK)):
         return None
     share = rows_NK[:, 0].mean()
     if count != len(rows_NK) and 0 < share < 1:

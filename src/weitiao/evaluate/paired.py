@@ -47,9 +47,10 @@ def tests(
             mine, theirs = (resample.sums(rows, unit_N, count) for rows in (ours, others))
             difference = float(metric.value(mine.sum(0)) - metric.value(theirs.sum(0)))
             result: dict[str, Any] = {"difference": difference, "p_value": 1.0, "test": "paired permutation"}
-            if metric.proportion:
+            closed = metric.whole(ours) and metric.whole(others)
+            if closed:
                 result |= mcnemar(ours[:, 0] > 0, others[:, 0] > 0, exact=count == len(ours))
-            if not metric.proportion or count != len(ours):
+            if not closed or count != len(ours):
                 result["p_value"] = swapped.summed(metric, mine, theirs, difference)
         else:
             difference, p_value = swapped.whole(metric, ours, others, unit_N, count)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Batch, Example, Task
-from weitiao.data.pack import in_order
+from weitiao.data.pack import beside, in_order
 from weitiao.models.memory_ran_out import give_back, ran_out
 from weitiao.models.precision import autocast
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from weitiao.models.load import Loaded
     from weitiao.models.precision import Half
 
@@ -31,6 +33,7 @@ def predict(
     progress: Callable[[int, int], None] | None = None,
     ask: Callable[[Batch], list[dict[str, Any]]] | None = None,
     dealt: tuple[int, int] = (0, 1),
+    reference: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """Predictions for every example; where memory runs out, a pass is cut in halves.
 
@@ -46,6 +49,7 @@ def predict(
         ask: predicts a batch; default: the task, of the model.
         dealt: which process this is and how many there are; the others' rows stay empty.  Every process asks as
             often as any other.
+        reference: what a reference said of every example (`Task.hears`), (N, K).
     """
     import torch
 
@@ -62,7 +66,7 @@ def predict(
         return [one for half in halves for one in said(collate([examples[row] for row in half], half))]
 
     found: list[dict[str, Any]] = [{}] * len(examples)
-    done, collate = 0, loaded.collate(task)
+    done, collate = 0, beside(loaded.collate(task), reference)
     loaded.model.eval()
     with torch.inference_mode(), autocast(device, half):
         for batch in in_order(

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, cast
 from weitiao.core.contracts import Method, Metric
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
-from weitiao.stages.events import Tell
+from weitiao.data.pack import beside
+from weitiao.stages import reference
+from weitiao.stages.events import Tell, silent
 from weitiao.stages.prepare import Prepared, micro_batches
 from weitiao.train.distributed import World
 
@@ -24,9 +26,16 @@ if TYPE_CHECKING:
 
 
 def assemble(
-    recipe: Recipe, prepared: Prepared, method: Method, *, world: World, processes: int, fresh: bool
+    recipe: Recipe,
+    prepared: Prepared,
+    method: Method,
+    *,
+    world: World,
+    processes: int,
+    fresh: bool,
+    tell: Tell = silent,
 ) -> Training:
-    """The engine's parts, put together; no step taken yet.
+    """The engine's parts, put together; no step taken yet, and a reference asked where the task needs one.
 
     Args:
         recipe: resolved.
@@ -35,6 +44,7 @@ def assemble(
         world: the processes.
         processes: how many there were when the run began; a step holds so many times the accumulation.
         fresh: does the run begin here?
+        tell: hears what takes a while.
     """
     from weitiao.models import anatomy, attention, output_loss, store
     from weitiao.train import loop, memory, optim
@@ -49,8 +59,11 @@ def assemble(
     memory.trim()
     if settings.activation_checkpointing:
         anatomy.recompute(loaded.model)
+    prepared.heard = reference.ask(recipe, prepared, method, world=world, tell=tell)
+    batches = micro_batches(recipe, task, loaded, prepared.examples["train"], prepared.weights)
     batches = replace(
-        micro_batches(recipe, task, loaded, prepared.examples["train"], prepared.weights),
+        batches,
+        collate=beside(batches.collate, prepared.heard.get("train")),
         accumulation=settings.gradient_accumulation_steps * processes,
         workers=settings.dataloader_num_workers,
         dealt=(world.rank, world.size),
@@ -165,6 +178,7 @@ def _measure(
             half=recipe.train.half,
             ask=training.objective.predict,
             dealt=(world.rank, world.size),
+            reference=prepared.heard.get("validation"),
         )
     everybody = world.gather({row: told for row, told in enumerate(own) if told})
     told = {row: each for part in everybody for row, each in part.items()}

@@ -6,7 +6,7 @@ Recipe, Task, Method  ->  prepare(...)  ->  Prepared, and data/ and facts.json i
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,8 @@ class Prepared:
     """Parameters that train."""
     total: int
     """All parameters."""
+    heard: dict[str, Any] = field(default_factory=dict)
+    """Split -> what a reference said of its rows (`Task.hears`), once it was asked."""
 
     def shared(self) -> dict[str, Any]:
         """What `follow` needs in another process."""
@@ -131,7 +133,7 @@ def prepare(
     limit = row_limit(recipe, loaded, method)
     half, recomputes = recipe.train.half, recipe.train.activation_checkpointing
     first_step.refuse_failing(loaded, task, half=half, recomputes=recomputes, ref=recipe.model, room=limit)
-    if task.shape.name == "conversation":
+    if task.shape.turns:
         for notice in chat.notices(loaded.processor):
             tell("notice", text=notice)
     _augment(folder, recipe, dealt, device=device)

@@ -97,7 +97,7 @@ def _questions(
     bare: bool = False,
 ) -> Questions:
     recipe = run.recipe.data
-    forms = FORMS if run.task.shape == CONVERSATION else (_form(run.task.shape),)
+    forms = FORMS if run.task.shape.turns else (_form(run.task.shape),)
     known = sorted({name for form in forms for name in form.columns})
     for name, theirs in (columns or {}).items():
         if name not in known:

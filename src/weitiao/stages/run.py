@@ -42,6 +42,8 @@ class Run(Recorded):
     """Where its base lies now, if that is not where it lay (`load`)."""
     positions: int | None = None
     """Positions that all adapters in use take from a row; default: those of the run's own method."""
+    before_tuning: bool = False
+    """Is its model the one before tuning (`untuned`)?"""
 
     def judged(self, where: str) -> Run:
         """The same run with its results looked for elsewhere in its folder; a model that is loaded stays loaded."""
@@ -111,12 +113,12 @@ class Run(Recorded):
 
         loaded, recipe = self.tuned, self.recipe
         if loaded.before is not None:
-            same = replace(self)
+            same = replace(self, before_tuning=True)
             same.__dict__ |= {"task": self.task.unsettled(), "tuned": loaded}
             with self.method.off(loaded.model, loaded.before):
                 yield same
             return
-        before = Run(self.folder, device=self.device)
+        before = Run(self.folder, device=self.device, before_tuning=True)
         half, longest = recipe.train.half, recipe.data.max_length
         words: dict[str, Any] = {"half": half, "seed": recipe.seed, "device": self.device, "longest": longest}
         base = open_base(self.where_base_lies(), self.task, **words)
@@ -293,6 +295,7 @@ class Run(Recorded):
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
     ) -> list[dict[str, Any]]:
         from weitiao.evaluate.predict import predict
+        from weitiao.stages import reference
 
         train = self.recipe.train
         found = predict(
@@ -304,6 +307,7 @@ class Run(Recorded):
             device=self.device,
             half=train.half,
             progress=progress,
+            reference=reference.of(self, examples),
         )
         return self.task.together(found, examples)
 

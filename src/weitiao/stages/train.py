@@ -249,9 +249,8 @@ def _put_together(way: Way, prepared: Prepared, begun: Path | None) -> Training:
     from weitiao.train import checkpoint
 
     processes = checkpoint.processes(begun) if begun else way.world.size
-    return assemble(
-        way.recipe, prepared, way.method, world=way.world, processes=processes, fresh=begun is None
-    )
+    words: dict[str, Any] = {"processes": processes, "fresh": begun is None, "tell": way.tell}
+    return assemble(way.recipe, prepared, way.method, world=way.world, **words)
 
 
 def _go_on(way: Way, training: Training, begun: Path | None) -> None:

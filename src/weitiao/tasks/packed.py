@@ -62,16 +62,8 @@ class PackedTask(Categorical):
         return row_losses(model, batch)
 
     def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
-        """The log-probability of some learnt tokens of each padded row (B,): `of` has their places in it; None: of all."""
-        import torch
-
-        scores_N = -token_losses(model, batch)
-        owner_N = batch.extra["owner"].to(scores_N.device)
-        if target.of is not None:
-            length = batch.inputs["input_ids"].shape[1]
-            places_N = batch.inputs["logits_to_keep"] + 1 - owner_N * length
-            scores_N = scores_N * torch.isin(places_N, places_N.new_tensor(target.of))
-        return scores_N.new_zeros(batch.extra["rows"]).index_add(0, owner_N, scores_N)
+        """As `learnt_scores`."""
+        return learnt_scores(model, batch, target)
 
     def text_bytes(self, example: Example, processor: Any) -> int:
         """Those of the learnt tokens, without end tokens and the like."""
@@ -185,6 +177,19 @@ def token_logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(**words, use_cache=False).logits[0].float()
     del words["logits_to_keep"]
     return model(**words, use_cache=False).logits.flatten(0, 1)[places_N].float()
+
+
+def learnt_scores(model: nn.Module, batch: Batch, target: Target) -> Tensor:
+    """The log-probability of some learnt tokens of each padded row (B,): `of` has their places in it; None: of all."""
+    import torch
+
+    scores_N = -token_losses(model, batch)
+    owner_N = batch.extra["owner"].to(scores_N.device)
+    if target.of is not None:
+        length = batch.inputs["input_ids"].shape[1]
+        places_N = batch.inputs["logits_to_keep"] + 1 - owner_N * length
+        scores_N = scores_N * torch.isin(places_N, places_N.new_tensor(target.of))
+    return scores_N.new_zeros(batch.extra["rows"]).index_add(0, owner_N, scores_N)
 
 
 def _cross_entropy(logits_NV: Tensor, batch: Batch, *, label_smoothing: float) -> Tensor:

@@ -134,6 +134,26 @@ def test_film_ratings_are_all_of_them_as_numbers(cache: Path) -> None:
     ]
 
 
+def test_film_preferences_are_sentences_with_a_word_in_common_the_higher_rated_chosen(tmp_path: Path) -> None:
+    """Each sentence stands in one pair; ratings that are near each other make none."""
+    rated = {
+        "A lovely story": 3,
+        "A story to forget": -2,
+        "Some story": 2.9,
+        "Any music": 1,
+        "This music": 0.5,
+    }
+    lines = [f"{n}\t{rating}\t{text}" for n, (text, rating) in enumerate(rated.items())]
+    inner = tar({"hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": "\n".join(lines).encode()})
+    sdist, file = tmp_path / "sdist.tar.gz", tmp_path / "film-preferences.jsonl"
+    sdist.write_bytes(tar({"vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz": inner}))
+    datasets.WRITERS["film-preferences"](sdist, file)
+    prompt = 'Write a sentence of a film review with the word "story".'
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [
+        {"prompt": prompt, "chosen": "A lovely story", "rejected": "A story to forget"}
+    ]
+
+
 def test_pronunciations_are_letters_and_sounds_without_stress(cache: Path) -> None:
     lines = dataset_path("pronunciations").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [

@@ -102,7 +102,12 @@ class Summed(Metric):
     """A function of sums over the rows."""
 
     proportion: ClassVar[bool] = False
-    """Is it the share of rows that are right?  Its rows are then 1 or 0, and 1; interval and test have closed forms."""
+    """Is it the share of rows that are right?  Its rows are then 1 or 0, and 1; interval and test have closed forms, unless
+    a system has rows that are half right (`whole`)."""
+
+    def whole(self, rows_NK: Any) -> bool:
+        """Is each of these rows right or wrong, so that the closed forms hold?"""
+        return self.proportion and bool(((rows_NK[:, 0] == 0) | (rows_NK[:, 0] == 1)).all())
 
     @abstractmethod
     def value(self, sums_K: Any) -> Any:

@@ -132,6 +132,9 @@ class Shape(ABC):
     formats: ClassVar[tuple[str, ...]]
     """Row formats (`data.formats`) that give it, the one that is written first."""
 
+    turns: ClassVar[bool] = False
+    """Does it hold turns, which a chat template writes?"""
+
     @property
     def several(self) -> bool:
         """May a row carry several labels, as a list?  Then the share of each label is kept, not that of a stratum."""

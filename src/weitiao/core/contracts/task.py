@@ -84,6 +84,17 @@ class Task(ABC):
         (`weitiao predict`)."""
         return self.generates and not self.record("")
 
+    @property
+    def hears(self) -> tuple[str, ...]:
+        """Keys of a prediction that it needs as a *reference* says them of the same rows: its batches then hold these numbers
+        in `extra["reference"]` (B, K).  They are asked for once, before the first step."""
+        return ()
+
+    @property
+    def helper(self) -> str:
+        """Which model is its reference: a folder, name or hub id; empty: the model as it was before training."""
+        return ""
+
     def classes(self) -> tuple[str, ...]:
         """The labels that metrics tell apart, in order; none where it has none."""
         return ()

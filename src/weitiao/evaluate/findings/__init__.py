@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from weitiao.core.why import because
-from weitiao.evaluate.findings import answers, beside, labels, learning
+from weitiao.evaluate.findings import answers, beside, labels, learning, preferences
 from weitiao.evaluate.findings.evidence import Evidence, Numbers
 
 PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "missing_classes": labels.missing_classes,
     "template": answers.template,
     "forgot": answers.forgot,
+    "likelihood_displacement": preferences.likelihood_displacement,
     "over_fitting": learning.over_fitting,
     "barely_moved": learning.barely_moved,
     "still_falling": learning.still_falling,

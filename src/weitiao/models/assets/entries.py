@@ -47,7 +47,7 @@ class DatasetEntry(Entry):
     """A data set."""
 
     task: str
-    """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `token-classification`,
+    """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `dpo`, `token-classification`,
     `seq2seq` or `question-answering`."""
     rows: int
     fields: tuple[str, ...]
@@ -196,6 +196,19 @@ DATASETS = {
             licence="MIT",
             source=_VADER,
             made_mb=1.3,
+        ),
+        DatasetEntry(
+            name="film-preferences",
+            task="dpo",
+            languages=("en",),
+            rows=5_083,
+            fields=("prompt", "chosen", "rejected"),
+            good_for="preferences between two short answers, of which neither is the longer one more often",
+            origin="derived: two film snippets with a word in common, the one that 20 people rated higher preferred "
+            "(models/assets/preferences.py)",
+            licence="MIT",
+            source=_VADER,
+            made_mb=1.7,
         ),
         DatasetEntry(
             name="film-reviews",

@@ -1,0 +1,315 @@
+"""Preferences: of two answers to one prompt the chosen one becomes likelier than the rejected one (DPO and its kin).
+
+    {"prompt": [user], "chosen": [assistant], "rejected": [assistant]}
+        ->  {"preferred": 1.0, "margin": 0.7, "chosen_logp": -31.2, "rejected_logp": -40.1, ...}
+
+Both answers stand behind their prompt as rows of their own, one behind the other in an example; of each only the answer is
+scored.  What is learnt is a formula of four numbers a pair (`tasks.preference_losses`): the log-probabilities of both
+answers, and what a reference says of them, which is asked once before the first step.  Where no reference was asked the
+model is its own: that holds before training, and moves nothing but what the model says.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from weitiao.core.contracts import Batch, Example, Record, Shape, Target, Task
+from weitiao.core.errors import fault
+from weitiao.core.registry import register
+from weitiao.core.why import reason
+from weitiao.data import chat
+from weitiao.data.chat import IGNORE
+from weitiao.data.formats import Unusable
+from weitiao.data.shapes import PREFERENCE
+from weitiao.tasks import packed
+from weitiao.tasks.preference_losses import USUAL, Kind, Usual, pair_losses
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TEXTS = "texts"
+"""The input that says how long each side of an example is."""
+SIDES = ("chosen", "rejected")
+LOGPS = ("chosen_logp", "rejected_logp")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model says of pairs."""
+
+    logps_B2: Tensor
+    """Log-probabilities of chosen and rejected."""
+    ratios_B2: Tensor
+    """r of the formulas."""
+    losses_B: Tensor
+    tokens_B2: Tensor
+
+
+@register("task", "dpo")
+@dataclass(frozen=True)
+class DirectPreferenceOptimization(Task):
+    """Prefer the answers that people chose."""
+
+    loss_type: Kind = "sigmoid"
+    """What is made small: sigmoid (DPO), hinge, ipo, robust, apo_zero go by a reference; simpo, cpo, orpo by none
+    (docs/dpo.md)."""
+    beta: Annotated[float, Field(gt=0)] | None = None
+    """How strongly the model is held to its reference: the larger, the nearer it stays; of orpo the weight of the odds.
+    Default: 0.1, and 2 of simpo."""
+    gamma: Annotated[float, Field(ge=0)] | None = None
+    """By how much the chosen answer is to be ahead, in rewards.  Default: 0, and 1 of simpo."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """The share of pairs that is taken to be the wrong way round: of sigmoid this is cDPO."""
+    length_normalization: bool | None = None
+    """Do log-probabilities count as means a token, not as sums?  Default: with ipo, simpo and orpo."""
+    rpo_alpha: Annotated[float, Field(ge=0)] | None = None
+    """How much of the chosen answer's own loss a token (SFT) is added.  Default: 0, and 1 of cpo and orpo."""
+    ref_model: str = ""
+    """Another model as the reference: a folder, name or hub id with the same vocabulary.  Default: the model as it was
+    before training, of which no second copy is kept."""
+    split_special_tokens: bool = True
+    """Are special tokens that a text spells (`<|im_end|>`) read as characters?  With `false` they become the tokens."""
+
+    summary: ClassVar[str] = "prefer chosen answers to rejected ones (DPO, IPO, SimPO, ORPO ...)"
+    shape: ClassVar[Shape] = PREFERENCE
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    peft_task_type: ClassVar[str] = "CAUSAL_LM"
+    predicts: ClassVar[tuple[str, ...]] = (
+        "preferred",
+        "margin",
+        *LOGPS,
+        "chosen_tokens",
+        "rejected_tokens",
+        "pair_loss",
+    )
+    metrics: ClassVar[tuple[str, ...]] = (
+        "preference_accuracy",
+        "reward_margin",
+        "likelier_chosen",
+        "chosen_logp",
+        "rejected_logp",
+        "pair_loss",
+    )
+    loss_metric: ClassVar[str] = "pair_loss"
+    baselines: ClassVar[tuple[str, ...]] = ("longer",)
+    packs: ClassVar[bool] = True
+    generates: ClassVar[bool] = True
+    apart: ClassVar[bool] = True
+    training_only: ClassVar[tuple[str, ...]] = (
+        "loss_type",
+        "beta",
+        "gamma",
+        "label_smoothing",
+        "length_normalization",
+        "rpo_alpha",
+        "ref_model",
+    )
+
+    @property
+    def usual(self) -> Usual:
+        """What is usual of its loss."""
+        return USUAL[self.loss_type]
+
+    @property
+    def hears(self) -> tuple[str, ...]:
+        """Both log-probabilities, unless its loss goes by no reference."""
+        return LOGPS if self.usual.reference else ()
+
+    @property
+    def helper(self) -> str:
+        """`ref_model`."""
+        return self.ref_model
+
+    def learn(self, records: Sequence[Record]) -> Task:
+        """Nothing; but a setting that its loss does not know would be ignored.
+
+        Raises:
+            WeitiaoError: `wrong_value`.
+        """
+        unknown = {
+            "gamma": self.gamma is not None and self.usual.gamma is None,
+            "label_smoothing": self.label_smoothing > 0 and not self.usual.smooths,
+            "ref_model": bool(self.ref_model) and not self.usual.reference,
+        }
+        for key, does_nothing in unknown.items():
+            if does_nothing:
+                why = reason("loss_knows_none", loss=self.loss_type)
+                raise fault("wrong_value", key=f"task.{key}", value=getattr(self, key), why=why)
+        return self
+
+    def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
+        """Ids and labels of the prompt with each answer, one behind the other; the end of a long side is cut.
+
+        A row that holds `messages` is one conversation, as it was asked and answered.
+        """
+        waiting: deque[int] = deque()
+
+        def sides() -> Iterator[Record]:
+            for record in records:
+                of_row = _conversations(record)
+                waiting.append(len(of_row))
+                yield from of_row
+
+        rendered = chat.encode(sides(), processor, plain=self.split_special_tokens)
+        while True:
+            found: list[Example] = []
+            refused = ""
+            while not waiting or len(found) < waiting[0]:
+                try:
+                    found.append(packed.cut(*next(rendered), limit=limit))
+                except StopIteration:
+                    return
+                except Unusable as error:  # this side; the other is still asked for
+                    refused = refused or str(error)
+                    found.append(Example({}))
+            waiting.popleft()
+            yield Example({}, refused=refused) if refused else _together(found)
+
+    def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
+        """Every side a row, filled up on the right."""
+        flat = _apart(examples)
+        return _of_pairs(packed.collate(flat, range(len(flat)), padding=processor.pad_token_id or 0), rows)
+
+    def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+        """Every side a row, end to end."""
+        flat = _apart(examples)
+        return _of_pairs(packed.pack(flat, range(len(flat))), rows)
+
+    def said(self, model: nn.Module, batch: Batch) -> Said:
+        """Log-probabilities, and what the formulas make of them."""
+        import torch
+
+        losses_N = packed.token_losses(model, batch)
+        owner_N = batch.extra["owner"].to(losses_N.device)
+        logps_B2 = losses_N.new_zeros(batch.extra["rows"]).index_add(0, owner_N, -losses_N).view(-1, 2)
+        tokens_B2 = torch.bincount(owner_N, minlength=batch.extra["rows"]).view(-1, 2)
+        ratios_B2 = logps_B2
+        if self.usual.reference:
+            asked = batch.extra.get("reference")
+            ratios_B2 = logps_B2 - (logps_B2.detach() if asked is None else asked.to(logps_B2))
+        if self.usual.mean if self.length_normalization is None else self.length_normalization:
+            ratios_B2 = ratios_B2 / tokens_B2
+        beta, gamma = self._beta, self.usual.gamma if self.gamma is None else self.gamma
+        words: dict[str, Any] = {"gamma": gamma or 0.0, "label_smoothing": self.label_smoothing}
+        losses_B = pair_losses(self.loss_type, ratios_B2, beta=beta, **words)
+        alpha = self.usual.sft if self.rpo_alpha is None else self.rpo_alpha
+        if alpha:
+            losses_B = losses_B - alpha * logps_B2[:, 0] / tokens_B2[:, 0]
+        return Said(logps_B2, ratios_B2, losses_B, tokens_B2)
+
+    @property
+    def _beta(self) -> float:
+        return self.usual.beta if self.beta is None else self.beta
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """That of every pair, summed."""
+        return self.said(model, batch).losses_B.sum()
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
+        """Which answer of each pair is preferred (1: the chosen, 0: the rejected, 0.5: neither), by how much, and both
+        log-probabilities."""
+        said = self.said(model, batch)
+        margins_B = self._beta * (said.ratios_B2[:, 0] - said.ratios_B2[:, 1])
+        columns = {
+            "preferred": (margins_B.sign() + 1) / 2,
+            "margin": margins_B,
+            "chosen_logp": said.logps_B2[:, 0],
+            "rejected_logp": said.logps_B2[:, 1],
+            "chosen_tokens": said.tokens_B2[:, 0],
+            "rejected_tokens": said.tokens_B2[:, 1],
+            "pair_loss": said.losses_B,
+        }
+        lists = (column.tolist() for column in columns.values())
+        return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+    def reference(self, record: Record) -> dict[str, Any]:
+        """The prompt, and both answers."""
+        turns = {side: _first_answer(record.values[side]) for side in SIDES}
+        return {
+            "prompt": record.values["prompt"],
+            "reference": turns["chosen"],
+            "rejected": turns["rejected"],
+        }
+
+    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
+        """As of a conversation: the log-probability of learnt tokens of each padded row (B,)."""
+        return packed.learnt_scores(model, batch, target)
+
+    def text_bytes(self, example: Example, processor: Any) -> int:
+        """Those of both answers, without end tokens and the like."""
+        learnt = [token for token in example.inputs["labels"] if token != IGNORE]
+        return len(processor.decode(learnt, skip_special_tokens=True).encode())
+
+    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
+        """By the chat template, up to where the answer begins."""
+        return chat.prompt_ids(turns, processor, tools=tools, plain=self.split_special_tokens)
+
+    def answer(
+        self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Words up to an end token."""
+        return packed.answers(loaded, prompts, **asked)
+
+    def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
+        """The turns, and the answer as one more."""
+        turns = [*record.values["messages"], {"role": "assistant", "content": answer}]
+        values = {**record.values, "messages": turns}
+        return replace(record, values=values), f"messages.{len(turns) - 1}.content", 0
+
+    def ends(self, processor: Any) -> list[int]:
+        """What the chat template writes behind an answer."""
+        return chat.ends(processor)
+
+
+def _conversations(record: Record) -> list[Record]:
+    """Prompt and chosen, prompt and rejected; of the prompt no answer is learnt."""
+    if "messages" in record.values:
+        return [record]
+    prompt = [
+        {**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in record.values["prompt"]
+    ]
+    return [replace(record, values={"messages": [*prompt, *record.values[side]]}) for side in SIDES]
+
+
+def _together(sides: Sequence[Example]) -> Example:
+    """Both sides as one example; a pair of which a side has nothing left to be scored by says nothing."""
+    ids = [list(side.inputs["input_ids"]) for side in sides]
+    scored = all(side.trained for side in sides)
+    if scored and len(ids) == 2 and ids[0] == ids[1]:
+        return Example({}, refused=reason("answers_read_alike"))
+    labels = [label for side in sides for label in side.inputs["labels"]]
+    one = len(sides) == 1
+    return Example(
+        {"input_ids": [token for side in ids for token in side], "labels": labels, TEXTS: [*map(len, ids)]},
+        trained=sides[0].trained if one else int(scored),
+        tokens_lost=sum(side.tokens_lost for side in sides),
+        trained_lost=sum(side.trained_lost for side in sides),
+    )
+
+
+def _apart(examples: Sequence[Example]) -> list[Example]:
+    """Every side as a row of its own."""
+    found = []
+    for example in examples:
+        ends = np.cumsum(example.inputs[TEXTS])
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            parts = {name: example.inputs[name][start:end] for name in ("input_ids", "labels")}
+            found.append(Example(parts))
+    return found
+
+
+def _of_pairs(batch: Batch, rows: Sequence[int]) -> Batch:
+    """What counts is pairs."""
+    batch.rows, batch.trained = list(rows), len(rows)
+    return batch
+
+
+def _first_answer(turns: Sequence[Mapping[str, Any]]) -> str:
+    said = (turn.get("content") or "" for turn in turns if turn["role"] == "assistant")
+    return next(said, "")
