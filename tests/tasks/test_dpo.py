@@ -172,8 +172,15 @@ def test_a_step_has_trls_own_loss(llama, kind, tmp_path):
         output_dir=str(tmp_path), beta=0.3, loss_type=kind, use_cpu=True, per_device_train_batch_size=4,
         bf16=False, report_to="none", disable_dropout=True, gradient_checkpointing=False, **smoothing,
     )  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    # The same turns, but TRL would score the line end behind an answer's end token, too.
+    tokenizer.chat_template = (
+        "{% for message in messages %}{{ '' if loop.first else '\n' }}{{ '<|im_start|>' + message['role'] + '\n' "
+        "+ message['content'] + '<|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '\n<|im_start|>assistant\n' }}{% endif %}"
+    )
     trainer = trl.DPOTrainer(
-        policy, other, args=arguments, processing_class=AutoTokenizer.from_pretrained(llama),
+        policy, other, args=arguments, processing_class=tokenizer,
         train_dataset=datasets.Dataset.from_list([dict(row.values) for row in rows]),
     )  # fmt: skip
     (theirs,) = trainer.get_train_dataloader()
