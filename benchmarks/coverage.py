@@ -4,7 +4,8 @@ python -m benchmarks.coverage [SETS]  ->  a line a metric: share of the 95 % int
 
 Rows are alone, or in groups of 1 to 9 that are easy or hard together (a user's, near copies).  The truth is the metric of
 two million rows of the same population.  Beside the grouped sets stands what intervals would hold that take every row
-for a witness of its own; last, what those hold whose classes are rare: about ten rows of one and five of another.
+for a witness of its own; then sets of 20 groups, or rows; last, what those hold whose classes are rare: about ten rows of
+one and five of another.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ METRICS = (
     "mae",
     "rmse",
     "r2",
+    "pearson",
     "spearman",
 )
 LABELS = ("a", "b", "c")
@@ -40,6 +42,8 @@ RARE = (0.9, 0.07, 0.03)
 """Of the labels; a set of 150 rows has about 135, 10 and 5 rows of them."""
 UNITS = 150
 """Rows on their own, or groups, of one test set."""
+FEW = 20
+"""Groups of a small test set."""
 LARGE = 4
 """Draws behind the truth."""
 
@@ -135,6 +139,8 @@ def main() -> None:
         "rows": covered(sets, grouped=False, metrics=metrics),
         "groups": covered(sets, grouped=True, metrics=metrics),
         "groups, taken for rows": covered(sets, grouped=True, metrics=metrics, told=False),
+        f"{FEW} groups": covered(sets, grouped=True, metrics=metrics, units=FEW),
+        f"{FEW} rows": covered(sets, grouped=False, metrics=metrics, units=FEW),
         "rare, rows": covered(sets, grouped=False, metrics=metrics, shares=RARE),
         "rare, groups": covered(sets, grouped=True, metrics=metrics, shares=RARE),
     }

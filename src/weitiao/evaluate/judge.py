@@ -18,7 +18,7 @@ import numpy as np
 
 from weitiao.core.contracts import Example, Metric, Summed, Task, Told
 from weitiao.core.errors import language
-from weitiao.evaluate import paired, resample
+from weitiao.evaluate import paired, resample, studentised
 
 Systems: TypeAlias = Mapping[str, Told]
 Rows: TypeAlias = dict[str, dict[str, Any]]
@@ -27,6 +27,10 @@ Rows: TypeAlias = dict[str, dict[str, Any]]
 ALONE = ("a single row (or group) has no interval", "只有一行（或一组）数据，没有区间")
 ALIKE = ("all draws of rows give one value: no interval", "每次抽取结果都相同，没有区间")
 SELDOM = ("too few rows for an interval", "行数太少，没有区间")
+LEANS = (
+    "too few rows a class for an interval: so few make the value itself too low or too high",
+    "每类的行数太少，没有区间：行数如此少时该值本身就有偏差",
+)
 NOT_GIVEN = ("it gives no {}", "它不给出 {}")
 DRAWN = 20_000_000
 """So many rows are drawn for the interval of one value, all draws together."""
@@ -62,14 +66,13 @@ def judge(
         values = {name: value(metrics[name], each) for name, each in own.items()}
         # What is not defined on all rows is not asked of some.
         asked = {name: (metrics[name], own[name]) for name, one in values.items() if math.isfinite(one)}
-        again = {name: each for name, each in asked.items() if not each[0].no_interval}
-        drawn = resample.bootstrap(again, unit_N, count, resamples=resamples, seed=seed) if count > 1 else {}
+        spans = _intervals(asked, unit_N, count, confidence, resamples=resamples, seed=seed)
         found[system] = {
             name: _unsaid(metric, systems[system], labels)
             if name not in own
             else _none(metric.undefined)
             if name not in asked
-            else _around(metric, values[name], own[name], unit_N, count, drawn.get(name), confidence)
+            else _around(metric, values[name], own[name], unit_N, count, spans.get(name))
             for name, metric in metrics.items()
         }
         for name, (metric, each) in asked.items():
@@ -126,11 +129,9 @@ def around(
     found = value(metric, rows_NK)
     if not math.isfinite(found):
         return _none(metric.undefined)
-    drawn = None
-    if count > 1 and not metric.no_interval and _closed(metric, rows_NK, count, confidence) is None:
-        times = min(resamples, max(resample.FEWEST, DRAWN // count))
-        drawn = resample.bootstrap({"": (metric, rows_NK)}, unit_N, count, resamples=times, seed=seed)[""]
-    return _around(metric, found, rows_NK, unit_N, count, drawn, confidence)
+    times = min(resamples, max(resample.FEWEST, DRAWN // count))
+    spans = _intervals({"": (metric, rows_NK)}, unit_N, count, confidence, resamples=times, seed=seed)
+    return _around(metric, found, rows_NK, unit_N, count, spans.get(""))
 
 
 def compare(
@@ -197,19 +198,55 @@ def error(metric: Summed, rows_NK: Any) -> float:
     return float(math.sqrt((count - 1) / count * ((without_N - without_N.mean()) ** 2).sum()))
 
 
+def _intervals(
+    asked: Mapping[str, tuple[Metric, Any]],
+    unit_N: Any,
+    count: int,
+    confidence: float,
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, tuple[float, float] | None]:
+    """Of each metric the interval that its kind asks for, by name; none for one that has no interval.
+
+    Shares have a closed form; what ends on one side alone goes by standard errors, everything else by percentiles.
+    """
+    closed = {name: _closed(metric, rows, count, confidence) for name, (metric, rows) in asked.items()}
+    found: dict[str, tuple[float, float] | None] = {
+        name: span for name, span in closed.items() if span is not None
+    }
+    again = {name: one for name, one in asked.items() if name not in found and not one[0].no_interval}
+    if count < 2 or not again:
+        return found
+    words: dict[str, Any] = {"resamples": resamples, "seed": seed}
+    ending = {
+        name: (metric, rows) for name, (metric, rows) in again.items() if studentised.suits(metric, rows)
+    }
+    off = studentised.pivots(ending, unit_N, count, **words) if ending else {}
+    for name, (metric, rows) in ending.items():
+        span = studentised.interval(metric, rows, unit_N, count, off[name], confidence)
+        if span is not None:
+            found[name] = span
+    # What is at its end, as a loss of nothing, has no logarithm there.
+    rest = {name: one for name, one in again.items() if name not in found}
+    drawn = resample.bootstrap(rest, unit_N, count, **words) if rest else {}
+    for name, (one, rows) in rest.items():
+        freedom = resample.freedom(one, rows, unit_N, count, most=len(drawn[name]))
+        found[name] = resample.interval(drawn[name], confidence, count=count, freedom=freedom)
+    return found
+
+
 def _around(
-    metric: Metric, found: float, rows_NK: Any, unit_N: Any, count: int, drawn_R: Any, confidence: float
+    metric: Metric, found: float, rows_NK: Any, unit_N: Any, count: int, span: tuple[float, float] | None
 ) -> dict[str, Any]:
     """A value with its interval."""
-    around = _closed(metric, rows_NK, count, confidence)
-    if around is None and drawn_R is not None:
-        freedom = resample.freedom(metric, rows_NK, unit_N, count, most=len(drawn_R))
-        around = resample.interval(drawn_R, confidence, count=count, freedom=freedom)
-    if around and math.isclose(*around, rel_tol=1e-12, abs_tol=1e-12):
+    if span and math.isclose(*span, rel_tol=1e-12, abs_tol=1e-12):
         return _none(ALIKE, value=found)  # rows that are all right tell nothing of others
-    if around is None:
+    if span and resample.leans(metric, rows_NK, unit_N, count):
+        return _none(LEANS, value=found)
+    if span is None:
         return _none(metric.no_interval or (SELDOM if count > 1 else ALONE), value=found)
-    return {"value": found, "low": around[0], "high": around[1]}
+    return {"value": found, "low": span[0], "high": span[1]}
 
 
 def _closed(metric: Metric, rows_NK: Any, count: int, confidence: float) -> tuple[float, float] | None:
