@@ -37,10 +37,13 @@ found.good = set({ true: "好评" });
 found.shop = set({ shop: "b", true: "差评" });
 found.up = set({ order: "↑confidence" });
 found.long = set({ order: "↓length" });
+found.sure = set({ "confidence ≥": "0.6", "confidence ≤": "0.9" });
+found.least = set({ "confidence ≥": "0.6", "length ≤": "60" });
+found.ends = [...tools.querySelectorAll("input[type=number]")].map((one) => one.name);
 found.word = set({ search: "needle" });
 found.none = set({ search: "nothing like this" });
 found.back = set({});
-found.said = tools.querySelector("span").textContent;
+found.said = tools.querySelector("span.soft").textContent;
 document.documentElement.setAttribute("data-found", JSON.stringify(found));
 </script>
 </body>
@@ -87,6 +90,11 @@ def test_what_is_left_and_in_which_order(tmp_path, monkeypatch):
     lengths = [len(wrong[place]["text"]) for place in found["long"]]
     assert lengths == sorted(lengths, reverse=True)
     assert set(found["long"]) == set(wrong)
+    assert found["ends"] == ["length ≥", "length ≤", "confidence ≥", "confidence ≤"]
+    assert found["sure"] == [place for place in most if 0.6 <= wrong[place]["tuned"]["score"] <= 0.9]
+    sure = [place for place in most if wrong[place]["tuned"]["score"] >= 0.6]
+    assert found["least"] == [place for place in sure if len(wrong[place]["text"]) <= 60]
+    assert 0 < len(found["least"]) < len(sure) < len(most)
     assert found["word"] == [place for place in most if "needle" in wrong[place]["text"]]
     assert found["none"] == []
     assert found["said"] == f"{len(most)} of {len(most)}"

@@ -52,12 +52,15 @@ def here(monkeypatch) -> list[str]:
 @pytest.mark.whole
 def test_the_curve_of_a_run(recipe, here, capsys, monkeypatch):
     run = wt.train(recipe, tell=quiet)
-    before = {name: sha256(run.path / name) for name in ("results.json", "predictions.jsonl", "report.html")}
+    before = {name: sha256(run.path / name) for name in ("results.json", "predictions.jsonl")}
+    assert 'id="learning-curve"' not in (run.path / "report.html").read_text(encoding="utf-8")
     assert weitiao(["learning-curve", str(run.path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert here == ["12.5 %", "25 %", "50 %"], "the run itself is not trained again"
     assert before == {name: sha256(run.path / name) for name in before}
     assert [point["rows"] for point in found["points"]] == [10, 20, 42, 84]
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert 'id="learning-curve"' in page, "the page is written anew"
 
     # The same to the last bit as a run that one would train oneself, nested, on the same validation rows.
     trained: list[set[str]] = []

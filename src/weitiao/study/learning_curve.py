@@ -23,6 +23,7 @@ from weitiao.core.errors import fault
 from weitiao.core.figures import figure
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
+from weitiao.stages.beside import Beside
 from weitiao.stages.dealt import from_files, from_folder, shared
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.noise import LIGHT
@@ -85,6 +86,7 @@ def learning_curve(
             what reading and dealing raise; `curve_exists`, `other_recipe`, `curve_stopped` after SIGINT or SIGTERM.
     """
     # Pages are drawn with what takes a moment to import.
+    from weitiao.evaluate.report import write_report
     from weitiao.study.curve_page import curve_page
     from weitiao.study.curve_points import gather
 
@@ -106,6 +108,8 @@ def learning_curve(
         book.write()
         tell("curving", rows=list(counts.values()))
         book.go(tell)
+        with Beside(tell).may_fail("page"):
+            write_report(run.path)  # which has the curve now, too
     return LearningCurve(folder.path)
 
 
