@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import numpy as np
 import pytest
@@ -28,6 +29,9 @@ from weitiao.core.analysis import Found
 from weitiao.core.files import read_lines, write_lines
 from weitiao.evaluate.analysis.parts import language_of, parts_of
 from weitiao.evaluate.analysis.slices import slices, worth
+from weitiao.evaluate.worst import text
+from weitiao.stages.kept_rows import kept
+from weitiao.stages.unseen_words import unseen
 
 ACCURACY = registry.build("metric", {"name": "accuracy"})
 
@@ -144,6 +148,29 @@ def test_parts_are_of_length_file_language_label_and_columns():
     lengths = [part for part in parts if part.by == "length"]
     assert sum(part.rows.sum() for part in lengths) == len(rows)
     assert not [part for part in parts_of(rows[:1]) if part]
+    counted = [{**row, "row_tokens": n} for n, row in enumerate(rows)]
+    tokens = [part for part in parts_of(counted) if part.by == "tokens"]
+    assert sum(part.rows.sum() for part in tokens) == len(rows)
+    assert tokens[0].name.en == "0–1 tokens"
+    (new,) = (
+        part
+        for part in parts_of(rows, unseen=[0, 0, 0, 0, None, 25])
+        if part.by == "unseen_words" and part.rows[5]
+    )
+    assert new.rows.tolist() == [False] * 5 + [True]
+
+
+def test_rows_of_words_that_were_never_met_are_named_where_they_are_wrong():
+    rng = np.random.default_rng(0)
+    rows, new = drawn(rng, 400), rng.choice([0.0, 0.0, 0.0, 20.0], 400)
+    rows_NK = np.stack([(rng.random(400) < np.where(new > 0, 0.6, 0.95)).astype(float), np.ones(400)], axis=1)
+    told = slices(
+        parts_of(rows, unseen=new.tolist()), rows_NK, "accuracy", ACCURACY, range(400), confidence=0.95
+    )
+    worst = told["slices"][0]
+    assert worst["by"] == "unseen_words"
+    assert worst["named"]
+    assert worst["rows"] == (new > 0).sum()
 
 
 TASKS = {
@@ -209,6 +236,23 @@ def test_every_task_has_slices_and_keeps_what_it_says_of_validation_rows(task, t
     two = [one for one in seen["slices"] if one["by"] == "shop"]
     assert two[0]["value"] == pytest.approx(two[1]["rest"])
     assert sum(one["rows"] for one in two) == run.results["rows"]
+    lines, words = read_lines(run.path / "predictions.jsonl"), run.tuned.processor
+    if task == "text_classification":
+        assert [line["row_tokens"] for line in lines] == [
+            len(words(line["text"])["input_ids"]) for line in lines
+        ]
+    met = {
+        word
+        for record, _ in kept(run.folder, "train")
+        for word in re.findall("[a-z]+", str(record.values).lower())
+    }
+    shares = [one for one in unseen(run, lines) if one is not None]
+    assert len(shares) == len(lines)
+    for line, share in zip(lines, shares, strict=True):
+        asked_for = {*re.findall("[a-z]+", text(line).lower())}
+        if asked_for <= met and task == "text_classification":
+            assert share == 0
+        assert 0 <= share <= 100
     validation = read_lines(run.path / "predictions-validation.jsonl")
     assert len(validation) == len(run.folder.json("data/split.json")["validation"])
     assert all("tuned" in line for line in validation)
@@ -219,6 +263,20 @@ def test_every_task_has_slices_and_keeps_what_it_says_of_validation_rows(task, t
     assert "slices" in page
     if task == "multi_label_classification":
         assert "label" in seen["undefined"]
+
+
+def test_without_its_training_rows_a_run_has_all_other_slices(trained, capsys):
+    run = trained("text_classification")
+    file = run.path / "data" / "train.jsonl.gz"
+    whole = file.read_bytes()
+    file.unlink()
+    try:
+        assert cli(["report", str(run.path), "--by", "shop", "--json"]) == 0
+    finally:
+        file.write_bytes(whole)
+    told = json.loads(capsys.readouterr().out)["slices"]
+    assert "train.jsonl.gz" in told["undefined"]["unseen_words"]
+    assert "shop" in {one["by"] for one in told["slices"]}
 
 
 @pytest.mark.parametrize(

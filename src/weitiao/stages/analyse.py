@@ -12,7 +12,7 @@ import numpy as np
 
 from weitiao.core.analysis import VERSION
 from weitiao.core.contracts import Section
-from weitiao.core.errors import fault
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import read_lines, write_json
 from weitiao.core.results import VERSION as results_version
 from weitiao.core.why import reason
@@ -21,6 +21,7 @@ from weitiao.evaluate.worst import place
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.row_columns import columns
 from weitiao.stages.run import Run
+from weitiao.stages.unseen_words import unseen
 from weitiao.stages.validation_rows import kept_beside
 
 FILE = "analysis.json"
@@ -31,7 +32,7 @@ def analyse(run: Run, *, by: Sequence[str] = (), wished: Sequence[tuple[str, flo
 
     Args:
         run: judged.
-        by: columns of the rows' files by which they are cut in slices, besides length, file, language and label.
+        by: columns of the rows' files by which they are cut in slices, besides length, tokens, new words, file, language and label.
         wished: `precision` or `recall`, and how much of it at least, for which thresholds are looked for; default: 90 and 95 %
             of each.
 
@@ -118,8 +119,14 @@ def _slices(
     if not isinstance(metric, Summed):
         return {"why": reason("no_metric_of_sums")}, None
     rows_NK = np.asarray(metric.rows(lines, told, results["labels"]))
+    words: Sequence[float | None] = ()
+    without: dict[str, str] = {}
+    try:
+        words = unseen(run, lines)
+    except WeitiaoError as error:  # the training rows are gone: all else stands without them
+        without = {"unseen_words": str(error)}
     found = slices.slices(
-        parts_of(lines, values),
+        parts_of(lines, values, unseen=words),
         rows_NK,
         name,
         metric,
@@ -128,6 +135,7 @@ def _slices(
         resamples=settings.resamples,
         seed=run.recipe.seed,
     )
+    found["undefined"] |= without
     return found, slices.section(found)
 
 

@@ -222,8 +222,16 @@ class _Judging:
         """What was expected of each row, and where it lies."""
         these = self.these
         return [
-            {"file": record.file, "line": record.line, "group": group, **_plain(reference)}
-            for record, group, reference in zip(these.records, these.groups, self.references, strict=True)
+            {
+                "file": record.file,
+                "line": record.line,
+                "group": group,
+                "row_tokens": tokens,
+                **_plain(reference),
+            }
+            for record, group, tokens, reference in zip(
+                these.records, these.groups, these.lengths.tolist(), self.references, strict=True
+            )
         ]
 
     def sections(self, rows: Sequence[Mapping[str, Any]], forgotten: dict[str, Any] | None) -> dict[str, Any]:

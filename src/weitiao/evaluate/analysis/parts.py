@@ -1,4 +1,4 @@
-"""Which parts of the rows are looked at: by length, file, language, label, and any column.
+"""Which parts of the rows are looked at: by length, words that are new, file, language, label, and any column.
 
 rows  ->  parts_of(rows, {"shop": ["a", "b", ...]})  ->  [Part("length", "1-34 characters", mask), Part("shop", "a", mask)]
 """
@@ -30,22 +30,30 @@ class Part:
     """Some of the rows."""
 
     by: str
-    """What they have in common: `length`, `file`, `language`, `label`, or a column."""
+    """What they have in common: `length`, `tokens`, `unseen_words`, `file`, `language`, `label`, or a column."""
     name: Words
     """Which of it."""
     rows: Any
     """Which rows those are (N,), true or false."""
 
 
-def parts_of(rows: Told, columns: Mapping[str, Sequence[Any]] | None = None) -> list[Part]:
+def parts_of(
+    rows: Told,
+    columns: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    unseen: Sequence[float | None] = (),
+) -> list[Part]:
     """Every part; nothing that all rows have in common is one.
 
     Args:
-        rows: what was expected of each, and where it lies.
+        rows: what was expected of each, how many tokens it has (`row_tokens`), and where it lies.
         columns: by name the value of each row, None where it has none.
+        unseen: of each row how many per cent of its words no training row has.
     """
     found = [
         *_binned("length", [len(text(row)) for row in rows], both("{} characters", "{} 个字符")),
+        *_binned("tokens", [row.get("row_tokens") for row in rows], both("{} tokens", "{} 个词元")),
+        *_binned("unseen_words", unseen, both("{} % of the words", "{} % 的词")),
         *_valued("file", [row.get("file") for row in rows]),
         *_valued("language", [language_of(text(row)) for row in rows]),
         *_labelled(rows),

@@ -35,6 +35,8 @@ SAID = 6
 TIES = 1e-9
 CALLED = {
     "length": both("length", "长度"),
+    "tokens": both("tokens", "词元数"),
+    "unseen_words": both("words that no training row has", "训练数据中没有的词"),
     "file": both("file", "文件"),
     "language": both("language", "语言"),
     "label": both("label", "类别"),
