@@ -221,6 +221,9 @@ class _Judging:
     def rows(self) -> list[dict[str, Any]]:
         """What was expected of each row, and where it lies."""
         these = self.these
+        tokens = these.lengths.tolist()
+        if len(tokens) != len(these.records):  # a row is several examples: none of them is its length
+            tokens = [None] * len(these.records)
         return [
             {
                 "file": record.file,
