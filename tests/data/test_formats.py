@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import write_csv
+from weitiao import api
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
@@ -844,3 +846,46 @@ def test_columns_that_say_nothing_and_columns_that_are_named():
 def test_what_people_call_our_columns_are_columns_of_ours():
     ours = {column for format in FORMATS.values() for column in format.needs + format.may_have}
     assert set(formats.KNOWN_AS) <= ours
+
+
+@pytest.mark.parametrize(
+    ("found", "named"),
+    [
+        (["en", "zh"], {"source": "en", "target": "zh"}),
+        (["zh-CN", "id", "note", "en_US"], {"source": "zh-CN", "target": "en_US"}),
+        (["English", "中文"], {"source": "English", "target": "中文"}),
+        (["de", "text"], {}),
+        (["en", "zh", "fr"], {}),
+        (["id", "en"], {}),
+    ],
+)
+def test_columns_called_by_two_languages_are_a_translation_in_their_order(found, named):
+    guessed = guess(found, columns={})
+    if not named:
+        assert guessed is None or guessed[1] != "source_target"
+        return
+    shape, name, columns = guessed
+    assert (shape.name, name, columns) == ("translation", "source_target", named)
+
+
+def test_a_table_of_texts_and_labels_stays_one_beside_columns_of_languages():
+    assert guess(["en", "zh", "text", "label"], columns={})[1] == "table"
+
+
+def test_init_says_the_direction_and_turned_it_is_another(tmp_path):
+    file = tmp_path / "pairs.csv"
+    file.write_text("en,zh\n" + "".join(f"good day {i},你好 {i}\n" for i in range(30)), encoding="utf-8")
+    heard = []
+    text = api.init(file, tell=lambda name, **facts: heard.append(facts["text"]))
+    (notice,) = heard
+    assert f"# {notice}" in text
+    assert notice.endswith("data.columns: {source: zh, target: en}.")
+    for columns, source in (({}, "en"), ({"source": "zh", "target": "en"}, "zh")):
+        turned = api.init(file, columns=columns)
+        assert yaml.safe_load(turned)["data"]["columns"]["source"] == source
+    assert "data.columns: {source" not in api.init(file, columns={"source": "zh", "target": "en"})
+
+
+def test_missing_sides_are_proposed_by_their_languages():
+    with pytest.raises(WeitiaoError, match='missing_column.*Did you mean "en"'):
+        recognise("a.csv", ["en", "zh"], known=("source_target",), asked="auto", columns={})

@@ -10,13 +10,23 @@ from pathlib import Path
 
 from weitiao.core import registry
 from weitiao.core.recipe import DEFAULT_METHOD, Data, Recipe
+from weitiao.core.why import reason
 from weitiao.data import check as checking
+from weitiao.data.formats.languages import is_language
 from weitiao.stages.data import guess, located, suiting, task_of
+from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight
 
 
-def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None = None) -> str:
-    """A commented recipe for a file, with its columns and task guessed.
+def init(
+    file: str | Path,
+    *,
+    model: str = "",
+    columns: Mapping[str, str] | None = None,
+    tell: Tell = silent,
+) -> str:
+    """A commented recipe for a file, with its columns and task guessed; what may be meant otherwise is a comment in it, which
+    `tell` hears as a `notice`.
 
     Raises:
         WeitiaoError: when the file cannot be read or its columns say nothing; when `model` does not suit the task.
@@ -24,6 +34,10 @@ def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None
     section = Data(train=[str(file)], columns=dict(columns or {}))
     shape, keys = guess(located(section))
     section = section.model_copy(update=keys)
+    source, target = (section.columns.get(side, "") for side in ("source", "target"))
+    notices = []
+    if not columns and is_language(source) and is_language(target):
+        notices.append(reason("direction_guessed", source=source, target=target))
     name = task_of(shape)
     asked = bool(model)
     if not model:
@@ -42,4 +56,7 @@ def init(file: str | Path, *, model: str = "", columns: Mapping[str, str] | None
     if asked:  # a recipe that `train` refuses is no help
         method = registry.build("method", recipe.method)
         preflight(recipe, registry.build("task", recipe.task), method)
-    return recipe.to_commented_yaml()
+    for text in notices:
+        tell("notice", text=text)
+    first, *others = recipe.to_commented_yaml().split("\n")
+    return "\n".join([first, *(f"# {text}" for text in notices), *others])

@@ -77,11 +77,15 @@ def init(
         if output.exists():
             raise fault("wrong_usage", **because("output_there", path=output))
         refuse_unwritable(output)
-    text = api.init(file, model=model, columns=pairs(columns))
+    notices: list[str] = []
+    text = api.init(
+        file, model=model, columns=pairs(columns), tell=lambda _, **facts: notices.append(facts["text"])
+    )
     if output is None:
         print(text, end="")
     else:
         write_text(output, text)
+        print(*notices, sep="\n", end="\n" * bool(notices), file=sys.stderr)
         print(reason("wrote_recipe", path=output, quoted=shlex.quote(str(output))), file=sys.stderr)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
-from weitiao.data.formats import answers, pairs, ranked
+from weitiao.data.formats import answers, languages, pairs, ranked
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.formats.numbers import DECIMALS, Decimal, as_number, is_money
@@ -352,6 +352,8 @@ def guess_column(ours: str, found: Sequence[str], *, near: bool = True) -> str:
     for name in (ours, *KNOWN_AS.get(ours, ())):
         if name in lower:
             return lower[name]
+    if named := languages.sides(found).get(ours):
+        return named
     return nearest(ours, found) if near else ""
 
 
