@@ -147,8 +147,12 @@ def test_a_decoder_that_sees_what_it_is_to_write_is_refused(folders):
 
 
 def test_a_model_that_does_not_write_is_refused_with_the_way_out(llama):
-    with pytest.raises(WeitiaoError, match="no_such_head"):
+    with pytest.raises(WeitiaoError, match="no_such_head") as caught:
         load.load(llama, build())
+    suits = str(caught.value).partition("it suits: ")[2].partition(" (")[0].split(", ")
+    assert {"sft", "text_classification"} <= {*suits}
+    assert "seq2seq" not in suits
+    load.skeleton(llama, registry.build("task", {"name": "sft"}))
 
 
 # ------------------------------------------------------------------ both sides

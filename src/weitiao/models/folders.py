@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from weitiao.core import registry
 from weitiao.core.errors import fault
 from weitiao.core.why import reason
 from weitiao.data.chat.labels import special_tokens
@@ -118,13 +119,20 @@ def refuse_headless(config: Any, auto: str, *, ref: str) -> None:
     Raises:
         WeitiaoError: `no_such_head`.
     """
+    if _has(config, auto):
+        return
+    wanted = {name: registry.entry("task", name).kind.auto_class for name in registry.names("task")}
+    suits = ", ".join(name for name, its in wanted.items() if _has(config, its)) or "-"
+    has = ", ".join(name for name in HEADS if _has(config, name)) or "-"
+    raise fault("no_such_head", ref=ref, kind=config.model_type, auto=auto, has=has, suits=suits)
+
+
+def _has(config: Any, auto: str) -> bool:
     import transformers
 
-    has = [name for name in (auto, *HEADS) if type(config) in getattr(transformers, name)._model_mapping]
-    if auto == "AutoModel" and config.is_encoder_decoder:
-        has.remove(auto)  # its body is two: a text alone goes through neither
-    if auto not in has:
-        raise fault("no_such_head", ref=ref, kind=config.model_type, auto=auto, has=", ".join(has) or "-")
+    # The body of an encoder-decoder is two: a text alone goes through neither.
+    halved = auto == "AutoModel" and config.is_encoder_decoder
+    return not halved and type(config) in getattr(transformers, auto)._model_mapping
 
 
 def refuse_weightless(source: str) -> None:
