@@ -9,6 +9,7 @@ import pytest
 
 from weitiao import api
 from weitiao.cli import run as cli
+from weitiao.core.errors import WeitiaoError
 
 
 @pytest.fixture
@@ -71,3 +72,33 @@ def test_rows_are_not_read_for_a_checkpoint_that_is_not_there(told, begun):
     go_on = ("train", "recipe.yaml", "--allow-change", "data.train")
     assert told(*go_on, "--resume-from-checkpoint", "begun/checkpoint-7") == "no_such_checkpoint"
     assert told(*go_on[:-1], "data.trian", "--resume") == "unknown_key"
+
+
+def test_where_answers_go_is_tried_before_a_model_is_opened(told, tmp_path):
+    """`gone` is no run: whoever opens it first says so."""
+    (tmp_path / "there.csv").write_text("text\n")
+    for output, code in (
+        ("there.csv", "output_exists"),
+        ("out.pdf", "output_ending"),
+        ("reviews.csv/out.csv", "not_a_folder"),
+        ("/proc/out.csv", "no_permission"),
+    ):
+        assert told("predict", "gone", "--file", "reviews.csv", "--output", output) == code, output
+
+
+def test_where_a_merged_model_goes_is_tried_before_it_is_opened(told, classify, tmp_path):
+    """The weights are gone: whoever opens the model first says so."""
+    run = api.train(classify(max_steps=1, method="lora", evaluate={"untuned": False, "baseline": "none"}))
+    (weights,) = run.path.glob("model/*.safetensors")
+    weights.unlink()
+    (tmp_path / "file").write_text("")
+    found = api.load(run.path)
+    for place, code in (
+        ("file", "wrong_usage"),
+        ("file/merged", "not_a_folder"),
+        ("/proc/merged", "no_permission"),
+        ("merged", "broken_model"),
+    ):
+        with pytest.raises(WeitiaoError) as caught:
+            found.merge(place)
+        assert caught.value.code == code, place

@@ -195,7 +195,7 @@ def test_a_model_that_cannot_read_is_refused_by_name(llama, monkeypatch):
     monkeypatch.undo()
     with torch.no_grad():
         found.model.lm_head.weight.fill_(float("nan"))
-    with pytest.raises(WeitiaoError, match="not numbers"):
+    with pytest.raises(WeitiaoError, match="no numbers"):
         asked(found)
 
 

@@ -48,6 +48,7 @@ BAD = {
     "rows that are too long": ("lost_rows", {"data.max_length": 8, "data.overlong": "drop"}),
     "one label": ("too_few_labels", {"data.train": ["one.csv"]}),
     "a column that is not there": ("no_such_column", {"data.columns": {"text": "body"}}),
+    "a rate beyond all measure": ("wrong_value", {"train.learning_rate": 1e30}),
     "a metric that nobody measures": ("wrong_metric", {"train.metric_for_best_model": "bleu"}),
     "a mistyped setting of the schedule": (
         "unknown_key",

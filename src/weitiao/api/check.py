@@ -5,7 +5,7 @@ check("reviews.csv")  ->  Examined(checked, diagnosis);  examined.fix()  ->  rev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,6 +171,8 @@ def check(
     if any(str(file).lower().endswith((".yaml", ".yml")) for file in given):
         raise fault("wrong_usage", **because("recipe_for_rows", path=given[0]))
     if not given or not all(isinstance(file, str | Path) for file in given):
+        if isinstance(files, Mapping) and {"model", "task", "data"} & set(files):
+            raise fault("wrong_usage", **because("recipe_for_rows", path="this dict"))
         raise fault("wrong_usage", **because("no_file_named", type=type(files).__name__))
     named = [str(file) for file in given]
     asked = Recipe.read({"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}})

@@ -11,7 +11,6 @@ A method of another package has no advice here: its summary stands for what trai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -40,9 +39,9 @@ def facts(name: str) -> dict[str, Any]:
         "foldable": kind.foldable,
         "starts_as_base": kind.starts_as_base,
         "layout": kind.layout,
-        "settings": _defaults(entry),
+        "settings": registry.defaults(entry),
         "meanings": {key: " ".join(text.split()) for key, text in registry.meanings(kind).items()},
-        "choices": _choices(kind),
+        "choices": registry.choices(kind),
         **{lang: {"what": kind.summary, **advice.get(lang, {})} for lang in LANGUAGES},
     }
 
@@ -89,24 +88,3 @@ def _table() -> dict[str, Any]:
 
 def _in(lang: str, pairs: Mapping[str, list[str]]) -> dict[str, str]:
     return {name: pair[LANGUAGES.index(lang)] for name, pair in pairs.items()}
-
-
-def _defaults(entry: registry.Entry) -> dict[str, Any]:
-    found = {}
-    for field in fields(entry.kind):
-        made = field.default_factory() if field.default_factory is not MISSING else field.default
-        found[field.name] = entry.preset.get(field.name, None if made is MISSING else made)
-    return found
-
-
-def _choices(kind: type) -> dict[str, list[Any]]:
-    """Setting -> the values it takes, where they are few and named."""
-    found = {}
-    for key, field in registry.typed(kind).json_schema().get("properties", {}).items():
-        kinds = field.get("anyOf", [field])
-        named = [
-            value for one in kinds for value in one.get("enum", [one["const"]] if "const" in one else [])
-        ]
-        if named:
-            found[key] = named
-    return found

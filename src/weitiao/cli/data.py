@@ -21,7 +21,7 @@ data_app = typer.Typer(
 @data_app.command("ls", epilog="Example: weitiao data ls")
 def data_ls(json: Json = False, verbose: Verbose = False) -> None:
     """List the embedded data sets."""
-    from weitiao.cli.show import catalogue
+    from weitiao.cli.show_shelves import catalogue
     from weitiao.models.assets import catalog
 
     catalogue(catalog.DATASETS, json=json)

@@ -19,7 +19,9 @@ def predict(
     run: Annotated[str, typer.Argument(help="A run folder.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(help="Texts or prompts; without any, or with -, lines of standard input."),
+        typer.Argument(
+            help="Texts or prompts, or a file of them; without any, or with -, lines of standard input."
+        ),
     ] = None,
     file: Annotated[
         Path | None,
@@ -49,12 +51,20 @@ def predict(
     """Label texts, or answer prompts: given as words, in a file, or on standard input, one a line."""
     from weitiao import api
     from weitiao.cli.show import prediction, unanswered
+    from weitiao.stages.asking import names_a_file
+    from weitiao.stages.labelled import refuse_labelled
     from weitiao.terminal.show import Show
 
     if texts and file:
         raise fault("wrong_usage", **because("texts_and_file"))
+    if output:
+        refuse_labelled(output)
     found = api.load(run, base=base)
-    lines = file if file and str(file) != "-" else _piped() if not texts or texts == ["-"] else texts
+    lines: Any = file if file and str(file) != "-" else _piped() if not texts or texts == ["-"] else texts
+    if lines is texts and texts:
+        lines = texts[0] if len(texts) == 1 else texts  # a word alone may name a file, as in Python
+        if len(texts) > 1 and (named := [word for word in texts if names_a_file(word)]):
+            raise fault("wrong_usage", **because("file_among_texts", path=named[0], run=run))
     if not lines:
         raise fault("wrong_usage", **because("no_text", run=run))
     questions = found.asked(lines, pairs(columns))

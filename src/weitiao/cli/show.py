@@ -16,14 +16,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from weitiao.cli.show_sections import drawn
-from weitiao.cli.translated import chinese
 from weitiao.core.contracts import Record, Task, place
 from weitiao.core.display import either
-from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language
+from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.figures import around, figure
 from weitiao.core.why import reason
 from weitiao.evaluate.report.numbers import say
-from weitiao.evaluate.words import named, words
+from weitiao.evaluate.words import named
 from weitiao.terminal.screen import err
 
 if TYPE_CHECKING:
@@ -216,92 +215,6 @@ def one_line(text: str) -> str:
         char.encode("unicode_escape").decode() if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char
         for char in text
     )
-
-
-def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:
-    """Embedded models or data sets."""
-    from dataclasses import asdict
-
-    if json:
-        print(json_module.dumps([asdict(entry) for entry in entries.values()], ensure_ascii=False, indent=1))
-        return
-    for name, entry in entries.items():
-        size = (
-            reason("parameters_in_millions", count=f"{entry.parameters / 1e6:.0f}")
-            if hasattr(entry, "parameters")
-            else reason("rows_in_all", count=f"{entry.rows:,}")
-        )
-        fetched = reason("to_fetch", size=f"{entry.download_mb:.0f}")
-        out.print(f"[bold]{name}[/bold]  {', '.join(entry.languages)}; {size}; {fetched}")
-        out.print(f"    {either('good for:', '适用：')} {escape(entry.good_for)}")
-        out.print(f"    {either('licence: ', '许可：')} {escape(entry.licence)}")
-        origin = f"{escape(entry.origin)} ({entry.source.package} {entry.source.version})"
-        out.print(f"    {either('origin:  ', '来源：')} {origin}")
-
-
-def shelf(name: str, *, json: bool) -> None:
-    """The tasks, metrics or augmentations, with their settings and defaults."""
-    from dataclasses import MISSING, fields
-
-    from weitiao.core import registry
-
-    rows: list[dict[str, Any]] = []
-    for entry_name in registry.names(name):
-        entry = registry.entry(name, entry_name)
-        settings = {
-            f.name: entry.preset.get(f.name, None if f.default is MISSING else f.default)
-            for f in fields(entry.kind)
-        }
-        facts: dict[str, Any] = {"name": entry_name, "summary": entry.kind.summary, "settings": settings}
-        if name == "augmentation":
-            facts |= {"works_on": entry.kind.works_on, "source": entry.kind.source}
-        elif name == "metric":
-            kind = entry.kind
-            facts |= {
-                "higher_is_better": kind.higher_is_better,
-                "needs": list(kind.needs),
-                "source": kind.source,
-            }
-        else:
-            facts |= {"formats": entry.kind.shape.formats, "columns": entry.kind.shape.columns}
-        rows.append(facts)
-    if json:
-        print(json_module.dumps(rows, ensure_ascii=False, indent=1))
-        return
-    table = Table()
-    table.add_column(either("name", "名称"), no_wrap=True)
-    last = {
-        "task": either("row formats", "数据格式"),
-        "metric": either("goes by", "依据"),
-        "augmentation": either("source", "来源"),
-    }
-    for title in (either("what", "说明"), either("settings", "设置"), last[name]):
-        table.add_column(title, overflow="fold")
-    for facts in rows:
-        shown = "\n".join(f"{key}={value}" for key, value in facts["settings"].items()) or "-"
-        cells = (
-            f"[bold]{facts['name']}[/bold]",
-            *map(escape, (_what(name, facts), shown, _last(name, facts))),
-        )
-        table.add_row(*cells)
-    Console(highlight=False).print(table)
-
-
-def _what(shelf: str, facts: Mapping[str, Any]) -> Any:
-    """What a thing of the shelf is, in the reader's language; of a metric what it is called in Chinese where messages are, and which way is up."""
-    if shelf != "metric":
-        return (
-            chinese()[shelf].get(facts["name"], facts["summary"]) if language() == "zh" else facts["summary"]
-        )
-    called = words("zh").get(facts["name"], facts["summary"]) if language() == "zh" else facts["summary"]
-    up = facts["higher_is_better"]
-    return f"{called} ({either('higher is better', '越高越好') if up else either('lower is better', '越低越好')})"
-
-
-def _last(shelf: str, facts: Mapping[str, Any]) -> str:
-    """What stands in the last column."""
-    found = {"task": facts.get("formats"), "metric": facts.get("needs")}.get(shelf)
-    return str(facts["source"]) if found is None else ", ".join(found)
 
 
 def run_table(runs: Sequence[Run], *, sort: str = "", json: bool) -> None:

@@ -46,6 +46,11 @@ def examined(found: Examined) -> None:
         for label, count in counts.items():
             table.add_row(escape(label), f"{count:,}", f"{count / len(good):.1%}")
         out.print(table)
+    if tags := found.diagnosis.tables.get("tags"):
+        table = Table(either("tag", "标记"), either("words", "词数"))
+        for tag, count in tags.items():
+            table.add_row(escape(tag), f"{count:,}")
+        out.print(table)
     fates = list(_fates(ledger))
     for line in fates[:SHOWN]:
         out.print(f"  {escape(line)}")

@@ -6,7 +6,7 @@ Lines are broken by `core/wrap.py` and not by Rich, which breaks Chinese anywher
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -55,25 +55,39 @@ def method(name: str) -> None:
     """
     one, lang = methods.facts(name), language()
     console, say, advice = _console(), methods.words(lang), one[lang]
-    width = _width(console)
     console.print(Text.assemble((name, "bold"), f"{GAP}{advice['title']}" if "title" in advice else ""))
     console.print()
-    shown = methods.told(one, lang)
-    label = max(cell_len(say[key]) for key in shown)
-    for key, value in shown.items():
-        for line in _row((say[key], value), (label, width - label - len(GAP))):
+    told({say[key]: value for key, value in methods.told(one, lang).items()})
+    settings(one)
+
+
+def told(facts: Mapping[str, str]) -> None:
+    """Facts below each other, each behind its label."""
+    console = _console()
+    label = max(map(cell_len, facts))
+    for key, value in facts.items():
+        for line in _row((key, value), (label, _width(console) - label - len(GAP))):
             text = Text(line)
-            text.stylize("dim", 0, len(say[key]) if line.startswith(say[key]) else 0)
+            text.stylize("dim", 0, len(key) if line.startswith(key) else 0)
             console.print(text)
-    settings = [(key, plain(value)) for key, value in one["settings"].items()]
+
+
+def settings(one: Mapping[str, Any]) -> None:
+    """What can be set on a method or anything else of a shelf: its default, what it means, which values it takes.
+
+    Args:
+        one: `settings`, `meanings` and `choices`, by their names.
+    """
+    console, say = _console(), methods.words(language())
+    known = [(key, plain(value)) for key, value in one["settings"].items()]
     console.print(Text.assemble("\n", (say["settings"], "bold")))
-    if not settings:
+    if not known:
         console.print(Text(f"{GAP}{say['no_settings']}"))
         return
-    keys, defaults = (max(map(cell_len, column)) for column in zip(*settings, strict=True))
+    keys, defaults = (max(map(cell_len, column)) for column in zip(*known, strict=True))
     defaults = min(defaults, 24)
-    meanings = max(20, width - len(GAP) * 3 - keys - defaults)
-    for key, default in settings:
+    meanings = max(20, _width(console) - len(GAP) * 3 - keys - defaults)
+    for key, default in known:
         means = meaning(one["meanings"].get(key, ""))
         if key in one["choices"]:
             named = ", ".join(map(plain, one["choices"][key]))

@@ -254,7 +254,7 @@ def fetch(
 @app.command(epilog="Example: weitiao models --json")
 def models(json: Json = False, verbose: Verbose = False) -> None:
     """List the embedded models: what they are good for, size, licence, origin."""
-    from weitiao.cli.show import catalogue
+    from weitiao.cli.show_shelves import catalogue
     from weitiao.models.assets import catalog
 
     catalogue(catalog.MODELS, json=json)
@@ -278,28 +278,40 @@ def methods(
         show_methods.overview()
 
 
-@app.command(epilog="Example: weitiao tasks")
-def tasks(json: Json = False, verbose: Verbose = False) -> None:
-    """List the tasks, their row formats and settings."""
-    from weitiao.cli.show import shelf
+@app.command(epilog="Examples: weitiao tasks | weitiao tasks text_classification")
+def tasks(
+    name: Annotated[str, typer.Argument(help="One of them, to see all that is known of it.")] = "",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List the tasks, or show one: its row formats, columns and settings."""
+    from weitiao.cli.show_shelves import shelf
 
-    shelf("task", json=json)
-
-
-@app.command(epilog="Example: weitiao metrics")
-def metrics(json: Json = False, verbose: Verbose = False) -> None:
-    """List the metrics that answers are judged by (evaluate.metrics) and their settings."""
-    from weitiao.cli.show import shelf
-
-    shelf("metric", json=json)
+    shelf("task", name, json=json)
 
 
-@app.command(epilog="Example: weitiao augmentations")
-def augmentations(json: Json = False, verbose: Verbose = False) -> None:
-    """List the ways to make more training rows (data.augment) and their settings."""
-    from weitiao.cli.show import shelf
+@app.command(epilog="Examples: weitiao metrics | weitiao metrics f1")
+def metrics(
+    name: Annotated[str, typer.Argument(help="One of them, to see all that is known of it.")] = "",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List the metrics that answers are judged by (evaluate.metrics), or show one with its settings."""
+    from weitiao.cli.show_shelves import shelf
 
-    shelf("augmentation", json=json)
+    shelf("metric", name, json=json)
+
+
+@app.command(epilog="Examples: weitiao augmentations | weitiao augmentations synonyms")
+def augmentations(
+    name: Annotated[str, typer.Argument(help="One of them, to see all that is known of it.")] = "",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """List the ways to make more training rows (data.augment), or show one with its settings."""
+    from weitiao.cli.show_shelves import shelf
+
+    shelf("augmentation", name, json=json)
 
 
 @app.command(epilog="Example: weitiao schema > recipe.schema.json")

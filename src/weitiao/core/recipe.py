@@ -21,7 +21,18 @@ from weitiao.core.display import either
 from weitiao.core.errors import fault, with_pages
 from weitiao.core.meanings import meaning
 from weitiao.core.read_yaml import written, written_yaml
-from weitiao.core.sections import AtHome, Data, Evaluate, Named, Section, Split, Train, keys_of, named
+from weitiao.core.sections import (
+    MOST_SEEDS,
+    AtHome,
+    Data,
+    Evaluate,
+    Named,
+    Section,
+    Split,
+    Train,
+    keys_of,
+    named,
+)
 from weitiao.core.unfit import explained
 from weitiao.core.why import unfit
 from weitiao.core.wrap import wrap
@@ -64,7 +75,7 @@ class Recipe(Section):
     data: Annotated[Data, BeforeValidator(_rows_alone)] = Data()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=MOST_SEEDS)] = 0
     """Decides initialisation, order, dropout and split."""
     output_dir: AtHome
     """The run folder."""

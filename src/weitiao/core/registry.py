@@ -14,6 +14,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import math
 import pkgutil
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -85,10 +86,14 @@ def entry(shelf: str, name: str) -> Entry:
     """
     known = names(shelf)
     if name not in known:
-        elsewhere = NAMES.get(shelf, {}).get(name.lower().replace("-", "_"))
-        hint = f" -> {elsewhere}" if elsewhere else did_you_mean(name, known)
-        raise fault("unknown_name", shelf=shelf, name=name, hint=hint, known=", ".join(known))
+        raise fault("unknown_name", shelf=shelf, name=name, hint=hint(shelf, name), known=", ".join(known))
     return _entries[shelf][name]
+
+
+def hint(shelf: str, name: str) -> str:
+    """What may be meant by a name that does not lie on the shelf: ` -> roc_auc`, ` Did you mean "lora"?`, or nothing."""
+    elsewhere = NAMES.get(shelf, {}).get(name.lower().replace("-", "_"))
+    return f" -> {elsewhere}" if elsewhere else did_you_mean(name, names(shelf))
 
 
 def build(shelf: str, asked: Mapping[str, Any]) -> Any:
@@ -114,6 +119,10 @@ def build(shelf: str, asked: Mapping[str, Any]) -> Any:
         if isinstance(value, bool) and type(getattr(thing, key, value)) in (int, float):
             why = reason("int_type" if type(getattr(thing, key)) is int else "float_type")
             faults.append(fault("wrong_value", key=f"{shelf}.{key}", value=value, why=why))
+        elif isinstance(value, float) and not math.isfinite(value):
+            faults.append(
+                fault("wrong_value", key=f"{shelf}.{key}", value=value, why=reason("finite_number"))
+            )
     if faults:
         raise together(faults)
     return thing
@@ -158,6 +167,28 @@ def settings(kind: type) -> list[str]:
 def settings_of(name: str, thing: Any) -> dict[str, Any]:
     """The way back: `{"name": name, ...}` with every field written out, as it stands in a recipe."""
     return {"name": name, **{f.name: getattr(thing, f.name) for f in dataclasses.fields(thing) if f.init}}
+
+
+def defaults(found: Entry) -> dict[str, Any]:
+    """Setting -> what it is where a recipe does not say, of a name's preset."""
+    known = {}
+    for field in dataclasses.fields(found.kind):
+        made = field.default_factory() if callable(field.default_factory) else field.default
+        known[field.name] = found.preset.get(field.name, None if made is dataclasses.MISSING else made)
+    return known
+
+
+def choices(kind: type) -> dict[str, list[Any]]:
+    """Setting -> the values it takes, where they are few and named."""
+    found = {}
+    for key, field in typed(kind).json_schema().get("properties", {}).items():
+        kinds = field.get("anyOf", [field])
+        named = [
+            value for one in kinds for value in one.get("enum", [one["const"]] if "const" in one else [])
+        ]
+        if named:
+            found[key] = named
+    return found
 
 
 def meanings(kind: type) -> dict[str, str]:

@@ -152,5 +152,52 @@ TASKS = {
     "text_generation": "sft, which learns answers, or language_modeling, which learns every word",
 }
 
-NAMES = {"method": METHODS, "task": TASKS}
+# What metrics are called elsewhere -> ours.
+METRICS = {
+    "acc": "accuracy",
+    "auc": "roc_auc",
+    "auroc": "roc_auc",
+    "roc": "roc_auc",
+    "ap": "pr_auc",
+    "auprc": "pr_auc",
+    "average_precision": "pr_auc",
+    "f1_macro": "f1",
+    "macro_f1": "f1",
+    "f1_score": "f1",
+    "micro_f1": "f1_micro",
+    "weighted_f1": "f1_weighted",
+    "precision_macro": "precision",
+    "macro_precision": "precision",
+    "recall_macro": "recall",
+    "macro_recall": "recall",
+    "sensitivity": "recall",
+    "matthews_correlation": "mcc",
+    "matthews_corrcoef": "mcc",
+    "cohen_kappa": "kappa",
+    "qwk": "kappa_quadratic",
+    "quadratic_weighted_kappa": "kappa_quadratic",
+    "nll": "loss",
+    "cross_entropy": "loss (of rows), or log_loss (of probabilities)",
+    "ppl": "perplexity",
+    "bpb": "bits_per_byte",
+    "em": "exact_match",
+    "rouge1": "rouge_1",
+    "rouge2": "rouge_2",
+    "rougel": "rouge_l",
+    "rouge": "rouge_1, rouge_2 or rouge_l",
+    "sacrebleu": "bleu",
+    "bleu4": "bleu",
+    "mean_absolute_error": "mae",
+    "mean_squared_error": "mse",
+    "root_mean_squared_error": "rmse",
+    "pearsonr": "pearson",
+    "spearmanr": "spearman",
+    "r2_score": "r2",
+    "seqeval": "span_f1",
+    "ner_f1": "span_f1",
+    "ndcg": "ndcg_at_10",
+    "recall_at_k": "recall_at_1, recall_at_5 or recall_at_10",
+}
+
+NAMES = {"method": METHODS, "task": TASKS, "metric": METRICS}
 """Shelf -> what its things are called elsewhere."""

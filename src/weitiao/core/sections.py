@@ -82,6 +82,14 @@ Once = AfterValidator(_once)
 """Beside the type of a list whose values must differ."""
 AtHome = Annotated[str, AfterValidator(os.path.expanduser)]
 """A path that may begin with `~`: no shell has seen what stands in a file, and a folder of that name would be made."""
+FASTEST = 1000.0
+"""Learning rates end far below (prompts are tuned with up to 100); from 1e30 on one step makes weights that are no numbers."""
+MULTIPLE = 1e6
+"""Of a learning rate, at most."""
+MOST_ROWS = 2**20
+"""In a forward pass."""
+MOST_SEEDS = 2**53
+"""JSON keeps whole numbers exactly up to here; torch and Python's own chance take 64 bits."""
 Share = Annotated[float, Field(ge=0, lt=1)]
 Period = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
 """A number of steps, or a share of all of them."""
@@ -103,7 +111,7 @@ class Split(Section):
     """A column with a date or a number: the latest rows are the test rows, those before them the validation rows."""
     column: str | None = None
     """A column that says train, validation or test for every row; shares are then not looked at."""
-    seed: Annotated[int, Field(ge=0)] | None = None
+    seed: Annotated[int, Field(ge=0, le=MOST_SEEDS)] | None = None
     """Deals the rows, and draws samples (`#500`); default: the recipe's `seed`.  Runs that differ in that seed alone have
     the same rows on every side where this one is given."""
     folds: Annotated[int, Field(ge=2)] | None = None
@@ -145,7 +153,7 @@ class Data(Section):
     train: Annotated[list[AtHome], BeforeValidator(_listed)] = Field(default_factory=list)
     """One file or several, a folder of images, the name of an embedded data set, or a Hugging Face data set as
     `hf:owner/name`; `#500` takes a sample."""
-    weights: list[Annotated[float, Field(gt=0)]] | None = None
+    weights: list[Annotated[float, Field(gt=0, le=1000)]] | None = None
     """How often the rows of each file of `train` come in one epoch: 2 is twice, 0.5 every other one, drawn anew
     each epoch; default: once."""
     validation: Annotated[list[AtHome], BeforeValidator(_listed)] = Field(default_factory=list)
@@ -204,9 +212,9 @@ class Train(Section):
     """Passes over the training rows."""
     max_steps: Annotated[int, Field(ge=1)] | None = None
     """Stop after so many optimiser steps, whatever the epochs say."""
-    per_device_train_batch_size: Annotated[int, Field(ge=1)] = 16
+    per_device_train_batch_size: Annotated[int, Field(ge=1, le=MOST_ROWS)] = 16
     """Rows in one forward pass of training."""
-    per_device_eval_batch_size: Annotated[int, Field(ge=1)] = 64
+    per_device_eval_batch_size: Annotated[int, Field(ge=1, le=MOST_ROWS)] = 64
     """Rows in one forward pass of evaluation."""
     gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
     """Forward passes per optimiser step; the loss is normalised over all of them together."""
@@ -215,9 +223,9 @@ class Train(Section):
         _known_elsewhere(OPTIMIZERS),
     ] = "adamw"
     """The optimiser (docs/optimisers.md)."""
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=FASTEST)] | None = None
     """Peak learning rate; default: the method's own (a third of it for lion; sgd has none and must be told)."""
-    head_learning_rate_ratio: Annotated[float, Field(gt=0)] = 1.0
+    head_learning_rate_ratio: Annotated[float, Field(gt=0, le=MULTIPLE)] = 1.0
     """The task's new output layer learns so many times faster than the rest."""
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Each level learns at this times the rate of the one above it: the head (if there is one), the blocks from the
@@ -241,7 +249,7 @@ class Train(Section):
     """Settings of that, such as `{num_cycles: 2}` (docs/optimisers.md)."""
     warmup_steps: Annotated[float, Field(ge=0)] = 0.06
     """Steps of linear warm-up; below 1 it is a share of all steps."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, le=FASTEST)] = 0.01
     """Decay of weight matrices (of adam and sgd: added to the gradient); biases and norms have none."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Memory of the gradient (adam and its kin, lion); default: 0.9."""
@@ -255,9 +263,9 @@ class Train(Section):
     """Gradients are scaled down to this norm; 0 leaves them."""
     label_smoothing_factor: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target that is spread evenly over all classes, in training."""
-    r_drop_alpha: Annotated[float, Field(ge=0)] = 0.0
+    r_drop_alpha: Annotated[float, Field(ge=0, le=MULTIPLE)] = 0.0
     """R-Drop: weight of the divergence between two passes with other dropout masks; 0: one pass."""
-    neftune_noise_alpha: Annotated[float, Field(ge=0)] = 0.0
+    neftune_noise_alpha: Annotated[float, Field(ge=0, le=MULTIPLE)] = 0.0
     """NEFTune: scale of the noise on the word embeddings, in training."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """All dropout probabilities that the model's configuration knows; null leaves them as they are."""
@@ -276,7 +284,7 @@ class Train(Section):
     cache_frozen_trunk: bool | Literal["auto"] = "auto"
     """Compute the blocks below everything that trains once and keep their output on disk while training lasts; nothing
     drops out in them then (docs/frozen-trunk.md).  `auto`: with more than one epoch, where it can be; true: or refuse."""
-    dataloader_num_workers: Annotated[int, Field(ge=0)] = 0
+    dataloader_num_workers: Annotated[int, Field(ge=0, le=1024)] = 0
     """Threads that make the next steps' batches while the model is busy; 0 makes each when it is needed."""
     data_parallel: Literal["ddp", "fsdp"] = "ddp"
     """What each of several processes holds (`--nproc`, torchrun): the whole model (DDP), or a share of every weight,
@@ -302,7 +310,7 @@ class Train(Section):
     """When a checkpoint is written; the best one is always written when `load_best_model_at_end` asks for it."""
     save_steps: Period = 100
     """Steps between two checkpoints when `save_strategy` is `steps`; below 1 it is a share of all steps."""
-    save_total_limit: Annotated[int, Field(ge=1)] = 2
+    save_total_limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = 2
     """Checkpoints kept; the best is never deleted."""
     load_best_model_at_end: bool = True
     """End with the weights that did best on the validation rows, not with the last ones."""
@@ -353,9 +361,9 @@ class Evaluate(Section):
     metrics: Annotated[list[Named], BeforeValidator(_listed)] = []
     """Metrics besides the task's own: names of the shelf, with settings as in `{name: f1_binary, positive: spam}`, and
     functions of your own, such as `my_metrics.py:far_off` (docs/metrics.md)."""
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0, le=0.9999)] = 0.95
     """Coverage of the intervals."""
-    resamples: Annotated[int, Field(ge=100)] = 1000
+    resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 1000
     """Bootstrap resamples behind the intervals."""
     answers: Annotated[int, Field(ge=0)] | None = 100
     """So many test rows, drawn by the seed, are answered in words and judged by their answers besides (tasks that

@@ -7,10 +7,12 @@ three of them                            ->  [unfit_recipe] 3 things in the reci
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, language, nearest
 from weitiao.core.renamed import ours
@@ -147,7 +149,26 @@ def _lines(one: WeitiaoError) -> list[str]:
 def _unfit(place: str, these: Sequence[Any], *, prefix: str = "") -> WeitiaoError:
     reasons = ("; or " if language() == "en" else "；或").join(dict.fromkeys(map(why, these)))
     key = ".".join(filter(None, (prefix, place))) or "recipe"
-    return fault("wrong_value", key=key, value=these[0]["input"], why=reasons)
+    return fault("wrong_value", key=key, value=_AsInRecipe(these[0]["input"]), why=reasons)
+
+
+class _AsInRecipe:
+    """A value that an error shows as it stands in a recipe: `{test: 0.9}`, true."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __repr__(self) -> str:
+        if not isinstance(self.value, Mapping | list | bool | None):
+            return repr(self.value)
+        flow = yaml.safe_dump(
+            to_jsonable_python(self.value, fallback=str),
+            default_flow_style=True,
+            sort_keys=False,
+            width=10**6,
+            allow_unicode=True,
+        )
+        return flow.removesuffix("...\n").strip()
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

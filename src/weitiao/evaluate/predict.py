@@ -6,6 +6,7 @@ answers(loaded, task, prompts)   ->  one dict a prompt: the words that follow, g
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,18 @@ def predict(
             if progress:
                 progress(done, len(examples))
     return found
+
+
+def numberless(told: Any) -> bool:
+    """Is something in a prediction no number, as the scores of a model whose weights are spoilt?"""
+    if isinstance(told, float):
+        return math.isnan(told)
+    if isinstance(told, dict):
+        return any(map(numberless, told.values()))
+    if isinstance(told, list) and told:
+        # A vector's sum is a number if all of it is.
+        return math.isnan(sum(told)) if isinstance(told[0], float) else any(map(numberless, told))
+    return False
 
 
 def answers(

@@ -144,7 +144,7 @@ class Forecast:
     def train(self, batch: Batch, settings: Train | None = None) -> Footprint:
         """A step whose micro-batches are all like `batch`; `settings` instead of the recipe's."""
         from weitiao.forecast import step_memory
-        from weitiao.models.opening import quiet
+        from weitiao.models.quiet import quiet
 
         settings = settings or self.recipe.train
         # Transformers would say that recomputation needs no cache.

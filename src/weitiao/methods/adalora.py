@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Moment, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
+from weitiao.core.sections import MULTIPLE
 from weitiao.core.why import because, reason
 from weitiao.methods.chance import drawn
 from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
@@ -95,7 +96,7 @@ class AdaLora(Method):
     """Rank of every change in the beginning."""
     target_r: Annotated[int, Field(ge=1)] = 8
     """Mean rank in the end."""
-    lora_alpha: Annotated[float, Field(gt=0)] = 32
+    lora_alpha: Annotated[float, Field(gt=0, le=MULTIPLE)] = 32
     """The change is scaled by `lora_alpha / init_r`."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the low-rank path, in training."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.registry import register
+from weitiao.core.sections import MULTIPLE
 from weitiao.methods.chance import drawn
 from weitiao.methods.gate import Gate
 from weitiao.methods.lora_init import Eva, olora, pissa
@@ -125,7 +126,7 @@ class Lora(Method):
 
     r: Annotated[int, Field(ge=1)] = 16
     """Rank of the change."""
-    lora_alpha: Annotated[float, Field(gt=0)] = 32
+    lora_alpha: Annotated[float, Field(gt=0, le=MULTIPLE)] = 32
     """The change is scaled by `lora_alpha / r`."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the low-rank path, in training."""
@@ -139,7 +140,7 @@ class Lora(Method):
     """How A and B begin: Kaiming and zero; normal and zero; the largest singular vectors of the weight (PiSSA, Meng et
     al. 2024, 2404.02948); its QR factors (OLoRA, Büyükakyüz 2024, 2406.01775); the largest singular vectors of the
     layer's inputs on the first training rows, the same rank everywhere (EVA, Paischer et al. 2024, 2410.07170)."""
-    loraplus_lr_ratio: Annotated[float, Field(ge=1)] = 1.0
+    loraplus_lr_ratio: Annotated[float, Field(ge=1, le=MULTIPLE)] = 1.0
     """B learns so many times faster than A (LoRA+, Hayou et al. 2024, 2402.12354, proposes 16); 1: as fast."""
     base_bits: Literal[4, 16] = 16  # type: ignore[misc]  # other methods' classes say it, this one's settings
     """4: the base lies in 4-bit NF4, doubly quantised (QLoRA, Dettmers et al. 2023, 2305.14314); 16: as it is."""

@@ -45,7 +45,7 @@ _BESIDE = {Layout.ALIKE: [0, 2], Layout.ALONE: [0]}
 """Which of the rows are laid beside each other, where it is not the long one and the short one."""
 OTHERS = (AttributeError, KeyError, TypeError, ValueError)
 """What a model's own code says to an attention that it was not made for."""
-UNSUITED = ("not_causal", "model_fails")
+UNSUITED = ("not_causal", "model_fails", "no_numbers")
 """What another attention function may mend."""
 
 
@@ -123,7 +123,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
         longest: tokens of the longest row that it will read; default: as many as it has positions for.
 
     Raises:
-        WeitiaoError: `not_causal`; `model_fails` when it cannot read a row, or answers differently each time.
+        WeitiaoError: `not_causal`; `no_numbers`; `model_fails` when it cannot read a row, or answers differently each time.
     """
     device = next(model.parameters()).device
     looks = _Looks(model, processor, reads_on=task.auto_class == "AutoModelForCausalLM")
@@ -140,7 +140,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
                 raise  # no fault of the model's
             raise fault("model_fails", ref=ref, why=first_line(error)) from error
         if not all(bool(each.isfinite().any()) for each in truth):
-            raise fault("model_fails", ref=ref, why=reason("scores_no_numbers"))
+            raise fault("no_numbers", ref=ref)
         hears, off = False, None
         wished = Layout.PACKED if task.packs else Layout.PADDED
         for layout, name in _orders(model, names, packs=task.packs, cpu=device.type == "cpu"):

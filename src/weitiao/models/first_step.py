@@ -21,8 +21,8 @@ from weitiao.core.why import reason
 from weitiao.models import anatomy, examine
 from weitiao.models.load import Loaded
 from weitiao.models.memory_ran_out import ran_out
-from weitiao.models.opening import quiet
 from weitiao.models.precision import Half, autocast
+from weitiao.models.quiet import quiet
 
 MOST = 1 << 24
 """Numbers of the weights whose gradients are asked for, the smallest first: whether all of them fit is asked later."""

@@ -12,7 +12,8 @@ from typing import Any
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.models import folders, marks, positions
-from weitiao.models.opening import opened, quiet, resolve
+from weitiao.models.opening import opened, resolve
+from weitiao.models.quiet import quiet
 
 BATCH_TEXTS = 16
 BEAMS = 4

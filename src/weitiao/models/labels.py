@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from weitiao.models import folders
-from weitiao.models.opening import opened, quiet, resolve
+from weitiao.models.opening import opened, resolve
+from weitiao.models.quiet import quiet
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress

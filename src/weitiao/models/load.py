@@ -34,7 +34,8 @@ from weitiao.models import (
 )
 from weitiao.models import halves as halving
 from weitiao.models.halves import Halves
-from weitiao.models.opening import opened, quiet, resolve
+from weitiao.models.opening import opened, resolve
+from weitiao.models.quiet import quiet
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress

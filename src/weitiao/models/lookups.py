@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weitiao.models.opening import quiet
+from weitiao.models.quiet import quiet
 from weitiao.models.shapes import Shapes, materialise
 
 

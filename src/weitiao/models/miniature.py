@@ -22,8 +22,9 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.models import examine, first_step, folders, load, store
 from weitiao.models.examine import Examined
 from weitiao.models.memory_ran_out import ran_out
-from weitiao.models.opening import opened, quiet, resolve
+from weitiao.models.opening import opened, resolve
 from weitiao.models.precision import Half
+from weitiao.models.quiet import quiet
 
 MOST = 1 << 28
 """Numbers of the small model: in float32 a gigabyte."""

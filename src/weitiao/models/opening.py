@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,21 +101,3 @@ def opened(ref: str) -> Iterator[None]:
         if kind := folders.quantized(ref):
             raise fault("quantized_base", ref=ref, kind=kind, why=why.rstrip(".")) from error
         raise fault("unreadable_model", ref=ref, why=why) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Transformers without its progress bars and load reports; what they say, `load` checks itself."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from weitiao.models.opening import quiet
+from weitiao.models.quiet import quiet
 
 UNLIMITED = 10**6  # tokenizers without a limit carry 1e30 as model_max_length
 LENGTHS = ("max_position_embeddings", "max_seq_len")  # as configurations spell it; MPT the second

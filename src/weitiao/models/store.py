@@ -24,8 +24,9 @@ from weitiao.core.why import because, reason
 from weitiao.models import bases, stored
 from weitiao.models.halves import frozen
 from weitiao.models.load import Loaded, load, skeleton
-from weitiao.models.opening import opened, quiet, resolve
+from weitiao.models.opening import opened, resolve
 from weitiao.models.precision import Half
+from weitiao.models.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

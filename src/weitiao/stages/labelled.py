@@ -26,6 +26,19 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
 
 
+def refuse_labelled(path: Path) -> None:
+    """Can rows be written there?  To be asked before a model is opened.
+
+    Raises:
+        WeitiaoError: `output_exists`, `output_ending`; `no_permission` and what else a disk says.
+    """
+    if path.exists():
+        raise fault("output_exists", path=path)
+    if path.suffix.lower() not in (*DELIMITERS, *LINES):
+        raise fault("output_ending", path=path, known=", ".join((*DELIMITERS, *LINES)))
+    refuse_unwritable(path)
+
+
 def write_labelled(
     path: Path,
     run: Run,
@@ -46,12 +59,8 @@ def write_labelled(
         WeitiaoError: `wrong_usage` when the file is there already, is neither a table nor JSONL, or would lose a
             column; what `Run.answers` raises.
     """
+    refuse_labelled(path)
     ending = path.suffix.lower()
-    if path.exists():
-        raise fault("output_exists", path=path)
-    if ending not in (*DELIMITERS, *LINES):
-        raise fault("output_ending", path=path, known=", ".join((*DELIMITERS, *LINES)))
-    refuse_unwritable(path)
     if taken := [name for name in questions.columns if name.startswith(BEFORE)]:
         raise fault("output_column", column=taken[0])
     asked = replace(questions, skips=True)

@@ -116,7 +116,8 @@ def resolve(recipe: Recipe, task: Task, method: Method) -> Recipe:
     chosen.baselines(task, recipe.evaluate.baseline)
     watched = chosen.watched(task, recipe.evaluate.metrics)
     if fixed["metric_for_best_model"] not in watched:
-        raise fault("wrong_metric", metric=train.metric_for_best_model, known=", ".join(watched))
+        hint = registry.hint("metric", fixed["metric_for_best_model"])
+        raise fault("wrong_metric", metric=train.metric_for_best_model, hint=hint, known=", ".join(watched))
     ways = ["truncate", *task.overlong, "drop", "fail"]
     if (overlong := recipe.data.overlong) not in ways:
         facts = {"overlong": overlong, "task": recipe.task["name"], "known": ", ".join(ways)}

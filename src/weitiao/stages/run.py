@@ -294,7 +294,7 @@ class Run(Recorded):
     def _predict(
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
     ) -> list[dict[str, Any]]:
-        from weitiao.evaluate.predict import predict
+        from weitiao.evaluate.predict import numberless, predict
         from weitiao.stages import reference
 
         train = self.recipe.train
@@ -309,6 +309,8 @@ class Run(Recorded):
             progress=progress,
             reference=reference.of(self, examples),
         )
+        if any(map(numberless, found)):
+            raise fault("no_numbers", ref=self.path)
         return self.task.together(found, examples)
 
     @property
@@ -357,11 +359,11 @@ class Run(Recorded):
                 "wrong_usage", **because("no_such_dtype", dtype=dtype, known=", ".join(KNOWN.values()))
             )
         name, folder = self.recipe.method["name"], Path(folder)
-        if not self.method.foldable:
-            raise fault("wrong_usage", **because("not_foldable", method=name, run=self.path))
         if folder.exists():
             raise fault("wrong_usage", **because("folder_there", path=folder))
         refuse_unwritable(folder)
+        if not self.method.foldable:
+            raise fault("wrong_usage", **because("not_foldable", method=name, run=self.path))
         loaded = store.load_tuned(
             self.folder.model, ref=self.recipe.model, task=self.task, method=self.method, base=self.base
         )

@@ -170,8 +170,8 @@ def fit(training: Training, watchers: Iterable[Watcher]) -> None:
     """Train from `training.state.step` to the end, or to the step after which a watcher says stop.
 
     Raises:
-        WeitiaoError: `not_finite` before an optimiser step that a bad loss or gradient would spoil; `out_of_memory`
-            when not even single rows fit.
+        WeitiaoError: `not_finite` before an optimiser step that a bad loss or gradient would spoil; `spoilt_weights`
+            after one whose rate was beyond all measure; `out_of_memory` when not even single rows fit.
     """
     watchers = list(watchers)
     with ExitStack() as held:
@@ -187,8 +187,20 @@ def fit(training: Training, watchers: Iterable[Watcher]) -> None:
             for watcher in watchers:
                 watcher.on_step(training)
             training.stop = training.world.agree(training.stop)
+        refuse_spoilt(training)
         for watcher in watchers:
             watcher.on_end(training)
+
+
+def refuse_spoilt(training: Training) -> None:
+    """What a step did to the weights is met by the loss of the next one: here, before they are written.
+
+    Raises:
+        WeitiaoError: `spoilt_weights`.
+    """
+    for name, weight in training.weights.items():
+        if not weight.isfinite().all():
+            raise fault("spoilt_weights", step=training.state.step, name=name)
 
 
 def calibrate(

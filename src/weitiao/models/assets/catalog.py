@@ -64,11 +64,12 @@ def model_path(name: str, progress: Progress | None = None) -> Path:
     entry = model_entry(name)
 
     def build(packed: Path, folder: Path) -> None:
-        from weitiao.models.assets import (
-            convert,  # torch comes in here, and only when there is something to make
-        )
+        # Torch comes in here, and only when there is something to make.
+        from weitiao.models.assets import convert
+        from weitiao.models.quiet import quiet
 
-        convert.CONVERTERS[name](packed, folder)
+        with quiet():
+            convert.CONVERTERS[name](packed, folder)
 
     return _made(cache_dir() / "models" / name, entry, build, progress=progress)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from weitiao.core.run import RunFolder
 from weitiao.train import checkpoint
-from weitiao.train.loop import Training, Watcher
+from weitiao.train.loop import Training, Watcher, refuse_spoilt
 from weitiao.train.watchers.validate import due
 
 
@@ -56,6 +56,7 @@ class Save(Watcher):
 
     def _save(self, training: Training) -> None:
         state = training.state
+        refuse_spoilt(training)
         folder = checkpoint.save(self.run, training)
         self._last = state.step
         self.run.log(event="save", step=state.step, epoch=training.epoch, checkpoint=folder.name)
