@@ -399,6 +399,14 @@ def test_half_a_character_in_a_row_does_not_stop_the_report(report):
     assert "cut in the middle: �" in report(content).said("samples")
 
 
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_answer_without_text_says_so(report, text):
+    content = sft()
+    assert "(no text)" not in report(content).said("samples")
+    content["results.json"]["sections"]["samples"]["rows"][0]["answers"][1]["text"] = text
+    assert report(content).said("samples").count("(no text)") == 1
+
+
 @TASKS
 def test_nothing_is_loaded_and_nothing_else_runs(report, files):
     page = report(files())

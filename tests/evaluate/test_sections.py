@@ -237,6 +237,14 @@ def test_the_page_draws_any_section_by_its_kind(results, tmp_path, monkeypatch):
     assert "长" not in english
 
 
+def test_words_among_numbers_wrap_instead_of_widening_their_table(results, tmp_path, monkeypatch):
+    results["sections"]["slices"]["rows"][0]["values"][0] = "no threshold has it on the validation rows"
+    shown = page(tmp_path, results, "en", monkeypatch)
+    words = re.findall(r'<td class="num said".*?<bdi>([^<]*)', shown)
+    assert "no threshold has it on the validation rows" in words
+    assert re.search(r"\.said bdi \{[^}]*white-space: normal", shown)
+
+
 def test_a_curve_is_drawn_from_its_data_alone():
     svg = drawn.curve(in_order(EVERY)["learning"])
     root = ElementTree.fromstring(svg.replace("<svg", '<svg xmlns:xlink="http://www.w3.org/1999/xlink"', 1))

@@ -202,6 +202,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "copies": ("rows that are nearly the same", "近似的行"),
     "rows_more": ("{} more", "另有 {} 行"),
     "rows_of": ("{} of {}", "{} / {} 行"),
+    "no_text": ("(no text)", "（无文字）"),
     "rows_search": ("search", "搜索"),
     "rows_every": ("{}: all", "{}：全部"),
     "rows_listed": ("sort: as listed", "排序：原有次序"),

@@ -1,6 +1,6 @@
 """How much of a row's words no training row has: what a model has never met in its task.
 
-unseen(run, lines)  ->  [12.5, 0.0, None, ...], per cent of the different words of each row
+unseen(run, lines)  ->  [12, 0, None, ...], per cent of the different words of each row
 """
 
 from __future__ import annotations
@@ -37,5 +37,5 @@ def unseen(run: Run, lines: Sequence[Mapping[str, Any]]) -> list[float | None]:
     found: list[float | None] = []
     for line in lines:
         words = {*WORD.findall(text(line).lower())}
-        found.append(100 * len(words - known) / len(words) if words and known else None)
+        found.append(round(100 * len(words - known) / len(words)) if words and known else None)
     return found

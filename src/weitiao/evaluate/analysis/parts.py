@@ -53,7 +53,7 @@ def parts_of(
     found = [
         *_binned("length", [len(text(row)) for row in rows], both("{} characters", "{} 个字符")),
         *_binned("tokens", [row.get("row_tokens") for row in rows], both("{} tokens", "{} 个词元")),
-        *_binned("unseen_words", unseen, both("{} % of the words", "{} % 的词")),
+        *_binned("unseen_words", unseen, both("{} %", "{} %")),
         *_valued("file", [row.get("file") for row in rows]),
         *_valued("language", [language_of(text(row)) for row in rows]),
         *_labelled(rows),

@@ -80,6 +80,6 @@ def _covered(judged: Judged) -> Any:
     )
     share = f"{100 * inside / len(told):.1f} %"
     return both(
-        f"{inside:,} of {len(told):,} rows ({share}) lie between the `low` and `high` that are said of them.",
-        f"{len(told):,} 行中有 {inside:,} 行（{share}）落在其 `low` 与 `high` 之间。",
+        f"{inside:,} of {len(told):,} rows ({share}) lie between the low and high end that are said of them.",
+        f"{len(told):,} 行中有 {inside:,} 行（{share}）落在其下限与上限之间。",
     )
