@@ -398,3 +398,11 @@ def prefer(llama, tmp_path):
     file = write_jsonl(tmp_path / "preferred.jsonl", preferred(125))
     judge = {"samples": 1, "max_new_tokens": 4}
     return small_run(llama, "dpo", file, tmp_path / "run", batch=8, judge=judge)
+
+
+@pytest.fixture
+def find(bert, tmp_path):
+    """Recipes of embedding on the toy BERT, in parts whose activations are made again."""
+    file = write_jsonl(tmp_path / "pairs.jsonl", paired(150))
+    task = {"name": "embedding", "mini_batch_size": 5}
+    return small_run(bert, task, file, tmp_path / "run", batch=8, judge={})

@@ -518,6 +518,7 @@ def test_help_is_short_and_names_every_word():
         ("chat", "train"),
         ("ratings", "num_train_epochs"),
         ("names", "num_train_epochs"),
+        ("search", "train"),
         ("ner", "num_train_epochs"),
         ("ner-zh", "train"),
     ],

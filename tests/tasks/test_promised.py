@@ -14,6 +14,7 @@ from weitiao.core.errors import WeitiaoError
 PROMISES = {
     "packs": ["pack"],
     "reads_whole": ["in_windows"],
+    "searches": ["passage"],
     "generates": ["opening", "answer", "answered", "text_bytes"],
 }
 OVERLONG = {"split": "windows", "windows": "fitted", "head_tail": "fitted"}
@@ -48,6 +49,7 @@ def test_what_the_tasks_of_the_shelf_promise_is_there():
         ("fitted", (None, None, None), "overlong"),
         ("in_windows", (None, None), "reads_whole"),
         ("pack", ([], []), "packs"),
+        ("passage", ("",), "searches"),
         ("opening", ([], None), "generates"),
         ("answer", (None, []), "generates"),
         ("answered", (None, ""), "generates"),

