@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from torch.nn import functional as F
 
 import weitiao as wt
 from tests.conftest import paired, write_jsonl
+from weitiao.cli import run as weitiao
+from weitiao.cli.show import next_steps
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
@@ -219,6 +222,19 @@ def test_a_prediction_is_the_vector_of_what_asks(run):
     by_hand = F.normalize(vector(run.tuned, "the great plot"), dim=0).tolist()
     assert told["vector"] == pytest.approx(by_hand, abs=1e-5)
     assert run.predict([{"anchor": "great plot"}])[0]["vector"] == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_what_is_proposed_is_a_search_that_finds(run, monkeypatch, capsys):
+    """With what a test row asks, among the run's own passages."""
+    monkeypatch.setenv("WEITIAO_LANG", "en")
+    next_steps(run)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if f" search {run.path}" in line]
+    *_, asked = words = shlex.split(line)
+    assert asked in {
+        json.loads(row)["anchor"] for row in (run.path / "data" / "test.jsonl").read_text().splitlines()
+    }
+    assert weitiao(words[words.index("search") :]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
 
 
 def test_the_folder_says_to_sentence_transformers_how_vectors_are_made(run):

@@ -76,7 +76,8 @@ def next_steps(run: Run) -> None:
         ]
     else:
         what = "ask_your_own" if run.task.generates else "label_your_own"
-        steps = [(reason(what), f"{me} predict {path} {shlex.quote(api.example_text(run))}")]
+        verb, what = ("search", "search_your_own") if run.task.searches else ("predict", what)
+        steps = [(reason(what), f"{me} {verb} {path} {shlex.quote(api.example_text(run))}")]
         steps += [(reason("chat_with_small"), f"{me} chat smollm2-135m")]
     table = api.example_table(run)
     recipe = table.with_suffix(".yaml")

@@ -61,8 +61,19 @@ def worst(judged: Judged, cases: Sequence[Case]) -> list[Row]:
 
 
 def text(row: Mapping[str, Any]) -> str:
-    """What a reader sees of a row: its text, both of a pair, its prompt, or its question and context."""
-    shown = ("text", "text_pair", "prompt", "question", "context", "query")
+    """What a reader sees of a row: its text, both of a pair, its prompt, its question and context, or what it searches
+    with."""
+    shown = (
+        "text",
+        "text_pair",
+        "prompt",
+        "question",
+        "context",
+        "query",
+        "sentence1",
+        "sentence2",
+        "anchor",
+    )
     return "\n".join(row[name] for name in shown if row.get(name))
 
 

@@ -46,16 +46,6 @@ def sdists(tmp_path: Path) -> dict[str, Path]:
                 "中共中央/nt  总书记/n  江/nr  泽民/nr  李/nr  鹏/nr  访/v  克林顿/nr\n\n石景山/ns\n".encode()
             ),
         },
-        "word-search": {
-            f"package/dict/data.{part}": content.encode()
-            for part, content in {
-                "noun": "  1 the licence\n00001740 03 n 02 living_thing 0 being 1 001 @ 00002137 n 0000 | "
-                'a thing; that lives; "every being"; "two"  \n',
-                "verb": "",
-                "adj": '00001741 00 s 01 galore(ip) 0 000 | in great numbers; "daisies galore"\n',
-                "adv": "",
-            }.items()
-        },
         "alpaca-zh": {"llamafactory-0.9.5/data/alpaca_zh_demo.json": json.dumps(alpaca).encode()},
     }
     # Each sense with a sentence; then a sense that gives its word away, a word that stands twice, and a sense alone.
@@ -69,8 +59,15 @@ def sdists(tmp_path: Path) -> dict[str, Path]:
     senses += ['9 00 v 01 given 0 000 | what is given away to them; "it was given in the GAP"']
     senses += ['9 00 v 01 twice 0 000 | so often as that is done; "twice and twice in the GAP"']
     senses += ["9 00 v 01 alone 0 000 | a sense without any sentence"]
-    empty = {f"package/dict/data.{part}": b"  1 a licence\n" for part in ("noun", "adj", "adv")}
-    contents["word-meanings"] = {**empty, "package/dict/data.verb": "\n".join(senses).encode()}
+    wordnet = {
+        # Words and meanings; none of the words stands in a sentence.
+        "noun": "  1 a licence\n00001740 03 n 02 living_thing 0 being 1 001 @ 00002137 n 0000 | "
+        'a thing; that lives; "every be-ing"; "two"  \n',
+        "verb": "\n".join(senses),
+        "adj": '00001741 00 s 01 galore(ip) 0 000 | in great numbers; "daisies all over"\n',
+        "adv": "  1 a licence\n",
+    }
+    contents["word-meanings"] = {f"package/dict/data.{part}": said.encode() for part, said in wordnet.items()}
     paths = {}
     for name, members in contents.items():
         paths[name] = tmp_path / f"{name}.tar.gz"
@@ -189,10 +186,10 @@ def test_instructions_are_json_lines_with_three_fields(cache: Path) -> None:
 
 def test_words_stand_beside_what_they_mean(cache: Path) -> None:
     lines = dataset_path("word-search").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {"query": "a thing; that lives", "passage": "living thing, being"},
-        {"query": "in great numbers", "passage": "galore"},
-    ]
+    first, *verbs, last = map(json.loads, lines)
+    assert first == {"query": "a thing; that lives", "passage": "living thing, being"}
+    assert verbs[-1] == {"query": "a sense without any sentence", "passage": "alone"}
+    assert last == {"query": "in great numbers", "passage": "galore"}
 
 
 def test_tweets_have_the_kinds_of_their_names(cache: Path) -> None:
