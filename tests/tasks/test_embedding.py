@@ -110,10 +110,10 @@ def test_the_losses_of_matryoshka_sizes_are_added_up(bert):
         ready(bert, MADE, matryoshka_dims=[33])
 
 
-@pytest.mark.parametrize("part", [1, 7])
-def test_a_batch_in_parts_has_the_gradient_of_the_whole(bert, part):
+@pytest.mark.parametrize(("count", "part"), [(40, 1), (40, 7), (512, 64)])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(bert, count, part):
     """Cached gradients; nothing drops out, since parts of another size draw other masks."""
-    made = paired(40)
+    made = paired(count)
     found = []
     for settings in ({}, {"mini_batch_size": part}):
         task, loaded, batch, _ = ready(bert, made, **settings)

@@ -18,7 +18,7 @@ FULL = {
     "dpo": ("data.train=film-preferences#2500",),
     "translate": ("data.train=pronunciations#40000",),
     "qa": ("data.train=word-meanings#5000",),
-    "search": ("data.train=word-search#10000",),
+    "search": ("data.train=word-search#20000",),
     "ner": ("train.num_train_epochs=10",),
     "ner-zh": ("data.train=peoples-daily-zh#3000",),
 }

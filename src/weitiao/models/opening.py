@@ -7,11 +7,12 @@ with opened(ref), quiet(): ...  whatever goes wrong in there names the model
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.files import sha256
@@ -48,6 +49,24 @@ def resolve(ref: str, *, progress: Progress | None = None) -> str:
         raise fault("no_such_model", ref=ref, why=reason("no_name_of_a_model"), hint=hint)
     _refuse_unreachable(ref)
     return ref
+
+
+def own_files(ref: str, *, progress: Progress | None = None) -> Callable[[str], Any]:
+    """The name of a JSON file -> what the base's own says; None where it has none.
+
+    Raises:
+        WeitiaoError: when asked for a file: as `resolve`; `unreadable_model` where it is not JSON.
+    """
+
+    def said(name: str) -> Any:
+        from transformers.utils import cached_file
+
+        source = resolve(ref, progress=progress)
+        with opened(ref):
+            path = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+            return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+
+    return said
 
 
 def _instead(folder: Path) -> str:

@@ -116,8 +116,9 @@ def learnt(recipe: Recipe, task: Task, rows: Sequence[Record], *, progress: Prog
     """
     from weitiao.evaluate import chosen
     from weitiao.models import labels
+    from weitiao.models.opening import own_files
 
-    found = task.learn(rows)
+    found = task.learn(rows).of_base(own_files(recipe.model, progress=progress), ref=recipe.model)
     chosen.judged(found, recipe.evaluate.metrics)
     if "id2label" not in found.model_options():
         return found

@@ -25,6 +25,7 @@ from weitiao.core.registry import register
 from weitiao.data.passages import gathered
 from weitiao.data.shapes import PAIR
 from weitiao.tasks.apart import TEXTS, split
+from weitiao.tasks.sentence_files import Told
 from weitiao.tasks.vectors import OfVectors, unit
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ BLOCK = 1 << 24
 class Embedding(OfVectors):
     """Which texts belong together?"""
 
-    passage_prefix: str = ""
-    """What stands before every text that is to be found, such as `passage: ` (e5)."""
+    passage_prefix: str | None = None
+    """What stands before every text that is to be found, such as `passage: ` (e5).  Default: the prompt that the base names
+    (`config_sentence_transformers.json`), else nothing."""
     scale: Annotated[float, Field(gt=0)] = 20.0
     """What cosines are multiplied by before they are compared: 1 / temperature."""
     symmetric: bool = False
@@ -56,13 +58,20 @@ class Embedding(OfVectors):
 
     def prompts(self) -> dict[str, str]:
         """Of each side its own."""
-        return {"query": self.query_prefix, "document": self.passage_prefix}
+        return {"query": self.query_prefix or "", "document": self.passage_prefix or ""}
+
+    def own_prefixes(self, told: Told) -> dict[str, str]:
+        """Of each side its own, under the names that sentence-transformers looks for."""
+        return {
+            "query_prefix": told.prompt("query"),
+            "passage_prefix": told.prompt("document", "passage", "corpus"),
+        }
 
     def sides(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
         """The anchor asks; its positive and its negatives are to be found.  One side may stand alone."""
         passages = [values["positive"], *(values.get("negative") or ())] if values.get("positive") else []
-        asks = [(self.query_prefix, values["anchor"])] if values.get("anchor") else []
-        return [*asks, *((self.passage_prefix, text) for text in passages)]
+        asks = [(self.query_prefix or "", values["anchor"])] if values.get("anchor") else []
+        return [*asks, *((self.passage_prefix or "", text) for text in passages)]
 
     def contrast(self, vectors_KD: Tensor, batch: Batch) -> Tensor:
         """InfoNCE, summed over the rows."""

@@ -59,7 +59,7 @@ class Similarity(OfVectors):
 
     def sides(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Both texts, read alike."""
-        return [(self.query_prefix, values[name]) for name in ("sentence1", "sentence2")]
+        return [(self.query_prefix or "", values[name]) for name in ("sentence1", "sentence2")]
 
     def goal(self, values: Mapping[str, Any]) -> float | None:
         """The score."""

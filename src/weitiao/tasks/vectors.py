@@ -12,8 +12,8 @@ batch, and so is its gradient (GradCache, Gao et al. 2021, arXiv 2101.06983).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -26,6 +26,7 @@ from weitiao.core.sections import Once
 from weitiao.core.why import reason
 from weitiao.data.plain import plain
 from weitiao.data.tokens import Tokens
+from weitiao.tasks import sentence_files
 from weitiao.tasks.apart import PART, TEXTS, each, split, stacked
 
 if TYPE_CHECKING:
@@ -38,13 +39,16 @@ SAMPLE = 4096  # rows tokenised at once
 class OfVectors(Task):
     """Turn a text into a vector."""
 
-    pooling: Literal["mean", "cls", "last", "max"] = "mean"
+    pooling: Literal["mean", "cls", "last", "max"] | None = None
     """How the vectors of a text's tokens become one: their mean, the first token's, the last token's, or the largest of
-    each number.  What the base was trained with is best: `mean` for minilm-l6 and e5-small."""
-    normalize: bool = True
-    """Are the vectors of the tuned model of length 1?  What is learnt and judged is their cosine either way."""
-    query_prefix: str = ""
-    """What stands before every text that asks (of `similarity`: before every text), such as `query: ` (e5)."""
+    each number.  Default: what the base says (`1_Pooling/config.json` of sentence-transformers), else `mean`, as for
+    minilm-l6 and e5-small."""
+    normalize: bool | None = None
+    """Are the vectors of the tuned model of length 1?  What is learnt and judged is their cosine either way.  Default: what
+    the base says (`modules.json`), else yes."""
+    query_prefix: str | None = None
+    """What stands before every text that asks (of `similarity`: before every text), such as `query: ` (e5).  Default: the
+    prompt that the base names (`config_sentence_transformers.json`), else nothing."""
     matryoshka_dims: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Once] = ()
     """Learn vectors whose first so many numbers do alone, such as `[384, 128, 32]`: the losses of all sizes are added up
     (Kusupati et al. 2022, arXiv 2205.13147).  Default: the whole vector."""
@@ -65,7 +69,28 @@ class OfVectors(Task):
 
     def prompts(self) -> dict[str, str]:
         """What stands before texts, by the names that sentence-transformers has for them."""
-        return {"query": self.query_prefix, "document": self.query_prefix}
+        return {"query": self.query_prefix or "", "document": self.query_prefix or ""}
+
+    def of_base(self, file: Callable[[str], Any], *, ref: str) -> OfVectors:
+        """With the base's own pooling, length and prompts, where nothing else is asked for.
+
+        Raises:
+            WeitiaoError: `foreign_vectors` where its pooling, or what it does behind it, is not built and `pooling` does not
+                say what to do instead.
+        """
+        told = sentence_files.read(file, ref=ref) or sentence_files.Told()
+        if told.foreign and self.pooling is None:
+            raise fault("foreign_vectors", ref=ref, what=told.foreign, known=", ".join(sentence_files.MODES))
+        found: dict[str, Any] = {
+            "pooling": told.pooling,
+            "normalize": told.normalize,
+            **self.own_prefixes(told),
+        }
+        return replace(self, **{key: value for key, value in found.items() if getattr(self, key) is None})
+
+    def own_prefixes(self, told: sentence_files.Told) -> dict[str, str]:
+        """What stands before texts as the base has it, by our settings."""
+        return {"query_prefix": told.usual}
 
     def goal(self, values: Mapping[str, Any]) -> float | None:
         """The number that a row is to give, where it is to give one."""
@@ -182,7 +207,7 @@ class OfVectors(Task):
         from torch.nn import functional as F
 
         vectors_KD = self.vectors(model, batch)
-        if self.normalize:
+        if self.normalize is not False:
             vectors_KD = F.normalize(vectors_KD, dim=-1)
         return [{"vectors": each.detach().cpu().numpy()} for each in vectors_KD.split(batch.extra["counts"])]
 
@@ -192,29 +217,13 @@ class OfVectors(Task):
 
     def files(self, model: nn.Module, *, limit: int) -> dict[str, Any]:
         """What sentence-transformers reads: its modules, how vectors are pooled, the longest text, and the prefixes."""
-        kinds = ["Transformer", "Pooling", *(["Normalize"] if self.normalize else [])]
-        modules = [
-            {
-                "idx": place,
-                "name": str(place),
-                "path": f"{place}_{kind}" if place else "",
-                "type": f"sentence_transformers.models.{kind}",
-            }
-            for place, kind in enumerate(kinds)
-        ]
-        modes = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
-        width = {"word_embedding_dimension": int(model.config.hidden_size)}  # type: ignore[union-attr, arg-type]
-        pools = width | {f"pooling_mode_{mode}": self.pooling == name for name, mode in modes.items()}
-        return {
-            "modules.json": modules,
-            "1_Pooling/config.json": pools,
-            "sentence_bert_config.json": {"max_seq_length": limit, "do_lower_case": False},
-            "config_sentence_transformers.json": {
-                "prompts": self.prompts(),
-                "default_prompt_name": None,
-                "similarity_fn_name": "cosine",
-            },
-        }
+        return sentence_files.written(
+            self.pooling or "mean",
+            normalize=self.normalize is not False,
+            prompts=self.prompts(),
+            width=int(model.config.hidden_size),  # type: ignore[union-attr, arg-type]
+            limit=limit,
+        )
 
 
 def unit(vectors: Any) -> Any:

@@ -146,6 +146,18 @@ class Task(ABC):
         """This task as it was before `settle`: what was chosen for one model says nothing of another."""
         return self
 
+    def of_base(self, file: Callable[[str], Any], *, ref: str) -> Task:
+        """This task with what the base's folder says of it, where the recipe says nothing else (how vectors are pooled).
+
+        Args:
+            file: the name of a JSON file of the base -> what it says; None where it is not there.
+            ref: the base's name in errors.
+
+        Raises:
+            WeitiaoError: where what the base says cannot be followed.
+        """
+        return self
+
     def follow(self, outputs: Sequence[str]) -> Task:
         """This task with its labels in the order in which a base has outputs of their names.
 
