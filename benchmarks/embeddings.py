@@ -6,7 +6,7 @@
 Needs sentence-transformers, datasets and accelerate.  Each run is a process of its own; ours and theirs take turns, and a
 ratio compares runs of one round.  CPU time is that of training alone: reading, encoding and all steps, without imports,
 opening of the base, and judging.  Both meet the same pairs once, in batches of 64, full fine-tuning with AdamW at one rate; ours
-in its default precision, theirs in its own (float32) and, if the processor has it, in bfloat16.  One judge, plain
+in its default precision (bfloat16, if the processor has it) and in float32, theirs in its own (float32) and in bfloat16.  One judge, plain
 Transformers in float32, ranks the same held-out passages.
 """
 
@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-SYSTEMS = ("ours", "theirs", "theirs-bf16")
+SYSTEMS = ("ours", "ours-float32", "theirs", "theirs-bf16")
 BATCH, RATE, LONGEST, HELD_OUT = 64, 3e-4, 128, 1000
 
 
@@ -32,9 +32,10 @@ def cpu() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def ours(train: Path, folder: Path) -> float:
+def ours(train: Path, folder: Path, *, float32: bool) -> float:
     """Trains; CPU seconds from the encoded rows to the last step."""
     import weitiao as wt
+    from weitiao.stages.kept_rows import kept
     from weitiao.train.loop import Watcher
 
     class Clock(Watcher):
@@ -65,16 +66,14 @@ def ours(train: Path, folder: Path) -> float:
             "save_strategy": "no",
             "load_best_model_at_end": False,
             "early_stopping_patience": None,
+            **({"bf16": False} if float32 else {}),
         },
         output_dir=str(folder),
         watchers=[clock],
     )
     # Encoding comes before the loop: it is asked again, alone.
     run = wt.load(folder)
-    records = [
-        record
-        for record, _ in __import__("weitiao.stages.kept_rows", fromlist=["kept"]).kept(run.folder, "train")
-    ]
+    records = [record for record, _ in kept(run.folder, "train")]
     processor, began = run.tuned.processor, cpu()
     list(run.task.encode(records, processor, limit=LONGEST))
     return clock.seconds + cpu() - began
@@ -155,8 +154,8 @@ def main() -> None:
     if words.one:
         train = words.folder.parent / "train.jsonl"
         done = (
-            ours(train, words.folder)
-            if words.one == "ours"
+            ours(train, words.folder, float32=words.one == "ours-float32")
+            if words.one.startswith("ours")
             else theirs(train, words.folder, bf16=words.one == "theirs-bf16")
         )
         held = (words.folder.parent / "held-out.jsonl").read_text(encoding="utf-8").splitlines()
