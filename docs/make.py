@@ -337,7 +337,8 @@ does depend on the order. A made row that is equal to another row (case, width a
 **In order.** Each augmentation copies the training rows, not what earlier ones made. `balance` is the exception: its
 plain copies are changed by whatever comes after it. Last in the list it evens out what the others made.
 
-**What is changed.** In conversations and preferences the user's turns, never an answer; of a translation the source;
+**What is changed.** In conversations and preferences the user's turns, never an answer; of a translation the source, of texts that
+belong together the one that asks; of a question the context too, and its answers go with their words;
 of tagged words only those tagged `O`, and tags stay with their words; labels never. Words are runs of letters and
 digits; Chinese is cut by jieba (extra `zh`), or character by character with `segment: characters`.
 

@@ -151,3 +151,18 @@ def test_a_baseline_says_something_of_odd_rows():
     assert all(one["answer"] == "" for one in told("nearby_words", rows, rows))
     only = [{"question": "q", "context": "a b", "answers": [{"text": "a b", "start": 0}]}]
     assert [one["answer"] for one in told("nearby_words", only, rows)] == ["。。。", "a"]
+
+
+def test_a_threshold_is_a_number_and_the_best_also_where_all_rows_lie_on_one_side_of_it():
+    rng = np.random.default_rng(0)
+    for rows in (1, 2, 3, 6):
+        for _ in range(60):
+            gaps = rng.integers(-3, 4, rows) + rng.choice([-5, 0, 5])
+            answered, unanswered = rng.integers(0, 2, (2, rows))
+
+            def worth(threshold):
+                return np.where(gaps > threshold, unanswered, answered).sum()  # noqa: B023
+
+            chosen = answer_words.threshold(gaps, answered, unanswered)
+            assert np.isfinite(chosen)
+            assert worth(chosen) == max(map(worth, np.arange(-20, 20, 0.25)))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import weitiao as wt
-from tests.conftest import dialogues, reviews, small_run, tagged, write_csv, write_jsonl
+from tests.conftest import dialogues, paired, reviews, small_run, tagged, write_csv, write_jsonl
 from weitiao.cli import run as weitiao
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
@@ -305,3 +305,48 @@ def test_answers_that_go_by_she_are_named_by_the_likelihood_of_what_was_expected
             assert one[system]["value"] == pytest.approx(judged[system][one["name"]]["value"])
     assert found["diversity"]["rows"] == 20
     assert "Diversity of the answers" in run.report.read_text(encoding="utf-8")
+
+
+def test_rows_that_are_each_others_candidates_are_none_of_their_own_copies(bert, tmp_path):
+    """Only the words of who asks are written otherwise, and what is to be found stands among the passages as they are."""
+    folder = tmp_path / "run"
+    rows = [row for row in paired(120) if len({"film", "plot"} & {*row["anchor"].split()}) < 2]
+    recipe = small_run(
+        bert, "embedding", write_jsonl(tmp_path / "rows.jsonl", rows), folder, batch=8, judge={}
+    )
+    asked = recipe(method="full", data={"split": {"test": 0.4, "seed": 1}}, **TRAIN)
+    run = wt.train(asked, tell=quiet)
+    found = run.stress(tell=quiet).results["written_otherwise"]["perturbations"]
+    said = next(one for one in found if one["name"] == "synonyms")
+    records = [record for record, _ in kept(run.folder, "test")]
+    meant = [record.values for record in records if {"film", "plot"} & {*record.values["anchor"].split()}]
+    assert said["changed"] == len(meant) > 10
+    other = {"film": "movie", "plot": "story"}
+    reworded = [
+        {**row, "anchor": " ".join(other.get(word, word) for word in row["anchor"].split())} for row in meant
+    ]
+
+    def vectors(rows):
+        examples = [example for _, example in run.read([Record("", n, row) for n, row in enumerate(rows)])]
+        return [told["vectors"] for told in run._alone(examples, None)]
+
+    texts = {
+        text: None for record in records for text in (record.values["positive"], *record.values["negative"])
+    }
+    passages = {
+        text: vector
+        for record, each in zip(records, vectors(record.values for record in records), strict=True)
+        for text, vector in zip(
+            (record.values["positive"], *record.values["negative"]), each[1:], strict=True
+        )
+    }
+    for rows, value in (
+        (meant, said["systems"]["tuned"]["before"]),
+        (reworded, said["systems"]["tuned"]["after"]),
+    ):
+        gains = []
+        for row, each in zip(rows, vectors(rows), strict=True):
+            scores = {text: float(each[0] @ passages[text]) for text in texts}
+            rank = 1 + sum(score > scores[row["positive"]] for score in scores.values())
+            gains.append(1 / np.log2(1 + rank) if rank <= 10 else 0.0)
+        assert value == pytest.approx(np.mean(gains), abs=1e-6)

@@ -21,6 +21,7 @@ from tests.conftest import (
     reviews,
     tagged,
 )
+from weitiao.cli.show import prediction
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError
@@ -170,6 +171,20 @@ def test_metrics_equal_the_loss_and_predictions_keep_the_order(toy):
     measured = judge.measured(task, asked, found, examples)
     assert {*measured} == {*asked, "loss_se"}
     assert measured["loss"] == pytest.approx(total / sum(example.trained for example in examples), rel=1e-5)
+
+
+def test_what_is_said_of_a_row_is_a_line(toy):
+    """As `weitiao predict` prints it, with nothing of a row but what it asks."""
+    task, loaded, rows, _ = toy
+    if task.generates:
+        return  # it is asked for words
+    asked = [
+        Record("", n, task.record("") | task.shape.asks(row.values)) for n, row in enumerate(rows, start=1)
+    ]
+    examples = list(task.encode(asked, loaded.processor, limit=64))
+    told = task.together(predict(loaded, task, examples, batch_size=3), examples)
+    for row, one in zip(asked, told, strict=True):
+        assert prediction(["the text"], task.shown(row, one), task=task).strip()
 
 
 def test_rows_longer_than_the_limit_are_cut_and_counted(toy):

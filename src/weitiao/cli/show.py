@@ -163,8 +163,9 @@ def not_there(results: Mapping[str, Any]) -> Iterator[str]:
 
 def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | None = None) -> str:
     """One line a row, its parts set apart by tabs (which Rich would turn into spaces): label, probability, text; or the
-    spans with their types, or the number and between which it lies, and the text; or what was answered alone.  Of a row that
-    could not be asked each of these is a dash.  A query has a line, and so has each of its passages, the best first."""
+    spans with their types, or the number and between which it lies, or the numbers of a vector, and the text; or what was
+    answered alone.  Of a row that could not be asked each of these is a dash.  A query has a line, and so has each of its
+    passages, the best first."""
     if "answer" in answer:
         # Of an answer that is a part of a text, that there is none is one, too.
         return one_line(answer["answer"]) or ("-" if "start" in answer else "")
@@ -183,7 +184,12 @@ def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | 
         return "\n".join(map(one_line, (shown[0], *(f"  {line}" for line in ranked))))
     if "number" in answer:
         return "\t".join(map(one_line, (number(answer), *shown)))
-    return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *shown)))
+    if "vector" in answer:
+        numbers = " ".join(f"{number:.6g}" for number in answer["vector"])
+        return "\t".join(map(one_line, (numbers, *shown)))
+    if "label" in answer:
+        return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *shown)))
+    return "\t".join(map(one_line, (json_module.dumps(answer, ensure_ascii=False), *shown)))
 
 
 def unanswered(rows: Sequence[tuple[Record, str]]) -> None:

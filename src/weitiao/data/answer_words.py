@@ -79,6 +79,9 @@ def threshold(gaps: Sequence[float], answered: Sequence[float], unanswered: Sequ
     low, high = np.concatenate([[-np.inf], gap_N]), np.concatenate([gap_N, [np.inf]])
     best = np.flatnonzero((low < high) & (worth >= worth.max(where=low < high, initial=-np.inf) - 1e-12))
     # As far from the rows on either side as can be; where 0 lies between the same rows, it is 0.
-    ends = np.clip(low, high - 2.0, None), np.clip(high, None, low + 2.0)
+    ends = (
+        np.where(np.isinf(high), low, np.maximum(low, high - 2.0)),
+        np.where(np.isinf(low), high, np.minimum(high, low + 2.0)),
+    )
     chosen = np.where((low < 0) & (high > 0), 0.0, (ends[0] + ends[1]) / 2)[best]
     return float(chosen[np.abs(chosen).argmin()])

@@ -39,6 +39,7 @@ class Pair(Shape):
         "negative": "texts that do not, if any",
     }
     formats: ClassVar[tuple[str, ...]] = ("pairs", "query_passage", "question_answer")
+    also: ClassVar[Mapping[str, tuple[str, ...]]] = {"anchor": ("query", "question")}
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """No text may be empty, and none be right and wrong at once."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from weitiao.core.contracts import Method, Task
 from weitiao.core.registry import register
-from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,5 +29,5 @@ class Head(Method):
         return name in head
 
     def refuses(self, task: Task) -> str:
-        """Tasks that read the pretrained output layer have no new head."""
-        return reason("no_head_to_train") if task.generates else ""
+        """Tasks that read the pretrained output layer, or none, have no new head."""
+        return task.headless

@@ -208,13 +208,21 @@ def _as_rows(items: list[Any], run: Answering) -> list[Any]:
     ours = read_of(run)
     if len(ours) < 2 or not items or not isinstance(items[0], str):
         return items
-    try:
-        rows = [json.loads(item) for item in items]
-    except (ValueError, RecursionError):
-        rows = items
-    if not all(isinstance(row, dict) for row in rows):
-        raise fault("texts_alone", columns=", ".join(ours), row=json.dumps(dict.fromkeys(ours, "...")))
+    rows = [dict.fromkeys(ours, "") if blank(item) else _as_row(item) for item in items]
+    if texts := [str(number) for number, row in enumerate(rows, start=1) if row is None]:
+        numbers = ", ".join(texts[:NAMED]) + " ..." * (len(texts) > NAMED)
+        row = json.dumps(dict.fromkeys(ours, "..."))
+        raise fault("texts_alone", columns=", ".join(ours), row=row, numbers=numbers)
     return rows
+
+
+def _as_row(text: str) -> dict[str, Any] | None:
+    """A JSON object; None for other texts."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def read_of(run: Answering) -> list[str]:
@@ -250,7 +258,9 @@ def _questions(
 
     def found_as(name: str) -> str:
         named = [(columns or {}).get(name, ""), "" if bare else recipe.columns.get(name, ""), name]
-        named += task.shape.also.get(name, ())
+        # As the rows that were learnt from may have been called: a `query` is an anchor.
+        for other in () if bare else task.shape.also.get(name, ()):
+            named += [recipe.columns.get(other, ""), other]
         return next((each for each in named if each and each in found), "")
 
     if texts and found_as("text") and not (all(map(found_as, ours)) and "text" not in (columns or {})):

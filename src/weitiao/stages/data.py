@@ -15,6 +15,7 @@ from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
 from weitiao.data import check as checking
 from weitiao.data import formats
+from weitiao.data.formats.numbers import decimal_of
 from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.read import BadRow, read
 from weitiao.data.read_as import read_as
@@ -59,7 +60,7 @@ def guess(data: Data) -> tuple[Shape, dict[str, Any]]:
     number = formats.FORMATS[name].number
     keys: dict[str, Any] = {"columns": columns}
     if number and "decimal" not in data.model_fields_set:
-        keys["decimal"] = formats.decimal_of([row.get(columns.get(number, number)) for row in rows])
+        keys["decimal"] = decimal_of([row.get(columns.get(number, number)) for row in rows])
     return shape, keys
 
 

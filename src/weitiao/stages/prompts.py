@@ -20,6 +20,7 @@ from weitiao.core.why import reason
 from weitiao.data import formats
 from weitiao.data.clean import clean
 from weitiao.data.formats import FORMATS, Unusable
+from weitiao.data.pairs import text_fault
 from weitiao.data.read import BadRow
 from weitiao.data.shapes import CONVERSATION
 from weitiao.stages.asking import Answering, Questions, given_rows, items_of
@@ -143,6 +144,8 @@ def _questions(
             return str(error)
         if not turns:
             return reason("is_empty", what=form.asks)
+        if form not in FORMS:
+            return text_fault({form.asks: turns[0]["content"]}, form.asks)
         return CONVERSATION.faults({"messages": [*turns, {"role": "assistant", "content": STANDS_IN}]})
 
     return Questions(list(found), read, rows, convert, file, bare, unusable=unusable)

@@ -294,6 +294,12 @@ class Run(Recorded):
     def _predict(
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
     ) -> list[dict[str, Any]]:
+        return self.task.together(self._alone(examples, progress), examples)
+
+    def _alone(
+        self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
+    ) -> list[dict[str, Any]]:
+        """What is said of each row, before rows are each other's candidates (`Task.together`)."""
         from weitiao.evaluate.predict import numberless, predict
         from weitiao.stages import reference
 
@@ -311,7 +317,7 @@ class Run(Recorded):
         )
         if any(map(numberless, found)):
             raise fault("no_numbers", ref=self.path)
-        return self.task.together(found, examples)
+        return found
 
     @property
     def limit(self) -> int:

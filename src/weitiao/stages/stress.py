@@ -278,19 +278,20 @@ class _Test:
         # A template may refuse a turn that it took before; such a row counts as one that could not be changed.
         fine = [place for place, example in enumerate(examples) if not example.refused]
         examples, records = [examples[place] for place in fine], [records[place] for place in fine]
-        told = {"tuned": self._said(self.run, records, examples, "tuned")}
-        if untuned and self.run.recipe.evaluate.untuned:
-            most = count + sum(map(len, rewritten.values()))
-            first = sum(place < most for place in fine)
-            with self.beside.may_fail("untuned"), self.run.untuned() as before:
-                told["untuned"] = self._said(before, records[:first], examples[:first], "untuned")
         references = [task.reference(record) for record in records]
-        stood = {system: said[:count] for system, said in told.items()}
-        standing = Standing(self.records, references[:count], stood, self.groups, task.classes())
         places: dict[Any, list[tuple[int, int]]] = {one: [] for one in made}
         for place, old in enumerate(fine[count:], start=count):
             one, row, _ = each[old - count]
             places[one].append((row, place))
+        most = count + sum(map(len, rewritten.values()))
+        first = sum(place < most for place in fine)
+        asked = _Asked(count, records, examples, places)
+        told = {"tuned": self._said(self.run, asked, len(fine), "tuned")}
+        if untuned and self.run.recipe.evaluate.untuned:
+            with self.beside.may_fail("untuned"), self.run.untuned() as before:
+                told["untuned"] = self._said(before, asked, first, "untuned")
+        stood = {system: said[:count] for system, said in told.items()}
+        standing = Standing(self.records, references[:count], stood, self.groups, task.classes())
         changed = {
             one: Changed(
                 [row for row, _ in own],
@@ -306,9 +307,36 @@ class _Test:
         }
         return standing, changed
 
-    def _said(
-        self, model: Stressed, records: Sequence[Record], examples: Sequence[Example], name: str
-    ) -> list[dict[str, Any]]:
-        """One prediction a row."""
-        said = model._predict(examples, lambda done, all: self.tell("judged", what=name, done=done, all=all))
+    def _said(self, model: Stressed, asked: _Asked, first: int, name: str) -> list[dict[str, Any]]:
+        """One prediction for each of the first rows that are asked.
+
+        What was made of a row stands in its place among the others as they are: rows may be each other's candidates, and a
+        row is none of its own copies.
+        """
+        examples, records = asked.examples[:first], asked.records[:first]
+        alone = model._alone(examples, lambda done, all: self.tell("judged", what=name, done=done, all=all))
+        standing = [*range(asked.count)]
+        said = model.task.together(alone[: asked.count], examples[: asked.count]) + alone[asked.count :]
+        for own in asked.places.values():
+            if own and own[-1][1] < first:
+                among = [*standing]
+                for row, place in own:
+                    among[row] = place
+                told = model.task.together(
+                    [alone[place] for place in among], [examples[place] for place in among]
+                )
+                for row, place in own:
+                    said[place] = told[row]
         return [model.task.shown(record, one) for record, one in zip(records, said, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """All rows that are asked in one pass: those that stand, and behind them what was made of them."""
+
+    count: int
+    """How many stand."""
+    records: Sequence[Record]
+    examples: Sequence[Example]
+    places: Mapping[Any, Sequence[tuple[int, int]]]
+    """By what was done to them: which row, and where what was made of it stands."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -79,11 +80,14 @@ class Embedding(OfVectors):
         from torch.nn import functional as F
 
         device = vectors_KD.device
-        starts_B = torch.tensor([0, *batch.extra["counts"][:-1]]).cumsum(0)
-        negatives = torch.ones(len(vectors_KD), dtype=torch.bool)
-        negatives[starts_B] = negatives[starts_B + 1] = False
+        counts = batch.extra["counts"]
+        starts = [*accumulate([0, *counts[:-1]])]
         # Every row's own positive stands in its place among the candidates.
-        candidates_C = torch.cat([starts_B + 1, negatives.nonzero()[:, 0]])
+        negatives = [
+            start + place for start, count in zip(starts, counts, strict=True) for place in range(2, count)
+        ]
+        starts_B = torch.tensor(starts)
+        candidates_C = torch.tensor([start + 1 for start in starts] + negatives)
         asked_B, found_C = (batch.extra["equal"][places] for places in (starts_B, candidates_C))
         scores_BC = self.scale * (vectors_KD[starts_B] @ vectors_KD[candidates_C].T)
         known_BC = known(asked_B, found_C).to(device)

@@ -63,6 +63,11 @@ class OfVectors(Task):
     apart: ClassVar[bool] = True
     couples: ClassVar[bool] = True
 
+    @property
+    def headless(self) -> str:
+        """Vectors are read off the base itself."""
+        return reason("vectors_have_no_head")
+
     @abstractmethod
     def sides(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
         """The texts of a row, each with what stands before it; those that are not known are left out."""

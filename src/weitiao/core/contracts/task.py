@@ -79,6 +79,11 @@ class Task(ABC):
         return self.metrics[0]
 
     @property
+    def headless(self) -> str:
+        """Why there is no output layer of the task's own on the base, which `head` could train; empty where there is one."""
+        return reason("no_head_to_train") if self.generates else ""
+
+    @property
     def chats(self) -> bool:
         """Is it talked with, turn after turn (`weitiao chat`)?  One that answers the text of a column is asked for it
         (`weitiao predict`)."""

@@ -36,7 +36,7 @@ MARKS = (
 )
 LETTER = rf"(?:[^\W{HAN}_]|[{MARKS}])"
 RUN = re.compile(rf"[{HAN}]+|{LETTER}+(?:['\u2019-]{LETTER}+)*")
-ANSWERS = ("completion", "chosen", "rejected", "target")
+ANSWERS = ("completion", "chosen", "rejected")
 OUTSIDE = "O"
 
 
@@ -48,7 +48,7 @@ def is_han(text: str) -> bool:
 def changeable(shape: Shape, values: Mapping[str, Any]) -> dict[str, str]:
     """The texts that may be changed, by address: what is asked, never what is answered."""
     found = {}
-    for address, text in shape.texts(values).items():
+    for address, text in shape.texts(shape.asks(values)).items():
         column, _, rest = address.partition(".")
         turn = values[column][int(rest.partition(".")[0])] if rest else None
         asked = not isinstance(turn, Mapping) or turn["role"] == "user"

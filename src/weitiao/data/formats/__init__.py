@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import Record, Shape
+from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
 from weitiao.data.formats import answers, languages, pairs, ranked
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
-from weitiao.data.formats.numbers import DECIMALS, Decimal, as_number, is_money
+from weitiao.data.formats.numbers import Decimal, as_number, measured
 from weitiao.data.shapes import SHAPES, Unpaired
 
 __all__ = [
@@ -109,8 +109,6 @@ KNOWN_AS = {
 
 BOTH = "translation"
 """The column in which Hugging Face's data sets keep both sides: {"en": ..., "zh": ...}."""
-NUMBERS = 0.9
-"""A column of numbers holds so many of them at least; "n/a" and "ask" may stand between."""
 
 
 SEEMS = 20
@@ -192,20 +190,27 @@ def recognise(
         if have >= set(FORMATS[name].needs):
             return name
     if len(candidates) > 1:
-        raise unknown(path, found)
+        raise unknown(path, found, known=known)
     missing = next(column for column in FORMATS[candidates[0]].needs if column not in have)
     several = missing == "label" and have >= set(FORMATS["multi_label"].needs)
     told = f" {reason('labels_are_several')}" if several else hint(missing, found)
     raise fault("missing_column", path=path, column=missing, found=", ".join(found), hint=told)
 
 
-def unknown(path: str, found: Sequence[str], rows: Sequence[Mapping[str, Any]] = ()) -> WeitiaoError:
+def unknown(
+    path: str,
+    found: Sequence[str],
+    rows: Sequence[Mapping[str, Any]] = (),
+    *,
+    known: Sequence[str] | None = None,
+) -> WeitiaoError:
     """Columns that are those of no format: which names are known, and in which column the texts seem to stand.
 
     Args:
         path: the file.
         found: its columns.
         rows: the first of its rows, where they are at hand.
+        known: formats that would do; default: all that a file is taken for by its columns.
     """
     lengths = {name: sum(len(str(row.get(name) or "")) for row in rows) for name in found}
     longest = max(found, key=lambda name: lengths[name], default="")
@@ -215,7 +220,17 @@ def unknown(path: str, found: Sequence[str], rows: Sequence[Mapping[str, Any]] =
     said = f" {reason('texts_seem_in', longest=longest, options=shlex.quote(named))}" if seems else ""
     text, label = (", ".join(KNOWN_AS[name]) for name in ("text", "label"))
     found_there = ", ".join(found)
-    return fault("unknown_row_format", path=path, found=found_there, seems=said, text=text, label=label)
+    names = [name for name, form in FORMATS.items() if form.guessed] if known is None else known
+    needs = either(", or ", "，或 ").join(dict.fromkeys(_listed(FORMATS[name].needs) for name in names))
+    return fault(
+        "unknown_row_format", path=path, found=found_there, seems=said, needs=needs, text=text, label=label
+    )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """`a`, `b` and `c`."""
+    *others, last = (f"`{column}`" for column in columns)
+    return either(" and ", " 与 ").join(filter(None, (either(", ", "、").join(others), last)))
 
 
 def _refuse_wrong_names(
@@ -261,7 +276,7 @@ def guess(
     for name in names:
         if have >= set(FORMATS[name].needs):
             labels = [row.get(columns.get("label", "label")) for row in rows]
-            if name == "table" and _measured(labels):
+            if name == "table" and measured(labels):
                 return shapes["regression"], "regression", dict(columns)
             if name == "table" and labels and isinstance(labels[0], list):
                 return (
@@ -310,34 +325,6 @@ def _halves(found: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str
     if not isinstance(held, Mapping) or len(held) != 2:
         return {}
     return {ours: f"{BOTH}.{name}" for ours, name in zip(("source", "target"), held, strict=True)}
-
-
-def _measured(cells: Sequence[Any]) -> bool:
-    """Were they measured?  Nearly all are numbers, and some have a fraction or a currency: classes have neither."""
-    cells = [cell for cell in cells if cell is not None and str(cell).strip()]
-    decimal = decimal_of(cells)
-    numbers = [_finite(as_number(cell, decimal)) for cell in cells]
-    told = [number for number in numbers if number is not None]
-    if len(told) < NUMBERS * len(cells):
-        return False
-    return any(not number.is_integer() for number in told) or any(map(is_money, cells))
-
-
-def _finite(value: Any) -> float | None:
-    try:
-        number = float("nan") if isinstance(value, str | bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def decimal_of(cells: Sequence[Any]) -> Decimal:
-    """The decimal mark with which more of a column's cells are numbers."""
-    texts = [cell for cell in cells if isinstance(cell, str)]
-    point, comma = (
-        sum(isinstance(as_number(text, decimal), float) for text in texts) for decimal in DECIMALS
-    )
-    return "comma" if comma > point else "point"
 
 
 def guess_column(ours: str, found: Sequence[str], *, near: bool = True) -> str:

@@ -5,8 +5,10 @@ as_number("1.234,50 €", "comma"), as_number("$1,234.50", "point")  ->  1234.5
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 Decimal: TypeAlias = Literal["point", "comma"]
@@ -21,6 +23,8 @@ BODIES = {
     for decimal, point, group in (("point", ".", ","), ("comma", ",", "."))
 }
 """Digits, plain or in threes."""
+NUMBERS = 0.9
+"""A column of numbers holds so many of them at least; "n/a" and "ask" may stand between."""
 
 
 def as_number(cell: Any, decimal: Decimal = "point") -> Any:
@@ -73,3 +77,31 @@ def _money(text: str) -> bool:
         or (len(text) == 3 and text.isascii() and text.isalpha() and text.isupper())
         or (len(text) <= 3 and unicodedata.category(text[-1]) == "Sc")
     )
+
+
+def measured(cells: Sequence[Any]) -> bool:
+    """Were they measured?  Nearly all are numbers, and some have a fraction or a currency: classes have neither."""
+    cells = [cell for cell in cells if cell is not None and str(cell).strip()]
+    decimal = decimal_of(cells)
+    numbers = [_finite(as_number(cell, decimal)) for cell in cells]
+    told = [number for number in numbers if number is not None]
+    if len(told) < NUMBERS * len(cells):
+        return False
+    return any(not number.is_integer() for number in told) or any(map(is_money, cells))
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        number = float("nan") if isinstance(value, str | bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def decimal_of(cells: Sequence[Any]) -> Decimal:
+    """The decimal mark with which more of a column's cells are numbers."""
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    point, comma = (
+        sum(isinstance(as_number(text, decimal), float) for text in texts) for decimal in DECIMALS
+    )
+    return "comma" if comma > point else "point"
