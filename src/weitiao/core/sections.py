@@ -298,8 +298,8 @@ class Train(Section):
     """A forward pass of training holds at most so many tokens, padding included, besides being at most
     `per_device_train_batch_size` rows; a longer single row has one of its own."""
     train_sampling_strategy: Literal["auto", "group_by_length", "random"] = "auto"
-    """Rows of like length together (hardly any padding), or plainly shuffled; `auto`: by length where rows are
-    padded, random where they are packed."""
+    """Rows of like length together (hardly any padding), or plainly shuffled; `auto`: shuffled in tasks whose rows can lie end
+    to end, whatever a model makes of that, so that all models meet the same batches; by length in the others."""
     eval_strategy: Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_no)] = "epoch"
     """When the validation rows are looked at."""
     eval_steps: Period = 100
