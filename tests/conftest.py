@@ -406,3 +406,16 @@ def find(bert, tmp_path):
     file = write_jsonl(tmp_path / "pairs.jsonl", paired(150))
     task = {"name": "embedding", "mini_batch_size": 5}
     return small_run(bert, task, file, tmp_path / "run", batch=8, judge={})
+
+
+@pytest.fixture
+def rank(bert, tmp_path):
+    """Recipes of reranking on the toy BERT, from rows of one passage each."""
+    made = [
+        {"query": row["query"], "passage": text, "label": score}
+        for row in queries(100)
+        for text, score in zip(row["passages"], row["scores"], strict=True)
+    ]
+    file = write_jsonl(tmp_path / "searches.jsonl", made)
+    task = {"name": "reranking", "loss_type": "softmax"}
+    return small_run(bert, task, file, tmp_path / "run", batch=8, judge={})

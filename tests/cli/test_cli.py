@@ -520,6 +520,7 @@ def test_help_is_short_and_names_every_word():
         ("names", "num_train_epochs"),
         ("search", "train"),
         ("ner", "num_train_epochs"),
+        ("rerank", "train"),
         ("ner-zh", "train"),
     ],
 )

@@ -63,7 +63,7 @@ WINDOWS = {"max_length": 10, "overlong": "windows"}
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("kind", ["classify", rarely("converse"), "ask", "prefer", "find"])
+@pytest.mark.parametrize("kind", ["classify", rarely("converse"), "ask", "prefer", "find", "rank"])
 def test_two_runs_of_one_seed_are_equal_and_another_seed_is_not(request, kind, tmp_path):
     recipe = request.getfixturevalue(kind)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -73,7 +73,7 @@ def test_two_runs_of_one_seed_are_equal_and_another_seed_is_not(request, kind, t
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("kind", [rarely("classify"), "converse", "ask", "prefer"])
+@pytest.mark.parametrize("kind", [rarely("classify"), "converse", "ask", "prefer", rarely("rank")])
 def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
     """140 rows (56 in the other job) in steps of 12: the last step is a ragged one."""
     recipe = request.getfixturevalue(kind)
@@ -101,6 +101,9 @@ def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
         ("prefer", {"method": "lora"}, 6),
         rarely("prefer", {"method": "full", "gradient_accumulation_steps": 2, "data": {"cache": False}}, 5),
         ("find", {"method": {"name": "lora", "lora_dropout": 0.1}, "gradient_accumulation_steps": 2}, 5),
+        rarely(
+            "rank", {"method": {"name": "lora", "lora_dropout": 0.1}, "gradient_accumulation_steps": 2}, 5
+        ),
     ],
 )
 def test_a_killed_and_resumed_run_equals_the_whole_one_bit_for_bit(request, kind, words, at, tmp_path):

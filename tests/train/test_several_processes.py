@@ -50,7 +50,7 @@ def near(a: Path, b: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "full", "gradual"])
-@pytest.mark.parametrize("kind", ["converse", "classify", "ask", "prefer", "find"])
+@pytest.mark.parametrize("kind", ["converse", "classify", "ask", "prefer", "find", "rank"])
 def test_two_processes_equal_one(request, kind, method, tmp_path):
     """The last step is ragged: fewer micro-batches than processes.  Dropout masks are drawn by micro-batch."""
     recipe = request.getfixturevalue(kind)

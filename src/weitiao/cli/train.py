@@ -19,6 +19,7 @@ FULL = {
     "translate": ("data.train=pronunciations#40000",),
     "qa": ("data.train=word-meanings#5000",),
     "search": ("data.train=word-search#20000",),
+    "rerank": ("data.train=word-search#6000",),
     "ner": ("train.num_train_epochs=10",),
     "ner-zh": ("data.train=peoples-daily-zh#3000",),
 }
@@ -105,7 +106,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), translate (English spelling into its sounds), qa (answers from a text), search (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), translate (English spelling into its sounds), qa (answers from a text), search (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
         ),
     ] = "reviews",
     overrides: Overrides = None,
