@@ -402,3 +402,12 @@ def test_chosen_answers_that_fall_are_named(chosen, named):
     if found:
         assert found["after"] - found["before"] == pytest.approx(chosen, abs=0.5)
         assert found["rejected_after"] - found["rejected_before"] == pytest.approx(-20)
+
+
+def test_an_answer_is_explained_as_of_a_conversation(prefer):
+    """Words of the prompt and of training rows that are alike; rows of pairs are no conversations."""
+    pytest.importorskip("captum")
+    run = wt.train(prefer(max_steps=10, learning_rate=2e-2))
+    (found,) = run.explain(["the film was"], similar=1, steps=16, max_new_tokens=12)
+    assert [word.text for word in found.targets[0].words] == ["the", "film", "was"]
+    assert len(found.similar) == 1

@@ -189,10 +189,10 @@ class Preference(Shape):
         return first_question(values["prompt"])
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """The content of every turn."""
+        """The content of every turn; one that is asked, or explained, is a conversation (`messages`)."""
         found: dict[str, str] = {}
-        for column in ("prompt", "chosen", "rejected"):
-            found |= _turns_texts(values[column], column=column)
+        for column in ("messages", "prompt", "chosen", "rejected"):
+            found |= _turns_texts(values.get(column, ()), column=column)
         return found
 
 

@@ -213,7 +213,9 @@ class DirectPreferenceOptimization(Task):
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Which answer of each pair is preferred (1: the chosen, 0: the rejected, 0.5: neither), by how much, and both
-        log-probabilities."""
+        log-probabilities.  Of a conversation (`messages`) summed loss and number of learnt tokens."""
+        if not batch.extra["pairs"]:
+            return packed.row_losses(model, batch)
         said = self.said(model, batch)
         margins_B = self._beta * (said.ratios_B2[:, 0] - said.ratios_B2[:, 1])
         columns = {
@@ -305,7 +307,8 @@ def _apart(examples: Sequence[Example]) -> list[Example]:
 
 
 def _of_pairs(batch: Batch, rows: Sequence[int]) -> Batch:
-    """What counts is pairs."""
+    """What counts is pairs; conversations, as they are explained, are none."""
+    batch.extra["pairs"] = batch.extra["rows"] == 2 * len(rows)
     batch.rows, batch.trained = list(rows), len(rows)
     return batch
 
