@@ -12,11 +12,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 from pydantic import TypeAdapter
@@ -237,7 +239,35 @@ def methods_page(lang: str) -> str:
             _settings(entry, lang),
         ]
     intro = say["intro"].format(head_too=say["head_too"], families=_known_families())
-    return _page(f"# {say['page']}", intro, _table(rows), *parts)
+    return _page(f"# {say['page']}", intro, _table(rows), *_suits(lang), *parts)
+
+
+PAIRS = {
+    "en": (
+        "## Which tasks",
+        "Every method with every task: `+` goes together, a number says below why not. A model may refuse besides what a "
+        "task takes (a Llama has no biases, so `bitfit` finds none): that is said before any row is read.",
+    ),
+    "zh": (
+        "## 适用的任务",
+        "每种方法与每项任务：`+` 表示可以搭配，数字表示不能，原因见下。此外模型本身也可能不适用（如 Llama 没有偏置，`bitfit` 无从训练），读取数据之前就会说明。",
+    ),
+}
+
+
+def _suits(lang: str) -> list[str]:
+    """All pairs of method and task, as `Method.refuses` has them."""
+    why: dict[str, int] = {}
+    rows = []
+    with patch.dict(os.environ, WEITIAO_LANG=lang):
+        for one in methods.shelf():
+            method = registry.build("method", {"name": one["name"]})
+            cells = {}
+            for name in registry.names("task"):
+                refused = method.refuses(registry.build("task", {"name": name}))
+                cells[f"`{name}`"] = str(why.setdefault(refused, len(why) + 1)) if refused else "+"
+            rows.append({_in("method", "方法", lang): f"`{one['name']}`", **cells})
+    return [*PAIRS[lang], _table(rows), "\n".join(f"{number}. {text}" for text, number in why.items())]
 
 
 def _called(one: Mapping[str, Any], lang: str) -> str:

@@ -1,0 +1,47 @@
+"""Every method with every task: what is not refused by name trains, on the toy of that task's kind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.methods.toys import QUICK
+from tests.tasks.test_every_task import MODELS, toy_records
+from weitiao.core import registry
+from weitiao.core.errors import WeitiaoError
+from weitiao.models import load, store
+
+FAST = ("lora", "head")
+HEADLESS = {"sft", "dpo", "language_modeling", "seq2seq", "embedding", "similarity"}
+BIASED = {"llama", "t5"}  # toys without any bias
+
+
+@pytest.mark.parametrize("task", registry.names("task"))
+@pytest.mark.parametrize(
+    "method",
+    [
+        name if name in FAST else pytest.param(name, marks=pytest.mark.whole)
+        for name in registry.names("method")
+    ],
+)
+def test_a_pair_trains_or_says_why_not(method, task, request):
+    rows = toy_records(task)
+    tuned = registry.build("method", {"name": method, **QUICK.get(method, {})})
+    learnt = registry.build("task", {"name": task}).learn(rows)
+    assert bool(tuned.refuses(learnt)) == (method == "head" and task in HEADLESS)
+    if tuned.refuses(learnt):
+        return
+    loaded = load.load(request.getfixturevalue(MODELS[task]), learnt, bits=tuned.base_bits)
+    if method == "bitfit" and MODELS[task] in BIASED:
+        with pytest.raises(WeitiaoError, match="no biases"):
+            store.prepare(loaded, tuned, seed=0)
+        return
+    store.prepare(loaded, tuned, seed=0)
+    examples = list(learnt.encode(rows, loaded.processor, limit=40))
+    learnt = learnt.learn_training(examples, None)
+    batch = loaded.collate(learnt)(examples, [*range(len(examples))])
+    loss = learnt.loss(loaded.model, batch)
+    loss.backward()
+    assert torch.isfinite(loss)
+    moved = [name for name, weight in loaded.trained.items() if weight.grad is not None and weight.grad.any()]
+    assert moved
