@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import WeitiaoError, fault
-from weitiao.core.files import refuse_unwritable
 from weitiao.core.why import because
 from weitiao.data.overlong import as_read
 from weitiao.stages import asking, prompts
@@ -357,27 +356,9 @@ class Run(Recorded):
             WeitiaoError: `wrong_usage` when the folder exists or the method's modules cannot be folded;
                 `unfinished_run`, `broken_model`.
         """
-        from weitiao.models import store
-        from weitiao.models.stored import KNOWN
+        from weitiao.stages.merge import merge
 
-        if dtype is not None and dtype not in KNOWN.values():
-            raise fault(
-                "wrong_usage", **because("no_such_dtype", dtype=dtype, known=", ".join(KNOWN.values()))
-            )
-        name, folder = self.recipe.method["name"], Path(folder)
-        if folder.exists():
-            raise fault("wrong_usage", **because("folder_there", path=folder))
-        refuse_unwritable(folder)
-        if not self.method.foldable:
-            raise fault("wrong_usage", **because("not_foldable", method=name, run=self.path))
-        loaded = store.load_tuned(
-            self.folder.model, ref=self.recipe.model, task=self.task, method=self.method, base=self.base
-        )
-        loaded.model = self.method.fold(loaded.model)
-        store.save_plain(
-            folder, loaded, precision=dtype, files=self.task.files(loaded.model, limit=self.limit)
-        )
-        return folder
+        return merge(self, Path(folder), task=self.task, method=self.method, base=self.base, dtype=dtype)
 
     @property
     def speaker(self) -> Speaker:

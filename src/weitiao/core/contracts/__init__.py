@@ -9,6 +9,7 @@ The training loop knows the first two only by what is written here.  Torch is na
 """
 
 from weitiao.core.contracts.baseline import Answers, Baseline
+from weitiao.core.contracts.categorical import Categorical
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
 from weitiao.core.contracts.metric import Metric, Summed, Told
 from weitiao.core.contracts.rows import (
@@ -24,7 +25,8 @@ from weitiao.core.contracts.rows import (
     places,
 )
 from weitiao.core.contracts.section import Analysis, Judged, Section, both
-from weitiao.core.contracts.task import Categorical, Off, Target, Task, chosen_targets, no_such_target
+from weitiao.core.contracts.target import Target, chosen_targets, no_such_target
+from weitiao.core.contracts.task import Off, Task
 
 __all__ = [
     "BOUNDS",

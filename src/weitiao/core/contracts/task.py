@@ -5,29 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from weitiao.core.contracts.rows import Batch, Example, Record, Shape
-from weitiao.core.errors import WeitiaoError, did_you_mean, fault
+from weitiao.core.contracts.target import Target, chosen_targets
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Off: TypeAlias = Callable[[], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True)
-class Target:
-    """One number that a model says of a row, to be explained by the row's words."""
-
-    name: str
-    """Of what it is: a label, a span, the words of an answer."""
-    what: Literal["logit", "number", "log_odds", "log_probability"]
-    """What kind of number it is."""
-    of: Any = None
-    """What the task knows it by."""
 
 
 class Task(ABC):
@@ -370,55 +358,3 @@ class Task(ABC):
     def _unfinished(self, lacks: str, *, says: str) -> WeitiaoError:
         """What is said of a task that claims more than it has."""
         return fault("unfinished_task", task=type(self).__name__, lacks=lacks, says=says)
-
-
-def chosen_targets(targets: Sequence[Target], asked: Sequence[str]) -> list[Target]:
-    """Those that are asked for by name; all, where none is.
-
-    Raises:
-        WeitiaoError: `no_such_target`.
-    """
-    for name in asked:
-        if name not in (known := [target.name for target in targets]):
-            raise no_such_target(name, known)
-    return [target for target in targets if not asked or target.name in asked]
-
-
-def no_such_target(name: str, known: Sequence[str]) -> WeitiaoError:
-    """The error for a name that nothing to be explained has."""
-    return fault("no_such_target", name=name, known=", ".join(known) or "-", hint=did_you_mean(name, known))
-
-
-class Categorical(Task):
-    """A task in which each of N things (rows, or tokens) is one of C classes: its loss can be smoothed, and what two
-    passes say of the same batch can be compared."""
-
-    def follow(self, outputs: Sequence[str]) -> Task:
-        """This task with its labels in the order in which a base has outputs of their names.
-
-        Args:
-            outputs: names of the base's outputs; none when it has no head of its own.
-        """
-        return self
-
-    def refuses(self, key: str) -> str:
-        """Nothing, as long as the settings leave the loss a cross-entropy."""
-        return ""
-
-    @abstractmethod
-    def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
-        """The loss summed, as every task's.
-
-        Args:
-            model: gives the scores.
-            batch: the rows.
-            label_smoothing: share of the target that is spread evenly over all classes.
-        """
-
-    @abstractmethod
-    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Scores (N, C) of all that is trained, float32."""
-
-    @abstractmethod
-    def losses(self, logits_NC: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
-        """The loss of each thing (N,), times its weight, from its scores; `loss` is their sum."""
