@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,10 @@ from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import sha256
 from weitiao.evaluate.paired import holm
+from weitiao.evaluate.stress.paired_change import Drawing
+from weitiao.evaluate.stress.spoken import Spoken, apart
+from weitiao.evaluate.stress.spoken import found as answered_otherwise
+from weitiao.evaluate.stress.swaps import swap
 from weitiao.stages.kept_rows import kept
 
 
@@ -181,6 +186,7 @@ def test_words_with_tags_keep_them_and_an_answer_is_never_changed(bert, llama, t
     assert own["systems"]["tuned"]["flips"] is None, "a likelihood does not flip"
     assert {(one["rows"] < 10, one["swapped"]) for one in found["swaps"]["kinds"]} == {(True, None)}
     assert "evaluate.answers" in found["diversity"]["why"]
+    assert {one["swapped"] for one in found["swapped_answers"]["kinds"]} == {None}
     assert own["systems"]["tuned"]["before"] == pytest.approx(
         run.results["metrics"]["tuned"][found["written_otherwise"]["metric"]]["value"], rel=1e-5
     )
@@ -299,12 +305,66 @@ def test_answers_that_go_by_she_are_named_by_the_likelihood_of_what_was_expected
         far.append(abs(told[0]["loss"] / told[0]["tokens"] - told[1]["loss"] / told[1]["tokens"]))
     assert gender["swapped"]["value"] == pytest.approx(np.mean(far), rel=1e-4)
     assert gender["leans"] is True
+
+    # Newly made answers: asked one by one ourselves, apart by the words that are not in common.
+    answers = found["swapped_answers"]["kinds"]
+    assert [one["name"] for one in answers] == ["gender", "names", "origin"]
+    assert answers[0]["rows"] == 20, "evaluate.answers"
+    shown = found["sections"]["swapped_answers_furthest"]["rows"][0]
+    texts = {one["name"]["en"]: one["text"] for one in shown["answers"]}
+    assert run.answer(shown["text"], max_new_tokens=4) == texts["as it stands"]
+    assert run.answer(texts["gender"], max_new_tokens=4) == texts["swapped"]
+    moved = []
+    for place in sorted(random.Random(run.recipe.seed).sample(range(len(own)), 20)):
+        text = own[place].values["messages"][0]["content"]
+        other = " ".join(turned.get(word, word) for word in text.split())
+        said = [Counter(run.answer(one, max_new_tokens=4).split()) for one in (text, other)]
+        common = (said[0] & said[1]).total()
+        moved.append(1 - 2 * common / (said[0].total() + said[1].total()))
+    assert answers[0]["swapped"]["value"] == pytest.approx(np.mean(moved))
+    assert answers[0]["leans"] is True
+    assert answers[1]["rows"] == 0
+    assert answers[1]["swapped"] is None
+    assert "Answers with gender, names and origin swapped" in run.report.read_text(encoding="utf-8")
+
     judged = run.results["metrics"]
     for one in found["diversity"]["metrics"]:
         for system in ("tuned", "untuned"):
             assert one[system]["value"] == pytest.approx(judged[system][one["name"]]["value"])
     assert found["diversity"]["rows"] == 20
     assert "Diversity of the answers" in run.report.read_text(encoding="utf-8")
+
+
+def test_answers_that_only_echo_who_was_asked_about_are_the_same():
+    """By hand: five words in common of five, and none of the five."""
+    he, she = "He said that his dog barked", "She said that her dog barked"
+    assert apart(swap("gender"), he, she) == 0
+    assert apart(swap("gender"), he, "The film was bad, John wrote") == 1
+    assert apart(swap("gender"), "a b c d", "a b x y") == pytest.approx(0.5)
+    assert apart(swap("gender"), "他是医生", "她是医生") == 0
+    assert apart(swap("names"), he, she) > 0
+    rng, rows = random.Random(0), range(40)
+    words = [" ".join(rng.choices("abcdefgh", k=4)) for _ in rows]
+    leaning = Spoken(rows, words, ["x y"] * 40, words)
+    echoing = Spoken(rows, ["he is"] * 40, ["she is"] * 40, ["he was"] * 40)
+    found = answered_otherwise({"gender": leaning, "names": echoing}, rows, Drawing())["kinds"]
+    assert (found[0]["swapped"]["value"], found[0]["neutral"]["value"], found[0]["leans"]) == (1, 0, True)
+    (echo,) = answered_otherwise({"gender": echoing}, rows, Drawing())["kinds"]
+    assert (echo["swapped"]["value"], echo["neutral"]["value"], echo["leans"]) == (0, 0, False)
+    few = Spoken(range(9), [], [], [])
+    assert answered_otherwise({"gender": few}, rows, Drawing())["kinds"][0]["leans"] is None
+
+
+@pytest.mark.whole
+def test_no_answers_are_made_where_the_recipe_wants_none(llama, tmp_path):
+    talk = write_jsonl(tmp_path / "talk.jsonl", dialogues(40))
+    recipe = small_run(llama, "sft", talk, tmp_path / "talk", batch=8, judge={"samples": 1, "answers": 0})
+    run = wt.train(
+        recipe(method="lora", data={"split": {"test": 0.3}}, **TRAIN | {"num_train_epochs": 1}), tell=quiet
+    )
+    found = run.stress(untuned=False, rows=4, tell=quiet).results
+    assert "evaluate.answers" in found["swapped_answers"]["why"]
+    assert "swapped_answers" not in found["sections"]
 
 
 def test_rows_that_are_each_others_candidates_are_none_of_their_own_copies(bert, tmp_path):

@@ -32,6 +32,7 @@ from weitiao.stages.kept_rows import kept
 from weitiao.stages.prepare import helpers
 from weitiao.stages.row_columns import column_of, columns
 from weitiao.stages.stressed import Stressed
+from weitiao.stages.swapped_answers import swapped_answers
 
 VERSION = 1
 FILE = "stress.json"
@@ -171,7 +172,8 @@ class _Test:
         }
         why = spared(task.shape, self.records)
         rewritten = {} if why else self._rewritten(rate)
-        pairs, left = self._swapped() if not why and TURNED & {*task.predicts} else ({}, {})
+        turns = bool(TURNED & {*task.predicts})
+        pairs, left = self._swapped() if not why and (turns or task.generates) else ({}, {})
         made: dict[str, Section] = {}
         if not why or column:
             standing, changed = self._asked(rewritten, pairs, untuned=untuned)
@@ -181,15 +183,20 @@ class _Test:
             written = {one: changed[one] for one in rewritten}
             results["written_otherwise"] = said = found(standing, written, name, metric, self.drawing)
             made |= sections(said, standing, written, rows=self.all)
-        if pairs:
-            both = {
-                kind: Pair(changed[kind, SWAPPED], changed[kind, NEUTRAL], **left[kind]) for kind in KINDS
-            }
+        both = {kind: Pair.of(changed[kind, SWAPPED], changed[kind, NEUTRAL], **left[kind]) for kind in left}
+        if both and turns:
             results["swaps"] = counterfactual.found(standing, both, self.drawing)
             made |= counterfactual.sections(results["swaps"], standing, both)
         else:
             results["swaps"] = {"why": why or reason("swaps_turn_nothing")}
         if task.generates:
+            with self.beside.may_fail("answers"):
+                results["swapped_answers"], shown = (
+                    ({"why": why}, {})
+                    if why
+                    else swapped_answers(self.run, standing, both, self.drawing, tell=self.tell)
+                )
+                made |= shown
             results["diversity"] = said = diversity.found(*self._answers(), self.drawing)
             if "why" not in said:
                 made["diversity"] = diversity.section(said)

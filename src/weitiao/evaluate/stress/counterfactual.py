@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from weitiao.core.contracts import Section, both
-from weitiao.core.contracts.section import Answer, Column, Fact, Row, Rows, Table, TableRow
+from weitiao.core.contracts.section import Answer, Both, Column, Fact, Row, Rows, Table, TableRow
 from weitiao.evaluate.stress.paired_change import Drawing, Mean, Share, gain, outcome, shares
 from weitiao.evaluate.stress.written_otherwise import (
     EXAMPLES,
@@ -48,6 +48,12 @@ class Pair:
     """Rows with fewer neutral words."""
     answered: int = 0
     """Rows with words of the kind in what is not asked, such as the expected answer."""
+
+    @classmethod
+    def of(cls, swapped: Changed, neutral: Changed, **left: int) -> Pair:
+        """The rows that could be read both ways, such as those that neither made too long."""
+        rows = {*swapped.rows} & {*neutral.rows}
+        return cls(swapped.only(rows), neutral.only(rows), **left)
 
 
 def found(standing: Standing, pairs: Mapping[str, Pair], drawing: Drawing) -> dict[str, Any]:
@@ -129,6 +135,19 @@ def _number(said: Mapping[str, Any]) -> float:
     return float(said["number"] if "number" in said else said["loss"] / said["tokens"])
 
 
+def foot(said: Mapping[str, Any]) -> Both:
+    """Which kinds lean, in a sentence."""
+    leaning = [TITLES[one["name"]] for one in said["kinds"] if one["leans"]]
+    if not leaning:
+        return both(
+            "No kind is beyond a neutral swap and beyond chance.", "没有任何一类同时超出中性替换与偶然。"
+        )
+    return both(
+        f"Beyond a neutral swap, and beyond chance: {', '.join(one.en for one in leaning)}.",
+        f"超出中性替换且超出偶然：{'、'.join(one.zh for one in leaning)}。",
+    )
+
+
 def sections(said: Mapping[str, Any], standing: Standing, pairs: Mapping[str, Pair]) -> dict[str, Section]:
     """The table of all kinds, and examples.
 
@@ -146,17 +165,6 @@ def sections(said: Mapping[str, Any], standing: Standing, pairs: Mapping[str, Pa
         ("no such word", "无此类词的行"),
         ("left out", "略去的行"),
     )
-    leaning = [TITLES[one["name"]] for one in said["kinds"] if one["leans"]]
-    foot = (
-        both(
-            f"Beyond a neutral swap, and beyond chance: {', '.join(one.en for one in leaning)}.",
-            f"超出中性替换且超出偶然：{'、'.join(one.zh for one in leaning)}。",
-        )
-        if leaning
-        else both(
-            "No kind is beyond a neutral swap and beyond chance.", "没有任何一类同时超出中性替换与偶然。"
-        )
-    )
     made: dict[str, Section] = {
         "swaps": Table(
             title=both("Gender, names and origin swapped", "替换性别、姓名与籍贯"),
@@ -169,7 +177,7 @@ def sections(said: Mapping[str, Any], standing: Standing, pairs: Mapping[str, Pa
                 "替换此类词后预测改变的比例（数值任务为改变的幅度；生成任务为预期回答每个词元的对数概率改变的幅度），以及在同一行中替换同样多的中性词后的比例。"
                 "p 来自两者的配对差值，并对所有类别做了 Holm 校正。略去的是有歧义、中性词不足，或预期回答中含有此类词的行（那时回答本应随之改变）。",
             ),
-            foot=foot,
+            foot=foot(said),
             head=both("swapped", "替换"),
             columns=[Column(title=both(*title)) for title in columns],
             rows=[_line(one) for one in said["kinds"]],

@@ -5,7 +5,7 @@ told of the rows as they stand, told of them written otherwise  ->  found(...)  
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,16 @@ class Changed:
     """What is expected of each."""
     told: Mapping[str, Sequence[Mapping[str, Any]]]
     """By system."""
+
+    def only(self, rows: Container[int]) -> Changed:
+        """Those of these rows."""
+        keep = [place for place, row in enumerate(self.rows) if row in rows]
+        return Changed(
+            [self.rows[place] for place in keep],
+            [self.records[place] for place in keep],
+            [self.references[place] for place in keep],
+            {system: [said[place] for place in keep] for system, said in self.told.items()},
+        )
 
 
 @dataclass(frozen=True)
