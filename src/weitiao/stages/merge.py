@@ -14,10 +14,26 @@ if TYPE_CHECKING:
     from weitiao.stages.recorded import Recorded
 
 
+def refuse(folder: Path, *, dtype: str | None) -> None:
+    """What can be refused before a model is looked at.
+
+    Raises:
+        WeitiaoError: `wrong_usage`; what `refuse_unwritable` raises.
+    """
+    from weitiao.models.stored import KNOWN
+
+    if dtype is not None and dtype not in KNOWN.values():
+        known = ", ".join(KNOWN.values())
+        raise fault("wrong_usage", **because("no_such_dtype", dtype=dtype, known=known))
+    if folder.exists():
+        raise fault("wrong_usage", **because("folder_there", path=folder))
+    refuse_unwritable(folder)
+
+
 def merge(
-    run: Recorded, folder: Path, *, task: Task, method: Method, base: str | Path, dtype: str | None = None
+    run: Recorded, folder: Path, *, task: Task, method: Method, base: str | Path, dtype: str | None
 ) -> Path:
-    """As `Run.merge`; all that can be refused is refused before weights are read.
+    """As `Run.merge`, where `refuse` had nothing to say.
 
     Args:
         run: whose model.
@@ -31,14 +47,7 @@ def merge(
         WeitiaoError: as `Run.merge`.
     """
     from weitiao.models import store
-    from weitiao.models.stored import KNOWN
 
-    if dtype is not None and dtype not in KNOWN.values():
-        known = ", ".join(KNOWN.values())
-        raise fault("wrong_usage", **because("no_such_dtype", dtype=dtype, known=known))
-    if folder.exists():
-        raise fault("wrong_usage", **because("folder_there", path=folder))
-    refuse_unwritable(folder)
     recipe = run.recipe
     if not method.foldable:
         raise fault("wrong_usage", **because("not_foldable", method=recipe.method["name"], run=run.path))

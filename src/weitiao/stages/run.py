@@ -356,9 +356,12 @@ class Run(Recorded):
             WeitiaoError: `wrong_usage` when the folder exists or the method's modules cannot be folded;
                 `unfinished_run`, `broken_model`.
         """
-        from weitiao.stages.merge import merge
+        from weitiao.stages import merge
 
-        return merge(self, Path(folder), task=self.task, method=self.method, base=self.base, dtype=dtype)
+        folder = Path(folder)
+        merge.refuse(folder, dtype=dtype)
+        own: dict[str, Any] = {"task": self.task, "method": self.method, "base": self.base}
+        return merge.merge(self, folder, dtype=dtype, **own)
 
     @property
     def speaker(self) -> Speaker:
