@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.conftest import many_labels, write_jsonl
-from tests.data.test_split import components, dealt, marked, prints, refused
+from tests.data.test_split import components, dealt, marked, prints
+from tests.data.test_split_as_asked import refused
 from weitiao.core.recipe import Data, Split
 from weitiao.data.check import check
 from weitiao.data.shapes import MULTI_LABELLED

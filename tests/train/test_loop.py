@@ -138,7 +138,7 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
 @pytest.mark.whole
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGKILL, -9), (signal.SIGTERM, 143)],  # SIGINT: tests/cli/test_bad_input.py
+    [(signal.SIGKILL, -9), (signal.SIGTERM, 143)],  # SIGINT: tests/cli/test_bad_runs.py
     ids=["KILL", "TERM"],
 )
 def test_a_real_signal_and_a_resume_give_the_same_run(classify, tmp_path, number, code):
