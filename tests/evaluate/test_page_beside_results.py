@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.evaluate.test_report import ATTACK, FACTS, OURS, Page, classification, metric, write_run
+from tests.evaluate.run_folders import ATTACK, FACTS, OURS, Page, classification, metric, write_run
 from weitiao.cli import run as command
 from weitiao.evaluate.report import write_report
 from weitiao.evaluate.report.numbers import number

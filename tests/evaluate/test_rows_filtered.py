@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from tests.evaluate.test_report import again, classification, write_run
+from tests.evaluate.run_folders import again, classification, write_run
 from weitiao.evaluate.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

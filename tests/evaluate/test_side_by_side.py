@@ -13,7 +13,7 @@ import yaml
 from scipy import stats
 
 import weitiao as wt
-from tests.evaluate.test_report import ATTACK, Page, classification, sft, write_run
+from tests.evaluate.run_folders import ATTACK, Page, classification, sft, write_run
 from weitiao import cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.evaluate.report import figures, pictured, write_figures
