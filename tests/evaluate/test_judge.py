@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 
@@ -15,6 +16,8 @@ from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.data.shapes import LABELLED
 from weitiao.data.tfidf import without_spaces
+from weitiao.evaluate.findings import findings
+from weitiao.evaluate.findings.evidence import Evidence
 from weitiao.evaluate.paired import mcnemar
 from weitiao.evaluate.verdict import verdict
 
@@ -184,6 +187,23 @@ def test_the_baseline_learns_and_knows_chinese_from_english():
     assert reference.accuracy_score(labels[150:], guesses) > 0.9
     assert without_spaces(["这家酒店的服务非常好", "a book"])
     assert not without_spaces(["an English text", "with one 字"])
+
+
+@pytest.mark.parametrize("task", registry.names("task"))
+def test_sentences_call_what_a_task_looks_at_by_words_and_not_by_its_key(task):
+    primary = registry.entry("task", task).kind.metrics[0]
+    given = json.loads(json.dumps(results(0.6, 0.5, 0.8)).replace("accuracy", primary))
+    for lang, said in (("en", "It gained"), ("zh", "有提升")):
+        sentence = verdict(given, confidence=0.95, lang=lang)["sentence"]
+        assert said in sentence
+        assert "_" not in sentence
+    said_of_none: dict[str, list] = {"tuned": [], "untuned": [], "tfidf": []}
+    (found,) = (
+        one for one in findings(Evidence(given, [], [], said_of_none)) if one["name"] == "baseline_better"
+    )
+    assert "_" not in found["why"]
+    assert "TF-IDF" in found["why"]
+    assert found["numbers"]["metric"] == primary, "numbers keep the keys"
 
 
 def test_the_chinese_verdict_calls_a_metric_as_its_table_does(monkeypatch):

@@ -187,6 +187,7 @@ def test_words_with_tags_keep_them_and_an_answer_is_never_changed(bert, llama, t
     assert {(one["rows"] < 10, one["swapped"]) for one in found["swaps"]["kinds"]} == {(True, None)}
     assert "evaluate.answers" in found["diversity"]["why"]
     assert {one["swapped"] for one in found["swapped_answers"]["kinds"]} == {None}
+    assert "nothing is said" in found["sections"]["swapped_answers"]["foot"]["en"]
     assert own["systems"]["tuned"]["before"] == pytest.approx(
         run.results["metrics"]["tuned"][found["written_otherwise"]["metric"]]["value"], rel=1e-5
     )

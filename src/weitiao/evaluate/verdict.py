@@ -15,7 +15,7 @@ from weitiao.core.why import reasons
 from weitiao.data.overlong import advised
 from weitiao.evaluate.given import told
 from weitiao.evaluate.noise import standing
-from weitiao.evaluate.words import words
+from weitiao.evaluate.words import metric_word, spelt, words
 
 SAYS = {
     "en": {
@@ -102,8 +102,7 @@ def verdict(results: Mapping[str, Any], *, confidence: float, lang: str = "") ->
     lang = lang or language()
     says, name, named = SAYS[lang], results["primary"], words(lang)
     found = {system: metrics[name] for system, metrics in results["metrics"].items()}
-    if lang != "en":  # English keeps the key, which is a word; others say it as the table does
-        name = named.get(f"macro_{name}", named.get(name, name))
+    name = metric_word(name, lang)
     if found["tuned"]["value"] is None:
         said = says["undefined"].format(name=name, why=found["tuned"].get("why"), rows=results["rows"])
         return {"learned": None, "sentence": said}
@@ -219,7 +218,8 @@ def _finding(told: Mapping[str, Any]) -> dict[str, Any]:
     known, numbers = reasons().get(told["name"], {}), told.get("numbers", {})
     try:
         filled = {
-            lang: {part: text.format(**numbers) for part, text in known[lang].items()} for lang in LANGUAGES
+            lang: {part: text.format(**spelt(numbers, lang)) for part, text in known[lang].items()}
+            for lang in LANGUAGES
         }
     except (AttributeError, IndexError, KeyError, ValueError):  # other words, or other numbers
         return dict(told)

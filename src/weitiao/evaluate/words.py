@@ -5,6 +5,9 @@ words("zh")  ->  {"tuned": "微调后", ...}
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from weitiao.core.errors import language
 
 WORDS: dict[str, tuple[str, str]] = {
@@ -374,3 +377,19 @@ def words(lang: str) -> dict[str, str]:
     """Name -> label in `lang`, `en` or `zh`."""
     column = ("en", "zh").index(lang)
     return {name: pair[column] for name, pair in WORDS.items()}
+
+
+def metric_word(name: str, lang: str) -> str:
+    """What a sentence calls a metric: as the table does; a user's own keeps its name."""
+    named = words(lang)
+    return named.get(f"macro_{name}", named.get(name, name))
+
+
+def spelt(numbers: Mapping[str, Any], lang: str) -> dict[str, Any]:
+    """The numbers of a sentence, with what they say of a `metric` and of a `system` in words."""
+    found, named = dict(numbers), words(lang)
+    if "metric" in found:
+        found["metric"] = metric_word(found["metric"], lang)
+    if "system" in found:
+        found["system"] = named.get(found["system"], found["system"])
+    return found

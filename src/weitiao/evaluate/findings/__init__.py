@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from weitiao.core.errors import language
 from weitiao.core.why import because
 from weitiao.evaluate.findings import answers, beside, labels, learning, preferences
 from weitiao.evaluate.findings.evidence import Evidence, Numbers
+from weitiao.evaluate.words import spelt
 
 PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "nothing_moved": learning.nothing_moved,
@@ -71,6 +73,6 @@ def findings(evidence: Evidence) -> list[dict[str, Any]]:
     told = []
     for name, numbers in found.items():
         if name not in explained:
-            words = because(name, **numbers)
+            words = because(name, **spelt(numbers, language()))
             told.append({"name": name, "why": words["why"], "advice": words["way"], "numbers": numbers})
     return told

@@ -138,6 +138,11 @@ def _number(said: Mapping[str, Any]) -> float:
 def foot(said: Mapping[str, Any]) -> Both:
     """Which kinds lean, in a sentence."""
     leaning = [TITLES[one["name"]] for one in said["kinds"] if one["leans"]]
+    if all(one["leans"] is None for one in said["kinds"]):
+        return both(
+            f"Fewer than {FEWEST} rows of each kind can be compared: nothing is said.",
+            f"每一类可比较的行都不足 {FEWEST} 行：不下结论。",
+        )
     if not leaning:
         return both(
             "No kind is beyond a neutral swap and beyond chance.", "没有任何一类同时超出中性替换与偶然。"
