@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.compared import BAD, FILL, GOOD, preferred, queries
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Toys are too small to share between cores, and two threads on a busy machine wait for each other at every layer.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,9 +49,6 @@ def rarely(*values):
     return pytest.param(*values, marks=pytest.mark.whole)
 
 
-GOOD = ("great", "wonderful", "lovely", "brilliant", "charming")
-BAD = ("awful", "boring", "terrible", "dull", "dreadful")
-FILL = ("film", "plot", "actor", "scene", "music", "story", "ending", "the", "was", "and", "very", "quite")
 # The prompt that a ChatML model is asked with; as in many small instruction-tuned models.
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
@@ -148,31 +147,6 @@ def paired(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
         {"anchor": anchor, "positive": positive, "negative": negative}
         for (anchor, positive), negative in zip(made.items(), wrong, strict=True)
     ]
-
-
-def alike(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Two texts and how many of their words they share, of five."""
-    rng = random.Random(seed)
-    made: dict[tuple[str, str], float] = {}
-    while len(made) < rows:
-        words, shared = rng.sample(FILL + GOOD, 5), rng.randint(0, 5)
-        other = words[:shared] + rng.sample(BAD, 5 - shared)
-        made[" ".join(words), " ".join(other)] = float(shared)
-    return [{"sentence1": one, "sentence2": other, "score": score} for (one, other), score in made.items()]
-
-
-def queries(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
-    """A few words, and two to four passages of which one or two say something good; the others something bad."""
-    rng = random.Random(seed)
-    made: dict[str, tuple[list[str], list[float]]] = {}
-    while len(made) < rows:
-        query = " ".join(rng.sample(FILL, rng.randint(2, 4)))
-        scores = [1.0] * rng.randint(1, 2) + [0.0] * rng.randint(1, 2)
-        words = [rng.sample(GOOD if score else BAD, 2) for score in scores]
-        passages = [" ".join([*rng.sample(FILL, rng.randint(1, 6)), *each]) for each in words]
-        if len({*passages}) == len(passages):
-            made.setdefault(query, (passages, scores))
-    return [{"query": q, "passages": passages, "scores": scores} for q, (passages, scores) in made.items()]
 
 
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
@@ -377,19 +351,6 @@ def ask(bert, tmp_path):
     """Recipes of question answering on the toy BERT."""
     file = write_jsonl(tmp_path / "asked.jsonl", asked(200))
     return small_run(bert, "question_answering", file, tmp_path / "run", batch=8, judge={})
-
-
-def preferred(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Prompts with an answer that says something good and one that does not, of different length."""
-    rng = random.Random(seed)
-    made: dict[str, tuple[str, str]] = {}
-    while len(made) < rows:
-        prompt = " ".join(rng.sample(FILL, rng.randint(2, 5)))
-        chosen, rejected = (
-            " ".join([rng.choice(words), *rng.sample(FILL, rng.randint(1, 4))]) for words in (GOOD, BAD)
-        )
-        made.setdefault(prompt, (chosen, rejected))
-    return [{"prompt": prompt, "chosen": a, "rejected": b} for prompt, (a, b) in made.items()]
 
 
 @pytest.fixture

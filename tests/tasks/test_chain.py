@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import weitiao as wt
+from tests.compared import alike
 from tests.conftest import (
-    alike,
     asked,
     dialogues,
     many_labels,

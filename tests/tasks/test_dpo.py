@@ -11,7 +11,8 @@ import torch
 from torch.nn.functional import logsigmoid
 
 import weitiao as wt
-from tests.conftest import preferred, write_jsonl
+from tests.compared import preferred
+from tests.conftest import write_jsonl
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError

@@ -9,18 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conftest import (
-    alike,
-    asked,
-    dialogues,
-    many_labels,
-    paired,
-    preferred,
-    queries,
-    rated,
-    reviews,
-    tagged,
-)
+from tests.compared import alike, preferred, queries
+from tests.conftest import asked, dialogues, many_labels, paired, rated, reviews, tagged
 from weitiao.cli.show import prediction
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Record

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import weitiao as wt
-from tests.conftest import queries, write_csv, write_jsonl
+from tests.compared import queries
+from tests.conftest import write_csv, write_jsonl
 from tests.tasks.test_reranking import GRADED, outputs
 from weitiao.core import registry
 from weitiao.core.contracts import Record

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 import weitiao as wt
-from tests.conftest import alike, write_csv
+from tests.compared import alike
+from tests.conftest import write_csv
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError

@@ -1,0 +1,48 @@
+"""The words of toy rows, and rows of texts that are compared: with each other, for a query, as answers."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+GOOD = ("great", "wonderful", "lovely", "brilliant", "charming")
+BAD = ("awful", "boring", "terrible", "dull", "dreadful")
+FILL = ("film", "plot", "actor", "scene", "music", "story", "ending", "the", "was", "and", "very", "quite")
+
+
+def alike(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Two texts and how many of their words they share, of five."""
+    rng = random.Random(seed)
+    made: dict[tuple[str, str], float] = {}
+    while len(made) < rows:
+        words, shared = rng.sample(FILL + GOOD, 5), rng.randint(0, 5)
+        other = words[:shared] + rng.sample(BAD, 5 - shared)
+        made[" ".join(words), " ".join(other)] = float(shared)
+    return [{"sentence1": one, "sentence2": other, "score": score} for (one, other), score in made.items()]
+
+
+def queries(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """A few words, and two to four passages of which one or two say something good; the others something bad."""
+    rng = random.Random(seed)
+    made: dict[str, tuple[list[str], list[float]]] = {}
+    while len(made) < rows:
+        query = " ".join(rng.sample(FILL, rng.randint(2, 4)))
+        scores = [1.0] * rng.randint(1, 2) + [0.0] * rng.randint(1, 2)
+        words = [rng.sample(GOOD if score else BAD, 2) for score in scores]
+        passages = [" ".join([*rng.sample(FILL, rng.randint(1, 6)), *each]) for each in words]
+        if len({*passages}) == len(passages):
+            made.setdefault(query, (passages, scores))
+    return [{"query": q, "passages": passages, "scores": scores} for q, (passages, scores) in made.items()]
+
+
+def preferred(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Prompts with an answer that says something good and one that does not, of different length."""
+    rng = random.Random(seed)
+    made: dict[str, tuple[str, str]] = {}
+    while len(made) < rows:
+        prompt = " ".join(rng.sample(FILL, rng.randint(2, 5)))
+        chosen, rejected = (
+            " ".join([rng.choice(words), *rng.sample(FILL, rng.randint(1, 4))]) for words in (GOOD, BAD)
+        )
+        made.setdefault(prompt, (chosen, rejected))
+    return [{"prompt": prompt, "chosen": a, "rejected": b} for prompt, (a, b) in made.items()]
