@@ -119,7 +119,7 @@ def test_a_cell_of_a_table_may_hold_turns_as_json():
         ([], "not a list"),
         ({}, "not a list"),
         ("hello", "not a list"),
-        (["hello"], "turn 1 is a str, not an object"),
+        (["hello"], "turn 1 is of type str, not an object"),
         ([{"role": "user", "content": "u"}, {"role": "assistant"}], "turn 2 lacks `role` or `content`"),
         ([{"from": "human"}], "turn 1 lacks `from` or `value`"),
         ([{"content": "u"}], "turn 1 lacks"),
@@ -129,7 +129,7 @@ def test_a_cell_of_a_table_may_hold_turns_as_json():
         ),
         ([{"role": ["user"], "content": "a"}], "turn 1 has the role"),
         ([{"role": "user", "content": None}], "content of turn 1 is missing, not text"),
-        ([{"role": "user", "content": {}}], "content of turn 1 is a dict, not text"),
+        ([{"role": "user", "content": {}}], "content of turn 1 is of type dict, not text"),
         ([{"role": "user", "content": [{"type": "text"}]}], "turn 1 holds parts that are not text"),
     ],
 )
@@ -175,9 +175,9 @@ def test_alpaca_with_and_without_input_system_and_history():
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"input": ["x"]}, "`input` is a list"),
+        ({"input": ["x"]}, "`input` is of type list"),
         ({"output": None}, "`output` is missing"),
-        ({"system": [4]}, "`system` is a list"),
+        ({"system": [4]}, "`system` is of type list"),
         ({"history": 4}, "`history` is not a list of"),
         ({"history": True}, "`history` is not a list of"),
         ({"history": "abc"}, "`history` is not a list of"),

@@ -99,7 +99,7 @@ def test_texts_are_found_and_replaced_by_their_address(shape, values):
         (LABELLED, {"text": " \t", "label": "x"}, "the text is empty"),
         (LABELLED, {"text": "\u3000", "label": "x"}, "the text is empty"),
         (LABELLED, {"text": None, "label": "x"}, "the text is missing"),
-        (LABELLED, {"text": 3, "label": "x"}, "the text is a int"),
+        (LABELLED, {"text": 3, "label": "x"}, "the text is of type int"),
         (LABELLED, {"text": "t", "label": None}, "the label is missing"),
         (LABELLED, {"text": "t", "text_pair": "", "label": "x"}, "the text_pair is empty"),
         (NUMBERED, {"text": "t", "label": None}, "the label is missing"),

@@ -106,7 +106,7 @@ def add(name: str, *lines: bytes | str) -> None:
 BROKEN = {
     "corrupt JSON": ("talk.jsonl", '{"prompt": "a"\n', 61, "not JSON"),
     "cut JSON": ("talk.jsonl", '{"prompt": "a", "compl', 61, "not JSON"),
-    "another value": ("talk.jsonl", "[1]\n", 61, "a list where an object is needed"),
+    "another value": ("talk.jsonl", "[1]\n", 61, "an object is needed, and this is of type list"),
     "null answer": ("talk.jsonl", '{"prompt": "a", "completion": null}\n', 61, "`completion` is missing"),
     "empty answer": ("talk.jsonl", '{"prompt": "a", "completion": " "}\n', 61, "turn 2 (assistant) is empty"),
     "cut row": ("reviews.csv", "great fi", 62, "1 cells where the header has 2"),

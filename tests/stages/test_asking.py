@@ -84,10 +84,10 @@ def test_the_same_texts_get_the_same_labels_whatever_holds_them(run, tmp_path):
         (None, "NoneType"),
         ({"a film", "a plot"}, "set"),
         (b"a film", "bytes"),
-        (["a film", 3], "number 2 is a int"),
+        (["a film", 3], "number 2 is of type int"),
         (["a film", None], "number 2 is missing"),
-        (["a film", {"text": "a plot"}], "number 1 is a str, number 2 a dict"),
-        ([["a film", "a plot"]], "number 1 is a list"),
+        (["a film", {"text": "a plot"}], "number 1 is of type str, number 2 of type dict"),
+        ([["a film", "a plot"]], "number 1 is of type list"),
         (np.array([["a film"]]), "ndarray"),
         (io.StringIO("a film"), "StringIO"),
     ],
@@ -99,7 +99,9 @@ def test_what_is_neither_texts_nor_rows_is_refused(given, words, run):
 
 def test_rows_that_hold_no_text_are_named(run):
     table = pandas.DataFrame({"text": ["a film", None, float("nan"), " ", 5]})
-    with refused("bad_given", "4 of 5", "2: the text is missing", "3: .*missing", "4: .*empty", "5: .*a int"):
+    with refused(
+        "bad_given", "4 of 5", "2: the text is missing", "3: .*missing", "4: .*empty", "5: .*of type int"
+    ):
         run.predict(table)
     with refused("bad_given", "1 of 2", "2: the text is empty"):
         run.predict(["a film", ""])

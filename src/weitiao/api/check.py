@@ -200,6 +200,7 @@ def check(
         ledger=checked.ledger.to_dict(),
         splits=sides or None,
         groups=checked.marks.near if data.near_duplicates != "keep" else None,
+        near_threshold=data.near_duplicate_threshold,
         lengths=lengths,
         limit=opened[1] if opened else None,
         marks=tuple(special_tokens(opened[0])) if opened else (),

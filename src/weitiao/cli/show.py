@@ -75,8 +75,8 @@ def next_steps(run: Run) -> None:
             (reason("talk_as_it_was"), f"{me} chat {run.recipe.model}"),
         ]
     else:
-        what = "ask_your_own" if run.task.generates else "label_your_own"
-        verb, what = ("search", "search_your_own") if run.task.searches else ("predict", what)
+        searches = run.task.searches
+        verb, what = ("search", "search_your_own") if searches else ("predict", "ask_your_own")
         steps = [(reason(what), f"{me} {verb} {path} {shlex.quote(api.example_text(run))}")]
         steps += [(reason("chat_with_small"), f"{me} chat smollm2-135m")]
     table = api.example_table(run)

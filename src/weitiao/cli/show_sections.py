@@ -36,7 +36,8 @@ def _rows(section: Mapping[str, Any]) -> Iterator[RenderableType]:
         if facts:
             yield f"  {escape('   '.join([*facts, row['place']]))}"
         for answer in row["answers"]:
-            yield f"  [dim]{say(answer['name']):>9}[/dim]  {escape(answer['text'])}"
+            said = answer["text"] if answer["text"].strip() else "-"
+            yield f"  [dim]{say(answer['name']):>9}[/dim]  {escape(said)}"
 
 
 def _fact(fact: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ def search(
         progress: hears (texts done, texts).
 
     Raises:
-        WeitiaoError: `no_search` for a run of another task; `no_asked_column`; `not_texts` where there is no passage;
+        WeitiaoError: `no_search` for a run of another task; `no_passage_column`; `not_texts` where there is no passage;
             `bad_given` for an empty question; what reading a file raises.
     """
     import numpy as np
@@ -98,7 +98,7 @@ def _given(run: Run, passages: Any, column: str) -> Iterator[tuple[str, Mapping[
         known = ", ".join(given.columns)
         hint = did_you_mean(named, given.columns)
         where, wanted = given.file or "-", named or CALLED[0]
-        raise fault("no_asked_column", path=where, column=wanted, ours="passage", found=known, hint=hint)
+        raise fault("no_passage_column", path=where, column=wanted, found=known, hint=hint)
     for row in given.rows():
         if isinstance(row, Record) and isinstance(text := row.values.get(named), str) and not blank(text):
             yield text, {} if given.bare else row.values

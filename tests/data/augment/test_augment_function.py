@@ -88,7 +88,7 @@ def test_a_function_of_a_module(tmp_path, monkeypatch):
     ("name", "code", "said"),
     [
         ("fails", "function_failed", "KeyError: 'oops'"),
-        ("text", "function_bad_row", "it is a str"),
+        ("text", "function_bad_row", "it is of type str"),
         ("empty", "function_bad_row", "the text is empty"),
         ("lacks", "function_bad_row", "its label is None"),
         ("more", "function_bad_row", '"colour" is no column'),

@@ -89,10 +89,14 @@ def test_a_healthy_page_says_so():
 
 def test_half_a_character_does_not_stop_the_page(tmp_path):
     rows = [
-        Record("f.csv", i, {"text": f"half \ud800 {i}", "label": "a\udfff" if i % 2 else "b"})
+        Record(
+            "f.csv",
+            i,
+            {"text": f"half \ud800 of a character {'and' * (i % 2)}", "label": "a\udfff" if i % 2 else "b"},
+        )
         for i in range(30)
     ]
-    groups = near_groups([row.values["text"] for row in rows], numbers=False)
+    groups = near_groups([row.values["text"] for row in rows])
     diagnosis = examine(rows, LABELLED, ledger={"total": 30, "rows": []}, groups=groups)
     assert "half" in write_page(diagnosis, tmp_path / "c.html").read_text(encoding="utf-8")
 

@@ -26,8 +26,8 @@ def test_jsonl_with_a_corrupt_and_a_cut_line(file):
     assert [line for line, _ in bad(source)] == [3, 4, 5, 6]
     assert [reason.split(":")[0] for _, reason in bad(source)] == [
         "not JSON",
-        "a str where an object is needed",
-        "a list where an object is needed",
+        "an object is needed, and this is of type str",
+        "an object is needed, and this is of type list",
         "not JSON",
     ]
     assert len(list(source.rows())) == 5
@@ -53,7 +53,7 @@ def test_json_lines_go_by_several_endings(name, file):
 def test_a_json_list_is_rows_with_their_lines(file):
     source = read_file(file("a.json", '[\n {"a": 1},\n\n 3,\n {"a": 2}\n]'))
     assert rows(source) == [(2, 1), (5, 2)]
-    assert bad(source) == [(4, "a int where an object is needed")]
+    assert bad(source) == [(4, "an object is needed, and this is of type int")]
 
 
 @pytest.mark.parametrize(

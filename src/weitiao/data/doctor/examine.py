@@ -59,6 +59,7 @@ def examine(
     ledger: Mapping[str, Any],
     splits: Mapping[str, Sequence[int]] | None = None,
     groups: NDArray[Any] | None = None,
+    near_threshold: float = 0.8,
     lengths: Sequence[int] | None = None,
     limit: int | None = None,
     marks: Sequence[str] = (),
@@ -75,7 +76,8 @@ def examine(
         shape: What they hold.
         ledger: As `Ledger.to_dict()` gives it.
         splits: Indices of the rows of `train`, `validation`, `test`.
-        groups: What `near_groups` gives for the rows.
+        groups: What `near_groups` gives for the rows, by the texts that stay on one side of the split.
+        near_threshold: By which similarity it did.
         lengths: Tokens of each row.
         limit: How many tokens the model reads.
         marks: Special tokens of its tokenizer, as text.
@@ -86,7 +88,20 @@ def examine(
         read_as: Options by which `weitiao data check` reads the files as they were read, for the ways out.
         seed: Of the folds and of samples.
     """
-    case = Case(rows, shape, ledger, splits or {}, groups, lengths, limit, seed, marks, unknown, written_lost)
+    case = Case(
+        rows,
+        shape,
+        ledger,
+        splits or {},
+        groups,
+        lengths,
+        limit,
+        seed,
+        marks,
+        unknown,
+        written_lost,
+        near_threshold,
+    )
     kinds: list[type[Part]] = [*PARTS, *([WrongLabels] if labels else []), Suits]
     parts = [kind(case) for kind in kinds if not kind.shapes or shape.name in kind.shapes]
     for index, record in enumerate(rows):

@@ -84,6 +84,7 @@ class Case:
     marks: Sequence[str] = ()
     unknown: float | None = None
     written_lost: Sequence[int] = ()
+    near_threshold: float = 0.8
 
     def places(self, indices: Iterable[int]) -> list[str]:
         """Where the first few rows stand."""

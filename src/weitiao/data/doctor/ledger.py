@@ -21,7 +21,7 @@ SEVERITY: dict[str, Severity] = {
     "contradictions": "fault",
     "duplicate_rows": "warning",
 }
-EMPTY = re.compile(r"\b(?:empty|missing|NoneType)\b|为空|缺失|缺少标签")
+EMPTY = re.compile(r"\bis (?:empty|missing)\b|\bNoneType\b|为空|缺失|缺少标签")
 
 
 class Unused(Part):
@@ -55,7 +55,7 @@ class Unused(Part):
                     kind,
                     severity,
                     count=len(rows),
-                    places=[place(row["file"], row["line"]) for row in rows[:8]],
+                    places=[place(row["file"], row["line"], row.get("nth", 0)) for row in rows[:8]],
                     fix=FIX if kind != "contradictions" else "",
                     share=percent(len(rows), total),
                     reasons="; ".join(
