@@ -113,6 +113,23 @@ def test_a_body_that_is_not_there_whole(folder, refused):
     assert (said.code, said.values["names"]) == ("lost_weights", gone)
 
 
+def test_a_head_that_reads_none_of_its_family_s_files(folder, refused, tmp_path):
+    """Transformers' heads for questions look for `transformer`, where Llama, Qwen and their kin write `model`."""
+    asked = {"question": "Where?", "context": "Ada lived in London.", "answers": ["London"]}
+    file = tmp_path / "asked.json"
+    file.write_text(json.dumps([asked | {"context": f"{asked['context']} {n}"} for n in range(30)]))
+    words = {"task": "question_answering", "data": {"train": [str(file)]}}
+    base = folder("llama")
+    said = refused(base, **words)
+    assert (said.code, said.values["theirs"]) == ("head_reads_no_body", "model")
+    suits = refused(base, task="seq2seq").values["suits"].split(", ")
+    assert "sft" in suits
+    assert "question_answering" not in suits
+    # One that this head has written is whole.
+    T.AutoModelForQuestionAnswering.from_config(T.AutoConfig.from_pretrained(base)).save_pretrained(base)
+    assert fitting({"model": str(base), "output_dir": str(tmp_path / "run"), **words})
+
+
 def test_weights_under_other_names_are_named(folder, refused):
     base = folder("llama")
     reweigh(base, lambda weights: {f"module.{name}": weight for name, weight in weights.items()})

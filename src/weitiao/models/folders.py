@@ -122,7 +122,9 @@ def refuse_headless(config: Any, auto: str, *, ref: str) -> None:
     if _has(config, auto):
         return
     wanted = {name: registry.entry("task", name).kind.auto_class for name in registry.names("task")}
-    suits = ", ".join(name for name, its in wanted.items() if _has(config, its)) or "-"
+    suits = (
+        ", ".join(name for name, its in wanted.items() if _has(config, its) and _reads(config, its)) or "-"
+    )
     has = ", ".join(name for name in HEADS if _has(config, name)) or "-"
     raise fault("no_such_head", ref=ref, kind=config.model_type, auto=auto, has=has, suits=suits)
 
@@ -133,6 +135,18 @@ def _has(config: Any, auto: str) -> bool:
     # The body of an encoder-decoder is two: a text alone goes through neither.
     halved = auto == "AutoModel" and config.is_encoder_decoder
     return not halved and type(config) in getattr(transformers, auto)._model_mapping
+
+
+def _reads(config: Any, auto: str) -> bool:
+    """Does the head call the body as the family's files do?"""
+    import transformers
+
+    bodies = transformers.AutoModel._model_mapping
+    if type(config) not in bodies:
+        return True
+    head, body = getattr(transformers, auto)._model_mapping[type(config)], bodies[type(config)]
+    several = body if isinstance(body, (tuple, list)) else [body]
+    return any(head.base_model_prefix == one.base_model_prefix for one in several if one)
 
 
 def refuse_weightless(source: str) -> None:

@@ -108,7 +108,7 @@ def load(
 
     Raises:
         WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, `unknown_family`, `needs_code`, `no_such_head`,
-            `unsuitable_model`, `lost_weights`, `sizes_disagree`, `quantized_base`, `not_causal`, `model_fails`, `hears_beside`
+            `unsuitable_model`, `lost_weights`, `head_reads_no_body`, `sizes_disagree`, `quantized_base`, `not_causal`, `model_fails`, `hears_beside`
             for a model that cannot read texts beside each other where the task needs it, and `resolve`'s.
     """
     return examine.first(
@@ -225,7 +225,7 @@ def refuse_unsuitable(ref: str, task: Task, *, numbers: bool = False) -> list[st
     left out of it is told.
 
     Raises:
-        WeitiaoError: `unsuitable_model`, `lost_weights`, `sizes_disagree`, `not_finite_weights`, and what opening raises.
+        WeitiaoError: `unsuitable_model`, `lost_weights`, `head_reads_no_body`, `sizes_disagree`, `not_finite_weights`, and what opening raises.
     """
     import transformers
 

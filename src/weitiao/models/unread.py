@@ -62,7 +62,12 @@ def explain(model: Any, lacking: Iterable[str], names: Iterable[str], *, ref: st
         names: weights of the files that it has no place for.
         ref: its name.
     """
-    lacking = sorted(lacking)
+    lacking, names = sorted(lacking), set(names)
+    # Some heads of Transformers call the body otherwise than the family's files do, and so read none of it
+    # (LlamaForQuestionAnswering: `transformer`, the files: `model`).
+    ours, theirs = model.base_model_prefix, model.base_model.base_model_prefix
+    if ours != theirs and f"{theirs}.{lacking[0].removeprefix(f'{ours}.')}" in names:
+        return fault("head_reads_no_body", ref=ref, head=type(model).__name__, ours=ours, theirs=theirs)
     twin = next((name for name in sorted(names) if name.endswith(f".{lacking[0]}")), "")
     hint = reason("named_otherwise", twin=twin) if twin else ""
     return fault("lost_weights", ref=ref, count=len(lacking), names=", ".join(lacking[:4]), hint=hint)
