@@ -31,8 +31,10 @@ def test_an_output_dir_that_is_none_is_refused(classify):
 
 
 def test_check_takes_files(tmp_path):
-    with refused("wrong_usage", "DataFrame"):
-        wt.check(pandas.DataFrame(reviews(10)))
+    with refused("wrong_usage", "Series"):
+        wt.check(pandas.DataFrame(reviews(10)).text)
+    with refused("wrong_usage", "NoneType"):
+        wt.check(None)
     with refused("wrong_usage", "weitiao check RECIPE"):
         wt.check("r.yaml")
 

@@ -388,6 +388,6 @@ def test_a_mistyped_keyword_leaves_no_folder_behind(classify, tmp_path):
 def test_what_is_no_table_is_told_what_one_is(data, code, says, tmp_path):
     words = {"model": "m", "task": "text_classification", "data": data, "output_dir": str(tmp_path / "run")}
     with pytest.raises(WeitiaoError, match=code) as caught:
-        rows_to_file(words, {})
+        rows_to_file(words)
     assert says in str(caught.value)
     assert not (tmp_path / "run").exists()

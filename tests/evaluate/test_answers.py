@@ -7,6 +7,7 @@ import random
 import re
 from collections import Counter
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from tests.evaluate.judging import judged, shelf
 from weitiao.core import registry
 from weitiao.evaluate.answered import chosen, judge_some
+from weitiao.evaluate.chosen import judged as every
+from weitiao.evaluate.chosen import watched
 from weitiao.evaluate.grams import words
 
 ENGLISH = [
@@ -169,6 +172,20 @@ def test_variety():
     assert value("repetition", pairs) == pytest.approx(1 / 6)
     assert value("repetition", pairs, n=1) == pytest.approx(4 / 13)
     assert value("length_ratio", [("a b", "a b c"), ("a b", "")]) == 0.75
+
+
+def test_what_is_best_at_one_chooses_no_step():
+    kind = registry.entry("metric", "length_ratio").kind
+    assert kind.ideal == 1.0
+    # Answers could be watched if the task said them of validation rows, too.
+    task = registry.build("task", {"name": "sft"})
+    spoken = SimpleNamespace(
+        **{name: getattr(task, name) for name in ("loss_metric", "metrics", "generates", "classes")},
+        predicts=(*task.predicts, "answer"),
+    )
+    assert "length_ratio" in every(spoken)
+    assert "exact_match" in watched(spoken)
+    assert "length_ratio" not in watched(spoken)
 
 
 def test_json_where_the_references_are():

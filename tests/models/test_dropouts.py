@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
 import transformers
@@ -97,3 +100,14 @@ def test_a_model_without_any_refuses_it_before_data_are_read(tmp_path, llama):
 def test_the_saved_configuration_says_what_it_was_trained_with(classify):
     run = wt.train(classify(method="full", max_steps=2, dropout=0.25))
     assert run.folder.json("model/config.json")["hidden_dropout_prob"] == 0.25
+
+
+def test_a_base_that_drops_everything_says_so(bert, tmp_path):
+    task = registry.build("task", {"name": "text_classification", "labels": ["a", "b"]})
+    folder = shutil.copytree(bert, tmp_path / "base")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": 1.0}))
+    (said,) = [text for text in load.load(str(folder), task).notices if "drops out" in text]
+    assert "hidden_dropout_prob: 1" in said
+    assert not any("drops out" in text for text in load.load(str(folder), task, dropout=0.1).notices)
+    assert not any("drops out" in text for text in load.load(bert, task).notices)

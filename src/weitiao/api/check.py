@@ -27,6 +27,7 @@ from weitiao.data.read import read
 from weitiao.data.read_as import read_as
 from weitiao.data.unknown import Met
 from weitiao.stages.data import guess, learner, located, task_of
+from weitiao.stages.in_memory import lent, named_files
 
 if TYPE_CHECKING:
     from weitiao.data.doctor.fix import Fixed
@@ -41,6 +42,8 @@ class Examined(Shown):
     shape: Shape
     checked: checking.Checked
     diagnosis: Diagnosis
+    tabled: bool = False
+    """Were the rows in memory?  Repaired copies then lie where one works."""
 
     @property
     def ledger(self) -> Ledger:
@@ -57,7 +60,7 @@ class Examined(Shown):
         counts = self.ledger.counts()
         said = ", ".join(f"{count:,} {status}" for status, count in counts.items())
         rows = [[status, f"{count:,}"] for status, count in counts.items()]
-        files = ", ".join(self.data.train)
+        files = either("rows in memory", "内存中的数据") if self.tabled else ", ".join(self.data.train)
         return Sheet(f"{either('Check of', '检查')} {files}: {said}", ["", either("rows", "行数")], rows)
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,7 +89,7 @@ class Examined(Shown):
             [*data.test, *data.validation, *data.train], encoding=data.encoding, format=data.format
         )
         # Before the first is written: half of the copies would be in the way of the next attempt.
-        refuse_taken([_beside(source.path) for source in sources])
+        refuse_taken([_beside(source.path, self.tabled) for source in sources])
         for source in sources:
             name = formats.recognise(
                 source.file, source.columns, known=shape.formats, asked=data.format, columns=data.columns
@@ -105,7 +108,7 @@ class Examined(Shown):
             made.append(
                 repaired_copy(
                     source.rows(),
-                    _beside(source.path),
+                    _beside(source.path, self.tabled),
                     shape=shape,
                     convert=convert,
                     texts=texts,
@@ -118,29 +121,29 @@ class Examined(Shown):
         return made
 
 
-def _beside(path: str) -> Path:
-    """What a copy is named after; an embedded data set has its copies where one works."""
+def _beside(path: str, tabled: bool) -> Path:
+    """What a copy is named after; an embedded data set and rows in memory have their copies where one works."""
     from weitiao.data.doctor.fix import beside
     from weitiao.models.assets.fetch import cache_dir
 
     named = beside(path)
-    return Path(named.name) if named.is_relative_to(cache_dir()) else named
+    return Path(named.name) if tabled or named.is_relative_to(cache_dir()) else named
 
 
-def _refuse_unfixable(paths: Sequence[str], repairs: Sequence[str]) -> None:
+def _refuse_unfixable(paths: Sequence[str], repairs: Sequence[str], tabled: bool) -> None:
     """Is every repair known, and may the copies be written?"""
     from weitiao.data.clean import chosen
     from weitiao.data.doctor.fix import destinations, refuse_taken
 
     chosen(repairs)
-    copies = [_beside(path) for path in paths]
+    copies = [_beside(path, tabled) for path in paths]
     refuse_taken(copies)
     for copy in (to for path in copies for to in destinations(path)):
         refuse_unwritable(copy)
 
 
 def check(
-    files: str | Path | Sequence[str | Path],
+    files: Any,
     *,
     task: str = "",
     model: str = "",
@@ -152,7 +155,7 @@ def check(
     """What stands in some files, and what the doctor says of it; loads no model.
 
     Args:
-        files: paths, or names of embedded data sets.
+        files: paths, names of embedded data sets, or rows: a pandas table, a `datasets.Dataset`, a list of dicts.
         task: guessed from the columns when empty.
         model: whose tokenizer counts the lengths, if any.
         labels: look for likely wrong labels, too (confident learning; trains a small classifier).
@@ -163,22 +166,52 @@ def check(
     Raises:
         WeitiaoError: when a file as a whole cannot be read; bad rows are listed, not raised.
     """
+    if isinstance(files, Mapping) and {"model", "task", "data"} & set(files):
+        raise fault("wrong_usage", **because("recipe_for_rows", path="this dict"))
+    named = (
+        [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
+        if named_files(files)
+        else None
+    )
+    if files is None or named == []:
+        raise fault("wrong_usage", **because("no_file_named", type=type(files).__name__))
+    if recipe := next((name for name in named or () if name.lower().endswith((".yaml", ".yml"))), ""):
+        raise fault("wrong_usage", **because("recipe_for_rows", path=recipe))
+    rows = files if named is None else named
+    tree = {"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": rows}}
+    with lent(tree) as (tree, keep):
+        asked = Recipe.read(tree)
+        found = _examined(
+            asked.data,
+            tabled=named is None,
+            task=task,
+            model=model,
+            labels=labels,
+            repairs=repairs,
+            decimal=str(words.get("decimal", "")),
+            progress=progress,
+        )
+        keep(found)
+    return found
+
+
+def _examined(
+    asked: Data,
+    *,
+    tabled: bool,
+    task: str,
+    model: str,
+    labels: bool,
+    repairs: Sequence[str] | None,
+    decimal: str,
+    progress: Progress | None,
+) -> Examined:
+    """What `check` gives, of a recipe's data."""
     from weitiao.models import load
 
-    given = (
-        [files] if isinstance(files, str | Path) else list(files) if isinstance(files, list | tuple) else []
-    )
-    if any(str(file).lower().endswith((".yaml", ".yml")) for file in given):
-        raise fault("wrong_usage", **because("recipe_for_rows", path=given[0]))
-    if not given or not all(isinstance(file, str | Path) for file in given):
-        if isinstance(files, Mapping) and {"model", "task", "data"} & set(files):
-            raise fault("wrong_usage", **because("recipe_for_rows", path="this dict"))
-        raise fault("wrong_usage", **because("no_file_named", type=type(files).__name__))
-    named = [str(file) for file in given]
-    asked = Recipe.read({"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": named}})
-    data = located(asked.data, progress=progress)
+    data = located(asked, progress=progress)
     if repairs is not None:
-        _refuse_unfixable([*data.test, *data.validation, *data.train], repairs)
+        _refuse_unfixable([*data.test, *data.validation, *data.train], repairs, tabled)
     opened = load.processor(model, progress=progress) if model else None
     if task:
         shape = registry.build("task", {"name": task}).shape
@@ -207,10 +240,10 @@ def check(
         unknown=met.share if met else None,
         written_lost=lost,
         labels=labels,
-        read_as=read_as(asked.data, decimal=str(words.get("decimal", "")), task=task),
+        read_as=read_as(asked, decimal=decimal, task=task),
     )
     diagnosis.task = task or learner(shape)
-    return Examined(data, shape, checked, diagnosis)
+    return Examined(data, shape, checked, diagnosis, tabled)
 
 
 def _lengths(checked: checking.Checked, processor: Any) -> tuple[list[int], Met, list[int]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core import registry
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.why import reason
+from weitiao.core.why import because, reason
 from weitiao.data import check as checking
 from weitiao.data import view as viewing
 from weitiao.stages.data import guess, located, met, sample, suiting, task_of
@@ -72,8 +72,11 @@ def show(
         progress: hears about a model that is being fetched.
 
     Raises:
-        WeitiaoError: what reading, converting and loading the tokenizer raise; `no_such_row`.
+        WeitiaoError: what reading, converting and loading the tokenizer raise; `no_such_row`; `wrong_usage` for
+            anything but a path or name.
     """
+    if not isinstance(source, str | Path):
+        raise fault("wrong_usage", **because("no_file_named", type=type(source).__name__))
     from weitiao.data import chat
     from weitiao.models import load
 

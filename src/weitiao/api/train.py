@@ -16,7 +16,7 @@ from weitiao.core.run import refuse_elsewhere
 from weitiao.forecast.refuse import MemoryCheck
 from weitiao.stages import train as stage
 from weitiao.stages.events import Tell, listening
-from weitiao.stages.in_memory import named_as_given, rows_to_file
+from weitiao.stages.in_memory import named_as_given, named_files, rows_to_file
 from weitiao.stages.run import Run
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def train(
         tell: hears what the stages do (`silent` of `weitiao.stages.events` listens to nothing).
         progress: hears (bytes, all bytes) while an embedded model is fetched.  Without `tell` and `progress` a bar or
             lines on standard error say how it goes.
-        **words: keys of the recipe; `data` may be a pandas table or a list of dicts.
+        **words: keys of the recipe; `data`, or its `train`, `validation` and `test`, here and in a mapping, may be rows: a
+            pandas table, a `datasets.Dataset`, a list of dicts.
 
     Returns:
         The run, with `results`, `predict` and `report`.
@@ -59,13 +60,16 @@ def train(
         WeitiaoError: everything that `weitiao.core.messages` lists, with place and way out.
     """
     tree = recipe.model_dump() if isinstance(recipe, Recipe) else recipe
-    given: dict[str, str] = {}
+    overrides = list(overrides)
+    data = words.get("data")
+    if named_files(data) and data:
+        words["data"] = {"train": data}
     if words:
-        base = Recipe.read(tree).model_dump() if tree is not None else {}
-        words, given = rows_to_file(words, base)
+        base = {} if tree is None else tree if isinstance(tree, Mapping) else Recipe.read(tree).model_dump()
         tree = {**base, **words}
     if tree is None:
         raise fault("missing_key", key="model")
+    tree, given = rows_to_file(tree, overrides) if isinstance(tree, Mapping) else (tree, {})
     asked = Recipe.read(tree, overrides)
     if resume and isinstance(recipe, str | Path):
         refuse_elsewhere(Path(recipe), asked)

@@ -91,7 +91,8 @@ def _facts(shelf: str, name: str) -> dict[str, Any]:
         return facts | {"works_on": kind.works_on, "source": kind.source}
     if shelf == "metric":
         needs = list(kind.needs)
-        return facts | {"higher_is_better": kind.higher_is_better, "needs": needs, "source": kind.source}
+        way = {"higher_is_better": kind.higher_is_better, "ideal": kind.ideal}
+        return facts | {**way, "needs": needs, "source": kind.source}
     return facts | {"formats": kind.shape.formats, "columns": kind.shape.columns}
 
 
@@ -114,6 +115,8 @@ def _what(shelf: str, facts: Mapping[str, Any]) -> str:
         known = chinese()[shelf] if language() == "zh" else {}
         return str(known.get(facts["name"], facts["summary"]))
     called = words("zh").get(facts["name"], facts["summary"]) if language() == "zh" else facts["summary"]
+    if (ideal := facts["ideal"]) is not None:
+        return f"{called} ({either(f'nearest to {ideal:g} is best', f'越接近 {ideal:g} 越好')})"
     up = facts["higher_is_better"]
     return f"{called} ({either('higher is better', '越高越好') if up else either('lower is better', '越低越好')})"
 

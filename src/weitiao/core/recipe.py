@@ -57,6 +57,8 @@ def _named_method(value: Any) -> Any:
 def _rows_alone(value: Any) -> Any:
     if isinstance(value, str):
         raise unfit("rows_alone", rows=value)
+    if value is not None and not isinstance(value, Mapping | Data | bool | int | float):
+        raise unfit("rows_here", type=type(value).__name__)
     return value
 
 

@@ -6,7 +6,7 @@ Section  ->  Split, Data, Train, Evaluate: frozen, no unknown keys, each key's m
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -37,6 +37,21 @@ class Section(BaseModel):
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _files(value: Any) -> Any:
+    """Names of files; rows in memory are made one before a recipe is read, where they are taken."""
+    items = [str(each) if isinstance(each, os.PathLike) else each for each in _each(value)]
+    rows = [each for each in items if not isinstance(each, str | int | float | list | None)]
+    # A frame walked through gives its columns, a series its texts: neither is a file.
+    texts = [each for each in items if isinstance(each, str) and "\n" in each]
+    if rows or texts:
+        raise unfit("rows_here", type=type(value if value in rows else (rows or texts)[0]).__name__)
+    return items if isinstance(value, str | os.PathLike | list | tuple) else value
+
+
+def _each(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _reported(value: Any) -> Any:
@@ -150,15 +165,15 @@ class Split(Section):
 class Data(Section):
     """Which rows, and what becomes of the odd ones."""
 
-    train: Annotated[list[AtHome], BeforeValidator(_listed)] = Field(default_factory=list)
+    train: Annotated[list[AtHome], BeforeValidator(_files)] = Field(default_factory=list)
     """One file or several, a folder of images, the name of an embedded data set, or a Hugging Face data set as
     `hf:owner/name`; `#500` takes a sample."""
     weights: list[Annotated[float, Field(gt=0, le=1000)]] | None = None
     """How often the rows of each file of `train` come in one epoch: 2 is twice, 0.5 every other one, drawn anew
     each epoch; default: once."""
-    validation: Annotated[list[AtHome], BeforeValidator(_listed)] = Field(default_factory=list)
+    validation: Annotated[list[AtHome], BeforeValidator(_files)] = Field(default_factory=list)
     """Files that choose, where they are given apart; `split.validation` is then not looked at."""
-    test: Annotated[list[AtHome], BeforeValidator(_listed)] = Field(default_factory=list)
+    test: Annotated[list[AtHome], BeforeValidator(_files)] = Field(default_factory=list)
     """Files that judge, where they are given apart; `split.test` is then not looked at."""
     columns: dict[str, str] = {}
     """Our column name -> the file's, such as `{text: review, label: stars}`."""

@@ -19,6 +19,8 @@ from weitiao.core.renamed import ours
 from weitiao.core.sections import keys_of
 from weitiao.core.why import why
 
+LONGEST = 300
+"""Characters of a value that does not fit, as it is shown."""
 _BELOW = "\n  "  # between the lines of what is said together
 
 
@@ -159,6 +161,11 @@ class _AsInRecipe:
         self.value = value
 
     def __repr__(self) -> str:
+        """On one line, and of a table or a long text its beginning."""
+        said = " ".join(self._said().split())
+        return said if len(said) <= LONGEST else f"{said[:LONGEST]} ..."
+
+    def _said(self) -> str:
         if not isinstance(self.value, Mapping | list | bool | None):
             return repr(self.value)
         flow = yaml.safe_dump(

@@ -56,9 +56,14 @@ def judged(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Met
 
 
 def watched(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Metric]:
-    """The metrics of the validation rows by name: `loss`, and those of `judged` for which a prediction suffices."""
+    """The metrics of the validation rows by name: `loss`, and those of `judged` for which a prediction suffices, and of which
+    more or less is better: any of them may choose the step that is kept."""
     loss: Metric = registry.build("metric", {"name": task.loss_metric})
-    others = {name: metric for name, metric in judged(task, added).items() if not metric.lacks(task.predicts)}
+    others = {
+        name: metric
+        for name, metric in judged(task, added).items()
+        if metric.ideal is None and not metric.lacks(task.predicts)
+    }
     return {"loss": loss, **{name: metric for name, metric in others.items() if name != "loss"}}
 
 

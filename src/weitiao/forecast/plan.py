@@ -35,6 +35,7 @@ from weitiao.data.tokens import Tokens
 from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident
 from weitiao.stages.data import located
 from weitiao.stages.dealt import learnt
+from weitiao.stages.in_memory import lent
 from weitiao.stages.preflight import tried
 from weitiao.stages.prepare import (
     micro_batches,
@@ -151,7 +152,7 @@ def plan(
     and dealt as a run would, but not compared for near likeness.  Not counted: the file of a frozen trunk (docs/frozen-trunk.md), encoded rows in the cache.
 
     Args:
-        recipe: a YAML file or a mapping.
+        recipe: a YAML file or a mapping, whose rows may be tables in memory, as for `train`.
         overrides: `key=value` words on top.
         nproc: processes on this machine that share the work.
         progress: hears bytes that are fetched.
@@ -161,39 +162,43 @@ def plan(
     """
     from weitiao.train import memory
 
-    asked = tried(recipe, overrides=overrides, progress=progress)
-    found = _looked(asked, processes=nproc, progress=progress)
-    task, forecast, batches, examples = found.task, found.forecast, found.batches, found.examples
-    loaded = forecast.fake.loaded
-    heaviest = batches.heaviest()
-    batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
-    stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded, examples["judging"]))
-    steps, seconds = _time(
-        asked,
-        batches,
-        heaviest,
-        forecast,
-        stages["train"].work,
-        share=found.share,
-        processes=nproc,
-    )
-    return Plan(
-        recipe=asked,
-        stages=stages,
-        steps=steps,
-        seconds=seconds * (1 + asked.evaluate.noise_runs),
-        program=_program(stages, found.program),
-        processes=nproc,
-        device=forecast.device,
-        free=memory.free(forecast.device),
-        rows=found.rows,
-        notices=found.notices,
-        batch=batch,
-        checkpoint=forecast.kept_bytes,
-        checkpoints=checkpoints(asked.train),
-        model=forecast.saved_bytes,
-        free_disk=free_bytes(Path(asked.output_dir)),
-    )
+    overrides = list(overrides)
+    with lent(recipe, overrides) as (recipe, keep):
+        asked = tried(recipe, overrides=overrides, progress=progress)
+        found = _looked(asked, processes=nproc, progress=progress)
+        task, forecast, batches, examples = found.task, found.forecast, found.batches, found.examples
+        loaded = forecast.fake.loaded
+        heaviest = batches.heaviest()
+        batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
+        stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded, examples["judging"]))
+        steps, seconds = _time(
+            asked,
+            batches,
+            heaviest,
+            forecast,
+            stages["train"].work,
+            share=found.share,
+            processes=nproc,
+        )
+        planned = Plan(
+            recipe=asked,
+            stages=stages,
+            steps=steps,
+            seconds=seconds * (1 + asked.evaluate.noise_runs),
+            program=_program(stages, found.program),
+            processes=nproc,
+            device=forecast.device,
+            free=memory.free(forecast.device),
+            rows=found.rows,
+            notices=found.notices,
+            batch=batch,
+            checkpoint=forecast.kept_bytes,
+            checkpoints=checkpoints(asked.train),
+            model=forecast.saved_bytes,
+            free_disk=free_bytes(Path(asked.output_dir)),
+        )
+        keep(planned)
+        return planned
 
 
 def _time(

@@ -30,6 +30,11 @@ def put(config: Any, share: float) -> None:
         setattr(part, name, share)
 
 
+def total(config: Any) -> list[str]:
+    """Those by which everything drops out."""
+    return sorted({name for part, name in _found(config) if (getattr(part, name) or 0) >= 1})
+
+
 def is_there(model: nn.Module) -> bool:
     """Does anything drop out in training: a module, or attention, whose probability is a number that it is called
     with?"""

@@ -171,6 +171,8 @@ def _load(
         with examine.Exactly() if halves else nullcontext():
             output_loss.learn(model)
     notices = [*_unread(model, report, ref=ref), *said, *found.notices(ref, packs=task.packs)]
+    if dropped := dropouts.total(model.config):
+        notices.append(reason("all_drops_out", ref=ref, names=", ".join(dropped)))
     if left_out:
         names = ", ".join(labels.named(base)[:6]) or "without names"
         notices.append(

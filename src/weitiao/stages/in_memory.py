@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,44 +22,79 @@ from weitiao.core.files import write_lines
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.why import reason
 from weitiao.data.read import table_rows
+from weitiao.data.sides import SIDES
 
 
-def rows_to_file(words: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The words with rows in memory as a file of the run, so that a table is read, checked and resumed like any other.
+def rows_to_file(
+    tree: Mapping[str, Any], overrides: Iterable[str] = (), *, folder: Path | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A recipe with its rows in memory as files, so that a table is read, checked and resumed like any other.
 
     Args:
-        words: keys of a recipe.
-        base: the keys of the recipe that they change.
+        tree: keys of a recipe; `data`, or its `train`, `validation` and `test`, may be a table.
+        overrides: `key=value` words on top.
+        folder: where the files are to lie; default: `data` in the run's folder.
 
     Returns:
-        The words, and the file's path -> what was given, for `named_as_given`.
+        The recipe, and each file's path -> what was given, for `named_as_given`.
 
     Raises:
         WeitiaoError: what reading the recipe raises, before anything is written; `wrong_usage` for no table; `empty_file` for no rows.
     """
-    data = words.get("data")
-    if isinstance(data, Path):
-        data = str(data)
+    data: Any = tree.get("data")
     if isinstance(data, list) and not data:
         raise fault("empty_file", path="data=[]", why=reason("no_rows"))
     # A mapping of columns is no section: what rows may be is said of it.
-    section = isinstance(data, Mapping) and (not data or not set(data).isdisjoint(Data.model_fields))
-    lists = isinstance(data, Mapping) and all(isinstance(each, list) for each in data.values())
-    rows = data.get("train") if isinstance(data, Mapping) and (section or not lists) else data
-    if (
-        rows is None
-        or isinstance(rows, str)
-        or (isinstance(rows, list) and all(isinstance(r, str) for r in rows))
-    ):
-        return ({**words, "data": {"train": rows}} if isinstance(data, str | list) else dict(words)), {}
-    if "output_dir" not in {**base, **words}:
-        raise fault("missing_key", key="output_dir")
-    lines, name = named_rows(rows)
-    path = Path(str({**base, **words}["output_dir"])) / "data" / f"{name}.jsonl"
-    found = {**words, "data": {**(dict(data) if isinstance(data, Mapping) else {}), "train": str(path)}}
-    Recipe.read({**base, **found})  # a mistyped keyword leaves no folder behind
-    write_lines(path, lines)
-    return found, {str(path): type(rows).__name__}
+    section = isinstance(data, Mapping) and (
+        not set(data).isdisjoint(Data.model_fields)
+        or not all(isinstance(each, list) for each in data.values())
+    )
+    sides = {side: data[side] for side in SIDES if side in data} if section else {"train": data}
+    tables = {side: rows for side, rows in sides.items() if rows is not None and not named_files(rows)}
+    if not tables:
+        return dict(tree), {}
+    named = {side: named_rows(rows) for side, rows in tables.items()}
+    words = dict(data) if section else {}
+    # A mistyped keyword leaves no folder behind.
+    asked = Recipe.read(
+        {**tree, "data": words | {side: name for side, (_, name) in named.items()}}, overrides
+    )
+    folder = folder or Path(asked.output_dir) / "data"
+    paths = {side: str(folder / f"{name}.jsonl") for side, (_, name) in named.items()}
+    for side, (lines, _) in named.items():
+        write_lines(Path(paths[side]), lines)
+    found = {**tree, "data": words | paths}
+    return found, {paths[side]: type(rows).__name__ for side, rows in tables.items()}
+
+
+@contextmanager
+def lent(tree: Any, overrides: Iterable[str] = ()) -> Iterator[tuple[Any, Callable[[Any], None]]]:
+    """A recipe whose rows in memory are files meanwhile, and a word that keeps them for as long as something is held.
+
+    Raises:
+        WeitiaoError: as `rows_to_file`; errors of what is done inside name the table (`named_as_given`).
+    """
+    if not isinstance(tree, Mapping):
+        yield tree, lambda thing: None
+        return
+    given: dict[str, str] = {}
+    folder, held = Path(tempfile.mkdtemp(prefix="weitiao-rows-")), list[Any]()
+    try:
+        found, given = rows_to_file(tree, overrides, folder=folder)
+        with named_as_given(given):
+            yield found, held.append
+    finally:
+        if held and given:
+            weakref.finalize(held[0], shutil.rmtree, folder, ignore_errors=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def named_files(data: Any) -> bool:
+    """Is this a file's name, or several?"""
+    return isinstance(data, str | Path) or (
+        isinstance(data, list | tuple) and all(isinstance(each, str | Path) for each in data)
+    )
 
 
 def named_rows(table: Any) -> tuple[list[Mapping[str, Any]], str]:

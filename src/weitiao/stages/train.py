@@ -348,7 +348,7 @@ def _settle(way: Way, prepared: Prepared, loaded: Loaded) -> Task:
 
 def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, task: Task, *, step: int) -> None:
     """The tuned model with its card, and the last line of the log."""
-    from weitiao.models import store
+    from weitiao.models import peft_reads, store
 
     state, folder = training.state, way.folder
     if state.skipped:
@@ -373,6 +373,9 @@ def _save(way: Way, prepared: Prepared, training: Training, loaded: Loaded, task
     files = task.files(loaded.model, limit=row_limit(way.recipe, loaded, way.method))
     store.save_tuned(folder.model, loaded, task=task, method=way.method, card=card, files=files)
     way.tell("saved", path=folder.model, step=step, reason=ended, seconds=seconds)
+    if lost := peft_reads.left_out(folder.model, loaded.source, task):
+        names = ", ".join(lost[:3]) + (" ..." if len(lost) > 3 else "")
+        way.tell("notice", text=reason("peft_leaves_out", count=len(lost), names=names, run=folder.path))
 
 
 def _judge(run: Run, tell: Tell) -> Run:

@@ -40,6 +40,8 @@ class Metric(ABC):
     (`label|labels`)."""
     higher_is_better: ClassVar[bool] = True
     """Whether more of it is better."""
+    ideal: ClassVar[float | None] = None
+    """The value that is best, where neither more nor less of it is: the nearer, the better.  No step is chosen by it."""
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """The least and the greatest value that it can have."""
     undefined: ClassVar[tuple[str, str]] = ("too little to go by", "数据不足以计算")

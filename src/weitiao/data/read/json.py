@@ -18,6 +18,7 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.formats import FORMATS
 from weitiao.data.read import nested
+from weitiao.data.read.pandas_json import refuse_table
 from weitiao.data.read.source import LONGEST_RAW, BadRow, Source, numbered, seen_columns, shown
 from weitiao.data.read.text import Text
 from weitiao.data.read.unique import Unique
@@ -36,8 +37,9 @@ def read_json(text: Text, *, format: str) -> Source:
     """Open a file of objects: a list of them, an object with one such list in it, one a line, or over many lines.
 
     Raises:
-        WeitiaoError: `bad_json`, also later by `rows()`, with line and column; `empty_file`.
+        WeitiaoError: `wrong_usage` for a table that pandas wrote by columns; `bad_json`, also later by `rows()`, with line and column; `empty_file`.
     """
+    refuse_table(text)
     lines = not format.startswith("json") or format.startswith("jsonl")
     layout = _layout(text, lines=lines)
     if layout == "lines":

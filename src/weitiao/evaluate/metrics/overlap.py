@@ -119,6 +119,7 @@ class LengthRatio(Summed):
     summary: ClassVar[str] = "words of the answers by words of the references"
     source: ClassVar[str] = "words of all answers / words of all references"
     needs: ClassVar[tuple[str, ...]] = ("answer",)
+    ideal: ClassVar[float | None] = 1.0
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     undefined: ClassVar[tuple[str, str]] = ("the references hold no words", "参考答案中没有词")
 
