@@ -189,3 +189,10 @@ def test_init_says_the_direction_and_turned_it_is_another(tmp_path):
 def test_missing_sides_are_proposed_by_their_languages():
     with pytest.raises(WeitiaoError, match='missing_column.*Did you mean "en"'):
         recognise("a.csv", ["en", "zh"], known=("source_target",), asked="auto", columns={})
+
+
+def test_a_task_s_columns_by_other_names_are_proposed_as_they_are_to_be_written():
+    found = ["query", "positive", "negative"]
+    with pytest.raises(WeitiaoError, match=r"data\.columns: \{anchor: query\}\."):
+        recognise("a.csv", found, known=("pairs", "query_passage"), asked="auto", columns={})
+    assert recognise("a.csv", found, known=("pairs",), asked="auto", columns={"anchor": "query"}) == "pairs"

@@ -221,6 +221,10 @@ def unknown(
     text, label = (", ".join(KNOWN_AS[name]) for name in ("text", "label"))
     found_there = ", ".join(found)
     names = [name for name, form in FORMATS.items() if form.guessed] if known is None else known
+    if known is not None:
+        called = (_called(name, found, columns={}, near=False) for name in known)
+        if named_so := next(filter(None, called), None):
+            said = f" {reason('columns_called', columns=', '.join(f'{ours}: {theirs}' for ours, theirs in named_so.items()))}"
     needs = either(", or ", "，或 ").join(dict.fromkeys(_listed(FORMATS[name].needs) for name in names))
     return fault(
         "unknown_row_format", path=path, found=found_there, seems=said, needs=needs, text=text, label=label
@@ -290,17 +294,25 @@ def guess(
         # Many a column is called something like our label; few say whether an answer was liked.
         if isinstance(shapes[name], Unpaired) and "label" not in have:
             continue
-        mapped = {
-            ours: columns.get(ours) or guess_column(ours, found, near=near) for ours in FORMATS[name].needs
-        }
-        if all(mapped.values()) and len(set(mapped.values())) == len(mapped):
-            for ours in FORMATS[name].may_have:
-                theirs = next((theirs for theirs in KNOWN_AS.get(ours, ()) if theirs in found), None)
-                if theirs and ours not in have and theirs not in mapped.values():
-                    mapped[ours] = theirs
-            named = {ours: theirs for ours, theirs in mapped.items() if ours != theirs}
+        named = _called(name, found, columns=columns, near=near)
+        if named is not None:
             return shapes[name], name, {**columns, **named}
     return None
+
+
+def _called(
+    name: str, found: Sequence[str], *, columns: Mapping[str, str], near: bool
+) -> dict[str, str] | None:
+    """What a format's columns are called in a file, where that is otherwise; None where one of them is not there."""
+    needed = {ours: columns.get(ours) or guess_column(ours, found, near=near) for ours in FORMATS[name].needs}
+    if not all(needed.values()) or len(set(needed.values())) < len(needed):
+        return None
+    have = {*found, *columns}
+    for ours in FORMATS[name].may_have:
+        theirs = next((theirs for theirs in KNOWN_AS.get(ours, ()) if theirs in found), None)
+        if theirs and ours not in have and theirs not in needed.values():
+            needed[ours] = theirs
+    return {ours: theirs for ours, theirs in needed.items() if ours != theirs}
 
 
 def there(column: str, found: Sequence[str]) -> bool:
