@@ -12,7 +12,7 @@ from weitiao.cli import run
 from weitiao.core import registry
 from weitiao.core.meanings import chinese, meaning
 from weitiao.core.recipe import Recipe
-from weitiao.core.sections import Section
+from weitiao.core.section_values import Section
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 

@@ -21,18 +21,8 @@ from weitiao.core.display import either
 from weitiao.core.errors import fault, with_pages
 from weitiao.core.meanings import meaning
 from weitiao.core.read_yaml import written, written_yaml
-from weitiao.core.sections import (
-    MOST_SEEDS,
-    AtHome,
-    Data,
-    Evaluate,
-    Named,
-    Section,
-    Split,
-    Train,
-    keys_of,
-    named,
-)
+from weitiao.core.section_values import MOST_SEEDS, AtHome, Named, Section, named
+from weitiao.core.sections import Data, Evaluate, Split, Train, keys_of
 from weitiao.core.unfit import explained
 from weitiao.core.why import unfit
 from weitiao.core.wrap import wrap

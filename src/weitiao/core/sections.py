@@ -5,110 +5,32 @@ Section  ->  Split, Data, Train, Evaluate: frozen, no unknown keys, each key's m
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from weitiao.core.function import NAMED
 from weitiao.core.renamed import OPTIMIZERS, SCHEDULES
 from weitiao.core.row_format import RowFormat
+from weitiao.core.section_values import (
+    FASTEST,
+    MOST_ROWS,
+    MOST_SEEDS,
+    MULTIPLE,
+    AtHome,
+    Named,
+    Once,
+    Period,
+    Section,
+    Share,
+    file_names,
+    known_elsewhere,
+    listed,
+    no_is_a_word,
+    reported,
+    where_rows_go,
+)
 from weitiao.core.why import unfit
-
-
-class Section(BaseModel):
-    """A part of the recipe: frozen, no unknown keys, each key's meaning under it."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _all_commented_out(cls, given: Any) -> Any:
-        # `train:` with every key below it commented out is null to YAML.
-        return {} if given is None else given
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _files(value: Any) -> Any:
-    """Names of files; rows in memory are made one before a recipe is read, where they are taken."""
-    items = [str(each) if isinstance(each, os.PathLike) else each for each in _each(value)]
-    rows = [each for each in items if not isinstance(each, str | int | float | list | None)]
-    # A frame walked through gives its columns, a series its texts: neither is a file.
-    texts = [each for each in items if isinstance(each, str) and "\n" in each]
-    if rows or texts:
-        raise unfit("rows_here", type=type(value if value in rows else (rows or texts)[0]).__name__)
-    return items if isinstance(value, str | os.PathLike | list | tuple) else value
-
-
-def _each(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _reported(value: Any) -> Any:
-    # As Transformers has it; an empty list says the same.
-    return [] if value in ("none", None) else _listed(value)
-
-
-def _no(value: Any) -> Any:
-    # YAML reads a bare `no` as false, and everybody writes `eval_strategy: no`.
-    return "no" if value is False else value
-
-
-def _where_rows_go(value: Any) -> Any:
-    if value in ("skip", "fail"):
-        raise unfit("rows_go")
-    return value
-
-
-def _known_elsewhere(names: Mapping[str, str]) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and value in names:
-            raise unfit("here_it_is", ours=names[value])
-        return value
-
-    return BeforeValidator(check)
-
-
-def named(value: Any) -> Any:
-    """A name alone stands for a mapping that holds it."""
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _once(values: Any) -> Any:
-    seen = set()
-    for value in values:
-        if value in seen:
-            raise ValueError(f'"{value}" is listed twice')
-        seen.add(value)
-    return values
-
-
-Once = AfterValidator(_once)
-"""Beside the type of a list whose values must differ."""
-AtHome = Annotated[str, AfterValidator(os.path.expanduser)]
-"""A path that may begin with `~`: no shell has seen what stands in a file, and a folder of that name would be made."""
-FASTEST = 1000.0
-"""Learning rates end far below (prompts are tuned with up to 100); from 1e30 on one step makes weights that are no numbers."""
-MULTIPLE = 1e6
-"""Of a learning rate, at most."""
-MOST_ROWS = 2**20
-"""In a forward pass."""
-MOST_SEEDS = 2**53
-"""JSON keeps whole numbers exactly up to here; torch and Python's own chance take 64 bits."""
-Share = Annotated[float, Field(ge=0, lt=1)]
-Period = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
-"""A number of steps, or a share of all of them."""
-Named = Annotated[dict[str, Any], BeforeValidator(named)]
 
 
 class Split(Section):
@@ -165,15 +87,15 @@ class Split(Section):
 class Data(Section):
     """Which rows, and what becomes of the odd ones."""
 
-    train: Annotated[list[AtHome], BeforeValidator(_files)] = Field(default_factory=list)
+    train: Annotated[list[AtHome], BeforeValidator(file_names)] = Field(default_factory=list)
     """One file or several, a folder of images, the name of an embedded data set, or a Hugging Face data set as
     `hf:owner/name`; `#500` takes a sample."""
     weights: list[Annotated[float, Field(gt=0, le=1000)]] | None = None
     """How often the rows of each file of `train` come in one epoch: 2 is twice, 0.5 every other one, drawn anew
     each epoch; default: once."""
-    validation: Annotated[list[AtHome], BeforeValidator(_files)] = Field(default_factory=list)
+    validation: Annotated[list[AtHome], BeforeValidator(file_names)] = Field(default_factory=list)
     """Files that choose, where they are given apart; `split.validation` is then not looked at."""
-    test: Annotated[list[AtHome], BeforeValidator(_files)] = Field(default_factory=list)
+    test: Annotated[list[AtHome], BeforeValidator(file_names)] = Field(default_factory=list)
     """Files that judge, where they are given apart; `split.test` is then not looked at."""
     columns: dict[str, str] = {}
     """Our column name -> the file's, such as `{text: review, label: stars}`."""
@@ -182,7 +104,7 @@ class Data(Section):
     encoding: str = "auto"
     """Character encoding of text files; `auto` takes UTF-8 if it is that, else the likeliest of GB18030, Big5 and
     Latin-1, and says which."""
-    bad_rows: Annotated[Literal["quarantine", "drop"], BeforeValidator(_where_rows_go)] = "quarantine"
+    bad_rows: Annotated[Literal["quarantine", "drop"], BeforeValidator(where_rows_go)] = "quarantine"
     """Where rows go that cannot be used: `data/quarantine.jsonl` of the run, to be mended, or the ledger alone."""
     max_dropped_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The run refuses to start when a larger share of the rows than this would be lost (quarantined or dropped)."""
@@ -207,7 +129,7 @@ class Data(Section):
     beginning and end; let them go on in further rows; leave out; or stop; each is counted (docs/long-texts.md)."""
     max_windows: Annotated[int, Field(ge=1)] = 16
     """Windows of a row, at most, when they are read in windows; what is cut behind the last is counted."""
-    augment: Annotated[list[Named], BeforeValidator(_listed)] = []
+    augment: Annotated[list[Named], BeforeValidator(listed)] = []
     """Rows made from the training rows, such as `[{name: synonyms, copies: 1}, balance]` (docs/augmentation.md)."""
     cache: bool = True
     """Keep encoded rows in the user's cache folder, so that the same rows are not encoded twice."""
@@ -235,7 +157,7 @@ class Train(Section):
     """Forward passes per optimiser step; the loss is normalised over all of them together."""
     optim: Annotated[
         Literal["adamw", "adam", "sgd", "adafactor", "lion", "adamw_8bit", "muon"],
-        _known_elsewhere(OPTIMIZERS),
+        known_elsewhere(OPTIMIZERS),
     ] = "adamw"
     """The optimiser (docs/optimisers.md)."""
     learning_rate: Annotated[float, Field(gt=0, le=FASTEST)] | None = None
@@ -257,7 +179,7 @@ class Train(Section):
             "warmup_stable_decay",
             "reduce_lr_on_plateau",
         ],
-        _known_elsewhere(SCHEDULES),
+        known_elsewhere(SCHEDULES),
     ] = "linear"
     """How the rate goes after the warm-up."""
     lr_scheduler_kwargs: dict[str, Any] = {}
@@ -315,13 +237,13 @@ class Train(Section):
     train_sampling_strategy: Literal["auto", "group_by_length", "random"] = "auto"
     """Rows of like length together (hardly any padding), or plainly shuffled; `auto`: shuffled in tasks whose rows can lie end
     to end, whatever a model makes of that, so that all models meet the same batches; by length in the others."""
-    eval_strategy: Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_no)] = "epoch"
+    eval_strategy: Annotated[Literal["epoch", "steps", "no"], BeforeValidator(no_is_a_word)] = "epoch"
     """When the validation rows are looked at."""
     eval_steps: Period = 100
     """Steps between two evaluations when `eval_strategy` is `steps`; below 1 it is a share of all steps."""
     eval_on_start: bool = False
     """Look at the validation rows before the first step too; it counts for no patience and no best."""
-    save_strategy: Annotated[Literal["epoch", "steps", "best", "no"], BeforeValidator(_no)] = "epoch"
+    save_strategy: Annotated[Literal["epoch", "steps", "best", "no"], BeforeValidator(no_is_a_word)] = "epoch"
     """When a checkpoint is written; the best one is always written when `load_best_model_at_end` asks for it."""
     save_steps: Period = 100
     """Steps between two checkpoints when `save_strategy` is `steps`; below 1 it is a share of all steps."""
@@ -342,7 +264,7 @@ class Train(Section):
     """No bar, in a terminal or a notebook: what stands on standard error elsewhere stands there too (and nothing with
     `--quiet`).  It changes nothing of the run, and may differ when one goes on."""
     report_to: Annotated[
-        list[Literal["tensorboard", "wandb", "mlflow"]], BeforeValidator(_reported), Once
+        list[Literal["tensorboard", "wandb", "mlflow"]], BeforeValidator(reported), Once
     ] = []
     """Where curves are written besides `log.jsonl`: into the run folder, and nowhere else unless these tools' own
     environment variables say so (extras `tensorboard`, `wandb`, `mlflow`)."""
@@ -350,7 +272,7 @@ class Train(Section):
     """Write the norms of the gradients by block into `log.jsonl`, before they are clipped."""
     profile_steps: Annotated[int, Field(ge=0)] = 0
     """Profile so many steps behind two that warm up: a trace and a table of operators in `profile/` of the run."""
-    watchers: Annotated[list[Annotated[str, Field(pattern=NAMED)]], BeforeValidator(_listed), Once] = []
+    watchers: Annotated[list[Annotated[str, Field(pattern=NAMED)]], BeforeValidator(listed), Once] = []
     """Watchers of your own, such as `my_watcher.py:MyWatcher` (docs/watchers.md); asked after all others."""
 
     @model_validator(mode="after")
@@ -373,7 +295,7 @@ class Evaluate(Section):
     baseline: str = "auto"
     """What stands beside it in the same table, learnt from the same training rows: `auto` for all baselines of the task
     (docs/tasks.md), the strongest one that is wanted (`majority` leaves `tfidf` out), or `none`."""
-    metrics: Annotated[list[Named], BeforeValidator(_listed)] = []
+    metrics: Annotated[list[Named], BeforeValidator(listed)] = []
     """Metrics besides the task's own: names of the shelf, with settings as in `{name: f1_binary, positive: spam}`, and
     functions of your own, such as `my_metrics.py:far_off` (docs/metrics.md)."""
     confidence: Annotated[float, Field(gt=0, le=0.9999)] = 0.95

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Method, Moment, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
-from weitiao.core.sections import MULTIPLE
+from weitiao.core.section_values import MULTIPLE
 from weitiao.core.why import because, reason
 from weitiao.methods.chance import drawn
 from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from weitiao.core.contracts import Method, Tokenize, fill_weights
 from weitiao.core.registry import register
-from weitiao.core.sections import MULTIPLE
+from weitiao.core.section_values import MULTIPLE
 from weitiao.methods.chance import drawn
 from weitiao.methods.gate import Gate
 from weitiao.methods.lora_init import Eva, olora, pissa

@@ -17,7 +17,7 @@ from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape, T
 from weitiao.core.errors import fault
 from weitiao.core.function import NAMED
 from weitiao.core.registry import register
-from weitiao.core.sections import Once
+from weitiao.core.section_values import Once
 from weitiao.core.why import reason
 from weitiao.data.shapes import LABELLED
 from weitiao.tasks import label_sets

@@ -26,7 +26,7 @@ from pydantic import Field
 from weitiao.core.contracts import Batch, Example, Record, Shape, Target, chosen_targets
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
-from weitiao.core.sections import Once
+from weitiao.core.section_values import Once
 from weitiao.data.shapes import MULTI_LABELLED
 from weitiao.tasks import label_sets, losses
 from weitiao.tasks.texts import OfTexts

@@ -21,7 +21,7 @@ from pydantic import Field
 from weitiao.core.contracts import Batch, Categorical, Example, Record, Shape, Target
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
-from weitiao.core.sections import Once
+from weitiao.core.section_values import Once
 from weitiao.core.why import reason
 from weitiao.data import segment, tags
 from weitiao.data.pack import pad

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from weitiao.core.contracts import Batch, Example, Record, Task
 from weitiao.core.errors import fault
-from weitiao.core.sections import Once
+from weitiao.core.section_values import Once
 from weitiao.core.why import reason
 from weitiao.data.plain import plain
 from weitiao.data.tokens import Tokens
