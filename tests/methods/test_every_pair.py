@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.methods.toys import QUICK
+from tests.tasks import writers
 from tests.tasks.test_every_task import MODELS, toy_records
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
@@ -13,7 +14,7 @@ from weitiao.models import load, store
 
 FAST = ("lora", "head")
 HEADLESS = {"sft", "dpo", "language_modeling", "seq2seq", "embedding", "similarity"}
-BIASED = {"llama", "t5"}  # toys without any bias
+UNBIASED = {"llama", "t5"}  # toys without any bias
 
 
 @pytest.mark.parametrize("task", registry.names("task"))
@@ -31,8 +32,24 @@ def test_a_pair_trains_or_says_why_not(method, task, request):
     assert bool(tuned.refuses(learnt)) == (method == "head" and task in HEADLESS)
     if tuned.refuses(learnt):
         return
-    loaded = load.load(request.getfixturevalue(MODELS[task]), learnt, bits=tuned.base_bits)
-    if method == "bitfit" and MODELS[task] in BIASED:
+    trains(method, tuned, learnt, request.getfixturevalue(MODELS[task]), rows, bare=MODELS[task] in UNBIASED)
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("family", writers.FAMILIES)
+@pytest.mark.parametrize("method", [name for name in registry.names("method") if name != "head"])
+def test_every_method_trains_every_kind_of_encoder_decoder(method, family, tmp_path):
+    rows = toy_records("seq2seq")
+    tuned = registry.build("method", {"name": method, **QUICK.get(method, {})})
+    learnt = registry.build("task", {"name": "seq2seq"}).learn(rows)
+    folder = writers.saved(writers.model(family), tmp_path)
+    trains(method, tuned, learnt, folder, rows, bare=family in UNBIASED)
+
+
+def trains(method, tuned, learnt, folder, rows, *, bare):
+    """A step has a finite loss and moves something; where there are no biases it is said."""
+    loaded = load.load(folder, learnt, bits=tuned.base_bits)
+    if method == "bitfit" and bare:
         with pytest.raises(WeitiaoError, match="no biases"):
             store.prepare(loaded, tuned, seed=0)
         return
