@@ -18,6 +18,7 @@ from weitiao.evaluate.answered import chosen, judge_some
 from weitiao.evaluate.chosen import judged as every
 from weitiao.evaluate.chosen import watched
 from weitiao.evaluate.grams import words
+from weitiao.evaluate.verdict import verdict
 
 ENGLISH = [
     ("The cat sat on the mat.", "A cat sat on that mat."),
@@ -276,6 +277,18 @@ def test_answers_are_judged_by_the_rows_that_were_answered():
     assert none["metrics"]["tuned"]["perplexity"] == found["metrics"]["tuned"]["perplexity"]
 
 
+def test_the_verdict_counts_the_rows_that_its_metric_goes_by():
+    references, told = rows(ENGLISH)
+    some = [0, 2, 5]
+    tuned = [{"loss": 1.0, "tokens": 2} | (told[row] if row in some else {}) for row in range(len(told))]
+    for first, counted in (("rouge_1", 3), ("perplexity", len(told))):
+        metrics = shelf(first, *{"rouge_1", "perplexity"} - {first})
+        found = judge_some(references, {"tuned": tuned}, metrics, rows=some, resamples=100)
+        facts = {"rows": len(told), "primary": first, "higher_is_better": first == "rouge_1"}
+        said = verdict({**found, **facts}, confidence=0.95)["sentence"]
+        assert f"on {counted} unseen rows" in said
+
+
 # --- the nearest training row
 
 
@@ -313,8 +326,6 @@ def test_the_nearest_row_answers():
     ],
 )
 def test_answers_are_set_beside_the_nearest_rows(tuned, nearest, said):
-    from weitiao.evaluate.verdict import verdict
-
     rng = random.Random(4)
     references = [{"reference": " ".join(rng.choices("abcdefgh", k=5))} for _ in range(40)]
 

@@ -103,8 +103,9 @@ def verdict(results: Mapping[str, Any], *, confidence: float, lang: str = "") ->
     says, name, named = SAYS[lang], results["primary"], words(lang)
     found = {system: metrics[name] for system, metrics in results["metrics"].items()}
     name = metric_word(name, lang)
+    rows = found["tuned"].get("rows", results["rows"])  # what goes by answers is of those that were answered
     if found["tuned"]["value"] is None:
-        said = says["undefined"].format(name=name, why=found["tuned"].get("why"), rows=results["rows"])
+        said = says["undefined"].format(name=name, why=found["tuned"].get("why"), rows=rows)
         return {"learned": None, "sentence": said}
     # What has no value cannot be set beside it.
     values = {system: one["value"] for system, one in found.items() if one["value"] is not None}
@@ -115,7 +116,7 @@ def verdict(results: Mapping[str, Any], *, confidence: float, lang: str = "") ->
     baselines = sorted(
         (system for system in against if system != "untuned"), key=lambda one: -sign * values[one]
     )
-    facts = {"name": name, "before": shown.get("untuned"), "after": shown["tuned"], "rows": results["rows"]}
+    facts = {"name": name, "before": shown.get("untuned"), "after": shown["tuned"], "rows": rows}
     if kind == "learned" and (blind := [one for one in baselines if _blind(one) and against[one] != "above"]):
         kind = "blind"
         facts |= {"system": named.get(blind[0], blind[0]), "blind": shown[blind[0]]}
