@@ -243,6 +243,16 @@ def test_pairs_that_say_nothing_are_located_and_counted(prefer, tmp_path):
     assert sum(ledger["split"].values()) == 56
 
 
+def test_the_limit_is_said_to_be_that_of_each_side(prefer, capsys):
+    """Lengths are those of a row, and both of its sides may come near the limit."""
+    run = wt.train(prefer(data={"max_length": 24}, max_steps=1))
+    tokens = json.loads((run.path / "data" / "ledger.json").read_text())["tokens"]
+    assert tokens["max"] > tokens["limit"] == 24
+    assert tokens["limit_of"] == "text"
+    assert "limit of each 24" in capsys.readouterr().err
+    assert "The limit of each text is 24." in (run.path / "report.html").read_text(encoding="utf-8")
+
+
 def test_answers_to_one_prompt_stay_on_one_side(prefer, tmp_path):
     pool = preferred(30)
     rows = [{**row, "chosen": f"{row['chosen']} {word}"} for row in pool for word in ("the", "was", "and")]

@@ -208,8 +208,14 @@ def _kept(folder: Path, place: Path) -> Path:
     return place
 
 
-def token_table(encoded: Sequence[Encoded], *, limit: int) -> dict[str, Any]:
-    """Lengths in tokens, for the ledger: of rows as they came, and beside them what was cut off."""
+def token_table(encoded: Sequence[Encoded], *, limit: int, apart: bool = False) -> dict[str, Any]:
+    """Lengths in tokens, for the ledger: of rows as they came, and beside them what was cut off.
+
+    Args:
+        encoded: the rows of each side.
+        limit: tokens that are read at once.
+        apart: is that the limit of each text of a row, which are read apart (`Task.apart`)?
+    """
     import numpy as np
 
     lengths = np.concatenate([examples.whole for examples in encoded])
@@ -225,6 +231,7 @@ def token_table(encoded: Sequence[Encoded], *, limit: int) -> dict[str, Any]:
     passes = np.concatenate(found) if found else np.ones(0, dtype=int)
     return {
         "limit": limit,
+        "limit_of": "text" if apart else "row",
         "median": int(np.median(lengths)),
         "p95": int(np.percentile(lengths, 95)),
         "max": int(lengths.max()),

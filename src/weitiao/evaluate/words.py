@@ -185,6 +185,11 @@ WORDS: dict[str, tuple[str, str]] = {
         "Half of the rows have at most {} tokens, 95 % at most {}; the longest has {}. The limit is {}.",
         "半数的行不超过 {} 个词元，95% 不超过 {} 个，最长 {} 个；上限为 {} 个。",
     ),
+    "lengths_apart": (
+        "Half of the rows have at most {} tokens, 95 % at most {}; the longest has {}, all texts of it together. The limit of each "
+        "text is {}.",
+        "半数的行不超过 {} 个词元，95% 不超过 {} 个，最长 {} 个（各段文字合计）；每段文字的上限为 {} 个。",
+    ),
     "nothing_cut": (" Nothing was cut.", "没有截断。"),
     "cut": (" {} rows were cut, {} tokens lost.", "截断了 {} 行，共失去 {} 个词元。"),
     # curves

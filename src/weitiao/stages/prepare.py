@@ -159,7 +159,7 @@ def prepare(
     there = {name: rows.take(stay[name]) for name, rows in dealt.splits.items()}
     ledger.split = {name: len(rows) for name, rows in there.items()}
     ledger.labels = label_table(there, task.shape)
-    ledger.tokens = token_table(list(examples.values()), limit=limit)
+    ledger.tokens = token_table(list(examples.values()), limit=limit, apart=task.apart)
     ledger.write(folder.path / "data")
     write_json(
         folder.path / "data" / "split.json", {name: [row.id for row in rows] for name, rows in there.items()}

@@ -136,7 +136,8 @@ class Show(Screen):
                 trained=f"{tokens['truncated_trained_tokens']:,}",
             )
         median, longest, limit = (f"{tokens[key]:,}" for key in ("median", "max", "limit"))
-        said = reason("tokens_a_row", median=median, longest=longest, limit=limit)
+        kind = "tokens_a_row_apart" if tokens.get("limit_of") == "text" else "tokens_a_row"
+        said = reason(kind, median=median, longest=longest, limit=limit)
         self.line(f"      {said}{cut}")
         share = f"{100 * trained / total:.3g}"
         said = reason("parameters_train", trained=f"{trained:,}", total=f"{total:,}", share=share)
