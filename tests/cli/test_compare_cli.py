@@ -55,6 +55,23 @@ def test_the_table_holds_every_method_and_fits(compared, capsys, monkeypatch, co
     assert f"page: {folder}/comparison.html" in out
 
 
+def test_a_score_without_an_interval_says_why_below_the_table(compared, capsys, monkeypatch):
+    """In its cell the sentence would leave no room for the others."""
+    monkeypatch.setenv("COLUMNS", "80")
+    file = compared(failing=False) / "comparison.json"
+    found = json.loads(file.read_text())
+    why = "all draws of rows give one value: no interval, whatever is drawn of them"
+    found["methods"][0]["score"] |= {"low": None, "high": None, "why": why}
+    write_json(file, found)
+    assert run(["compare", "recipe.yaml"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    table = next(line for line in lines if line.startswith("full"))
+    assert "-0.200" in "".join(lines)
+    assert table.split()[1] == "0.800"
+    assert "9.5/20" in table
+    assert f"full: {why}" in lines
+
+
 def test_the_exit_code_says_whether_all_went_well(compared, capsys):
     compared(failing=False)
     assert run(["compare", "recipe.yaml"]) == 0

@@ -47,7 +47,11 @@ def compare(
         found = api.compare(
             recipe, overrides=overrides or [], resume=resume, tell=show.tell, progress=show.fetching
         )
-    shown(found, lambda console: [table(found.results, width=console.width)], json=json)
+    shown(
+        found,
+        lambda console: [table(found.results, width=console.width), *without_interval(found.results)],
+        json=json,
+    )
 
 
 def table(results: Mapping[str, Any], *, width: int) -> Any:
@@ -82,6 +86,16 @@ def table(results: Mapping[str, Any], *, width: int) -> Any:
     return drawn
 
 
+def without_interval(results: Mapping[str, Any]) -> list[str]:
+    """Why a score has no interval, a line each: in a cell a sentence would take the width from all others."""
+    from rich.markup import escape
+
+    judged = {row["label"]: row["score"] for row in results["methods"] if row["state"] == "judged"}
+    judged |= {named(system): score for system, score in results["others"].items()}
+    told = {label: score.get("why", "") for label, score in judged.items() if score["low"] is None}
+    return [f"[dim]{escape(f'{label}: {why}')}[/dim]" for label, why in told.items() if why]
+
+
 def _cells(row: Mapping[str, Any], *, gpu: bool) -> list[str]:
     beside, seconds = row["beside_first"], row["seconds"]
     whole = f"/{seconds['whole']:.0f}" if seconds["whole"] is not None else ""
@@ -101,7 +115,8 @@ def _cells(row: Mapping[str, Any], *, gpu: bool) -> list[str]:
 def _score(score: Mapping[str, Any]) -> str:
     from rich.markup import escape
 
-    return f"{figure(score)} [dim]{escape(around(score))}[/dim]"
+    interval = "" if score["low"] is None else f" [dim]{escape(around(score))}[/dim]"
+    return figure(score) + interval
 
 
 def _p(value: float) -> str:
