@@ -62,6 +62,18 @@ def test_the_task_is_guessed_from_the_columns(rows, task, columns, model, weitia
     assert (asked.task["name"], asked.data.columns, asked.model) == (task, columns, model)
 
 
+def test_the_task_that_is_asked_for_decides_how_columns_are_read(weitiao):
+    write_jsonl(
+        Path("mine.jsonl"), [{"question": "How?", "answer": "So."}, {"question": "Why?", "answer": "Thus."}]
+    )
+    for task in ("embedding", "reranking", "sft"):
+        asked = Recipe.read(yaml.safe_load(weitiao("init", "mine.jsonl", "--task", task).out))
+        assert asked.task["name"] == task
+    said = weitiao("init", "mine.jsonl", "--task", "dpo")
+    assert (said.exit, "rows need `chosen` and `rejected`" in said.err) == (3, True)
+    assert "unknown_name" in weitiao("init", "mine.jsonl", "--task", "embeding").err
+
+
 def test_what_init_writes_can_be_trained(weitiao, bert):
     rows = [{"Review": row["text"], "Verdict class": row["label"]} for row in reviews(60)]
     write_csv(Path("mine.csv"), [{**row, "category": row["Verdict class"]} for row in rows])

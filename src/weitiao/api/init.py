@@ -22,23 +22,33 @@ def init(
     file: str | Path,
     *,
     model: str = "",
+    task: str = "",
     columns: Mapping[str, str] | None = None,
     tell: Tell = silent,
 ) -> str:
     """A commented recipe for a file, with its columns and task guessed; what may be meant otherwise is a comment in it, which
     `tell` hears as a `notice`.
 
+    Args:
+        file: a file, or the name of an embedded data set.
+        model: the base; default: an embedded one, by language and task.
+        task: what is to be learnt; default: by the columns.
+        columns: our names of columns -> the file's.
+        tell: hears notices.
+
     Raises:
-        WeitiaoError: when the file cannot be read or its columns say nothing; when `model` does not suit the task.
+        WeitiaoError: when the file cannot be read or its columns say nothing; when `model` does not suit the task; `unknown_name`
+            for a task that is none.
     """
     section = Data(train=[str(file)], columns=dict(columns or {}))
-    shape, keys = guess(located(section))
+    wanted = registry.build("task", {"name": task}).shape if task else None
+    shape, keys = guess(located(section), wanted)
     section = section.model_copy(update=keys)
     source, target = (section.columns.get(side, "") for side in ("source", "target"))
     notices = []
     if not columns and is_language(source) and is_language(target):
         notices.append(reason("direction_guessed", source=source, target=target))
-    name = task_of(shape)
+    name = task or task_of(shape)
     asked = bool(model)
     if not model:
         model = suiting(registry.build("task", {"name": name}), checking.inspect(located(section), shape))

@@ -61,6 +61,9 @@ def init(
     model: Annotated[
         str, typer.Option(help="Base model; guessed from the language and task by default.")
     ] = "",
+    task: Annotated[
+        str, typer.Option(help="What is to be learnt (weitiao tasks); guessed from the columns by default.")
+    ] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write here instead of printing.")
     ] = None,
@@ -79,7 +82,11 @@ def init(
         refuse_unwritable(output)
     notices: list[str] = []
     text = api.init(
-        file, model=model, columns=pairs(columns), tell=lambda _, **facts: notices.append(facts["text"])
+        file,
+        model=model,
+        task=task,
+        columns=pairs(columns),
+        tell=lambda _, **facts: notices.append(facts["text"]),
     )
     if output is None:
         print(text, end="")

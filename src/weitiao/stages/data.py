@@ -40,22 +40,27 @@ LONG_ENOUGH = 2000
 """Characters of a text that tell its language."""
 
 
-def guess(data: Data) -> tuple[Shape, dict[str, Any]]:
+def guess(data: Data, shape: Shape | None = None) -> tuple[Shape, dict[str, Any]]:
     """What the first file's columns and rows suggest: the shape of its rows, and keys of the section: `columns`, `decimal`.
+
+    Args:
+        data: the recipe's section.
+        shape: that of its rows, where it is known what is to be learnt.
 
     Raises:
         WeitiaoError: `unknown_row_format` when they say nothing; `bad_rows` when no row can be read.
     """
     source = read(data.train[:1], encoding=data.encoding, format=data.format)[0]
     rows = list(islice((item.values for item in source.rows() if isinstance(item, Record)), LOOKED_AT))
-    found = formats.guess(source.columns, columns=data.columns, asked=data.format, rows=rows)
+    known = None if shape is None else shape.formats
+    found = formats.guess(source.columns, columns=data.columns, asked=data.format, rows=rows, known=known)
     if found is None and not rows:
         # Not one row can be read: what is wrong with them says more than that they have no columns.
         bad = [vars(row) for row in source.rows() if isinstance(row, BadRow)]
         if bad:
             raise fault("bad_rows", count=len(bad), total=len(bad), rows=named_rows(bad))
     if found is None:
-        raise formats.unknown(source.file, source.columns, rows)
+        raise formats.unknown(source.file, source.columns, rows, known=known)
     shape, name, columns = found
     number = formats.FORMATS[name].number
     keys: dict[str, Any] = {"columns": columns}

@@ -264,25 +264,35 @@ def guess(
     columns: Mapping[str, str],
     asked: str = "auto",
     rows: Sequence[Mapping[str, Any]] = (),
+    known: Sequence[str] | None = None,
 ) -> tuple[Shape, str, dict[str, str]] | None:
     """What a file's columns suggest: its shape, its format, and `data.columns`; None when they say nothing.
 
     Columns that bear our names count before those that people call otherwise, and a format that explains more
     columns before one that explains fewer; labels that are lists in the first `rows` mean several labels, those with a
     fraction or a currency numbers.
+
+    Args:
+        found: the file's columns.
+        columns: what they are known to be.
+        asked: the format, where it is known.
+        rows: the first of the file.
+        known: formats that would do, where it is known what is to be learnt; default: all that a file is taken for by its
+            columns.
     """
     asked = READ_AS.get(asked, asked)
     shapes = {name: shape for shape in SHAPES for name in shape.formats}
     names = sorted(FORMATS, key=lambda name: -len(FORMATS[name].needs))
-    names = [name for name in names if asked == name or (asked == "auto" and FORMATS[name].guessed)]
+    guessed = [name for name, form in FORMATS.items() if form.guessed] if known is None else known
+    names = [name for name in names if asked == name or (asked == "auto" and name in guessed)]
     columns = {**_halves(found, rows), **columns}
     have = {*found, *columns}
     for name in names:
         if have >= set(FORMATS[name].needs):
             labels = [row.get(columns.get("label", "label")) for row in rows]
-            if name == "table" and measured(labels):
+            if name == "table" and known is None and measured(labels):
                 return shapes["regression"], "regression", dict(columns)
-            if name == "table" and labels and isinstance(labels[0], list):
+            if name == "table" and known is None and labels and isinstance(labels[0], list):
                 return (
                     shapes["multi_label"],
                     "multi_label",
