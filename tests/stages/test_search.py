@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -85,3 +86,14 @@ def test_a_run_without_vectors_cannot_search(bert, tmp_path):
     )
     with pytest.raises(WeitiaoError, match="no_search"):
         wt.search(other, "great")
+
+
+def test_how_a_run_is_used_begins_with_a_search(run, capsys):
+    """What stands on its page, as it is typed."""
+    typed, python = (way["code"] for way in run.results["usage"][:2])
+    words = shlex.split(typed.splitlines()[0])
+    assert words[:2] == ["weitiao", "search"]
+    assert weitiao(words[1:]) == 0
+    assert capsys.readouterr().out
+    exec(python, {})  # as a reader would paste it
+    assert capsys.readouterr().out
