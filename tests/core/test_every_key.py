@@ -132,7 +132,8 @@ ROWS = {
     "evaluate.baseline": Row("majority", systems, {"tuned"}, {"tuned", "majority"}),
     "evaluate.general_text": Row("none", lambda run: run.results["general"] is None, False, True, ("evaluate.untuned=true", "evaluate.answers=0"), kind="chat"),
     "evaluate.noise_runs": Row("1", lambda run: (run.results["noise"] or {}).get("seeds"), None, [0, 1]),
-    "evaluate.resamples": Row("500", intervals, kind="chat"),
+    # Of a few rows no interval is drawn.
+    "evaluate.resamples": Row("500", intervals, also=("data.split.test=0.3",), kind="chat"),
     "seed": Row("1", lambda run: (losses(run), locked_rows(run))),
 }  # fmt: skip
 
