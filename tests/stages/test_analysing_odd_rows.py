@@ -49,7 +49,7 @@ def numbers(told):
 def test_a_class_without_a_test_row_and_a_slice_of_one_row_leave_no_nan(run, capsys):
     assert weitiao(["report", str(run.path), "--by", "shop"]) == 0
     said = capsys.readouterr().err.replace("\u2068", "").replace("\u2069", "")
-    assert "Fewer than 10 rows, so not looked at: shop: lonely" in said
+    assert "shop: lonely" in said.partition("Fewer than 10 rows, so not looked at: ")[2].partition(".")[0]
     for file in ("results.json", "analysis.json"):
         told = json.loads((run.path / file).read_text(encoding="utf-8"), parse_constant=pytest.fail)
         assert all(number == number for number in numbers(told))
