@@ -131,6 +131,7 @@ def test_a_sound_recipe_passes(code):
     assert [code(verb, accepted) for verb in VERBS[:2]] == ["", ""]
 
 
+@pytest.mark.whole
 def test_what_would_be_lost_is_said_of_all_rows_and_its_way_out_works(code, capsys):
     """Of few rows among many a sample has none, or far too large a share."""
     rows = reviews(2400)

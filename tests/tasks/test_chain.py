@@ -11,7 +11,6 @@ from tests.conftest import (
     dialogues,
     many_labels,
     paired,
-    rarely,
     rated,
     reviews,
     small_run,
@@ -46,7 +45,6 @@ CASES = {
     ("sft", "llama"): dialogues(ROWS),
     ("language_modeling", "llama"): renamed(reviews(ROWS), text="text"),
 }
-FAST = {("question_answering", "bert"), ("embedding", "bert", "query_passage"), ("seq2seq", "t5")}
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +55,8 @@ def dictionary(tmp_path, monkeypatch):
     monkeypatch.setattr("weitiao.models.assets.catalog.dictionary_path", lambda name: file)
 
 
-@pytest.mark.parametrize("case", [case if case in FAST else rarely(case) for case in CASES], ids="-".join)
+@pytest.mark.whole
+@pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_run_is_planned_trained_asked_its_own_file_stressed_and_merged(case, request, tmp_path, capsys):
     task, model, *_ = case
     rows = write_jsonl(tmp_path / "rows.jsonl", CASES[case])

@@ -49,6 +49,7 @@ def test_before_the_first_step_the_model_is_its_reference_and_afterwards_it_is_n
     assert {*told} == {"answer", "ending"}
 
 
+@pytest.mark.whole
 def test_a_reference_is_asked_once_and_anew_when_anything_that_decides_it_changes(
     prefer, cache, tmp_path, llama
 ):
