@@ -26,19 +26,11 @@ def init(
     columns: Mapping[str, str] | None = None,
     tell: Tell = silent,
 ) -> str:
-    """A commented recipe for a file, with its columns and task guessed; what may be meant otherwise is a comment in it, which
-    `tell` hears as a `notice`.
-
-    Args:
-        file: a file, or the name of an embedded data set.
-        model: the base; default: an embedded one, by language and task.
-        task: what is to be learnt; default: by the columns.
-        columns: our names of columns -> the file's.
-        tell: hears notices.
+    """A commented recipe for a file, with its columns, task and base guessed where they are not given; what may be meant
+    otherwise is a comment in it, which `tell` hears as a `notice`.
 
     Raises:
-        WeitiaoError: when the file cannot be read or its columns say nothing; when `model` does not suit the task; `unknown_name`
-            for a task that is none.
+        WeitiaoError: when the file cannot be read or its columns say nothing; when `model` does not suit the task.
     """
     section = Data(train=[str(file)], columns=dict(columns or {}))
     wanted = registry.build("task", {"name": task}).shape if task else None

@@ -219,16 +219,21 @@ def unknown(
     seems = lengths.get(longest, 0) >= SEEMS * max(1, len(rows))
     said = f" {reason('texts_seem_in', longest=longest, options=shlex.quote(named))}" if seems else ""
     text, label = (", ".join(KNOWN_AS[name]) for name in ("text", "label"))
-    found_there = ", ".join(found)
-    names = [name for name, form in FORMATS.items() if form.guessed] if known is None else known
+    names = _would_do(known)
     if known is not None:
         called = (_called(name, found, columns={}, near=False) for name in known)
         if named_so := next(filter(None, called), None):
             said = f" {reason('columns_called', columns=', '.join(f'{ours}: {theirs}' for ours, theirs in named_so.items()))}"
     needs = either(", or ", "，或 ").join(dict.fromkeys(_listed(FORMATS[name].needs) for name in names))
+    found_there = ", ".join(found)
     return fault(
         "unknown_row_format", path=path, found=found_there, seems=said, needs=needs, text=text, label=label
     )
+
+
+def _would_do(known: Sequence[str] | None) -> Sequence[str]:
+    """Formats that are known to do; without that, all that a file is taken for by its columns."""
+    return [name for name, form in FORMATS.items() if form.guessed] if known is None else known
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -277,13 +282,12 @@ def guess(
         columns: what they are known to be.
         asked: the format, where it is known.
         rows: the first of the file.
-        known: formats that would do, where it is known what is to be learnt; default: all that a file is taken for by its
-            columns.
+        known: formats that would do; default: all that a file is taken for by its columns.
     """
     asked = READ_AS.get(asked, asked)
     shapes = {name: shape for shape in SHAPES for name in shape.formats}
     names = sorted(FORMATS, key=lambda name: -len(FORMATS[name].needs))
-    guessed = [name for name, form in FORMATS.items() if form.guessed] if known is None else known
+    guessed = _would_do(known)
     names = [name for name in names if asked == name or (asked == "auto" and name in guessed)]
     columns = {**_halves(found, rows), **columns}
     have = {*found, *columns}
@@ -317,10 +321,9 @@ def _called(
     needed = {ours: columns.get(ours) or guess_column(ours, found, near=near) for ours in FORMATS[name].needs}
     if not all(needed.values()) or len(set(needed.values())) < len(needed):
         return None
-    have = {*found, *columns}
     for ours in FORMATS[name].may_have:
         theirs = next((theirs for theirs in KNOWN_AS.get(ours, ()) if theirs in found), None)
-        if theirs and ours not in have and theirs not in needed.values():
+        if theirs and ours not in {*found, *columns} and theirs not in needed.values():
             needed[ours] = theirs
     return {ours: theirs for ours, theirs in needed.items() if ours != theirs}
 

@@ -30,6 +30,14 @@ TITLES = {
     "names": both("names", "姓名"),
     "origin": both("origin", "籍贯与国别"),
 }
+COLUMNS = (
+    ("rows", "行数"),
+    ("swapped", "替换后"),
+    ("neutral", "中性替换后"),
+    ("beyond neutral", "超出中性替换"),
+    ("p", "p"),
+)
+"""What a table of kinds says of each."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +170,7 @@ def sections(said: Mapping[str, Any], standing: Standing, pairs: Mapping[str, Pa
         pairs: by kind.
     """
     columns = (
-        ("rows", "行数"),
-        ("swapped", "替换后"),
-        ("neutral", "中性替换后"),
-        ("beyond neutral", "超出中性替换"),
-        ("p", "p"),
+        *COLUMNS,
         ("no such word", "无此类词的行"),
         ("left out", "略去的行"),
     )

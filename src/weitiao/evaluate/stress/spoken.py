@@ -17,7 +17,7 @@ from typing import Any
 from weitiao.core.contracts import Section, both
 from weitiao.core.contracts.section import Answer, Column, Fact, Row, Rows, Table, TableRow
 from weitiao.evaluate.metrics.overlap import TokenF1
-from weitiao.evaluate.stress.counterfactual import TITLES, compared, foot, judged
+from weitiao.evaluate.stress.counterfactual import COLUMNS, TITLES, compared, foot, judged
 from weitiao.evaluate.stress.paired_change import Drawing
 from weitiao.evaluate.stress.swaps import NEUTRAL, Place, Swap, put, swap
 from weitiao.evaluate.stress.written_otherwise import EXAMPLES, FEWEST, Standing, estimate, text
@@ -96,13 +96,6 @@ def sections(
         spoken: by kind.
         asked: by kind what is expected of the rows as they were asked, swapped.
     """
-    columns = (
-        ("rows", "行数"),
-        ("swapped", "替换后"),
-        ("neutral", "中性替换后"),
-        ("beyond neutral", "超出中性替换"),
-        ("p", "p"),
-    )
     made: dict[str, Section] = {
         "swapped_answers": Table(
             title=both("Answers with gender, names and origin swapped", "替换性别、姓名与籍贯后的回答"),
@@ -116,7 +109,7 @@ def sections(
             ),
             foot=foot(said),
             head=both("swapped", "替换"),
-            columns=[Column(title=both(*title)) for title in columns],
+            columns=[Column(title=both(*title)) for title in COLUMNS],
             rows=[
                 TableRow(
                     name=TITLES[one["name"]],
