@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Train
+from weitiao.data.layout import Layout
 from weitiao.models import examine, load
 from weitiao.train.objective import summed
 
@@ -251,8 +253,7 @@ def test_answers_in_batches_are_those_of_rows_alone(folders, family, settings):
     prompts = asked_of(task, loaded, records())
     words = {"max_new_tokens": 6, "limit": 64}
     together = dict(task.answer(loaded, prompts, **words))
-    for place, prompt in enumerate(prompts):
-        assert dict(task.answer(loaded, [prompt], **words))[0] == together[place]
+    assert dict(task.answer(replace(loaded, layout=Layout.ALONE), prompts, **words)) == together
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Speaker:
             temperature: of the draw; lower is more certain.
             top_k: only so many of the likeliest words take part; None: all.
             top_p: only the likeliest words that together have this probability take part; None: all.
-            seed: of the draw; None: another one each time.
+            seed: of the draw, which depends on it and on the row's place alone; None: another one each time.
 
         Raises:
             WeitiaoError: `wrong_usage` for a number out of its range; `chat_template` when the turns do not fit.

@@ -214,7 +214,7 @@ def answers(
         stops=marks.ends(model, processor), padding=processor.pad_token_id or 0, **asked
     )
     way = decoding.Way.ALONE
-    if len(prompts) > 1 and not settings.sample:
+    if len(prompts) > 1:
         way = decoding.measure(model, processor, longest=settings.limit)
         if notice is not None:
             for line in way.notices(loaded.source):

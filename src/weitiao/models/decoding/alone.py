@@ -1,4 +1,4 @@
-"""One prompt, answered by Transformers' own generation: for models that can do no other, and for samples.
+"""One prompt, answered by Transformers' own generation: for models that can do no other, and for listeners.
 
 alone(model, [5, 6, 7], Decoding(...))  ->  Answer
 """
@@ -6,13 +6,15 @@ alone(model, [5, 6, 7], Decoding(...))  ->  Answer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from weitiao.models.decoding.answers import Answer, Decoding, Ending
+from weitiao.models.decoding.draws import Drawing
 
 
-def alone(model: Any, prompt: Sequence[int], asked: Decoding, *, streamer: Any = None) -> Answer:
+def alone(
+    model: Any, prompt: Sequence[int], asked: Decoding, *, number: int = 0, streamer: Any = None
+) -> Answer:
     """What the model says after a prompt.
 
     Of the model's own generation settings the end tokens count alone: what else they may hold (a penalty, a sampling
@@ -22,23 +24,22 @@ def alone(model: Any, prompt: Sequence[int], asked: Decoding, *, streamer: Any =
         model: a language model in evaluation mode.
         prompt: token ids.
         asked: how the answer is made.
+        number: the row's, on which draws depend.
         streamer: hears the tokens as they come (`put`, `end`), as Transformers' streamers do.
     """
     import torch
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, LogitsProcessorList
 
     room = asked.room(len(prompt))
     if not prompt or not room:
         if streamer is not None:
             streamer.end()
         return Answer()
-    choice = {"temperature": asked.temperature, "top_k": asked.top_k or 0, "top_p": asked.top_p or 1.0}
     settings = GenerationConfig(
         max_new_tokens=room,
         eos_token_id=sorted(asked.stops) or None,
         pad_token_id=asked.padding,
-        do_sample=asked.sample,
-        **(choice if asked.sample else {}),
+        do_sample=False,  # whatever is drawn is all that `Drawing` leaves
         # Whatever is left out is taken from the model's own.
         num_beams=1,
         repetition_penalty=1.0,
@@ -46,15 +47,16 @@ def alone(model: Any, prompt: Sequence[int], asked: Decoding, *, streamer: Any =
         min_length=0,
     )
     ids = torch.tensor([list(prompt)], device=next(model.parameters()).device)
-    with ExitStack() as held:
-        if asked.seed is not None:
-            held.enter_context(torch.random.fork_rng())
-            torch.manual_seed(asked.seed)
-        made = model.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings, streamer=streamer
-        )
-    found = made[0, ids.shape[1] :].tolist()
+    drawing = Drawing(asked, [number], len(prompt), model)
+    made = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        generation_config=settings,
+        logits_processor=LogitsProcessorList([drawing] if asked.sample else []),
+        streamer=streamer,
+    )
+    found, (logps,) = made[0, ids.shape[1] :].tolist(), drawing.logps
     if found and found[-1] in asked.stops:
-        return Answer(found[:-1], "end")
+        return Answer(found[:-1], "end", found[-1], logps)
     ending: Ending = "length" if len(found) == asked.max_new_tokens else "full"
-    return Answer(found, ending)
+    return Answer(found, ending, None, logps)

@@ -30,11 +30,11 @@ class Decoding:
     temperature: float = 0.7
     """With `sample`: what scores are divided by."""
     top_k: int | None = 50
-    """With `sample`: so many of the likeliest words take part; None: all."""
+    """With `sample`: so many of the likeliest words take part; None or 0: all."""
     top_p: float | None = None
-    """With `sample`: the likeliest words that together have this probability take part; None: all."""
+    """With `sample`: of these the likeliest that together have this probability take part; None or 1: all."""
     seed: int | None = None
-    """With `sample`: of the draws of every row; None: others each time."""
+    """With `sample`: what is drawn depends on it and on a row's number alone; None: others each time."""
 
     def room(self, prompt: int) -> int:
         """Tokens that the answer to a prompt of so many tokens may have."""
@@ -49,3 +49,8 @@ class Answer:
     """Without the end token."""
     ending: Ending = "full"
     """Why there is no more of it."""
+    end: int | None = None
+    """The end token, where one ended it."""
+    logps: list[float] = field(default_factory=list)
+    """With `sample`: the log-probability of every token of `ids` and of `end`, under what it was drawn from (after
+    temperature, top_k and top_p)."""

@@ -1,7 +1,8 @@
 """Keys and values of rows that come and go, one layer's.
 
     update(keys)          one more column for every row, written in place
-    take_in(keys, sizes)  further rows behind the others, as prefilled, their last tokens in the last column
+    take_in(keys, sizes)  further rows behind the others, as prefilled, their last tokens in the last column; equal
+                          ones are copies of one that was
     leave(places)         rows go; the last ones take their places
 
 Transformers' dynamic layer copies all it holds at every token, and knows no rows that come later.  Rows end in the same
@@ -58,20 +59,21 @@ class Slots(CacheLayerMixin):
         self.end = end
         return keys[:, :, self.first : end], values[:, :, self.first : end]
 
-    def take_in(self, keys: Tensor, values: Tensor, sizes: Sequence[int]) -> None:
-        """Further rows, filled up on the left: keys (N, K, T, D) whose last `sizes` columns are theirs."""
+    def take_in(self, keys: Tensor, values: Tensor, sizes: Sequence[int], of: Sequence[int]) -> None:
+        """Further rows: of keys (N, K, T, D), filled up on the left, of which the last `sizes` columns are used, each
+        takes one, that at its place in `of`."""
         if self.keys is None:
             self.keys, self.values = keys[:0, :, :0], values[:0, :, :0]
-        longest, rows = max(sizes), self.rows + len(sizes)
+        longest, rows = max(sizes), self.rows + len(of)
         before = max(0, longest - self.get_seq_length())
         if rows > len(self._room()[0]) or before > self.first:
             self._lay(rows, before=before, behind=AHEAD)
         self.first -= before
         held_keys, held_values = self._room()
-        for place, (key, value, size) in enumerate(zip(keys, values, sizes, strict=True), start=self.rows):
-            own = slice(self.end - size, self.end)
-            held_keys[place, :, own] = key[:, key.shape[1] - size :]
-            held_values[place, :, own] = value[:, value.shape[1] - size :]
+        for place, one in enumerate(of, start=self.rows):
+            own, theirs = slice(self.end - sizes[one], self.end), slice(keys.shape[2] - sizes[one], None)
+            held_keys[place, :, own] = keys[one, :, theirs]
+            held_values[place, :, own] = values[one, :, theirs]
         self.rows = rows
 
     def leave(self, moves: Sequence[tuple[int, int]], rows: int, longest: int) -> None:

@@ -40,7 +40,16 @@ class Together:
         self._device = next(model.parameters()).device
 
     def join(self, names: Sequence[Hashable], prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Take in further rows; scores (N, V) of the token that follows each."""
+        """Take in further rows; scores (N, V) of the token that follows each.  Equal prompts are read once."""
+        places_of: dict[tuple[int, ...], int] = {}
+        of = [places_of.setdefault(tuple(prompt), len(places_of)) for prompt in prompts]
+        scores = self._read([*places_of], of)
+        self.names += names
+        self.sizes += [len(prompt) for prompt in prompts]
+        return scores
+
+    def _read(self, prompts: Sequence[Sequence[int]], of: Sequence[int]) -> Tensor:
+        """Prompts that differ; every row takes what is kept of one `of` them."""
         sizes = [len(prompt) for prompt in prompts]
         longest = max(sizes)
         ids = [[self.padding] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
@@ -55,10 +64,8 @@ class Together:
         held = [size + self._before for size in sizes]
         prefilled: list[Any] = fresh.layers
         for slots, new in zip(self._slots, prefilled, strict=True):
-            slots.take_in(new.keys, new.values, held)
-        self.names += names
-        self.sizes += sizes
-        return scores
+            slots.take_in(new.keys, new.values, held, of)
+        return scores if len(of) == len(prompts) else scores[list(of)]
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """One more token in every row; scores (B, V) of the one that follows."""

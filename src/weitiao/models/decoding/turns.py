@@ -2,7 +2,8 @@
 
     decode(model, [[5, 6, 7], [8]], Decoding(...), way=Way.RAGGED)  ->  (1, Answer), (0, Answer)
 
-The longest prompts go first.  A row that has ended leaves, and when a quarter of the room is free others join.  Where
+The longest prompts go first, equal ones behind each other, so that one that is to be answered several times is read
+once.  A row that has ended leaves, and when a quarter of the room is free others join.  Where
 memory runs out, the rows that were there begin again where they stood, half as many at a time.
 """
 
@@ -10,42 +11,55 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from weitiao.models.decoding.alone import alone
 from weitiao.models.decoding.answers import Answer, Decoding, Ending
+from weitiao.models.decoding.draws import draw
 from weitiao.models.decoding.together import Together
 from weitiao.models.decoding.ways import Way
 from weitiao.models.memory_ran_out import give_back, ran_out
 
 
+@torch.no_grad()
 def decode(
-    model: Any, prompts: Sequence[Sequence[int]], asked: Decoding, *, way: Way, streamer: Any = None
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    asked: Decoding,
+    *,
+    way: Way,
+    numbers: Sequence[int] | None = None,
+    streamer: Any = None,
 ) -> Iterator[tuple[int, Answer]]:
     """The answer to every prompt, with its place among them, in the order in which they end.
 
-    Without gradients, in the precision of the caller.  Samples are drawn one row after the other.
+    Without gradients, in the precision of the caller.  What is drawn for a row depends on the seed and its number alone.
 
     Args:
         model: a language model in evaluation mode.
         prompts: token ids.
         asked: how answers are made.
         way: which rows may be continued together (`measure`).
+        numbers: of the rows, on which draws depend; default: their places.
         streamer: hears the tokens of rows that are answered one after the other.
 
     Raises:
         RuntimeError: or MemoryError, when there is not memory enough for a single row.
+        WeitiaoError: `no_numbers`, where words are drawn by scores that are none.
     """
     todo = []
     for row, prompt in enumerate(prompts):
         if prompt and asked.room(len(prompt)):
-            todo.append(_Row(row, list(prompt), len(prompt)))
+            todo.append(_Row(row, list(prompt), len(prompt), row if numbers is None else numbers[row]))
         else:
             yield row, Answer()
-    if way is Way.ALONE or asked.sample:
+    if way is Way.ALONE:
         for each in todo:
-            yield each.row, alone(model, each.ids, asked, streamer=streamer)
+            yield each.row, alone(model, each.ids, asked, number=each.number, streamer=streamer)
         return
     yield from _Turns(model, asked, way, todo).run()
 
@@ -57,7 +71,14 @@ class _Row:
     """Prompt and answer so far."""
     prompt: int
     """Tokens of the prompt."""
-    joined: bool = False
+    number: int
+    """What its draws depend on."""
+    logps: list[float] = field(default_factory=list)
+
+    @property
+    def made(self) -> int:
+        """Tokens of the answer so far."""
+        return len(self.ids) - self.prompt
 
     def most(self, asked: Decoding) -> int:
         """Tokens that it may come to have."""
@@ -69,7 +90,7 @@ class _Turns:
 
     def __init__(self, model: Any, asked: Decoding, way: Way, todo: list[_Row]):
         self.model, self.asked, self.way = model, asked, way
-        self.waiting = deque(sorted(todo, key=lambda row: -len(row.ids)))
+        self.waiting = deque(sorted(todo, key=_turn))
         self.active: dict[int, _Row] = {}
 
     def run(self) -> Iterator[tuple[int, Answer]]:
@@ -85,6 +106,7 @@ class _Turns:
                 else:
                     names = [int(str(name)) for name in together.names]
                     scores = together.step([self.active[name].ids[-1] for name in names])
+                tokens, logps = self._chosen(names, scores)
             except (RuntimeError, MemoryError) as error:
                 if not ran_out(error) or len(self.active) == 1:
                     raise
@@ -93,25 +115,34 @@ class _Turns:
                 give_back(next(self.model.parameters()).device.type)
                 together = Together(self.model, padding=self.asked.padding)
                 continue
-            ended = list(self._heard(names, scores.argmax(-1).tolist()))
+            ended = list(self._heard(names, tokens, logps))
             together.leave([row for row, _ in ended])
             yield from ended
 
-    def _heard(self, names: Sequence[int], tokens: Sequence[int]) -> Iterator[tuple[int, Answer]]:
+    def _chosen(self, names: Sequence[int], scores_NV: Tensor) -> tuple[list[int], list[list[float]]]:
+        """The next token of each, and where it is drawn its log-probability."""
+        if not self.asked.sample:
+            return scores_NV.argmax(-1).tolist(), [[]] * len(names)
+        places = [(self.active[name].number, self.active[name].made) for name in names]
+        tokens_N, logps_N = draw(scores_NV, self.asked, places, self.model)
+        return tokens_N.tolist(), logps_N[:, None].tolist()
+
+    def _heard(
+        self, names: Sequence[int], tokens: Sequence[int], logps: Sequence[list[float]]
+    ) -> Iterator[tuple[int, Answer]]:
         """Write down what was said; who has ended."""
-        for name, token in zip(names, tokens, strict=True):
+        for name, token, logp in zip(names, tokens, logps, strict=True):
             row = self.active[name]
-            ending: Ending
+            row.logps += logp
+            ending: Ending = "end"
             if token not in self.asked.stops:
                 row.ids.append(token)
-                made = len(row.ids) - row.prompt
-                if made < self.asked.room(row.prompt):
+                if row.made < self.asked.room(row.prompt):
                     continue
-                ending = "length" if made == self.asked.max_new_tokens else "full"
-            else:
-                ending = "end"
+                ending = "length" if row.made == self.asked.max_new_tokens else "full"
             del self.active[name]
-            yield name, Answer(row.ids[row.prompt :], ending)
+            end = token if ending == "end" else None
+            yield name, Answer(row.ids[row.prompt :], ending, end, row.logps)
 
     def _coming(self) -> list[_Row]:
         """Those that join now: none as long as little room is free, for each time costs a pass of its own."""
@@ -137,5 +168,10 @@ class _Turns:
         """Half as many, where they stood: what was being written for them may be half written."""
         self.asked = replace(self.asked, rows=max(1, len(self.active) // 2))
         # What was said is read as if it had been asked.
-        self.waiting = deque(sorted([*self.active.values(), *self.waiting], key=lambda row: -len(row.ids)))
+        self.waiting = deque(sorted([*self.active.values(), *self.waiting], key=_turn))
         self.active = {}
+
+
+def _turn(row: _Row) -> tuple[int, list[int]]:
+    """The longest first; equal ones behind each other."""
+    return -len(row.ids), row.ids

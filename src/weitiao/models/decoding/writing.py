@@ -2,15 +2,13 @@
 
     write(model, [[5, 6, 7], [8]], begin=[0], Decoding(...), Search(num_beams=4))  ->  (1, Answer), (0, Answer)
 
-Rows of like length share a pass, filled up and masked, which the model is measured to allow (`models.examine`); samples
-are drawn one row after the other, so that their seed says what they are.  Nothing that the model's own generation settings
+Rows of like length share a pass, filled up and masked, which the model is measured to allow (`models.examine`).  Nothing that the model's own generation settings
 say takes part (`models.writing_settings`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +16,7 @@ import torch
 
 from weitiao.data.pack import pad
 from weitiao.models.decoding.answers import Answer, Decoding, Ending
+from weitiao.models.decoding.draws import Drawing
 from weitiao.models.memory_ran_out import give_back, ran_out
 
 
@@ -59,11 +58,11 @@ def write(
     """
     room = min(asked.max_new_tokens, asked.limit - len(begin))
     order = sorted(range(len(sources)), key=lambda row: -len(sources[row]))
-    rows = asked.rows if together and not asked.sample else 1
+    rows = asked.rows if together else 1
     while order:
         part, found = order[: max(1, rows // search.num_beams)], None
         try:
-            found = _written(model, [sources[row] for row in part], begin, asked, search, room, streamer)
+            found = _written(model, {row: sources[row] for row in part}, begin, asked, search, room, streamer)
         except (RuntimeError, MemoryError) as error:
             if not ran_out(error) or len(part) == 1:
                 raise
@@ -77,7 +76,7 @@ def write(
 
 def _written(
     model: Any,
-    sources: Sequence[Sequence[int]],
+    sources: Mapping[int, Sequence[int]],
     begin: Sequence[int],
     asked: Decoding,
     search: Search,
@@ -86,32 +85,32 @@ def _written(
 ) -> list[Answer]:
     if room < 1:
         return [Answer() for _ in sources]
+    from transformers import LogitsProcessorList
+
     device = next(model.parameters()).device
     words = {
-        "input_ids": pad(sources, asked.padding),
-        "attention_mask": pad([[1] * len(row) for row in sources], 0),
+        "input_ids": pad([*sources.values()], asked.padding),
+        "attention_mask": pad([[1] * len(row) for row in sources.values()], 0),
         "decoder_input_ids": torch.tensor([list(begin)] * len(sources)),
     }
     listens = streamer is not None and search.num_beams == 1
-    with ExitStack() as held:
-        if asked.sample and asked.seed is not None:
-            held.enter_context(torch.random.fork_rng())
-            torch.manual_seed(asked.seed)
-        made = model.generate(
-            **{name: each.to(device) for name, each in words.items()},
-            generation_config=_settings(begin[0], asked, search, room),
-            streamer=streamer if listens else None,
-        )
+    drawing = Drawing(asked, [*sources], len(begin), model)
+    made = model.generate(
+        **{name: each.to(device) for name, each in words.items()},
+        generation_config=_settings(begin[0], asked, search, room),
+        logits_processor=LogitsProcessorList([drawing] if asked.sample else []),
+        streamer=streamer if listens else None,
+    )
     if streamer is not None and not listens:
         streamer.put(made[0].cpu())
         streamer.end()
-    return [_answer(row, asked) for row in made[:, len(begin) :].tolist()]
+    told = zip(made[:, len(begin) :].tolist(), drawing.logps, strict=True)
+    return [_answer(said, logps, asked) for said, logps in told]
 
 
 def _settings(start: int, asked: Decoding, search: Search, room: int) -> Any:
     from transformers import GenerationConfig
 
-    choice = {"temperature": asked.temperature, "top_k": asked.top_k or 0, "top_p": asked.top_p or 1.0}
     # Of beams alone: Transformers warns of settings that do nothing.
     beams = {"length_penalty": search.length_penalty} if search.num_beams > 1 else {}
     return GenerationConfig(
@@ -119,8 +118,7 @@ def _settings(start: int, asked: Decoding, search: Search, room: int) -> Any:
         decoder_start_token_id=start,
         eos_token_id=sorted(asked.stops) or None,
         pad_token_id=asked.padding,
-        do_sample=asked.sample,
-        **(choice if asked.sample else {}),
+        do_sample=False,  # whatever is drawn is all that `Drawing` leaves
         num_beams=search.num_beams,
         **beams,
         no_repeat_ngram_size=search.no_repeat_ngram_size,
@@ -130,10 +128,10 @@ def _settings(start: int, asked: Decoding, search: Search, room: int) -> Any:
     )
 
 
-def _answer(said: list[int], asked: Decoding) -> Answer:
+def _answer(said: list[int], logps: list[float], asked: Decoding) -> Answer:
     """Up to the end token; behind it is padding."""
     end = next((place for place, token in enumerate(said) if token in asked.stops), None)
     if end is not None:
-        return Answer(said[:end], "end")
+        return Answer(said[:end], "end", said[end], logps[: end + 1])
     ending: Ending = "length" if len(said) == asked.max_new_tokens else "full"
-    return Answer(said, ending)
+    return Answer(said, ending, None, logps)
