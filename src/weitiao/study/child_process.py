@@ -12,18 +12,18 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
+from weitiao.study.fork_server import Child, alone
 
 LOOK_S = 0.2  # between two looks at the child
 TAIL = 8192  # bytes of a log, or of what a child said, that hold its last line
@@ -52,8 +52,10 @@ class Relay:
     child stands in a session of its own and hears of them from here alone.
     """
 
+    start: Callable[[Sequence[str], IO[bytes]], Child] = alone
+    """How a child comes to be."""
     caught: int = field(default=0, init=False)
-    _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _child: Child | None = field(default=None, init=False)
     _before: dict[int, Any] = field(default_factory=dict, init=False)
 
     def __enter__(self) -> Relay:
@@ -70,7 +72,7 @@ class Relay:
         if self._child is not None:
             self._child.send_signal(number)
 
-    def watch(self, child: subprocess.Popen[bytes] | None) -> None:
+    def watch(self, child: Child | None) -> None:
         """Signals go to `child` from now on; one that came while it was being started goes to it at once."""
         self._child = child
         if child is not None and self.caught:
@@ -79,18 +81,9 @@ class Relay:
 
 def train_apart(recipe: Path, *, label: str, relay: Relay, heard: Heard = lambda fact: None) -> Outcome:
     """Train the recipe, or go on with its run, in a process of its own; `heard` gets steps as they are logged."""
-    command = [sys.executable, "-P", "-m", "weitiao", "train", os.path.abspath(recipe), "--resume", "--json"]
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     log, started = Log(recipe.parent / "log.jsonl"), time.perf_counter()
     with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # the results lie in its folder
-            stderr=said,
-            env={**os.environ, "PYTHONPATH": paths},
-            start_new_session=True,
-        )
+        child = relay.start(["train", os.path.abspath(recipe), "--resume", "--json"], said)
         relay.watch(child)
         try:
             while not _ended(child):
@@ -103,7 +96,7 @@ def train_apart(recipe: Path, *, label: str, relay: Relay, heard: Heard = lambda
                 child.wait()
         said.seek(max(0, said.seek(0, os.SEEK_END) - TAIL))
         words = said.read().decode("utf-8", "replace").splitlines()
-    seconds, code = time.perf_counter() - started, child.returncode
+    seconds, code = time.perf_counter() - started, child.wait()
     if code == 0:
         return Outcome(seconds, None)
     failure = _told(words) or _unsaid(label, recipe, code, words).to_dict()
@@ -111,7 +104,7 @@ def train_apart(recipe: Path, *, label: str, relay: Relay, heard: Heard = lambda
     return Outcome(seconds, failure, goes_on=code < 0 or code > 128 or failure["error"] == "run_busy")
 
 
-def _ended(child: subprocess.Popen[bytes]) -> bool:
+def _ended(child: Child) -> bool:
     try:
         child.wait(timeout=LOOK_S)
     except subprocess.TimeoutExpired:

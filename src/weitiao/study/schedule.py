@@ -29,6 +29,7 @@ from weitiao.core.run import RunFolder, differences, held
 from weitiao.stages.dealt import hand_on
 from weitiao.stages.events import Tell
 from weitiao.study.child_process import Outcome, Relay, train_apart
+from weitiao.study.fork_server import ForkServer
 
 DONE = ("judged", "failed")
 
@@ -149,7 +150,7 @@ class Book:
             WeitiaoError: that of `kind.stopped` after SIGINT or SIGTERM, if something was left to do.
         """
         rows = self.kind.parts
-        with Relay() as relay:
+        with ForkServer() as server, Relay(server.start) as relay:
             for place, part in enumerate(self.parts):
                 if relay.caught:
                     break
