@@ -4,7 +4,7 @@ python -m benchmarks.judge_memory [--rows 400] [--talks 64] [--threads 1]
 
 `weitiao train`, then `weitiao evaluate` of the run in a new process: tuned, untuned, baselines, answers in words and the
 page.  The largest resident size when training ends, of the whole of `train`, and of `evaluate`; exit code 1 where
-`evaluate` alone is above the first.
+either of the last two is above the first.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ JOBS = {
     "classifier": "{{model: minilm-l6, task: text_classification, data: {{train: 'film-reviews#{rows}'}}, ",
     "chat": "{{model: smollm2-135m, task: sft, data: {{train: 'alpaca-en#{talks}', max_length: 256}}, ",
 }
+MOST = 1.005
+"""What writing the last line of the log may take."""
 REST = (
     "method: lora, train: {{num_train_epochs: 1}}, evaluate: {{max_new_tokens: 64}}, output_dir: {folder}}}"
 )
@@ -50,10 +52,10 @@ def main(words: Sequence[str] | None = None) -> None:
             trained = next(line for line in log if line["event"] == "end")["peak_memory_mb"]
             judged = peak_mb("evaluate", run, folder=folder, threads=asked.threads)
         print(
-            f"{name}: training {trained:.0f} MB, with judging behind it {whole:.0f}; "
+            f"{name}: training {trained:.0f} MB, with judging behind it {whole:.0f} ({whole / trained:.3f}); "
             f"judging alone {judged:.0f} MB, {judged / trained:.2f} of the training's"
         )
-        more = more or judged > trained
+        more = more or max(judged, whole) > trained * MOST
     if more:
         raise SystemExit(1)
 

@@ -301,6 +301,7 @@ class Run(Recorded):
         """What is said of each row, before rows are each other's candidates (`Task.together`)."""
         from weitiao.evaluate.predict import numberless, predict
         from weitiao.stages import reference
+        from weitiao.train import memory
 
         train = self.recipe.train
         found = predict(
@@ -314,6 +315,7 @@ class Run(Recorded):
             progress=progress,
             reference=reference.of(self, examples),
         )
+        memory.trim()  # what the batches took: whoever comes next, a baseline or a page, takes its own
         if any(map(numberless, found)):
             raise fault("no_numbers", ref=self.path)
         return found

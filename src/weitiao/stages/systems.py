@@ -16,6 +16,7 @@ from weitiao.stages.general import General
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.run import Run
 from weitiao.stages.to_judge import ToJudge
+from weitiao.train import memory
 
 
 def ask_all(
@@ -63,6 +64,7 @@ def ask_all(
         with beside.may_fail(name):
             known = [] if these.given else _said_before(run, name, len(these.records))
             systems[name] = known or _learnt(run, baseline, these.records)
+        memory.trim()  # of words and their counts; validation rows are yet to be scored
     return systems, forgetting
 
 
