@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ UNHEEDED = frozenset({"train.disable_tqdm"})
 PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
 
+@lru_cache(maxsize=8)
+def _recipe(file: Path, written: bytes) -> Recipe:
+    """The recipe of that file as it is now: the stages of a run ask for it fifty times, and it is checked as a whole."""
+    return Recipe.read(file)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths and plain files of one run."""
@@ -51,7 +58,12 @@ class RunFolder:
     @property
     def recipe(self) -> Recipe:
         """What was asked."""
-        return Recipe.read(self.path / "recipe.yaml")
+        file = self.path / "recipe.yaml"
+        try:
+            written = file.read_bytes()
+        except OSError:
+            return Recipe.read(file)  # which says what is wrong with it
+        return _recipe(file, written).model_copy(deep=True)
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON object of the folder; empty when it is not there yet.
