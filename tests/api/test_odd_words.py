@@ -39,6 +39,7 @@ def test_check_takes_files(tmp_path):
         wt.check("r.yaml")
 
 
+@pytest.mark.whole
 def test_a_folder_in_the_way_of_a_page_costs_the_page_alone(classify):
     run = wt.train(classify(max_steps=1, evaluate={"untuned": False, "baseline": "none"}))
     run.report.unlink()

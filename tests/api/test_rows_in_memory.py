@@ -39,6 +39,7 @@ def test_the_folder_is_the_one_of_an_override(classify, tmp_path):
     assert Path(found["data"]["train"]).parent == tmp_path / "other" / "data"
 
 
+@pytest.mark.whole
 def test_a_plan_of_a_table_is_that_of_its_file(classify, tmp_path):
     rows, before = reviews(40), lent()
     file = str(write_csv(tmp_path / "rows.csv", rows))

@@ -341,6 +341,7 @@ def test_a_wheel_carries_recipes_messages_and_the_page(tmp_path):
     assert "20  kept" in done.stdout
 
 
+@pytest.mark.whole
 def test_a_run_is_judged_again_where_its_rows_are_gone(classify, review_file, tmp_path, monkeypatch):
     run = wt.train(classify(max_steps=2))
     before = run.results["metrics"]

@@ -23,6 +23,7 @@ from weitiao.core.run import claim
 weitiao = test_bad_input.weitiao
 
 
+@pytest.mark.whole
 def test_an_output_folder_that_is_taken(weitiao):
     folder = trained(weitiao)
     before = listing(folder)
@@ -79,7 +80,7 @@ def test_a_saved_model_that_was_changed(weitiao):
 @pytest.mark.parametrize(
     ("number", "write"),
     [
-        (each, write) if each == one else rarely(each, write)
+        (each, write) if each == one and write in (0, 5) else rarely(each, write)
         for write, one in zip([0, 3, 5, 6, 8, 10], [errno.ENOSPC, errno.EACCES] * 3, strict=True)
         for each in (errno.ENOSPC, errno.EACCES)
     ],

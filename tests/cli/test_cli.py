@@ -210,6 +210,7 @@ def test_predict_sets_its_columns_apart_by_tabs(weitiao, tuned):
     assert all(line[0] in ("good", "bad") and 0.5 <= float(line[1]) <= 1 for line in lines)
 
 
+@pytest.mark.whole
 def test_a_pipe_whose_reader_left_is_no_fault():
     with subprocess.Popen(
         [sys.executable, "-m", "weitiao", "metrics", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

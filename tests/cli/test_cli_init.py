@@ -62,6 +62,7 @@ def test_the_task_is_guessed_from_the_columns(rows, task, columns, model, weitia
     assert (asked.task["name"], asked.data.columns, asked.model) == (task, columns, model)
 
 
+@pytest.mark.whole
 def test_the_task_that_is_asked_for_decides_how_columns_are_read(weitiao):
     write_jsonl(
         Path("mine.jsonl"), [{"question": "How?", "answer": "So."}, {"question": "Why?", "answer": "Thus."}]
@@ -117,6 +118,7 @@ def test_data_check_takes_other_columns(weitiao):
     assert json.loads(said.out)["counts"] == {"kept": 10}
 
 
+@pytest.mark.whole
 def test_init_writes_every_setting_with_its_meaning(weitiao):
     write_csv(Path("rows.csv"), reviews(20))
     assert weitiao("init", "rows.csv", "-o", "recipe.yaml").exit == 0

@@ -25,6 +25,7 @@ def own(key: str) -> Callable[[Callable], Callable]:
     return put
 
 
+@pytest.mark.whole
 def test_the_seed_decides_order_split_and_start(lab):
     one, other = lab.run(), lab.run("seed=1")
     assert locked_rows(one) != locked_rows(other)
@@ -48,6 +49,7 @@ def test_how_many_rows_may_be_lost(lab):
     assert (row["line"], row["row"]["text"], row["reason"]) == (82, " ", "the text is empty")
 
 
+@pytest.mark.whole
 @own("data.cache")
 def test_the_cache_of_encoded_rows(lab, monkeypatch, tmp_path):
     monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path))
@@ -130,6 +132,7 @@ def test_a_watcher_of_ones_own(lab, tmp_path):
         lab.run(f"train.watchers={file}:Other", f"output_dir={tmp_path}/run")
 
 
+@pytest.mark.whole
 @own("train.activation_checkpointing")
 def test_recomputed_activations(lab, monkeypatch):
     """Every block runs once more in backward, and nothing else changes."""
@@ -201,6 +204,7 @@ def test_steps_that_are_left_out(lab, monkeypatch, tmp_path):
     assert state(run)["skipped"] == 1
 
 
+@pytest.mark.whole
 @own("train.early_stopping_threshold")
 def test_a_small_gain_is_none_for_patience(lab, monkeypatch):
     """Validation losses that fall by less and less; the best step is the best by any margin."""

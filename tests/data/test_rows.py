@@ -108,6 +108,7 @@ def test_the_print_is_that_of_the_content_alone():
     assert len(set(prints)) == len(prints)
 
 
+@pytest.mark.whole
 def test_what_lies_on_disk_is_gone_with_the_rows():
     gc.collect()  # what tests before this one have left is theirs
     before = len(os.listdir("/proc/self/fd"))

@@ -147,9 +147,9 @@ def test_broken_rows_are_named_and_the_repaired_copy_trains(case, weitiao):
     [
         ("gbk", "gb18030"),
         ("cp1252", "cp1252"),
-        ("utf-8-sig", "utf-8-sig"),
-        ("utf-16", "utf-16"),
-        ("big5", "big5"),
+        rarely("utf-8-sig", "utf-8-sig"),
+        rarely("utf-16", "utf-16"),
+        rarely("big5", "big5"),
     ],
 )
 def test_encodings_are_said(encoding, said, weitiao):
@@ -173,6 +173,7 @@ def test_a_wrong_encoding_is_said_and_the_right_one_named_is_taken(weitiao):
     assert weitiao("train", "reviews.yaml", "data.encoding=gb18030").exit == 0
 
 
+@pytest.mark.whole
 def test_words_and_numbers_stay_what_they_are(weitiao):
     """The label 1 is the label "1"; the review NA is a review."""
     words = ["NA", "null", "None", "nan", "N/A", "true", "-", "1e3"]
@@ -247,6 +248,7 @@ def test_long_rows_are_cut_to_the_models_positions(name, row, weitiao):
     assert found["tokens"]["max"] - found["tokens"]["truncated_tokens"] == 64
 
 
+@pytest.mark.whole
 def test_prompts_that_leave_no_room_are_named(weitiao):
     add("talk.jsonl", json.dumps({"prompt": "film " * 100, "completion": "plot"}) + "\n")
     said = weitiao("train", "talk.yaml")
@@ -284,6 +286,7 @@ def test_turns_that_teach_nothing(weitiao):
     assert "no assistant turn" in found["rows"][1]["reason"]
 
 
+@pytest.mark.whole
 def test_a_wrong_column_has_a_way_out_that_works(weitiao):
     Path("reviews.csv").write_text(Path("reviews.csv").read_text().replace("text,label", "review,label", 1))
     said = weitiao("train", "reviews.yaml")

@@ -99,6 +99,7 @@ def test_who_goes_on_with_what_it_knew_has_forgotten_nothing(tuned):
     assert any("12 general texts" in remark for remark in run.remarks)
 
 
+@pytest.mark.whole
 def test_nothing_is_asked_where_it_is_not_wanted_and_no_file_is_no_end(tuned, tmp_path):
     with pytest.raises(wt.WeitiaoError) as gone:
         tuned(told(60, words=ORDER, seed=3), max_steps=1, evaluate={"general_text": "gone.txt"})

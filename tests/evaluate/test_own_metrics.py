@@ -126,6 +126,7 @@ def test_what_cannot_judge_is_said_before_the_run_has_cost_anything(own, classif
     assert not Path("run/model").exists()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("rows", [1, 12])
 def test_test_rows_of_one_class_are_judged_with_a_reason_for_what_cannot_be(
     own, classify, tmp_path, capsys, rows

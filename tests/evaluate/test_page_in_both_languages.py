@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 
+import pytest
+
 import weitiao as wt
 from tests.conftest import reviews, small_run, write_csv
 
@@ -15,6 +17,7 @@ def said(run):
     return [html.unescape(line) for line in lines]
 
 
+@pytest.mark.whole
 def test_verdict_and_findings_are_in_the_reader_s_language(bert, tmp_path, monkeypatch):
     rows = write_csv(tmp_path / "rows.csv", reviews(60))
     recipe = small_run(bert, "text_classification", rows, tmp_path / "run", batch=8, judge={})

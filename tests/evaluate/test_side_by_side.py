@@ -102,6 +102,7 @@ def test_the_command_line_says_what_is_wrong(capsys):
     assert Path("notes.html").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.whole
 def test_every_figure_is_a_file_that_stands_alone(monkeypatch):
     monkeypatch.setattr(figures, "DOTS_PER_INCH", 30)
     made("a", right=[1])

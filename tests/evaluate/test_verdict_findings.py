@@ -136,6 +136,7 @@ def test_a_model_that_says_one_class_alone_is_named(named):
     assert "missing_classes" not in found
 
 
+@pytest.mark.whole
 def test_over_fitting_is_named(named):
     rng = random.Random(1)
     rows = [
@@ -146,6 +147,7 @@ def test_over_fitting_is_named(named):
     assert found["over_fitting"]["numbers"]["best_step"] < found["over_fitting"]["numbers"]["last_step"] / 2
 
 
+@pytest.mark.whole
 def test_under_fitting_is_named(named):
     found = named(reviews(300), learning_rate=1e-6, num_train_epochs=2)
     assert {"barely_moved"} <= set(found)
@@ -274,6 +276,7 @@ def test_one_answer_to_everything_is_named(converse, tmp_path):
     assert "great film" in found["template"]["why"]
 
 
+@pytest.mark.whole
 def test_a_model_that_got_worse_is_told_to_learn_less_and_not_more(converse):
     words = {"eval_strategy": "no", "load_best_model_at_end": False, "save_strategy": "no"}
     run = wt.train(converse(**words, method="full", learning_rate=3.0, warmup_steps=0, max_steps=6))

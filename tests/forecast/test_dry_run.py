@@ -57,6 +57,7 @@ def test_a_bad_row_in_the_sample_is_told(classify, review_file):
         api.dry_run(classify())
 
 
+@pytest.mark.whole
 def test_on_the_command_line(classify, tmp_path, capsys):
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(classify()), encoding="utf-8")

@@ -77,6 +77,7 @@ def test_shares_of_several_processes(classify):
     assert api.plan(classify(), nproc=2).memory > 1.5 * alone.memory
 
 
+@pytest.mark.whole
 def test_on_the_command_line(classify, tmp_path, capsys):
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(classify()), encoding="utf-8")

@@ -36,7 +36,8 @@ def needs(recipe):
     return {name: held.total for name, held in stages.items()}
 
 
-@pytest.mark.parametrize("kind", ["classify", pytest.param("converse", marks=pytest.mark.whole)])
+@pytest.mark.whole
+@pytest.mark.parametrize("kind", ["classify", "converse"])
 def test_it_is_refused_with_changes_that_keep_the_global_batch(request, kind, room, monkeypatch):
     recipe = request.getfixturevalue(kind)(method="lora", per_device_train_batch_size=32, max_steps=2)
     room(needs(recipe)["train"] * 0.8)

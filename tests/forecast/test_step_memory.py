@@ -77,6 +77,7 @@ def test_a_master_copy_stands_beside_half_precision_weights(bert):
     assert 0 < found.weights < found.master
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("task", [LABELS, pytest.param({"name": "sft"}, marks=pytest.mark.whole)])
 def test_what_backward_needs_grows_with_the_batch_and_shrinks_when_recomputed(task, bert, llama):
     ref = llama if task["name"] == "sft" else bert

@@ -72,6 +72,7 @@ def test_a_whole_model_is_stored_as_its_base_was_and_judged_as_it_is_stored(base
     }
 
 
+@pytest.mark.whole
 def test_a_merged_model_is_stored_as_its_base_was_or_as_asked(tuned, tmp_path):
     run = tuned("lora")
     run.merge(tmp_path / "as_base")

@@ -49,6 +49,7 @@ def said(run: api.Run) -> list[dict]:
 # --- judged by its answers
 
 
+@pytest.mark.whole
 def test_every_test_row_is_answered_by_all_as_alone(made):
     lines = said(made)
     assert len(lines) == made.results["rows"] == made.results["answers"]["rows"] > 5
@@ -136,6 +137,7 @@ def test_many_rows_in_their_order(made):
     assert heard == [(done, 4) for done in range(1, 5)]
 
 
+@pytest.mark.whole
 def test_files_of_prompts_from_the_command_line(made, tmp_path, capsys):
     rows = dialogues(5, seed=3)
     alone = [made.answer(row["prompt"], max_new_tokens=4) for row in rows]

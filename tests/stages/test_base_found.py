@@ -60,6 +60,7 @@ def scores(run: wt.Run) -> list[float]:
     return [row["score"] for row in run.predict(TEXTS)]
 
 
+@pytest.mark.whole
 def test_every_word_finds_the_base_from_another_folder(made, tmp_path, monkeypatch):
     before = wt.load(made / "run").results["metrics"]
     monkeypatch.chdir(tmp_path)
@@ -113,6 +114,7 @@ def test_another_model_in_its_place_or_said_to_be_it_is_refused(place):
         wt.load(place / "run", base=place / "base").predict(TEXTS)
 
 
+@pytest.mark.whole
 def test_a_chat_finds_its_base_too(llama, tmp_path, monkeypatch):
     shutil.copytree(llama, tmp_path / "base")
     write_jsonl(tmp_path / "rows.jsonl", dialogues(20))

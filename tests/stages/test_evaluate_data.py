@@ -70,6 +70,7 @@ def run(trained, tmp_path) -> wt.Run:
     return wt.load(tmp_path / "run")
 
 
+@pytest.mark.whole
 def test_the_locked_rows_given_again_get_the_locked_numbers(run, tmp_path):
     own = run.results
     locked = [dict(record.values) for record, _ in kept(run.folder, "test")]
@@ -136,6 +137,7 @@ def test_rows_that_were_trained_on_or_chose_are_left_out_and_counted(run, tmp_pa
     assert "line 4: the run has seen it" in str(error.value)
 
 
+@pytest.mark.whole
 def test_rows_of_unknown_users_count_alone_and_rows_near_to_training_are_no_matter_of_the_split(
     run, tmp_path
 ):
@@ -235,6 +237,7 @@ def test_strictly_a_label_that_the_model_does_not_know_is_refused(run, strange, 
     assert not (run.path / "evaluations").exists()
 
 
+@pytest.mark.whole
 def test_unknown_labels_of_several_and_of_spans_are_wrong_and_said(trained, tmp_path):
     rows = many_labels(20, seed=3)
     rows[0]["labels"], rows[1]["labels"] = ["bad", "odd"], ["odd"]
@@ -254,6 +257,7 @@ def last_class(run: wt.Run) -> tuple[str, float, int]:
     return row["name"], row["values"][1], row["values"][3]
 
 
+@pytest.mark.whole
 def test_a_label_in_another_spelling_is_the_one_that_the_model_knows(bert, tmp_path):
     rows = [{**row, "label": {"bad": "0", "good": "1"}[row["label"]]} for row in reviews(60)]
     recipe = small_run(
@@ -322,6 +326,7 @@ def test_rows_that_cannot_be_used_are_in_the_ledger(run, tmp_path, capsys):
     assert cli(["evaluate", str(run.path), "--data", str(file), "--strict"]) == 3
 
 
+@pytest.mark.whole
 def test_other_rows_do_not_take_the_place_of_those_that_were_judged(run, tmp_path):
     for folder, seed in (("may", 4), ("june", 5)):
         (tmp_path / folder).mkdir()

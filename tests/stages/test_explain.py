@@ -95,6 +95,7 @@ def test_neighbours_change_nothing(made):
     assert alone.to_dict() == beside.to_dict()
 
 
+@pytest.mark.whole
 def test_long_texts_in_windows_are_explained_as_they_are_pooled(made):
     run = made("text_classification", data={"overlong": "windows", "max_length": 16})
     text = " ".join(["plot"] * 20 + ["awful"] + ["scene"] * 12)
@@ -122,6 +123,7 @@ def test_words_that_are_not_read_have_no_share_and_that_is_said(made):
     assert "19" in found.warnings[0]
 
 
+@pytest.mark.whole
 def test_a_number_is_explained_in_its_units(made):
     run = made("text_regression", epochs=1)
     text = "the plot was dreadful very"
@@ -131,6 +133,7 @@ def test_a_number_is_explained_in_its_units(made):
     added_up(target)
 
 
+@pytest.mark.whole
 def test_each_of_several_labels_is_explained(made):
     run = made("multi_label_classification", epochs=1)
     text = "the great plot was awful"
@@ -203,6 +206,7 @@ def test_a_long_answer_is_explained_in_its_own_precision_and_a_word_of_it_in_ful
     assert [one.precision for one in (whole, short, alone)] == ["bfloat16", "float32", "float32"]
 
 
+@pytest.mark.whole
 def test_a_base_in_four_bits_is_explained(made):
     run = made("text_classification", epochs=1, method="qlora")
     text = "the film was wonderful"

@@ -86,6 +86,7 @@ def test_where_no_row_is_wrong_that_is_said(run, capsys):
     assert json.loads((run.path / "explanations.json").read_text(encoding="utf-8"))["rows"] == []
 
 
+@pytest.mark.whole
 def test_a_row_without_a_word_is_said_and_costs_no_other(bert, tmp_path):
     rows = reviews(60)
     rows[7]["text"] = "\u200b."

@@ -127,6 +127,7 @@ def test_kept_rows_that_were_changed_are_not_taken_for_those_that_were_dealt(own
     assert same(run.path, whole.path)
 
 
+@pytest.mark.whole
 def test_before_its_first_step_a_run_reads_its_files(classify, tmp_path):
     file = write_csv(tmp_path / "own.csv", reviews(60))
 

@@ -16,6 +16,7 @@ from weitiao.tasks.texts import OfTexts
 QUICK = {"max_steps": 1, "eval_strategy": "no", "load_best_model_at_end": False}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("kept", [["good"], ["good", "good", "good"]])
 def test_a_test_split_of_one_row_or_one_class_has_values_or_reasons(kept, bert, tmp_path, capsys):
     rows = reviews(60)
@@ -89,6 +90,7 @@ def test_rows_without_a_reference_are_counted_and_judge_nothing(task, llama, ber
     assert error.value.code == "bad_rows"
 
 
+@pytest.mark.whole
 def test_a_pass_of_judging_goes_by_the_length_that_rows_are_read_in(bert, tmp_path, monkeypatch):
     """Not by the positions of the model: rows in windows of 8 tokens would be read eight times as many at once."""
     sizes = []

@@ -21,7 +21,7 @@ TASKS = {
 
 
 @pytest.mark.parametrize("task", [rarely(task) if task != "text_classification" else task for task in TASKS])
-@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("lang", [rarely("en"), "zh"])
 def test_the_hub_reads_the_results_with_their_intervals(task, lang, bert, llama, tmp_path, monkeypatch):
     monkeypatch.setenv("WEITIAO_LANG", lang)
     rows, pipeline = TASKS[task]

@@ -125,6 +125,7 @@ def test_all_verbs_refuse_it_with_the_same_code(what, code):
     assert found["train"] == expected
 
 
+@pytest.mark.whole
 def test_a_sound_recipe_passes(code):
     assert [code(verb, {}) for verb in VERBS[:2]] == ["", ""]
     accepted = {"data.train": ["holes.csv"], "data.max_dropped_fraction": 0.1}

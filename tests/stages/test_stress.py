@@ -220,6 +220,7 @@ def test_no_answers_are_made_where_the_recipe_wants_none(llama, tmp_path):
     assert "swapped_answers" not in found["sections"]
 
 
+@pytest.mark.whole
 def test_rows_that_are_each_others_candidates_are_none_of_their_own_copies(bert, tmp_path):
     """Only the words of who asks are written otherwise, and what is to be found stands among the passages as they are."""
     folder = tmp_path / "run"

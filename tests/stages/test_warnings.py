@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 import weitiao as wt
-from tests.conftest import reviews, write_csv
+from tests.conftest import rarely, reviews, write_csv
 from weitiao.core.files import read_lines
 from weitiao.core.recipe import Train
 from weitiao.core.why import reason
@@ -38,11 +38,11 @@ def test_a_warning_is_said_in_the_reader_s_language(monkeypatch):
             {"max_steps": 5, "warmup_steps": 500},
             "warmup_steps is 500 and the run has 5 steps.*reaches 1% of its",
         ),
-        ({"max_steps": 5, "warmup_steps": 5}, "reaches 100%"),
-        ({"max_steps": 5, "warmup_steps": 0.99, "lr_scheduler_type": "constant"}, "reaches 100%"),
+        rarely({"max_steps": 5, "warmup_steps": 5}, "reaches 100%"),
+        rarely({"max_steps": 5, "warmup_steps": 0.99, "lr_scheduler_type": "constant"}, "reaches 100%"),
         ({"max_steps": 5, "warmup_steps": 4}, ""),
-        ({"max_steps": 1}, ""),
-        ({"max_steps": 2, "method": {"name": "gradual", "unfreeze": "plateau"}}, ""),
+        rarely({"max_steps": 1}, ""),
+        rarely({"max_steps": 2, "method": {"name": "gradual", "unfreeze": "plateau"}}, ""),
         (
             {
                 "max_steps": 2,
@@ -52,7 +52,7 @@ def test_a_warning_is_said_in_the_reader_s_language(monkeypatch):
             },
             "gradual goes by what the validation rows say, and they are not looked at",
         ),
-        (
+        rarely(
             {"max_steps": 2, "method": "gradual", "eval_strategy": "no", "load_best_model_at_end": False},
             "",
         ),

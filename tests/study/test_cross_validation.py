@@ -189,6 +189,7 @@ def test_better_is_lower_where_lower_is_better(difference, p, lower, said):
     assert verdict(results, {"difference": difference, "p_holm": p}) == said
 
 
+@pytest.mark.whole
 def test_users_stay_whole_and_time_goes_forward(made, recipe):
     by_user = wt.cross_validate(
         recipe, folds=3, overrides=["data.split.group_by=user"], tell=lambda *_, **__: None

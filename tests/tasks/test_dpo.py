@@ -243,6 +243,7 @@ def test_pairs_that_say_nothing_are_located_and_counted(prefer, tmp_path):
     assert sum(ledger["split"].values()) == 56
 
 
+@pytest.mark.whole
 def test_the_limit_is_said_to_be_that_of_each_side(prefer, capsys):
     """Lengths are those of a row, and both of its sides may come near the limit."""
     run = wt.train(prefer(data={"max_length": 24}, max_steps=1))
@@ -323,6 +324,7 @@ def test_chosen_answers_that_fall_are_named(chosen, named):
         assert found["rejected_after"] - found["rejected_before"] == pytest.approx(-20)
 
 
+@pytest.mark.whole
 def test_an_answer_is_explained_as_of_a_conversation(prefer):
     """Words of the prompt and of training rows that are alike; rows of pairs are no conversations."""
     pytest.importorskip("captum")

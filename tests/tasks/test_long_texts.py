@@ -288,6 +288,7 @@ def test_cut_rows_teach_nothing_here_and_the_advice_names_what_helps(long, tmp_p
     )
 
 
+@pytest.mark.whole
 def test_a_limit_on_windows_that_cuts_is_said(long):
     run = wt.train(long(max_steps=1, data={"overlong": "windows", "max_windows": 1}))
     ledger = run.folder.json("data/ledger.json")

@@ -284,6 +284,7 @@ def test_answers_are_those_of_generate_alone(folders, settings):
     assert len(set(told)) > 1
 
 
+@pytest.mark.whole
 def test_settings_of_the_model_never_act_unseen(folders, tmp_path):
     plain, loaded = opened(folders("bart"))
     prompts = asked_of(plain, loaded, records())

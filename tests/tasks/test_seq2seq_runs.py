@@ -96,6 +96,7 @@ def test_targets_beyond_their_limit_stop_a_run_that_wants_none(folders, tmp_path
         api.train(asked)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("method", ["adalora", rarely("lora"), rarely("prefix"), rarely("prompt")])
 def test_methods_learn_on_two_encoders_whose_pooler_nobody_asks(folders, tmp_path, method):
     file = write_jsonl(tmp_path / "pairs.jsonl", pairs(40))

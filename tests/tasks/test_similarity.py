@@ -62,6 +62,7 @@ def test_scores_that_are_no_cosines_are_refused_where_they_must_be(bert):
         registry.build("task", {"name": "similarity", "loss_type": "cosine"}).learn(rows)
 
 
+@pytest.mark.whole
 def test_a_run_learns_the_order_and_answers_new_pairs(bert, tmp_path):
     file = write_csv(tmp_path / "pairs.csv", alike(150))
     run = wt.train(

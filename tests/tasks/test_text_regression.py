@@ -225,6 +225,7 @@ def test_transformers_opens_it_and_the_page_says_how_its_number_is_read(run):
     assert names["number"] == pytest.approx(told["number"], rel=1e-5)
 
 
+@pytest.mark.whole
 def test_the_command_line_answers_and_writes_tables(run, tmp_path, capsys):
     from weitiao.cli import run as weitiao
 

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 import weitiao as wt
+from tests.conftest import rarely
 from weitiao.core.files import read_lines
 from weitiao.terminal import screen
 from weitiao.terminal.bars import clock, megabytes
@@ -27,7 +28,9 @@ def trained(recipe: dict, monkeypatch, **console) -> tuple[str, list[dict]]:
     return said.getvalue(), read_lines(run.path / "log.jsonl")
 
 
-@pytest.mark.parametrize(("every", "lines"), [(4, [1, 4, 8, 10]), (0.25, [1, 3, 6, 9, 10]), (20, [1, 10])])
+@pytest.mark.parametrize(
+    ("every", "lines"), [(4, [1, 4, 8, 10]), rarely(0.25, [1, 3, 6, 9, 10]), rarely(20, [1, 10])]
+)
 def test_without_a_terminal_there_is_a_line_at_once_and_every_so_many_steps(
     classify, monkeypatch, every, lines
 ):
@@ -46,6 +49,7 @@ def test_without_a_terminal_there_is_a_line_at_once_and_every_so_many_steps(
     assert ["left" in rest for *_, rest in found] == [True] * (len(lines) - 1) + [False]
 
 
+@pytest.mark.whole
 def test_speed_is_that_of_the_last_steps(classify, monkeypatch):
     said, log = trained(classify(num_train_epochs=2, logging_steps=1), monkeypatch)
     steps = [line for line in log if line["event"] == "step"]

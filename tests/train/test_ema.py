@@ -136,6 +136,7 @@ def test_the_average_is_saved_in_the_end_and_the_weights_go_their_own_way(classi
         torch.testing.assert_close(found, value.float(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.whole
 def test_validation_measures_the_average(classify, tmp_path):
     """The saved model is the best checkpoint's average, and says on the validation rows what the log says."""
     run = wt.train(classify(ema_decay=0.9, method="full", num_train_epochs=2, data={"split": {"test": 0.0}}))

@@ -37,6 +37,7 @@ def test_a_machine_that_does_not_tell_says_nothing(tmp_path):
     assert energy.counters(tmp_path) == energy.taken(before, tmp_path) == {}
 
 
+@pytest.mark.whole
 def test_every_step_says_what_it_took_and_the_page_sums_it(bert, tmp_path, monkeypatch):
     asked = []
 

@@ -95,12 +95,14 @@ def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
         rarely("classify", {"method": "full", "gradient_accumulation_steps": 2}, 7),
         rarely("classify", {"method": "head", "train_sampling_strategy": "random"}, 5),
         ("classify", {"method": {"name": "lora", "lora_dropout": 0.1}, "num_train_epochs": 2}, 23),
-        ("converse", {"method": "lora", "gradient_accumulation_steps": 2}, 5),
+        rarely("converse", {"method": "lora", "gradient_accumulation_steps": 2}, 5),
         rarely("converse", {"method": "full"}, 4),
         rarely("ask", {"method": "lora", "data": WINDOWS}, 6),
-        ("prefer", {"method": "lora"}, 6),
+        rarely("prefer", {"method": "lora"}, 6),
         rarely("prefer", {"method": "full", "gradient_accumulation_steps": 2, "data": {"cache": False}}, 5),
-        ("find", {"method": {"name": "lora", "lora_dropout": 0.1}, "gradient_accumulation_steps": 2}, 5),
+        rarely(
+            "find", {"method": {"name": "lora", "lora_dropout": 0.1}, "gradient_accumulation_steps": 2}, 5
+        ),
         rarely(
             "rank", {"method": {"name": "lora", "lora_dropout": 0.1}, "gradient_accumulation_steps": 2}, 5
         ),
@@ -196,7 +198,7 @@ HARMS = ["cut", "gone", "bit"]
 @pytest.mark.parametrize(
     ("name", "harm"),
     [
-        (name, harm) if harm == HARMS[place % len(HARMS)] else rarely(name, harm)
+        (name, harm) if harm == HARMS[place % len(HARMS)] and place % 2 else rarely(name, harm)
         for place, name in enumerate(FILES)
         for harm in HARMS
     ],
@@ -261,6 +263,7 @@ def test_a_save_that_fails_anywhere_leaves_the_last_one_good(classify, tmp_path,
     assert n > 4
 
 
+@pytest.mark.whole
 def test_few_checkpoints_are_kept_and_the_best_always(classify, tmp_path):
     # A rate that ruins the model: the first evaluation stays the best.
     recipe = classify(
@@ -343,6 +346,7 @@ def test_a_run_that_failed_before_its_first_step_starts_afresh(classify, tmp_pat
     assert wt.train(classify(max_steps=2, method="head")).results
 
 
+@pytest.mark.whole
 def test_a_disk_that_fills_inside_safetensors_is_said_as_such(classify, tmp_path, monkeypatch):
     from safetensors import SafetensorError
     from safetensors import torch as tensors

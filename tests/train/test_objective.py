@@ -218,6 +218,7 @@ def test_balanced_weights_are_those_of_the_training_rows_and_stand_in_the_card(c
     assert run.predict(["a great film"])[0]["label"] in counts
 
 
+@pytest.mark.whole
 def test_another_loss_neither_encodes_anew_nor_forbids_to_begin_with_a_run(classify, tmp_path, monkeypatch):
     monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path / "cache"))
     task = {"name": "text_classification", "class_weights": "balanced"}

@@ -20,7 +20,8 @@ def losses(path) -> list[float]:
 # ------------------------------------------------------------------ float16
 
 
-@pytest.mark.parametrize("kind", [rarely("classify"), "converse"])
+@pytest.mark.whole
+@pytest.mark.parametrize("kind", ["classify", "converse"])
 def test_float16_follows_float32(request, kind, tmp_path):
     recipe = request.getfixturevalue(kind)
     wt.train(recipe(output_dir=str(tmp_path / "whole"), max_steps=6))
@@ -167,7 +168,7 @@ def test_batches_made_ahead_are_the_same_and_resume(converse, tmp_path, workers)
 
 
 @pytest.mark.parametrize(
-    "words", [{}, {"label_smoothing_factor": 0.1}], ids=["around its logits", "with logits"]
+    "words", [{}, rarely({"label_smoothing_factor": 0.1})], ids=["around its logits", "with logits"]
 )
 def test_what_is_compiled_is_what_is_called(converse, tmp_path, monkeypatch, words):
     calls = []

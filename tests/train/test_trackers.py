@@ -23,6 +23,7 @@ def scalars(path) -> dict[str, list[tuple[int, float]]]:
     return {name: [(e.step, e.value) for e in found.Scalars(name)] for name in found.Tags()["scalars"]}
 
 
+@pytest.mark.whole
 def test_tensorboard_has_what_the_log_has_and_no_step_twice(classify, tmp_path):
     recipe = classify(report_to="tensorboard", eval_on_start=True)
     with pytest.raises(Killed):
@@ -142,6 +143,7 @@ def test_gradient_norms_by_block_make_the_whole_norm(request, kind):
         assert sum("layer" in name for name in line["norms"]) >= 2
 
 
+@pytest.mark.whole
 def test_a_profile_is_a_trace_and_a_table(classify, tmp_path):
     run = wt.train(classify(profile_steps=2, max_steps=8))
     trace = json.loads((run.path / "profile" / "trace.json").read_text())

@@ -110,6 +110,7 @@ def test_a_file_that_a_killed_run_left_is_not_used(classify, tmp_path):
     assert not left(tmp_path / "planted")
 
 
+@pytest.mark.whole
 def test_rows_whose_tokens_are_others_go_through_the_whole_model(classify, tmp_path):
     """Planted: the ids in a batch are changed, as a task that masks words anew in every epoch would do."""
 

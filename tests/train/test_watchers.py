@@ -96,6 +96,7 @@ def test_the_untuned_model_is_asked_once_and_is_no_candidate(classify, tmp_path)
         assert events(wt.train(halved, resume=True).path, "evaluate") == whole
 
 
+@pytest.mark.whole
 def test_memory_is_that_of_the_process_and_absent_where_nobody_tells(classify, monkeypatch, tmp_path):
     run = wt.train(classify(max_steps=2, eval_strategy="no", load_best_model_at_end=False))
     for line in events(run.path, "step"):

@@ -175,6 +175,7 @@ def test_threads_get_their_own_answers(tokenizer):
         assert found[number] == [render(row(f"film {number}"), tokenizer)[0]] * 30
 
 
+@pytest.mark.whole
 def test_a_helper_that_was_killed_is_replaced(tokenizer):
     before = render(row(), tokenizer)
     helper = sandbox._helper(os.getpid())

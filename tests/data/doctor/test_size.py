@@ -49,6 +49,7 @@ def test_rows_pass_once_and_little_is_kept_of_each():
     assert peaks[1] - peaks[0] < 4_000 * 100
 
 
+@pytest.mark.whole
 def test_twice_the_rows_take_about_twice_the_time():
     def seconds(count: int) -> float:
         records = list(Lazy(count))

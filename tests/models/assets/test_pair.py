@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from weitiao.core import registry
@@ -9,6 +10,7 @@ from weitiao.models import load
 from weitiao.models.assets import pair
 
 
+@pytest.mark.whole
 def test_both_sides_begin_with_the_encoder_and_rare_pieces_go(bert, tmp_path, monkeypatch):
     from transformers import AutoModel, AutoTokenizer
 
