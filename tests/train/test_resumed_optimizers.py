@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 import weitiao as wt
 from tests.train.test_loop import KillAt, Killed, events, same, steps
-from tests.train.test_several_processes import EXACT, near, run
+from tests.train.test_several_processes import EXACT, near
 from weitiao.core.recipe import Train
 from weitiao.core.run import RunFolder
 from weitiao.train import checkpoint
@@ -125,6 +125,7 @@ def test_a_plateau_lowers_the_rate_and_a_resumed_run_has_the_same_rates(classify
     assert same(tmp_path / "halved", tmp_path / "whole")
 
 
+@pytest.mark.whole
 def test_a_plateau_hears_the_deciding_metric_the_right_way_round(classify, tmp_path):
     words = {
         "lr_scheduler_type": "reduce_lr_on_plateau",
@@ -171,7 +172,7 @@ def test_what_does_not_fit_is_told_before_data_are_read(classify, tmp_path):
 
 @pytest.mark.whole
 @pytest.mark.parametrize(("kind", "name"), [("fsdp", "lion"), ("fsdp", "sgd"), ("ddp", "adafactor")])
-def test_two_processes_train_as_one_and_go_on(kind, name, converse, tmp_path):
+def test_two_processes_train_as_one_and_go_on(kind, name, converse, two_processes, tmp_path):
     """Two processes stopped half-way and gone on with, beside one with twice the accumulation."""
     words = {**EXACT, "method": "lora", "optim": name, "learning_rate": 1e-2 if name == "sgd" else 1e-4}
     words |= {"num_train_epochs": 2, "max_steps": 8, "evaluate": QUICK, "data_parallel": kind}
@@ -182,12 +183,12 @@ def test_two_processes_train_as_one_and_go_on(kind, name, converse, tmp_path):
         )
     )
     recipe = converse(output_dir=str(tmp_path / "two"), **words)
-    run(recipe, "--nproc", "2")
+    two_processes.train(recipe)
     near(tmp_path / "one", tmp_path / "two")
     # As if it had been killed after its checkpoint of step 3 or 6, whichever the limit of two has left.
     for last in ("results.json", "model"):
         path = tmp_path / "two" / last
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.rmtree(RunFolder(tmp_path / "two").checkpoints()[0])
-    run(recipe, "--nproc", "2", "--resume")
+    two_processes.train(recipe, "--resume")
     near(tmp_path / "one", tmp_path / "two")

@@ -14,6 +14,7 @@ import yaml
 from safetensors.torch import load_file
 
 import weitiao as wt
+from tests.conftest import dialogues, small_run, write_jsonl
 from tests.train.test_loop import events, steps, weights
 from weitiao.core.run import RunFolder
 
@@ -49,13 +50,24 @@ def near(a: Path, b: Path) -> None:
     assert all((one[name] - other[name]).abs().max() < 2e-4 for name in one)
 
 
-@pytest.mark.parametrize("method", ["lora", "full", "gradual"])
-@pytest.mark.parametrize("kind", ["converse", "classify", "ask", "prefer", "find", "rank"])
-def test_two_processes_equal_one(request, kind, method, tmp_path):
+# Each task once, with each method in turn; preferences twice, since their reference is a switch for one and a model for the other.
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("converse", "gradual"),
+        ("classify", "lora"),
+        ("ask", "full"),
+        ("prefer", "lora"),
+        ("prefer", "full"),
+        ("find", "lora"),
+        ("rank", "gradual"),
+    ],
+)
+def test_two_processes_equal_one(request, two_processes, kind, method, tmp_path):
     """The last step is ragged: fewer micro-batches than processes.  Dropout masks are drawn by micro-batch."""
     recipe = request.getfixturevalue(kind)
     wt.train(recipe(output_dir=str(tmp_path / "one"), method=method, gradient_accumulation_steps=2, **EXACT))
-    run(recipe(output_dir=str(tmp_path / "two"), method=method, **EXACT), "--nproc", "2")
+    two_processes.train(recipe(output_dir=str(tmp_path / "two"), method=method, **EXACT))
     near(tmp_path / "one", tmp_path / "two")
     assert (
         wt.load(tmp_path / "two").results["metrics"].keys()
@@ -63,11 +75,11 @@ def test_two_processes_equal_one(request, kind, method, tmp_path):
     )
 
 
-def test_repetitions_with_other_seeds_are_made_by_all_processes(classify, tmp_path):
+def test_repetitions_with_other_seeds_are_made_by_all_processes(classify, two_processes, tmp_path):
     """`evaluate.noise_runs`: dealt by one, trained by both, judged by one."""
     words = {"method": "full", "evaluate": {"noise_runs": 1}, **EXACT}
     wt.train(classify(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **words))
-    run(classify(output_dir=str(tmp_path / "two"), **words), "--nproc", "2")
+    two_processes.train(classify(output_dir=str(tmp_path / "two"), **words))
     alone, together = (wt.load(tmp_path / name) for name in ("one", "two"))
     assert together.results["noise"] == alone.results["noise"]
     assert together.results["noise"]["seeds"] == [0, 1]
@@ -77,27 +89,26 @@ def test_repetitions_with_other_seeds_are_made_by_all_processes(classify, tmp_pa
     assert not (together.path / "noise/seed-1/model").exists()
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
-def test_rows_in_windows_are_shared_as_rows(classify, pooling, tmp_path):
+def test_rows_in_windows_are_shared_as_rows(classify, two_processes, tmp_path):
     """A process has as many rows as another and any number of windows; the step's loss is over the rows of both."""
     words = {
-        "task": {"name": "text_classification", "pooling": pooling},
         "data": {"train": classify()["data"]["train"], "max_length": 6, "overlong": "windows"},
         "method": "full",
         **EXACT,
     }
     wt.train(classify(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **words))
-    run(classify(output_dir=str(tmp_path / "two"), **words), "--nproc", "2")
+    two_processes.train(classify(output_dir=str(tmp_path / "two"), **words))
     near(tmp_path / "one", tmp_path / "two")
     assert RunFolder(tmp_path / "two").json("data/ledger.json")["tokens"]["windowed_rows"] > 20
 
 
 @pytest.mark.parametrize("method", ["lora", "full", "top_layers"])
-def test_shares_equal_whole_models_and_open_on_another_number_of_processes(converse, method, tmp_path):
+def test_shares_equal_whole_models_and_open_on_another_number_of_processes(
+    converse, two_processes, method, tmp_path
+):
     words = {"method": method, "num_train_epochs": 2, "save_total_limit": 9, **EXACT}
     wt.train(converse(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **words))
-    shares = converse(output_dir=str(tmp_path / "shares"), data_parallel="fsdp", **words)
-    run(shares, "--nproc", "2")
+    two_processes.train(converse(output_dir=str(tmp_path / "shares"), data_parallel="fsdp", **words))
     near(tmp_path / "one", tmp_path / "shares")
     for folder in RunFolder(tmp_path / "shares").checkpoints():
         assert {p.name for p in folder.glob("weights*")} <= {
@@ -111,20 +122,30 @@ def test_shares_equal_whole_models_and_open_on_another_number_of_processes(conve
         assert all((one[name] - two[name]).abs().max() < 2e-4 for name in one)
 
 
+@pytest.fixture(scope="module")
+def whole(llama, two_processes, tmp_path_factory) -> Path:
+    """A run of two processes that nothing has disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    rows = write_jsonl(folder / "dialogues.jsonl", dialogues(80))
+    judge = {"samples": 1, "max_new_tokens": 4}
+    recipe = small_run(llama, "sft", rows, folder / "run", batch=4, judge=judge)
+    two_processes.train(recipe(method="lora", **LONG))
+    return folder / "run"
+
+
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_a_run_goes_on_with_another_number_of_processes(converse, tmp_path, kind):
+def test_a_run_goes_on_with_another_number_of_processes(converse, whole, two_processes, tmp_path, kind):
     """Begun by two, ended by one; and the other way round: the steps hold the same rows."""
     words = {"method": "lora", "data_parallel": kind, **LONG}
-    run(converse(output_dir=str(tmp_path / "whole"), **words), "--nproc", "2")
     for first, then in ((2, 1), (1, 2)):
         accumulation = {} if first == 2 else {"gradient_accumulation_steps": 2}
         recipe = converse(output_dir=str(tmp_path / f"from-{first}"), **words, **accumulation)
         with subprocess.Popen(command(recipe, "--nproc", str(first)), stderr=subprocess.PIPE) as process:
             said = end_at(tmp_path / f"from-{first}", 4, process, lambda pid: os.kill(pid, signal.SIGTERM))
         assert process.returncode == 143, said
-        assert len(steps(tmp_path / f"from-{first}")) < len(steps(tmp_path / "whole"))
-        run(recipe, "--nproc", str(then), "--resume")
-        near(tmp_path / f"from-{first}", tmp_path / "whole")
+        assert len(steps(tmp_path / f"from-{first}")) < len(steps(whole))
+        two_processes.train(recipe, "--resume") if then == 2 else wt.train(recipe, resume=True)
+        near(tmp_path / f"from-{first}", whole)
 
 
 def end_at(folder: Path, step: int, process: subprocess.Popen, how) -> str:
@@ -147,10 +168,8 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_when_one_process_is_killed_all_start_anew_and_nothing_changes(converse, tmp_path, victim):
-    words = {"method": "lora", **LONG}
-    run(converse(output_dir=str(tmp_path / "whole"), **words), "--nproc", "2")
-    recipe = converse(output_dir=str(tmp_path / "killed"), **words)
+def test_when_one_process_is_killed_all_start_anew_and_nothing_changes(converse, whole, tmp_path, victim):
+    recipe = converse(output_dir=str(tmp_path / "killed"), method="lora", **LONG)
 
     def kill(launcher: int) -> None:
         for pid in children(launcher):
@@ -160,8 +179,8 @@ def test_when_one_process_is_killed_all_start_anew_and_nothing_changes(converse,
     with subprocess.Popen(command(recipe, "--nproc", "2"), stderr=subprocess.PIPE) as process:
         said = end_at(tmp_path / "killed", 5, process, kill)
     assert process.returncode == 0, said
-    assert steps(tmp_path / "killed") == steps(tmp_path / "whole")
-    one, other = weights(tmp_path / "killed"), weights(tmp_path / "whole")
+    assert steps(tmp_path / "killed") == steps(whole)
+    one, other = weights(tmp_path / "killed"), weights(whole)
     assert all(one[name].equal(other[name]) for name in one)
 
 
@@ -188,14 +207,26 @@ def test_what_packs_or_moves_weights_is_not_dealt_in_shares(converse):
     assert "ddp" in said
 
 
-@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
-def test_regularisers_and_weighted_losses_do_on_two_what_they_do_on_one(converse, classify, tmp_path, kind):
+REGULARISED = {
+    "converse": {
+        "r_drop_alpha": 1.0,
+        "dropout": 0.1,
+        "neftune_noise_alpha": 5,
+        "label_smoothing_factor": 0.1,
+    },
+    "classify": {
+        "task": {"class_weights": {"bad": 3.0}, "name": "text_classification", "loss_type": "focal"}
+    },
+}
+
+
+@pytest.mark.parametrize(("job", "kind"), [("converse", "ddp"), ("converse", "fsdp"), ("classify", "fsdp")])
+def test_regularisers_and_weighted_losses_do_on_two_what_they_do_on_one(
+    request, two_processes, job, kind, tmp_path
+):
     """Noise and masks are drawn by micro-batch; weights of all processes are summed; the average is kept in shares."""
-    chat = {"r_drop_alpha": 1.0, "dropout": 0.1, "neftune_noise_alpha": 5, "label_smoothing_factor": 0.1}
-    words = {"class_weights": {"bad": 3.0}, "name": "text_classification", "loss_type": "focal"}
-    for name, recipe, own in (("chat", converse, chat), ("words", classify, {"task": words})):
-        own = {**own, "ema_decay": 0.8, "method": "lora", "max_steps": 7, **EXACT}
-        wt.train(recipe(output_dir=str(tmp_path / f"{name}-1"), gradient_accumulation_steps=2, **own))
-        two = recipe(output_dir=str(tmp_path / f"{name}-2"), data_parallel=kind, **own)
-        run(two, "--nproc", "2")
-        near(tmp_path / f"{name}-1", tmp_path / f"{name}-2")
+    recipe = request.getfixturevalue(job)
+    own = {**REGULARISED[job], "ema_decay": 0.8, "method": "lora", "max_steps": 7, **EXACT}
+    wt.train(recipe(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **own))
+    two_processes.train(recipe(output_dir=str(tmp_path / "two"), data_parallel=kind, **own))
+    near(tmp_path / "one", tmp_path / "two")
