@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+from functools import cache
+
 import pytest
 import torch
 
@@ -32,23 +36,41 @@ def test_a_pair_trains_or_says_why_not(method, task, request):
     assert bool(tuned.refuses(learnt)) == (method == "head" and task in HEADLESS)
     if tuned.refuses(learnt):
         return
-    trains(method, tuned, learnt, request.getfixturevalue(MODELS[task]), rows, bare=MODELS[task] in UNBIASED)
+    loaded = opened(request.getfixturevalue(MODELS[task]), task, tuned.base_bits)
+    trains(method, tuned, learnt, loaded, rows, bare=MODELS[task] in UNBIASED)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A toy of a family in its folder, made once."""
+    return cache(lambda family: writers.saved(writers.model(family), tmp_path_factory.mktemp(family)))
 
 
 @pytest.mark.whole
 @pytest.mark.parametrize("family", writers.FAMILIES)
 @pytest.mark.parametrize("method", [name for name in registry.names("method") if name != "head"])
-def test_every_method_trains_every_kind_of_encoder_decoder(method, family, tmp_path):
+def test_every_method_trains_every_kind_of_encoder_decoder(method, family, folders):
     rows = toy_records("seq2seq")
     tuned = registry.build("method", {"name": method, **QUICK.get(method, {})})
     learnt = registry.build("task", {"name": "seq2seq"}).learn(rows)
-    folder = writers.saved(writers.model(family), tmp_path)
-    trains(method, tuned, learnt, folder, rows, bare=family in UNBIASED)
+    loaded = opened(folders(family), "seq2seq", tuned.base_bits)
+    trains(method, tuned, learnt, loaded, rows, bare=family in UNBIASED)
 
 
-def trains(method, tuned, learnt, folder, rows, *, bare):
+@cache
+def read_once(folder, task, bits):
+    learnt = registry.build("task", {"name": task}).learn(toy_records(task))
+    return load.load(folder, learnt, bits=bits)
+
+
+def opened(folder, task, bits):
+    """A model of its own, of a base that is read and examined once for each task."""
+    found = read_once(folder, task, bits)
+    return replace(found, model=copy.deepcopy(found.model), trained={}, notices=[*found.notices])
+
+
+def trains(method, tuned, learnt, loaded, rows, *, bare):
     """A step has a finite loss and moves something; where there are no biases it is said."""
-    loaded = load.load(folder, learnt, bits=tuned.base_bits)
     if method == "bitfit" and bare:
         with pytest.raises(WeitiaoError, match="no biases"):
             store.prepare(loaded, tuned, seed=0)
