@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import rarely
 from tests.core.conftest import (
     STEPS,
     best,
@@ -138,9 +137,8 @@ ROWS = {
 }  # fmt: skip
 
 
-# Two runs a key: every second key in the fast tier, all of them in the whole one.
 @pytest.mark.whole
-@pytest.mark.parametrize("key", [rarely(key) if place % 2 else key for place, key in enumerate(ROWS)])
+@pytest.mark.parametrize("key", ROWS)
 def test_the_key_is_heeded(key, lab):
     row = ROWS[key]
     before = row.look(lab.run(*row.also, kind=row.kind))

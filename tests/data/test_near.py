@@ -12,7 +12,6 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from tests.conftest import rarely
 from weitiao.core.contracts import Record
 from weitiao.data import near
 from weitiao.data.equal_text import normalised
@@ -69,7 +68,7 @@ def partition(texts: list[str], groups: np.ndarray) -> set[frozenset[str]]:
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("threshold", [rarely(0.7), 0.8])
+@pytest.mark.parametrize("threshold", [0.7, 0.8])
 def test_pairs_are_found_and_no_link_lies_below_the_threshold(threshold):
     texts = families(900)
     groups = near_groups(texts, threshold=threshold)

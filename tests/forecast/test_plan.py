@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import weitiao as wt
-from tests.conftest import rarely, reviews, write_csv
+from tests.conftest import reviews, write_csv
 from weitiao import api
 from weitiao.cli import run as weitiao
 from weitiao.core.errors import WeitiaoError
@@ -46,8 +46,8 @@ def test_the_textbook_of_what_trains_little():
     [
         ("classify", "full"),
         ("converse", "lora"),
-        rarely("classify", "lora"),
-        rarely("converse", "full"),
+        ("classify", "lora"),
+        ("converse", "full"),
     ],
 )
 def test_disk_is_what_the_run_leaves_behind(request, kind, method):

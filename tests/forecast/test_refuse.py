@@ -7,7 +7,6 @@ import re
 import pytest
 
 import weitiao as wt
-from tests.conftest import rarely
 from tests.train.test_loop import KillAt, Killed
 from weitiao import api
 from weitiao.cli import run as weitiao
@@ -111,8 +110,8 @@ def test_where_there_is_room_many_times_over_nothing_is_gone_through(classify, m
     [
         ("classify", "full"),
         ("converse", "lora"),
-        rarely("classify", "lora"),
-        rarely("converse", "full"),
+        ("classify", "lora"),
+        ("converse", "full"),
     ],
 )
 def test_the_rough_bound_is_one(request, kind, method, monkeypatch):

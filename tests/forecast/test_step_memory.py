@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -78,7 +76,7 @@ def test_a_master_copy_stands_beside_half_precision_weights(bert):
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("task", [LABELS, pytest.param({"name": "sft"}, marks=pytest.mark.whole)])
+@pytest.mark.parametrize("task", [LABELS, {"name": "sft"}])
 def test_what_backward_needs_grows_with_the_batch_and_shrinks_when_recomputed(task, bert, llama):
     ref = llama if task["name"] == "sft" else bert
     asked, task, kind = model_of(ref, "lora", task)
@@ -118,21 +116,16 @@ def test_nothing_is_computed_or_held(llama):
         assert (weight.expand(10_000, *weight.shape) * 2).nbytes == 10_000 * weight.nbytes
 
 
-def asked() -> list:
-    """Every method with both tasks in both precisions; one of the four in the fast tier, in turn."""
-    kinds = list(itertools.product((LABELS, {"name": "sft"}), (None, "bfloat16")))
-    found = []
-    for place, method in enumerate(registry.names("method")):
-        # Neither has anything to train in a Llama.
-        own = kinds[:2] if method in ("head", "bitfit") else kinds
-        for kind in kinds:
-            marks = () if kind == own[place % len(own)] else pytest.mark.whole
-            found.append(pytest.param(method, *kind, marks=marks, id=f"{method}-{kind[0]['name']}-{kind[1]}"))
-    return found
+# Every method with both tasks, once in each precision.
+ASKED = [
+    pytest.param(method, task, (None, "bfloat16")[(place + packed) % 2], id=f"{method}-{task['name']}")
+    for place, method in enumerate(registry.names("method"))
+    for packed, task in enumerate((LABELS, {"name": "sft"}))
+]
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize(("method", "task", "half"), asked())
+@pytest.mark.parametrize(("method", "task", "half"), ASKED)
 def test_every_method_can_be_asked(method, task, half, bert, llama):
     built = registry.build("method", {"name": method}), registry.build("task", task)
     if built[0].refuses(built[1]) or (method == "bitfit" and task["name"] == "sft"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import weitiao as wt
-from tests.conftest import dialogues, many_labels, rarely, reviews, small_run, write_jsonl
+from tests.conftest import dialogues, many_labels, reviews, small_run, write_jsonl
 from weitiao.core.files import read_lines, sha256
 
 CHOICES = {
@@ -43,9 +43,7 @@ ROWS = {
 
 # Those of the fast tier also choose thresholds, and how wide intervals are.
 @pytest.mark.whole
-@pytest.mark.parametrize(
-    "task", [rarely(task) if task in ("text_classification", "sft") else task for task in ROWS]
-)
+@pytest.mark.parametrize("task", ROWS)
 def test_other_test_answers_change_no_choice(task, bert, llama, tmp_path):
     rows, column, other = ROWS[task]
     test, rest = rows[:30], rows[30:]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import weitiao as wt
-from tests.conftest import rarely, write_jsonl
+from tests.conftest import write_jsonl
 from tests.tasks import test_seq2seq
 from tests.tasks.test_seq2seq import opened, pairs
 from weitiao import api
@@ -97,7 +97,7 @@ def test_targets_beyond_their_limit_stop_a_run_that_wants_none(folders, tmp_path
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("method", ["adalora", rarely("lora"), rarely("prefix"), rarely("prompt")])
+@pytest.mark.parametrize("method", ["adalora", "lora", "prefix", "prompt"])
 def test_methods_learn_on_two_encoders_whose_pooler_nobody_asks(folders, tmp_path, method):
     file = write_jsonl(tmp_path / "pairs.jsonl", pairs(40))
     asked = recipe(folders("bert2bert"), file, tmp_path / "run", method=method)

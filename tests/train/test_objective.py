@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 
 import weitiao as wt
-from tests.conftest import rarely
 from tests.train.test_loop import KillAt, Killed, events, same, steps
 from weitiao.core import registry
 from weitiao.core.contracts import Batch, Task
@@ -171,13 +170,13 @@ OWN = "def loss(logits, target):\n    return (logits.logsumexp(1) - logits.gathe
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        rarely({"loss_type": "focal"}, {}),
-        rarely({"loss_type": "mse"}, {"label_smoothing_factor": 0.1}),
+        ({"loss_type": "focal"}, {}),
+        ({"loss_type": "mse"}, {"label_smoothing_factor": 0.1}),
         ({"loss_type": "OWN"}, {}),
-        rarely({"class_weights": "balanced"}, {}),
+        ({"class_weights": "balanced"}, {}),
         ({"class_weights": {"bad": 5.0}, "loss_type": "focal"}, {}),
         ({"class_weights": {"bad": 5.0}}, {"label_smoothing_factor": 0.2}),
-        rarely({}, {"label_smoothing_factor": 0.2}),
+        ({}, {"label_smoothing_factor": 0.2}),
     ],
     ids=str,
 )
@@ -242,11 +241,11 @@ def test_the_log_says_the_smoothed_loss_and_validation_the_plain_one(classify, t
     ("kind", "words", "at"),
     [
         ("classify", {"r_drop_alpha": 1.0, "ema_decay": 0.9, "neftune_noise_alpha": 5}, 6),
-        rarely("classify", {"ema_decay": 0.8, "method": "full", "gradient_accumulation_steps": 2}, 7),
+        ("classify", {"ema_decay": 0.8, "method": "full", "gradient_accumulation_steps": 2}, 7),
         ("classify", {"ema_decay": 0.8, "method": {"name": "adalora", "init_r": 4, "target_r": 2}}, 9),
         ("converse", {"r_drop_alpha": 1.0, "dropout": 0.1, "label_smoothing_factor": 0.1}, 5),
-        rarely("converse", {"neftune_noise_alpha": 5, "ema_decay": 0.9, "method": "full"}, 7),
-        rarely("classify", {"task": {"name": "text_classification", "class_weights": "balanced"}}, 6),
+        ("converse", {"neftune_noise_alpha": 5, "ema_decay": 0.9, "method": "full"}, 7),
+        ("classify", {"task": {"name": "text_classification", "class_weights": "balanced"}}, 6),
     ],
     ids=str,
 )

@@ -150,7 +150,7 @@ def test_a_run_goes_on_with_another_number_of_processes(converse, whole, two_pro
 
 def end_at(folder: Path, step: int, process: subprocess.Popen, how) -> str:
     """Do it after that step, and wait for the end; what was said."""
-    for _ in range(1200):
+    for _ in range(3000):
         if len(events(folder, "step")) >= step:
             how(process.pid)
             return process.communicate(timeout=120)[1].decode()
