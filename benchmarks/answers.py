@@ -48,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> None:
     import torch  # isort: skip
 
     torch.set_num_threads(asked.threads)
-    bench = _opened(asked.rows, batch=asked.batch, longest=asked.max_new_tokens)
+    bench = opened(asked.rows, batch=asked.batch, longest=asked.max_new_tokens)
     with torch.inference_mode():
         cpu = time.process_time()
         bench = bench.measured()
@@ -75,15 +75,16 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def planted(model: Any, stop: int, *, mean: float) -> Iterator[None]:
-    """The model says its end token with a chance of 1 in `mean` after every token, and never else."""
+def planted(model: Any, stop: int, *, mean: float, certain: float = math.inf) -> Iterator[None]:
+    """The model says its end token, by a score of `certain`, with a chance of 1 in `mean` after every token, and never
+    else."""
     import torch
 
     def ends(_: Any, __: Any, asked: dict[str, Any], said: Any) -> None:
         last, place = asked["input_ids"][:, -1], asked["position_ids"][:, -1]
         # Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4), the upper bits of 32.
         drawn = ((last * 31 + place + 1) * 2654435761 % 2**32).double() / 2**32
-        said.logits[:, -1, stop] = torch.where(drawn * mean < 1, math.inf, -math.inf).to(said.logits.dtype)
+        said.logits[:, -1, stop] = torch.where(drawn * mean < 1, certain, -math.inf).to(said.logits.dtype)
 
     hook = model.register_forward_hook(ends, with_kwargs=True)
     try:
@@ -115,7 +116,7 @@ class Bench:
         """Knows what the model can do.  Not with planted ends, which are no scores of the model's."""
         from weitiao.models.decoding import measure
 
-        return replace(self, way=measure(self.model, self.processor, longest=self._asked().limit))
+        return replace(self, way=measure(self.model, self.processor, longest=self.asked().limit))
 
     def together(self) -> Answers:
         """As the judge asks: rows come and go."""
@@ -156,7 +157,8 @@ class Bench:
     def _padding(self) -> int:
         return int(self.processor.pad_token_id)
 
-    def _asked(self) -> Any:
+    def asked(self) -> Any:
+        """What `decode` is asked for."""
         from weitiao.models.decoding import Decoding
         from weitiao.models.positions import limit
 
@@ -172,10 +174,11 @@ class Bench:
     def _decoded(self, way: Any) -> Answers:
         from weitiao.models.decoding import decode
 
-        return {row: answer.ids for row, answer in decode(self.model, self.prompts, self._asked(), way=way)}
+        return {row: answer.ids for row, answer in decode(self.model, self.prompts, self.asked(), way=way)}
 
 
-def _opened(rows: int, *, batch: int, longest: int) -> Bench:
+def opened(rows: int, *, batch: int, longest: int) -> Bench:
+    """SmolLM2-135M and embedded instructions."""
     from weitiao import api
     from weitiao.core import registry
     from weitiao.data.read import read

@@ -1,4 +1,4 @@
-"""The benches of answers and of labelling: what they plant, and what they compare.
+"""The benches of answers, samples and labelling: what they plant, and what they compare.
 
 a hash of a word and its place  ->  an end, the same in every company;    figures by hand  ->  apart, table
 """
@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import answers, labelling
+from benchmarks import answers, labelling, sampling
+from tests.models.families import built
+from weitiao.models.decoding import Way
 
 STOP = 2
 
@@ -55,6 +57,20 @@ def test_an_answer_that_goes_another_way_is_told_by_how_much_less_likely_its_wor
     truth = {0: [4, 9], 1: [9, 8], 2: [7, 8]}
     # Row 1 ends where the other says 8; row 2 says 9 where the other says 7.
     assert answers._ties(bench, said, truth) == {1: pytest.approx(1.5), 2: pytest.approx(0.5)}
+
+
+@torch.inference_mode()
+def test_tokens_of_samples_count_up_to_their_ends_and_are_scored_as_they_were_drawn():
+    model = built("llama", "CausalLM")
+    bench = answers.Bench(model, SimpleNamespace(pad_token_id=0), STOP, [[5, 6, 7], [8]], 4, 9, Way.RAGGED)
+    group = sampling.Group(bench, samples=3, top_p=0.9)
+    for mean, each in ((1, 1), (10**9, 9)):  # all end at once, and none does
+        with answers.planted(model, STOP, mean=mean, certain=sampling.CERTAIN):
+            assert group.ours(0) == group.theirs(0) == 6 * each
+    with answers.planted(model, STOP, mean=4, certain=sampling.CERTAIN):
+        counts = {draw(seed) for draw in (group.ours, group.theirs) for seed in range(3)}
+        assert 6 < min(counts) <= max(counts) < 54
+        assert max(group.gaps()) < 1e-4
 
 
 def test_a_labelling_ratio_compares_runs_of_one_round_and_logits_row_by_row():

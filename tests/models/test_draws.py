@@ -14,7 +14,7 @@ from tests.models.test_decoding import WORDS, Counted, asked, prompts
 from tests.tasks import writers
 from weitiao.core.errors import WeitiaoError
 from weitiao.models.decoding import Decoding, OwnSampler, Search, Way, decode, log_probabilities, turns, write
-from weitiao.models.decoding.draws import _waits
+from weitiao.models.decoding.draws import key, waits
 
 OWN = {"temperature": 1.0, "top_k": 0}
 """The model's own distribution."""
@@ -117,18 +117,15 @@ def test_scores_that_are_no_numbers_are_an_error_and_no_word(llama, score):
 
 def test_times_are_exponential_and_know_nothing_of_each_other():
     """Over words, rows, places and seeds, as over pairs of neighbours."""
-    like = torch.empty(1, 20_000)
-    told = [
-        _waits([(row, place)], seed, like)[0]
-        for row, place, seed in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, None), (2**40, 7, -3)]
-    ]
+    asked_of = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (2**63, 2**40, 7), (-3, 0, 0)]
+    told = waits(torch.tensor([key(*each) for each in asked_of], dtype=torch.int32), 20_000)
     for one in told:
         assert stats.kstest(one.numpy(), "expon").pvalue > ANYTHING
         assert abs(stats.pearsonr(one[:-1], one[1:]).statistic) < 4 / math.sqrt(20_000)
     for place, one in enumerate(told):
         for other in told[:place]:
             assert abs(stats.pearsonr(one, other).statistic) < 4 / math.sqrt(20_000)
-    few = torch.stack([_waits([(row, 3)], 0, like[:, :2])[0] for row in range(4000)])
+    few = waits(torch.tensor([key(0, row, 3) for row in range(4000)], dtype=torch.int32), 2)
     assert stats.kstest(few[:, 0].numpy(), "expon").pvalue > ANYTHING
     assert abs(stats.pearsonr(few[:-1, 0], few[1:, 0]).statistic) < 4 / math.sqrt(4000)
 
