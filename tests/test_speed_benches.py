@@ -62,14 +62,14 @@ def test_an_answer_that_goes_another_way_is_told_by_how_much_less_likely_its_wor
 @torch.inference_mode()
 def test_tokens_of_samples_count_up_to_their_ends_and_are_scored_as_they_were_drawn():
     model = built("llama", "CausalLM")
-    bench = answers.Bench(model, SimpleNamespace(pad_token_id=0), STOP, [[5, 6, 7], [8]], 4, 9, Way.RAGGED)
+    bench = answers.Bench(model, SimpleNamespace(pad_token_id=0), STOP, [[5, 6, 7], [8]], 6, 6, Way.RAGGED)
     group = sampling.Group(bench, samples=3, top_p=0.9)
-    for mean, each in ((1, 1), (10**9, 9)):  # all end at once, and none does
+    for mean, each in ((1, 1), (10**9, 6)):  # all end at once, and none does
         with answers.planted(model, STOP, mean=mean, certain=sampling.CERTAIN):
             assert group.ours(0) == group.theirs(0) == 6 * each
     with answers.planted(model, STOP, mean=4, certain=sampling.CERTAIN):
-        counts = {draw(seed) for draw in (group.ours, group.theirs) for seed in range(3)}
-        assert 6 < min(counts) <= max(counts) < 54
+        counts = {draw(seed) for draw in (group.ours, group.theirs) for seed in range(2)}
+        assert 6 < min(counts) <= max(counts) < 36
         assert max(group.gaps()) < 1e-4
 
 

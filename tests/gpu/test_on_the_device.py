@@ -23,6 +23,8 @@ from weitiao.core.contracts import Record
 from weitiao.core.files import read_lines
 from weitiao.evaluate.predict import predict
 from weitiao.models import load, store, varlen
+from weitiao.models.decoding import Decoding
+from weitiao.models.decoding.draws import draw
 from weitiao.train.loop import Watcher
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("device")]
@@ -119,6 +121,16 @@ def test_answers_filled_up_on_the_left_are_answers_alone(device, tmp_path):
             for _ in range(6):
                 ids = torch.cat([ids, truth(input_ids=ids, use_cache=False).logits[:, -1:].argmax(-1)], 1)
             assert said == ids[0, -6:].tolist()
+
+
+@pytest.mark.parametrize("words", [{"top_k": None}, {"top_k": 40, "top_p": 0.9}])
+def test_what_is_drawn_is_what_a_cpu_draws(device, words):
+    scores_NV = 3 * torch.randn(40, 5000, generator=torch.Generator().manual_seed(0))
+    asked = Decoding(max_new_tokens=1, stops=frozenset(), limit=9, sample=True, seed=3, **words)
+    places = [(row, row % 3) for row in range(40)]
+    here, there = (draw(scores_NV.to(each), asked, places, None) for each in ("cpu", device))
+    assert here[0].tolist() == there[0].tolist()
+    torch.testing.assert_close(here[1], there[1].cpu(), rtol=0, atol=1e-5)
 
 
 # --- training

@@ -28,6 +28,8 @@ SOUGHT = 256
 """Words among which the likeliest of `top_p` are looked for first: to sort all costs as much as a pass of a small model."""
 CACHED = 2**16
 """Numbers that a CPU's core keeps at hand."""
+AT_ONCE = 2**24
+"""Numbers that are worked on at once elsewhere: some copies of them take memory."""
 FACTORS = (0x7FEB352D, 0x846CA68B - (1 << 32))
 SHIFTS = (16, 15, 16)
 """Of a hash of 32 bits without bias that could be found (Wellons 2018, hash-prospector, lowbias32)."""
@@ -73,7 +75,7 @@ def draw(
     chance = secrets.randbits(64) if asked.seed is None else asked.seed
     keys_N2 = torch.tensor([key(chance, *place) for place in places], dtype=torch.int32)
     # On a CPU a few rows at a time: what is worked on stays in its cache, which is three times as fast.
-    few = max(1, CACHED // scores_NV.shape[-1]) if scores_NV.device.type == "cpu" else len(places)
+    few = max(1, (CACHED if scores_NV.device.type == "cpu" else AT_ONCE) // scores_NV.shape[-1])
     parts = zip(scores_NV.split(few), keys_N2.to(scores_NV.device).split(few), strict=True)
     tokens, logps = zip(*(_drawn(scores, keys, asked) for scores, keys in parts), strict=True)
     logps_N = torch.cat(logps)
