@@ -46,3 +46,13 @@ def preferred(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
         )
         made.setdefault(prompt, (chosen, rejected))
     return [{"prompt": prompt, "chosen": a, "rejected": b} for prompt, (a, b) in made.items()]
+
+
+def prompts(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """A few words to be answered, and one of them as the right answer."""
+    rng = random.Random(seed)
+    made: dict[str, str] = {}
+    while len(made) < rows:
+        words = rng.sample(FILL, rng.randint(2, 5))
+        made.setdefault(" ".join(words), words[0])
+    return [{"prompt": prompt, "answer": word} for prompt, word in made.items()]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.compared import BAD, FILL, GOOD, preferred, queries
+from tests.compared import BAD, FILL, GOOD, preferred, prompts, queries
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Toys are too small to share between cores, and two threads on a busy machine wait for each other at every layer.
@@ -359,6 +359,22 @@ def prefer(llama, tmp_path):
     file = write_jsonl(tmp_path / "preferred.jsonl", preferred(125))
     judge = {"samples": 1, "max_new_tokens": 4}
     return small_run(llama, "dpo", file, tmp_path / "run", batch=8, judge=judge)
+
+
+@pytest.fixture
+def reward(llama, tmp_path):
+    """Recipes of learning from rewards on the toy Llama."""
+    file = write_jsonl(tmp_path / "prompts.jsonl", prompts(60))
+    task = {
+        "name": "grpo",
+        "rewards": [{"name": "words", "wanted": [*FILL, *GOOD]}, {"name": "length", "max": 3}],
+        "num_generations": 4,
+        "max_completion_length": 6,
+        "num_iterations": 2,
+        "beta": 0.05,
+    }
+    judge = {"samples": 1, "max_new_tokens": 4}
+    return small_run(llama, task, file, tmp_path / "run", batch=8, judge=judge)
 
 
 @pytest.fixture

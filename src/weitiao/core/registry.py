@@ -1,4 +1,4 @@
-"""Six shelves, `method`, `task`, `metric`, `baseline`, `section` and `augmentation`: what lies in their folders, and what installed packages add.
+"""Seven shelves, `method`, `task`, `metric`, `baseline`, `section`, `augmentation` and `reward`: what lies in their folders, and what installed packages add.
 
     @register("method", "lora")        a class goes onto the shelf under a name
     build("method", {"name": "lora", "r": 8})  ->  Lora(r=8)
@@ -37,6 +37,7 @@ SHELVES = {
     "baseline": "weitiao.evaluate.baselines",
     "section": "weitiao.evaluate.sections",
     "augmentation": "weitiao.data.augment",
+    "reward": "weitiao.tasks.rewards",
 }
 Kind = TypeVar("Kind", bound=type)
 

@@ -6,10 +6,10 @@ Batches(examples, collate, ...).step(17)  ->  the micro-batches of optimiser ste
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from weitiao.core.contracts import Batch, Example
 from weitiao.data.layout import Layout
@@ -17,9 +17,37 @@ from weitiao.data.prefetch import Prefetch
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 Collate = Callable[[Sequence[Example], Sequence[int]], Batch]
 POOL = 32  # batches shuffled together before rows of like length are put side by side
+
+
+class Steps(Protocol):
+    """What the loop knows of the rows it learns from."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the rows."""
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """Rows in these steps, repeats counted."""
+
+    def step(self, index: int, *, parts: int = 1) -> list[Batch]:
+        """This process's micro-batches of an optimiser step, as `Batches.step`."""
+
+    def padding(self) -> float:
+        """Share of positions that hold nothing, as far as that is known beforehand."""
+
+    def told(self) -> dict[str, Any]:
+        """What is to be said of the last step's rows, once."""
+
+    def kept(self, step: int) -> dict[str, Tensor]:
+        """What a checkpoint must have so that this step, and what follows, is made again."""
+
+    def take_up(self, kept: Mapping[str, Tensor]) -> None:
+        """What `kept` gave."""
 
 
 @dataclass
@@ -197,6 +225,21 @@ class Batches:
         if self.workers and parts == 1:
             return self._ahead(index)
         return self._make(index, parts)
+
+    def over(self, examples: Sequence[Example], *, seed: int) -> Batches:
+        """Other examples, all of them in one step of an epoch."""
+        return replace(self, examples=examples, seed=seed, accumulation=max(1, len(examples)), weights=None)
+
+    def told(self) -> dict[str, Any]:
+        """Nothing: the rows are there from the beginning."""
+        return {}
+
+    def kept(self, step: int) -> dict[str, Tensor]:
+        """Nothing: all is a function of the step."""
+        return {}
+
+    def take_up(self, kept: Mapping[str, Tensor]) -> None:
+        """Nothing is to be taken up."""
 
     def _make(self, index: int, parts: int = 1) -> list[Batch]:
         epoch, place = divmod(index, self.steps_per_epoch)

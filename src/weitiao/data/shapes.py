@@ -238,6 +238,39 @@ class Unpaired(Shape):
 
 
 @dataclass(frozen=True)
+class Prompted(Shape):
+    """A prompt that a model answers itself, and what else its row holds (GRPO, RLOO, PPO)."""
+
+    name: ClassVar[str] = "prompted"
+    turns: ClassVar[bool] = True
+    columns: ClassVar[Mapping[str, str]] = {
+        "prompt": "the turns before the answer",
+        "row": "the other columns, for rewards",
+    }
+    formats: ClassVar[tuple[str, ...]] = ("prompt_only", "prompt_messages")
+
+    def faults(self, values: Mapping[str, Any]) -> str:
+        """A prompt is needed, and no turn may be empty."""
+        if not values["prompt"]:
+            return reason("no_turn", column="prompt")
+        return _turns_fault(values["prompt"], column="prompt")
+
+    def key(self, values: Mapping[str, Any]) -> str:
+        """All turns, and what is known of them: the same question may have several right answers."""
+        return BETWEEN.join(
+            [_turns_key(values["prompt"]), json.dumps(values["row"], sort_keys=True, default=str)]
+        )
+
+    def group(self, values: Mapping[str, Any]) -> str:
+        """What is asked first."""
+        return first_question(values["prompt"])
+
+    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """The content of every turn."""
+        return _turns_texts(values["prompt"], column="prompt")
+
+
+@dataclass(frozen=True)
 class Tagged(Shape):
     """Words with a tag each (named entities, parts of speech)."""
 
@@ -323,12 +356,14 @@ class Pictured(Shape):
 
 LABELLED, MULTI_LABELLED, NUMBERED = Labelled("one"), Labelled("many"), Labelled("number")
 CONVERSATION, PLAIN, PREFERENCE, UNPAIRED = Conversation(), Plain(), Preference(), Unpaired()
+PROMPTED = Prompted()
 PAIR, SCORED_PAIR, RANKED = Pair(), ScoredPair(), Ranked()
 TAGGED, TRANSLATION, PICTURED, QUESTIONED = Tagged(), Translation(), Pictured(), Questioned()
 SHAPES = (
     CONVERSATION,
     PREFERENCE,
     UNPAIRED,
+    PROMPTED,
     TAGGED,
     TRANSLATION,
     PICTURED,

@@ -81,7 +81,9 @@ def called(model: Any, *, whole: bool) -> nn.Module:
     return model if whole or keeps_logits(model) else model.base_model
 
 
-def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Tensor | None:
+def token_losses(
+    model: Any, inputs: Mapping[str, Any], target_N: Tensor, *, temperature: float = 1.0
+) -> Tensor | None:
     """Cross-entropy of every learnt token (N,); None where logits are needed.
 
     Args:
@@ -89,6 +91,7 @@ def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Ten
         inputs: what it is called with; `logits_to_keep` (N,) says where, in B x T laid flat, the learnt tokens are
             predicted from.
         target_N: the learnt tokens.
+        temperature: what scores are divided by.
     """
     if keeps_logits(model):
         return None
@@ -96,9 +99,13 @@ def token_losses(model: Any, inputs: Mapping[str, Any], target_N: Tensor) -> Ten
     words = dict(inputs)
     keep_N = words.pop("logits_to_keep")
     hidden_ND = model.base_model(**words, use_cache=False)[0].flatten(0, 1)[keep_N]
+    bias_V = head.bias
+    if temperature != 1:
+        # The layer is linear: what comes out is divided where what goes in is.
+        hidden_ND, bias_V = hidden_ND / temperature, None if bias_V is None else bias_V / temperature
     half = half_of(hidden_ND) or hidden_ND.dtype
     learns = torch.is_grad_enabled() and hidden_ND.requires_grad
-    return _TokenLosses.apply(hidden_ND.to(half), head.weight.to(half), head.bias, target_N, learns)
+    return _TokenLosses.apply(hidden_ND.to(half), head.weight.to(half), bias_V, target_N, learns)
 
 
 class _TokenLosses(torch.autograd.Function):

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from weitiao.core.contracts import Method, Metric
+from weitiao.core.contracts import Method, Metric, Sampling
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
-from weitiao.data.pack import beside
-from weitiao.stages import reference
+from weitiao.data.pack import Steps, beside
+from weitiao.stages import reference, rollouts
 from weitiao.stages.events import Tell, silent
-from weitiao.stages.prepare import Prepared, micro_batches
+from weitiao.stages.prepare import Prepared, stacked
 from weitiao.train.distributed import World
 
 if TYPE_CHECKING:
@@ -60,17 +60,21 @@ def assemble(
     if settings.activation_checkpointing:
         anatomy.recompute(loaded.model)
     prepared.heard = reference.ask(recipe, prepared, method, world=world, tell=tell)
-    batches = micro_batches(recipe, task, loaded, prepared.examples["train"], prepared.weights)
-    batches = replace(
-        batches,
-        collate=beside(batches.collate, prepared.heard.get("train")),
+    rows = stacked(recipe, task, loaded, prepared.examples["train"], prepared.weights)
+    rows = replace(
+        rows,
+        collate=beside(rows.collate, prepared.heard.get("train")),
         accumulation=settings.gradient_accumulation_steps * processes,
         workers=settings.dataloader_num_workers,
         dealt=(world.rank, world.size),
     )
     if fresh:
-        loop.calibrate(loaded.model, method, task, batches, device=prepared.device, half=half)
+        loop.calibrate(loaded.model, method, task, rows, device=prepared.device, half=half)
     snapshot = method.snapshot(loaded.model) if task.needs_base else {}
+    batches: Steps = rows
+    if isinstance(task, Sampling):
+        words: dict[str, Any] = {"world": world, "processes": processes, "tell": tell}
+        batches = rollouts.rollouts(recipe, prepared, method, snapshot, **words)
     objective = Objective(loaded.model, method, task, summed(task, settings))
     asked = parallel(objective, world, shards=settings.data_parallel == "fsdp")
     if settings.torch_compile:
@@ -124,7 +128,8 @@ def watching(
         metric = settings.metric_for_best_model
         metrics = watched(prepared.task, recipe.evaluate.metrics)
         higher = metrics[metric].higher_is_better
-        measure = partial(_measure, recipe, prepared, training, metrics)
+        answering = rollouts.Drawing.of(recipe, prepared, training.method)
+        measure = partial(_measure, recipe, prepared, training, metrics, answering)
         ours += [
             around.Validate(
                 folder,
@@ -160,7 +165,11 @@ def _own(recipe: Recipe, training: Training) -> list[Watcher]:
 
 
 def _measure(
-    recipe: Recipe, prepared: Prepared, training: Training, metrics: Mapping[str, Metric]
+    recipe: Recipe,
+    prepared: Prepared,
+    training: Training,
+    metrics: Mapping[str, Metric],
+    answering: rollouts.Drawing | None,
 ) -> dict[str, float]:
     """What the validation rows say of the model as it is now, or of the average of its weights."""
     from weitiao.evaluate.judge import measured
@@ -168,6 +177,9 @@ def _measure(
 
     examples, world = prepared.examples["validation"], training.world
     with training.ema.in_use(training.objective) if training.ema else nullcontext():
+        if answering:
+            said = rollouts.validated(answering, prepared, world=world)
+            return measured(prepared.task, metrics, said, examples)
         own = predict(
             prepared.loaded,
             prepared.task,

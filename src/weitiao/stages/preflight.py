@@ -19,7 +19,7 @@ from weitiao.core.why import because, reason
 from weitiao.data.augment import make as making
 from weitiao.data.augment import steps
 from weitiao.data.labels import one_spelling
-from weitiao.stages import reference
+from weitiao.stages import reference, rollouts
 from weitiao.stages.prepare import helpers, row_limit
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
     if recipe.train.activation_checkpointing and not bare.model.supports_gradient_checkpointing:
         why = reason("not_computed_again", model=type(bare.model).__name__)
         raise fault("wrong_value", key="train.activation_checkpointing", value=True, why=why)
+    rollouts.refuse_unfit(recipe, task)
     reference.refuse_unfit(recipe, task)
     refuse_unfit(task, recipe.train, bare.model)
     trunk.refuse_unfit(recipe.train, task, method, bare.model)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weitiao.core import registry
-from weitiao.core.contracts import Example, Method, Task
+from weitiao.core.contracts import Example, Method, Sampling, Task
 from weitiao.core.errors import fault
 from weitiao.core.files import write_json
 from weitiao.core.recipe import Data, Recipe
@@ -304,7 +304,25 @@ def micro_batches(
     examples: Sequence[Example],
     weights: Sequence[float] | None = None,
 ) -> Batches:
-    """The micro-batches of training, in one process; `weights` as those of `Prepared`."""
+    """The micro-batches of training, in one process; `weights` as those of `Prepared`.
+
+    Where answers are drawn on the way, and learnt from, they are as long as they may become.
+    """
+    if isinstance(task, Sampling):
+        from weitiao.train.rollouts import Foreseen
+
+        return stacked(recipe, task, loaded, Foreseen(task, examples), None)
+    return stacked(recipe, task, loaded, examples, weights)
+
+
+def stacked(
+    recipe: Recipe,
+    task: Task,
+    loaded: Loaded,
+    examples: Sequence[Example],
+    weights: Sequence[float] | None,
+) -> Batches:
+    """How the recipe cuts examples into micro-batches."""
     from weitiao.data.pack import Batches
 
     settings = recipe.train

@@ -140,7 +140,7 @@ def of(run: Judged, examples: Sequence[Example]) -> np.ndarray | None:
     there = _read(place, examples, task)
     if there is None:
         if task.helper:
-            loaded = _open(task.helper, recipe, task, device)
+            loaded = opened(task.helper, recipe, task, device)
             there = _numbers(task, _predict(loaded, recipe, task, examples, device))
         else:
             with run.untuned() as before:
@@ -154,13 +154,14 @@ def _reference(recipe: Recipe, prepared: Prepared, method: Method) -> Iterator[L
     """The model itself as it is before its first step, or one that is opened for it."""
     loaded, task = prepared.loaded, prepared.task
     if task.helper or recipe.start_from:  # what begins with another run's weights is no reference
-        yield _open(task.helper or recipe.model, recipe, task, prepared.device)
+        yield opened(task.helper or recipe.model, recipe, task, prepared.device)
         return
     with method.off(loaded.model, {}):
         yield loaded
 
 
-def _open(ref: str, recipe: Recipe, task: Task, device: str) -> Loaded:
+def opened(ref: str, recipe: Recipe, task: Task, device: str) -> Loaded:
+    """Another model that is asked and never trained."""
     from weitiao.models.store import open_base
 
     half = recipe.train.half

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weitiao.core.contracts import Baseline, Record
+from weitiao.core.contracts import Baseline, Record, Sampling
 from weitiao.core.files import read_lines
 from weitiao.stages.beside import Beside
 from weitiao.stages.events import Tell
 from weitiao.stages.general import General
 from weitiao.stages.kept_rows import kept
+from weitiao.stages.rollouts import Rater
 from weitiao.stages.run import Run
 from weitiao.stages.to_judge import ToJudge
 from weitiao.train import memory
@@ -60,6 +61,7 @@ def ask_all(
     if settings.untuned:
         with beside.may_fail("untuned"), run.untuned() as before:
             ask("untuned", before)
+    _set_against(systems, answered)
     for name, baseline in baselines(run.task, settings.baseline).items():
         with beside.may_fail(name):
             known = [] if these.given else _said_before(run, name, len(these.records))
@@ -69,7 +71,10 @@ def ask_all(
 
 
 def _scored(run: Run, model: Run, these: ToJudge, *, name: str, tell: Tell) -> list[dict[str, Any]]:
-    """One pass over the rows, and of models that write how many bytes their loss is of."""
+    """One pass over the rows, and of models that write how many bytes their loss is of.  Of a prompt that a model is to answer
+    itself there is nothing to be said in one pass."""
+    if isinstance(run.task, Sampling):
+        return [{} for _ in these.records]
     told = model._predict(these.examples, lambda done, all: tell("judged", what=name, done=done, all=all))
     shown = [run.task.shown(record, row) for record, row in zip(these.records, told, strict=True)]
     if run.task.generates:
@@ -88,13 +93,30 @@ def _spoken(
     tell: Tell,
 ) -> list[dict[str, Any]]:
     """Answers in words, one for each of these rows."""
-    return model.speaker.answers(
+    said = model.speaker.answers(
         [references[row]["prompt"] for row in answered],
         tools=[records[row].values.get("tools") for row in answered],
         max_new_tokens=model.recipe.evaluate.max_new_tokens,
         progress=lambda done, all: tell("judged", what=f"{name}: answers", done=done, all=all),
         notice=(lambda text: tell("notice", text=text)) if name == "tuned" else None,
     )
+    if not isinstance(model.task, Sampling):
+        return said
+    read = model.tuned.processor
+    counted = [
+        {**one, "tokens": len(read(one["answer"], add_special_tokens=False)["input_ids"])} for one in said
+    ]
+    worth = Rater(model.task).rate([records[row] for row in answered], counted)
+    return [{**one, **told} for one, told in zip(said, worth, strict=True)]
+
+
+def _set_against(systems: Mapping[str, list[dict[str, Any]]], answered: Sequence[int]) -> None:
+    """Which answers are worth more than the untuned model's (1), less (0), or as much (a half)."""
+    for told in systems.values():
+        for row in answered:
+            worth, before = (one.get("reward") for one in (told[row], systems.get("untuned", told)[row]))
+            if "untuned" in systems and worth is not None and before is not None:
+                told[row]["won"] = (1 + (worth > before) - (worth < before)) / 2
 
 
 def _learnt(run: Run, baseline: Baseline, records: Sequence[Record]) -> list[dict[str, Any]]:

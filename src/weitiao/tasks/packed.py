@@ -156,15 +156,22 @@ def _batch(
     return Batch(inputs, targets, len(learnt), list(rows), tokens=len(labels_N), padding=padding, extra=extra)
 
 
-def token_losses(model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of every learnt token (N,)."""
+def token_losses(
+    model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0, temperature: float = 1.0
+) -> Tensor:
+    """Cross-entropy of every learnt token (N,), of scores that are divided by `temperature`."""
     from weitiao.models import output_loss
 
+    words = {} if temperature == 1 else {"temperature": temperature}
     # Smoothing looks at all words of a token.
-    losses_N = None if label_smoothing else output_loss.token_losses(model, batch.inputs, batch.target)
+    losses_N = (
+        None if label_smoothing else output_loss.token_losses(model, batch.inputs, batch.target, **words)
+    )
     if losses_N is not None:
         return losses_N
-    return _cross_entropy(token_logits(model, batch), batch, label_smoothing=label_smoothing)
+    logits_NV = token_logits(model, batch)
+    logits_NV = logits_NV / temperature if words else logits_NV
+    return _cross_entropy(logits_NV, batch, label_smoothing=label_smoothing)
 
 
 def token_logits(model: nn.Module, batch: Batch) -> Tensor:

@@ -1,13 +1,14 @@
 """Checkpoints that are whole or absent: written aside, fsynced, sealed with hashes, then renamed.
 
     checkpoint-500/  weights.safetensors  optimizer.safetensors  [optimizer.json]  [method.safetensors]
-                     [ema.safetensors]  state.json  manifest.json
+                     [ema.safetensors]  [rollout.safetensors]  state.json  manifest.json
 
 Several processes deal the tensors among them and write `weights-00001-of-00002.safetensors` and so on, each tensor in
 full: any number of processes may read them.
 
-Only what trains is kept, and what the method must remember; the base is where it was.  The order of rows and the dropout masks are functions of the
-step, so step, weights and moments are all else that an exact resume needs.
+Only what trains is kept, and what the method must remember; the base is where it was.  The order of rows and the dropout
+masks are functions of the step, so step, weights and moments are all else that an exact resume needs, and where answers are
+learnt from that an earlier state of the model gave, these answers.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def save(run: RunFolder, training: Training) -> Path:
         "optimizer": _apart(_dealt(training, moments)),
         "method": _dealt(training, training.method.state(training.model)),
         "ema": _dealt(training, training.ema.average if training.ema else {}),
+        "rollout": _dealt(training, training.batches.kept(training.state.step)),
     }
     needed = sum(t.numel() * t.element_size() for part in parts.values() for t in part.values())
     try:
@@ -270,6 +272,7 @@ def load(folder: Path, training: Training) -> None:
     memory = training.method.state(training.model)
     for name, value in _read(folder, "method").items():
         memory[name].copy_(value)
+    training.batches.take_up(_read(folder, "rollout"))
     training.from_dict(json.loads((folder / "state.json").read_text(encoding="utf-8")))
 
 

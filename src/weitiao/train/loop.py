@@ -1,6 +1,6 @@
 """The loop.  It knows neither methods nor tasks by name.
 
-    method.before_step -> [look -> loss -> backward] x accumulation -> clip -> optimizer -> method.after_step -> watchers
+    method.before_step -> [loss -> backward] x accumulation -> clip -> optimizer -> method.after_step -> watchers
 
 The loss of a step is the sum over everything trained in all of its micro-batches, divided by their count: k small
 batches give the gradient of one big one, whatever their lengths.  Dropout is seeded from (seed, step, micro-batch),
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from weitiao.core.contracts import Batch, Method, Moment, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
-from weitiao.data.pack import Batches
+from weitiao.data.pack import Batches, Steps
 from weitiao.models.memory_ran_out import give_back, ran_out
 from weitiao.models.precision import Half, autocast
 from weitiao.train import energy, memory, optim
@@ -62,7 +62,7 @@ class Training:
     model: nn.Module
     method: Method
     task: Task
-    batches: Batches
+    batches: Steps
     settings: Train
     optimizer: torch.optim.Optimizer
     weights: Mapping[str, nn.Parameter]
@@ -73,7 +73,7 @@ class Training:
     """What products are computed in, where it is not float32."""
     seed: int = 0
     snapshot: Mapping[str, Tensor] = field(default_factory=dict)
-    """Base weights that `method.off` swaps in; empty unless the task looks at the base."""
+    """Base weights that `method.off` swaps in; empty unless the task asks the base on its way."""
     places: Callable[[Sequence[int]], str] = lambda rows: ", ".join(map(str, rows))
     """Names rows of the training split, for errors."""
     largest: int = 0
@@ -261,11 +261,22 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
         "trained": int(trained) if trained == int(trained) else trained,
         "padding": padding / (tokens + padding),
         "seconds": time.perf_counter() - started,
+        **_told(training, batches),
+        **training.batches.told(),
         **energy.taken(before),
         **memory.now(),
         **({"skipped": bad} if bad else {}),
         **({"halvings": state.halvings} if state.halvings else {}),
     }
+
+
+def _told(training: Training, batches: Sequence[Batch]) -> dict[str, float]:
+    """Means of what the loss saw on its way, over all processes."""
+    names = list(batches[0].told)
+    own = [[float(one) for name in names for one in batch.told[name]] for batch in batches if batch.rows]
+    here = [sum(column) for column in zip(*own, strict=True)] or [0.0] * 2 * len(names)
+    sums = training.world.sums(*here) if names else []
+    return {name: sums[2 * at] / (sums[2 * at + 1] or 1.0) for at, name in enumerate(names)}
 
 
 def _gradients(training: Training) -> tuple[list[Batch], float]:
@@ -301,12 +312,11 @@ def accumulate(training: Training, batches: Sequence[Batch]) -> float:
     for turn, batch in enumerate(batches):
         micro, last = turn * world.size + world.rank, turn == len(batches) - 1
         _make_room(training, batch)
-        batch = _looked(
-            training, batch.to(training.device), seed=_seed(training.seed, training.state.step, micro)
-        )
+        batch = batch.to(training.device)
         _begin(_seed(training.seed, training.state.step, micro), device=training.device)
         with autocast(training.device, training.half):
-            mean = training.objective.loss(batch, trained, last=last)
+            # In a step in which nothing counts (all answers are left out) nothing is to be divided by.
+            mean = training.objective.loss(batch, trained or 1.0, last=last)
             mean = mean if batch.rows else mean * 0
         training.scaler.scale(mean).backward()
         loss += mean.item()
@@ -320,23 +330,6 @@ def _begin(seed: int, *, device: str) -> None:
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
-
-
-def _looked(training: Training, batch: Batch, *, seed: int) -> Batch:
-    """What the task sees of the batch before its loss: nothing drops out, and in a precision context of its own.
-
-    Half-precision copies of weights are kept until their context ends; made without gradient, they would cost the loss
-    the gradient of these weights.
-    """
-    model, method, task = training.model, training.method, training.task
-    if type(task).look is Task.look:
-        return batch
-    _begin(seed, device=training.device)
-    model.eval()
-    with torch.no_grad(), autocast(training.device, training.half):
-        batch = task.look(model, batch, lambda: method.off(model, training.snapshot))
-    model.train()
-    return batch
 
 
 def _make_room(training: Training, batch: Batch) -> None:

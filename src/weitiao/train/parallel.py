@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weitiao.core.contracts import Batch, Method, Task
+from weitiao.core.contracts import Batch, Method, Sampling, Task
 from weitiao.core.errors import fault
 from weitiao.core.why import reason
 from weitiao.models import anatomy
@@ -176,8 +176,8 @@ def refuse_shards(method: Method, task: Task) -> None:
     moves = contract.before_step is not Method.before_step or contract.after_step is not Method.after_step
     why = reason("changes_weights") if moves else ""
     why = why or (reason("base_is_packed") if method.base_bits == 4 else "")
-    if task.needs_base:
-        why = reason("looks_at_base")
+    if isinstance(task, Sampling):
+        why = reason("learns_from_drawn")
     if why:
         name = contract.__name__.lower()
         way = reason("take_ddp")

@@ -20,19 +20,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weitiao.core.contracts import Batch, Example, Method, Task
+from weitiao.core.contracts import Batch, Example, Method, Sampling, Task
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import disk
 from weitiao.core.run import RunFolder
 from weitiao.core.sections import Train
 from weitiao.core.why import reason
-from weitiao.data.pack import in_order, lengths
+from weitiao.data.pack import Batches, in_order, lengths
 from weitiao.models import trunk
 from weitiao.models.precision import autocast
 from weitiao.models.trunk import Trunk
@@ -62,7 +62,7 @@ def _forbidden(settings: Train, task: Task, method: Method, model: nn.Module) ->
         "trunk_noise": settings.neftune_noise_alpha > 0,
         "trunk_r_drop": settings.r_drop_alpha > 0,
         "trunk_compiled": settings.torch_compile,
-        "looks_at_base": task.needs_base,
+        "learns_from_drawn": isinstance(task, Sampling),
         "texts_apart": task.apart,
         "trunk_method": any(getattr(type(method), hook) is not getattr(Method, hook) for hook in hooks),
         "encoder_and_decoder": bool(getattr(model.config, "is_encoder_decoder", False)),
@@ -214,7 +214,7 @@ class FrozenTrunk(Watcher):
         inner, dtype = training.objective, torch.bfloat16 if training.half else torch.float32
         try:
             started = time.perf_counter()
-            for name, examples in (("train", training.batches.examples), ("validation", self.validation)):
+            for name, examples in (("train", _batches(training).examples), ("validation", self.validation)):
                 path = self.run.path / f".frozen-trunk-{name}.tmp"
                 kept.append(States(path, examples, width=found.width, dtype=dtype))
                 _fill(kept[-1], found, training)
@@ -233,15 +233,20 @@ class FrozenTrunk(Watcher):
                 states.remove()
 
 
+def _batches(training: Training) -> Batches:
+    """Rows that are there from the beginning: `why_not` saw to it."""
+    return cast(Batches, training.batches)
+
+
 def _trunk(training: Training) -> tuple[Trunk | None, str]:
     """The trunk, if there is one that may be kept; else why not."""
     if why := why_not(training):
         return None, why
-    examples = training.batches.examples
+    examples = _batches(training).examples
     sizes = lengths(examples)
     few = sorted({int(sizes.argmin()), int(sizes.argmax())})
-    rows = training.batches.layout.parts(few, sizes[few].tolist())[-1]
-    batch = training.batches.collate([examples[row] for row in rows], rows).to(training.device)
+    rows = _batches(training).layout.parts(few, sizes[few].tolist())[-1]
+    batch = _batches(training).collate([examples[row] for row in rows], rows).to(training.device)
     training.model.eval()
     try:
         with autocast(training.device, training.half):
@@ -253,7 +258,7 @@ def _trunk(training: Training) -> tuple[Trunk | None, str]:
 
 def _fill(kept: States, found: Trunk, training: Training) -> None:
     """Every row once through the trunk."""
-    model, batches = training.model.eval(), training.batches
+    model, batches = training.model.eval(), _batches(training)
     size = training.settings.per_device_eval_batch_size
     with torch.no_grad(), autocast(training.device, training.half):
         for batch in in_order(kept.examples, batches.collate, batch_size=size, layout=batches.layout):

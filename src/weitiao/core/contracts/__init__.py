@@ -12,6 +12,7 @@ from weitiao.core.contracts.baseline import Answers, Baseline
 from weitiao.core.contracts.categorical import Categorical
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
 from weitiao.core.contracts.metric import Metric, Summed, Told
+from weitiao.core.contracts.reward import Answered, Rate, Reward
 from weitiao.core.contracts.rows import (
     BOUNDS,
     SEEN_BOUNDS,
@@ -24,9 +25,10 @@ from weitiao.core.contracts.rows import (
     place,
     places,
 )
+from weitiao.core.contracts.sampling import Drawn, Judge, Rollout, Sampling, Voice
 from weitiao.core.contracts.section import Analysis, Judged, Section, both
 from weitiao.core.contracts.target import Target, chosen_targets, no_such_target
-from weitiao.core.contracts.task import Off, Task
+from weitiao.core.contracts.task import Task
 
 __all__ = [
     "BOUNDS",
@@ -34,19 +36,25 @@ __all__ = [
     "SEEN_BOUNDS",
     "WRITTEN_BOUNDS",
     "Analysis",
+    "Answered",
     "Answers",
     "Baseline",
     "Batch",
     "Categorical",
+    "Drawn",
     "Example",
     "Inserted",
+    "Judge",
     "Judged",
     "Method",
     "Metric",
     "Moment",
-    "Off",
     "Processor",
+    "Rate",
     "Record",
+    "Reward",
+    "Rollout",
+    "Sampling",
     "Section",
     "Shape",
     "Summed",
@@ -54,6 +62,7 @@ __all__ = [
     "Task",
     "Tokenize",
     "Told",
+    "Voice",
     "both",
     "chosen_targets",
     "fill_weights",

@@ -113,6 +113,8 @@ class Batch:
     """What the task keeps for itself (row boundaries, reference scores)."""
     weights: Any = None
     """What each thing that is trained counts for in the loss (N,); None: 1."""
+    told: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    """What the loss saw on its way, for the log: name -> a sum, and of how many things it is."""
 
     def to(self, device: Any) -> Batch:
         """The same batch on `device`; bounds of rows stay on the CPU, where they are read without waiting for it."""

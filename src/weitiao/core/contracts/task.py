@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from weitiao.core.contracts.rows import Batch, Example, Record, Shape
 from weitiao.core.contracts.target import Target, chosen_targets
@@ -14,8 +13,6 @@ from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-Off: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 class Task(ABC):
@@ -37,8 +34,6 @@ class Task(ABC):
     """The metric that is called `loss` on the validation rows, and is looked at there whatever else is."""
     baselines: ClassVar[tuple[str, ...]] = ()
     """What it must beat, names of the shelf `evaluate/baselines`, the strongest first."""
-    needs_base: ClassVar[bool] = False
-    """Does `look` ask the model as it was (the reference of DPO)?  Then copies of the base weights are kept."""
     packs: ClassVar[bool] = False
     """Can it lay rows end to end (`pack`), for models that do not mix them up?"""
     overlong: ClassVar[tuple[str, ...]] = ()
@@ -87,6 +82,11 @@ class Task(ABC):
     def helper(self) -> str:
         """Which model is its reference: a folder, name or hub id; empty: the model as it was before training."""
         return ""
+
+    @property
+    def needs_base(self) -> bool:
+        """Is the model as it was before training asked on the way?  Then copies of the base weights are kept."""
+        return False
 
     def classes(self) -> tuple[str, ...]:
         """The labels that metrics tell apart, in order; none where it has none."""
@@ -253,10 +253,6 @@ class Task(ABC):
     def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
         """The same end to end, so that rows of unlike length cost no padding; only when `packs`."""
         raise self._unfinished("pack", says="packs")
-
-    def look(self, model: nn.Module, batch: Batch, off: Off) -> Batch:
-        """Without gradient or dropout, before the loss: sample, score, ask the model as it was (`with off(): ...`)."""
-        return batch
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -9,13 +9,23 @@ What can go wrong with one row raises `Unusable`, so that the others go on; what
 raises a fault.  `encode` is the whole way for many rows, `prompt_text` the same rendering in use.
 """
 
-from weitiao.data.chat.encode import encode, ends, notices, prompt_ids, prompt_text, render, token_labels
+from weitiao.data.chat.encode import (
+    asked_or_answered,
+    encode,
+    ends,
+    notices,
+    prompt_ids,
+    prompt_text,
+    render,
+    token_labels,
+)
 from weitiao.data.chat.labels import IGNORE
 from weitiao.data.chat.spans import Span
 
 __all__ = [
     "IGNORE",
     "Span",
+    "asked_or_answered",
     "encode",
     "ends",
     "notices",

@@ -14,7 +14,7 @@ from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.chat import sandbox
-from weitiao.data.chat.labels import Labels, special_tokens
+from weitiao.data.chat.labels import IGNORE, Labels, special_tokens
 from weitiao.data.chat.spans import Span, Turns
 from weitiao.data.formats import Unusable
 from weitiao.data.plain import NONCHARACTERS
@@ -140,6 +140,35 @@ def _given(row: Any) -> Any:
     if isinstance(row, Unusable):
         raise row
     return row
+
+
+def asked_or_answered(
+    records: Iterable[Record], processor: Any, *, plain: bool = True
+) -> Iterator[tuple[list[int], list[int]] | Unusable]:
+    """Of rows with a `prompt` its token ids, up to where the answer begins, none of them trained; of rows with `messages` what
+    `encode` gives.  A row at fault is `Unusable` in its place.
+
+    Args:
+        records: rows of either kind.
+        processor: a fast tokenizer with a chat template.
+        plain: as of `encode`.
+    """
+    conversations = Conversations(processor, plain=plain)
+    read = conversations.twin.processor if conversations.twin else processor
+    waiting = iter(records)
+    while batch := list(islice(waiting, ROWS)):
+        if any("messages" in record.values for record in batch):
+            yield from (
+                found for record in batch for found in _encoded([record], processor, kind="all", plain=plain)
+            )
+            continue
+        jobs = [("prompt", record.values["prompt"], None) for record in batch]
+        for reply in conversations.render(jobs, places=[record.place for record in batch]):
+            if isinstance(reply, Unusable):
+                yield reply
+                continue
+            ids = list(read(reply["text"], add_special_tokens=False, verbose=False)["input_ids"])
+            yield ids, [IGNORE] * len(ids)
 
 
 def render(record: Record, processor: Any, *, last_only: bool = False) -> tuple[str, list[Span]]:

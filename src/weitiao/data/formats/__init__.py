@@ -124,6 +124,8 @@ class Format:
     convert: Callable[[Mapping[str, Any], list[str]], dict[str, Any]]
     number: str = ""
     """The column that holds a number."""
+    keeps: bool = False
+    """Does a row keep the columns that are not named here?"""
     guessed: bool = True
     """May a file be taken for one by its columns alone, where nobody has said what it is for?"""
 
@@ -140,6 +142,8 @@ FORMATS = {
     ),
     "kto": Format(("prompt", "completion", "label"), (), rows.kto),
     "kto_messages": Format(("messages", "label"), (), rows.kto_messages),
+    "prompt_only": Format(("prompt",), (), rows.prompt_only, keeps=True, guessed=False),
+    "prompt_messages": Format(("messages",), (), rows.prompt_messages, keeps=True, guessed=False),
     "tags": Format(("tokens", "tags"), (), rows.tags),
     "source_target": Format(("source", "target"), (), rows.source_target),
     "image": Format(("image", "label"), (), rows.image),
@@ -390,6 +394,9 @@ def convert(
     """
     shape = FORMATS[format]
     row = {ours: value(record.values, columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
+    if shape.keeps:
+        named = {columns.get(ours, ours) for ours in shape.needs}
+        row[rows.OTHERS] = {name: each for name, each in record.values.items() if name not in named}
     picture = row.get("image")
     if isinstance(picture, str):  # a table names its pictures from where it lies
         beside = Path(record.file).parent / picture

@@ -44,6 +44,9 @@ WEIGHTS = ("weight", "loss", "train")  # how OpenAI, and others, say whether an 
 
 NULLABLE = ("default", "const", "example")  # what a JSON schema may say null of
 
+OTHERS = " others"
+"""Under this a row has the columns that its format does not name, where it keeps them."""
+
 Row = Mapping[str, Any]
 Repairs = list[str]
 
@@ -169,6 +172,19 @@ def preference(row: Row, repairs: Repairs) -> dict[str, Any]:
     if chosen[: len(prompt)] == prompt == rejected[: len(prompt)]:
         chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
     return {"prompt": [*_system(row), *prompt], "chosen": chosen, "rejected": rejected}
+
+
+def prompt_only(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """TRL's prompt, as a text or as turns; the other columns stay as they are."""
+    return {"prompt": _turns_or_text(row, "prompt", "user"), "row": row[OTHERS]}
+
+
+def prompt_messages(row: Row, repairs: Repairs) -> dict[str, Any]:
+    """The same as a conversation; an answer at its end is no part of what is asked, and known as `answer`."""
+    turns = as_turns(row["messages"], "messages")
+    if turns[-1]["role"] != "assistant":
+        return {"prompt": turns, "row": row[OTHERS]}
+    return {"prompt": turns[:-1], "row": {"answer": turns[-1]["content"], **row[OTHERS]}}
 
 
 def kto(row: Row, repairs: Repairs) -> dict[str, Any]:

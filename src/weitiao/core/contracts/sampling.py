@@ -1,0 +1,117 @@
+"""A task that learns from what the model itself says: rows are prompts, and what is learnt from is drawn on the way.
+
+    prompts --the engine--> Drawn --judge--> rewards --learnt--> Example, ... --the loop--> `passes` steps
+
+A rollout is a small data set: the answers that were drawn to some prompts, as examples with whatever numbers the loss needs
+beside them.  The engine (`train.rollouts`) draws it, keeps it in the checkpoint, and cuts it into micro-batches as any rows.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from weitiao.core.contracts.reward import Answered
+from weitiao.core.contracts.rows import Batch, Example
+from weitiao.core.contracts.task import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Voice: TypeAlias = Literal["policy", "reference"]
+"""Who is asked how likely the drawn tokens are: the model as it is when they are drawn, or as it was before training."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One answer that was drawn."""
+
+    row: int
+    """Of which prompt, by its place among the examples."""
+    prompt: Sequence[int]
+    """Its tokens."""
+    ids: Sequence[int]
+    """Tokens of the answer, without the end token."""
+    end: int | None
+    """The end token; None where the answer did not come to its end."""
+    text: str
+    """The answer."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What a task makes of answers that were drawn."""
+
+    examples: Sequence[Example]
+    """To learn from, one an answer; all hold the same names."""
+    facts: Mapping[str, float]
+    """What the log is told."""
+
+
+Judge: TypeAlias = Callable[[Sequence[Answered]], list[dict[str, float]]]
+"""Answers -> of each its `reward`, and the parts of that by name."""
+
+
+class Sampling(Task):
+    """A task whose rows are prompts."""
+
+    @property
+    @abstractmethod
+    def draws(self) -> int:
+        """Answers that are drawn to each prompt."""
+
+    @property
+    @abstractmethod
+    def passes(self) -> int:
+        """Optimiser steps that are taken on each rollout."""
+
+    @property
+    @abstractmethod
+    def asks(self) -> tuple[Voice, ...]:
+        """Whose log-probabilities of the drawn tokens `learnt` needs."""
+
+    @abstractmethod
+    def drawing(self) -> dict[str, Any]:
+        """How answers are drawn: `max_new_tokens`, `temperature`, `top_k`, `top_p`."""
+
+    @abstractmethod
+    def judge(self) -> Judge:
+        """What rates answers, with whatever it needs opened, once.
+
+        Raises:
+            WeitiaoError: what opening raises; the judge itself `bad_reward`.
+        """
+
+    @abstractmethod
+    def written(self, prompt: Sequence[int], ids: Sequence[int], end: int | None) -> Example:
+        """A prompt with an answer, as `scored` reads it."""
+
+    @abstractmethod
+    def scored(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
+        """Of each row of `written` the log-probabilities of the answer's tokens, the end token among them: `logps`."""
+
+    @abstractmethod
+    def learnt(
+        self,
+        drawn: Sequence[Drawn],
+        rewards: Sequence[Mapping[str, float]],
+        told: Mapping[Voice, Sequence[Sequence[float]]],
+    ) -> Rollout:
+        """What is learnt from a rollout.
+
+        Args:
+            drawn: `draws` answers to each prompt, one prompt after the other.
+            rewards: what the judge says of each.
+            told: for each voice that is asked, the log-probabilities of each answer's tokens.
+        """
+
+    @abstractmethod
+    def stand_in(self, prompt: Example, place: int) -> Example:
+        """An example as `learnt` makes them, with an answer as long as may be: for forecasts.
+
+        Args:
+            prompt: a row.
+            place: which answer to it.
+        """

@@ -1,0 +1,302 @@
+"""Who draws, rates and scores for a task that learns from its own answers (`train.rollouts`).
+
+rollouts(recipe, prepared, method, ...)   ->  the steps of training
+refuse_unfit(recipe, task)                ->  nothing, or what is wrong with rewards and numbers of answers
+Rater(task).rate(records, said)           ->  what is said of answers besides: their reward, and its parts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weitiao.core.contracts import (
+    Answered,
+    Batch,
+    Drawn,
+    Example,
+    Judge,
+    Method,
+    Record,
+    Sampling,
+    Task,
+    Voice,
+)
+from weitiao.core.errors import fault
+from weitiao.core.recipe import Recipe
+from weitiao.core.why import reason
+from weitiao.stages.events import Tell
+from weitiao.stages.prepare import Prepared, row_limit, stacked
+from weitiao.stages.reference import opened
+from weitiao.stages.speaker import KEPT_PER_TRAINED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from weitiao.models.load import Loaded
+    from weitiao.train.distributed import World
+    from weitiao.train.rollouts import Rollouts
+
+
+def refuse_unfit(recipe: Recipe, task: Task) -> None:
+    """Is there something that says what answers are worth, and does a step hold whole groups of answers?  No row is read.
+
+    Raises:
+        WeitiaoError: `wrong_value`; what opening rewards raises.
+    """
+    if not isinstance(task, Sampling):
+        return
+    task.judge()
+    rows = recipe.train.per_device_train_batch_size * recipe.train.gradient_accumulation_steps
+    if rows % task.draws:
+        why = reason("not_a_share", rows=rows)
+        raise fault("wrong_value", key="task.num_generations", value=task.draws, why=why)
+    task.learn([])
+
+
+@dataclass
+class Rater:
+    """What a task's rewards say of answers; opened when they are first asked."""
+
+    task: Sampling
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return self.task.judge()
+
+    def rate(self, records: Sequence[Record], said: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Of each answer `reward`, `rewards` (its parts) and `answer_tokens`.
+
+        Args:
+            records: the rows.
+            said: `answer`, and `tokens` of it.
+
+        Raises:
+            WeitiaoError: `bad_reward`.
+        """
+        told = self._judge([self._answered(*each) for each in zip(records, said, strict=True)])
+        return [
+            {"reward": one.pop("reward"), "rewards": one, "answer_tokens": each["tokens"]}
+            for one, each in zip(told, said, strict=True)
+        ]
+
+    def _answered(self, record: Record, said: Mapping[str, Any]) -> Answered:
+        values = record.values
+        return Answered(
+            values["prompt"], said["answer"], values.get("row") or {}, said["tokens"], record.place
+        )
+
+
+def rollouts(
+    recipe: Recipe,
+    prepared: Prepared,
+    method: Method,
+    snapshot: Mapping[str, Tensor],
+    *,
+    world: World,
+    processes: int,
+    tell: Tell,
+) -> Rollouts:
+    """The steps of a task that samples.
+
+    Args:
+        recipe: resolved.
+        prepared: rows and model.
+        method: what trains; it is turned off where the model is its own reference.
+        snapshot: base weights that turning off swaps in.
+        world: the processes.
+        processes: how many there were when the run began; a step holds so many times the accumulation.
+        tell: hears what a user should know.
+    """
+    from weitiao.train.rollouts import Rollouts
+
+    task, loaded, examples = prepared.task, prepared.loaded, prepared.examples["train"]
+    assert isinstance(task, Sampling)  # who asks saw to it
+    settings = recipe.train
+    batches = replace(stacked(recipe, task, loaded, [], None), dealt=(world.rank, world.size))
+    prompts = (
+        settings.per_device_train_batch_size * settings.gradient_accumulation_steps * processes // task.draws
+    )
+    which = replace(
+        batches,
+        examples=examples,
+        batch_size=prompts,
+        accumulation=1,
+        strategy="random",
+        max_tokens=None,
+        weights=prepared.weights,
+    )
+    voices = _Voices(recipe, prepared, method, snapshot, world)
+    drawing = Drawing(recipe, task, loaded, method, prepared.device)
+    return Rollouts(
+        loaded.model,
+        task,
+        which,
+        batches,
+        drawing.draw,
+        _Rating(prepared, Rater(task), tell).rate,
+        voices.score,
+        recipe.seed,
+        world,
+    )
+
+
+def validated(answering: Drawing, prepared: Prepared, *, world: World) -> list[dict[str, Any]]:
+    """What the model answers to the validation rows when nothing is left to chance, and what that is worth, in every process.
+
+    Args:
+        answering: asks the model.
+        prepared: rows.
+        world: the processes share the work.
+    """
+    task, examples = answering.task, prepared.examples["validation"]
+    own = range(world.rank, len(examples), world.size)
+    mine = answering.greedy([examples[row] for row in own])
+    everybody = world.gather(dict(zip(own, mine, strict=True)))
+    of_row = {row: one for part in everybody for row, one in part.items()}
+    said = [of_row[row] for row in range(len(examples))]
+
+    def rated() -> list[dict[str, Any]]:
+        rows = prepared.splits["validation"]
+        return Rater(task).rate([rows[int(row)] for row in examples.rows], said)
+
+    return [{**one, **told} for one, told in zip(said, world.together(rated), strict=True)]
+
+
+@dataclass
+class Drawing:
+    """Draws answers, many at a time, as the model is then."""
+
+    recipe: Recipe
+    task: Sampling
+    loaded: Loaded
+    method: Method
+    device: str
+
+    @classmethod
+    def of(cls, recipe: Recipe, prepared: Prepared, method: Method) -> Drawing | None:
+        """For a task that samples; None for others."""
+        task = prepared.task
+        if not isinstance(task, Sampling):
+            return None
+        return cls(recipe, task, prepared.loaded, method, prepared.device)
+
+    @cached_property
+    def _sampler(self) -> Any:
+        from weitiao.models.decoding import OwnSampler
+
+        return OwnSampler.of(self.loaded.model, self.loaded.processor, longest=self._limit)
+
+    @property
+    def _limit(self) -> int:
+        return row_limit(self.recipe, self.loaded, self.method)
+
+    def draw(self, asked: Sequence[tuple[int, int, Example]], seed: int) -> list[Drawn]:
+        """As `train.rollouts.Draw`."""
+        prompts = [[int(token) for token in example.inputs["input_ids"]] for _, _, example in asked]
+        numbers = [number for number, _, _ in asked]
+        found = self.answers(prompts, numbers=numbers, sample=True, seed=seed, **self.task.drawing())
+        return [
+            Drawn(row, prompt, answer.ids, answer.end, text)
+            for (_, row, _), prompt, (answer, text) in zip(asked, prompts, found, strict=True)
+        ]
+
+    def answers(
+        self, prompts: Sequence[Sequence[int]], *, numbers: Sequence[int] | None = None, **asked: Any
+    ) -> list[tuple[Any, str]]:
+        """The answer to each prompt, and its words, in evaluation mode and a precision context of its own."""
+        import torch
+
+        from weitiao.models import marks
+        from weitiao.models.decoding import Decoding
+        from weitiao.models.precision import autocast
+
+        model, processor, train = self.loaded.model, self.loaded.processor, self.recipe.train
+        longest = max(map(len, prompts), default=0) + asked["max_new_tokens"]
+        words = Decoding(
+            stops=marks.ends(model, processor),
+            limit=self._limit,
+            padding=processor.pad_token_id or 0,
+            rows=train.per_device_eval_batch_size,
+            tokens=KEPT_PER_TRAINED * train.per_device_train_batch_size * longest,
+            **asked,
+        )
+        found: dict[int, Any] = {}
+        model.eval()
+        with torch.no_grad(), autocast(self.device, train.half):
+            found.update(self._sampler.sample(prompts, words, numbers=numbers))
+        told = [found[place] for place in range(len(prompts))]
+        return [(one, processor.decode(one.ids, skip_special_tokens=True).strip()) for one in told]
+
+    def greedy(self, examples: Sequence[Example]) -> list[dict[str, Any]]:
+        """The likeliest answer to each prompt, as `Rater` and metrics read it."""
+        prompts = [[int(token) for token in example.inputs["input_ids"]] for example in examples]
+        found = self.answers(prompts, max_new_tokens=self.task.drawing()["max_new_tokens"])
+        return [{"answer": text, "ending": one.ending, "tokens": len(one.ids)} for one, text in found]
+
+
+@dataclass
+class _Rating:
+    """Rates what was drawn, and says once that a whole rollout teaches nothing."""
+
+    prepared: Prepared
+    rater: Rater
+    tell: Tell
+    _said: bool = field(default=False, init=False)
+
+    def rate(self, drawn: Sequence[Drawn]) -> list[dict[str, float]]:
+        """As `train.rollouts.Rate`."""
+        rows, of = self.prepared.splits["train"], self.prepared.examples["train"].rows
+        records = [rows[int(of[one.row])] for one in drawn]
+        told = self.rater.rate(records, [{"answer": one.text, "tokens": len(one.ids)} for one in drawn])
+        worth_PG = np.array([one["reward"] for one in told]).reshape(-1, self.rater.task.draws)
+        if not self._said and (worth_PG.max(1) == worth_PG.min(1)).all():
+            self._said = True
+            self.tell("notice", text=reason("no_spread", prompts=len(worth_PG)))
+        return [{"reward": one["reward"], **one["rewards"]} for one in told]
+
+
+@dataclass
+class _Voices:
+    """Says how likely drawn tokens are: to the model as it is, and to its reference."""
+
+    recipe: Recipe
+    prepared: Prepared
+    method: Method
+    snapshot: Mapping[str, Tensor]
+    world: World
+
+    @cached_property
+    def _other(self) -> Loaded:
+        return opened(self.prepared.task.helper, self.recipe, self.prepared.task, self.prepared.device)
+
+    def score(self, written: Sequence[Example], voice: Voice) -> list[dict[str, Any]]:
+        """As `train.rollouts.Score`."""
+        if voice == "policy":
+            return self._asked(self.prepared.loaded, written)
+        if self.prepared.task.helper:
+            return self._asked(self._other, written)
+        with self.method.off(self.prepared.loaded.model, self.snapshot):
+            return self._asked(self.prepared.loaded, written)
+
+    def _asked(self, loaded: Loaded, written: Sequence[Example]) -> list[dict[str, Any]]:
+        from weitiao.evaluate.predict import predict
+
+        task, train = self.prepared.task, self.recipe.train
+        assert isinstance(task, Sampling)
+        ask: Callable[[Batch], list[dict[str, Any]]] = partial(task.scored, loaded.model)
+        return predict(
+            loaded,
+            task,
+            written,
+            batch_size=train.per_device_eval_batch_size,
+            longest=self.recipe.data.max_length,
+            device=self.prepared.device,
+            half=train.half,
+            ask=ask,
+            dealt=(self.world.rank, self.world.size),
+        )

@@ -1,0 +1,185 @@
+"""The steps of a task that samples: answers are drawn on the way, and learnt from as rows are.
+
+    step s  ->  rollout s // passes: prompts -> draw -> rate -> score -> task.learnt -> examples
+            ->  their micro-batches, as any rows'
+
+A rollout is a function of the weights and of (seed, rollout, prompt, answer): neither the number of processes nor the size
+of a pass decides what is drawn.  While steps are taken on it a checkpoint has it, so a run that is gone on with in their
+midst learns from the very same answers.  Whoever draws, rates and scores is handed in; all of it is done in evaluation mode
+and in precision contexts of their own, before the step's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from weitiao.core.contracts import Batch, Drawn, Example, Sampling, Voice
+from weitiao.data.pack import Batches
+from weitiao.train.distributed import World
+
+Draw: TypeAlias = Callable[[Sequence[tuple[int, int, Example]], int], list[Drawn]]
+"""(number in the rollout, place of the prompt, prompt), seed -> an answer to each, in order."""
+Rate: TypeAlias = Callable[[Sequence[Drawn]], list[dict[str, float]]]
+"""Answers -> of each its reward, and the parts of that."""
+Score: TypeAlias = Callable[[Sequence[Example], Voice], list[dict[str, Any]]]
+"""Prompts with answers -> the log-probabilities of each answer's tokens; of others' rows nothing."""
+
+
+@dataclass
+class Rollouts:
+    """What the loop learns from, drawn when it is asked for."""
+
+    model: nn.Module
+    task: Sampling
+    prompts: Batches
+    """Which prompts make which rollout: a step of these each."""
+    batches: Batches
+    """How the answers of a rollout are cut into micro-batches; its examples are those of the current one."""
+    draw: Draw
+    rate: Rate
+    """Asked of process 0 alone, which has the rows."""
+    score: Score
+    seed: int
+    world: World = field(default_factory=World)
+    _number: int = field(default=-1, init=False)
+    """Which rollout is at hand."""
+    _held: dict[str, Tensor] = field(default_factory=dict, init=False)
+    """It, as a checkpoint keeps it."""
+    _facts: dict[str, Any] = field(default_factory=dict, init=False)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in which every prompt is answered once."""
+        return self.prompts.steps_per_epoch * self.task.passes
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """Answers in these steps, each as often as it is learnt from."""
+        return self.prompts.rows_per_epoch * self.task.draws * self.task.passes
+
+    def step(self, index: int, *, parts: int = 1) -> list[Batch]:
+        """This process's micro-batches of an optimiser step; the first step of a rollout draws it.
+
+        Args:
+            index: which step.
+            parts: into how many each is cut.
+
+        Raises:
+            WeitiaoError: `bad_reward`; what drawing raises.
+        """
+        number, nth = divmod(index, self.task.passes)
+        if number != self._number:
+            self._hold(number, self._drawn(number))
+        return self.batches.step(nth, parts=parts)
+
+    def padding(self) -> float:
+        """Nothing is known of answers before they are drawn."""
+        return 0.0
+
+    def told(self) -> dict[str, Any]:
+        """Of a rollout that was just drawn: rewards, lengths, and how long that took."""
+        facts, self._facts = self._facts, {}
+        return facts
+
+    def kept(self, step: int) -> dict[str, Tensor]:
+        """The rollout that this step goes on with; nothing where it draws one of its own."""
+        number, nth = divmod(step, self.task.passes)
+        return {**self._held, "number": torch.tensor(number)} if nth and number == self._number else {}
+
+    def take_up(self, kept: Mapping[str, Tensor]) -> None:
+        """What `kept` gave."""
+        held = dict(kept)
+        if held:
+            self._hold(int(held.pop("number")), held)
+
+    def _hold(self, number: int, held: dict[str, Tensor]) -> None:
+        # Drawn or read, examples are made of the same arrays: they must not differ in a bit.
+        self._number, self._held = number, held
+        seed = _mixed(self.seed, number, 1)
+        self.batches = self.batches.over(_examples(held), seed=seed)
+
+    def _drawn(self, number: int) -> dict[str, Tensor]:
+        started = time.perf_counter()
+        epoch, place = divmod(number, self.prompts.steps_per_epoch)
+        rows, each, world = self.prompts.plan(epoch)[place], self.task.draws, self.world
+        # Whole groups: equal prompts are read once.
+        asked = [
+            (nth * each + answer, row, self.prompts.examples[row])
+            for nth, row in enumerate(rows)
+            if nth % world.size == world.rank
+            for answer in range(each)
+        ]
+        own: list[Drawn] = []
+        world.all_or_none(lambda: own.extend(self.draw(asked, _mixed(self.seed, number, 0))))
+        numbered = world.gather([(one[0], drawn) for one, drawn in zip(asked, own, strict=True)])
+        drawn = [
+            found for _, found in sorted((pair for part in numbered for pair in part), key=itemgetter(0))
+        ]
+        rewards = world.together(lambda: self.rate(drawn))
+        written = [self.task.written(one.prompt, one.ids, one.end) for one in drawn]
+        told: dict[Voice, list[list[float]]] = {
+            voice: self._scored(written, voice) for voice in self.task.asks
+        }
+        rollout = self.task.learnt(drawn, rewards, told)
+        self.model.train()
+        self._facts = {**rollout.facts, "rollout": number, "rollout_seconds": time.perf_counter() - started}
+        return _flat(rollout.examples)
+
+    def _scored(self, written: Sequence[Example], voice: Voice) -> list[list[float]]:
+        found: list[dict[str, Any]] = []
+        self.world.all_or_none(lambda: found.extend(self.score(written, voice)))
+        everybody = self.world.gather({row: one for row, one in enumerate(found) if one})
+        of_row = {row: one["logps"] for part in everybody for row, one in part.items()}
+        return [of_row[row] for row in range(len(written))]
+
+
+class Foreseen(Sequence[Example]):
+    """The answers of all rollouts of an epoch, each as long as may be: how large steps are, and how many."""
+
+    def __init__(self, task: Sampling, prompts: Sequence[Example]):
+        self._task, self._prompts = task, prompts
+
+    def __len__(self) -> int:
+        return len(self._prompts) * self._task.draws * self._task.passes
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        place, answer = divmod(index, self._task.draws * self._task.passes)
+        return self._task.stand_in(self._prompts[place], answer)
+
+
+def _mixed(seed: int, number: int, kind: int) -> int:
+    return int(np.random.SeedSequence([seed, number, kind]).generate_state(1, np.uint64)[0]) % 2**63
+
+
+def _flat(examples: Sequence[Example]) -> dict[str, Tensor]:
+    """Examples as arrays: of each input all values, and where each example's begin."""
+    found: dict[str, Tensor] = {"trained": torch.tensor([example.trained for example in examples])}
+    for name in examples[0].inputs:
+        parts = [np.asarray(example.inputs[name]) for example in examples]
+        found[f"inputs/{name}"] = torch.from_numpy(np.concatenate(parts))
+        found[f"bounds/{name}"] = torch.from_numpy(np.cumsum([0, *map(len, parts)]))
+    return found
+
+
+def _examples(held: Mapping[str, Tensor]) -> list[Example]:
+    names = [key.partition("/")[2] for key in held if key.startswith("inputs/")]
+    arrays = {name: (held[f"inputs/{name}"].numpy(), held[f"bounds/{name}"].tolist()) for name in names}
+    return [
+        Example(
+            {name: values[bounds[at] : bounds[at + 1]] for name, (values, bounds) in arrays.items()},
+            trained=trained,
+        )
+        for at, trained in enumerate(held["trained"].tolist())
+    ]
