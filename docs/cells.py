@@ -85,7 +85,7 @@ def _type(field: Mapping[str, Any], lang: str) -> str:
         return f"`{field['const']}`"
     if field.get("type") == "array":
         items = field["items"]
-        if "enum" in items:
+        if "enum" in items or "anyOf" in items:
             return f"{either('list of', '列表，各项为', lang)} {_type(items, lang)}"
         one = either(*TYPES[items["type"]], lang)
         return either(f"list of {one}s", f"列表，各项为{one}", lang)

@@ -11,13 +11,13 @@ import torch
 
 from tests.methods.toys import QUICK
 from tests.tasks import writers
-from tests.tasks.test_every_task import MODELS, toy_records
+from tests.tasks.test_every_task import MODELS, learnt_from, toy_records
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.models import load, store
 
 FAST = ("lora", "head")
-HEADLESS = {"sft", "dpo", "language_modeling", "seq2seq", "embedding", "similarity"}
+HEADLESS = {"sft", "dpo", "grpo", "rloo", "language_modeling", "seq2seq", "embedding", "similarity"}
 UNBIASED = {"llama", "t5"}  # toys without any bias
 
 
@@ -78,6 +78,7 @@ def trains(method, tuned, learnt, loaded, rows, *, bare):
     store.prepare(loaded, tuned, seed=0)
     examples = list(learnt.encode(rows, loaded.processor, limit=40))
     learnt = learnt.learn_training(examples, None)
+    examples = learnt_from(learnt, examples)
     batch = loaded.collate(learnt)(examples, [*range(len(examples))])
     loss = learnt.loss(loaded.model, batch)
     loss.backward()

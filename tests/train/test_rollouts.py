@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import weitiao as wt
+from tests.compared import FILL, GOOD
 from tests.train.test_loop import KillAt, Killed, events, same, steps, weights
 from tests.train.test_several_processes import command, end_at, run
 from weitiao.core.errors import WeitiaoError
@@ -33,7 +34,9 @@ def near(a, b):
     for name in ("rows", "tokens", "trained", "learning_rate"):
         assert [line[name] for line in one] == [line[name] for line in other]
     for name, far in (("loss", 1e-5), ("grad_norm", 1e-5), ("kl", 1e-5), ("entropy", 1e-3)):
-        assert [line[name] for line in one] == pytest.approx([line[name] for line in other], rel=1e-3, abs=far)
+        assert [line[name] for line in one] == pytest.approx(
+            [line[name] for line in other], rel=1e-3, abs=far
+        )
     first, second = weights(a), weights(b)
     assert all((first[name] - second[name]).abs().max() < 2e-4 for name in first)
 
@@ -172,7 +175,7 @@ def test_the_reference_is_asked_with_dropout_off_and_another_model_may_be_it(rew
 def test_rloo_goes_the_same_way(reward, tmp_path, method):
     task = {
         "name": "rloo",
-        "rewards": [{"name": "length", "max": 2, "unit": "tokens"}],
+        "rewards": [{"name": "words", "wanted": [*FILL, *GOOD]}],
         "num_generations": 2,
         "max_completion_length": 5,
     }

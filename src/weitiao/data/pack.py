@@ -31,8 +31,8 @@ class Steps(Protocol):
         """Optimiser steps in one pass over the rows."""
 
     @property
-    def rows_per_epoch(self) -> int:
-        """Rows in these steps, repeats counted."""
+    def outlook(self) -> Batches:
+        """Rows of an epoch as far as they are known beforehand, for forecasts."""
 
     def step(self, index: int, *, parts: int = 1) -> list[Batch]:
         """This process's micro-batches of an optimiser step, as `Batches.step`."""
@@ -229,6 +229,11 @@ class Batches:
     def over(self, examples: Sequence[Example], *, seed: int) -> Batches:
         """Other examples, all of them in one step of an epoch."""
         return replace(self, examples=examples, seed=seed, accumulation=max(1, len(examples)), weights=None)
+
+    @property
+    def outlook(self) -> Batches:
+        """These."""
+        return self
 
     def told(self) -> dict[str, Any]:
         """Nothing: the rows are there from the beginning."""

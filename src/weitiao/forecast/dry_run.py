@@ -181,7 +181,7 @@ def _begin(recipe: Recipe, progress: Progress | None) -> Batches:
 
     class Gone(Watcher):
         def on_step(self, training: Training) -> None:
-            raise Halt(training.batches)
+            raise Halt(training.batches.outlook)
 
     try:
         train(recipe, refusal=MemoryCheck(), watchers=[Gone()], progress=progress)

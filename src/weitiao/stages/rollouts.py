@@ -130,6 +130,9 @@ def rollouts(
         max_tokens=None,
         weights=prepared.weights,
     )
+    drawn = task.drawing()
+    if drawn["top_k"] or drawn["top_p"]:
+        tell("notice", text=reason("loss_goes_by_all"))
     voices = _Voices(recipe, prepared, method, snapshot, world)
     drawing = Drawing(recipe, task, loaded, method, prepared.device)
     return Rollouts(

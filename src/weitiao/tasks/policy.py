@@ -68,8 +68,8 @@ class Policy(Sampling):
     """A task that learns from rewards; what its loss is, says a subclass."""
 
     rewards: tuple[str | dict[str, Any], ...] = ()
-    """What answers are worth: names on the shelf of rewards with their settings and a `weight` (`{name: length, max: 20,
-    weight: 0.5}`), or functions (`file.py:name`); the sum counts."""
+    """What answers are worth: names on the shelf of rewards, with settings and a `weight` where wanted, or functions as
+    `file.py:name`; their weighted sum counts (docs/grpo.md)."""
     num_generations: Annotated[int, Field(ge=2)] = 8
     """Answers that are drawn to each prompt."""
     max_completion_length: Annotated[int, Field(ge=1)] = 256

@@ -61,9 +61,9 @@ class Rollouts:
         return self.prompts.steps_per_epoch * self.task.passes
 
     @property
-    def rows_per_epoch(self) -> int:
-        """Answers in these steps, each as often as it is learnt from."""
-        return self.prompts.rows_per_epoch * self.task.draws * self.task.passes
+    def outlook(self) -> Batches:
+        """Answers as long as they may become, each as often as it is learnt from."""
+        return self.batches.over(Foreseen(self.task, self.prompts.examples), seed=self.seed)
 
     def step(self, index: int, *, parts: int = 1) -> list[Batch]:
         """This process's micro-batches of an optimiser step; the first step of a rollout draws it.

@@ -17,8 +17,9 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
-from weitiao.data.formats import answers, languages, pairs, ranked
+from weitiao.data.formats import answers, languages, pairs, prompts, ranked
 from weitiao.data.formats import convert as rows
+from weitiao.data.formats.columns import there, value
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.formats.numbers import Decimal, as_number, measured
 from weitiao.data.shapes import SHAPES, Unpaired
@@ -33,6 +34,8 @@ __all__ = [
     "convert",
     "guess",
     "guess_column",
+    "there",
+    "value",
 ]
 
 # What people call our columns; used for guesses and hints, never in silence.
@@ -142,8 +145,8 @@ FORMATS = {
     ),
     "kto": Format(("prompt", "completion", "label"), (), rows.kto),
     "kto_messages": Format(("messages", "label"), (), rows.kto_messages),
-    "prompt_only": Format(("prompt",), (), rows.prompt_only, keeps=True, guessed=False),
-    "prompt_messages": Format(("messages",), (), rows.prompt_messages, keeps=True, guessed=False),
+    "prompt_only": Format(("prompt",), (), prompts.prompt_only, keeps=True, guessed=False),
+    "prompt_messages": Format(("messages",), (), prompts.prompt_messages, keeps=True, guessed=False),
     "tags": Format(("tokens", "tags"), (), rows.tags),
     "source_target": Format(("source", "target"), (), rows.source_target),
     "image": Format(("image", "label"), (), rows.image),
@@ -332,21 +335,6 @@ def _called(
     return {ours: theirs for ours, theirs in needed.items() if ours != theirs}
 
 
-def there(column: str, found: Sequence[str]) -> bool:
-    """Is it one of these columns, or a part of one (`translation.en`)?"""
-    return column in found or column.partition(".")[0] in found and "." in column
-
-
-def value(row: Mapping[str, Any], column: str) -> Any:
-    """What a row has in a column, or in a part of one: `translation.en` of {"translation": {"en": ..., "zh": ...}}."""
-    if column in row or "." not in column:
-        return row.get(column)
-    node: Any = row
-    for step in column.split("."):
-        node = node.get(step) if isinstance(node, Mapping) else None
-    return node
-
-
 def _halves(found: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Source and target of a column that holds two texts by their languages, as Hugging Face has translations; in the
     order in which they stand there."""
@@ -396,7 +384,7 @@ def convert(
     row = {ours: value(record.values, columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
     if shape.keeps:
         named = {columns.get(ours, ours) for ours in shape.needs}
-        row[rows.OTHERS] = {name: each for name, each in record.values.items() if name not in named}
+        row[prompts.OTHERS] = {name: each for name, each in record.values.items() if name not in named}
     picture = row.get("image")
     if isinstance(picture, str):  # a table names its pictures from where it lies
         beside = Path(record.file).parent / picture

@@ -44,9 +44,6 @@ WEIGHTS = ("weight", "loss", "train")  # how OpenAI, and others, say whether an 
 
 NULLABLE = ("default", "const", "example")  # what a JSON schema may say null of
 
-OTHERS = " others"
-"""Under this a row has the columns that its format does not name, where it keeps them."""
-
 Row = Mapping[str, Any]
 Repairs = list[str]
 
@@ -139,7 +136,7 @@ def sharegpt(row: Row, repairs: Repairs) -> dict[str, Any]:
 
 def prompt_completion(row: Row, repairs: Repairs) -> dict[str, Any]:
     """TRL's pair, as texts or as turns."""
-    turns = [*_turns_or_text(row, "prompt", "user"), *_turns_or_text(row, "completion", "assistant")]
+    turns = [*turns_or_text(row, "prompt", "user"), *turns_or_text(row, "completion", "assistant")]
     return _told(turns, row)
 
 
@@ -156,9 +153,9 @@ def text(row: Row, repairs: Repairs) -> dict[str, Any]:
 
 def preference(row: Row, repairs: Repairs) -> dict[str, Any]:
     """TRL's `chosen` and `rejected` behind a `prompt`, a conversation, or a beginning that they share."""
-    chosen, rejected = (_turns_or_text(row, name, "assistant") for name in ("chosen", "rejected"))
+    chosen, rejected = (turns_or_text(row, name, "assistant") for name in ("chosen", "rejected"))
     if row.get("prompt") is not None:
-        prompt = _turns_or_text(row, "prompt", "user")
+        prompt = turns_or_text(row, "prompt", "user")
     elif row.get("conversations") is not None:
         prompt = as_turns(row["conversations"], "conversations")
     elif row.get("instruction") is not None:
@@ -174,23 +171,10 @@ def preference(row: Row, repairs: Repairs) -> dict[str, Any]:
     return {"prompt": [*_system(row), *prompt], "chosen": chosen, "rejected": rejected}
 
 
-def prompt_only(row: Row, repairs: Repairs) -> dict[str, Any]:
-    """TRL's prompt, as a text or as turns; the other columns stay as they are."""
-    return {"prompt": _turns_or_text(row, "prompt", "user"), "row": row[OTHERS]}
-
-
-def prompt_messages(row: Row, repairs: Repairs) -> dict[str, Any]:
-    """The same as a conversation; an answer at its end is no part of what is asked, and known as `answer`."""
-    turns = as_turns(row["messages"], "messages")
-    if turns[-1]["role"] != "assistant":
-        return {"prompt": turns, "row": row[OTHERS]}
-    return {"prompt": turns[:-1], "row": {"answer": turns[-1]["content"], **row[OTHERS]}}
-
-
 def kto(row: Row, repairs: Repairs) -> dict[str, Any]:
     """TRL's unpaired preference: an answer and whether it was liked."""
-    answer = _turns_or_text(row, "completion", "assistant")
-    return {"prompt": _turns_or_text(row, "prompt", "user"), "completion": answer, "label": _liked(row)}
+    answer = turns_or_text(row, "completion", "assistant")
+    return {"prompt": turns_or_text(row, "prompt", "user"), "completion": answer, "label": _liked(row)}
 
 
 def kto_messages(row: Row, repairs: Repairs) -> dict[str, Any]:
@@ -365,7 +349,8 @@ def _call(call: Row, known: Mapping[str, set[str]]) -> dict[str, Any]:
     return call
 
 
-def _turns_or_text(row: Row, column: str, role: str) -> list[dict[str, Any]]:
+def turns_or_text(row: Row, column: str, role: str) -> list[dict[str, Any]]:
+    """The turns in a column; a text is one of that role."""
     value = row.get(column)
     if isinstance(value, Mapping):  # LLaMA-Factory's single turn
         value = [value]
