@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -141,8 +143,6 @@ def expected(task, model, drawn, worth, old, reference):
 @pytest.mark.parametrize("words", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("layout", [Layout.PACKED, Layout.PADDED])
 def test_loss_and_gradient_are_trls_in_one_piece_and_in_three(llama, words, layout):
-    from dataclasses import replace
-
     task = built(words)
     loaded, method = opened(llama, task, scale=3.0)
     drawn, worth, old, reference, found = rollout(task, loaded, method)
@@ -199,6 +199,16 @@ def test_a_cut_answer_counts_for_nothing_if_that_is_wanted_and_its_reward_still_
     assert set(found.examples[1].inputs["labels"].tolist()) == {-100}
     assert found.facts["clipped_ratio"] == 0.25
     assert found.examples[0].inputs["advantage"][0] == pytest.approx(0.75 / (0.5 + 1e-4))
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo"])
+def test_a_prompt_alone_says_nothing(llama, name):
+    """As a forecast of what judging takes asks it."""
+    task = built({"name": name})
+    loaded, _ = opened(llama, task)
+    prompts = [replace(task.written([2, 3, 4], [], None), trained=1) for _ in range(2)]
+    with torch.no_grad():
+        assert task.loss(loaded.model, loaded.collate(task)(prompts, [0, 1])) == 0
 
 
 def test_advantages_are_those_of_the_papers():

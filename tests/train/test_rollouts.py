@@ -84,6 +84,7 @@ def test_a_run_killed_inside_a_rollout_goes_on_with_the_very_same_answers(reward
     assert steps(tmp_path / "between") == steps(tmp_path / "whole")
 
 
+@pytest.mark.whole
 def test_micro_batches_are_one_batch_and_a_batch_is_halved_when_memory_runs_out(
     reward, tmp_path, monkeypatch
 ):
@@ -129,6 +130,7 @@ def test_what_is_logged_is_what_was_drawn(reward, tmp_path):
     torch.testing.assert_close(groups.mean(1), torch.zeros(2), atol=1e-5, rtol=0)
 
 
+@pytest.mark.whole
 def test_rewards_rise_and_the_page_says_so(reward, tmp_path):
     """One word is wanted of all: learnt in a few steps, seen on locked prompts."""
     task = {
@@ -161,6 +163,7 @@ def test_rewards_rise_and_the_page_says_so(reward, tmp_path):
     assert mean == pytest.approx(tuned["reward"]["value"])
 
 
+@pytest.mark.whole
 def test_the_reference_is_asked_with_dropout_off_and_another_model_may_be_it(reward, llama, tmp_path):
     """The base as its own reference, and the same folder named as another model, say the same."""
     words = {**EXACT, "max_steps": 3}

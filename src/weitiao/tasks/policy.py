@@ -253,7 +253,10 @@ class Policy(Sampling):
         old_N = numbers.get("old", logps_N.detach())
         batch.told["entropy"] = -logps_N.detach().sum(), len(logps_N)
         tokens_B = torch.bincount(owner_N, minlength=batch.extra["rows"])
-        return Spoken(logps_N, old_N, owner_N, numbers[ADVANTAGE], tokens_B, numbers.get("reference"))
+        # A prompt without an answer, as forecasts have it, says nothing.
+        none_B = logps_N.new_zeros(batch.extra["rows"])
+        advantages_B = numbers.get(ADVANTAGE, none_B)
+        return Spoken(logps_N, old_N, owner_N, advantages_B, tokens_B, numbers.get("reference"))
 
     def scored(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Under the temperature that they were drawn at."""
