@@ -53,6 +53,14 @@ GOOD = {
             "rejected": [turn("assistant", "b")],
         },
     ),
+    "prompt_only": (
+        {"prompt": "q", "answer": 4, "level": "easy"},
+        {"prompt": [turn("user", "q")], "row": {"answer": 4, "level": "easy"}},
+    ),
+    "prompt_messages": (
+        {**dialogue("q", "a"), "level": 1},
+        {"prompt": [turn("user", "q")], "row": {"answer": "a", "level": 1}},
+    ),
     "kto": (
         {"prompt": "q", "completion": "a", "label": True},
         {"prompt": [turn("user", "q")], "completion": [turn("assistant", "a")], "label": True},
@@ -137,6 +145,8 @@ def test_a_table_names_its_pictures_from_where_it_lies():
 def test_every_format_converts_a_row_that_its_shape_accepts(name):
     row, wanted = GOOD[name]
     found = converted(name, {**row, "id": 5})
+    if FORMATS[name].keeps:
+        wanted = {**wanted, "row": {**wanted["row"], "id": 5}}
     assert found == wanted
     assert OF[name].faults(found) == ""
 

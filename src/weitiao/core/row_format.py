@@ -17,6 +17,8 @@ RowFormat: TypeAlias = Literal[
     "preference",
     "kto",
     "kto_messages",
+    "prompt_only",
+    "prompt_messages",
     "tags",
     "conll",
     "source_target",

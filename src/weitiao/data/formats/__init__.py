@@ -264,7 +264,8 @@ def _refuse_wrong_names(
                 key=f"data.columns.{ours}",
                 hint=near,
             )
-        if not any(ours in FORMATS[name].needs + FORMATS[name].may_have for name in known):
+        forms = [FORMATS[name] for name in known]
+        if not any(form.keeps or ours in form.needs + form.may_have for form in forms):
             names = sorted({c for name in known for c in FORMATS[name].needs + FORMATS[name].may_have})
             near = did_you_mean(ours, names)
             raise fault("unknown_key", key=f"data.columns.{ours}", hint=near, known=", ".join(names))
@@ -383,8 +384,9 @@ def convert(
     shape = FORMATS[format]
     row = {ours: value(record.values, columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
     if shape.keeps:
-        named = {columns.get(ours, ours) for ours in shape.needs}
-        row[prompts.OTHERS] = {name: each for name, each in record.values.items() if name not in named}
+        called = {theirs: ours for ours, theirs in columns.items()}
+        others = {called.get(name, name): each for name, each in record.values.items()}
+        row[prompts.OTHERS] = {name: each for name, each in others.items() if name not in shape.needs}
     picture = row.get("image")
     if isinstance(picture, str):  # a table names its pictures from where it lies
         beside = Path(record.file).parent / picture
