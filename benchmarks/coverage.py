@@ -1,6 +1,7 @@
 """How often the judge's intervals hold the truth, over simulated test sets of one population.
 
-python -m benchmarks.coverage [SETS]  ->  a line a metric: share of the 95 % intervals that cover, by the judge's own draws
+python -m benchmarks.coverage [SETS]  ->  a line a metric: share of the 95 % intervals that cover, by the judge's own draws;
+                                           each case on standard error when it is done
 
 Rows are alone, or in groups of 1 to 9 that are easy or hard together (a user's, near copies).  The truth is the metric of
 two million rows of the same population.  Beside the grouped sets stands what intervals would hold that take every row
@@ -104,6 +105,7 @@ def covered(
     resamples: int = 1000,
     rows: int = 500_000,
     shares: Sequence[float] = SHARES,
+    wanted: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Share of the sets whose interval holds the truth, by metric.
 
@@ -116,8 +118,9 @@ def covered(
         resamples: draws behind an interval.
         rows: of each draw behind the truth.
         shares: of the labels.
+        wanted: the truth, where it is known.
     """
-    wanted = truth(grouped=grouped, metrics=metrics, rows=rows, shares=shares)
+    wanted = wanted or truth(grouped=grouped, metrics=metrics, rows=rows, shares=shares)
     hits = dict.fromkeys(metrics, 0)
     for number in range(sets):
         rng = np.random.default_rng(number)
@@ -135,15 +138,23 @@ def main() -> None:
     """All metrics, alone and in groups."""
     sets = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     metrics = {name: registry.build("metric", {"name": name}) for name in METRICS}
-    columns = {
-        "rows": covered(sets, grouped=False, metrics=metrics),
-        "groups": covered(sets, grouped=True, metrics=metrics),
-        "groups, taken for rows": covered(sets, grouped=True, metrics=metrics, told=False),
-        f"{FEW} groups": covered(sets, grouped=True, metrics=metrics, units=FEW),
-        f"{FEW} rows": covered(sets, grouped=False, metrics=metrics, units=FEW),
-        "rare, rows": covered(sets, grouped=False, metrics=metrics, shares=RARE),
-        "rare, groups": covered(sets, grouped=True, metrics=metrics, shares=RARE),
+    asked: dict[str, dict[str, Any]] = {
+        "rows": {"grouped": False},
+        "groups": {"grouped": True},
+        "groups, taken for rows": {"grouped": True, "told": False},
+        f"{FEW} groups": {"grouped": True, "units": FEW},
+        f"{FEW} rows": {"grouped": False, "units": FEW},
+        "rare, rows": {"grouped": False, "shares": RARE},
+        "rare, groups": {"grouped": True, "shares": RARE},
     }
+    columns, known = {}, dict[Any, dict[str, float]]()
+    for title, words in asked.items():
+        population = {"grouped": words["grouped"], "shares": words.get("shares", SHARES)}
+        key = tuple(population.values())
+        if key not in known:
+            known[key] = truth(metrics=metrics, **population)
+        columns[title] = covered(sets, metrics=metrics, wanted=known[key], **words)
+        print(title, columns[title], file=sys.stderr, flush=True)
     print(f"{sets} sets of {UNITS} rows or groups; share of 95 % intervals that hold the truth")
     print("metric".ljust(17), *columns, sep="  ")
     for name in METRICS:

@@ -60,12 +60,36 @@ def test_a_table_is_checked_and_repaired(tmp_path, monkeypatch):
     found = wt.check(pandas.DataFrame(rows))
     assert [one["line"] for one in found.bad] == [21]
     assert "rows in memory" in repr(found)
+    told = repr(found.diagnosis) + repr(found.to_dict()) + repr(found.bad)
+    assert "weitiao-rows" not in told
+    assert "row 21 of the DataFrame" in told
     (copy,) = found.fix()
     assert copy.path.resolve().parent == tmp_path.resolve()
     assert list(read_lines(copy.path)) == rows[:20]
     del found
     gc.collect()
     assert lent() == before
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["fine", "dull", "so so"],
+        ["From: a@b\n\nHello", "From: c@d\n\nBye"],
+        ["A film.\nTwo lines"],
+        ["很好看", "太差了"],
+        ["x" * 5000, "a\0b"],
+    ],
+)
+def test_texts_are_no_names_of_files(classify, texts):
+    for ask in (lambda: wt.check(texts), lambda: wt.train({**classify(), "data": {"train": texts}})):
+        with pytest.raises(WeitiaoError, match=r"wrong_usage(?s:.)*names of files(?s:.)*rows, \[\{"):
+            ask()
+
+
+@pytest.mark.parametrize("names", [["a.csv", "b.csv"], ["film-reviews"], ["film-reviws"], ["my rows.csv"]])
+def test_names_of_files_are_no_texts(names):
+    rows_to_file({"model": "m", "task": "t", "output_dir": "o", "data": {"train": names}})
 
 
 @pytest.mark.parametrize("make", [pandas.DataFrame, list, lambda rows: pandas.Series(["From: a\n\nb"] * 3)])
@@ -78,9 +102,9 @@ def test_where_files_alone_are_taken_a_table_is_no_list_of_names(classify, make)
         assert len(str(caught.value)) < 1200, "not the whole table"
 
 
-def test_texts_are_no_names_of_files(classify):
+def test_where_files_alone_are_taken_texts_are_no_names(classify):
     with pytest.raises(WeitiaoError, match=r"wrong_value(?s:.)*names of files"):
-        wt.train(**{**classify(), "data": ["From: a@b\n\nHello", "From: c@d\n\nBye"]})
+        wt.compare({**classify(), "data": ["From: a@b\n\nHello", "From: c@d\n\nBye"]}, methods=["head"])
 
 
 def test_a_table_for_a_recipe_is_told_where_it_goes(classify):

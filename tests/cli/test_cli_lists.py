@@ -132,6 +132,16 @@ def test_runs_are_sorted_by_any_metric_whichever_way_is_better(weitiao, tuned):
 
     assert order("f1") == ["b", "c", "a", "d"]
     assert order("log_loss")[:2] == ["a", "b"]
+    for name, value in {"a": 3.0, "b": 0.2, "c": 1.1}.items():  # 1 is as long as the reference
+        results = json.loads(Path(f"runs/{name}/results.json").read_text())
+        results["metrics"]["tuned"]["length_ratio"] = {
+            "value": value,
+            "low": None,
+            "high": None,
+            "why": "made",
+        }
+        Path(f"runs/{name}/results.json").write_text(json.dumps(results))
+    assert order("length_ratio")[:3] == ["c", "b", "a"]
     assert "log_loss 3.000" in weitiao("runs", "--sort", "log_loss").out
     said = weitiao("runs", "--sort", "log_los")
     assert said.exit == 2

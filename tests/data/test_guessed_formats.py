@@ -118,6 +118,13 @@ def test_our_own_columns_are_guessed_as_they_are(name):
         (["words", "ner_tags"], "tags", {"tokens": "words", "tags": "ner_tags"}),
         (["图片", "标签"], "image", {"image": "图片", "label": "标签"}),
         (["内容"], "text", {"text": "内容"}),
+        # One column of ours, and one that people call otherwise, are more than the first alone.
+        (["text", "sentiment"], "table", {"label": "sentiment"}),
+        (["text", "标签"], "table", {"label": "标签"}),
+        (["text", "title", "id"], "text", {}),
+        (["sentence1", "sentence2", "similarity"], "scored_pairs", {"score": "similarity"}),
+        (["prompt", "completion", "score"], "prompt_completion", {}),
+        (["messages", "rating"], "messages", {}),
         (["对话"], "messages", {"messages": "对话"}),
         (
             ["prompt", "preferred", "dispreferred"],
@@ -196,3 +203,12 @@ def test_a_task_s_columns_by_other_names_are_proposed_as_they_are_to_be_written(
     with pytest.raises(WeitiaoError, match=r"data\.columns: \{anchor: query\}\."):
         recognise("a.csv", found, known=("pairs", "query_passage"), asked="auto", columns={})
     assert recognise("a.csv", found, known=("pairs",), asked="auto", columns={"anchor": "query"}) == "pairs"
+
+
+def test_numbers_are_seen_whatever_their_column_is_called():
+    rows = [{"text": "a", "score": 3.5}]
+    assert guess(["text", "score"], columns={}, rows=rows) == (
+        OF["regression"],
+        "regression",
+        {"label": "score"},
+    )

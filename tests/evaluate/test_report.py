@@ -304,7 +304,7 @@ def test_a_system_without_an_interval_is_a_dot_on_the_scale_without_a_bar(report
 
 def test_a_baseline_that_knows_no_likelihood_is_no_figure_of_dashes(report):
     files = sft()
-    none = {"value": None, "low": None, "high": None, "why": "it gives no loss"}
+    none = {"value": None, "low": None, "high": None, "why": "it gives no likelihood"}
     files["results.json"]["metrics"]["nearest"] = {"loss": none, "perplexity": none}
     nothing = {"difference": None, "p_value": None, "test": None}
     files["results.json"]["comparisons"]["nearest"] = nothing | {"metrics": {}}

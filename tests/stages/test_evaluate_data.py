@@ -189,7 +189,8 @@ def test_a_label_that_the_model_does_not_know_is_wrong_and_said(run, strange, ca
     told = capsys.readouterr()
     said = " ".join((told.out + told.err).split())
     assert (
-        f'The model does not know the label "mixed" and gets its 3 rows wrong: {file} line 3, 6, 11.' in said
+        f'The model does not know the label "mixed" and is wrong wherever it stands (3): {file} line 3, 6, 11.'
+        in said
     )
     assert "nan" not in said
     assert "given rows, on the model read back" in said

@@ -6,7 +6,7 @@ check("reviews.csv")  ->  Examined(checked, diagnosis);  examined.fix()  ->  rev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,15 @@ from weitiao.core.why import because, reason
 from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.chat.labels import special_tokens
-from weitiao.data.doctor import Diagnosis, examine
+from weitiao.data.doctor import Diagnosis, Finding, examine
 from weitiao.data.ledger import Ledger
 from weitiao.data.overlong import ENDLESS
 from weitiao.data.read import read
 from weitiao.data.read_as import read_as
+from weitiao.data.sides import SIDES
 from weitiao.data.unknown import Met
 from weitiao.stages.data import guess, learner, located, task_of
-from weitiao.stages.in_memory import lent, named_files
+from weitiao.stages.in_memory import lent, named_files, renamed
 
 if TYPE_CHECKING:
     from weitiao.data.doctor.fix import Fixed
@@ -42,8 +43,13 @@ class Examined(Shown):
     shape: Shape
     checked: checking.Checked
     diagnosis: Diagnosis
-    tabled: bool = False
-    """Were the rows in memory?  Repaired copies then lie where one works."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Files that rows in memory were written to -> what was given, which is named in their place."""
+
+    @property
+    def tabled(self) -> bool:
+        """Were the rows in memory?  Repaired copies then lie where one works."""
+        return bool(self.given)
 
     @property
     def ledger(self) -> Ledger:
@@ -53,7 +59,7 @@ class Examined(Shown):
     @property
     def bad(self) -> list[dict[str, Any]]:
         """The rows that cannot be used."""
-        return self.checked.bad
+        return list(renamed(self.checked.bad, self.given))
 
     def sheet(self) -> Sheet:
         """How many rows came to what."""
@@ -66,7 +72,11 @@ class Examined(Shown):
     def to_dict(self) -> dict[str, Any]:
         """Ledger and diagnosis, for JSON."""
         read_as = {"columns": self.data.columns, "shape": self.shape.name}
-        return {**read_as, **self.ledger.to_dict(), "diagnosis": self.diagnosis.to_dict()}
+        return {
+            **read_as,
+            **renamed(self.ledger.to_dict(), self.given),
+            "diagnosis": self.diagnosis.to_dict(),
+        }
 
     def write_page(self, path: Path) -> Path:
         """The diagnosis as a page."""
@@ -178,12 +188,16 @@ def check(
     if recipe := next((name for name in named or () if name.lower().endswith((".yaml", ".yml"))), ""):
         raise fault("wrong_usage", **because("recipe_for_rows", path=recipe))
     rows = files if named is None else named
-    tree = {"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": rows}}
-    with lent(tree) as (tree, keep):
-        asked = Recipe.read(tree)
+    tree: dict[str, Any] = {"model": "-", "task": "-", "output_dir": "-", "data": {**words, "train": rows}}
+    with lent(tree) as (lying, keep):
+        asked, own = Recipe.read(lying), tree["data"]
         found = _examined(
             asked.data,
-            tabled=named is None,
+            given={
+                lying["data"][side]: type(own[side]).__name__
+                for side in SIDES
+                if own.get(side) is not None and not named_files(own[side])
+            },
             task=task,
             model=model,
             labels=labels,
@@ -198,7 +212,7 @@ def check(
 def _examined(
     asked: Data,
     *,
-    tabled: bool,
+    given: Mapping[str, str],
     task: str,
     model: str,
     labels: bool,
@@ -211,7 +225,7 @@ def _examined(
 
     data = located(asked, progress=progress)
     if repairs is not None:
-        _refuse_unfixable([*data.test, *data.validation, *data.train], repairs, tabled)
+        _refuse_unfixable([*data.test, *data.validation, *data.train], repairs, bool(given))
     opened = load.processor(model, progress=progress) if model else None
     if task:
         shape = registry.build("task", {"name": task}).shape
@@ -243,7 +257,10 @@ def _examined(
         read_as=read_as(asked, decimal=decimal, task=task),
     )
     diagnosis.task = task or learner(shape)
-    return Examined(data, shape, checked, diagnosis, tabled)
+    for at, finding in enumerate(diagnosis.findings if given else ()):
+        diagnosis.findings[at] = Finding(**renamed(asdict(finding), given))
+    diagnosis.tables = renamed(diagnosis.tables, given) if given else diagnosis.tables
+    return Examined(data, shape, checked, diagnosis, given)
 
 
 def _lengths(checked: checking.Checked, processor: Any) -> tuple[list[int], Met, list[int]]:

@@ -251,7 +251,16 @@ def run_table(runs: Sequence[Run], *, sort: str = "", json: bool) -> None:
         value = metrics[shown]["value"] if shown in metrics else None
         # Runs without a value stand last, in their order.
         lower = shown in results.get("lower_is_better", ())
-        ranks.append(-math.inf if value is None else -value if lower else value)
+        best = _ideal(shown) if sort else None
+        ranks.append(
+            -math.inf
+            if value is None
+            else -abs(value - best)
+            if best is not None
+            else -value
+            if lower
+            else value
+        )
         rows.append(
             {
                 "run": str(run.path),
@@ -282,6 +291,13 @@ def run_table(runs: Sequence[Run], *, sort: str = "", json: bool) -> None:
             folder, state, *others = words
             table.add_row(*(escape(str(word)) for word in (folder, named(state), *others)), shown)
         Console(highlight=False).print(table)
+
+
+def _ideal(metric: str) -> float | None:
+    """The value that is best where neither more nor less of it is, as of answers that are as long as their references."""
+    from weitiao.core import registry
+
+    return registry.entry("metric", metric).kind.ideal if metric in registry.names("metric") else None
 
 
 def conversation(speaker: Speaker, *, system: str, **options: Any) -> None:

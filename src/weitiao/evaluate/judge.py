@@ -19,6 +19,7 @@ import numpy as np
 from weitiao.core.contracts import Example, Metric, Summed, Task, Told
 from weitiao.core.errors import language
 from weitiao.evaluate import paired, resample, studentised
+from weitiao.evaluate.said import said
 
 Systems: TypeAlias = Mapping[str, Told]
 Rows: TypeAlias = dict[str, dict[str, Any]]
@@ -266,7 +267,7 @@ def _closed(metric: Metric, rows_NK: Any, count: int, confidence: float) -> tupl
 def _unsaid(metric: Metric, told: Told, labels: Sequence[str]) -> dict[str, Any]:
     """Why a metric is not asked; rows that were given may carry more labels than the task knew of when it was named."""
     if told and (lacking := metric.lacks(told[0])):
-        return _none(NOT_GIVEN, lacking)
+        return _none(NOT_GIVEN, said(lacking, language()))
     return {"value": None, "low": None, "high": None, "why": metric.refuses(labels)}
 
 

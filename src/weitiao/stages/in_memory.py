@@ -20,7 +20,7 @@ from typing import Any
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import write_lines
 from weitiao.core.recipe import Data, Recipe
-from weitiao.core.why import reason
+from weitiao.core.why import because, reason
 from weitiao.data.read import table_rows
 from weitiao.data.sides import SIDES
 
@@ -50,6 +50,8 @@ def rows_to_file(
         or not all(isinstance(each, list) for each in data.values())
     )
     sides = {side: data[side] for side in SIDES if side in data} if section else {"train": data}
+    for rows in sides.values():
+        _refuse_texts(rows)
     tables = {side: rows for side, rows in sides.items() if rows is not None and not named_files(rows)}
     if not tables:
         return dict(tree), {}
@@ -97,6 +99,35 @@ def named_files(data: Any) -> bool:
     )
 
 
+def _refuse_texts(data: Any) -> None:
+    """Texts in a list are no files.
+
+    Raises:
+        WeitiaoError: `wrong_usage` where most of several strings, or one with white space in it, look like no file.
+    """
+    if not isinstance(data, list | tuple) or not all(isinstance(each, str) for each in data):
+        return
+    strange = [each for each in data if not _names_file(each)]
+    if 2 * len(strange) > len(data) and (len(data) > 1 or any(map(str.isspace, strange[0]))):
+        first = strange[0] if len(strange[0]) <= 60 else strange[0][:57] + "..."
+        raise fault("wrong_usage", **because("texts_for_files", first=" ".join(first.split())))
+
+
+def _names_file(text: str) -> bool:
+    """Is there such a file, or does it at least look like the name of one, or of a data set?"""
+    from weitiao.models.assets import catalog
+
+    if (
+        re.search(r"\.\w{1,8}(#\d+)?$|^[^\s]*[/\\][^\s]*$", text)
+        or text.partition("#")[0] in catalog.DATASETS
+    ):
+        return True
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # longer than any name, or with what no name may hold
+        return False
+
+
 def named_rows(table: Any) -> tuple[list[Mapping[str, Any]], str]:
     """The rows of a table, and a name that other rows do not have.
 
@@ -118,7 +149,7 @@ def named_as_given(given: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except WeitiaoError as error:
-        values = {name: _renamed(value, given) for name, value in error.values.items()}
+        values = {name: renamed(value, given) for name, value in error.values.items()}
         if values == error.values:
             raise
         again = WeitiaoError(error.code, **values)
@@ -126,7 +157,12 @@ def named_as_given(given: Mapping[str, str]) -> Iterator[None]:
         raise again from error
 
 
-def _renamed(value: Any, given: Mapping[str, str]) -> Any:
+def renamed(value: Any, given: Mapping[str, str]) -> Any:
+    """A text, or what lists and mappings hold of texts, with tables and their rows in the place of files and their lines."""
+    if isinstance(value, Mapping):
+        return {renamed(key, given): renamed(each, given) for key, each in value.items()}
+    if isinstance(value, list):
+        return [renamed(each, given) for each in value]
     if not isinstance(value, str | Path):
         return value
     text = str(value)

@@ -112,8 +112,6 @@ KNOWN_AS = {
 
 BOTH = "translation"
 """The column in which Hugging Face's data sets keep both sides: {"en": ..., "zh": ...}."""
-
-
 SEEMS = 20
 """Characters of a cell, on average, in a column that seems to hold texts."""
 
@@ -281,9 +279,8 @@ def guess(
 ) -> tuple[Shape, str, dict[str, str]] | None:
     """What a file's columns suggest: its shape, its format, and `data.columns`; None when they say nothing.
 
-    Columns that bear our names count before those that people call otherwise, and a format that explains more
-    columns before one that explains fewer; labels that are lists in the first `rows` mean several labels, those with a
-    fraction or a currency numbers.
+    Columns that bear our names count before those that people call otherwise, and a format that explains more columns before
+    one that explains fewer; labels that are lists in the first `rows` mean several labels, a fraction or a currency numbers.
 
     Args:
         found: the file's columns.
@@ -299,26 +296,28 @@ def guess(
     names = [name for name in names if asked == name or (asked == "auto" and name in guessed)]
     columns = {**_halves(found, rows), **columns}
     have = {*found, *columns}
+
+    def such(name: str, columns: Mapping[str, str]) -> tuple[Shape, str, dict[str, str]]:
+        labels = [row.get(columns.get("label", "label")) for row in rows]
+        if name == "table" and known is None and measured(labels):
+            name = "regression"
+        elif name == "table" and known is None and labels and isinstance(labels[0], list):
+            name, columns = "multi_label", {**columns, "labels": columns.get("label", "label")}
+        return shapes[name], name, dict(columns)
+
+    # Many a column is called something like our label; few say whether an answer was liked.
+    called = [name for name in names if not isinstance(shapes[name], Unpaired) or "label" in have]
     for name in names:
-        if have >= set(FORMATS[name].needs):
-            labels = [row.get(columns.get("label", "label")) for row in rows]
-            if name == "table" and known is None and measured(labels):
-                return shapes["regression"], "regression", dict(columns)
-            if name == "table" and known is None and labels and isinstance(labels[0], list):
-                return (
-                    shapes["multi_label"],
-                    "multi_label",
-                    {**columns, "labels": columns.get("label", "label")},
-                )
-            return shapes[name], name, dict(columns)
+        if have >= (needs := set(FORMATS[name].needs)):
+            # A text beside its `sentiment` is more than a text.
+            for wider in (other for other in called if set(FORMATS[other].needs) > needs):
+                if named := _called(wider, found, columns=columns, near=False):
+                    return such(wider, {**columns, **named})
+            return such(name, columns)
     # Names that people use count before those that may be mistyped: a `message` is a text, and not `messages`.
-    for near, name in product((False, True), names):
-        # Many a column is called something like our label; few say whether an answer was liked.
-        if isinstance(shapes[name], Unpaired) and "label" not in have:
-            continue
-        named = _called(name, found, columns=columns, near=near)
-        if named is not None:
-            return shapes[name], name, {**columns, **named}
+    for near, name in product((False, True), called):
+        if (named := _called(name, found, columns=columns, near=near)) is not None:
+            return such(name, {**columns, **named})
     return None
 
 

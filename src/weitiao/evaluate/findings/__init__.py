@@ -8,11 +8,11 @@ names none.  The words lie in `core/messages/reasons/findings.yaml`, under the s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from weitiao.core.errors import language
-from weitiao.core.why import because
+from weitiao.core.why import because, reason
 from weitiao.evaluate.findings import answers, beside, labels, learning, preferences
 from weitiao.evaluate.findings.evidence import Evidence, Numbers
 from weitiao.evaluate.words import spelt
@@ -60,6 +60,17 @@ EXPLAINS = {
     "one_class": ("missing_classes",),
 }
 """What follows from a finding needs no name of its own."""
+LESS = ("template", "forgot", "likelihood_displacement", "over_fitting", "got_worse")
+"""Training went too far: their advice is less of it."""
+MORE = (
+    "nothing_said",
+    "missing_classes",
+    "barely_moved",
+    "still_falling",
+    "baseline_better",
+    "untuned_level",
+)
+"""Their advice is more training, unless that went too far already."""
 
 
 def findings(evidence: Evidence) -> list[dict[str, Any]]:
@@ -74,5 +85,16 @@ def findings(evidence: Evidence) -> list[dict[str, Any]]:
     for name, numbers in found.items():
         if name not in explained:
             words = because(name, **spelt(numbers, language()))
-            told.append({"name": name, "why": words["why"], "advice": words["way"], "numbers": numbers})
+            advice = _instead(name, found) or words["way"]
+            told.append({"name": name, "why": words["why"], "advice": advice, "numbers": numbers})
     return told
+
+
+def _instead(name: str, found: Collection[str]) -> str:
+    """Advice that does not contradict that of the other findings; empty where its own does."""
+    if name == "got_worse" and "still_falling" in found:  # what the curves tell decides
+        return reason("worse_while_falling")
+    far = [
+        other for other in LESS if other in found and not (other == "got_worse" and "still_falling" in found)
+    ]
+    return reason("went_too_far") if far and name in MORE else ""
