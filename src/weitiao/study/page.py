@@ -34,12 +34,17 @@ def study_page(
     import yaml
 
     labels, metric = words(language()), results["metric"]
+
+    def over_classes(name: str) -> str:
+        return labels.get(f"macro_{name}", labels.get(name, name.replace("_", " ")))
+
     content = {
         "lang": language(),
         "w": labels,
         "name": lambda key: labels.get(key, key.replace("_", " ")),
         "results": results,
-        "metric": labels.get(f"macro_{metric}", labels.get(metric, metric.replace("_", " "))),
+        "over_classes": over_classes,
+        "metric": over_classes(metric),
         "facts": results["facts"],
         "recipe_text": yaml.safe_dump(results["recipe"], allow_unicode=True, sort_keys=False),
         "longest": LONGEST,
