@@ -21,7 +21,7 @@ from weitiao.data.overlong import advice
 from weitiao.evaluate import general
 from weitiao.evaluate.chosen import ANSWER
 from weitiao.evaluate.noise import floor
-from weitiao.stages import noise, validation_rows
+from weitiao.stages import noise
 from weitiao.stages.analyse import FILE as ANALYSIS
 from weitiao.stages.analyse import analyse
 from weitiao.stages.beside import Beside
@@ -274,9 +274,6 @@ class _Judging:
         write_json(run.place / "results.json", results)
         there = len(beside.missing)
         (run.place / ANALYSIS).unlink(missing_ok=True)  # as of a page: of other numbers it is worse than none
-        if not these.given or not validation_rows.where(run).is_file():
-            with beside.may_fail("validation"):
-                validation_rows.keep(run, self.tell)
         with beside.may_fail("analysis"):
             analyse(run)
         if not run.judged_in:

@@ -10,6 +10,7 @@ from typing import Any
 
 from weitiao.core.contracts import Baseline, Record, Sampling
 from weitiao.core.files import read_lines
+from weitiao.stages import validation_rows
 from weitiao.stages.beside import Beside
 from weitiao.stages.events import Tell
 from weitiao.stages.general import General
@@ -58,6 +59,10 @@ def ask_all(
                     systems[name][row] |= one
 
     ask("tuned", run)
+    if not these.given or not validation_rows.where(run).is_file():
+        # Before baselines are imported and learnt, which stay in memory.
+        with beside.may_fail("validation"):
+            validation_rows.keep(run, tell)
     if settings.untuned:
         with beside.may_fail("untuned"), run.untuned() as before:
             ask("untuned", before)
@@ -66,7 +71,7 @@ def ask_all(
         with beside.may_fail(name):
             known = [] if these.given else _said_before(run, name, len(these.records))
             systems[name] = known or _learnt(run, baseline, these.records)
-        memory.trim()  # of words and their counts; validation rows are yet to be scored
+        memory.trim()
     return systems, forgetting
 
 
