@@ -271,7 +271,7 @@ class Batches:
         return self.collate([self.examples[row] for row in rows], rows)
 
     def _idle(self, rows: list[int]) -> Batch:
-        return replace(self._collated(rows), rows=[], trained=0, tokens=0, padding=0)
+        return replace(self._collated(rows), rows=[], trained=0, tokens=0, padding=0, shared=0)
 
     @cached_property
     def _ahead(self) -> Prefetch[list[Batch]]:

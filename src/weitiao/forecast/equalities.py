@@ -184,7 +184,7 @@ def _second(
 
 def _dealt(lab: Lab, world: World) -> list[Batch]:
     batches = lab.batches(each=3)
-    idle = replace(lab.batches(each=3)[0], rows=[], trained=0, tokens=0, padding=0)
+    idle = replace(lab.batches(each=3)[0], rows=[], trained=0, tokens=0, padding=0, shared=0)
     batches += [idle] * (-len(batches) % world.size)
     return batches[world.rank :: world.size]
 

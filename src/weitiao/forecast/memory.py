@@ -95,6 +95,8 @@ class Forecast:
             bare = self._skeleton(attention)
             if small:
                 bare.layout = small.layout
+            # Rows that vectors are put before share nothing; what else a method puts in is taken to change nothing there.
+            bare.shares = (small is None or small.shares) and not self.method.positions
             store.prepare(bare, self.method, seed=self.recipe.seed)
             return fake_model.fill(bare, self.task, self.method, half=self.recipe.train.half, device=device)
 

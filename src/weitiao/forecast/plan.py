@@ -169,7 +169,8 @@ def plan(
         task, forecast, batches, examples = found.task, found.forecast, found.batches, found.examples
         loaded = forecast.fake.loaded
         heaviest = batches.heaviest()
-        batch = {"rows": len(heaviest.rows), "tokens": heaviest.tokens, "padding": heaviest.padding}
+        computed = heaviest.tokens - heaviest.shared
+        batch = {"rows": len(heaviest.rows), "tokens": computed, "padding": heaviest.padding}
         stages = forecast.stages(train=heaviest, evaluate=longest(asked, task, loaded, examples["judging"]))
         steps, seconds = _time(
             asked,

@@ -149,7 +149,7 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
     try:
         # Where nothing is learnt, a block's states go when the next one has them.
         for batch, blocks in ((train, config.num_hidden_layers), (asked, 2)):
-            positions = batch.tokens + batch.padding
+            positions = batch.tokens - batch.shared + batch.padding
             # On a CPU rows that lie end to end attend one by one (`models.attention`).
             ends = loaded.layout is Layout.PACKED and prepared.device != "cpu"
             width = positions if ends else batch.inputs["input_ids"].shape[-1]

@@ -6,7 +6,8 @@
 Transformers derives a block mask from positions that start again at 0 and then computes all T x T products; most
 of them are masked away.  On a CPU every row is its own call here, so the work is the sum of squares instead of the
 square of the sum; on other devices `models.varlen` does all rows in one.  The bounds lie on the CPU, so that nobody
-waits for a device to read them.  The function is registered through Transformers' own interface and is asked only when
+waits for a device to read them.  A row may go on from others, whose beginnings then are its own (`data.shared`): it
+sees them as if they stood before it, and they see nothing of it.  The function is registered through Transformers' own interface and is asked only when
 the bounds are given, under the name that its flash attention uses; else it is plain SDPA.  Whether a row is causal its
 module says (`is_causal`, as Transformers has it).  What a module adds to its scores (T5's bias by distance) is one table
 for the longest row (`models.end_to_end`), of which each row takes the beginning.
@@ -18,6 +19,7 @@ never masked, and without position.  It is put into the module's `Slot` before e
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -27,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weitiao.models import varlen
-from weitiao.models.short_rows import LONGEST, short_row
+from weitiao.models.short_rows import LONGEST, Piece, gathered, short_pieces, short_row
 
 ROWS = "weitiao_rows"
 SLOT = "prefix_slot"  # the attribute of an attention module
@@ -71,6 +73,7 @@ def rows_attention(
     scaling: float | None = None,
     cu_seq_lens_q: Tensor | None = None,
     cu_seq_lens_k: Tensor | None = None,
+    pieces_go_on_from: Tensor | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attention as Transformers calls it: query (1, H, T, D), key and value (1, K, S, D) -> (1, T, H, D).
@@ -78,17 +81,22 @@ def rows_attention(
     Args:
         cu_seq_lens_q: where rows begin and the last one ends, (rows + 1,), on the CPU; without it this is plain SDPA.
         cu_seq_lens_k: the same of what a module sees that is not causal, where those are other rows.
+        pieces_go_on_from: which piece each of these rows, which then are pieces, goes on from (rows,), on the CPU; -1: none.
     """
     on_cpu, window = query.device.type == "cpu", others.get("sliding_window")
     asked, bias = others.get("is_causal"), others.get("position_bias")
     causal = bool(getattr(module, "is_causal", True) if asked is None else asked)
+    parents = pieces_go_on_from
     keys = cu_seq_lens_q if causal or cu_seq_lens_k is None else cu_seq_lens_k
     # A score cap, or a window in a call a row, would need more than a plain call: those keep the masked way.  So do a
     # bias where all rows are one call, and one that was made for all pairs of the whole sequence.
     if others.get("softcap") is not None or (on_cpu and window is not None):
         cu_seq_lens_q = None
-    if bias is not None and not (on_cpu and _fits(bias, cu_seq_lens_q, keys)):
+    if bias is not None and not (on_cpu and parents is None and _fits(bias, cu_seq_lens_q, keys)):
         cu_seq_lens_q = None
+    if parents is not None and not causal:
+        cu_seq_lens_q = None
+    pieces = None if cu_seq_lens_q is None else _pieces(cu_seq_lens_q, keys, parents)
     slot: Slot | None = getattr(module, SLOT, None)
     if slot is not None and slot.held is not None:
         held, gate = slot.held, slot.gate
@@ -102,11 +110,10 @@ def rows_attention(
             gate,
             dropout,
             scaling,
-            cu_seq_lens_q,
-            keys,
+            pieces,
             **others,
         ), None
-    if cu_seq_lens_q is None:
+    if cu_seq_lens_q is None or pieces is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         return sdpa_attention_forward(
@@ -114,26 +121,36 @@ def rows_attention(
         )
     if not on_cpu:
         words: dict[str, Any] = {"dropout": dropout, "scaling": scaling, "window": window}
+        if parents is not None:
+            key, value, keys = varlen.copied(key, value, pieces)
         return varlen.attend(query, key, value, cu_seq_lens_q, keys=keys, causal=causal, **words), None
+    longest = max(sum(end - start for start, end in seen) for _, seen in pieces)
+    if causal and bias is None and not dropout and longest <= LONGEST:
+        y = short_pieces(query[0], key[0], value[0], pieces, scaling=scaling)[None]
+        return y.transpose(1, 2).contiguous(), None
     rows = [
         _row(
             query[:, :, a:b],
-            key[:, :, c:d],
-            value[:, :, c:d],
-            _beginning(bias, b - a, d - c),
+            gathered(key, seen, dim=2),
+            gathered(value, seen, dim=2),
+            _beginning(bias, b - a, sum(end - start for start, end in seen)),
             dropout=dropout,
             scaling=scaling,
             causal=causal,
         )
-        for (a, b), (c, d) in _spans(cu_seq_lens_q, keys)
+        for (a, b), seen in pieces
     ]
     return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _spans(bounds: Tensor, keys: Tensor | None) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Beginning and end of each row of the queries, and of that of the keys which it sees."""
-    a, c = bounds.tolist(), (bounds if keys is None else keys).tolist()
-    return list(zip(pairwise(a), pairwise(c), strict=True))
+def _pieces(bounds: Tensor, keys: Tensor | None, parents: Tensor | None) -> list[Piece]:
+    """Where each row of the queries lies, and what it sees: its row of the keys, behind all that it goes on from."""
+    own = list(pairwise(bounds.tolist()))
+    behind = [[span] for span in (own if keys is None else pairwise(keys.tolist()))]
+    for piece, parent in enumerate([] if parents is None else parents.tolist()):
+        if parent >= 0:
+            behind[piece] = [*behind[parent], *behind[piece]]
+    return list(zip(own, behind, strict=True))
 
 
 def _fits(bias: Tensor, bounds: Tensor | None, keys: Tensor | None) -> bool:
@@ -165,16 +182,17 @@ def _row(
     if not dropout and max(query.shape[2], key.shape[2]) <= LONGEST:
         added = None if bias is None else bias[0]
         return short_row(query[0], key[0], value[0], scaling=scaling, causal=causal, bias=added)[None]
-    if bias is not None and causal:  # torch takes either a mask or its own causal one
-        later = torch.ones(bias.shape[-2:], dtype=torch.bool, device=bias.device).triu(1)
-        bias = bias.masked_fill(later, -math.inf)
+    mask, (length, seen) = bias, (query.shape[2], key.shape[2])
+    if causal and (bias is not None or seen > length):  # torch takes either a mask or its own causal one
+        before = torch.ones(length, seen, dtype=torch.bool, device=query.device).tril(seen - length)
+        mask = before if bias is None else bias.masked_fill(~before, -math.inf)
     return F.scaled_dot_product_attention(
         query,
         key,
         value,
-        attn_mask=None if bias is None else bias.to(query.dtype),
+        attn_mask=mask if mask is None or mask.dtype == torch.bool else mask.to(query.dtype),
         dropout_p=dropout,
-        is_causal=causal and bias is None,
+        is_causal=causal and mask is None,
         scale=scaling,
         enable_gqa=query.shape[1] != key.shape[1],
     )
@@ -190,8 +208,7 @@ def _prefixed(
     gate: Tensor | None,
     dropout: float,
     scaling: float | None,
-    bounds: Tensor | None,
-    keys: Tensor | None,
+    pieces: Sequence[Piece] | None,
     *,
     position_bias: Tensor | None = None,
     is_causal: bool | None = None,
@@ -199,12 +216,12 @@ def _prefixed(
 ) -> Tensor:
     """Attention over the prefix and the module's own keys, (B, T, H, D)."""
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
-    if bounds is not None:
+    if pieces is not None:
         parts = []
-        for (a, b), (c, d) in _spans(bounds, keys):
+        for (a, b), seen in pieces:
             own = None if gate is None else gate[:, a:b]
-            row = (query[:, :, a:b], key[:, :, c:d], value[:, :, c:d])
-            bias = _beginning(position_bias, b - a, d - c)
+            row = (query[:, :, a:b], gathered(key, seen, dim=2), gathered(value, seen, dim=2))
+            bias = _beginning(position_bias, b - a, row[1].shape[2])
             parts.append(_with_prefix(*row, None, bias, held, own, dropout, scaling, causal=causal))
         return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
     y = _with_prefix(query, key, value, mask, position_bias, held, gate, dropout, scaling, causal=causal)

@@ -61,6 +61,8 @@ class Examined:
     bend: int | None = None
     """Rows of up to so many tokens are all read alike, longer ones otherwise; None where none is longer."""
 
+    shares: bool = True
+    """May what rows begin with stand once (`models.sharing`)?  Asked of small models alone; of others when rows are stacked."""
     small: bool = False
     """Was it a small model of its kind that was looked at (`models.miniature`)?"""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Task
@@ -62,8 +63,23 @@ class Loaded:
     layout: Layout = Layout.PADDED
     """How rows may lie beside each other, as it was measured (`models.examine`)."""
 
-    def collate(self, task: Task) -> Collate:
-        """How rows of a task are stacked for this model."""
+    shares: bool | None = None
+    """May what rows begin with stand once in a pass (`models.sharing`)?  None: not measured yet."""
+
+    def sharing(self, task: Task) -> bool:
+        """Does what rows of a task begin with stand once?  Measured when it is first asked, with the method in the model."""
+        if not task.shares or self.layout is not Layout.PACKED:
+            return False
+        if self.shares is None:
+            from weitiao.models import sharing
+
+            self.shares = sharing.fits(self.model, self.processor)
+        return self.shares
+
+    def collate(self, task: Task, *, shared: bool = True) -> Collate:
+        """How rows of a task are stacked for this model; `shared`: what they begin with once, where that may be."""
+        if shared and self.sharing(task):
+            return partial(task.pack, shared=True)
         if self.layout is Layout.PACKED:
             return task.pack
         return lambda examples, rows: task.collate(examples, rows, self.processor)

@@ -96,7 +96,8 @@ def _asked(
                 weight += size * torch.randn_like(weight)
         model = model.to(device).eval()
         found = examine.examine(model, task, known, ref=ref, longest=longest)
-        return model, replace(found, small=True)
+        loaded = load.Loaded(model, known, frozenset(), ref, layout=found.layout)
+        return model, replace(found, small=True, shares=loaded.sharing(task))
 
     with quiet(), torch.random.fork_rng():
         torch.manual_seed(0)

@@ -16,7 +16,7 @@ No GPU has run this yet: speed and memory are unmeasured.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from weitiao.models.linear import half_of
 from weitiao.models.memory_ran_out import ran_out
+from weitiao.models.short_rows import Piece
 
 Way = Callable[..., Tensor]
 TRIED = (5, 1, 200, 63)
@@ -61,20 +62,43 @@ def attend(
         scaling: what scores are multiplied by; default: D ** -0.5.
         window: how many tokens each sees, itself among them; default: all before it.
         keys: where the rows of the keys begin and end, (rows + 1,), on the CPU; default: as those of the queries.
-        causal: does every token see itself and those before it alone?
+        causal: does every token see itself and those before it alone?  The last of each row sees all keys of that row.
     """
     keys = bounds if keys is None else keys
     # Under autocast rotated queries are float32 and values are not; torch's own attention would cast them, too.
     dtype = half_of(query) or query.dtype
     query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     where: dict[str, Any] = {"scaling": scaling, "window": window, "keys": keys, "causal": causal}
-    if able(query, key, value, dropout=dropout, slides=window is not None, causal=causal):
+    asked: dict[str, Any] = {"slides": window is not None, "causal": causal, "behind": keys is not bounds}
+    if able(query, key, value, dropout=dropout, **asked):
         return varlen(query, key, value, bounds, **where)
     return masked(query, key, value, bounds, dropout=dropout, **where)
 
 
+def copied(key: Tensor, value: Tensor, pieces: Sequence[Piece]) -> tuple[Tensor, Tensor, Tensor]:
+    """Keys and values (1, K, S, D) with all that each piece goes on from copied before its own, and where each piece's
+    then begin and the last one's end, on the CPU.
+
+    Args:
+        key: (1, K, T, D).
+        value: as the keys.
+        pieces: where the queries of each lie, and what they see.
+    """
+    spans = [span for _, seen in pieces for span in seen]
+    place_S = torch.cat([torch.arange(start, end) for start, end in spans]).to(key.device, non_blocking=True)
+    sizes = [sum(end - start for start, end in seen) for _, seen in pieces]
+    return key[:, :, place_S], value[:, :, place_S], torch.tensor([0, *sizes]).cumsum(0)
+
+
 def able(
-    query: Tensor, key: Tensor, value: Tensor, *, dropout: float, slides: bool, causal: bool = True
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    dropout: float,
+    slides: bool,
+    causal: bool = True,
+    behind: bool = False,
 ) -> bool:
     """May the variable-length kernel be asked?"""
     if query.device.type != "cuda" or dropout or query.shape[-1] != value.shape[-1]:
@@ -84,7 +108,7 @@ def able(
     asked = torch.backends.cuda.SDPAParams(query, key, value, None, 0.0, causal, heads != keys)
     if not torch.backends.cuda.can_use_flash_attention(asked):
         return False
-    return _holds(varlen, query.device, query.dtype, heads, keys, width, slides, causal)
+    return _holds(varlen, query.device, query.dtype, heads, keys, width, slides, causal, behind)
 
 
 def varlen(
@@ -115,7 +139,7 @@ def varlen(
         most,
         scale=scaling,
         # Tokens seen to the left and to the right of a token, besides itself; -1: all of them.
-        window_size=(-1 if window is None or window >= longest else window - 1, 0 if causal else -1),
+        window_size=(-1 if window is None or window >= most else window - 1, 0 if causal else -1),
         enable_gqa=query.shape[1] != key.shape[1],
     )
     return y_THD[None]
@@ -135,9 +159,10 @@ def masked(
 ) -> Tensor:
     """By the attention that torch has for everything."""
     keys = bounds if keys is None else keys
-    (place_T, row_T), (place_S, row_S) = (_rows(ends, part) for ends, part in ((bounds, query), (keys, key)))
+    (left_T, row_T), (left_S, row_S) = (_rows(ends, part) for ends, part in ((bounds, query), (keys, key)))
     seen_TS = row_T[:, None] == row_S
-    back_TS = place_T[:, None] - place_S
+    # From the end: keys that a row has more than queries stand before it.
+    back_TS = left_S - left_T[:, None]
     if causal:
         seen_TS &= back_TS >= 0
     if window is not None:
@@ -149,9 +174,11 @@ def masked(
 
 
 def _rows(bounds: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
-    """Place and row of every token of queries or keys (1, H, T, D)."""
+    """Of every token of queries or keys (1, H, T, D) how many of its row stand behind it, and which row that is."""
     place_T = torch.arange(part.shape[2], device=part.device)
-    return place_T, torch.bucketize(place_T, bounds.to(part.device, non_blocking=True), right=True)
+    bounds = bounds.to(part.device, non_blocking=True)
+    row_T = torch.bucketize(place_T, bounds, right=True)
+    return bounds[row_T] - 1 - place_T, row_T
 
 
 @cache
@@ -164,11 +191,12 @@ def _holds(
     width: int,
     slides: bool,
     causal: bool = True,
+    behind: bool = False,
 ) -> bool:
     """Does it give what the masked way gives?  Tried in a thread of its own: autocast, recomputation of activations and
     other modes of the pass that is under way do not reach there."""
     with ThreadPoolExecutor(1) as apart:
-        return apart.submit(_tried, way, device, dtype, heads, keys, width, slides, causal).result()
+        return apart.submit(_tried, way, device, dtype, heads, keys, width, slides, causal, behind).result()
 
 
 def _tried(
@@ -180,14 +208,19 @@ def _tried(
     width: int,
     slides: bool,
     causal: bool,
+    behind: bool,
 ) -> bool:
     bounds = torch.tensor([0, *TRIED]).cumsum(0)
     where: dict[str, Any] = {"scaling": None, "window": WINDOW if slides else None}
     if not causal:  # as rows that look at other rows, of other lengths
         where |= {"keys": torch.tensor([0, *reversed(TRIED)]).cumsum(0), "causal": False}
+    elif behind:  # as pieces that go on from others
+        where["keys"] = bounds + torch.tensor([0, *reversed(TRIED)]).cumsum(0)
     chance = torch.Generator().manual_seed(0)
     tokens = int(bounds[-1])
-    drawn = [torch.randn(1, count, tokens, width, generator=chance) for count in (heads, keys, keys)]
+    seen = int(where.get("keys", bounds)[-1])
+    sizes = ((heads, tokens), (keys, seen), (keys, seen))
+    drawn = [torch.randn(1, count, length, width, generator=chance) for count, length in sizes]
     back = torch.randn(1, tokens, heads, width, generator=chance)
     found = []
     try:

@@ -19,12 +19,13 @@ from weitiao.core.errors import fault
 from weitiao.core.files import write_json
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import RunFolder, facts, named, open_run
-from weitiao.core.why import why
+from weitiao.core.why import reason, why
 from weitiao.data import chat
 from weitiao.data.augment import Helpers
 from weitiao.data.encode import Encoder, token_table
 from weitiao.data.encoded import Encoded
 from weitiao.data.labels import label_table
+from weitiao.data.layout import Layout
 from weitiao.data.ledger import Ledger, named_rows
 from weitiao.data.read_as import read_as
 from weitiao.data.rows import Rows
@@ -133,6 +134,8 @@ def prepare(
     limit = row_limit(recipe, loaded, method)
     half, recomputes = recipe.train.half, recipe.train.activation_checkpointing
     first_step.refuse_failing(loaded, task, half=half, recomputes=recomputes, ref=recipe.model, room=limit)
+    if task.shares and loaded.layout is Layout.PACKED and not loaded.sharing(task):
+        tell("notice", text=reason("beginnings_apart"))
     if task.shape.turns:
         for notice in chat.notices(loaded.processor):
             tell("notice", text=notice)
@@ -148,7 +151,7 @@ def prepare(
     for name, rows in splits.items():
         examples[name] = encode(rows, ledger, side=name, made=made if name == "train" else 0)
         if len(rows) and not len(examples[name]):
-            notes = [(rows[row], reason) for row, _, reason in examples[name].notes]
+            notes = [(rows[row], said) for row, _, said in examples[name].notes]
             lost = [{"file": row.file, "line": row.line, "nth": row.nth, "reason": why} for row, why in notes]
             raise fault("bad_rows", count=len(lost), total=len(rows), rows=named_rows(lost))
         refuse_strange_tokens(examples[name], rows, loaded)
@@ -329,7 +332,8 @@ def stacked(
     rows, limit = settings.per_device_train_batch_size, recipe.data.max_length or loaded.limit
     return Batches(
         examples,
-        loaded.collate(task),
+        # Noise is drawn for a row, by its length: what it begins with is its own then.
+        loaded.collate(task, shared=not settings.neftune_noise_alpha),
         rows,
         settings.gradient_accumulation_steps,
         recipe.seed,
@@ -351,8 +355,8 @@ def row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
     if asked and asked > most:
         kind = "positions_shared" if method.positions else "positions"
         facts = {"model": recipe.model, "has": loaded.limit, "taken": method.positions, "most": most}
-        reason = why({"type": kind, "ctx": facts})
-        raise fault("wrong_value", key="data.max_length", value=asked, why=reason)
+        said = why({"type": kind, "ctx": facts})
+        raise fault("wrong_value", key="data.max_length", value=asked, why=said)
     return asked or most
 
 

@@ -99,6 +99,7 @@ class DirectPreferenceOptimization(Task):
     loss_metric: ClassVar[str] = "pair_loss"
     baselines: ClassVar[tuple[str, ...]] = ("longer",)
     packs: ClassVar[bool] = True
+    shares: ClassVar[bool] = True
     generates: ClassVar[bool] = True
     apart: ClassVar[bool] = True
     training_only: ClassVar[tuple[str, ...]] = (
@@ -176,10 +177,10 @@ class DirectPreferenceOptimization(Task):
         flat = _apart(examples)
         return _of_pairs(packed.collate(flat, range(len(flat)), padding=processor.pad_token_id or 0), rows)
 
-    def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+    def pack(self, examples: Sequence[Example], rows: Sequence[int], *, shared: bool = False) -> Batch:
         """Every side a row, end to end."""
         flat = _apart(examples)
-        return _of_pairs(packed.pack(flat, range(len(flat))), rows)
+        return _of_pairs(packed.pack(flat, range(len(flat)), shared=shared), rows)
 
     def said(self, model: nn.Module, batch: Batch) -> Said:
         """Log-probabilities, and what the formulas make of them."""

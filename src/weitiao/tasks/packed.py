@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from weitiao.core.contracts import BOUNDS, Batch, Categorical, Example, Record, Target
+from weitiao.core.contracts import BOUNDS, PARENTS, Batch, Categorical, Example, Record, Target
 from weitiao.data.chat import IGNORE
+from weitiao.data.shared import grown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,9 +42,9 @@ class PackedTask(Categorical):
         """The rows filled up on the right."""
         return collate(examples, rows, padding=processor.pad_token_id or 0)
 
-    def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+    def pack(self, examples: Sequence[Example], rows: Sequence[int], *, shared: bool = False) -> Batch:
         """The rows end to end."""
-        return pack(examples, rows)
+        return pack(examples, rows, shared=shared)
 
     def loss(self, model: nn.Module, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy, summed over the learnt tokens."""
@@ -103,18 +104,32 @@ def windows(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> list[Ex
     return found
 
 
-def pack(examples: Sequence[Example], rows: Sequence[int]) -> Batch:
-    """The rows end to end: ids (1, T), positions (1, T); targets (N,) and where they are predicted from (N,)."""
+def pack(examples: Sequence[Example], rows: Sequence[int], *, shared: bool = False) -> Batch:
+    """The rows end to end: ids (1, T), positions (1, T); targets (N,) and where they are predicted from (N,).
+
+    Args:
+        examples: rows.
+        rows: their indices.
+        shared: does what rows begin with stand once (`data.shared`)?  Every row has its own targets all the same.
+    """
     import torch
 
-    sizes_B, ids_T, labels_T = _flat(examples)
-    bounds = np.concatenate([[0], np.cumsum(sizes_B)])
-    inputs = {
-        BOUNDS: torch.from_numpy(bounds),
-        "input_ids": torch.from_numpy(ids_T)[None],
-        "position_ids": torch.from_numpy(np.arange(len(ids_T)) - np.repeat(bounds[:-1], sizes_B))[None],
-    }
-    return _batch(inputs, labels_T, np.arange(len(ids_T)), rows, sizes_B)
+    sizes_B, ids_N, labels_N = _flat(examples)
+    starts = np.cumsum(sizes_B) - sizes_B
+    tree = grown(np.split(ids_N, starts[1:])) if shared else None
+    if tree is None or max(tree.parents) < 0:
+        ids_T, positions_T, places_N = (
+            ids_N,
+            np.arange(len(ids_N)) - np.repeat(starts, sizes_B),
+            np.arange(len(ids_N)),
+        )
+        inputs = {BOUNDS: torch.from_numpy(np.append(starts, len(ids_N)))}
+    else:
+        ids_T, positions_T, places_N = np.concatenate(tree.ids), tree.positions(), tree.places(len(sizes_B))
+        inputs = {BOUNDS: torch.from_numpy(tree.bounds), PARENTS: torch.tensor(tree.parents)}
+    inputs["input_ids"] = torch.from_numpy(ids_T)[None]
+    inputs["position_ids"] = torch.from_numpy(positions_T)[None]
+    return _batch(inputs, labels_N, places_N, rows, sizes_B)
 
 
 def collate(examples: Sequence[Example], rows: Sequence[int], *, padding: int) -> Batch:
@@ -148,12 +163,13 @@ def _batch(
     import torch
 
     learnt = np.flatnonzero(labels_N != IGNORE)
-    inputs["logits_to_keep"] = torch.from_numpy(places_N[learnt] - 1)
+    inputs["logits_to_keep"] = torch.from_numpy(places_N[learnt - 1])
     owner = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)[learnt])
     extra = {"owner": owner, "rows": len(sizes)}
     targets = torch.from_numpy(labels_N[learnt])
-    padding = inputs["input_ids"].numel() - len(labels_N)
-    return Batch(inputs, targets, len(learnt), list(rows), tokens=len(labels_N), padding=padding, extra=extra)
+    more = inputs["input_ids"].numel() - len(labels_N)
+    counts = {"tokens": len(labels_N), "padding": max(more, 0), "shared": max(-more, 0)}
+    return Batch(inputs, targets, len(learnt), list(rows), **counts, extra=extra)
 
 
 def token_losses(

@@ -109,6 +109,7 @@ class Policy(Sampling):
     )
     loss_metric: ClassVar[str] = "missed_reward"
     packs: ClassVar[bool] = True
+    shares: ClassVar[bool] = True
     generates: ClassVar[bool] = True
 
     @property
@@ -235,9 +236,9 @@ class Policy(Sampling):
         """The rows filled up on the right."""
         return _beside(packed.collate(examples, rows, padding=processor.pad_token_id or 0), examples)
 
-    def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+    def pack(self, examples: Sequence[Example], rows: Sequence[int], *, shared: bool = False) -> Batch:
         """The rows end to end."""
-        return _beside(packed.pack(examples, rows), examples)
+        return _beside(packed.pack(examples, rows, shared=shared), examples)
 
     def spoken(self, model: nn.Module, batch: Batch) -> Spoken:
         """What the loss goes by."""

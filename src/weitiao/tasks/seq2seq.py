@@ -160,7 +160,7 @@ class SequenceToSequence(Categorical):
         padding = mask_BS.numel() + target_BT.numel() - tokens
         return Batch(inputs, target_BT, trained, list(rows), tokens=tokens, padding=padding)
 
-    def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
+    def pack(self, examples: Sequence[Example], rows: Sequence[int], *, shared: bool = False) -> Batch:
         """Both sides end to end: ids (1, S), where rows begin on each side; labels (B, T) as they are learnt."""
         import torch
 

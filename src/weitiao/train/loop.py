@@ -245,10 +245,11 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
         scaler.update()
     training.optimizer.zero_grad(set_to_none=True)
     state.step += 1
-    rows, tokens, padding, trained = training.world.sums(
+    rows, tokens, padding, shared, trained = training.world.sums(
         sum(len(batch.rows) for batch in batches),
         sum(batch.tokens for batch in batches),
         sum(batch.padding for batch in batches),
+        sum(batch.shared for batch in batches),
         sum(batch.trained for batch in batches),
     )
     training.metrics = {}
@@ -260,6 +261,7 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
         "tokens": int(tokens),
         "trained": int(trained) if trained == int(trained) else trained,
         "padding": padding / (tokens + padding),
+        **({"shared": shared / tokens} if shared else {}),
         "seconds": time.perf_counter() - started,
         **_told(training, batches),
         **training.batches.told(),
@@ -338,7 +340,7 @@ def _make_room(training: Training, batch: Batch) -> None:
     The C library keeps freed memory in pieces, of which a larger batch can use only some (without this the peak was up
     to 8 % higher).  Records are rare (about ln n in n batches), so giving all of it back for them costs nothing.
     """
-    held = batch.tokens + batch.padding
+    held = batch.tokens - batch.shared + batch.padding
     if held > training.largest:
         training.largest = held
         if training.device == "cpu":

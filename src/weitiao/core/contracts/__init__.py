@@ -15,6 +15,7 @@ from weitiao.core.contracts.metric import Metric, Summed, Told
 from weitiao.core.contracts.reward import Answered, Rate, Reward
 from weitiao.core.contracts.rows import (
     BOUNDS,
+    PARENTS,
     SEEN_BOUNDS,
     WRITTEN_BOUNDS,
     Batch,
@@ -32,6 +33,7 @@ from weitiao.core.contracts.task import Task
 
 __all__ = [
     "BOUNDS",
+    "PARENTS",
     "OURS",
     "SEEN_BOUNDS",
     "WRITTEN_BOUNDS",

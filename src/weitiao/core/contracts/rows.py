@@ -91,6 +91,9 @@ SEEN_BOUNDS = "cu_seq_lens_k"
 """The same of the rows that these see, where those are others: what was read, for what is written."""
 WRITTEN_BOUNDS = f"decoder_{BOUNDS}"
 """The same of the side that a model writes, in a batch of both."""
+PARENTS = "pieces_go_on_from"
+"""Of packed rows whose beginnings stand once (`data.shared`): which piece each goes on from, (pieces,), -1 for none; `BOUNDS`
+are then those of the pieces."""
 
 
 @dataclass(slots=True)
@@ -109,6 +112,8 @@ class Batch:
     """Real tokens."""
     padding: int
     """Padding tokens."""
+    shared: int = 0
+    """Of the real tokens those that are not computed again, for another row of the batch begins with them, too."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What the task keeps for itself (row boundaries, reference scores)."""
     weights: Any = None
@@ -118,7 +123,7 @@ class Batch:
 
     def to(self, device: Any) -> Batch:
         """The same batch on `device`; bounds of rows stay on the CPU, where they are read without waiting for it."""
-        stay = (BOUNDS, WRITTEN_BOUNDS)
+        stay = (BOUNDS, WRITTEN_BOUNDS, PARENTS)
         self.inputs = {n: tensor if n in stay else tensor.to(device) for n, tensor in self.inputs.items()}
         self.target = self.target if self.target is None else self.target.to(device)
         self.weights = self.weights if self.weights is None else self.weights.to(device)

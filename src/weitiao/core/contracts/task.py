@@ -36,6 +36,8 @@ class Task(ABC):
     """What it must beat, names of the shelf `evaluate/baselines`, the strongest first."""
     packs: ClassVar[bool] = False
     """Can it lay rows end to end (`pack`), for models that do not mix them up?"""
+    shares: ClassVar[bool] = False
+    """Can it lay what several rows begin with once (`pack(..., shared=True)`), for models that are measured to allow it?"""
     overlong: ClassVar[tuple[str, ...]] = ()
     """What may become of rows that are too long (`data.overlong`) where cutting, leaving out and refusing is not all: `split`
     (`windows` makes further rows of them), `windows` and `head_tail` (`fitted` leaves them one row)."""
@@ -250,8 +252,9 @@ class Task(ABC):
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """Stack examples, filled up on the right to the longest; `rows` are their indices."""
 
-    def pack(self, examples: Sequence[Example], rows: Sequence[int]) -> Batch:
-        """The same end to end, so that rows of unlike length cost no padding; only when `packs`."""
+    def pack(self, examples: Sequence[Example], rows: Sequence[int], *, shared: bool = False) -> Batch:
+        """The same end to end, so that rows of unlike length cost no padding; only when `packs`.  With `shared` what rows begin
+        with stands once, which is asked only when `shares`."""
         raise self._unfinished("pack", says="packs")
 
     @abstractmethod
