@@ -14,11 +14,14 @@ from weitiao.train import checkpoint
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize(
-    ("kind", "method"),
-    [("classify", "lora"), ("converse", "lora"), ("converse", "full"), ("classify", "prefix")],
-)
-def test_all_equalities_hold(request, kind, method):
+@pytest.mark.parametrize("kind", ["classify", "converse"])
+@pytest.mark.parametrize("method", ["lora", "full", "prefix"])
+def test_all_equalities_hold(request, kind, method, monkeypatch):
+    """Two processes with two of the six: each imports torch, and the other pairs of tasks and methods are trained by two
+    in `train/test_several_processes.py`."""
+    if (kind, method) not in (("classify", "lora"), ("converse", "full")):
+        alone = tuple(check for check in equalities.CHECKS if check is not equalities.processes)
+        monkeypatch.setattr(equalities, "CHECKS", alone)
     recipe = request.getfixturevalue(kind)(method=method, bf16=True, num_train_epochs=2)
     found = wt.numerics(recipe)
     assert len(found) == len(equalities.CHECKS)
