@@ -12,6 +12,7 @@ import torch
 
 import weitiao as wt
 from tests.compared import FILL, GOOD
+from tests.conftest import rarely
 from tests.train.test_loop import KillAt, Killed, events, same, steps, weights
 from tests.train.test_several_processes import command, end_at, run
 from weitiao.core.errors import WeitiaoError
@@ -58,6 +59,7 @@ class Seen(Watcher):
         self.modes.append(training.model.training)
 
 
+@pytest.mark.whole
 def test_a_run_killed_inside_a_rollout_goes_on_with_the_very_same_answers(reward, tmp_path):
     """Three passes over each: the checkpoint of step 4 stands in the midst of the second rollout."""
     words = {**EXACT, "save_steps": 4, "max_steps": 7}
@@ -174,7 +176,7 @@ def test_the_reference_is_asked_with_dropout_off_and_another_model_may_be_it(rew
     assert ours[-1] > 0
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", rarely("lora")])
 def test_rloo_goes_the_same_way(reward, tmp_path, method):
     task = {
         "name": "rloo",
