@@ -117,6 +117,8 @@ def test_most_of_what_a_user_of_transformers_writes_is_known():
         ("", "simpo_gamma", "-> task.gamma (of dpo with loss_type: simpo"),
         ("", "ref_model", "-> task.ref_model (dpo, grpo, rloo)"),
         ("", "rl", "-> task: dpo"),
+        ("train", "reward_funcs", "-> task.rewards (grpo, rloo"),
+        ("train", "reward_weights", "-> task.rewards (each has a weight"),
         ("data", "max_prompt_length", "-> data.max_length (of prompt and answer together"),
         ("", "num_beams", "-> task.num_beams (seq2seq)"),
         ("train", "generation_max_length", "-> task.max_target_length"),

@@ -1,0 +1,79 @@
+"""Rewards: what each rule says, every setting of it, and their weighted sum."""
+
+from __future__ import annotations
+
+import pytest
+
+from weitiao.core import registry
+from weitiao.core.contracts import Answered
+from weitiao.core.errors import WeitiaoError
+from weitiao.tasks.rewarding import judge
+
+CASES = [
+    ({"name": "exact_answer"}, "  Four. ", 1.0),
+    ({"name": "exact_answer"}, "It is four", 0.0),
+    ({"name": "exact_answer", "column": "number"}, "4,000.0", 1.0),
+    ({"name": "exact_answer", "column": "number", "within": "last_number"}, "1 and 2 make 4000.", 1.0),
+    ({"name": "exact_answer", "column": "number", "within": "last_number"}, "4000, or 3", 0.0),
+    ({"name": "exact_answer", "within": "last_line"}, "I think.\nFour\n", 1.0),
+    ({"name": "exact_answer", "column": "zh"}, "“四”。", 1.0),
+    ({"name": "exact_answer"}, "", 0.0),
+    ({"name": "regex", "pattern": r"\d+"}, "is 4", 1.0),
+    ({"name": "regex", "pattern": r"\d+", "whole": True}, "is 4", 0.0),
+    ({"name": "regex", "pattern": "a.b"}, "a\nb", 1.0),
+    ({"name": "length", "min": 2, "max": 4}, "one two three", 1.0),
+    ({"name": "length", "min": 2, "max": 4}, "one", 0.5),
+    ({"name": "length", "max": 4}, "a b c d e f g h", 0.5),
+    ({"name": "length", "max": 2, "unit": "characters"}, "四个字儿", 0.5),
+    ({"name": "length", "max": 5, "unit": "tokens"}, "whatever", 0.5),
+    ({"name": "length", "min": 1}, "", 0.0),
+    ({"name": "valid_json"}, '{"a": 1}', 1.0),
+    ({"name": "valid_json"}, "{a: 1}", 0.0),
+    ({"name": "valid_json", "keys": ["a", "b"]}, '{"a": 1}', 0.75),
+    ({"name": "valid_json", "keys": ["a"]}, "[1]", 0.5),
+    ({"name": "valid_json"}, "[" * 100_000, 0.0),
+    ({"name": "words", "wanted": ["kind", "film"]}, "A Kind word, kind.", 0.5),
+    ({"name": "words", "wanted": ["kin"]}, "kind", 0.0),
+    ({"name": "words", "unwanted": ["dull"]}, "dull", -1.0),
+    ({"name": "words", "wanted": ["好"]}, "很好看", 1.0),
+]
+
+
+def said(answer):
+    row = {"answer": "four", "number": 4000, "zh": "四"}
+    return Answered([{"role": "user", "content": "2 + 2?"}], answer, row, 10, "rows.csv line 3")
+
+
+@pytest.mark.parametrize(("settings", "answer", "worth"), CASES)
+def test_a_rule_says_what_its_page_says(settings, answer, worth):
+    (found,) = judge([settings])([said(answer)])
+    assert found == {"reward": pytest.approx(worth), settings["name"]: pytest.approx(worth)}
+
+
+def test_every_rule_of_the_shelf_is_tried():
+    assert {settings["name"] for settings, *_ in CASES} | {"function"} == {*registry.names("reward")}
+
+
+def test_parts_are_weighed_and_told_apart():
+    asked = [
+        {"name": "regex", "pattern": "a", "weight": 2},
+        {"name": "regex", "pattern": "b", "weight": -0.5},
+    ]
+    (found,) = judge(asked)([said("a b")])
+    assert found == {"reward": 1.5, "regex": 1.0, "regex#2": 1.0}
+
+
+def test_a_row_without_the_right_answer_is_named():
+    with pytest.raises(
+        WeitiaoError, match=r"rows\.csv line 3[\s\S]*no column solution[\s\S]*answer, number, zh"
+    ):
+        judge([{"name": "exact_answer", "column": "solution"}])([said("4")])
+
+
+def test_how_answers_are_drawn_is_what_was_asked():
+    task = registry.build(
+        "task", {"name": "grpo", "top_p": 0.9, "top_k": 7, "temperature": 0.5, "max_completion_length": 3}
+    )
+    assert task.drawing() == {"max_new_tokens": 3, "temperature": 0.5, "top_k": 7, "top_p": 0.9}
+    plain = registry.build("task", {"name": "rloo"}).drawing()
+    assert (plain["top_k"], plain["top_p"], plain["temperature"]) == (None, None, 1.0)
