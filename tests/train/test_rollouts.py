@@ -229,7 +229,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_read(reward, tmp_path):
 BAD = {
     "nan": ("[float('nan')] * len(answers)", "nan"),
     "text": ("['much'] * len(answers)", "'much'"),
-    "few": ("[1.0]", "1 numbers for 8 answers"),
+    "few": ("[1.0]", "1 numbers for 5 answers"),
     "raises": ("[1 / len(a['answer'].replace('film', '')) for a in rows]", "ZeroDivisionError"),
 }
 
@@ -313,3 +313,53 @@ def test_kill_9_inside_a_rollout_and_resume_is_the_unbroken_run(reward, tmp_path
     run(broken, "--resume")
     assert steps(tmp_path / "broken") == steps(tmp_path / "whole")
     assert same(tmp_path / "broken", tmp_path / "whole")
+
+
+# ------------------------------------------------------------------ rewards that can be had for nothing
+
+
+@pytest.mark.parametrize(
+    ("rewards", "named"),
+    [
+        pytest.param(
+            [{"name": "length", "min": 30, "unit": "characters"}], "over and over", marks=pytest.mark.whole
+        ),
+        (["{file}:shortest"], "empty ones"),
+        pytest.param(["{file}:copies"], "the prompt itself", marks=pytest.mark.whole),
+        (["{file}:first_seen"], None),
+    ],
+)
+def test_rewards_for_answers_that_nobody_wants_are_named_before_the_first_step(
+    reward, tmp_path, rewards, named
+):
+    """And only then: a run that goes on is not told again."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "def shortest(prompts, answers, rows):\n    return [1 / (1 + len(a)) for a in answers]\n"
+        "def copies(prompts, answers, rows):\n"
+        "    return [float(a == p[-1]['content']) for p, a in zip(prompts, answers)]\n"
+        "known = {}\n"
+        "def first_seen(prompts, answers, rows):\n"  # whatever a prompt was answered first is right
+        "    return [float(known.setdefault(str(p), a) == a) for p, a in zip(prompts, answers)]\n"
+    )
+    asked = [one.format(file=file) if isinstance(one, str) else one for one in rewards]
+    words = {**EXACT, "max_steps": 2, "save_steps": 1}
+    recipe = with_task(
+        reward(output_dir=str(tmp_path / "run"), **words), rewards=asked, beta=0.0, num_iterations=1
+    )
+    said, before = [], []
+
+    def tell(event, **facts):
+        if "nobody wants" in facts.get("text", ""):
+            said.append(facts["text"])
+            before.append(len(events(tmp_path / "run", "step")))
+
+    with pytest.raises(Killed):
+        wt.train(recipe, watchers=[KillAt(2)], tell=tell)
+    assert before == [0] * (named is not None)
+    for text in said:
+        assert named in text
+        assert "32 prompts" in text
+    wt.train(recipe, resume=True, tell=tell)
+    assert len(events(tmp_path / "run", "step")) == 2
+    assert len(said) == len(before) == (named is not None)

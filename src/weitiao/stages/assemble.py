@@ -73,7 +73,7 @@ def assemble(
     snapshot = method.snapshot(loaded.model) if task.needs_base else {}
     batches: Steps = rows
     if isinstance(task, Sampling):
-        words: dict[str, Any] = {"world": world, "processes": processes, "tell": tell}
+        words: dict[str, Any] = {"world": world, "processes": processes, "fresh": fresh, "tell": tell}
         batches = rollouts.rollouts(recipe, prepared, method, snapshot, **words)
     objective = Objective(loaded.model, method, task, summed(task, settings))
     asked = parallel(objective, world, shards=settings.data_parallel == "fsdp")

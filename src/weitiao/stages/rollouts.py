@@ -32,6 +32,7 @@ from weitiao.core.why import reason
 from weitiao.stages.events import Tell
 from weitiao.stages.prepare import Prepared, row_limit, stacked
 from weitiao.stages.reference import opened
+from weitiao.stages.reward_stress import stress
 from weitiao.stages.speaker import KEPT_PER_TRAINED
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def rollouts(
     *,
     world: World,
     processes: int,
+    fresh: bool,
     tell: Tell,
 ) -> Rollouts:
     """The steps of a task that samples.
@@ -110,6 +112,7 @@ def rollouts(
         snapshot: base weights that turning off swaps in.
         world: the processes.
         processes: how many there were when the run began; a step holds so many times the accumulation.
+        fresh: does the run begin?  Then its rewards are stressed first.
         tell: hears what a user should know.
     """
     from weitiao.train.rollouts import Rollouts
@@ -134,14 +137,16 @@ def rollouts(
     if drawn["top_k"] or drawn["top_p"]:
         tell("notice", text=reason("loss_goes_by_all"))
     voices = _Voices(recipe, prepared, method, snapshot, world)
-    drawing = Drawing(recipe, task, loaded, method, prepared.device)
+    drawing, rater = Drawing(recipe, task, loaded, method, prepared.device), Rater(task)
+    if fresh:
+        world.together(lambda: stress(drawing.draw, rater.rate, prepared, seed=recipe.seed, tell=tell))
     return Rollouts(
         loaded.model,
         task,
         which,
         batches,
         drawing.draw,
-        _Rating(prepared, Rater(task), tell).rate,
+        _Rating(prepared, rater, tell).rate,
         voices.score,
         recipe.seed,
         world,
