@@ -236,3 +236,33 @@ def test_whatever_json_holds_a_row_is_converted_or_unusable(name, data):
         ):
             assert isinstance(said, str)
         json.loads(json.dumps(found))
+
+
+@pytest.mark.parametrize(
+    ("name", "called", "columns"),
+    [
+        ("pairs", "negative_{}", {}),
+        ("pairs", "hard_negative_{}", {}),
+        ("query_passage", "negative{}", {}),
+        ("query_positive", "wrong_{}", {"negative": "wrong"}),
+        ("query_positives", "negatives_{}", {}),
+    ],
+)
+def test_a_column_for_each_negative_is_read_in_the_order_of_their_numbers(name, called, columns):
+    """Ten of them, so that letters would sort them otherwise; an empty cell is none, and what is called otherwise stays."""
+    asked, right = FORMATS[name].needs
+    row = {asked: "reset password", right: ["Click on it."] if right == "positives" else "Click on it."}
+    texts = {called.format(n): f"text {n}" for n in (10, 1, 2, 3)} | {
+        called.format(4): " ",
+        called.format(5): None,
+    }
+    row |= (
+        texts
+        | {columns.get("negative", "negative"): "text 0"}
+        | {"negative_sampling": "no", "old_negative_1": "no"}
+    )
+    if name == "query_positives":
+        row |= {"negatives": ["text 0"]}
+    made = convert(Record("toy", 1, row), format=name, columns=columns).values
+    found = made.get("negative", made.get("passages", [])[1:])
+    assert found == [f"text {n}" for n in (0, 1, 2, 3, 10)]

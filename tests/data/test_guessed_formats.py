@@ -184,7 +184,8 @@ def test_init_says_the_direction_and_turned_it_is_another(tmp_path):
     file.write_text("en,zh\n" + "".join(f"good day {i},你好 {i}\n" for i in range(30)), encoding="utf-8")
     heard = []
     text = api.init(file, tell=lambda name, **facts: heard.append(facts["text"]))
-    (notice,) = heard
+    notice, untaught = heard
+    assert "e5-pair" in untaught
     assert f"# {notice}" in text
     assert notice.endswith("data.columns: {source: zh, target: en}.")
     for columns, source in (({}, "en"), ({"source": "zh", "target": "en"}, "zh")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from string import Formatter
 from typing import Any
@@ -15,7 +16,7 @@ from weitiao.core.why import reasons
 from weitiao.evaluate.findings import PARTS
 from weitiao.evaluate.findings.answers import template
 from weitiao.evaluate.findings.evidence import Evidence
-from weitiao.evaluate.findings.learning import still_falling
+from weitiao.evaluate.findings.learning import never_taught, still_falling
 
 LEARNS: dict[str, Any] = {
     "method": "full",
@@ -285,3 +286,30 @@ def test_a_model_that_got_worse_is_told_to_learn_less_and_not_more(converse):
     assert found["got_worse"]["numbers"]["p_value"] < 0.05
     assert "smaller learning rate" in found["got_worse"]["advice"]
     assert "untuned_level" not in found
+
+
+@pytest.mark.parametrize(
+    ("loss", "words", "baseline", "named"),
+    [(5.0, 64, 0.9, True), (4.0, 64, 0.9, False), (5.0, 64, 0.1, False), (5.0, 0, 0.9, False)],
+)
+def test_a_base_that_was_never_taught_to_write_is_named_where_a_baseline_is_better(
+    loss, words, baseline, named
+):
+    """log 64 is 4.16: above it a model is worse than one that takes all its words alike."""
+    value = {"tuned": 0.5, "untuned": 0.0, "nearest": baseline}
+    results = {
+        "primary": "chrf",
+        "higher_is_better": True,
+        "metrics": {system: {"chrf": {"value": one}} for system, one in value.items()},
+        "comparisons": {
+            system: {"difference": 0.5 - one, "p_value": 0.001}
+            for system, one in value.items()
+            if system != "tuned"
+        },
+    }
+    rows = [{"loss": 3 * loss, "tokens": 3}, {"loss": 7 * loss, "tokens": 7}]
+    told = {"tuned": rows, "untuned": rows, "nearest": [{}, {}]}
+    found = never_taught(Evidence(results, [], [{}, {}], told, vocabulary=words))
+    assert (found is not None) == named
+    if found:
+        assert found["perplexity"] == pytest.approx(math.exp(loss))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+
 import pytest
 import yaml
 from transformers import AutoTokenizer
 
 import weitiao as wt
 from tests.conftest import reviews, write_csv
+from tests.tasks.test_seq2seq import pairs
 from weitiao.cli import run as weitiao
 from weitiao.models.assets import catalog
 from weitiao.stages.kept_rows import kept
@@ -87,6 +92,66 @@ def test_checking_and_showing_rows_tell_what_share_a_tokenizer_does_not_know(ber
     known = wt.check(write_csv(tmp_path / "known.csv", reviews(60)), model=bert).diagnosis
     assert known.tables["tokens"]["unknown"] == 0
     assert "unknown_tokens" not in {one.code for one in known.findings}
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "model"),
+    [
+        ("the film is good", "it is a nice one", "minilm-pair"),
+        ("The film is good", "it is a nice one", "minilm-pair"),
+        ("the film is good", "It is a nice one", "e5-pair"),
+        ("the film is good", "这部电影很好", "e5-pair"),
+        ("这部电影很好", "the film is good", "e5-pair"),
+    ],
+)
+def test_a_recipe_for_pairs_begins_with_a_base_that_can_write_the_targets(
+    source, target, model, tmp_path, monkeypatch
+):
+    """And trains all of it until enough was seen: neither was ever taught to write."""
+    monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path / "empty"))
+    rows = [{"source": f"{source} {i}", "target": f"{target} {i}"} for i in range(1000)]
+    heard: list[str] = []
+    made = yaml.safe_load(
+        wt.init(
+            write_csv(tmp_path / "pairs.csv", rows),
+            tell=lambda event, **facts: heard.append(facts.get("text", "")),
+        )
+    )
+    assert (made["model"], made["method"]["name"]) == (model, "full")
+    train = made["train"]
+    assert (train["learning_rate"], train["dropout"], train["num_train_epochs"]) == (1e-3, 0.0, 12)
+    assert any("never taught" in text for text in heard)
+
+
+@pytest.mark.parametrize("loses", [False, True])
+def test_targets_that_a_tokenizer_gives_back_otherwise_are_said(loses, t5, tmp_path):
+    """A tokenizer that makes all letters small, planted."""
+    folder = shutil.copytree(t5, tmp_path / "t5")
+    tree = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    if loses:
+        tree["normalizer"] = {"type": "Lowercase"}
+    small = next(word for word in tree["model"]["vocab"] if word.isascii() and word.isalpha())
+    large = small.title()
+    tree["model"]["vocab"] |= {} if loses else {large: 63}
+    (folder / "tokenizer.json").write_text(json.dumps(tree), encoding="utf-8")
+    rows = [
+        {**row, "target": f"{large} {row['target']}" if i % 4 == 0 else row["target"]}
+        for i, row in enumerate(pairs(120))
+    ]
+    recipe = {
+        "model": str(folder),
+        "task": "seq2seq",
+        "data": {"train": str(write_csv(tmp_path / "pairs.csv", rows)), "near_duplicates": "keep"},
+        "output_dir": str(tmp_path / "run"),
+    }
+    found = [text for text in wt.plan(recipe).notices if "cannot write" in text]
+    assert bool(found) == loses
+    if loses:
+        shown = re.search(r"(\d+)% of the targets .*: `(.*?)` comes back as `(.*?)`.*", found[0])
+        assert shown[2].startswith(f"{large} ")
+        assert shown[3] == shown[2].lower()
+        assert 15 < int(shown[1]) < 35
+        assert "model=e5-pair" in found[0]
 
 
 @pytest.mark.whole

@@ -56,6 +56,15 @@ def test_the_nearest_come_first_with_their_rows(run, tmp_path):
     )
 
 
+def test_a_passage_that_several_rows_have_is_found_once(run, tmp_path):
+    """An answer to several questions leaves room for other answers."""
+    made = [{"id": i, "answer": row["positive"]} for i, row in enumerate(paired(6, seed=5)) for _ in range(3)]
+    (found,) = wt.search(run, "great plot", write_csv(tmp_path / "faq.csv", made), k=4)
+    texts = {row["answer"] for row in made}
+    scores = dict(zip(texts, by_hand(run, "great plot", texts), strict=True))
+    assert [one.passage for one in found] == sorted(texts, key=lambda text: -scores[text])[:4]
+
+
 def test_without_a_table_the_runs_own_passages_are_searched(run, capsys):
     (found,) = wt.search(run, ["great plot"], k=100)
     assert {one.passage for one in found} == {row["positive"] for row in paired(40)}

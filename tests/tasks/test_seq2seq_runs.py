@@ -68,6 +68,12 @@ def test_a_run_over_pairs_by_language_is_judged_by_its_answers_and_asked_by_sour
     notices = [facts["text"] for name, facts in said if name == "notice"]
     assert any("task.max_target_length" in text for text in notices)
     assert results["primary"] == "chrf"
+    # A model of random weights, one epoch: it knows no better than any of its words.
+    taught = next(one["numbers"] for one in results["findings"] if one["name"] == "never_taught")
+    before = results["metrics"]["untuned"]["perplexity"]["value"]
+    assert taught["perplexity"] == pytest.approx(before)
+    assert before >= taught["words"]
+    assert taught["words"] == len(run.tuned.processor)
     assert {*results["metrics"]} == {"tuned", "untuned", "nearest", "copy_source"}
     lines = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
     assert all("answer" in line[system] for line in lines for system in results["metrics"])

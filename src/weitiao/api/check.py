@@ -110,6 +110,8 @@ class Examined(Shown):
                 for column in own
                 if column not in ("label", "labels", "image")
             ]
+            for several in set(formats.NUMBERED).intersection(own):
+                texts += formats.numbered(several, source.columns, data.columns)
             label = next((data.columns.get(c, c) for c in ("label", "labels") if c in own), "")
 
             def convert(record: Record, name: str = name) -> Record:

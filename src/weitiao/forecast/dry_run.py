@@ -29,9 +29,10 @@ from weitiao.forecast.plan import compared
 from weitiao.forecast.refuse import MemoryCheck
 from weitiao.stages.data import located, readable
 from weitiao.stages.events import Tell, silent
+from weitiao.stages.kept_rows import kept
 from weitiao.stages.preflight import tried
 from weitiao.stages.train import Resume, train
-from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut
+from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut, written_otherwise
 
 if TYPE_CHECKING:
     from weitiao.data.pack import Batches
@@ -123,7 +124,10 @@ def dry_run(
         found.notices += warnings(asked, run.method, told, validation=validation, total=found.steps)
         found.notices += cut_much(asked, run.task, uncut(batches.examples), most=run.most)
         found.notices += written_cut(batches.examples)
-        found.notices += unknown_words(asked, run.task, run.tuned.processor, batches.examples)
+        words = asked, run.task, run.tuned.processor
+        found.notices += unknown_words(*words, batches.examples)
+        rows = [record for record, _ in kept(run.folder, "train")]
+        found.notices += written_otherwise(*words, rows, batches.examples)
     return found
 
 

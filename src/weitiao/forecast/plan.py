@@ -44,7 +44,7 @@ from weitiao.stages.prepare import (
     row_limit,
     row_weights,
 )
-from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut
+from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut, written_otherwise
 
 if TYPE_CHECKING:
     from weitiao.data.encoded import Encoded
@@ -338,7 +338,9 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     # A text that was shortened is taken to go on as it began.
     lengths = uncut(train) * times["train"][train.rows]
     cut = cut_much(asked, task, lengths.astype(int), most=loaded.limit - method.positions)
-    strange = unknown_words(asked, task, loaded.processor, train)
+    words = asked, task, loaded.processor
+    strange = [*unknown_words(*words, train)]
+    strange += written_otherwise(*words, checked.rows.take(some["train"]), train)
     said = [*placed(Path(asked.output_dir)), *forecast.notices, *said, *cut, *written_cut(train), *strange]
     return _Looked(task, forecast, program, len(looked_at), examples, batches, share, said)
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 100
 """Rows of a file that say what its columns hold."""
-SMALL, LARGE = "minilm-l6", "e5-small"
+READERS = ("minilm-l6", "e5-small")
 """Embedded models that read: a vocabulary of English, and one of a hundred languages."""
-WRITERS = {"AutoModelForCausalLM": "smollm2-135m", "AutoModelForSeq2SeqLM": "minilm-pair"}
-"""Those that write, by Transformers' class."""
+WRITERS = {"AutoModelForCausalLM": ("smollm2-135m",), "AutoModelForSeq2SeqLM": ("minilm-pair", "e5-pair")}
+"""Those that write, by Transformers' class; the first pair writes lower case alone."""
 HARDER = 1.2
 """So many times the tokens show that a vocabulary was made for another language: English texts took 0.55 to 1.12 times as
 many, Latin and 14 living languages in Latin script 1.25 to 1.92 (notes/LOG.md)."""
@@ -88,22 +88,31 @@ def learner(shape: Shape) -> str:
 
 
 def suiting(task: Task, checked: checking.Checked) -> str:
-    """The embedded model that suits rows of this kind: of the two that read, the smaller where its vocabulary was made for
-    such texts.
+    """The embedded model that suits rows of this kind: of two the smaller where its vocabulary was made for such texts.
 
     No letter and no frequent word speaks against English; and where both models lie in the cache, it is measured that the
     smaller knows the texts and needs hardly more tokens for them than the one with the vocabulary of a hundred languages.
+    What is to be written decides, too: a capital letter is not to be had of a vocabulary without one.
     """
     from weitiao.models.assets import catalog
 
-    if task.auto_class in WRITERS:
-        return WRITERS[task.auto_class]
+    models = WRITERS.get(task.auto_class, READERS)
+    small, large = models[0], models[-1]
+    if small == large:
+        return small
     texts = sample(checked)
-    suits = _looks_english(texts)
-    if suits and catalog.lies_here(SMALL) and catalog.lies_here(LARGE):
-        small, large = (_cut(texts, catalog.model_path(name)) for name in (SMALL, LARGE))
-        suits = small.share <= UNKNOWN and small.tokens <= HARDER * large.tokens
-    return SMALL if suits else LARGE
+    suits = _looks_english(texts) and not (task.generates and _capitals(checked))
+    if suits and catalog.lies_here(small) and catalog.lies_here(large):
+        mine, other = (_cut(texts, catalog.model_path(name)) for name in (small, large))
+        suits = mine.share <= UNKNOWN and mine.tokens <= HARDER * other.tokens
+    return small if suits else large
+
+
+def _capitals(checked: checking.Checked) -> bool:
+    """Is a capital letter to be written?"""
+    rows, target = checked.rows, checked.shape.target
+    some = range(0, len(rows), max(1, len(rows) // LOOKED_AT))
+    return any((text := str(rows[row].values[target])) != text.lower() for row in some)
 
 
 def sample(checked: checking.Checked) -> list[str]:

@@ -215,6 +215,7 @@ class _Judging:
             seen,
             confidence=run.recipe.evaluate.confidence,
             test_loss=(loss["loss"], loss["loss_se"]) if loss else None,
+            vocabulary=len(run.tuned.processor) if task.generates else 0,
         )
         return findings(evidence)
 

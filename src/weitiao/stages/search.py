@@ -89,7 +89,8 @@ def _own(run: Run) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _given(run: Run, passages: Any, column: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every text of the column that says something, with its row."""
+    """Every text of the column that says something, once, with the first row that it stands in: several questions may have
+    one answer, and who asks wants other passages beside it."""
     given = asking.given_rows(passages, run, None, items_of=asking.items_of)
     named = column or next((name for name in CALLED if name in given.columns), "")
     if not named and len(given.columns) == 1:
@@ -99,6 +100,8 @@ def _given(run: Run, passages: Any, column: str) -> Iterator[tuple[str, Mapping[
         hint = did_you_mean(named, given.columns)
         where, wanted = given.file or "-", named or CALLED[0]
         raise fault("no_passage_column", path=where, column=wanted, found=known, hint=hint)
+    met: dict[str, Mapping[str, Any]] = {}
     for row in given.rows():
         if isinstance(row, Record) and isinstance(text := row.values.get(named), str) and not blank(text):
-            yield text, {} if given.bare else row.values
+            met.setdefault(text, {} if given.bare else row.values)
+    return iter(met.items())

@@ -31,7 +31,7 @@ from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
 from weitiao.stages.prepare import Prepared, follow, prepare, row_limit
 from weitiao.stages.run import Run
-from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut
+from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut, written_otherwise
 from weitiao.train import distributed, memory
 from weitiao.train.distributed import World
 
@@ -276,8 +276,10 @@ def _warn(way: Way, prepared: Prepared, training: Training) -> None:
         lines = warnings(way.recipe, way.method, labels, validation=rows, total=training.total)
         train, most = prepared.examples["train"], prepared.loaded.limit - way.method.positions
         cut = cut_much(way.recipe, prepared.task, uncut(train), most=most)
-        strange = unknown_words(way.recipe, prepared.task, prepared.loaded.processor, train)
-        for line in [*lines, *cut, *written_cut(train), *strange]:
+        words = way.recipe, prepared.task, prepared.loaded.processor
+        strange = unknown_words(*words, train)
+        other = written_otherwise(*words, prepared.splits["train"], train)
+        for line in [*lines, *cut, *written_cut(train), *strange, *other]:
             way.tell("notice", text=line)
 
 

@@ -6,15 +6,17 @@ warnings(recipe, method, labels of the rows, validation=40, total=280)  ->  sent
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from weitiao.core.contracts import Method, Task
+from weitiao.core.contracts import Method, Record, Task
 from weitiao.core.recipe import Recipe
 from weitiao.core.why import reason
 from weitiao.data.doctor.synonyms import propose
 from weitiao.data.overlong import advice, advised
-from weitiao.data.unknown import UNKNOWN
+from weitiao.data.unknown import UNKNOWN, unknown_id
+from weitiao.models.assets.entries import MODELS
+from weitiao.stages.data import READERS, WRITERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from weitiao.data.encoded import Encoded
 
 SHOWN = 5  # pairs of labels
+LOOKED_AT = 200
+"""Targets of which it is seen whether the tokenizer gives them back."""
+LONGEST = 80
+"""Characters of one that is shown."""
 
 
 def warnings(
@@ -71,9 +77,49 @@ def unknown_words(recipe: Recipe, task: Task, processor: Any, examples: Encoded)
     """
     share = examples.unknown(processor)
     if share > UNKNOWN:
-        key = "known_elsewhere" if task.generates else "known_by_e5"
-        way = reason("known_elsewhere" if recipe.model == "e5-small" else key)
+        way = _by_another(recipe, task, "known")
         yield reason("unknown_words", share=f"{share:.0%}", model=recipe.model, way=way)
+
+
+def written_otherwise(
+    recipe: Recipe, task: Task, processor: Any, rows: Sequence[Record], examples: Encoded
+) -> Iterator[str]:
+    """One sentence where the tokenizer gives targets back otherwise than they stand: without capitals, in other signs.
+
+    White space is left out, which decoders set as they like, and what is unknown or cut is told elsewhere.
+
+    Args:
+        recipe: resolved.
+        task: what is learnt.
+        processor: what encoded the rows.
+        rows: the training rows.
+        examples: the same, encoded.
+    """
+    if examples.written is None:
+        return
+    strange, lost, looked, other = unknown_id(processor), examples.counts("trained_lost"), 0, []
+    for place in range(0, len(examples), max(1, len(examples) // LOOKED_AT)):
+        ids = [int(one) for one in examples[place].inputs["labels"]]
+        if lost[place] or strange in ids:
+            continue
+        looked += 1
+        said = str(rows[int(examples.rows[place])].values[task.shape.target])
+        back = processor.decode(ids, skip_special_tokens=True)
+        if "".join(said.split()) != "".join(back.split()):
+            other.append((said, back))
+    if len(other) > UNKNOWN * looked:
+        target, back = (" ".join(text.split()) for text in min(other, key=lambda pair: len(pair[0])))
+        facts = {"share": f"{len(other) / looked:.0%}", "rows": looked, "target": target[:LONGEST]}
+        way = _by_another(recipe, task, "written")
+        yield reason("targets_otherwise", model=recipe.model, back=back[:LONGEST], way=way, **facts)
+
+
+def _by_another(recipe: Recipe, task: Task, does: str) -> str:
+    """Which model would do better: the embedded one of a hundred languages, where it is of this kind and not the one that
+    is asked."""
+    broad = WRITERS.get(task.auto_class, READERS)[-1]
+    helps = recipe.model != broad and MODELS[broad].languages[0] != "en"
+    return reason(f"{does}_by_e5", model=broad) if helps else reason(f"{does}_elsewhere")
 
 
 def cut_much(recipe: Recipe, task: Task, lengths: np.ndarray, *, most: int) -> Iterator[str]:

@@ -14,9 +14,8 @@ from weitiao.models.assets import pair
 def test_both_sides_begin_with_the_encoder_and_rare_pieces_go(bert, tmp_path, monkeypatch):
     from transformers import AutoModel, AutoTokenizer
 
-    monkeypatch.setattr(pair, "PIECES", 12)
     monkeypatch.setattr(pair, "BLOCKS", 1)
-    pair.warm_started(bert, tmp_path)
+    pair.warm_started(bert, tmp_path, pieces=12)
     base, known = AutoModel.from_pretrained(bert), AutoTokenizer.from_pretrained(bert)
     loaded = load.load(str(tmp_path), registry.build("task", {"name": "seq2seq"}))
     model, tokenizer = loaded.model, loaded.processor
@@ -40,3 +39,40 @@ def test_both_sides_begin_with_the_encoder_and_rare_pieces_go(bert, tmp_path, mo
     assert loaded.notices == []
     text = " ".join(piece for piece in vocab if not piece.startswith("["))
     assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text
+
+
+def test_pieces_of_sentencepiece_are_renumbered_with_what_stands_around_a_text(bert, tmp_path):
+    """The vocabulary of E5: begun words are marked, and `<mask>` stands behind all others."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import BertModel, PreTrainedTokenizerFast
+
+    marks = ["<s>", "<pad>", "</s>", "<unk>"]
+    words = ["\u2581the", "\u2581film", "\u2581good", "\u2581rare", "\u2581", "好", "G", "\u2581a"]
+    pieces = [*((mark, 0.0) for mark in marks), *((word, -1.0 - at) for at, word in enumerate(words))]
+    inner = Tokenizer(models.Unigram([*pieces, ("<mask>", 0.0)], unk_id=3))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
+    inner.decoder = decoders.Metaspace(replacement="\u2581", prepend_scheme="always")
+    inner.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    source, made = tmp_path / "base", tmp_path / "made"
+    BertModel.from_pretrained(bert).save_pretrained(source)
+    named = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
+    named |= {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
+    PreTrainedTokenizerFast(tokenizer_object=inner, **named).save_pretrained(source)
+    pair.warm_started(source, made, pieces=7)
+    loaded = load.load(str(made), registry.build("task", {"name": "seq2seq"}))
+    vocab = loaded.processor.get_vocab()
+    assert vocab.keys() == {*marks, "<mask>", *words} - {"\u2581rare"}
+    assert sorted(vocab.values()) == list(range(len(vocab)))
+    base = BertModel.from_pretrained(bert).embeddings.word_embeddings.weight
+    own = loaded.model.encoder.embeddings.word_embeddings.weight
+    for piece, number in vocab.items():
+        old = {**{mark: at for at, mark in enumerate([*marks, *words])}, "<mask>": 12}[piece]
+        assert torch.equal(own[number], base[old]), piece
+    text = "the film好 G"
+    ids = loaded.processor(text)["input_ids"]
+    assert loaded.processor.decode(ids, skip_special_tokens=True) == text
+    assert (ids[0], ids[-1]) == (loaded.processor.cls_token_id, loaded.processor.eos_token_id)
+    assert loaded.processor("龘")["input_ids"][-2] == loaded.processor.unk_token_id
+    assert loaded.model.config.eos_token_id == vocab["</s>"]

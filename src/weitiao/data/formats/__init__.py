@@ -19,14 +19,16 @@ from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
 from weitiao.data.formats import answers, languages, pairs, prompts, ranked
 from weitiao.data.formats import convert as rows
-from weitiao.data.formats.columns import there, value
+from weitiao.data.formats.columns import KNOWN_AS, NUMBERED, numbered, there, value
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.formats.numbers import Decimal, as_number, measured
+from weitiao.data.formats.ranked import as_list
 from weitiao.data.shapes import SHAPES, Unpaired
 
 __all__ = [
     "FORMATS",
     "KNOWN_AS",
+    "NUMBERED",
     "ROLES",
     "Format",
     "Unusable",
@@ -34,81 +36,10 @@ __all__ = [
     "convert",
     "guess",
     "guess_column",
+    "numbered",
     "there",
     "value",
 ]
-
-# What people call our columns; used for guesses and hints, never in silence.
-KNOWN_AS = {
-    "text": (
-        "sentence",
-        "sentence1",
-        "premise",
-        "review",
-        "content",
-        "comment",
-        "tweet",
-        "post",
-        "message",
-        "body",
-        "mail",
-        "email",
-        "title",
-        "文本",
-        "评论",
-        "内容",
-        "句子",
-        "正文",
-        "邮件",
-        "短信",
-    ),
-    "text_pair": ("sentence2", "hypothesis", "text2", "句子2"),
-    "label": (
-        "labels",
-        "sentiment",
-        "category",
-        "class",
-        "target",
-        "stars",
-        "rating",
-        "score",
-        "标签",
-        "类别",
-        "情感",
-        "分类",
-    ),
-    "labels": ("tags", "categories", "topics", "标签"),
-    "prompt": ("question", "query", "问题", "提问"),
-    "completion": ("answer", "response", "回答", "答案"),
-    "messages": ("conversation", "dialogue", "对话"),
-    "conversations": (),
-    "instruction": ("指令",),
-    "output": ("输出",),
-    "chosen": ("preferred", "accepted"),
-    "rejected": ("dispreferred",),
-    "tokens": ("words",),
-    "tags": ("ner_tags", "pos_tags"),
-    "source": ("src", "document", "article", "原文"),
-    "target": ("tgt", "summary", "highlights", "translation", "译文", "摘要"),
-    "anchor": ("query", "question", "sentence1", "sentence", "问题", "查询"),
-    "positive": ("passage", "answer", "document", "sentence2", "答案", "段落"),
-    "negative": ("hard_negative",),
-    "query": ("question", "问题", "查询"),
-    "passage": ("document", "段落"),
-    "passages": ("documents", "docs"),
-    "positives": (),
-    "negatives": (),
-    "sentence1": ("text1", "句子1"),
-    "sentence2": ("text2", "句子2"),
-    "score": ("similarity", "相似度", "分数"),
-    "image": ("path", "file", "file_name", "picture", "图片"),
-    "question": ("query", "问题", "提问"),
-    "context": ("passage", "paragraph", "document", "原文", "上下文", "文章", "段落"),
-    "answers": ("参考答案",),
-    "answer": ("answer_text", "答案", "回答"),
-    "answer_start": ("start", "answer_offset", "答案起点", "起始位置"),
-    "is_impossible": ("unanswerable", "无答案"),
-}
 
 BOTH = "translation"
 """The column in which Hugging Face's data sets keep both sides: {"en": ..., "zh": ...}."""
@@ -382,6 +313,9 @@ def convert(
     """
     shape = FORMATS[format]
     row = {ours: value(record.values, columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
+    for ours in set(NUMBERED).intersection(shape.may_have):
+        if several := numbered(ours, record.values, columns):
+            row[ours] = [*as_list(row[ours], ours), *(record.values[name] for name in several)]
     if shape.keeps:
         called = {theirs: ours for ours, theirs in columns.items()}
         others = {called.get(name, name): each for name, each in record.values.items()}

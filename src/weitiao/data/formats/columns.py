@@ -1,9 +1,90 @@
-"""A cell of a row, by the name of its column: `prompt`, or `translation.en` where a column holds several texts."""
+"""What the columns of a file are called, and which of them, or which part of one, is ours.
+
+value({"translation": {"zh": "早上好"}}, "translation.zh")          ->  "早上好"
+numbered("negative", ["query", "negative_1", "negative_2"], {})   ->  ["negative_1", "negative_2"]
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from weitiao.data.equal_text import blank
+
+# What people call our columns; used for guesses and hints, never in silence.
+KNOWN_AS = {
+    "text": (
+        "sentence",
+        "sentence1",
+        "premise",
+        "review",
+        "content",
+        "comment",
+        "tweet",
+        "post",
+        "message",
+        "body",
+        "mail",
+        "email",
+        "title",
+        "文本",
+        "评论",
+        "内容",
+        "句子",
+        "正文",
+        "邮件",
+        "短信",
+    ),
+    "text_pair": ("sentence2", "hypothesis", "text2", "句子2"),
+    "label": (
+        "labels",
+        "sentiment",
+        "category",
+        "class",
+        "target",
+        "stars",
+        "rating",
+        "score",
+        "标签",
+        "类别",
+        "情感",
+        "分类",
+    ),
+    "labels": ("tags", "categories", "topics", "标签"),
+    "prompt": ("question", "query", "问题", "提问"),
+    "completion": ("answer", "response", "回答", "答案"),
+    "messages": ("conversation", "dialogue", "对话"),
+    "conversations": (),
+    "instruction": ("指令",),
+    "output": ("输出",),
+    "chosen": ("preferred", "accepted"),
+    "rejected": ("dispreferred",),
+    "tokens": ("words",),
+    "tags": ("ner_tags", "pos_tags"),
+    "source": ("src", "document", "article", "原文"),
+    "target": ("tgt", "summary", "highlights", "translation", "译文", "摘要"),
+    "anchor": ("query", "question", "sentence1", "sentence", "问题", "查询"),
+    "positive": ("passage", "answer", "document", "sentence2", "答案", "段落"),
+    "negative": ("hard_negative",),
+    "query": ("question", "问题", "查询"),
+    "passage": ("document", "段落"),
+    "passages": ("documents", "docs"),
+    "positives": (),
+    "negatives": (),
+    "sentence1": ("text1", "句子1"),
+    "sentence2": ("text2", "句子2"),
+    "score": ("similarity", "相似度", "分数"),
+    "image": ("path", "file", "file_name", "picture", "图片"),
+    "question": ("query", "问题", "提问"),
+    "context": ("passage", "paragraph", "document", "原文", "上下文", "文章", "段落"),
+    "answers": ("参考答案",),
+    "answer": ("answer_text", "答案", "回答"),
+    "answer_start": ("start", "answer_offset", "答案起点", "起始位置"),
+    "is_impossible": ("unanswerable", "无答案"),
+}
+NUMBERED = ("negative", "negatives")
+"""Columns of which a table may have several, each with its number: `negative_1`, as sentence-transformers mines them."""
 
 
 def there(column: str, found: Sequence[str]) -> bool:
@@ -19,3 +100,22 @@ def value(row: Mapping[str, Any], column: str) -> Any:
     for step in column.split("."):
         node = node.get(step) if isinstance(node, Mapping) else None
     return node
+
+
+def numbered(ours: str, found: Iterable[str], columns: Mapping[str, str]) -> list[str]:
+    """The columns `negative_1`, `negative_2` ... of a file, where it has one for each of several texts.
+
+    Args:
+        ours: one of `NUMBERED`.
+        found: the file's columns, or a row by them: empty cells are left out.
+        columns: `data.columns`, ours -> the file's.
+    """
+    called = "|".join(map(re.escape, {ours, columns.get(ours, ours), *KNOWN_AS.get(ours, ())}))
+    places = {name: match for name in found if (match := re.fullmatch(rf"(?:{called})_?(\d+)", name))}
+    if isinstance(found, Mapping):
+        places = {name: match for name, match in places.items() if not _empty(found[name])}
+    return sorted(places, key=lambda name: int(places[name][1]))
+
+
+def _empty(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and blank(cell))

@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "over_fitting": learning.over_fitting,
     "barely_moved": learning.barely_moved,
     "still_falling": learning.still_falling,
+    "never_taught": learning.never_taught,
     "baseline_better": beside.baseline_better,
     "got_worse": beside.got_worse,
     "untuned_level": beside.untuned_level,

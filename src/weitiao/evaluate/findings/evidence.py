@@ -39,6 +39,8 @@ class Evidence:
     """Of the verdict."""
     test_loss: tuple[float, float] | None = None
     """Loss of the test rows and its standard error, measured as that of the validation rows."""
+    vocabulary: int = 0
+    """How many words a model that writes has to choose from; 0 for one that writes nothing."""
 
     @cached_property
     def steps(self) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from weitiao.evaluate.findings.beside import baseline_better
 from weitiao.evaluate.findings.evidence import BEYOND, FEWEST, Evidence, Numbers, apart
 
 SAME = 1e-6
@@ -101,6 +102,17 @@ def still_falling(e: Evidence) -> Numbers | None:
     if not falling or not much or after <= LEFT * float(first.mean()):
         return None
     return {"step": step, "before": before, "after": after, "first": float(first.mean())}
+
+
+def never_taught(e: Evidence) -> Numbers | None:
+    """The base writes no better than if it drew from all its words alike, and what it was taught since is not enough."""
+    told = [row for row in e.systems.get("untuned", ()) if "loss" in row and row.get("tokens")]
+    if not told or not e.vocabulary or baseline_better(e) is None:
+        return None
+    loss = sum(row["loss"] for row in told) / sum(row["tokens"] for row in told)
+    if loss < math.log(e.vocabulary):
+        return None
+    return {"perplexity": math.exp(min(loss, 700)), "words": e.vocabulary}
 
 
 def _pairs(one: Any, other: Any) -> Iterator[tuple[Any, Any]]:

