@@ -10,8 +10,10 @@ from tests.compared import queries
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
+from weitiao.core.recipe import Data
 from weitiao.data.candidates import drawn, joined
 from weitiao.data.equal_text import normalised
+from weitiao.data.overlong import advice, as_read
 from weitiao.models import load
 
 GRADED = [
@@ -205,3 +207,81 @@ def test_the_wrong_passages_by_bm25_are_those_that_share_rare_words():
     assert first.values["passages"] == ["an animal", "a fox, a red fox", "the fox runs"]
     (_, few), *_ = drawn(list(joined(rows, most=None)), count=99, how="bm25", seed=0)
     assert len(few.values["passages"]) == 5  # there are no more
+
+
+def test_a_row_of_many_short_pairs_is_not_one_that_is_cut():
+    """Together they are longer than the model reads; none of them is."""
+    task = registry.build("task", {"name": "reranking"})
+    assert advice(np.full(50, 900), task, Data(train=["x"]), limit=512, most=512) is None
+
+
+LONG = [
+    {
+        "query": "the film",
+        "passages": [
+            "great plot",
+            "dull the music was lovely and boring good great plot ending the film " * 2,
+        ],
+        "scores": [1.0, 0.0],
+    },
+    {"query": "music", "passages": ["boring " * 9 + "great music good " * 4 + "plot"], "scores": [1.0]},
+]
+
+
+def in_windows(loaded, row, text, *, limit, most):
+    """Of the best window, by nothing but Transformers: consecutive parts of the passage beside the whole query, the last
+    one as full as the others."""
+    read = loaded.processor
+    own, beside = (read(one, add_special_tokens=False)["input_ids"] for one in (text, row["query"]))
+    pair = read(row["query"], text)["input_ids"]
+    space = limit - (len(pair) - len(own))
+    if len(pair) <= limit:
+        return loaded.model(torch.tensor([pair])).logits[0, 0]
+    own = own[: space * most]
+    count = -(-len(own) // space)
+    begins = [i * (len(own) - space) // max(1, count - 1) for i in range(count)]
+    at = pair.index(beside[0]) + len(beside)
+    before = pair[: at + pair[at:].index(own[0])]
+    behind = pair[len(before) + len(read(text, add_special_tokens=False)["input_ids"]) :]
+    said = [
+        loaded.model(torch.tensor([[*before, *own[begin : begin + space], *behind]])).logits[0, 0]
+        for begin in begins
+    ]
+    return torch.stack(said).max()
+
+
+@pytest.mark.parametrize("most", [16, 2])
+@pytest.mark.parametrize("loss_type", ["bce", "softmax"])
+def test_a_passage_longer_than_the_model_reads_has_the_score_of_its_best_window(bert, loss_type, most):
+    """Loss and scores as the definition has them; what is behind the last window is counted."""
+    rows = [Record("toy", i, row) for i, row in enumerate(LONG, start=1)]
+    task = registry.build("task", {"name": "reranking", "loss_type": loss_type}).learn(rows)
+    loaded = load.load(bert, task)
+    loaded.model.eval().double()
+    data = Data(train=["x"], overlong="windows", max_windows=most)
+    examples = [one for _, one in as_read(task, rows, loaded.processor, data, limit=12)]
+    lost = 0
+    for row in LONG:
+        for text in row["passages"]:
+            pair, own = (
+                len(ids) for ids in (loaded.processor(row["query"], text)["input_ids"], text.split())
+            )
+            space = 12 - (pair - own)
+            lost += max(0, own - space * most) if pair > 12 else 0
+    assert sum(one.tokens_lost for one in examples) == lost
+    assert (lost > 0) == (most == 2)
+    batch = loaded.collate(task)(examples, [0, 1])
+    assert batch.inputs["input_ids"].shape[1] <= 12
+    expected = [
+        [in_windows(loaded, row, text, limit=12, most=most) for text in row["passages"]] for row in LONG
+    ]
+    told = task.predict(loaded.model, batch)
+    for row, scores in zip(told, expected, strict=True):
+        assert row["scores_of"] == pytest.approx([z.sigmoid().item() for z in scores], abs=1e-6)
+    hand = 0
+    for row, zs in zip(LONG, expected, strict=True):
+        z, s = torch.stack(zs), torch.tensor(row["scores"], dtype=torch.float64)
+        p = z.sigmoid()
+        bce = -(s * p.log() + (1 - s) * (1 - p).log()).sum()
+        hand = hand + (bce if loss_type == "bce" else -(s / s.sum() * z.log_softmax(0)).sum())
+    torch.testing.assert_close(task.loss(loaded.model, batch), hand, rtol=1e-6, atol=1e-6)

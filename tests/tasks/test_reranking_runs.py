@@ -11,7 +11,7 @@ import torch
 import weitiao as wt
 from tests.compared import queries
 from tests.conftest import write_csv, write_jsonl
-from tests.tasks.test_reranking import GRADED, outputs
+from tests.tasks.test_reranking import GRADED, in_windows, outputs
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
@@ -56,6 +56,48 @@ def test_it_learns_and_is_judged_by_query_beside_the_untuned_model_and_a_search_
     assert run.folder.json("data/ledger.json")["counts"]["kept"] > 200
     tuned, untuned = (found["metrics"][name]["ndcg_at_10"] for name in ("tuned", "untuned"))
     assert tuned["value"] > untuned["value"] + 0.1
+
+
+@pytest.mark.whole
+def test_passages_in_windows_are_learnt_judged_and_asked_by_their_best_window(bert, tmp_path):
+    """The whole way with a limit that few of the pairs keep."""
+    made = [
+        {"query": row["query"], "passages": row["passages"], "labels": row["scores"]} for row in queries(60)
+    ]
+    run = wt.train(
+        model=bert,
+        task={"name": "reranking", "negatives": "none"},
+        data={
+            "train": str(write_jsonl(tmp_path / "rows.jsonl", made)),
+            "cache": False,
+            "max_length": 9,
+            "overlong": "windows",
+            "max_windows": 3,
+        },
+        method="full",
+        train={"max_steps": 3, "per_device_train_batch_size": 8, "bf16": False},
+        evaluate={"untuned": False},
+        output_dir=str(tmp_path / "run"),
+    )
+    ledger = run.folder.json("data/ledger.json")["tokens"]
+    read = run.tuned.processor
+    long = [
+        any(len(read(row["query"], text)["input_ids"]) > 9 for text in row["passages"]) for row in queries(60)
+    ]
+    assert ledger["windowed_rows"] == sum(long) > 10
+    lines = [json.loads(line) for line in (run.path / "predictions.jsonl").read_text().splitlines()]
+    with torch.no_grad():
+        for line in lines:
+            hand = [
+                in_windows(run.tuned, line, text, limit=9, most=3).sigmoid().item()
+                for text in line["passages"]
+            ]
+            assert line["tuned"]["scores_of"] == pytest.approx(hand, abs=1e-5)
+        (said,) = run.predict([{"query": lines[0]["query"], "passages": lines[0]["passages"]}])
+    assert {one["passage"]: one["score"] for one in said["ranking"]} == pytest.approx(
+        dict(zip(lines[0]["passages"], lines[0]["tuned"]["scores_of"], strict=True)), abs=1e-5
+    )
+    assert run.explain({"query": lines[0]["query"], "passages": [max(lines[0]["passages"], key=len)]})
 
 
 def test_what_is_judged_is_what_a_ranking_by_hand_gives(run):

@@ -64,9 +64,12 @@ class Encoded(Sequence[Example]):
         sided = all(name in self._inputs for name in OF_WORDS)
         if sided and self.lengths.sum() != len(self._inputs[OF_WORDS[0]][0]):
             self.written = self._counts["trained"] + self._counts["trained_lost"]
-        sizes = self._inputs.get("windows")
-        self.passes: np.ndarray | None = None if sizes is None else sizes[1][1:] - sizes[1][:-1]
-        """In how many passes every example is read; None where each is in one."""
+        self.passes: np.ndarray | None = None
+        """In how many passes every example is read, one for each of its texts that are read apart not counted again; None
+        where each is in one."""
+        if "windows" in self._inputs:
+            counts = {name: own[1][1:] - own[1][:-1] for name, own in self._inputs.items()}
+            self.passes = counts["windows"] - (counts["texts"] - 1 if "texts" in counts else 0)
 
     def __len__(self) -> int:
         return len(self.rows)

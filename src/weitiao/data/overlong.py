@@ -70,7 +70,8 @@ def uncut(examples: Encoded) -> np.ndarray:
 
 
 def advice(lengths: np.ndarray, task: Task, data: Data, *, limit: int, most: int) -> dict[str, Any] | None:
-    """What would help rows that are cut, and what it costs; None where few rows lose much, or nothing would help.
+    """What would help rows that are cut, and what it costs; None where few rows lose much, nothing would help, or the texts
+    of a row are read apart, of which its length says too little.
 
     Args:
         lengths: tokens of each row before the cut (N,).
@@ -87,7 +88,7 @@ def advice(lengths: np.ndarray, task: Task, data: Data, *, limit: int, most: int
 
     lost_N = np.maximum(lengths - limit, 0)
     much = int((lost_N > MUCH * lengths).sum())
-    if data.overlong != "truncate" or "windows" not in task.overlong or much < MANY * len(lengths):
+    if task.apart or data.overlong != "truncate" or "windows" not in task.overlong or much < MANY * len(lengths):
         return None
     read, more = int(np.minimum(lengths, limit).sum()), min(2 * limit, most)
     # The windows of a row are full.

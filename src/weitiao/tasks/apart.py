@@ -8,12 +8,14 @@ model, inputs                                                  ->  each     ->  
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from weitiao.core.contracts import Example
 from weitiao.data.pack import chunks, pad
+from weitiao.tasks.passes import SIZES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +30,16 @@ def split(example: Example, name: str = "input_ids") -> list[Any]:
     """What an input holds of each text of an example."""
     ends = np.cumsum(example.inputs[TEXTS])
     return np.split(np.asarray(example.inputs[name], dtype=np.int64), ends[:-1])
+
+
+def windows(example: Example) -> tuple[Example, list[int]]:
+    """Every pass of a row as a text of its own, and how many each of its texts has: one where it is read at once."""
+    if SIZES not in example.inputs:
+        return example, [1] * len(example.inputs[TEXTS])
+    sizes = example.inputs[SIZES]
+    ends = np.searchsorted(np.cumsum(sizes), np.cumsum(example.inputs[TEXTS])) + 1
+    inputs = {name: values for name, values in example.inputs.items() if name != SIZES}
+    return replace(example, inputs={**inputs, TEXTS: sizes}), np.diff(ends, prepend=0).tolist()
 
 
 def stacked(

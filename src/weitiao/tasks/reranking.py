@@ -13,7 +13,7 @@ The model reads `query [SEP] passage` and has one output z; a score is sigmoid(z
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -28,7 +28,9 @@ from weitiao.data.formats.ranked import as_list
 from weitiao.data.passages import ranked
 from weitiao.data.plain import plain
 from weitiao.data.shapes import RANKED
-from weitiao.tasks.apart import TEXTS, each, stacked
+from weitiao.tasks import passes
+from weitiao.tasks.apart import TEXTS, each, split, stacked
+from weitiao.tasks.apart import windows as passes_apart
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -70,6 +72,7 @@ class Reranking(Task):
     metrics: ClassVar[tuple[str, ...]] = ("ndcg_at_10", "mrr_at_10", "map")
     baselines: ClassVar[tuple[str, ...]] = ("bm25",)
     apart: ClassVar[bool] = True
+    overlong: ClassVar[tuple[str, ...]] = ("windows",)
     training_only: ClassVar[tuple[str, ...]] = (
         "pos_weight",
         "negatives",
@@ -158,6 +161,25 @@ class Reranking(Task):
                     tokens_lost=lost,
                 )
 
+    def fitted(
+        self, record: Record, whole: Example, processor: Any, *, limit: int, overlong: str, max_windows: int
+    ) -> Example:
+        """Every pair in windows of its longer text, mostly the passage, beside the whole of the shorter."""
+        read = plain(processor) if self.split_special_tokens else processor
+        query = read(record.values["query"], add_special_tokens=False, verbose=False)["input_ids"]
+        words: dict[str, Any] = {"first": len(query), "overlong": overlong, "max_windows": max_windows}
+        sides = {name: split(whole, name) for name in whole.inputs if name != TEXTS}
+        found = []
+        for place in range(len(whole.inputs[TEXTS])):
+            pair = Example({name: own[place].tolist() for name, own in sides.items()})
+            found.append(passes.fitted(pair, processor, limit=limit, **words))
+            if found[-1].refused:
+                return found[-1]
+        names = [*sides, passes.SIZES]
+        inputs = {name: [value for one in found for value in one.inputs[name]] for name in names}
+        inputs[TEXTS] = [len(one) for one in found]
+        return replace(whole, inputs=inputs, tokens_lost=sum(one.tokens_lost for one in found))
+
     def _trained(self, scores: Sequence[float] | None, pairs: int) -> int:
         """Pairs; or queries, where those have something to learn."""
         if scores is None or self.loss_type == "bce":
@@ -170,7 +192,10 @@ class Reranking(Task):
         """Right-padded ids and mask (K, T) of all pairs, by length; their scores (K,) in the order of the rows."""
         import torch
 
-        inputs, extra, padding = stacked(examples, processor.pad_token_id or 0)
+        read = [passes_apart(example) for example in examples]
+        inputs, extra, padding = stacked([one for one, _ in read], processor.pad_token_id or 0)
+        extra["counts"] = [len(example.inputs[TEXTS]) for example in examples]
+        extra[passes.SIZES] = [count for _, counts in read for count in counts]
         known = all(example.target is not None for example in examples)
         return Batch(
             inputs,
@@ -185,12 +210,13 @@ class Reranking(Task):
     # ------------------------------------------------------------------ examples to scores
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The output of every pair (K,), at least float32, in the order of the rows."""
+        """The output of every pair (K,), at least float32, in the order of the rows; of one in windows that of the best."""
         import torch
 
         found = torch.cat([model(**part).logits[:, 0] for part in each(batch.inputs, batch.extra["parts"])])
         found = found.to(torch.promote_types(found.dtype, torch.float32))
-        return found[batch.extra["place"].to(found.device)]
+        found = found[batch.extra["place"].to(found.device)]
+        return passes.pooled(found[:, None], batch.extra[passes.SIZES], how="max")[:, 0]
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """What `loss_type` says, summed over pairs, or over queries."""
