@@ -14,6 +14,8 @@ import pytest
 
 from tests.evaluate.judging import judged, shelf
 from weitiao.core import registry
+from weitiao.core.contracts import Record
+from weitiao.data.shapes import CONVERSATION, TRANSLATION
 from weitiao.evaluate.answered import chosen, judge_some
 from weitiao.evaluate.chosen import judged as every
 from weitiao.evaluate.chosen import watched
@@ -293,9 +295,6 @@ def test_the_verdict_counts_the_rows_that_its_metric_goes_by():
 
 
 def test_the_nearest_row_answers():
-    from weitiao.core.contracts import Record
-    from weitiao.data.shapes import CONVERSATION
-
     def record(*said: str) -> Record:
         roles = ("user", "assistant") * 3
         turns = [{"role": role, "content": text} for role, text in zip(roles, said, strict=False)]
@@ -315,6 +314,25 @@ def test_the_nearest_row_answers():
 
 
 # --- the verdict
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "source", "said"),
+    [
+        (20, 10, "The library reads and writes tables", "The library reads and writes tables"),
+        # The median of 17 and 23 characters is 20: no word is cut in two.
+        (60, (17, 23), "The library reads and writes tables", "The library reads"),
+        (60, 21, "The library reads and writes tables", "The library reads and"),
+        (60, 20, "a short one", "a short one"),
+        (60, 6, "今天北京天气晴朗，适合出门散步。", "今天北京天气"),
+    ],
+)
+def test_a_copy_is_the_source_or_the_lead_of_one_that_is_summed_up(read, written, source, said):
+    """By how long, in characters, the sources and targets of the training rows are."""
+    lengths = written if isinstance(written, tuple) else (written, written)
+    known = [Record("t", 1, {"source": "x" * read, "target": "y" * length}) for length in lengths]
+    answers = registry.build("baseline", {"name": "copy_source"}).fit(known, TRANSLATION)
+    assert answers([Record("t", 1, {"source": source})]) == [{"answer": said}]
 
 
 @pytest.mark.parametrize(

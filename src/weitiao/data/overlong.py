@@ -88,7 +88,12 @@ def advice(lengths: np.ndarray, task: Task, data: Data, *, limit: int, most: int
 
     lost_N = np.maximum(lengths - limit, 0)
     much = int((lost_N > MUCH * lengths).sum())
-    if task.apart or data.overlong != "truncate" or "windows" not in task.overlong or much < MANY * len(lengths):
+    if (
+        task.apart
+        or data.overlong != "truncate"
+        or "windows" not in task.overlong
+        or much < MANY * len(lengths)
+    ):
         return None
     read, more = int(np.minimum(lengths, limit).sum()), min(2 * limit, most)
     # The windows of a row are full.

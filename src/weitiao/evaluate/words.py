@@ -121,7 +121,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "repetition": ("repetition", "重复率"),
     "valid_json": ("valid JSON", "有效 JSON"),
     "nearest": ("nearest training row", "最相近的训练行"),
-    "copy_source": ("the source as it is, or its beginning", "原文照抄，或其开头"),
+    "copy_source": ("copy of the source", "照抄原文"),
     "longer": ("the longer (or shorter) answer", "较长（或较短）的回答"),
     "preference_accuracy": ("preference accuracy", "偏好准确率"),
     "reward_margin": ("reward margin", "奖励差"),
