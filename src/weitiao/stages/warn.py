@@ -77,7 +77,8 @@ def unknown_words(recipe: Recipe, task: Task, processor: Any, examples: Encoded)
     """
     share = examples.unknown(processor)
     if share > UNKNOWN:
-        way = _by_another(recipe, task, "known")
+        broad = _broader(recipe, task)
+        way = reason("known_by_e5", model=broad) if broad else reason("known_elsewhere")
         yield reason("unknown_words", share=f"{share:.0%}", model=recipe.model, way=way)
 
 
@@ -110,16 +111,15 @@ def written_otherwise(
     if len(other) > UNKNOWN * looked:
         target, back = (" ".join(text.split()) for text in min(other, key=lambda pair: len(pair[0])))
         facts = {"share": f"{len(other) / looked:.0%}", "rows": looked, "target": target[:LONGEST]}
-        way = _by_another(recipe, task, "written")
+        broad = _broader(recipe, task)
+        way = reason("written_by_e5", model=broad) if broad else reason("written_elsewhere")
         yield reason("targets_otherwise", model=recipe.model, back=back[:LONGEST], way=way, **facts)
 
 
-def _by_another(recipe: Recipe, task: Task, does: str) -> str:
-    """Which model would do better: the embedded one of a hundred languages, where it is of this kind and not the one that
-    is asked."""
+def _broader(recipe: Recipe, task: Task) -> str:
+    """The embedded model of a hundred languages, where it is of this kind and not the one that is asked; else empty."""
     broad = WRITERS.get(task.auto_class, READERS)[-1]
-    helps = recipe.model != broad and MODELS[broad].languages[0] != "en"
-    return reason(f"{does}_by_e5", model=broad) if helps else reason(f"{does}_elsewhere")
+    return broad if recipe.model != broad and MODELS[broad].languages[0] != "en" else ""
 
 
 def cut_much(recipe: Recipe, task: Task, lengths: np.ndarray, *, most: int) -> Iterator[str]:
