@@ -48,14 +48,15 @@ def init(
         notices.append(reason("direction_guessed", source=source, target=target))
     name = task or task_of(shape)
     asked = bool(model)
-    if not model:
-        model = suiting(registry.build("task", {"name": name}), checking.inspect(located(section), shape))
     train, begin = Train(), DEFAULT_METHOD
-    if (entry := MODELS.get(model)) and entry.untaught:
-        rows = max(1, len(checking.inspect(located(section), shape).rows))
-        begin = "full"
-        train = Train(learning_rate=FAST, dropout=0.0, num_train_epochs=max(1, math.ceil(SEEN / rows)))
-        notices.append(reason("untaught", model=model))
+    if not model or (model in MODELS and MODELS[model].untaught):
+        checked = checking.inspect(located(section), shape)
+        model = model or suiting(registry.build("task", {"name": name}), checked)
+        if MODELS[model].untaught:
+            epochs = max(1, math.ceil(SEEN / max(1, len(checked.rows))))
+            train = Train(learning_rate=FAST, dropout=0.0, num_train_epochs=epochs)
+            begin = "full"
+            notices.append(reason("untaught", model=model))
     tasks, methods = (
         registry.settings_of(thing, registry.build(shelf, {"name": thing}))
         for shelf, thing in (("task", name), ("method", begin))
