@@ -203,9 +203,9 @@ def spans(tokenizer: Any, rows: Rows, *, filled: bool) -> Rows:
     made = []
     for place, row in enumerate(rows):
         answers, first, last = row["answers"], 0, 0
-        if answers["text"]:
-            begin = answers["answer_start"][0]
-            end = begin + len(answers["text"][0])
+        if answers:
+            begin = answers[0]["answer_start"]
+            end = begin + len(answers[0]["text"])
             sides = read.sequence_ids(place)
             own = [
                 at
