@@ -110,6 +110,7 @@ def test_recipe_words_and_rows_in_memory_give_the_same_run_as_a_file(classify, t
     assert by_file.results["metrics"] == by_table.results["metrics"] == by_list.results["metrics"]
 
 
+@pytest.mark.whole
 def test_evaluating_again_gives_the_same_numbers(classify):
     run = wt.train(classify(max_steps=4))
     before = run.results
@@ -123,6 +124,7 @@ def test_the_written_recipe_gives_the_same_run_again(classify, tmp_path):
     assert again.results["metrics"] == run.results["metrics"]
 
 
+@pytest.mark.whole
 def test_a_generative_run_answers(converse):
     run = wt.train(converse(max_steps=4))
     assert list(run.results["metrics"]["tuned"])[:3] == ["perplexity", "loss", "bits_per_byte"]

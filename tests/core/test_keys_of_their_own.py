@@ -106,12 +106,14 @@ def test_weights_to_begin_with(lab):
     assert losses(lab.run(f"start_from={first.path}"))[0] != losses(first)[0]
 
 
+@pytest.mark.whole
 @own("train.report_to")
 def test_where_curves_go(lab):
     assert not (lab.run().path / "tensorboard").exists()
     assert list((lab.run("train.report_to=tensorboard").path / "tensorboard").iterdir())
 
 
+@pytest.mark.whole
 @own("train.profile_steps")
 def test_the_profile(lab):
     assert not (lab.run().path / "profile").exists()
@@ -219,6 +221,7 @@ def test_a_small_gain_is_none_for_patience(lab, monkeypatch):
     assert found == [([6], ["done"], 6), ([4], ["early_stop"], 4)]
 
 
+@pytest.mark.whole
 @own("train.logging_steps")
 def test_lines_without_a_terminal(lab, capsys, tmp_path):
     """When they come is tested in tests/cli/test_meter.py; here, that the recipe is asked, from Python too."""

@@ -179,6 +179,7 @@ def test_a_table_of_texts_and_labels_stays_one_beside_columns_of_languages():
     assert guess(["en", "zh", "text", "label"], columns={})[1] == "table"
 
 
+@pytest.mark.whole
 def test_init_says_the_direction_and_turned_it_is_another(tmp_path):
     file = tmp_path / "pairs.csv"
     file.write_text("en,zh\n" + "".join(f"good day {i},你好 {i}\n" for i in range(30)), encoding="utf-8")

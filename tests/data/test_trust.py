@@ -188,6 +188,7 @@ def test_words_and_numbers_stay_what_they_are(weitiao):
         assert {label for side in found["labels"].values() for label in side} == {"0", "1"}
 
 
+@pytest.mark.whole
 def test_a_label_that_only_judges(weitiao):
     Path("test.csv").write_text("text,label\ngreat actor,good\ndull actor,meh\ndull plot,bad\n")
     said = weitiao("train", "reviews.yaml", "data.test=test.csv")
@@ -257,6 +258,7 @@ def test_prompts_that_leave_no_room_are_named(weitiao):
     assert ledger()["counts"] == {"kept": 60, "dropped": 1}
 
 
+@pytest.mark.whole
 def test_a_limit_that_leaves_no_word_is_refused(weitiao):
     """Two special tokens fill it: the model would be trained on labels alone."""
     refused(

@@ -192,6 +192,7 @@ def odd_ones(rows: int) -> list[dict]:
     return [{**row, "label": "odd"} for row in reviews(rows, seed=31)]
 
 
+@pytest.mark.whole
 def test_a_baseline_that_does_better_is_named_and_nothing_was_learnt(named, tmp_path):
     found = named(reviews(300), learning_rate=1e-5, num_train_epochs=1)
     assert found["baseline_better"]["numbers"]["system"] == "tfidf"

@@ -90,6 +90,7 @@ def test_a_merged_model_is_stored_as_its_base_was_or_as_asked(tuned, tmp_path):
         run.merge(tmp_path / "other", dtype="int8")
 
 
+@pytest.mark.whole
 def test_a_number_too_large_for_float16_is_refused_by_name(base, tuned, tmp_path):
     shutil.copytree(base, tmp_path / "large")
     weights = load_file(tmp_path / "large" / "model.safetensors")

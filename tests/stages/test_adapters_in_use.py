@@ -170,6 +170,7 @@ def test_holding_a_run_leaves_the_callers_run_alone(made):
     assert run.predict(TEXTS) == before
 
 
+@pytest.mark.whole
 def test_rows_are_cut_for_all_prefixes_in_use(bert, review_file, tmp_path, made):
     prefix = wt.train(
         model=bert,

@@ -165,6 +165,7 @@ def test_in_python_the_error_names_the_run(classify, monkeypatch):
     assert api.load(caught.value.values["path"]).predict("a great film")
 
 
+@pytest.mark.whole
 def test_texts_of_emoji_alone_are_judged_beside_both_baselines(bert, tmp_path):
     faces = ("\U0001f600", "\U0001f680", "\U0001f622", "\U0001f9d1‍\U0001f680", "♥")
     rows = [

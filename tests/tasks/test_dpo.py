@@ -219,6 +219,7 @@ def test_nothing_is_learnt_of_answers_in_the_prompt(llama):
 # ------------------------------------------------------------------ bad input
 
 
+@pytest.mark.whole
 def test_pairs_that_say_nothing_are_located_and_counted(prefer, tmp_path):
     rows = preferred(60)
     long = " ".join(["film"] * 30)
@@ -254,6 +255,7 @@ def test_the_limit_is_said_to_be_that_of_each_side(prefer, capsys):
     assert "The limit of each text is 24." in (run.path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.whole
 def test_answers_to_one_prompt_stay_on_one_side(prefer, tmp_path):
     pool = preferred(30)
     rows = [{**row, "chosen": f"{row['chosen']} {word}"} for row in pool for word in ("the", "was", "and")]

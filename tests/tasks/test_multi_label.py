@@ -280,6 +280,7 @@ def test_the_command_line_answers_and_writes_tables(run, tmp_path, capsys):
     assert json.loads(row["predicted_labels"]) == told[1]["labels"]
 
 
+@pytest.mark.whole
 def test_a_table_says_several_labels_in_one_cell_and_one_label_points_here(bert, tmp_path):
     rows = [{**row, "labels": "; ".join(row["labels"])} for row in many_labels(40)]
     file = write_csv(tmp_path / "rows.csv", rows)

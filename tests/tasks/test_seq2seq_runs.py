@@ -43,6 +43,7 @@ def recipe(folder, file, output, **words):
 HALVES = {"source": "translation.en", "target": "translation.zh"}
 
 
+@pytest.mark.whole
 def test_a_run_over_pairs_by_language_is_judged_by_its_answers_and_asked_by_source(folders, tmp_path):
     rows = [{"translation": {"en": row["source"], "zh": row["target"]}} for row in pairs(60)]
     rows += [{"translation": {"en": "great film", "zh": " "}}, {"translation": {"en": "great film"}}]

@@ -331,6 +331,7 @@ def test_a_resume_with_other_words_is_refused(classify, tmp_path):
         wt.train({**recipe, "train": {**recipe["train"], "learning_rate": 0.1}}, resume=True)
 
 
+@pytest.mark.whole
 def test_log_lines_are_json_with_what_a_step_did(classify, tmp_path):
     wt.train(classify())
     for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines():
@@ -341,6 +342,7 @@ def test_log_lines_are_json_with_what_a_step_did(classify, tmp_path):
     assert {"loss", "learning_rate", "grad_norm", "tokens", "trained", "padding", "seconds"} <= set(lines[0])
 
 
+@pytest.mark.whole
 def test_a_run_that_failed_before_its_first_step_starts_afresh(classify, tmp_path, review_file):
     good = review_file.read_text()
     review_file.write_text(good + "no label here,\n")

@@ -70,6 +70,7 @@ def test_ranks_end_at_their_target_whichever_step_is_left_out(spoilt, classify):
     assert all(value.isfinite().all() for value in seen.memory[10].values())
 
 
+@pytest.mark.whole
 def test_an_average_does_not_bring_back_what_was_dropped(classify):
     seen = Seen()
     words = {"max_steps": 10, "ema_decay": 0.9, "load_best_model_at_end": False, "evaluate": QUICK}

@@ -131,6 +131,7 @@ def test_rows_whose_tokens_are_others_go_through_the_whole_model(classify, tmp_p
     assert len(done) == 2
 
 
+@pytest.mark.whole
 def test_without_validation_rows(classify, tmp_path):
     split = {"data": {"split": {"validation": 0}}}
     none = {"eval_strategy": "no", "load_best_model_at_end": False}
