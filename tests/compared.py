@@ -56,3 +56,12 @@ def prompts(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
         words = rng.sample(FILL, rng.randint(2, 5))
         made.setdefault(" ".join(words), words[0])
     return [{"prompt": prompt, "answer": word} for prompt, word in made.items()]
+
+
+def liked(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Prompts with one answer, every other one of which says something good and was liked."""
+    made = preferred(rows, seed=seed)
+    return [
+        {"prompt": row["prompt"], "completion": row["rejected" if n % 2 else "chosen"], "label": not n % 2}
+        for n, row in enumerate(made)
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.compared import BAD, FILL, GOOD, preferred, prompts, queries
+from tests.compared import BAD, FILL, GOOD, liked, preferred, prompts, queries
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Toys are too small to share between cores, and two threads on a busy machine wait for each other at every layer.
@@ -182,7 +182,9 @@ def _tokenizer(specials: dict[str, str], folder: Path, template: str | None = No
     if not template:
         cls, sep = specials["cls_token"], specials["sep_token"]
         inner.post_processor = processors.TemplateProcessing(
-            single=f"{cls} $A {sep}", special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])]
+            single=f"{cls} $A {sep}",
+            pair=f"{cls} $A {sep} $B:1 {sep}:1",
+            special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
         )
     made = PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=64, **specials)
     if template:
@@ -375,6 +377,21 @@ def reward(llama, tmp_path):
     }
     judge = {"samples": 1, "max_new_tokens": 4}
     return small_run(llama, task, file, tmp_path / "run", batch=8, judge=judge)
+
+
+@pytest.fixture
+def score(llama, tmp_path):
+    """Recipes of reward models on the toy Llama."""
+    file = write_jsonl(tmp_path / "preferred.jsonl", preferred(125))
+    return small_run(llama, "reward", file, tmp_path / "run", batch=8, judge={})
+
+
+@pytest.fixture
+def like(llama, tmp_path):
+    """Recipes of learning from judged answers on the toy Llama."""
+    file = write_jsonl(tmp_path / "liked.jsonl", liked(125))
+    judge = {"samples": 1, "max_new_tokens": 4}
+    return small_run(llama, "kto", file, tmp_path / "run", batch=8, judge=judge)
 
 
 @pytest.fixture

@@ -60,9 +60,13 @@ def test_the_task_that_learns_from_the_rows_is_named(check, monkeypatch):
     write_csv(Path("d.csv"), pairs)
     assert "The task dpo learns from these rows." in check("d.csv")[1]
     answers = [{"prompt": f"morning {i}?", "completion": "good", "label": "true"} for i in range(60)]
-    write_csv(Path("b.csv"), answers)
+    write_csv(Path("e.csv"), answers)
+    assert "The task kto learns from these rows." in check("e.csv")[1]
+    for n in range(60):
+        Path(f"{n}.png").write_bytes(bytes([n]))
+    write_csv(Path("b.csv"), [{"image": f"{n}.png", "label": "cat" if n % 2 else "dog"} for n in range(60)])
     code, said = check("b.csv", "--html", "b.html")
-    none = "No task learns from rows of this shape (unpaired) yet: they can be checked and repaired, not trained on."
+    none = "No task learns from rows of this shape (pictured) yet: they can be checked and repaired, not trained on."
     assert none in said
     assert none in Path("b.html").read_text()
     assert code == 0

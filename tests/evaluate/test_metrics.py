@@ -254,7 +254,26 @@ def test_every_metric_answers_for_one_row_and_draws_like_it_counts():
             assert least - 1e-9 <= each <= most + 1e-9, name
 
 
-UNBOUNDED = ("pair_loss", "reward_margin")
+@pytest.mark.parametrize("rows", [1, 400])
+def test_calibration_of_preferences_equals_scikit_learn_and_bins_by_hand(rows):
+    """Each pair shown either way round is a row of two classes."""
+    rng = np.random.default_rng(rows)
+    margins = rng.normal(0.6, 1.5, size=rows)
+    margins[0] = 0.0
+    p = 1 / (1 + np.exp(-margins))
+    said = [{"margin": float(margin)} for margin in margins]
+    assert of("preference_log_loss", [{}] * rows, said) == pytest.approx(
+        reference.log_loss(np.ones(rows), np.stack([1 - p, p], 1), labels=[0, 1]), abs=1e-9
+    )
+    sure, right = np.maximum(p, 1 - p), (np.sign(margins) + 1) / 2
+    gap = 0.0
+    for low in np.arange(0.5, 1.0, 0.05):
+        there = (sure > low + (1e-12 if low > 0.5 else -1)) & (sure <= low + 0.05 + 1e-12)
+        gap += abs(right[there].sum() - sure[there].sum())
+    assert of("preference_ece", [{}] * rows, said) == pytest.approx(gap / rows, abs=1e-9)
+
+
+UNBOUNDED = ("pair_loss", "reward_margin", "reward_gap", "reference_kl")
 
 
 def test_the_shelf_says_what_every_metric_is():

@@ -17,7 +17,7 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.models import load, store
 
 FAST = ("lora", "head")
-HEADLESS = {"sft", "dpo", "grpo", "rloo", "language_modeling", "seq2seq", "embedding", "similarity"}
+HEADLESS = {"sft", "dpo", "kto", "grpo", "rloo", "language_modeling", "seq2seq", "embedding", "similarity"}
 UNBIASED = {"llama", "t5"}  # toys without any bias
 
 

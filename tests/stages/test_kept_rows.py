@@ -15,7 +15,8 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import stream_lines, write_json
 from weitiao.core.run import RunFolder
 from weitiao.core.sections import Data
-from weitiao.data.shapes import LABELLED
+from weitiao.data.formats.convert import preference
+from weitiao.data.shapes import LABELLED, PREFERENCE
 from weitiao.stages.kept_rows import FILES, keep, kept, seen_in_training
 
 ODD = ("emoji \U0001f9d1\u200d\U0001f680", 'two\nlines, "quoted"', "\u2028 a separator", "half \ud83d")
@@ -88,3 +89,32 @@ def test_rows_that_differ_in_their_numbers_alone_are_not_seen_in_training(tmp_pa
     shouted = Record("b.csv", 1, {"text": "AREA: 45, rooms: 5, floor: 5!", "label": "x"})
     for asked, seen in ((others, 0), ([*others, shouted], 1)):
         assert seen_in_training(folder, asked, LABELLED, Data(train=["a.csv"]), near=True) == seen
+
+
+def test_prompts_of_one_mould_are_not_seen_in_training_where_what_is_answered_differs(tmp_path):
+    words = [
+        f"{a}{b}"
+        for a in ("apple", "birch", "cedar", "daisy")
+        for b in ("wood", "field", "hill", "lake", "town")
+    ]
+
+    def pair(n: int) -> Record:
+        said = [
+            f"{words[(n + k) % 20]} is {mood} in the {words[(3 * n + k) % 20]}"
+            for k, mood in enumerate(("kind", "dull"))
+        ]
+        values = {
+            "prompt": f'Write a sentence of a film review with the word "{words[n]}".',
+            "chosen": said[0],
+        }
+        return Record("a.jsonl", n, preference({**values, "rejected": said[1]}, []))
+
+    sides = {"train": [pair(n) for n in range(12)], "validation": [], "test": []}
+    write_json(tmp_path / "facts.json", {"fingerprints": {}})
+    write_json(tmp_path / "data/split.json", {side: [row.id for row in rows] for side, rows in sides.items()})
+    folder = RunFolder(tmp_path)
+    keep(folder, sides, {side: np.arange(len(rows)) for side, rows in sides.items()})
+    data = Data(train=["a.jsonl"], near_duplicates="keep")
+    others = [pair(n) for n in range(12, 20)]
+    assert seen_in_training(folder, others, PREFERENCE, data) == 0
+    assert seen_in_training(folder, [*others, pair(3)], PREFERENCE, data) == 1

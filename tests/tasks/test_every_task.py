@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.compared import alike, preferred, prompts, queries
+from tests.compared import alike, liked, preferred, prompts, queries
 from tests.conftest import asked, dialogues, many_labels, paired, rated, reviews, tagged
 from weitiao.cli.show import prediction
 from weitiao.core import registry
@@ -18,7 +18,7 @@ from weitiao.core.contracts import Example, Record, Sampling
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
 from weitiao.data.check import check
-from weitiao.data.formats.convert import preference
+from weitiao.data.formats.convert import kto, preference
 from weitiao.data.formats.prompts import OTHERS, prompt_only
 from weitiao.evaluate import judge
 from weitiao.evaluate.chosen import judged, watched
@@ -38,6 +38,8 @@ MODELS = {
     "dpo": "llama",
     "grpo": "llama",
     "rloo": "llama",
+    "reward": "bert",
+    "kto": "llama",
     "language_modeling": "llama",
     "seq2seq": "t5",
 }
@@ -54,7 +56,10 @@ def chat_records(rows):
 def toy_records(name):
     if name == "sft":
         return chat_records(dialogues(10))
-    if name == "dpo":
+    if name == "kto":
+        rows = [kto(row, []) for row in liked(10)]
+        return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
+    if name in ("dpo", "reward"):
         rows = [preference(row, []) for row in preferred(10)]
         return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
     if name in ("grpo", "rloo"):
@@ -117,7 +122,7 @@ def same(ours, others):
         for key in ours if isinstance(ours, dict) else range(len(ours)):
             same(ours[key], others[key])
     else:
-        assert ours == (pytest.approx(others, rel=1e-4) if isinstance(ours, float) else others)
+        assert ours == (pytest.approx(others, rel=1e-4, abs=1e-6) if isinstance(ours, float) else others)
 
 
 def test_settings_go_to_a_file_and_back():
@@ -178,8 +183,13 @@ def test_metrics_equal_the_loss_and_predictions_keep_the_order(toy):
     else:
         with torch.no_grad():
             total = sum(task.loss(loaded.model, batch).item() for batch in one_by_one(task, loaded, examples))
-    spoken = {name for name, metric in judged(task).items() if metric.lacks(task.predicts)}
-    assert {"loss", *task.metrics} - spoken == {*asked}
+    # Those of answers in words, and those that no step is chosen by.
+    others = {
+        name
+        for name, metric in judged(task).items()
+        if metric.lacks(task.predicts) or metric.ideal is not None
+    }
+    assert {"loss", *task.metrics} - others == {*asked}
     measured = judge.measured(task, asked, found, examples)
     assert {*measured} == {*asked, "loss_se"}
     assert measured["loss"] == pytest.approx(total / sum(example.trained for example in examples), rel=1e-5)

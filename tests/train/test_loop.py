@@ -63,7 +63,7 @@ WINDOWS = {"max_length": 10, "overlong": "windows"}
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("kind", ["classify", "converse", "ask", "prefer", "find", "rank"])
+@pytest.mark.parametrize("kind", ["classify", "converse", "ask", "prefer", "like", "find", "rank"])
 def test_two_runs_of_one_seed_are_equal_and_another_seed_is_not(request, kind, tmp_path):
     recipe = request.getfixturevalue(kind)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -73,7 +73,7 @@ def test_two_runs_of_one_seed_are_equal_and_another_seed_is_not(request, kind, t
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("kind", ["classify", "converse", "ask", "prefer", "rank"])
+@pytest.mark.parametrize("kind", ["classify", "converse", "ask", "prefer", "like", "score", "rank"])
 def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
     """140 rows (56 in the other job) in steps of 12: the last step is a ragged one."""
     recipe = request.getfixturevalue(kind)
@@ -84,7 +84,12 @@ def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
     one, three = events(tmp_path / "one", "step"), events(tmp_path / "three", "step")
     assert [line["rows"] for line in one] == [line["rows"] for line in three]
     assert one[-1]["rows"] < 12
-    if kind in ("converse", "prefer"):  # no dropout: the toy BERT has some, drawn for each micro-batch
+    if kind in (
+        "converse",
+        "prefer",
+        "like",
+        "score",
+    ):  # no dropout: the toy BERT has some, drawn for each micro-batch
         assert [line["loss"] for line in three] == pytest.approx([line["loss"] for line in one], rel=1e-5)
 
 
@@ -103,6 +108,10 @@ def test_accumulated_micro_batches_equal_one_batch(request, kind, tmp_path):
         rarely(
             "find", {"method": {"name": "lora", "lora_dropout": 0.1}, "gradient_accumulation_steps": 2}, 5
         ),
+        rarely(
+            "like", {"method": {"name": "lora", "lora_dropout": 0.1}, "gradient_accumulation_steps": 2}, 5
+        ),
+        rarely("score", {"method": "full"}, 5),
         rarely(
             "rank", {"method": {"name": "lora", "lora_dropout": 0.1}, "gradient_accumulation_steps": 2}, 5
         ),

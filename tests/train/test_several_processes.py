@@ -59,6 +59,8 @@ def near(a: Path, b: Path) -> None:
         ("ask", "full"),
         ("prefer", "lora"),
         ("prefer", "full"),
+        ("like", "lora"),
+        ("score", "full"),
         ("find", "lora"),
         ("rank", "gradual"),
     ],

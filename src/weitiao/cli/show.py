@@ -163,7 +163,7 @@ def not_there(results: Mapping[str, Any]) -> Iterator[str]:
 
 def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | None = None) -> str:
     """One line a row, its parts set apart by tabs (which Rich would turn into spaces): label, probability, text; or the
-    spans with their types, or the number and between which it lies, or the numbers of a vector, and the text; or what was
+    spans with their types, or the number and between which it lies, the reward, or the numbers of a vector, and the text; or what was
     answered alone.  Of a row that could not be asked each of these is a dash.  A query has a line, and so has each of its
     passages, the best first."""
     if "answer" in answer:
@@ -171,7 +171,7 @@ def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | 
         return one_line(answer["answer"]) or ("-" if "start" in answer else "")
     if "unusable" in answer and task and (task.generates or "start" in task.predicts):
         return "-"
-    shown = [" ".join(map(str, text)) if isinstance(text, list) else str(text or "") for text in texts]
+    shown = [" ".join(map(_words, text)) if isinstance(text, list) else str(text or "") for text in texts]
     if "unusable" in answer:
         return "\t".join(map(one_line, ("-", *(["-"] if task and "label" in task.predicts else []), *shown)))
     if "spans" in answer:
@@ -184,12 +184,19 @@ def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | 
         return "\n".join(map(one_line, (shown[0], *(f"  {line}" for line in ranked))))
     if "number" in answer:
         return "\t".join(map(one_line, (number(answer), *shown)))
+    if "reward" in answer:
+        return "\t".join(map(one_line, (f"{answer['reward']:.4g}", *shown)))
     if "vector" in answer:
         numbers = " ".join(f"{number:.6g}" for number in answer["vector"])
         return "\t".join(map(one_line, (numbers, *shown)))
     if "label" in answer:
         return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *shown)))
     return "\t".join(map(one_line, (json_module.dumps(answer, ensure_ascii=False), *shown)))
+
+
+def _words(part: Any) -> str:
+    """A word of a list; of a turn what is said in it."""
+    return str(part.get("content") or "") if isinstance(part, Mapping) else str(part)
 
 
 def unanswered(rows: Sequence[tuple[Record, str]]) -> None:

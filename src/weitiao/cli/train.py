@@ -16,6 +16,7 @@ FULL = {
     "ratings": ("train.num_train_epochs=3",),
     "chat": ("data.train=alpaca-en#300",),
     "dpo": ("data.train=film-preferences#1500",),
+    "reward": ("data.train=film-preferences",),
     "translate": ("data.train=pronunciations#40000",),
     "qa": ("data.train=word-meanings#5000",),
     "search": ("data.train=word-search#20000",),
@@ -106,7 +107,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), translate (English spelling into its sounds), qa (answers from a text), search (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), reward (a reward model), translate (English spelling into its sounds), qa (answers from a text), search (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
         ),
     ] = "reviews",
     overrides: Overrides = None,

@@ -33,6 +33,13 @@ def _turns_texts(turns: Sequence[Mapping[str, Any]], *, column: str) -> dict[str
     return {f"{column}.{i}.content": turn["content"] for i, turn in enumerate(turns) if turn.get("content")}
 
 
+def _columns_texts(values: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for column in columns:
+        found |= _turns_texts(values.get(column, ()), column=column)
+    return found
+
+
 def _turns_key(turns: Sequence[Mapping[str, Any]]) -> str:
     called = [f" {json.dumps(turn['tool_calls'])}" if turn.get("tool_calls") else "" for turn in turns]
     return BETWEEN.join(
@@ -165,6 +172,7 @@ class Preference(Shape):
         "prompt": "the turns before the answer",
         "chosen": "the turns that were preferred",
         "rejected": "the turns that were not",
+        "margin": "by how much the chosen answer is the better one, if that is known",
     }
     formats: ClassVar[tuple[str, ...]] = ("preference",)
 
@@ -190,10 +198,7 @@ class Preference(Shape):
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
         """The content of every turn; one that is asked, or explained, is a conversation (`messages`)."""
-        found: dict[str, str] = {}
-        for column in ("messages", "prompt", "chosen", "rejected"):
-            found |= _turns_texts(values.get(column, ()), column=column)
-        return found
+        return _columns_texts(values, ("messages", "prompt", "chosen", "rejected"))
 
 
 @dataclass(frozen=True)
@@ -231,10 +236,8 @@ class Unpaired(Shape):
         return "true" if values["label"] else "false"
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """The content of every turn."""
-        return _turns_texts(values["prompt"], column="prompt") | _turns_texts(
-            values["completion"], column="completion"
-        )
+        """The content of every turn; one that is asked, or explained, is a conversation (`messages`)."""
+        return _columns_texts(values, ("messages", "prompt", "completion"))
 
 
 @dataclass(frozen=True)

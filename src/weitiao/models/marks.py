@@ -41,6 +41,27 @@ def agree(config: Any, processor: Any) -> None:
                 setattr(part, name, own)
 
 
+def pad_apart(config: Any, processor: Any, last: int | None) -> None:
+    """Pad with another token than the one that rows end with, for what is read at the last token that does not pad; where the
+    tokenizer has no other special token, it stays.
+
+    Args:
+        config: of the model.
+        processor: its tokenizer.
+        last: the token that rows end with; None where it is no special one.
+    """
+    if last is None or processor.pad_token_id != last:
+        return
+    size = getattr(config.get_text_config(), "vocab_size", None) or positions.UNLIMITED
+    marks = {index: text for text, index in special_tokens(processor).items() if index < size}
+    unknown = getattr(processor, "unk_token_id", None)
+    others = [index for index in (unknown, *sorted(marks)) if index in marks and index != last]
+    if others:
+        processor.pad_token = marks[others[0]]
+        for part in (config, config.get_text_config()):
+            part.pad_token_id = others[0]
+
+
 def settle(model: Any, processor: Any, ends: Iterable[int] = ()) -> None:
     """Let generation pad, begin and end as the configuration says; other end tokens that it knows stay.
 

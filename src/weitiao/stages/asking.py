@@ -133,7 +133,7 @@ def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) 
     Raises:
         WeitiaoError: `not_texts` for anything else; `no_asked_column`; what reading a file raises.
     """
-    rows = given_rows(given, run, columns, items_of=lambda these: _as_rows(items_of(these), run))
+    rows = given_rows(given, run, columns, items_of=lambda these: as_rows(items_of(these), read_of(run)))
     return _questions(run, rows.columns, rows.rows, columns, file=rows.file, bare=rows.bare)
 
 
@@ -199,13 +199,16 @@ def items_of(given: Any) -> list[Any]:
     return items
 
 
-def _as_rows(items: list[Any], run: Answering) -> list[Any]:
+def as_rows(items: list[Any], ours: Sequence[str]) -> list[Any]:
     """Texts that are JSON objects as rows, where a text alone is not enough; else what came.
+
+    Args:
+        items: texts, or rows.
+        ours: the columns that are read of each.
 
     Raises:
         WeitiaoError: `texts_alone` for other texts, where it is not.
     """
-    ours = read_of(run)
     if len(ours) < 2 or not items or not isinstance(items[0], str):
         return items
     rows = [dict.fromkeys(ours, "") if blank(item) else _as_row(item) for item in items]

@@ -87,13 +87,26 @@ def seen_in_training(
     Raises:
         WeitiaoError: as `kept`.
     """
-    asked = [normalised(shape.group(row.values)) for row in records]
-    rows = (normalised(shape.group(row.values)) for row, _ in kept(folder, "train"))
+    train = (row for row, _ in kept(folder, "train"))
     if data.near_duplicates != "keep" and not near:
-        known = set(map(digest, rows))
-        return sum(digest(text) in known for text in asked)
-    groups = near_groups([*asked, *rows], threshold=data.near_duplicate_threshold)
-    return int(np.isin(groups[: len(asked)], groups[len(asked) :]).sum())
+        known = {digest(normalised(shape.group(row.values))) for row in train}
+        return sum(digest(normalised(shape.group(row.values))) in known for row in records)
+    # Nearly the same is what is so column by column: prompts are often of one mould, and the answers are not.
+    rows = [_columns(shape, row) for row in (*records, *train)]
+    parts = [
+        near_groups([row.get(column, "") for row in rows], threshold=data.near_duplicate_threshold)
+        for column in sorted({column for row in rows for column in row})
+    ]
+    groups = np.unique(np.stack(parts), axis=1, return_inverse=True)[1].reshape(-1)
+    return int(np.isin(groups[: len(records)], groups[len(records) :]).sum())
+
+
+def _columns(shape: Shape, row: Record) -> dict[str, str]:
+    """All that each column of a row says, such as every turn of a conversation."""
+    found: dict[str, list[str]] = {}
+    for address, text in shape.texts(row.values).items():
+        found.setdefault(address.partition(".")[0], []).append(text)
+    return {column: normalised(" ".join(texts)) for column, texts in found.items()}
 
 
 def as_line(record: Record, *, group: int = 0) -> dict[str, Any]:

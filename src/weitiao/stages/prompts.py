@@ -72,13 +72,13 @@ def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) 
     Raises:
         WeitiaoError: `not_texts` for anything else; `no_asked_column`; what reading a file raises.
     """
-    rows = given_rows(given, run, columns, items_of=_items)
+    rows = given_rows(given, run, columns, items_of=turns_or_items)
     # A text file's lines are prompts.
     bare = rows.bare or (bool(rows.file) and [*rows.columns] == ["text"])
     return _questions(run, rows.columns, rows.rows, columns, file=rows.file, bare=bare)
 
 
-def _items(given: Any) -> list[Any]:
+def turns_or_items(given: Any) -> list[Any]:
     """Texts, or rows; turns become rows."""
     if isinstance(given, Sequence) and not isinstance(given, str | bytes) and given:
         if all(isinstance(item, Mapping) and "role" in item for item in given):
@@ -104,7 +104,7 @@ def _questions(
         if name not in known:
             raise fault("unread_column", column=name, known=", ".join(known), hint=did_you_mean(name, known))
         if not formats.there(theirs, found):
-            _no_column(file, theirs, name, found, did_you_mean(theirs, found))
+            no_column(file, theirs, name, found, did_you_mean(theirs, found))
     named = {ours: theirs for ours, theirs in recipe.columns.items() if formats.there(theirs, found)}
     named |= dict(columns or {})
     # A bare text is what is asked.
@@ -113,7 +113,7 @@ def _questions(
     form = next((form for form in forms if form.asks in have), None)
     if form is None:
         ours = next((each.asks for each in forms if each.asks in recipe.columns), forms[-1].asks)
-        _no_column(file, recipe.columns.get(ours, ours), ours, found, formats.hint(ours, found))
+        no_column(file, recipe.columns.get(ours, ours), ours, found, formats.hint(ours, found))
     names = {name: named.get(name) or own.get(name) or name for name in form.columns}
     read = {ours: theirs for ours, theirs in names.items() if formats.there(theirs, found)}
 
@@ -151,6 +151,7 @@ def _questions(
     return Questions(list(found), read, rows, convert, file, bare, unusable=unusable)
 
 
-def _no_column(file: str, column: str, ours: str, found: Sequence[str], hint: str) -> NoReturn:
+def no_column(file: str, column: str, ours: str, found: Sequence[str], hint: str) -> NoReturn:
+    """Refuse rows without a column that is needed."""
     place = file or reason("the_table")
     raise fault("no_asked_column", path=place, column=column, ours=ours, found=", ".join(found), hint=hint)

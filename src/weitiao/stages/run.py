@@ -15,7 +15,7 @@ from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import because
 from weitiao.data.overlong import as_read
-from weitiao.stages import asking, prompts
+from weitiao.stages import asking, judging, prompts
 from weitiao.stages.asking import Questions
 from weitiao.stages.events import Tell, labelling
 from weitiao.stages.for_use import for_use
@@ -148,6 +148,8 @@ class Run(Recorded):
             texts: a text, texts, rows (dicts), a pandas table or Series, a `datasets.Dataset`, a `pyarrow.Table`, or
                 the path of a file.  Where the task generates, rows of its data less the answer, too: turns, lists of
                 turns, columns such as `prompt`, `messages` or `instruction`; an answer that is there is not read.
+                Where answers are judged, rows with `prompt` and `completion` (or turns that end with the answer), or with
+                `chosen` and `rejected`.
             columns: which of their columns to read, as the recipe's `data.columns`: `{"text": "body"}`.  Without it,
                 the one that the recipe names, or else the one called as the task calls it.
             progress: hears (texts done, texts); without it a bar says how it goes, if that takes long.
@@ -170,7 +172,8 @@ class Run(Recorded):
         Raises:
             WeitiaoError: as `predict`.
         """
-        return (prompts if self.task.generates else asking).asked(texts, self, columns)
+        room = prompts if self.task.generates else judging if self.task.shape.turns else asking
+        return room.asked(texts, self, columns)
 
     def answers(
         self,

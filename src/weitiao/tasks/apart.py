@@ -3,6 +3,7 @@
 Example(input_ids of all, one behind the other, texts [5, 9])  ->  split    ->  the ids of each
 Examples                                                       ->  stacked  ->  ids (K, T), the shortest first, and where each is
 model, inputs                                                  ->  each     ->  parts of like length, hardly any padding
+model, batch                                                   ->  outputs  ->  a number a text (K,)
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weitiao.core.contracts import Example
+from weitiao.core.contracts import Batch, Example
 from weitiao.data.pack import chunks, pad
 from weitiao.tasks.passes import SIZES
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 TEXTS = "texts"
 """The input that says how long each text of an example is."""
@@ -83,3 +84,12 @@ def each(inputs: Mapping[str, Tensor], parts: Sequence[tuple[int, int]]) -> Iter
     for count, width in parts:
         yield {name: tensor[start : start + count, :width] for name, tensor in inputs.items()}
         start += count
+
+
+def outputs(model: nn.Module, batch: Batch) -> Tensor:
+    """The single output of a classifier for every text (K,), at least float32, in the order of the rows."""
+    import torch
+
+    found = torch.cat([model(**part).logits[:, 0] for part in each(batch.inputs, batch.extra["parts"])])
+    found = found.to(torch.promote_types(found.dtype, torch.float32))
+    return found[batch.extra["place"].to(found.device)]

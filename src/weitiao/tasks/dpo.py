@@ -11,12 +11,10 @@ model is its own: that holds before training, and moves nothing but what the mod
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from weitiao.core.contracts import Batch, Example, Record, Shape, Target, Task
@@ -25,17 +23,13 @@ from weitiao.core.registry import register
 from weitiao.core.why import reason
 from weitiao.data import chat
 from weitiao.data.chat import IGNORE
-from weitiao.data.formats import Unusable
 from weitiao.data.shapes import PREFERENCE
-from weitiao.tasks import packed
+from weitiao.tasks import packed, sides
 from weitiao.tasks.preference_losses import USUAL, Kind, Usual, pair_losses
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-TEXTS = "texts"
-"""The input that says how long each side of an example is."""
-SIDES = ("chosen", "rejected")
 LOGPS = ("chosen_logp", "rejected_logp")
 
 
@@ -149,37 +143,16 @@ class DirectPreferenceOptimization(Task):
 
         A row that holds `messages` is one conversation, as it was asked and answered.
         """
-        waiting: deque[int] = deque()
-
-        def sides() -> Iterator[Record]:
-            for record in records:
-                of_row = _conversations(record)
-                waiting.append(len(of_row))
-                yield from of_row
-
-        rendered = chat.encode(sides(), processor, plain=self.split_special_tokens)
-        while True:
-            found: list[Example] = []
-            refused = ""
-            while not waiting or len(found) < waiting[0]:
-                try:
-                    found.append(packed.cut(*next(rendered), limit=limit))
-                except StopIteration:
-                    return
-                except Unusable as error:  # this side; the other is still asked for
-                    refused = refused or str(error)
-                    found.append(Example({}))
-            waiting.popleft()
-            yield Example({}, refused=refused) if refused else _together(found)
+        yield from sides.encode(records, processor, limit=limit, plain=self.split_special_tokens)
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """Every side a row, filled up on the right."""
-        flat = _apart(examples)
+        flat = sides.apart(examples)
         return _of_pairs(packed.collate(flat, range(len(flat)), padding=processor.pad_token_id or 0), rows)
 
     def pack(self, examples: Sequence[Example], rows: Sequence[int], *, shared: bool = False) -> Batch:
         """Every side a row, end to end."""
-        flat = _apart(examples)
+        flat = sides.apart(examples)
         return _of_pairs(packed.pack(flat, range(len(flat)), shared=shared), rows)
 
     def said(self, model: nn.Module, batch: Batch) -> Said:
@@ -233,7 +206,7 @@ class DirectPreferenceOptimization(Task):
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The prompt, and both answers."""
-        turns = {side: _first_answer(record.values[side]) for side in SIDES}
+        turns = {side: sides.first_answer(record.values[side]) for side in sides.SIDES}
         return {
             "prompt": record.values["prompt"],
             "reference": turns["chosen"],
@@ -270,50 +243,8 @@ class DirectPreferenceOptimization(Task):
         return chat.ends(processor)
 
 
-def _conversations(record: Record) -> list[Record]:
-    """Prompt and chosen, prompt and rejected; of the prompt no answer is learnt."""
-    if "messages" in record.values:
-        return [record]
-    prompt = [
-        {**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in record.values["prompt"]
-    ]
-    return [replace(record, values={"messages": [*prompt, *record.values[side]]}) for side in SIDES]
-
-
-def _together(sides: Sequence[Example]) -> Example:
-    """Both sides as one example; a pair of which a side has nothing left to be scored by says nothing."""
-    ids = [list(side.inputs["input_ids"]) for side in sides]
-    scored = all(side.trained for side in sides)
-    if scored and len(ids) == 2 and ids[0] == ids[1]:
-        return Example({}, refused=reason("answers_read_alike"))
-    labels = [label for side in sides for label in side.inputs["labels"]]
-    one = len(sides) == 1
-    return Example(
-        {"input_ids": [token for side in ids for token in side], "labels": labels, TEXTS: [*map(len, ids)]},
-        trained=sides[0].trained if one else int(scored),
-        tokens_lost=sum(side.tokens_lost for side in sides),
-        trained_lost=sum(side.trained_lost for side in sides),
-    )
-
-
-def _apart(examples: Sequence[Example]) -> list[Example]:
-    """Every side as a row of its own."""
-    found = []
-    for example in examples:
-        ends = np.cumsum(example.inputs[TEXTS])
-        for start, end in zip([0, *ends[:-1]], ends, strict=True):
-            parts = {name: example.inputs[name][start:end] for name in ("input_ids", "labels")}
-            found.append(Example(parts))
-    return found
-
-
 def _of_pairs(batch: Batch, rows: Sequence[int]) -> Batch:
     """What counts is pairs; conversations, as they are explained, are none."""
     batch.extra["pairs"] = batch.extra["rows"] == 2 * len(rows)
     batch.rows, batch.trained = list(rows), len(rows)
     return batch
-
-
-def _first_answer(turns: Sequence[Mapping[str, Any]]) -> str:
-    said = (turn.get("content") or "" for turn in turns if turn["role"] == "assistant")
-    return next(said, "")

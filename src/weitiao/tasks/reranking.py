@@ -29,7 +29,7 @@ from weitiao.data.passages import ranked
 from weitiao.data.plain import plain
 from weitiao.data.shapes import RANKED
 from weitiao.tasks import passes
-from weitiao.tasks.apart import TEXTS, each, split, stacked
+from weitiao.tasks.apart import TEXTS, outputs, split, stacked
 from weitiao.tasks.apart import windows as passes_apart
 
 if TYPE_CHECKING:
@@ -211,11 +211,7 @@ class Reranking(Task):
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """The output of every pair (K,), at least float32, in the order of the rows; of one in windows that of the best."""
-        import torch
-
-        found = torch.cat([model(**part).logits[:, 0] for part in each(batch.inputs, batch.extra["parts"])])
-        found = found.to(torch.promote_types(found.dtype, torch.float32))
-        found = found[batch.extra["place"].to(found.device)]
+        found = outputs(model, batch)
         return passes.pooled(found[:, None], batch.extra[passes.SIZES], how="max")[:, 0]
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -310,6 +310,7 @@ def accumulate(training: Training, batches: Sequence[Batch]) -> float:
     """Gradients of the mean loss over these micro-batches, and those of other processes; the loss."""
     world = training.world
     (trained,) = world.sums(sum(batch.trained for batch in batches))
+    _tally(training, batches)
     loss = 0.0
     for turn, batch in enumerate(batches):
         micro, last = turn * world.size + world.rank, turn == len(batches) - 1
@@ -323,6 +324,25 @@ def accumulate(training: Training, batches: Sequence[Batch]) -> float:
         training.scaler.scale(mean).backward()
         loss += mean.item()
     return world.sums(loss)[0]
+
+
+def _tally(training: Training, batches: Sequence[Batch]) -> None:
+    """What the losses of a step need to know of all of its rows, in every process.
+
+    Nothing drops out, and the precision context is one of its own: half-precision copies of weights are kept until their
+    context ends; made without gradient, they would cost the loss the gradient of these weights.
+    """
+    if not training.task.tallies:
+        return
+    training.model.eval()
+    with torch.no_grad(), autocast(training.device, training.half):
+        told = [training.objective.tally(batch.to(training.device)) for batch in batches]
+    training.model.train()
+    counted = [each for each, batch in zip(told, batches, strict=True) if batch.rows]  # others keep company
+    sums = [sum(each[place] for each in counted) for place in range(len(told[0]))]
+    step = training.world.sums(*sums)
+    for batch in batches:
+        batch.extra["step"] = step
 
 
 def _begin(seed: int, *, device: str) -> None:

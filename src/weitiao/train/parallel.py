@@ -30,8 +30,10 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.method, self.task, self.summed = model, method, task, summed
 
-    def forward(self, batch: Batch, trained: float | None) -> Any:
-        """The batch's part of the mean loss over `trained` things; without a number, its predictions."""
+    def forward(self, batch: Batch, trained: float | None, *, tallies: bool = False) -> Any:
+        """The batch's part of the mean loss over `trained` things; without a number, its predictions, or what it tallies."""
+        if tallies:
+            return self.task.tally(self.model, batch)
         if trained is None:
             return self.task.predict(self.model, batch)
         loss = self.summed(self.model, batch) / trained
@@ -57,6 +59,11 @@ class Parallel(ABC):
     def predict(self, batch: Batch) -> list[dict[str, Any]]:
         """One prediction a row."""
         return self.objective(batch, None)
+
+    def tally(self, batch: Batch) -> tuple[float, ...]:
+        """What the task needs to know of the whole step, of this batch (`Task.tally`)."""
+        found: tuple[float, ...] = self.objective(batch, None, tallies=True)
+        return found
 
     def changed(self) -> None:
         """Weights were changed by something other than a step: nothing that was computed of them counts any more."""

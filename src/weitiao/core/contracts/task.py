@@ -81,6 +81,11 @@ class Task(ABC):
         return ()
 
     @property
+    def tallies(self) -> bool:
+        """Does its loss need sums over all rows of its optimiser step (`tally`)?"""
+        return False
+
+    @property
     def helper(self) -> str:
         """Which model is its reference: a folder, name or hub id; empty: the model as it was before training."""
         return ""
@@ -256,6 +261,12 @@ class Task(ABC):
         """The same end to end, so that rows of unlike length cost no padding; only when `packs`.  With `shared` what rows begin
         with stands once, which is asked only when `shares`."""
         raise self._unfinished("pack", says="packs")
+
+    def tally(self, model: nn.Module, batch: Batch) -> tuple[float, ...]:
+        """Sums over the rows of a batch, without gradient or dropout; only when `tallies`.  Before the first loss of a step they
+        are asked of every micro-batch, and `batch.extra["step"]` then has the sums of all of these, in all processes: so
+        that a batch that is cut in any way has one gradient."""
+        raise self._unfinished("tally", says="tallies")
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -11,6 +11,7 @@ raises a fault.  `encode` is the whole way for many rows, `prompt_text` the same
 
 from weitiao.data.chat.encode import (
     asked_or_answered,
+    closing,
     encode,
     ends,
     notices,
@@ -26,6 +27,7 @@ __all__ = [
     "IGNORE",
     "Span",
     "asked_or_answered",
+    "closing",
     "encode",
     "ends",
     "notices",

@@ -256,8 +256,26 @@ def ends(processor: Any) -> list[int]:
     return [special_tokens(processor)[max(look[1], key=len)]] if look and look[1] else []
 
 
+def closing(processor: Any) -> int | None:
+    """The special token that a conversation ends with as it is written; None where it ends otherwise."""
+    if not getattr(processor, "chat_template", None):
+        return None
+    try:
+        look = _first_look(processor)
+    except WeitiaoError:  # rows say it, with their place
+        return None
+    known = special_tokens(processor)
+    return (
+        known[max(mark, key=len)]
+        if look and (mark := [one for one in known if look[0].endswith(one)])
+        else None
+    )
+
+
 def notices(processor: Any) -> list[str]:
     """What is odd about a tokenizer's template, to be said once before training; empty when nothing is."""
+    if not getattr(processor, "chat_template", None):
+        return []  # whoever needs one says it, with the row
     if (look := _first_look(processor)) is None:
         return []
     text, ending = look

@@ -69,7 +69,7 @@ FORMATS = {
     "prompt_completion": Format(("prompt", "completion"), ("tools",), rows.prompt_completion),
     "preference": Format(
         ("chosen", "rejected"),
-        ("prompt", "conversations", "instruction", "input", "system", "history"),
+        ("prompt", "conversations", "instruction", "input", "system", "history", "margin"),
         rows.preference,
     ),
     "kto": Format(("prompt", "completion", "label"), (), rows.kto),

@@ -168,7 +168,8 @@ def preference(row: Row, repairs: Repairs) -> dict[str, Any]:
     # Some hold the prompt beside conversations that begin with it.
     if chosen[: len(prompt)] == prompt == rejected[: len(prompt)]:
         chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
-    return {"prompt": [*_system(row), *prompt], "chosen": chosen, "rejected": rejected}
+    ahead = {} if row.get("margin") in (None, "") else {"margin": row["margin"]}
+    return {"prompt": [*_system(row), *prompt], "chosen": chosen, "rejected": rejected, **ahead}
 
 
 def kto(row: Row, repairs: Repairs) -> dict[str, Any]:

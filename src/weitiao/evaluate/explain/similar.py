@@ -3,7 +3,7 @@
     vectors = hidden(loaded, task, examples)      (N, D), each of length 1
     nearest(vectors, one, count=3)                ->  [(17, 0.98), (4, 0.95), (90, 0.91)]
 
-A row in windows has the mean of its windows.
+A row in windows has the mean of its windows, and one of several texts (two answers, passages) that of its texts.
 """
 
 from __future__ import annotations
@@ -47,12 +47,11 @@ def hidden(
     def ask(batch: Batch) -> list[dict[str, Any]]:
         seen.clear()
         task.predict(loaded.model, batch)
-        ids = batch.inputs["input_ids"]
-        # Virtual tokens of prompt methods stand before a row's own.
-        states_PTD = seen[0][:, -ids.shape[1] :].float()
-        mask_PT1 = batch.inputs["attention_mask"][..., None].to(states_PTD.dtype)
-        mean_PD = ((states_PTD * mask_PT1).sum(1) / mask_PT1.sum(1)).cpu().numpy()
-        counts = [len(examples[row].inputs.get("windows", [0])) for row in batch.rows]
+        mean_PD = _means(seen, batch)
+        for name in ("windows", "texts"):
+            counts = [len(examples[row].inputs.get(name, [0])) for row in batch.rows]
+            if sum(counts) == len(mean_PD):
+                break
         parts = np.split(mean_PD, np.cumsum(counts)[:-1])
         return [{"vector": part.mean(0)} for part in parts]
 
@@ -64,6 +63,29 @@ def hidden(
         handle.remove()
     found_ND = np.stack([row["vector"] for row in told])
     return found_ND / np.maximum(np.linalg.norm(found_ND, axis=1, keepdims=True), 1e-12)
+
+
+def _means(seen: Sequence[Any], batch: Batch) -> Any:
+    """Of everything that is read of the rows, in their order, the mean of its states (P, D).
+
+    Args:
+        seen: the states of each pass; what is asked besides comes behind.
+        batch: padded, in one pass or in several (`tasks.apart`).
+    """
+    import torch
+
+    found, start = [], 0
+    for states, (count, width) in zip(
+        seen, batch.extra.get("parts") or [batch.inputs["input_ids"].shape], strict=False
+    ):
+        # Virtual tokens of prompt methods stand before a row's own.
+        states_PTD = states[:, -width:].float()
+        mask_PT1 = batch.inputs["attention_mask"][start : start + count, :width, None].to(states_PTD.dtype)
+        found.append((states_PTD * mask_PT1).sum(1) / mask_PT1.sum(1))
+        start += count
+    mean_PD = torch.cat(found).cpu()
+    place = batch.extra.get("place")
+    return (mean_PD if place is None else mean_PD[place]).numpy()
 
 
 def nearest(vectors_ND: Any, one_D: Any, *, count: int) -> list[tuple[int, float]]:

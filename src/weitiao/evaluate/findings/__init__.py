@@ -31,6 +31,7 @@ PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "template": answers.template,
     "forgot": answers.forgot,
     "likelihood_displacement": preferences.likelihood_displacement,
+    "liked_answers_fell": preferences.liked_answers_fell,
     "over_fitting": learning.over_fitting,
     "barely_moved": learning.barely_moved,
     "still_falling": learning.still_falling,
