@@ -214,6 +214,7 @@ def test_answers_to_the_same_prompt_are_not_mismatched():
 # ------------------------------------------------------------------ a run
 
 
+@pytest.mark.whole
 def test_a_run_learns_which_answers_were_liked(like):
     run = wt.train(like(method="lora", learning_rate=2e-2, max_steps=25, task={"name": "kto", "beta": 0.5}))
     found = run.results["metrics"]
