@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import weitiao as wt
-from tests.compared import FILL, GOOD
-from tests.conftest import rarely
+from tests.compared import FILL, GOOD, prompts
+from tests.conftest import rarely, write_jsonl
 from tests.train.test_loop import KillAt, Killed, events, same, steps, weights
 from tests.train.test_several_processes import command, end_at, run
 from weitiao.core.errors import WeitiaoError
+from weitiao.core.files import read_lines
 from weitiao.core.run import RunFolder
 from weitiao.train.loop import Watcher
 
@@ -363,3 +364,21 @@ def test_rewards_for_answers_that_nobody_wants_are_named_before_the_first_step(
     wt.train(recipe, resume=True, tell=tell)
     assert len(events(tmp_path / "run", "step")) == 2
     assert len(said) == len(before) == (named is not None)
+
+
+def test_rows_without_a_right_answer_are_judged_explained_and_forecast(reward, tmp_path):
+    """Prompts alone: every section of the page is there, and what goes by rows that are there says that it does."""
+    recipe = with_task(
+        reward(output_dir=str(tmp_path / "run"), **EXACT), rewards=[{"name": "words", "wanted": ["film"]}]
+    )
+    bare = [{"prompt": row["prompt"]} for row in prompts(60)]
+    recipe["data"]["train"] = str(write_jsonl(tmp_path / "bare.jsonl", bare))
+    done = wt.train(recipe)
+    assert done.results["missing"] == []
+    assert {row["reference"] for row in read_lines(tmp_path / "run" / "predictions.jsonl")} == {""}
+    assert done.task.shape.texts({"messages": [{"role": "user", "content": "the film"}]}) == {
+        "messages.0.content": "the film"
+    }
+    with pytest.raises(WeitiaoError, match="draws on the way"):
+        wt.numerics(recipe)
+    assert wt.plan(recipe).steps == 5

@@ -269,8 +269,9 @@ class Prompted(Shape):
         return first_question(values["prompt"])
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """The content of every turn."""
-        return _turns_texts(values["prompt"], column="prompt")
+        """The content of every turn; one that is asked, or explained, is a conversation (`messages`)."""
+        column = "messages" if "messages" in values else "prompt"
+        return _turns_texts(values[column], column=column)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
-from weitiao.core.contracts import Batch, Example
+from weitiao.core.contracts import Batch, Example, Sampling
+from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
-from weitiao.core.why import reason
+from weitiao.core.why import because, reason
 from weitiao.forecast.lab import SUM, Found, Lab, laboratory
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
@@ -66,11 +67,14 @@ def numerics(
     """Every equality, on some rows of the recipe's own training split.
 
     Raises:
-        WeitiaoError: what reading the recipe, the rows and the model raises.
+        WeitiaoError: what reading the recipe, the rows and the model raises; `wrong_usage` for a task whose rows are drawn on
+            the way.
     """
     asked = Recipe.read(recipe, overrides)
     task, method = registry.build("task", asked.task), registry.build("method", asked.method)
     preflight(asked, task, method, progress=progress)
+    if isinstance(task, Sampling):
+        raise fault("wrong_usage", **because("no_numerics_of_drawn"))
     found = []
     with tempfile.TemporaryDirectory(prefix="weitiao-numerics-") as folder:
         lab = laboratory(

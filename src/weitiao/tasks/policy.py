@@ -273,7 +273,7 @@ class Policy(Sampling):
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The prompt, and the right answer where the row has one."""
-        return {"prompt": record.values["prompt"], **_right(record.values.get("row") or {})}
+        return {"prompt": record.values["prompt"], "reference": _right(record.values.get("row") or {})}
 
     def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
         """As of a conversation: the log-probability of answered tokens of each padded row (B,)."""
@@ -305,11 +305,12 @@ class Policy(Sampling):
         return chat.ends(processor)
 
 
-def _right(row: Mapping[str, Any]) -> dict[str, Any]:
+def _right(row: Mapping[str, Any]) -> str:
+    """The right answer, where the row has one as people call it."""
     known = next(
-        (row[name] for name in ("answer", "solution", "completion") if row.get(name) is not None), None
+        (row[name] for name in ("answer", "solution", "completion") if row.get(name) is not None), ""
     )
-    return {} if known is None or isinstance(known, dict | list) else {"reference": str(known)}
+    return "" if isinstance(known, dict | list) else str(known)
 
 
 def _beside(batch: Batch, examples: Sequence[Example]) -> Batch:

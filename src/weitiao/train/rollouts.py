@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from weitiao.core.contracts import Batch, Drawn, Example, Sampling, Voice
-from weitiao.data.pack import Batches
+from weitiao.data.pack import Batches, lengths
 from weitiao.train.distributed import World
 
 Draw: TypeAlias = Callable[[Sequence[tuple[int, int, Example]], int], list[Drawn]]
@@ -144,8 +144,26 @@ class Rollouts:
 class Foreseen(Sequence[Example]):
     """The answers of all rollouts of an epoch, each as long as may be: how large steps are, and how many."""
 
-    def __init__(self, task: Sampling, prompts: Sequence[Example]):
+    written = None
+    """Answers are no side of their own."""
+
+    def __init__(self, task: Sampling, prompts: Any):
         self._task, self._prompts = task, prompts
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each."""
+        each = self._task.draws * self._task.passes
+        longest: int = self._task.drawing()["max_new_tokens"]
+        return np.repeat(lengths(self._prompts), each) + longest
+
+    def counts(self, name: str) -> np.ndarray:
+        """Nothing is cut of answers that are not there yet."""
+        return np.zeros(len(self), dtype=np.int64)
+
+    def unknown(self, processor: Any) -> float:
+        """The share of words that a tokenizer does not know, of the prompts."""
+        return float(self._prompts.unknown(processor))
 
     def __len__(self) -> int:
         return len(self._prompts) * self._task.draws * self._task.passes
