@@ -107,7 +107,8 @@ def ask(
         place = world.together(lambda: _place(task, facts, examples) if recipe.data.cache else None)  # noqa: B023
         there = world.together(lambda: _read(place, examples, task))  # noqa: B023
         if there is None:
-            tell("notice", text=reason("asking_reference", rows=len(examples)))
+            if len(examples):
+                tell("notice", text=reason("asking_reference", rows=len(examples)))
             with _reference(recipe, prepared, method) as loaded:
                 told = _predict(
                     loaded, recipe, task, examples, prepared.device, dealt=(world.rank, world.size)
