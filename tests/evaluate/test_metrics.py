@@ -273,7 +273,7 @@ def test_calibration_of_preferences_equals_scikit_learn_and_bins_by_hand(rows):
     assert of("preference_ece", [{}] * rows, said) == pytest.approx(gap / rows, abs=1e-9)
 
 
-UNBOUNDED = ("pair_loss", "reward_margin", "reward_gap", "reference_kl")
+UNBOUNDED = ("pair_loss", "reward_margin", "reward_gap", "reference_kl", "reward", "missed_reward")
 
 
 def test_the_shelf_says_what_every_metric_is():
