@@ -65,3 +65,33 @@ def liked(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
         {"prompt": row["prompt"], "completion": row["rejected" if n % 2 else "chosen"], "label": not n % 2}
         for n, row in enumerate(made)
     ]
+
+
+def paired(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """A few words, and a longer text that says them again; every other row has a text that does not."""
+    rng = random.Random(seed)
+    made: dict[str, str] = {}
+    while len(made) < rows:
+        words = rng.sample(FILL + GOOD, rng.randint(2, 4))
+        made.setdefault(" ".join(words), " ".join([*words, *rng.sample(BAD, rng.randint(1, 4))]))
+    wrong = [[" ".join(rng.sample(BAD, 3))] if row % 2 else [] for row in range(rows)]
+    return [
+        {"anchor": anchor, "positive": positive, "negative": negative}
+        for (anchor, positive), negative in zip(made.items(), wrong, strict=True)
+    ]
+
+
+def asked(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Texts with a good word, a bad one, or both; asked for one kind, every fifth time for one that is not there."""
+    rng = random.Random(seed)
+    made: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    while len(made) < rows:
+        words = [rng.choice(FILL) for _ in range(rng.randint(3, 12))]
+        kind, other = rng.sample([GOOD, BAD], 2)
+        answer = "" if len(made) % 5 == 4 else rng.choice(kind)
+        for word in filter(None, (answer, rng.choice(other))):
+            words.insert(rng.randrange(len(words) + 1), word)
+        context = " ".join(words)
+        answers = [{"text": answer, "start": context.index(answer)}] if answer else []
+        made["film" if kind is GOOD else "plot", context] = answers
+    return [{"question": q, "context": c, "answers": a} for (q, c), a in made.items()]
