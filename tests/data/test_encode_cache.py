@@ -156,7 +156,7 @@ def test_other_settings_of_the_task_miss(bert, tmp_path, monkeypatch):
         "data/encode.py",
         "tasks/",
         "packed.py",
-        "tasks/losses.py",
+        "tasks/parts/losses.py",
         "core/contracts/task.py",
     ],
 )

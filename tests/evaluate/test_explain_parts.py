@@ -147,7 +147,7 @@ def test_words_of_a_pair_and_of_rows_of_words_have_their_places():
 
 
 def test_a_span_of_characters_is_named_as_it_is_written():
-    from weitiao.tasks.tag_odds import targets
+    from weitiao.tasks.parts.tag_odds import targets
 
     told = {
         "tags": ["B-LOC", "I-LOC"],

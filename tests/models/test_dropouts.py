@@ -71,7 +71,7 @@ def test_a_loaded_model_drops_that_share(bert, share):
 def test_attention_over_packed_rows_drops_out(llama):
     """Llama has no dropout but this one, which is a number handed to our attention function."""
     from tests.tasks.test_packed import examples
-    from weitiao.tasks import packed
+    from weitiao.tasks.parts import packed
 
     task = registry.build("task", {"name": "sft"})
     batch = packed.pack(examples(4), range(4))

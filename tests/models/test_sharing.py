@@ -10,7 +10,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Example
 from weitiao.models import attention, load, sharing, store, varlen
 from weitiao.models.attention import rows_attention
-from weitiao.tasks import packed
+from weitiao.tasks.parts import packed
 
 FIT = ("llama", "gpt2", "qwen3", "gemma", "opt", "gpt_neox", "phi3", "deepseek_v3")
 UNFIT = ("mistral", "gemma3_text")

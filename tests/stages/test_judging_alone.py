@@ -22,7 +22,7 @@ from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.evaluate import judge
-from weitiao.tasks.texts import OfTexts
+from weitiao.tasks.parts.texts import OfTexts
 
 BROKEN = "planted <b>fault</b>"
 

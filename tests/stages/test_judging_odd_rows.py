@@ -11,7 +11,7 @@ from tests.conftest import dialogues, reviews, small_run, tagged, write_csv, wri
 from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.results import Results
-from weitiao.tasks.texts import OfTexts
+from weitiao.tasks.parts.texts import OfTexts
 
 QUICK = {"max_steps": 1, "eval_strategy": "no", "load_best_model_at_end": False}
 

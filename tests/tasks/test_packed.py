@@ -15,7 +15,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Example
 from weitiao.data.chat import IGNORE
 from weitiao.evaluate import judge
-from weitiao.tasks import packed
+from weitiao.tasks.parts import packed
 
 
 @pytest.fixture(scope="module")

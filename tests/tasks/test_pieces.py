@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
-from weitiao.tasks.pieces import NONE, Pieces, pieces
+from weitiao.tasks.parts.pieces import NONE, Pieces, pieces
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz<>/中国😀."
 

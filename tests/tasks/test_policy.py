@@ -12,7 +12,7 @@ from tests.tasks.test_dpo import opened
 from weitiao.core import registry
 from weitiao.core.contracts import Drawn
 from weitiao.data.layout import Layout
-from weitiao.tasks.policy_losses import group_advantages, leave_one_out
+from weitiao.tasks.parts.policy_losses import group_advantages, leave_one_out
 
 IDS = [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 LONGEST = 6

@@ -16,7 +16,7 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
 from weitiao.data.overlong import as_read
 from weitiao.models import load
-from weitiao.tasks.answer_spans import likeliest, text_of
+from weitiao.tasks.parts.answer_spans import likeliest, text_of
 
 CONTEXT = "Ada \u201cA.\u201d 😀 👍🏽 lived in cafe\u0301 城市\r\n\tin  London. </s> [SEP] שלום Babbage."
 MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]

@@ -7,7 +7,7 @@ import pytest
 from weitiao.core import registry
 from weitiao.core.contracts import Answered
 from weitiao.core.errors import WeitiaoError
-from weitiao.tasks.rewarding import judge
+from weitiao.tasks.parts.rewarding import judge
 
 CASES = [
     ({"name": "exact_answer"}, "  Four. ", 1.0),

@@ -24,8 +24,8 @@ from weitiao.data.tags import spans
 from weitiao.data.view import view
 from weitiao.evaluate.predict import predict
 from weitiao.models import load
-from weitiao.tasks.pieces import NONE
-from weitiao.tasks.viterbi import likeliest, moves
+from weitiao.tasks.parts.pieces import NONE
+from weitiao.tasks.parts.viterbi import likeliest, moves
 
 
 def record(tokens, tags, line=1):

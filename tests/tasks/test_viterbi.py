@@ -13,8 +13,8 @@ from torch import nn
 from weitiao.core import registry
 from weitiao.core.contracts import Batch
 from weitiao.data import tags
-from weitiao.tasks.pieces import NONE
-from weitiao.tasks.viterbi import likeliest, moves
+from weitiao.tasks.parts.pieces import NONE
+from weitiao.tasks.parts.viterbi import likeliest, moves
 
 SCHEMES = ("bio", "iob1", "io", "bioes", "bilou", "bmes", "types", "words")
 

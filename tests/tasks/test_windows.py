@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weitiao.tasks.windows import starts, widest
+from weitiao.tasks.parts.windows import starts, widest
 
 
 @pytest.mark.parametrize(

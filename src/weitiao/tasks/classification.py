@@ -20,14 +20,14 @@ from weitiao.core.registry import register
 from weitiao.core.section_values import Once
 from weitiao.core.why import reason
 from weitiao.data.shapes import LABELLED
-from weitiao.tasks import label_sets
-from weitiao.tasks.losses import Kind, balanced, chosen, refuse_unknown
-from weitiao.tasks.texts import OfTexts
+from weitiao.tasks.parts import label_sets
+from weitiao.tasks.parts.losses import Kind, balanced, chosen, refuse_unknown
+from weitiao.tasks.parts.texts import OfTexts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from weitiao.tasks.losses import RowLosses
+    from weitiao.tasks.parts.losses import RowLosses
 
 
 @register("task", "text_classification")

@@ -4,7 +4,7 @@
         ->  {"preferred": 1.0, "margin": 0.7, "chosen_logp": -31.2, "rejected_logp": -40.1, ...}
 
 Both answers stand behind their prompt as rows of their own, one behind the other in an example; of each only the answer is
-scored.  What is learnt is a formula of four numbers a pair (`tasks.preference_losses`): the log-probabilities of both
+scored.  What is learnt is a formula of four numbers a pair (`tasks.parts.preference_losses`): the log-probabilities of both
 answers, and what a reference says of them, which is asked once before the first step.  Where no reference was asked the
 model is its own: that holds before training, and moves nothing but what the model says.
 """
@@ -24,8 +24,8 @@ from weitiao.core.why import reason
 from weitiao.data import chat
 from weitiao.data.chat import IGNORE
 from weitiao.data.shapes import PREFERENCE
-from weitiao.tasks import packed, sides
-from weitiao.tasks.preference_losses import USUAL, Kind, Usual, pair_losses
+from weitiao.tasks.parts import packed, sides
+from weitiao.tasks.parts.preference_losses import USUAL, Kind, Usual, pair_losses
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

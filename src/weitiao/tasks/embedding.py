@@ -25,9 +25,9 @@ from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.data.passages import gathered
 from weitiao.data.shapes import PAIR
-from weitiao.tasks.apart import TEXTS, split
-from weitiao.tasks.sentence_files import Told
-from weitiao.tasks.vectors import OfVectors, unit
+from weitiao.tasks.parts.apart import TEXTS, split
+from weitiao.tasks.parts.sentence_files import Told
+from weitiao.tasks.parts.vectors import OfVectors, unit
 
 if TYPE_CHECKING:
     from torch import Tensor

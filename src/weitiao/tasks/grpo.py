@@ -3,7 +3,7 @@
     {"prompt": [user], ...}  ->  {"answer": "4", "reward": 1.0, ...}
 
 Its kin are settings: DAPO (`epsilon_high`), Dr. GRPO (`loss_type: dr_grpo`, `scale_rewards: none`), GSPO
-(`importance_sampling_level: sequence`, `loss_type: grpo`).  The formulas: `tasks.policy_losses`.
+(`importance_sampling_level: sequence`, `loss_type: grpo`).  The formulas: `tasks.parts.policy_losses`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pydantic import Field
 
 from weitiao.core.contracts import Batch, Voice
 from weitiao.core.registry import register
-from weitiao.tasks.policy import Policy
-from weitiao.tasks.policy_losses import (
+from weitiao.tasks.parts.policy import Policy
+from weitiao.tasks.parts.policy_losses import (
     BY_TOKENS,
     Kind,
     Level,

@@ -32,7 +32,7 @@ from weitiao.core.registry import register
 from weitiao.data import chat
 from weitiao.data.chat import IGNORE
 from weitiao.data.shapes import UNPAIRED
-from weitiao.tasks import packed, sides
+from weitiao.tasks.parts import packed, sides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

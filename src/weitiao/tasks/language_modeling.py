@@ -16,7 +16,7 @@ from weitiao.core.registry import register
 from weitiao.data.chat import IGNORE
 from weitiao.data.shapes import PLAIN
 from weitiao.data.tokens import Tokens
-from weitiao.tasks import packed
+from weitiao.tasks.parts import packed
 
 SAMPLE = 512  # texts tokenised at once
 

@@ -28,8 +28,8 @@ from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.core.section_values import Once
 from weitiao.data.shapes import MULTI_LABELLED
-from weitiao.tasks import label_sets, losses
-from weitiao.tasks.texts import OfTexts
+from weitiao.tasks.parts import label_sets, losses
+from weitiao.tasks.parts.texts import OfTexts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -30,9 +30,9 @@ from weitiao.core.why import reason
 from weitiao.data import answer_words
 from weitiao.data.pack import pad
 from weitiao.data.shapes import QUESTIONED
-from weitiao.tasks.answer_spans import likeliest, text_of, tokens_of
-from weitiao.tasks.context_windows import cut, held, pairs, question_tokens, seen
-from weitiao.tasks.questions import Sides, sides
+from weitiao.tasks.parts.answer_spans import likeliest, text_of, tokens_of
+from weitiao.tasks.parts.context_windows import cut, held, pairs, question_tokens, seen
+from weitiao.tasks.parts.questions import Sides, sides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

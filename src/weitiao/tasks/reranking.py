@@ -28,9 +28,9 @@ from weitiao.data.formats.ranked import as_list
 from weitiao.data.passages import ranked
 from weitiao.data.plain import plain
 from weitiao.data.shapes import RANKED
-from weitiao.tasks import passes
-from weitiao.tasks.apart import TEXTS, outputs, split, stacked
-from weitiao.tasks.apart import windows as passes_apart
+from weitiao.tasks.parts import passes
+from weitiao.tasks.parts.apart import TEXTS, outputs, split, stacked
+from weitiao.tasks.parts.apart import windows as passes_apart
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -37,8 +37,8 @@ from weitiao.data.around import around
 from weitiao.data.chat import IGNORE
 from weitiao.data.plain import plain as as_characters
 from weitiao.data.shapes import PREFERENCE
-from weitiao.tasks import sides
-from weitiao.tasks.apart import outputs, stacked
+from weitiao.tasks.parts import sides
+from weitiao.tasks.parts.apart import outputs, stacked
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

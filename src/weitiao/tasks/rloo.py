@@ -17,8 +17,8 @@ from pydantic import Field
 
 from weitiao.core.contracts import Batch, Voice
 from weitiao.core.registry import register
-from weitiao.tasks.policy import Policy
-from weitiao.tasks.policy_losses import clipped, leave_one_out, per_row
+from weitiao.tasks.parts.policy import Policy
+from weitiao.tasks.parts.policy_losses import clipped, leave_one_out, per_row
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -14,7 +14,7 @@ from weitiao.core.registry import register
 from weitiao.data import chat
 from weitiao.data.formats import Unusable
 from weitiao.data.shapes import CONVERSATION
-from weitiao.tasks import packed
+from weitiao.tasks.parts import packed
 
 
 @register("task", "sft")

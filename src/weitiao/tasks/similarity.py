@@ -20,7 +20,7 @@ from weitiao.core.contracts import Batch, Example, Record, Shape, Target, chosen
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.data.shapes import SCORED_PAIR
-from weitiao.tasks.vectors import OfVectors, unit
+from weitiao.tasks.parts.vectors import OfVectors, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -25,7 +25,7 @@ from weitiao.core.contracts import Batch, Example, Record, Shape, Target, chosen
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.data.shapes import NUMBERED
-from weitiao.tasks.texts import OfTexts
+from weitiao.tasks.parts.texts import OfTexts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -3,7 +3,7 @@
     {"tokens": ["Ada", "lived", "in", "London"], "tags": ["B-PER", "O", "O", "B-LOC"]}
         ->  {"tags": [...], "spans": [{"type": "PER", "start": 0, "end": 3, "text": "Ada", "score": 0.98}, ...]}
 
-Words become tokens in `tasks.pieces`, tags become spans in `data.tags`; this file is what lies between: which token is
+Words become tokens in `tasks.parts.pieces`, tags become spans in `data.tags`; this file is what lies between: which token is
 asked for a word, what is learnt of it, and rows that are longer than the model reads.
 """
 
@@ -26,16 +26,16 @@ from weitiao.core.why import reason
 from weitiao.data import segment, tags
 from weitiao.data.pack import pad
 from weitiao.data.shapes import TAGGED
-from weitiao.tasks import label_sets, tag_odds
-from weitiao.tasks.losses import balanced, chosen, refuse_unknown
-from weitiao.tasks.pieces import NONE, Pieces, pieces
-from weitiao.tasks.viterbi import likeliest, moves
-from weitiao.tasks.windows import starts, widest
+from weitiao.tasks.parts import label_sets, tag_odds
+from weitiao.tasks.parts.losses import balanced, chosen, refuse_unknown
+from weitiao.tasks.parts.pieces import NONE, Pieces, pieces
+from weitiao.tasks.parts.viterbi import likeliest, moves
+from weitiao.tasks.parts.windows import starts, widest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from weitiao.tasks.losses import RowLosses
+    from weitiao.tasks.parts.losses import RowLosses
 
 NAMED = 3  # faults of one row that its reason names
 

@@ -70,7 +70,7 @@ def _means(seen: Sequence[Any], batch: Batch) -> Any:
 
     Args:
         seen: the states of each pass; what is asked besides comes behind.
-        batch: padded, in one pass or in several (`tasks.apart`).
+        batch: padded, in one pass or in several (`tasks.parts.apart`).
     """
     import torch
 

@@ -26,8 +26,8 @@ from weitiao.core.section_values import Once
 from weitiao.core.why import reason
 from weitiao.data.plain import plain
 from weitiao.data.tokens import Tokens
-from weitiao.tasks import sentence_files
-from weitiao.tasks.apart import PART, TEXTS, each, split, stacked
+from weitiao.tasks.parts import sentence_files
+from weitiao.tasks.parts.apart import PART, TEXTS, each, split, stacked
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

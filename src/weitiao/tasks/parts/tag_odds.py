@@ -13,7 +13,7 @@ import numpy as np
 
 from weitiao.core.contracts import Batch, Target, no_such_target
 from weitiao.data.segment import How, joined
-from weitiao.tasks.pieces import NONE
+from weitiao.tasks.parts.pieces import NONE
 
 if TYPE_CHECKING:
     from torch import Tensor

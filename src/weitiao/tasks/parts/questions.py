@@ -19,7 +19,7 @@ from weitiao.core.errors import fault
 from weitiao.data.around import PROBES, around
 from weitiao.data.plain import plain
 from weitiao.data.tokens import Tokens
-from weitiao.tasks.answer_spans import OUTSIDE
+from weitiao.tasks.parts.answer_spans import OUTSIDE
 
 BESIDE = 4
 """One of so many parts of what a model reads, at least, is left to the context."""

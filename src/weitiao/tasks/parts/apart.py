@@ -16,7 +16,7 @@ import numpy as np
 
 from weitiao.core.contracts import Batch, Example
 from weitiao.data.pack import chunks, pad
-from weitiao.tasks.passes import SIZES
+from weitiao.tasks.parts.passes import SIZES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -3,7 +3,7 @@
     {"prompt": [user], ...}  ->  answers drawn  ->  rewards  ->  advantages  ->  {"answer": "4", "reward": 1.0, ...}
 
 What `grpo` and `rloo` share: how prompts are read, how answers are drawn, rated and written as examples.  What they make of
-that is a formula of numbers an answer (`tasks.policy_losses`).
+that is a formula of numbers an answer (`tasks.parts.policy_losses`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from weitiao.data import chat
 from weitiao.data.chat import IGNORE
 from weitiao.data.formats import Unusable
 from weitiao.data.shapes import PROMPTED
-from weitiao.tasks import packed
-from weitiao.tasks.policy_losses import without_spread
-from weitiao.tasks.rewarding import judge
+from weitiao.tasks.parts import packed
+from weitiao.tasks.parts.policy_losses import without_spread
+from weitiao.tasks.parts.rewarding import judge
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from weitiao.core.contracts import Example
-from weitiao.tasks.answer_spans import OUTSIDE, tokens_of
-from weitiao.tasks.questions import Sides
-from weitiao.tasks.windows import starts
+from weitiao.tasks.parts.answer_spans import OUTSIDE, tokens_of
+from weitiao.tasks.parts.questions import Sides
+from weitiao.tasks.parts.windows import starts
 
 
 def cut(whole: Example, read: Sides, *, limit: int, shared: int) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ from weitiao.core.contracts import Example, Record
 from weitiao.core.why import reason
 from weitiao.data import chat
 from weitiao.data.formats import Unusable
-from weitiao.tasks import packed
-from weitiao.tasks.apart import TEXTS
+from weitiao.tasks.parts import packed
+from weitiao.tasks.parts.apart import TEXTS
 
 SIDES = ("chosen", "rejected")
 

@@ -20,7 +20,7 @@ import numpy as np
 from weitiao.core.contracts import Example
 from weitiao.core.why import reason
 from weitiao.data.around import around
-from weitiao.tasks.windows import spread
+from weitiao.tasks.parts.windows import spread
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,7 +20,7 @@ from weitiao.core.why import reason
 from weitiao.data.pack import pad
 from weitiao.data.plain import plain
 from weitiao.data.tokens import Tokens
-from weitiao.tasks import passes
+from weitiao.tasks.parts import passes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
