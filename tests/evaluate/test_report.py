@@ -14,7 +14,7 @@ import pytest
 from tests.evaluate.run_folders import ATTACK, OURS, Page, again, classification, sft, write_run
 from weitiao.evaluate.report import write_report
 from weitiao.evaluate.report.numbers import number, p_value, seconds, share
-from weitiao.evaluate.words import WORDS
+from weitiao.evaluate.words import pairs
 
 
 @pytest.fixture(autouse=True)
@@ -253,7 +253,7 @@ def test_the_page_speaks_chinese(report, monkeypatch):
 
 
 def test_both_languages_fill_the_same_places():
-    for name, (english, chinese) in WORDS.items():
+    for name, (english, chinese) in pairs().items():
         assert english, name
         assert chinese, name
         assert len(re.findall(r"{\d?}", english)) == len(re.findall(r"{\d?}", chinese)), name

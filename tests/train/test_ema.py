@@ -12,7 +12,8 @@ from torch import nn
 import weitiao as wt
 from tests.train.test_loop import KillAt, Killed, events, steps, weights
 from weitiao.train.ema import Ema
-from weitiao.train.loop import State, Watcher
+from weitiao.train.loop import Watcher
+from weitiao.train.state import State
 
 
 class Moment:

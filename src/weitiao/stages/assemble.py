@@ -51,6 +51,7 @@ def assemble(
     from weitiao.train.ema import Ema
     from weitiao.train.objective import summed
     from weitiao.train.parallel import Objective, parallel
+    from weitiao.train.state import State
 
     settings, task, loaded = recipe.train, prepared.task, prepared.loaded
     half = settings.half
@@ -96,7 +97,7 @@ def assemble(
             factors=method.rates(loaded.model, loaded.head),
         ),
         weights=weights,
-        state=loop.State(processes=processes),
+        state=State(processes=processes),
         device=prepared.device,
         half=half,
         seed=recipe.seed,

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from weitiao.train.distributed import World
-    from weitiao.train.loop import State, Training
+    from weitiao.train.loop import Training
+    from weitiao.train.state import State
 
 MANIFEST = "manifest.json"
 

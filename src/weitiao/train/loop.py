@@ -31,28 +31,7 @@ from weitiao.train import energy, memory, optim
 from weitiao.train.distributed import World
 from weitiao.train.objective import summed
 from weitiao.train.parallel import Alone, Objective, Parallel
-
-
-@dataclass
-class State:
-    """Where a run stands: all that a checkpoint keeps beside weights and moments."""
-
-    step: int = 0
-    """Optimiser steps taken."""
-    best: float | None = None
-    """Best value of the deciding metric so far."""
-    best_step: int = 0
-    """The step that gave it."""
-    stale: int = 0
-    """Evaluations since then."""
-    plateau: dict[str, float] = field(default_factory=dict)
-    """What the schedule has heard from the validation rows, if it listens (`reduce_lr_on_plateau`)."""
-    skipped: int = 0
-    """Steps left out because something in them was not finite."""
-    halvings: int = 0
-    """How often micro-batches were halved because memory did not suffice."""
-    processes: int = 1
-    """To how many processes the run was begun on; a step holds so many times the accumulation."""
+from weitiao.train.state import State
 
 
 @dataclass

@@ -15,7 +15,7 @@ from weitiao.core.contracts import both
 from weitiao.core.contracts.section import Curve, Line, Words
 from weitiao.evaluate.report.numbers import short, small
 from weitiao.evaluate.report.svg import NARROW, WIDE, Mark, svg, upright
-from weitiao.evaluate.words import WORDS
+from weitiao.evaluate.words import pairs
 
 RAW_POINTS = 1500  # more than the pixels of the chart; the smoothed line is made from all of them
 
@@ -128,7 +128,7 @@ def as_sections(log: Iterable[dict[str, Any]], primary: str) -> dict[str, Curve]
         return Curve(title=title, x=axis, y=y, lines=lines) if lines else None
 
     x, losses = story.points("loss")
-    metric = WORDS.get(f"macro_{primary}", WORDS.get(primary, (primary, primary)))
+    metric = pairs().get(f"macro_{primary}", pairs().get(primary, (primary, primary)))
     found = {
         "training": curve(
             both("Training", "训练过程"),

@@ -23,7 +23,7 @@ from weitiao.core.files import read_lines
 from weitiao.core.results import VERSION
 from weitiao.core.run import RunFolder
 from weitiao.evaluate.report.charts import told
-from weitiao.evaluate.words import WORDS
+from weitiao.evaluate.words import pairs
 
 NO_SETTING = ("output_dir", "data.train", "data.validation", "data.test")
 """Where rows lie and where results go: no setting of a method."""
@@ -89,7 +89,7 @@ def _names(folders: Sequence[RunFolder]) -> list[str]:
 
 def called(name: str) -> Both | str:
     """A metric, or the like, in both languages."""
-    pair = WORDS.get(f"macro_{name}", WORDS.get(name))
+    pair = pairs().get(f"macro_{name}", pairs().get(name))
     return both(*pair) if pair else name.replace("_", " ")
 
 
