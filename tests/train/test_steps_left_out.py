@@ -126,23 +126,26 @@ def test_a_checkpoint_is_synced_with_the_names_in_it(classify, monkeypatch, tmp_
 
 
 @dataclass(frozen=True)
-class Looking(TextClassification):
-    """Asks the model before the loss, as DPO asks its reference, and draws chance while it does."""
+class Tallying(TextClassification):
+    """Asks the model before the losses of a step, as KTO asks how far it has moved, and draws chance while it does."""
 
-    def look(self, model, batch, off):
+    @property
+    def tallies(self):
+        return True
+
+    def tally(self, model, batch):
         assert not model.training
         assert not torch.is_grad_enabled()
         torch.rand(3)
-        batch.extra["seen"] = model(**batch.inputs).logits
-        return batch
+        return float(model(**batch.inputs).logits.sum()), len(batch.rows)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_what_a_task_looks_at_costs_the_loss_nothing(bf16, request):
+def test_what_a_task_tallies_costs_the_loss_nothing(bf16, request):
     """In half precision copies of weights are kept while their context lasts: made without gradient, they would have
     none in the loss either."""
     gradients = []
-    for kind in (TextClassification, Looking):
+    for kind in (TextClassification, Tallying):
         toy = Toy(request, "full", "bert", bf16=bf16)
         training = toy.training
         training.task = kind(labels=toy.task.labels)
@@ -151,7 +154,7 @@ def test_what_a_task_looks_at_costs_the_loss_nothing(bf16, request):
         batches = training.batches.step(0)
         loop.accumulate(training, batches)
         gradients.append({name: weight.grad for name, weight in training.weights.items()})
-        assert ("seen" in batches[0].extra) == (kind is Looking)
+        assert ("step" in batches[0].extra) == (kind is Tallying)
         assert training.model.training
     for name, expected in gradients[0].items():
         assert torch.equal(gradients[1][name], expected), name

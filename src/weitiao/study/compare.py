@@ -91,8 +91,7 @@ def compare(
         resume: go on with the comparison in `output_dir`: what is judged stays, what was interrupted goes on, what
             failed is tried anew, and methods that are new are added.
         tell: hears what happens.
-        progress: hears (bytes, all bytes) while an embedded model is fetched.  Without `tell` and `progress` bars and
-            lines on standard error say how it goes.
+        progress: hears (bytes, all bytes) of what is fetched.  Without both, standard error says how it goes.
 
     Returns:
         The comparison; methods that failed are named in `failed`, with the reason in `results`.

@@ -110,8 +110,7 @@ def cross_validate(
         resume: go on with the cross-validation in `output_dir`: what is judged stays, what was interrupted goes on, what
             failed is tried anew.
         tell: hears what happens.
-        progress: hears (bytes, all bytes) while an embedded model is fetched.  Without `tell` and `progress` bars and
-            lines on standard error say how it goes.
+        progress: hears (bytes, all bytes) of what is fetched.  Without both, standard error says how it goes.
 
     Returns:
         The cross-validation; folds that failed are named in `failed`, with the reason in `results`.
