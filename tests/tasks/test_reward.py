@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,11 @@ import weitiao as wt
 from tests.compared import preferred
 from tests.conftest import write_jsonl
 from weitiao.core import registry
-from weitiao.core.contracts import Record
+from weitiao.core.contracts import Answered, Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.data.formats.convert import preference
 from weitiao.models import load, store
+from weitiao.tasks.parts.rewarding import judge
 
 MARGINS = (0.0, 0.7, -0.4, 1.5, 0.2, 3.0)
 
@@ -286,6 +288,35 @@ def test_an_answer_gets_a_reward_and_two_are_compared_however_they_are_given(run
     ]
     many = [one["reward"] for one in run.predict(rows)]
     assert many == pytest.approx([run.predict(one)[0]["reward"] for one in rows], abs=1e-5)
+
+
+def test_as_a_reward_of_answers_it_says_what_it_predicts(run):
+    """Many of unlike length at once, an empty one, and a prompt with an answer of its own; weighed as any part."""
+    asked = [{"role": "user", "content": "the film"}]
+    before = [*asked, {"role": "assistant", "content": "dull plot"}, {"role": "user", "content": "the plot"}]
+    answers = ["great plot", "", "dull " * 9, *(f"great film {'plot ' * n}" for n in range(40))]
+    given = [Answered(turns, answer) for answer in answers for turns in (asked, before)]
+    told = judge([{"name": "reward_model", "run": str(run.path), "weight": 0.5}])(given)
+    rows = [[*one.prompt, {"role": "assistant", "content": one.answer}] for one in given]
+    expected = [one["reward"] for one in run.predict(rows)]
+    assert [one["reward_model"] for one in told] == pytest.approx(expected, abs=1e-6)
+    assert [one["reward"] for one in told] == pytest.approx([each / 2 for each in expected], abs=1e-6)
+    assert told[0]["reward"] > told[4]["reward"]
+    longer = [Answered([{"role": "user", "content": "film " * 500}], "great", place="rows.csv line 3")]
+    with pytest.raises(WeitiaoError, match=r"rows\.csv line 3"):
+        judge([{"name": "reward_model", "run": str(run.path)}])(longer)
+
+
+def test_a_run_that_says_no_reward_is_none(run, tmp_path):
+    with pytest.raises(WeitiaoError) as caught:
+        judge([{"name": "reward_model", "run": str(tmp_path)}])
+    assert caught.value.code == "no_run"
+    other = shutil.copytree(run.path, tmp_path / "other")
+    card = json.loads((other / "model/weitiao.json").read_text())
+    card["task"] = {"name": "sft"}
+    (other / "model/weitiao.json").write_text(json.dumps(card))
+    with pytest.raises(WeitiaoError, match="run of sft says no reward"):
+        judge([{"name": "reward_model", "run": str(other)}])
 
 
 @pytest.mark.parametrize(
