@@ -11,21 +11,20 @@ model is its own: that holds before training, and moves nothing but what the mod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from weitiao.core.contracts import Batch, Example, Record, Shape, Target, Task
+from weitiao.core.contracts import Batch, Example, Record, Shape, Task
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.core.why import reason
-from weitiao.data import chat
-from weitiao.data.chat import IGNORE
 from weitiao.data.shapes import PREFERENCE
 from weitiao.tasks.parts import packed, sides
 from weitiao.tasks.parts.preference_losses import USUAL, Kind, Usual, pair_losses
+from weitiao.tasks.parts.speaking import Speaking
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,7 +46,7 @@ class Said:
 
 @register("task", "dpo")
 @dataclass(frozen=True)
-class DirectPreferenceOptimization(Task):
+class DirectPreferenceOptimization(Speaking):
     """Prefer the answers that people chose."""
 
     loss_type: Kind = "sigmoid"
@@ -72,8 +71,6 @@ class DirectPreferenceOptimization(Task):
 
     summary: ClassVar[str] = "prefer chosen answers to rejected ones (DPO, IPO, SimPO, ORPO ...)"
     shape: ClassVar[Shape] = PREFERENCE
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
-    peft_task_type: ClassVar[str] = "CAUSAL_LM"
     predicts: ClassVar[tuple[str, ...]] = (
         "preferred",
         "margin",
@@ -92,9 +89,7 @@ class DirectPreferenceOptimization(Task):
     )
     loss_metric: ClassVar[str] = "pair_loss"
     baselines: ClassVar[tuple[str, ...]] = ("longer",)
-    packs: ClassVar[bool] = True
     shares: ClassVar[bool] = True
-    generates: ClassVar[bool] = True
     apart: ClassVar[bool] = True
     training_only: ClassVar[tuple[str, ...]] = (
         "loss_type",
@@ -212,35 +207,6 @@ class DirectPreferenceOptimization(Task):
             "reference": turns["chosen"],
             "rejected": turns["rejected"],
         }
-
-    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
-        """As of a conversation: the log-probability of learnt tokens of each padded row (B,)."""
-        return packed.learnt_scores(model, batch, target)
-
-    def text_bytes(self, example: Example, processor: Any) -> int:
-        """Those of both answers, without end tokens and the like."""
-        learnt = [token for token in example.inputs["labels"] if token != IGNORE]
-        return len(processor.decode(learnt, skip_special_tokens=True).encode())
-
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
-        """By the chat template, up to where the answer begins."""
-        return chat.prompt_ids(turns, processor, tools=tools, plain=self.split_special_tokens)
-
-    def answer(
-        self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Words up to an end token."""
-        return packed.answers(loaded, prompts, **asked)
-
-    def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
-        """The turns, and the answer as one more."""
-        turns = [*record.values["messages"], {"role": "assistant", "content": answer}]
-        values = {**record.values, "messages": turns}
-        return replace(record, values=values), f"messages.{len(turns) - 1}.content", 0
-
-    def ends(self, processor: Any) -> list[int]:
-        """What the chat template writes behind an answer."""
-        return chat.ends(processor)
 
 
 def _of_pairs(batch: Batch, rows: Sequence[int]) -> Batch:

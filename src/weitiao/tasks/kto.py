@@ -20,19 +20,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from weitiao.core.contracts import Batch, Example, Record, Shape, Target, Task
+from weitiao.core.contracts import Batch, Example, Record, Shape, Task
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
-from weitiao.data import chat
-from weitiao.data.chat import IGNORE
 from weitiao.data.shapes import UNPAIRED
 from weitiao.tasks.parts import packed, sides
+from weitiao.tasks.parts.speaking import Speaking
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,7 +45,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @register("task", "kto")
 @dataclass(frozen=True)
-class KahnemanTverskyOptimization(Task):
+class KahnemanTverskyOptimization(Speaking):
     """Answers that people liked become likelier, those they did not less likely; each is judged by itself."""
 
     loss_type: Literal["kto", "apo_zero_unpaired"] = "kto"
@@ -67,8 +66,6 @@ class KahnemanTverskyOptimization(Task):
 
     summary: ClassVar[str] = "make liked answers likelier and others less likely (KTO)"
     shape: ClassVar[Shape] = UNPAIRED
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
-    peft_task_type: ClassVar[str] = "CAUSAL_LM"
     predicts: ClassVar[tuple[str, ...]] = ("reward", "logp", "kl", "answer_tokens", "answer_loss")
     metrics: ClassVar[tuple[str, ...]] = (
         "reward_auc",
@@ -80,8 +77,6 @@ class KahnemanTverskyOptimization(Task):
     )
     loss_metric: ClassVar[str] = "answer_loss"
     baselines: ClassVar[tuple[str, ...]] = ("tfidf_liked", "length")
-    packs: ClassVar[bool] = True
-    generates: ClassVar[bool] = True
     apart: ClassVar[bool] = True
     training_only: ClassVar[tuple[str, ...]] = ("beta", "desirable_weight", "undesirable_weight", "ref_model")
 
@@ -253,35 +248,10 @@ class KahnemanTverskyOptimization(Task):
 
     # ------------------------------------------------------------------ in use
 
-    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
-        """As of a conversation: the log-probability of learnt tokens of each padded row (B,)."""
-        return packed.learnt_scores(model, batch, target)
-
     def text_bytes(self, example: Example, processor: Any) -> int:
         """Those of the answer, without end tokens and the like."""
         (own, *_) = sides.apart([example])
-        learnt = [token for token in own.inputs["labels"] if token != IGNORE]
-        return len(processor.decode(learnt, skip_special_tokens=True).encode())
-
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
-        """By the chat template, up to where the answer begins."""
-        return chat.prompt_ids(turns, processor, tools=tools, plain=self.split_special_tokens)
-
-    def answer(
-        self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Words up to an end token."""
-        return packed.answers(loaded, prompts, **asked)
-
-    def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
-        """The turns, and the answer as one more."""
-        turns = [*record.values["messages"], {"role": "assistant", "content": answer}]
-        values = {**record.values, "messages": turns}
-        return replace(record, values=values), f"messages.{len(turns) - 1}.content", 0
-
-    def ends(self, processor: Any) -> list[int]:
-        """What the chat template writes behind an answer."""
-        return chat.ends(processor)
+        return super().text_bytes(own, processor)
 
 
 def mismatched(records: Sequence[Record], *, seed: int) -> Iterator[tuple[int, Record]]:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from weitiao.core.contracts import Example, Record, Shape
@@ -15,11 +15,12 @@ from weitiao.data import chat
 from weitiao.data.formats import Unusable
 from weitiao.data.shapes import CONVERSATION
 from weitiao.tasks.parts import packed
+from weitiao.tasks.parts.speaking import Speaking
 
 
 @register("task", "sft")
 @dataclass(frozen=True)
-class SupervisedFineTuning(packed.PackedTask):
+class SupervisedFineTuning(Speaking, packed.PackedTask):
     """Answer as the examples do."""
 
     answers: Literal["all", "last"] = "all"
@@ -61,20 +62,6 @@ class SupervisedFineTuning(packed.PackedTask):
                 return
             except Unusable as error:  # this row; the next ones can still be asked for
                 yield Example({}, refused=str(error))
-
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
-        """By the chat template, up to where the answer begins."""
-        return chat.prompt_ids(turns, processor, tools=tools, plain=self.split_special_tokens)
-
-    def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
-        """The turns, and the answer as one more."""
-        turns = [*record.values["messages"], {"role": "assistant", "content": answer}]
-        values = {**record.values, "messages": turns}
-        return replace(record, values=values), f"messages.{len(turns) - 1}.content", 0
-
-    def ends(self, processor: Any) -> list[int]:
-        """What the chat template writes behind an answer."""
-        return chat.ends(processor)
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The turns before the last answer, and that answer."""

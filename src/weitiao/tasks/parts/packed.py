@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from weitiao.core.contracts import BOUNDS, PARENTS, Batch, Categorical, Example, Record, Target
+from weitiao.core.contracts import BOUNDS, PARENTS, Batch, Categorical, Example, Record, Target, Task
 from weitiao.data.chat import IGNORE
 from weitiao.data.shared import grown
 
@@ -23,16 +23,36 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class PackedTask(Categorical):
-    """A language task: what it learns is for a subclass to encode, the rest is the same."""
+class Writing(Task):
+    """A task of a language model that is asked for words, whatever its loss."""
 
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     peft_task_type: ClassVar[str] = "CAUSAL_LM"
+    packs: ClassVar[bool] = True
+    generates: ClassVar[bool] = True
+
+    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
+        """As `learnt_scores`."""
+        return learnt_scores(model, batch, target)
+
+    def text_bytes(self, example: Example, processor: Any) -> int:
+        """Those of the learnt tokens, without end tokens and the like."""
+        learnt = [token for token in example.inputs["labels"] if token != IGNORE]
+        return len(processor.decode(learnt, skip_special_tokens=True).encode())
+
+    def answer(
+        self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Words up to an end token, many prompts at a time where the model is measured to allow it."""
+        return answers(loaded, prompts, **asked)
+
+
+class PackedTask(Writing, Categorical):
+    """A language task: what it learns is for a subclass to encode, the rest is the same."""
+
     predicts: ClassVar[tuple[str, ...]] = ("loss", "tokens")
     metrics: ClassVar[tuple[str, ...]] = ("perplexity", "loss")
-    packs: ClassVar[bool] = True
     overlong: ClassVar[tuple[str, ...]] = ("split",)
-    generates: ClassVar[bool] = True
 
     def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
         """The row in consecutive pieces."""
@@ -61,21 +81,6 @@ class PackedTask(Categorical):
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Summed loss and number of learnt tokens of each row."""
         return row_losses(model, batch)
-
-    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
-        """As `learnt_scores`."""
-        return learnt_scores(model, batch, target)
-
-    def text_bytes(self, example: Example, processor: Any) -> int:
-        """Those of the learnt tokens, without end tokens and the like."""
-        learnt = [token for token in example.inputs["labels"] if token != IGNORE]
-        return len(processor.decode(learnt, skip_special_tokens=True).encode())
-
-    def answer(
-        self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Words up to an end token, many prompts at a time where the model is measured to allow it."""
-        return answers(loaded, prompts, **asked)
 
 
 def cut(ids: Sequence[int], labels: Sequence[int], *, limit: int) -> Example:

@@ -25,7 +25,6 @@ from weitiao.core.contracts import (
     Rollout,
     Sampling,
     Shape,
-    Target,
     Voice,
 )
 from weitiao.core.errors import fault
@@ -37,6 +36,7 @@ from weitiao.data.shapes import PROMPTED
 from weitiao.tasks.parts import packed
 from weitiao.tasks.parts.policy_losses import without_spread
 from weitiao.tasks.parts.rewarding import judge
+from weitiao.tasks.parts.speaking import Speaking
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -64,7 +64,7 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Policy(Sampling):
+class Policy(Speaking, Sampling):
     """A task that learns from rewards; what its loss is, says a subclass."""
 
     rewards: tuple[str | dict[str, Any], ...] = ()
@@ -95,8 +95,6 @@ class Policy(Sampling):
     """Are special tokens that a text spells (`<|im_end|>`) read as characters?  With `false` they become the tokens."""
 
     shape: ClassVar[Shape] = PROMPTED
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
-    peft_task_type: ClassVar[str] = "CAUSAL_LM"
     predicts: ClassVar[tuple[str, ...]] = ("answer", "ending", "reward", "answer_tokens")
     metrics: ClassVar[tuple[str, ...]] = (
         "reward",
@@ -108,9 +106,7 @@ class Policy(Sampling):
         "distinct_2",
     )
     loss_metric: ClassVar[str] = "missed_reward"
-    packs: ClassVar[bool] = True
     shares: ClassVar[bool] = True
-    generates: ClassVar[bool] = True
 
     @property
     def draws(self) -> int:
@@ -274,35 +270,6 @@ class Policy(Sampling):
     def reference(self, record: Record) -> dict[str, Any]:
         """The prompt, and the right answer where the row has one."""
         return {"prompt": record.values["prompt"], "reference": _right(record.values.get("row") or {})}
-
-    def target_scores(self, model: nn.Module, batch: Batch, target: Target) -> Tensor:
-        """As of a conversation: the log-probability of answered tokens of each padded row (B,)."""
-        return packed.learnt_scores(model, batch, target)
-
-    def text_bytes(self, example: Example, processor: Any) -> int:
-        """Those of an answer that the row holds."""
-        learnt = [token for token in example.inputs["labels"] if token != IGNORE]
-        return len(processor.decode(learnt, skip_special_tokens=True).encode())
-
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
-        """By the chat template, up to where the answer begins."""
-        return chat.prompt_ids(turns, processor, tools=tools, plain=self.split_special_tokens)
-
-    def answer(
-        self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Words up to an end token."""
-        return packed.answers(loaded, prompts, **asked)
-
-    def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
-        """The turns, and the answer as one more."""
-        turns = [*record.values["messages"], {"role": "assistant", "content": answer}]
-        values = {**record.values, "messages": turns}
-        return replace(record, values=values), f"messages.{len(turns) - 1}.content", 0
-
-    def ends(self, processor: Any) -> list[int]:
-        """What the chat template writes behind an answer."""
-        return chat.ends(processor)
 
 
 def _right(row: Mapping[str, Any]) -> str:
