@@ -201,12 +201,7 @@ class DirectPreferenceOptimization(Speaking):
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The prompt, and both answers."""
-        turns = {side: sides.first_answer(record.values[side]) for side in sides.SIDES}
-        return {
-            "prompt": record.values["prompt"],
-            "reference": turns["chosen"],
-            "rejected": turns["rejected"],
-        }
+        return sides.compared(record)
 
 
 def _of_pairs(batch: Batch, rows: Sequence[int]) -> Batch:

@@ -177,12 +177,7 @@ class RewardModeling(Task):
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The prompt, and both answers."""
-        turns = {side: sides.first_answer(record.values[side]) for side in sides.SIDES}
-        return {
-            "prompt": record.values["prompt"],
-            "reference": turns["chosen"],
-            "rejected": turns["rejected"],
-        }
+        return sides.compared(record)
 
     def explains(
         self, record: Record, prediction: Mapping[str, Any], *, asked: Sequence[str] = ()

@@ -82,6 +82,12 @@ def conversations(record: Record, sides: Sequence[str] = SIDES) -> list[Record]:
     return [replace(record, values={"messages": [*prompt, *record.values[side]]}) for side in sides]
 
 
+def compared(record: Record) -> dict[str, Any]:
+    """The prompt, the chosen answer as what is compared with, and the rejected one."""
+    chosen, rejected = (first_answer(record.values[side]) for side in SIDES)
+    return {"prompt": record.values["prompt"], "reference": chosen, "rejected": rejected}
+
+
 def together(sides: Sequence[Example], *, compared: bool = True) -> Example:
     """All sides as one example; a row of which a side has nothing left to be scored by says nothing."""
     ids = [list(side.inputs["input_ids"]) for side in sides]
