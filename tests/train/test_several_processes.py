@@ -194,6 +194,40 @@ def test_what_is_wrong_is_said_once_and_without_a_restart(converse, tmp_path, di
     assert "Traceback" not in said
 
 
+LEAVING = """
+import os, socket, sys, time
+import torch.distributed
+from weitiao.train.distributed import joined
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+pids = []
+for rank in (0, 1):
+    pids.append(os.fork())
+    if not pids[-1]:
+        os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        with joined() as world:
+            world.sums(1.0)
+            time.sleep(0.5 * (rank == int(sys.argv[1])))
+            came = time.monotonic()
+        os.write(1, f"{came} {time.monotonic()}\\n".encode())
+        os._exit(0)
+assert not any(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
+"""
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_nobody_leaves_before_all_have_heard_the_last_word(late):
+    """A connection that one closes takes from the other what came through it last."""
+    said = subprocess.run(
+        [sys.executable, "-c", LEAVING, str(late)], capture_output=True, text=True, timeout=120
+    )
+    assert said.returncode == 0, said.stderr
+    came, left = zip(*[map(float, line.split()) for line in said.stdout.splitlines()], strict=True)
+    assert len(came) == 2
+    assert min(left) >= max(came)
+
+
 def test_plain_torchrun_does_the_same(converse, tmp_path):
     wt.train(converse(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **EXACT))
     words = command(converse(output_dir=str(tmp_path / "two"), **EXACT))[1:]

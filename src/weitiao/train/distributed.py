@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from weitiao.core.errors import WeitiaoError, fault
 T = TypeVar("T")
 # Process 0 reads and encodes, and at the end judges, while the others wait for it: however long that takes.
 PATIENCE = timedelta(days=2)
+FAREWELL = timedelta(seconds=30)
 # What gloo and NCCL say when the other end is gone.
 LOST = (
     "Connection closed by peer",
@@ -177,6 +178,7 @@ def joined() -> Iterator[World]:
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:
         yield World(rank, size)
+        _take_leave(store, size)
     except RuntimeError as error:
         if not any(word in str(error) for word in LOST):
             raise
@@ -184,6 +186,22 @@ def joined() -> Iterator[World]:
     finally:
         torch.distributed.destroy_process_group()
         _settle()
+
+
+def _take_leave(store: Any, size: int) -> None:
+    """Wait until all have come to the end: whoever closes its connections first takes the last word from the others' ears.
+
+    Over gloo that word is there, and not heard: a connection's end is told before what came through it.
+    """
+    import torch
+
+    left = store.add("left", 1)
+    everybody = f"everybody-left-{-(-left // size)}"
+    if left % size == 0:
+        store.set(everybody, "")
+    # The store itself goes with process 0, which has seen by then that all are here.
+    with suppress(torch.distributed.DistError):
+        store.wait([everybody], FAREWELL)
 
 
 def _settle() -> None:
