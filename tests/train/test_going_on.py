@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import weitiao as wt
+from tests.conftest import rarely
 from tests.train.test_loop import KillAt, Killed, events, same, steps
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
@@ -73,6 +74,10 @@ def test_other_rows_must_be_allowed_too(killed, review_file, tmp_path):
     assert wt.train(killed, resume=True, changes=["data"]).results
 
 
+# Its matrices are made of the data before the first step, where they are not another run's.
+EVA = rarely({"name": "lora", "init_lora_weights": "eva"})
+
+
 class Keep(Watcher):
     """The trained weights before the first step."""
 
@@ -81,7 +86,7 @@ class Keep(Watcher):
         self.step = training.state.step
 
 
-@pytest.mark.parametrize("method", ["full", "lora", "head", "adalora"])
+@pytest.mark.parametrize("method", ["full", "lora", "head", "adalora", EVA])
 def test_a_run_may_begin_with_the_weights_of_another(classify, tmp_path, method):
     first = wt.train(classify(output_dir=str(tmp_path / "first"), method=method, max_steps=4))
     keep = Keep()

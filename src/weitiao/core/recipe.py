@@ -62,8 +62,8 @@ class Recipe(Section):
     method: Annotated[dict[str, Any], BeforeValidator(_named_method)] = {"name": DEFAULT_METHOD}
     """Which parameters train, and how (`weitiao methods`)."""
     start_from: AtHome | None = None
-    """A finished run of the same base, task and method whose tuned weights this one begins with; its steps and moments
-    are not taken over (to go on with a run itself: `weitiao train --resume`)."""
+    """A finished run of the same base, task and method whose tuned weights this one begins with, and is judged beside;
+    where both write words, tasks may differ (`dpo` after `sft`).  Its steps and moments are not taken over (to go on with a run itself: `weitiao train --resume`)."""
     data: Annotated[Data, BeforeValidator(_rows_alone)] = Data()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()

@@ -33,13 +33,13 @@ from weitiao.data.read_as import read_as
 from weitiao.data.rows import Rows
 from weitiao.data.tokens import Tokens
 from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, counted, longest, resident
+from weitiao.stages.beginning import refuse_start
 from weitiao.stages.data import located
 from weitiao.stages.dealt import learnt
 from weitiao.stages.in_memory import lent
 from weitiao.stages.preflight import tried
 from weitiao.stages.prepare import (
     micro_batches,
-    refuse_start,
     refuse_strange_tokens,
     row_limit,
     row_weights,

@@ -7,6 +7,7 @@ Either layout opens without weitiao: `PeftModel.from_pretrained` or `AutoModelFo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -212,15 +213,29 @@ def read_card(folder: Path) -> dict[str, Any]:
     Raises:
         WeitiaoError: `unfinished_run` when there is none, `broken_model` when a file is gone or changed.
     """
-    card = folder / CARD
-    if not card.is_file():
-        raise fault("unfinished_run", path=folder.parent)
-    known = json.loads(card.read_text(encoding="utf-8"))
+    known = _card(folder)
     for name, before in known["files"].items():
         path = folder / name
         if not path.is_file() or sha256(path) != before:
             gone = "weight_file_changed" if path.is_file() else "weight_file_missing"
             raise fault("broken_model", path=folder, why=reason(gone, name=name))
+    return known
+
+
+def print_of(folder: Path) -> str:
+    """A print of a saved model by what its card says of its files; whoever opens them checks them.
+
+    Raises:
+        WeitiaoError: `unfinished_run`.
+    """
+    return hashlib.sha256(json.dumps(_card(folder)["files"], sort_keys=True).encode()).hexdigest()
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    card = folder / CARD
+    if not card.is_file():
+        raise fault("unfinished_run", path=folder.parent)
+    known: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
     return known
 
 
@@ -292,12 +307,20 @@ def startable(run: RunFolder, *, task: Task, named: Mapping[str, Any]) -> dict[s
         {key: value for key, value in known["task"].items() if key not in task.training_only}
         for known in (card, ours)
     )
-    if its != own:
+    if its != own and not _goes_on(its, own, registry.build("task", card["task"]), task):
         raise fault("unfit_start", path=run.path, why=reason("its_task_was", theirs=its, ours=own))
     if card["method"]["name"] != ours["method"]["name"]:
         why = reason("its_method_was", theirs=card["method"]["name"], ours=ours["method"]["name"])
         raise fault("unfit_start", path=run.path, why=why)
     return card
+
+
+def _goes_on(its: Mapping[str, Any], own: Mapping[str, Any], other: Task, task: Task) -> bool:
+    """Do two tasks both answer in words, by the output layer of the base, and read words alike?  Then what one has learnt the
+    other may begin with."""
+    alike = all(its[key] == own[key] for key in (its.keys() & own.keys()) - {"name", *other.training_only})
+    write = other.generates and task.generates and other.auto_class == task.auto_class
+    return alike and write and its["name"] != own["name"]
 
 
 def begin_with(
@@ -313,7 +336,7 @@ def begin_with(
     """Give all that trains the weights that it has at the end of another run; moments and steps begin anew.
 
     Args:
-        run: the other run, of the same base, task and method.
+        run: the other run, of the same base and method, and of the same task or one that writes as well.
         loaded: the base with the method's modules in it.
         task: what is learnt.
         method: what trains.

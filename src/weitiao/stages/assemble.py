@@ -69,9 +69,9 @@ def assemble(
         workers=settings.dataloader_num_workers,
         dealt=(world.rank, world.size),
     )
-    if fresh:
+    if fresh and not recipe.start_from:  # what another run has learnt is no blank to be filled in by the data
         loop.calibrate(loaded.model, method, task, rows, device=prepared.device, half=half)
-    snapshot = method.snapshot(loaded.model) if task.needs_base else {}
+    snapshot = method.snapshot(loaded.model) if task.needs_base and not recipe.start_from else {}
     batches: Steps = rows
     if isinstance(task, Sampling):
         words: dict[str, Any] = {"world": world, "processes": processes, "fresh": fresh, "tell": tell}

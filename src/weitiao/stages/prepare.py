@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Sampling, Task
 from weitiao.core.errors import fault
 from weitiao.core.files import write_json
@@ -26,9 +25,10 @@ from weitiao.data.encode import Encoder, token_table
 from weitiao.data.encoded import Encoded
 from weitiao.data.labels import label_table
 from weitiao.data.layout import Layout
-from weitiao.data.ledger import Ledger, named_rows
+from weitiao.data.ledger import named_rows
 from weitiao.data.read_as import read_as
 from weitiao.data.rows import Rows
+from weitiao.stages.beginning import base, beginning, start
 from weitiao.stages.data import file_prints
 from weitiao.stages.dealt import Dealt, from_files, from_folder, write
 from weitiao.stages.events import Tell
@@ -100,11 +100,12 @@ def prepare(
         tell: hears what is found.
         progress: hears bytes that are fetched.
         cache: where encoded rows are kept; default: in the user's cache folder.
-        changes: `data.train` or `model`, where other rows or another base are meant for a run that goes on.
+        changes: `data.train`, `model` or `start_from`, where other rows, another base or another beginning are meant for a
+            run that goes on.
 
     Raises:
         WeitiaoError: what checking, splitting, loading and encoding raise; `other_data` when a run that is gone on
-            with was begun on other rows or another base.
+            with was begun on other rows, another base or other weights of the run that it begins with.
     """
     from weitiao.models import anatomy, first_step, load, opening, output_loss, store, two_sides
     from weitiao.models.assets.fetch import cache_dir
@@ -119,16 +120,18 @@ def prepare(
 
     tell("loading", model=recipe.model)
     device = load.pick_device()
-    loaded = _base(recipe, task, method, device=device, progress=progress)
+    loaded = base(recipe, task, method, device=device, progress=progress)
     if task.packs and not (two_sides.writes(loaded.model) or output_loss.is_plain(loaded.model)):
         text = f"{recipe.model} changes its logits behind its output layer: they are kept whole, which takes more memory"
         tell("notice", text=text)
-    base = opening.fingerprint(loaded.source)
-    _refuse_others(folder, dealt.ledger, base=base, seed=recipe.seed, device=device, changes=changes)
+    prints = {"data": file_prints(dealt.ledger), "base": opening.fingerprint(loaded.source)}
+    if recipe.start_from:
+        prints["start_from"] = store.print_of(open_run(recipe.start_from).model)
+    _refuse_others(folder, prints, seed=recipe.seed, device=device, changes=changes)
     for text in [*loaded.notices, *method.notices(loaded.model, loaded.head)]:
         tell("notice", text=text)
     store.prepare(loaded, method, seed=recipe.seed)
-    _start(loaded, recipe, task, method)
+    start(loaded, recipe, task, method)
     trained, total = anatomy.parameter_counts(loaded.model)
 
     limit = row_limit(recipe, loaded, method)
@@ -180,66 +183,13 @@ def prepare(
 
 def follow(shared: dict[str, Any], recipe: Recipe, method: Method) -> Prepared:
     """What `prepare` has made in another process, with a model of one's own."""
-    from weitiao.models import anatomy, load, store
+    from weitiao.models import anatomy, load
 
     task, device = shared["task"], load.pick_device()
-    loaded = _base(recipe, task, method, device=device)
-    store.prepare(loaded, method, seed=recipe.seed)
-    _start(loaded, recipe, task, method)
+    loaded = beginning(recipe, task, method, device=device)
     examples = {name: Encoded(folder) for name, folder in shared["examples"].items()}
     counts = anatomy.parameter_counts(loaded.model)
     return Prepared(task, loaded, {}, examples, shared["weights"], device, *counts)
-
-
-def _base(
-    recipe: Recipe, task: Task, method: Method, *, device: str, progress: Progress | None = None
-) -> Loaded:
-    """The model as the recipe asks for it, the same in every process."""
-    from weitiao.models import store
-
-    return store.open_base(
-        recipe.model,
-        task,
-        method,
-        half=recipe.train.half,
-        seed=recipe.seed,
-        device=device,
-        bits=method.base_bits,
-        dropout=recipe.train.dropout,
-        longest=recipe.data.max_length,
-        progress=progress,
-    )
-
-
-def refuse_start(recipe: Recipe, task: Task, method: Method) -> None:
-    """Can the run that the recipe begins with be begun with?  Its weights are not opened.
-
-    Raises:
-        WeitiaoError: `no_run`, `unfinished_run`, `broken_model`, `unfit_start`, `wrong_base`.
-    """
-    from weitiao.models import bases, store
-
-    if recipe.start_from:
-        run = open_run(recipe.start_from)
-        card = store.startable(run, task=task, named=_named(recipe, task))
-        if method.layout != "pretrained":
-            bases.found(run.path, card["base"], ref=recipe.model, said=recipe.model)
-
-
-def _named(recipe: Recipe, task: Task) -> dict[str, Any]:
-    return {"task": registry.settings_of(recipe.task["name"], task), "method": recipe.method}
-
-
-def _start(loaded: Loaded, recipe: Recipe, task: Task, method: Method) -> None:
-    """Begin with the tuned weights of another run, if the recipe names one."""
-    from weitiao.models import store
-
-    if recipe.start_from:
-        named = _named(recipe, task)
-        run = open_run(recipe.start_from)
-        store.begin_with(
-            run, loaded, task=task, method=method, named=named, ref=recipe.model, half=recipe.train.half
-        )
 
 
 def _augment(folder: RunFolder, recipe: Recipe, dealt: Dealt, *, device: str) -> None:
@@ -361,13 +311,13 @@ def row_limit(recipe: Recipe, loaded: Loaded, method: Method) -> int:
 
 
 def _refuse_others(
-    folder: RunFolder, ledger: Ledger, *, base: str, seed: int, device: str, changes: Collection[str]
+    folder: RunFolder, prints: dict[str, str], *, seed: int, device: str, changes: Collection[str]
 ) -> None:
     """Note what the run is made of, or find that it was begun on something else."""
-    prints = {"data": file_prints(ledger), "base": base}
     before = {**prints, **folder.json("facts.json").get("fingerprints", {})}
-    for what, key in (("data", "data.train"), ("base", "model")):
-        was, now = before[what][:12], prints[what][:12]
+    keys = {"data": "data.train", "base": "model"}
+    for what in prints:
+        key, was, now = keys.get(what, what), before[what][:12], prints[what][:12]
         if before[what] != prints[what] and not named(key, changes):
             raise fault("other_data", path=folder.path, what=what, key=key, before=was, after=now)
     write_json(folder.path / "facts.json", facts(seed=seed, device=device, fingerprints={**before, **prints}))

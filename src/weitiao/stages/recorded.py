@@ -36,6 +36,12 @@ class Recorded(Shown):
         return self.folder.recipe
 
     @property
+    def began_with(self) -> str:
+        """The print of another run's tuned weights that it began with (`start_from`); empty where it began with its base."""
+        prints = self.folder.json("facts.json").get("fingerprints", {})
+        return str(prints.get("start_from", "")) if self.recipe.start_from else ""
+
+    @property
     def place(self) -> Path:
         """Where its results lie: the run folder, its variant's, or the evaluation of other rows in there."""
         return self.path / self.variant / self.judged_in

@@ -4,8 +4,9 @@
     rows that are judged          ->  of(run, examples)  ->  (N, K)
 
 The reference is the model as it was before training, of which no copy is needed: before the first step it is there, with the
-method turned off.  Or it is another one (`Task.helper`).  It is asked in evaluation mode and in the run's precision.  Other
-weights, rows, template, limit, precision or code have another print, so that nothing stale is ever read.
+method turned off, or with what another run has learnt (`start_from`).  Or it is another one (`Task.helper`).  It is asked in
+evaluation mode and in the run's precision.  Other weights, rows, template, limit, precision or code have another print, so that
+nothing stale is ever read.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from weitiao.core import registry
 from weitiao.core.contracts import Example, Method, Task
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import write_json
 from weitiao.core.recipe import Recipe
+from weitiao.core.run import open_run
 from weitiao.core.why import reason
 from weitiao.data.code import code_print
 from weitiao.stages.events import Tell
@@ -55,6 +58,10 @@ class Judged(Protocol):
     @property
     def tuned(self) -> Loaded:
         """Its model."""
+
+    @property
+    def began_with(self) -> str:
+        """The print of another run's weights that it began with; empty where it began with the base."""
 
     def where_base_lies(self) -> str:
         """The model that was tuned."""
@@ -91,18 +98,23 @@ def ask(
     Args:
         recipe: resolved.
         prepared: rows, and the model before its first step.
-        method: is turned off meanwhile.
+        method: is turned off meanwhile, unless the run begins with what it has learnt in another one.
         world: the processes share the work.
         tell: hears of it.
     """
+    from weitiao.models import store
+
     task = prepared.task
     if not task.hears:
         return {}
     found: dict[str, np.ndarray] = {}
-    own = not task.helper and not recipe.start_from
+    own = not task.helper
     cast = bool(recipe.train.half) and not (own and method.layout == "pretrained")
     weights = world.together(lambda: _weights(task.helper or recipe.model))
     facts = [weights, method.base_bits if own else 16, cast, *_precision(recipe, prepared.device)]
+    if own and recipe.start_from:
+        start = open_run(recipe.start_from)
+        facts += _beginning(recipe, method, world.together(lambda: store.print_of(start.model)))
     for split, examples in prepared.examples.items():
         place = world.together(lambda: _place(task, facts, examples) if recipe.data.cache else None)  # noqa: B023
         there = world.together(lambda: _read(place, examples, task))  # noqa: B023
@@ -137,6 +149,8 @@ def of(run: Judged, examples: Sequence[Example]) -> np.ndarray | None:
     bits = 16 if task.helper else run.method.base_bits
     device = run.tuned.model.device.type
     facts = [_weights(ref), bits, bool(recipe.train.half), *_precision(recipe, device)]
+    if run.began_with and not task.helper:
+        facts += _beginning(recipe, run.method, run.began_with)
     place = _place(task, facts, examples) if recipe.data.cache else None
     there = _read(place, examples, task)
     if there is None:
@@ -154,11 +168,13 @@ def of(run: Judged, examples: Sequence[Example]) -> np.ndarray | None:
 def _reference(recipe: Recipe, prepared: Prepared, method: Method) -> Iterator[Loaded]:
     """The model itself as it is before its first step, or one that is opened for it."""
     loaded, task = prepared.loaded, prepared.task
-    if task.helper or recipe.start_from:  # what begins with another run's weights is no reference
-        yield opened(task.helper or recipe.model, recipe, task, prepared.device)
-        return
-    with method.off(loaded.model, {}):
+    if task.helper:
+        yield opened(task.helper, recipe, task, prepared.device)
+    elif recipe.start_from:
         yield loaded
+    else:
+        with method.off(loaded.model, {}):
+            yield loaded
 
 
 def opened(ref: str, recipe: Recipe, task: Task, device: str) -> Loaded:
@@ -200,6 +216,12 @@ def _weights(ref: str) -> str:
 
 def _precision(recipe: Recipe, device: str) -> list[Any]:
     return [recipe.train.half, device.partition(":")[0], recipe.train.per_device_eval_batch_size]
+
+
+def _beginning(recipe: Recipe, method: Method, start: str) -> list[Any]:
+    """What decides about a model that begins with another run's weights: these, and how this run's method takes them (LoRA's
+    alpha may be another one)."""
+    return [start, registry.settings_of(recipe.method["name"], method)]
 
 
 def _place(task: Task, facts: Sequence[Any], examples: Sequence[Example]) -> Path:

@@ -29,7 +29,9 @@ from weitiao.core.contracts import (
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe
 from weitiao.core.why import reason
+from weitiao.stages.beginning import beginning
 from weitiao.stages.events import Tell
+from weitiao.stages.for_use import for_use
 from weitiao.stages.prepare import Prepared, row_limit, stacked
 from weitiao.stages.reference import opened
 from weitiao.stages.reward_stress import stress
@@ -280,13 +282,18 @@ class _Voices:
 
     @cached_property
     def _other(self) -> Loaded:
-        return opened(self.prepared.task.helper, self.recipe, self.prepared.task, self.prepared.device)
+        recipe, task, device = self.recipe, self.prepared.task, self.prepared.device
+        if task.helper:
+            return opened(task.helper, recipe, task, device)
+        # To turn the method off gives the base, and not what the run began with.  All of a model trains in float32.
+        half = None if self.method.layout == "pretrained" else recipe.train.half
+        return for_use(beginning(recipe, task, self.method, device=device), half=half)
 
     def score(self, written: Sequence[Example], voice: Voice) -> list[dict[str, Any]]:
         """As `train.rollouts.Score`."""
         if voice == "policy":
             return self._asked(self.prepared.loaded, written)
-        if self.prepared.task.helper:
+        if self.prepared.task.helper or self.recipe.start_from:
             return self._asked(self._other, written)
         with self.method.off(self.prepared.loaded.model, self.snapshot):
             return self._asked(self.prepared.loaded, written)

@@ -17,6 +17,7 @@ from weitiao.core.why import because
 from weitiao.data.overlong import as_read
 from weitiao.stages import asking, judging, prompts
 from weitiao.stages.asking import Questions
+from weitiao.stages.beginning import began
 from weitiao.stages.events import Tell, labelling
 from weitiao.stages.for_use import for_use
 from weitiao.stages.recorded import Recorded
@@ -103,7 +104,7 @@ class Run(Recorded):
 
     @contextmanager
     def untuned(self) -> Iterator[Run]:
-        """The same run with the model as it was before: the base, and a head as it was drawn.
+        """The same run with the model as it was before: the base, and a head as it was drawn, or what it began with (`start_from`).
 
         Where a method has put modules into the base its model is that of this run, with all of it turned off while this
         lasts.
@@ -111,7 +112,7 @@ class Run(Recorded):
         from weitiao.models.store import open_base
 
         loaded, recipe = self.tuned, self.recipe
-        if loaded.before is not None:
+        if loaded.before is not None and not self.began_with:
             same = replace(self, before_tuning=True)
             same.__dict__ |= {"task": self.task.unsettled(), "tuned": loaded}
             with self.method.off(loaded.model, loaded.before):
@@ -120,7 +121,7 @@ class Run(Recorded):
         before = Run(self.folder, device=self.device, before_tuning=True)
         half, longest = recipe.train.half, recipe.data.max_length
         words: dict[str, Any] = {"half": half, "seed": recipe.seed, "device": self.device, "longest": longest}
-        base = open_base(self.where_base_lies(), self.task, **words)
+        base = began(self) if self.began_with else open_base(self.where_base_lies(), self.task, **words)
         before.__dict__ |= {"task": self.task.unsettled(), "tuned": for_use(base, half=half)}
         yield before
 
