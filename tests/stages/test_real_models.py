@@ -17,9 +17,9 @@ pytestmark = pytest.mark.whole
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    for name in ("minilm-l6", "smollm2-135m"):
+    for name in ("minilm-l6", "smollm2-135m", "e5-small"):
         catalog.model_path(name)
-    for name in ("film-reviews", "alpaca-en"):
+    for name in ("film-reviews", "reviews-zh", "alpaca-en"):
         catalog.dataset_path(name)
 
     def refuse(*_, **__):
@@ -40,15 +40,20 @@ def recipe(model, task, rows, output, **train):
     }
 
 
-def test_a_real_encoder_learns_real_reviews(tmp_path):
-    """In Chinese, on e5-small: the Chinese page's commands (`test_readme.py`)."""
-    words = {"learning_rate": 1e-3}
-    run = wt.train(recipe("minilm-l6", "text_classification", "film-reviews#3000", tmp_path / "run", **words))
+@pytest.mark.parametrize(
+    ("model", "rows", "text", "label"),
+    [
+        ("minilm-l6", "film-reviews#3000", "A wonderful film, moving and funny.", "positive"),
+        ("e5-small", "reviews-zh#5000", "服务很差，房间又脏又吵，再也不会来了。", "负面"),
+    ],
+)
+def test_a_real_encoder_learns_real_reviews(tmp_path, model, rows, text, label):
+    run = wt.train(recipe(model, "text_classification", rows, tmp_path / "run", learning_rate=1e-3))
     metrics = run.results["metrics"]
     assert metrics["tuned"]["accuracy"]["value"] > 0.74
     assert metrics["tuned"]["accuracy"]["low"] > metrics["untuned"]["accuracy"]["high"]
     assert run.results["verdict"]["learned"]
-    assert run.predict(["A wonderful film, moving and funny."])[0]["label"] == "positive"
+    assert run.predict([text])[0]["label"] == label
 
 
 @pytest.mark.parametrize("method", ["adapter", "ia3", "bitfit", "mam"])
