@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Began(Protocol):
-    """A finished run that began with another one."""
+    """A finished run, as what it began with is asked for."""
 
     folder: RunFolder
     device: str
@@ -40,7 +40,7 @@ class Began(Protocol):
 
     @property
     def began_with(self) -> str:
-        """The print of the weights that it began with."""
+        """The print of another run's weights that it began with; empty where it began with the base."""
 
     def where_base_lies(self) -> str:
         """The model that was tuned."""

@@ -29,6 +29,7 @@ from weitiao.core.recipe import Recipe
 from weitiao.core.run import open_run
 from weitiao.core.why import reason
 from weitiao.data.code import code_print
+from weitiao.stages.beginning import Began
 from weitiao.stages.events import Tell
 from weitiao.stages.for_use import for_use
 from weitiao.stages.prepare import Prepared
@@ -38,33 +39,14 @@ if TYPE_CHECKING:
     from weitiao.models.load import Loaded
 
 
-class Judged(Protocol):
-    """A finished run: the tuned model, or the one before it."""
+class Judged(Began, Protocol):
+    """The tuned model of a finished run, or the one before it."""
 
     before_tuning: bool
 
     @property
-    def recipe(self) -> Recipe:
-        """What was asked."""
-
-    @property
-    def task(self) -> Task:
-        """What was learnt."""
-
-    @property
-    def method(self) -> Method:
-        """How."""
-
-    @property
     def tuned(self) -> Loaded:
         """Its model."""
-
-    @property
-    def began_with(self) -> str:
-        """The print of another run's weights that it began with; empty where it began with the base."""
-
-    def where_base_lies(self) -> str:
-        """The model that was tuned."""
 
     def untuned(self) -> AbstractContextManager[Judged]:
         """The same with the model as it was before."""
