@@ -136,7 +136,8 @@ def rollouts(
         weights=prepared.weights,
     )
     drawn = task.drawing()
-    if drawn["top_k"] or drawn["top_p"]:
+    narrowed = bool(drawn["top_k"] or drawn["top_p"])
+    if narrowed:
         tell("notice", text=reason("loss_goes_by_all"))
     voices = _Voices(recipe, prepared, method, snapshot, world)
     drawing, rater = Drawing(recipe, task, loaded, method, prepared.device), Rater(task)
@@ -152,6 +153,8 @@ def rollouts(
         voices.score,
         recipe.seed,
         world,
+        # In half precision a row alone and among others differ by more than what a ratio may be wrong by.
+        sampled=not narrowed and settings.half is None,
     )
 
 
@@ -211,7 +214,7 @@ class Drawing:
         numbers = [number for number, _, _ in asked]
         found = self.answers(prompts, numbers=numbers, sample=True, seed=seed, **self.task.drawing())
         return [
-            Drawn(row, prompt, answer.ids, answer.end, text)
+            Drawn(row, prompt, answer.ids, answer.end, text, answer.logps)
             for (_, row, _), prompt, (answer, text) in zip(asked, prompts, found, strict=True)
         ]
 

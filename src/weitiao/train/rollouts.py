@@ -49,6 +49,8 @@ class Rollouts:
     score: Score
     seed: int
     world: World = field(default_factory=World)
+    sampled: bool = False
+    """Are the log-probabilities that answers were drawn with those that `score` gives the policy?  Then it is not asked."""
     _number: int = field(default=-1, init=False)
     """Which rollout is at hand."""
     _held: dict[str, Tensor] = field(default_factory=dict, init=False)
@@ -126,7 +128,10 @@ class Rollouts:
         rewards = world.together(lambda: self.rate(drawn))
         written = [self.task.written(one.prompt, one.ids, one.end) for one in drawn]
         told: dict[Voice, list[list[float]]] = {
-            voice: self._scored(written, voice) for voice in self.task.asks
+            voice: [list(one.logps) for one in drawn]
+            if voice == "policy" and self.sampled
+            else self._scored(written, voice)
+            for voice in self.task.asks
         }
         rollout = self.task.learnt(drawn, rewards, told)
         self.model.train()

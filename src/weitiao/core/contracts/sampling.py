@@ -38,6 +38,9 @@ class Drawn:
     """The end token; None where the answer did not come to its end."""
     text: str
     """The answer."""
+    logps: Sequence[float] = ()
+    """The log-probability of every token of `ids` and of `end`, under what it was drawn from (after temperature, top_k and
+    top_p)."""
 
 
 @dataclass(frozen=True)
