@@ -74,6 +74,26 @@ def test_of_very_many_labels_those_in_most_mistakes_are_shown_and_the_rest_is_co
         assert sum(row) == sum(one["label"] == name for one in true)
 
 
+def test_queries_are_shown_with_what_was_found_and_the_right_passage_marked():
+    """Of a row that lists its passages, and of rows that search one another's."""
+    listed = {"query": unlike(0), "passages": ["a", "b", "c", "d", "e"], "scores": [0, 0, 0, 0, 1]}
+    searched = [{"anchor": unlike(i), "positive": f"p{i}", "negative.0": f"n{i}"} for i in (1, 2)]
+    told = [
+        {"ranks": [5], "found": [[None, 2], [None, 0], [None, 1], [None, 4]]},
+        {"ranks": [1], "found": [[1, 0], [2, 1], [2, 0]]},
+        {"ranks": [2], "found": [[1, 1], [2, 0], [1, 0]]},
+    ]
+    found = section("queries", [listed, *searched], told, samples=0)
+    assert [[(one.text, one.system == "reference") for one in row.answers] for row in found.rows] == [
+        [("c", False), ("a", False), ("b", False), ("e", True)],
+        [("n1", False), ("p2", True), ("p1", False)],
+    ]
+    assert [row.facts[0].value for row in found.rows] == [5, 2]
+    assert found.rows[0].answers[-1].name.en == "5, right"
+    assert found.note.en.startswith("Of 2 of 3 test queries")
+    assert len(section("queries", [listed, *searched], told, samples=8).rows) == 3
+
+
 def test_points_of_the_calibration_are_scikit_learns():
     true, said = guessed(400, "ab")
     found = section("calibration", true, said, labels="ab", confidence=0.9)

@@ -155,6 +155,13 @@ def test_ranks_are_those_of_a_search_by_hand():
         # Of equal scores those that are right come last.
         order = sorted(texts, key=lambda text: (-scores[row, texts.index(text)], text in right))
         assert ranks == sorted(order.index(text) + 1 for text in right)
+        shown = [passages[at] for at, which in found.found(scores[row], row)]
+        # Of equal scores any.
+        assert [scores[row, texts.index(text)] for text in shown[:3]] == np.sort(scores[row])[:-4:-1].tolist()
+        assert [text in right for text in shown] == [
+            rank in ranks for rank in (1, 2, 3, ranks[0])[: len(shown)]
+        ]
+        assert len(shown) == 3 + (ranks[0] > 3)
 
 
 def test_texts_that_all_look_alike_are_not_found(bert):
@@ -215,6 +222,26 @@ def test_it_learns_and_is_judged_beside_the_untuned_model_and_a_search_by_words(
     assert set(found) == {"tuned", "untuned", "bm25"}
     assert found["tuned"]["ndcg_at_10"]["value"] > found["untuned"]["ndcg_at_10"]["value"] + 0.1
     assert not run.results["missing"]
+
+
+def test_the_page_shows_queries_with_what_a_search_by_hand_finds_for_them(run):
+    """The one whose right passage stands farthest back first; the right one is marked."""
+    kept = [json.loads(row) for row in (run.path / "data" / "test.jsonl").read_text().splitlines()]
+    texts = list(dict.fromkeys(text for row in kept for text in (row["positive"], *row["negative"])))
+    found = torch.stack([F.normalize(vector(run.tuned, text), dim=0) for text in texts])
+    shown = run.results["sections"]["queries"]["rows"]
+    ranks = []
+    for one in shown:
+        right = {row["positive"] for row in kept if row["anchor"] == one["text"]}
+        scores = found @ F.normalize(vector(run.tuned, "the " + one["text"]), dim=0)
+        by_hand = [texts[place] for place in scores.argsort(descending=True)]
+        ranks.append(one["facts"][0]["value"])
+        assert ranks[-1] == min(by_hand.index(text) for text in right) + 1
+        assert [answer["text"] for answer in one["answers"][:3]] == by_hand[:3]
+        marked = [answer["text"] for answer in one["answers"] if answer["system"] == "reference"]
+        assert marked
+        assert {*marked} <= right
+    assert ranks == sorted(ranks, reverse=True)
 
 
 def test_a_prediction_is_the_vector_of_what_asks(run):

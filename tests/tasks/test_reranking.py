@@ -11,6 +11,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
+from weitiao.data import passages
 from weitiao.data.candidates import drawn, joined
 from weitiao.data.equal_text import normalised
 from weitiao.data.overlong import advice, as_read
@@ -168,6 +169,16 @@ def test_a_long_list_goes_on_in_further_rows_each_with_a_right_passage():
         (7, ["right", "wrong 5", "wrong 6"]),
     ]
     assert len(list(joined(rows, most=None))) == 1
+
+
+def test_what_is_shown_of_a_query_is_what_came_first_and_the_best_right_passage():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        scores, gains = rng.permutation(6).astype(float), rng.choice([0, 0, 0, 1, 2], 6)
+        order = sorted(range(6), key=lambda which: -scores[which])
+        right = [which for which in order if gains[which] > 0]
+        behind = [] if any(which in right for which in order[:3]) else right[:1]
+        assert passages.ranked(scores, gains)["found"] == [[None, which] for which in order[:3] + behind]
 
 
 @pytest.mark.parametrize("how", ["bm25", "random"])

@@ -2,7 +2,8 @@
 
     gathered([(question, answer), ...])            ->  Passages(every distinct passage once, the right ones of each row)
     passages.ranks(scores_NM)                      ->  of each row the ranks of its right passages, best first
-    ranked([0.2, 3.1, 0.4], [1, 0, 0])             ->  {"ranks": [3], "gains": [1.0]}, of a row's own passages
+    passages.found(scores_M, row)                  ->  the places of those that came first, and of the best right one
+    ranked([0.2, 3.1, 0.4], [1, 0, 0])             ->  {"ranks": [3], "gains": [1.0], ...}, of a row's own passages
 
 A passage that stands in several rows is one passage, and all that any row with the same question names are right for it.
 Of equal scores the right passage counts as the last: a model that gives all texts one vector finds nothing.
@@ -16,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+SHOWN = 3
+"""So many of those that a search puts first are kept."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,24 @@ class Passages:
         """
         return [_ranks(scores_M, self.right[row]) for row, scores_M in enumerate(scores_NM, start=first)]
 
+    def found(self, scores_M: Any, row: int) -> list[list[int]]:
+        """Places (row, which of its passages) of the `SHOWN` first, and behind them, where none of these is right, of the
+        best right one.
+
+        Args:
+            scores_M: of every passage for this row; higher is nearer.
+            row: whose right passages count.
+        """
+        import numpy as np
+
+        right = np.zeros(len(scores_M), dtype=bool)
+        right[self.right[row]] = True
+        least = np.partition(scores_M, -SHOWN)[-SHOWN] if len(scores_M) > SHOWN else -np.inf
+        near = np.flatnonzero(scores_M >= least)
+        first = near[np.lexsort((right[near], -scores_M[near]))][:SHOWN].tolist()
+        best = max(self.right[row], key=lambda number: scores_M[number])
+        return [[*self.places[number]] for number in (first if right[first].any() else [*first, best])]
+
 
 def gathered(rows: Sequence[Sequence[Hashable]]) -> Passages:
     """The passages of rows.
@@ -59,7 +82,8 @@ def gathered(rows: Sequence[Sequence[Hashable]]) -> Passages:
 
 
 def ranked(scores_M: Any, gains: Sequence[float]) -> dict[str, list[Any]]:
-    """Of passages that a row lists itself: the ranks of the right ones, best first, and what each of those is worth.
+    """Of passages that a row lists itself: the ranks of the right ones, best first, what each of those is worth, and the
+    `SHOWN` first with, where none of these is right, the best right one (`found`: no other row's, and which).
 
     Args:
         scores_M: of every passage; higher is nearer.
@@ -71,7 +95,13 @@ def ranked(scores_M: Any, gains: Sequence[float]) -> dict[str, list[Any]]:
     # Of equal scores the passage that is worth less comes first.
     order_M = np.lexsort((gains_M, -np.asarray(scores_M)))
     ranks = np.flatnonzero(gains_M[order_M] > 0)
-    return {"ranks": (ranks + 1).tolist(), "gains": gains_M[order_M][ranks].tolist()}
+    shown = [*range(min(SHOWN, len(order_M)))]
+    shown += ranks[:1].tolist() if len(ranks) and ranks[0] >= SHOWN else []
+    return {
+        "ranks": (ranks + 1).tolist(),
+        "gains": gains_M[order_M][ranks].tolist(),
+        "found": [[None, int(order_M[rank])] for rank in shown],
+    }
 
 
 def _ranks(scores_M: np.ndarray, right: Sequence[int]) -> list[int]:

@@ -103,7 +103,7 @@ class Embedding(OfVectors):
     def together(
         self, predictions: Sequence[dict[str, Any]], examples: Sequence[Example]
     ) -> list[dict[str, Any]]:
-        """The ranks of each row's right passages among all passages of the rows, the place of what was found first
+        """The ranks of each row's right passages among all passages of the rows, the places of what was found
         (row, and which of its passages), the cosine of its own, and its loss against all that are wrong."""
         if not predictions or any(len(example.inputs[TEXTS]) < 2 for example in examples):
             return list(predictions)
@@ -123,8 +123,13 @@ class Embedding(OfVectors):
         own = scores_M[passages.own[row]]
         wrong = np.delete(scores_M, passages.right[row]).astype(np.float64)
         loss = np.logaddexp.reduce(np.append(self.scale * (wrong - own), 0.0))
-        found = passages.places[int(scores_M.argmax())]
-        return {"ranks": ranks, "found": [*found], "cosine": float(own), "loss": float(loss), "tokens": 1}
+        return {
+            "ranks": ranks,
+            "found": passages.found(scores_M, row),
+            "cosine": float(own),
+            "loss": float(loss),
+            "tokens": 1,
+        }
 
     def reference(self, record: Record) -> dict[str, Any]:
         """All texts."""

@@ -36,8 +36,7 @@ class BM25(Baseline):
             for start in range(0, len(rows), step):
                 scores_NM = index.scores([row[0] for row in rows[start : start + step]]).toarray()
                 for n, ranks in enumerate(passages.ranks(scores_NM, start)):
-                    found = passages.places[int(scores_NM[n].argmax())]
-                    told.append({"ranks": ranks, "found": [*found]})
+                    told.append({"ranks": ranks, "found": passages.found(scores_NM[n], start + n)})
             return told
 
         def reranks(unseen: Sequence[Record]) -> list[dict[str, Any]]:
