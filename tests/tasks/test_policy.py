@@ -68,7 +68,9 @@ def rollout(task, loaded, method, *, drawn=None, worth=None):
         for one in written
     ]
     told = {"policy": old, "reference": reference}
-    told = {voice: [each.astype(np.float32).tolist() for each in told[voice]] for voice in task.asks}
+    told = {
+        voice: [{"logps": each.astype(np.float32).tolist()} for each in told[voice]] for voice in task.asks
+    }
     found = task.learnt(drawn, [{"reward": float(each)} for each in worth], told)
     return drawn, worth, old, reference, found
 

@@ -8,15 +8,14 @@ Its kin are settings: DAPO (`epsilon_high`), Dr. GRPO (`loss_type: dr_grpo`, `sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from weitiao.core.contracts import Batch, Voice
+from weitiao.core.contracts import Batch, Heard, Voice
 from weitiao.core.registry import register
-from weitiao.tasks.parts.policy import Policy
+from weitiao.tasks.parts.groups import Grouped
 from weitiao.tasks.parts.policy_losses import (
     BY_TOKENS,
     Kind,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 @register("task", "grpo")
 @dataclass(frozen=True)
-class GroupRelativePolicyOptimization(Policy):
+class GroupRelativePolicyOptimization(Grouped):
     """Answer so that it is rewarded, by groups of answers."""
 
     beta: Annotated[float, Field(ge=0)] = 0.0
@@ -50,7 +49,7 @@ class GroupRelativePolicyOptimization(Policy):
 
     summary: ClassVar[str] = "answer so that it is rewarded (GRPO, DAPO, Dr. GRPO, GSPO)"
     training_only: ClassVar[tuple[str, ...]] = (
-        *(name for name in Policy.__dataclass_fields__ if name != "split_special_tokens"),
+        *(name for name in Grouped.__dataclass_fields__ if name != "split_special_tokens"),
         "beta",
         "loss_type",
         "scale_rewards",
@@ -67,7 +66,7 @@ class GroupRelativePolicyOptimization(Policy):
         """Tokens, or the answer."""
         return tokens if self.loss_type in BY_TOKENS else 1
 
-    def advantages(self, worth_PG: np.ndarray, told: Mapping[Voice, Sequence[Sequence[float]]]) -> np.ndarray:
+    def advantages(self, worth_PG: np.ndarray, heard: Heard) -> np.ndarray:
         """Over the group's mean."""
         return group_advantages(worth_PG, self.scale_rewards)
 

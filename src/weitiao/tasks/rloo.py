@@ -8,16 +8,15 @@ A whole answer is one action with one ratio, and the divergence from the referen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from weitiao.core.contracts import Batch, Voice
+from weitiao.core.contracts import Batch, Heard, Voice
 from weitiao.core.registry import register
-from weitiao.tasks.parts.policy import Policy
+from weitiao.tasks.parts.groups import Grouped
 from weitiao.tasks.parts.policy_losses import clipped, leave_one_out, per_row
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 @register("task", "rloo")
 @dataclass(frozen=True)
-class ReinforceLeaveOneOut(Policy):
+class ReinforceLeaveOneOut(Grouped):
     """Answer so that it is rewarded, each answer against the others."""
 
     num_generations: Annotated[int, Field(ge=2)] = 2
@@ -38,7 +37,7 @@ class ReinforceLeaveOneOut(Policy):
 
     summary: ClassVar[str] = "answer so that it is rewarded (REINFORCE, leave one out)"
     training_only: ClassVar[tuple[str, ...]] = (
-        *(name for name in Policy.__dataclass_fields__ if name != "split_special_tokens"),
+        *(name for name in Grouped.__dataclass_fields__ if name != "split_special_tokens"),
         "beta",
         "normalize_advantages",
     )
@@ -54,12 +53,12 @@ class ReinforceLeaveOneOut(Policy):
         """The answer."""
         return 1
 
-    def advantages(self, worth_PG: np.ndarray, told: Mapping[Voice, Sequence[Sequence[float]]]) -> np.ndarray:
+    def advantages(self, worth_PG: np.ndarray, heard: Heard) -> np.ndarray:
         """Over the mean of the others, rewards less the divergence."""
         if self.beta:
             apart = [
-                sum(policy) - sum(reference)
-                for policy, reference in zip(told["policy"], told["reference"], strict=True)
+                sum(policy["logps"]) - sum(reference["logps"])
+                for policy, reference in zip(heard["policy"], heard["reference"], strict=True)
             ]
             worth_PG = worth_PG - self.beta * np.array(apart).reshape(worth_PG.shape)
         return leave_one_out(worth_PG, normalize=self.normalize_advantages)

@@ -30,7 +30,7 @@ Draw: TypeAlias = Callable[[Sequence[tuple[int, int, Example]], int], list[Drawn
 Rate: TypeAlias = Callable[[Sequence[Drawn]], list[dict[str, float]]]
 """Answers -> of each its reward, and the parts of that."""
 Score: TypeAlias = Callable[[Sequence[Example], Voice], list[dict[str, Any]]]
-"""Prompts with answers -> the log-probabilities of each answer's tokens; of others' rows nothing."""
+"""Prompts with answers -> what is said of each answer's tokens (`Sampling.scored`); of others' rows nothing."""
 
 
 @dataclass
@@ -50,7 +50,8 @@ class Rollouts:
     seed: int
     world: World = field(default_factory=World)
     sampled: bool = False
-    """Are the log-probabilities that answers were drawn with those that `score` gives the policy?  Then it is not asked."""
+    """Are the log-probabilities that answers were drawn with those that `score` gives the policy?  Then it is not
+    asked, where nothing else is."""
     _number: int = field(default=-1, init=False)
     """Which rollout is at hand."""
     _held: dict[str, Tensor] = field(default_factory=dict, init=False)
@@ -127,22 +128,23 @@ class Rollouts:
         ]
         rewards = world.together(lambda: self.rate(drawn))
         written = [self.task.written(one.prompt, one.ids, one.end) for one in drawn]
-        told: dict[Voice, list[list[float]]] = {
-            voice: [list(one.logps) for one in drawn]
-            if voice == "policy" and self.sampled
+        known = self.sampled and set(self.task.says) == {"logps"}
+        heard: dict[Voice, list[dict[str, Any]]] = {
+            voice: [{"logps": list(one.logps)} for one in drawn]
+            if voice == "policy" and known
             else self._scored(written, voice)
             for voice in self.task.asks
         }
-        rollout = self.task.learnt(drawn, rewards, told)
+        rollout = self.task.learnt(drawn, rewards, heard)
         self.model.train()
         self._facts = {**rollout.facts, "rollout": number, "rollout_seconds": time.perf_counter() - started}
         return _flat(rollout.examples)
 
-    def _scored(self, written: Sequence[Example], voice: Voice) -> list[list[float]]:
+    def _scored(self, written: Sequence[Example], voice: Voice) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         self.world.all_or_none(lambda: found.extend(self.score(written, voice)))
         everybody = self.world.gather({row: one for row, one in enumerate(found) if one})
-        of_row = {row: one["logps"] for part in everybody for row, one in part.items()}
+        of_row = {row: one for part in everybody for row, one in part.items()}
         return [of_row[row] for row in range(len(written))]
 
 

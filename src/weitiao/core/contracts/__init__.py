@@ -26,7 +26,7 @@ from weitiao.core.contracts.rows import (
     place,
     places,
 )
-from weitiao.core.contracts.sampling import Drawn, Judge, Rollout, Sampling, Voice
+from weitiao.core.contracts.sampling import Drawn, Heard, Judge, Rollout, Sampling, Voice
 from weitiao.core.contracts.section import Analysis, Judged, Section, both
 from weitiao.core.contracts.target import Target, chosen_targets, no_such_target
 from weitiao.core.contracts.task import Task
@@ -45,6 +45,7 @@ __all__ = [
     "Categorical",
     "Drawn",
     "Example",
+    "Heard",
     "Inserted",
     "Judge",
     "Judged",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from weitiao.core.contracts.reward import Answered
 from weitiao.core.contracts.rows import Batch, Example
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 Voice: TypeAlias = Literal["policy", "reference"]
-"""Who is asked how likely the drawn tokens are: the model as it is when they are drawn, or as it was before training."""
+"""Who is asked of the drawn tokens: the model as it is when they are drawn, or as it was before training."""
+
+Heard: TypeAlias = Mapping[Voice, Sequence[Mapping[str, Sequence[float]]]]
+"""Who was asked -> what it says of each answer (`Sampling.scored`)."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ Judge: TypeAlias = Callable[[Sequence[Answered]], list[dict[str, float]]]
 class Sampling(Task):
     """A task whose rows are prompts."""
 
+    says: ClassVar[tuple[str, ...]] = ("logps",)
+    """What `scored` says of each token of an answer."""
+
     @property
     @abstractmethod
     def draws(self) -> int:
@@ -73,7 +79,7 @@ class Sampling(Task):
     @property
     @abstractmethod
     def asks(self) -> tuple[Voice, ...]:
-        """Whose log-probabilities of the drawn tokens `learnt` needs."""
+        """Who says something of the drawn tokens (`scored`) that `learnt` needs."""
 
     @abstractmethod
     def drawing(self) -> dict[str, Any]:
@@ -93,21 +99,17 @@ class Sampling(Task):
 
     @abstractmethod
     def scored(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
-        """Of each row of `written` the log-probabilities of the answer's tokens, the end token among them: `logps`."""
+        """Of each row of `written` what is asked for, a number for each of the answer's tokens, the end token among them: their
+        log-probabilities are `logps`."""
 
     @abstractmethod
-    def learnt(
-        self,
-        drawn: Sequence[Drawn],
-        rewards: Sequence[Mapping[str, float]],
-        told: Mapping[Voice, Sequence[Sequence[float]]],
-    ) -> Rollout:
+    def learnt(self, drawn: Sequence[Drawn], rewards: Sequence[Mapping[str, float]], heard: Heard) -> Rollout:
         """What is learnt from a rollout.
 
         Args:
             drawn: `draws` answers to each prompt, one prompt after the other.
             rewards: what the judge says of each.
-            told: for each voice that is asked, the log-probabilities of each answer's tokens.
+            heard: what each voice that is asked says of each answer.
         """
 
     @abstractmethod
