@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import reviews, write_csv
 from weitiao.cli import run
@@ -63,7 +64,7 @@ def test_the_task_that_learns_from_the_rows_is_named(check, monkeypatch):
     write_csv(Path("e.csv"), answers)
     assert "The task kto learns from these rows." in check("e.csv")[1]
     for n in range(60):
-        Path(f"{n}.png").write_bytes(bytes([n]))
+        Image.new("RGB", (4, 4), (n, 0, 0)).save(f"{n}.png")
     write_csv(Path("b.csv"), [{"image": f"{n}.png", "label": "cat" if n % 2 else "dog"} for n in range(60)])
     code, said = check("b.csv", "--html", "b.html")
     none = "No task learns from rows of this shape (pictured) yet: they can be checked and repaired, not trained on."

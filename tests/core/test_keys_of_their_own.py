@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from PIL import Image
 
 from tests.core.conftest import STEPS, intervals, ledger, locked_rows, log, losses, state
 from weitiao import api
@@ -82,6 +83,19 @@ def test_the_evaluation_batch(lab, monkeypatch):
     monkeypatch.setattr(predict, "in_order", spy)
     lab.run("train.per_device_eval_batch_size=5")
     assert sizes == {5}, "in validation and in the judgement"
+
+
+@own("data.pictures")
+def test_where_pictures_may_lie(tmp_path):
+    (tmp_path / "far").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "far" / "1.png")
+    Image.new("RGB", (4, 4), (9, 9, 9)).save(tmp_path / "far" / "2.png")
+    (tmp_path / "rows").mkdir()
+    file = tmp_path / "rows" / "rows.csv"
+    file.write_text(f"image,label\n{tmp_path}/far/1.png,a\n{tmp_path}/far/2.png,b\n", encoding="utf-8")
+    assert api.check(str(file)).ledger.counts() == {"kept": 0, "quarantined": 2}
+    found = api.check(str(file), pictures=str(tmp_path / "far"))
+    assert found.ledger.counts() == {"kept": 2}
 
 
 @own("train.data_parallel")

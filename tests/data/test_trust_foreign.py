@@ -186,4 +186,4 @@ def test_a_link_to_itself_and_a_link_out_of_a_folder_of_pictures(weitiao):
     os.symlink("..", "pictures/dog/round")
     found = weitiao("data", "check", "pictures", "--json").json
     assert found["counts"] == {"kept": 2, "quarantined": 1}
-    assert "secret.png: a broken picture" in found["rows"][0]["reason"]
+    assert "secret.png lies outside of" in found["rows"][0]["reason"]

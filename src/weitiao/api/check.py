@@ -115,7 +115,12 @@ class Examined(Shown):
             label = next((data.columns.get(c, c) for c in ("label", "labels") if c in own), "")
 
             def convert(record: Record, name: str = name) -> Record:
-                return formats.convert(record, format=name, columns=data.columns, decimal=data.decimal)
+                words: dict[str, Any] = {
+                    "columns": data.columns,
+                    "decimal": data.decimal,
+                    "pictures": data.pictures or "",
+                }
+                return formats.convert(record, format=name, **words)
 
             made.append(
                 repaired_copy(

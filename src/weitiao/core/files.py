@@ -65,6 +65,14 @@ def disk(path: Path, *, needed_bytes: int = 0) -> Iterator[None]:
         raise
 
 
+def cache_dir() -> Path:
+    """Where fetched and converted things are kept: `WEITIAO_CACHE`, else the user's cache folder."""
+    if own := os.environ.get("WEITIAO_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "weitiao"
+
+
 def _belongs(file: Path, path: Path) -> bool:
     """Is that the path itself, what is written beside it, or a folder above?"""
     return file.parent == path.parent or file in path.parents

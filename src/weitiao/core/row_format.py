@@ -23,6 +23,7 @@ RowFormat: TypeAlias = Literal[
     "conll",
     "source_target",
     "image",
+    "imagefolder",
     "pairs",
     "query_passage",
     "question_answer",
@@ -34,4 +35,4 @@ RowFormat: TypeAlias = Literal[
     "squad",
     "squad_table",
 ]
-"""`auto`, and the formats of `data.formats.FORMATS`, and `conll`, a way to write tags."""
+"""`auto`, and the formats of `data.formats.FORMATS`, and `conll`, a way to write tags, and `imagefolder`, a folder of pictures."""

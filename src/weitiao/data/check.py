@@ -9,8 +9,9 @@ In memory stay some thirty bytes a row; the rows themselves lie on disk (`data.r
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Record, Shape
@@ -22,6 +23,7 @@ from weitiao.data.equal_text import digest, normalised, repeated
 from weitiao.data.formats.convert import as_text
 from weitiao.data.labels import label_names, one_spelling, relabelled
 from weitiao.data.ledger import Ledger, brief
+from weitiao.data.prefetch import mapped
 from weitiao.data.read import BadRow, Source, parted, read
 from weitiao.data.read_as import read_as
 from weitiao.data.rows import Rows
@@ -119,8 +121,8 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
     if not ledger.total:
         every = [name for names in given.values() for name in names]
         raise fault("empty_file", path=_files(every), why=reason("no_rows_left"))
-    if data.near_duplicates != "keep" and len(rows) and shape.texts(rows[0].values):
-        marks.near = _near(rows, shape, data)
+    if data.near_duplicates != "keep" and len(rows) and (shape.pictures or shape.texts(rows[0].values)):
+        marks.near = (_near_pictures if shape.pictures else _near)(rows, shape, data)
     kept = _distinct(rows, marks, shape, ledger, data)
     return Checked(rows.take(kept), _renumbered(marks, kept), shape, ledger, taker.names)
 
@@ -153,22 +155,18 @@ class _Taker:
 
     def take(self, source: Source, *, side: str | None, number: int) -> None:
         """Note every row of a file as usable, or as not."""
-        convert: Callable[[Record, list[str]], Record] | None = None
         count = 0
-        for item in source.rows():
+        for item, record, repairs, why in self._converted(source, side):
             count += 1
             if isinstance(item, BadRow):
                 self._reject(item, item.reason, raw=item.raw)
                 continue
-            convert = convert or self._converter(source, side)
-            repairs: list[str] = []
+            where: Mapping[str, Any] = {}
             try:
-                record = convert(item, repairs)
-                why = self.shape.faults(record.values)
                 where = self._where(item, side) if not why else {}
             except formats.Unusable as error:
                 why = str(error)
-            if why:
+            if record is None or why:
                 self._reject(item, why, raw=item.values)
                 continue
             if repairs:
@@ -178,6 +176,25 @@ class _Taker:
         self.names += [] if side else [number]
         self.ledger.files.append({**source.facts(), **given, "rows": count})
         self.ledger.total += count
+
+    def _converted(
+        self, source: Source, side: str | None
+    ) -> Iterator[tuple[Record | BadRow, Record | None, list[str], str]]:
+        """Every row as it came, as it is used, what was put right in it, and why it cannot be used."""
+        convert = cache(partial(self._converter, source, side))
+
+        def one(item: Record | BadRow) -> tuple[Record | BadRow, Record | None, list[str], str]:
+            if isinstance(item, BadRow):
+                return item, None, [], item.reason
+            repairs: list[str] = []
+            try:
+                record = convert()(item, repairs)
+            except formats.Unusable as error:
+                return item, None, repairs, str(error)
+            return item, record, repairs, self.shape.faults(record.values)
+
+        # Pictures are read and looked at here, and most of that is none of Python's work.
+        return mapped(one, source.rows()) if self.shape.pictures else map(one, source.rows())
 
     def _converter(self, source: Source, side: str | None) -> Callable[[Record, list[str]], Record]:
         data, shape = self.data, self.shape
@@ -200,7 +217,12 @@ class _Taker:
 
         def convert(record: Record, repairs: list[str]) -> Record:
             record = formats.convert(
-                record, format=name, columns=data.columns, decimal=data.decimal, repairs=repairs
+                record,
+                format=name,
+                columns=data.columns,
+                decimal=data.decimal,
+                pictures=data.pictures or "",
+                repairs=repairs,
             )
             values: Mapping[str, Any] = record.values
             if data.relabel:
@@ -280,6 +302,17 @@ def _near(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
     return near_groups(texts, threshold=data.near_duplicate_threshold)
 
 
+def _near_pictures(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
+    from weitiao.data.pictures.near import near_groups
+    from weitiao.data.pictures.opening import opened
+
+    (column,) = shape.pictures
+    hashes = [row.values["phash"] for row in rows]
+    return near_groups(
+        hashes, lambda place: opened(rows[place].values[column]), threshold=data.near_duplicate_threshold
+    )
+
+
 def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data) -> np.ndarray:
     """Which rows go on: less the contradictions, the repeated ones, and those whose like stands in given test rows."""
     import numpy as np
@@ -292,7 +325,8 @@ def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data
             for row in members:
                 other = odd if marks.stratum[row] == marks.stratum[first] else first
                 here, there = (brief(marks.strata[marks.stratum[i]]) for i in (row, other))
-                why = reason("contradiction", here=here, there=there, place=rows[int(other)].place)
+                kind = "contradiction_pictures" if shape.pictures else "contradiction"
+                why = reason(kind, here=here, there=there, place=rows[int(other)].place)
                 record = rows[int(row)]
                 status = "quarantined" if data.bad_rows == "quarantine" else "dropped"
                 ledger.note(record, status, why, raw=dict(record.values))

@@ -16,6 +16,7 @@ from weitiao.core.contracts import Shape
 from weitiao.core.why import reason
 from weitiao.data.equal_text import blank
 from weitiao.data.pairs import BETWEEN, Pair, ScoredPair, text_fault
+from weitiao.data.pictured import Pictured
 from weitiao.data.questioned import Questioned
 from weitiao.data.ranked import Ranked
 
@@ -330,32 +331,6 @@ class Translation(Shape):
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
         """Both; the source of a row without an answer."""
         return {name: values[name] for name in ("source", "target") if isinstance(values.get(name), str)}
-
-
-@dataclass(frozen=True)
-class Pictured(Shape):
-    """A picture and its label."""
-
-    name: ClassVar[str] = "pictured"
-    target: ClassVar[str] = "label"
-    columns: ClassVar[Mapping[str, str]] = {"image": "the path of a picture", "label": "its label"}
-    formats: ClassVar[tuple[str, ...]] = ("image",)
-
-    def faults(self, values: Mapping[str, Any]) -> str:
-        """A path and a label are needed."""
-        return text_fault(values, "image") or (reason("label_missing") if values["label"] is None else "")
-
-    def key(self, values: Mapping[str, Any]) -> str:
-        """The content of the file, as its hash: copies under other names are the same picture."""
-        return str(values.get("sha256") or values["image"])
-
-    def stratum(self, values: Mapping[str, Any]) -> str:
-        """The label."""
-        return str(values["label"])
-
-    def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """None: a path is no text."""
-        return {}
 
 
 LABELLED, MULTI_LABELLED, NUMBERED = Labelled("one"), Labelled("many"), Labelled("number")

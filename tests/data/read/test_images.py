@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 
 import pytest
 
 from tests.data.read.conftest import bad, refused, rows
+from weitiao.core.recipe import Data
+from weitiao.data.check import inspect
 from weitiao.data.read import read, read_file
+from weitiao.data.shapes import PICTURED
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -27,7 +31,7 @@ def pictures(tmp_path):
 def test_class_folders_are_labels_in_sorted_order(pictures):
     source = read_file(pictures)
     names = ["cat/10.jpg", "cat/2.png", "cat/more/x.gif", "dog/a.bmp", "dog/b.png"]
-    assert rows(source) == [(n, str(pictures / name), name[:3]) for n, name in enumerate(names, start=1)]
+    assert rows(source) == [(n, name, name[:3]) for n, name in enumerate(names, start=1)]
     assert bad(source) == []
     assert (source.format, source.columns, source.notes) == ("images", ["image", "label"], ())
     digest = hashlib.sha256()
@@ -50,9 +54,10 @@ def test_what_is_no_picture_or_a_broken_one_is_a_bad_row(pictures):
     (pictures / ".folder").mkdir()
     (pictures / ".folder/x.png").write_text("")
     (pictures / "dog/z\udcff.png").write_bytes((pictures / "dog/a.bmp").read_bytes())
-    source = read_file(pictures)
-    assert [row[1].removeprefix(f"{pictures}/") for row in rows(source)] == ["cat/more/x.gif", "dog/a.bmp"]
-    assert [(line, reason.split(" (")[0]) for line, reason in bad(source)] == [
+    assert read_file(pictures).notes == ("2 hidden files or folders were not looked at",)
+    ledger = inspect(Data(train=[str(pictures)]), PICTURED).ledger
+    assert ledger.counts() == {"kept": 2, "quarantined": 6}
+    assert [(row["line"], row["reason"].split(" (")[0]) for row in ledger.rows] == [
         (1, "cat/10.jpg: a broken picture"),
         (2, "cat/2.png: a broken picture"),
         (5, "dog/b.png: a broken picture"),
@@ -60,7 +65,26 @@ def test_what_is_no_picture_or_a_broken_one_is_a_bad_row(pictures):
         (7, "dog/z\\udcff.png: its name is not UTF-8"),
         (8, "loose.png: it lies in no folder that names its label"),
     ]
-    assert source.notes == ("2 hidden files or folders were not looked at",)
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
+def test_a_table_in_the_folder_names_its_pictures(pictures, name):
+    table = "file_name,label\ndog/a.bmp,x\ncat/2.png,y\nnone.png,y\n../out.png,y\n"
+    lines = [line.split(",") for line in table.split()[1:]]
+    said = "\n".join(json.dumps({"file_name": file, "label": label}) for file, label in lines)
+    (pictures / name).write_text(table if name.endswith(".csv") else said, encoding="utf-8")
+    source = read_file(pictures)
+    assert source.columns == ["image", "label"]
+    assert "3 pictures have no row" in source.notes[0]
+    found = inspect(Data(train=[str(pictures)]), PICTURED)
+    assert [(row.values["image"], row.values["label"]) for row in found.rows] == [
+        (str(pictures / "dog/a.bmp"), "x"),
+        (str(pictures / "cat/2.png"), "y"),
+    ]
+    missing, outside = (row["reason"] for row in found.ledger.rows)
+    assert "there is no picture" in missing
+    assert "lies outside of" in outside
+    assert found.ledger.rows[0]["file"] == str(pictures / name)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

@@ -141,6 +141,8 @@ class Shape(ABC):
 
     turns: ClassVar[bool] = False
     """Does it hold turns, which a chat template writes?"""
+    pictures: ClassVar[tuple[str, ...]] = ()
+    """Columns that say where a picture lies: its pixels are read when a batch is stacked (`data.pictures`)."""
 
     @property
     def several(self) -> bool:

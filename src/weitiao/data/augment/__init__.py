@@ -110,7 +110,7 @@ def steps(settings: Sequence[str | Mapping[str, Any]]) -> dict[str, Augmentation
 
 def misfit(step: Augmentation, shape: Shape) -> str:
     """Why a step cannot work on rows of this shape; empty when it can."""
-    held = "pictures" if "image" in shape.columns else "texts"
+    held = "pictures" if shape.pictures else "texts"
     if step.works_on not in ("all rows", held):
         return reason(f"rows_hold_{held}")
     return step.refuses(shape)

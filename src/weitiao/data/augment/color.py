@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 from pydantic import Field
 
-from weitiao.core.contracts import Shape
 from weitiao.core.registry import register
-from weitiao.data.augment import Change, Changes, Helpers, Kind
-from weitiao.data.augment.pictures import by_picture
+from weitiao.data.augment.pictures import PictureChanges
+from weitiao.data.pictures import geometry
+from weitiao.data.pictures.geometry import Moved
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,7 +25,7 @@ Strength: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 @register("augmentation", "color")
 @dataclass(frozen=True, kw_only=True)
-class Color(Changes):
+class Color(PictureChanges):
     """Pictures in another light; not where the colour is the label."""
 
     brightness: Strength = 0.2
@@ -37,21 +37,12 @@ class Color(Changes):
 
     summary: ClassVar[str] = "pictures in another light"
     source: ClassVar[str] = "Howard 2013, arXiv 1312.5402"
-    works_on: ClassVar[Kind] = "pictures"
 
-    def needs(self) -> tuple[str, ...]:
-        """A folder to write into."""
-        return ("folder",)
-
-    def ready(self, shape: Shape, helpers: Helpers) -> Change:
-        """Three factors a copy."""
-
-        def edit(picture: Image, rng: Random) -> Image:
-            strengths = (self.brightness, self.contrast, self.saturation)
-            factors = [rng.uniform(1 - strength, 1 + strength) for strength in strengths]
-            return recolored(picture, *factors)
-
-        return by_picture(edit, helpers)
+    def edit(self, picture: Image, rng: Random) -> Moved:
+        """Three factors."""
+        strengths = (self.brightness, self.contrast, self.saturation)
+        factors = [rng.uniform(1 - strength, 1 + strength) for strength in strengths]
+        return Moved(recolored(picture, *factors), geometry.stay())
 
 
 def recolored(picture: Image, brightness: float, contrast: float, saturation: float) -> Image:

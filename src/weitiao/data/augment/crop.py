@@ -10,10 +10,11 @@ from math import sqrt
 from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
-from weitiao.core.contracts import Shape
 from weitiao.core.registry import register
-from weitiao.data.augment import Change, Changes, Helpers, Kind, Share
-from weitiao.data.augment.pictures import by_picture
+from weitiao.data.augment import Share
+from weitiao.data.augment.pictures import PictureChanges
+from weitiao.data.pictures import geometry
+from weitiao.data.pictures.geometry import Moved
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @register("augmentation", "crop")
 @dataclass(frozen=True, kw_only=True)
-class Crop(Changes):
+class Crop(PictureChanges):
     """Cut pictures, of the same proportions."""
 
     share: Share = 0.7
@@ -31,24 +32,18 @@ class Crop(Changes):
 
     summary: ClassVar[str] = "parts of pictures"
     source: ClassVar[str] = "Szegedy et al. 2015, arXiv 1409.4842"
-    works_on: ClassVar[Kind] = "pictures"
 
-    def needs(self) -> tuple[str, ...]:
-        """A folder to write into."""
-        return ("folder",)
-
-    def ready(self, shape: Shape, helpers: Helpers) -> Change:
-        """One window a copy."""
-
-        def edit(picture: Image, rng: Random) -> Image:
-            part = cropped(picture, area=rng.uniform(self.share, 1.0), rng=rng)
-            return part.resize(picture.size) if self.resize else part
-
-        return by_picture(edit, helpers)
+    def edit(self, picture: Image, rng: Random) -> Moved:
+        """One window."""
+        left, top, width, height = drawn(picture.size, area=rng.uniform(self.share, 1.0), rng=rng)
+        part = picture.crop((left, top, left + width, top + height))
+        if not self.resize:
+            return Moved(part, geometry.window(left, top))
+        scale = picture.width / width, picture.height / height
+        return Moved(part.resize(picture.size), geometry.window(left, top, scale=scale))
 
 
-def cropped(picture: Image, *, area: float, rng: Random) -> Image:
-    """A window of that share of the area, one pixel wide and high at least."""
-    width, height = (max(1, round(side * sqrt(area))) for side in picture.size)
-    left, top = rng.randint(0, picture.width - width), rng.randint(0, picture.height - height)
-    return picture.crop((left, top, left + width, top + height))
+def drawn(size: tuple[int, int], *, area: float, rng: Random) -> tuple[int, int, int, int]:
+    """A window of that share of the area, one pixel wide and high at least: left, top, width, height."""
+    width, height = (max(1, round(side * sqrt(area))) for side in size)
+    return rng.randint(0, size[0] - width), rng.randint(0, size[1] - height), width, height

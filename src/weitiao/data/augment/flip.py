@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from weitiao.core.contracts import Shape
 from weitiao.core.registry import register
-from weitiao.data.augment import Change, Changes, Helpers, Kind
-from weitiao.data.augment.pictures import by_picture
+from weitiao.data.augment.pictures import PictureChanges
+from weitiao.data.pictures import geometry
+from weitiao.data.pictures.geometry import Moved
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @register("augmentation", "flip")
 @dataclass(frozen=True, kw_only=True)
-class Flip(Changes):
+class Flip(PictureChanges):
     """Mirrored pictures; not for pictures whose label a mirror changes, such as writing or road signs."""
 
     direction: Literal["horizontal", "vertical", "either"] = "horizontal"
@@ -28,20 +28,13 @@ class Flip(Changes):
 
     summary: ClassVar[str] = "mirrored pictures"
     source: ClassVar[str] = "Krizhevsky et al. 2012; survey: Shorten & Khoshgoftaar 2019"
-    works_on: ClassVar[Kind] = "pictures"
 
-    def needs(self) -> tuple[str, ...]:
-        """A folder to write into."""
-        return ("folder",)
-
-    def ready(self, shape: Shape, helpers: Helpers) -> Change:
-        """One flip a copy."""
-
-        def edit(picture: Image, rng: Random) -> Image:
-            either = rng.choice(("horizontal", "vertical"))
-            return flipped(picture, either if self.direction == "either" else self.direction)
-
-        return by_picture(edit, helpers)
+    def edit(self, picture: Image, rng: Random) -> Moved:
+        """One flip."""
+        either = rng.choice(("horizontal", "vertical"))
+        direction = either if self.direction == "either" else self.direction
+        where = geometry.mirror(picture.size, vertical=direction == "vertical")
+        return Moved(flipped(picture, direction), where)
 
 
 def flipped(picture: Image, direction: str) -> Image:

@@ -1,6 +1,7 @@
-"""A picture in, a changed picture in a file of its own out.
+"""A picture in, a changed picture out: in a file of its own, or in memory each time its row comes.
 
-    Record {image: cats/1.jpg}  ->  by_picture(edit, ...)  ->  {image: <folder>/4f1c...png, sha256: ...}
+    Record {image: cats/1.jpg}  ->  step.ready(...)  ->  {image: <folder>/4f1c...png, sha256: ...}      `data.augment`
+    picture, rng                ->  step.edit(...)   ->  Moved(picture, where its points went)           `task.augment`
 
 The made file is named by its content, so that making it twice gives one file.
 """
@@ -8,64 +9,64 @@ The made file is named by its content, so that making it twice gives one file.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
-from weitiao.core.contracts import Record
-from weitiao.core.errors import fault, need
-from weitiao.data.augment import Change, Helpers, Values
+from weitiao.core.contracts import Record, Shape
+from weitiao.core.errors import fault
+from weitiao.data.augment import Change, Changes, Helpers, Kind, Values
+from weitiao.data.pictures.looks import looked
+from weitiao.data.pictures.opening import Unreadable, opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-EditPicture: TypeAlias = "Callable[[Image, Random], Image]"
-KEPT_MODES = ("L", "RGB", "RGBA")
+    from weitiao.data.pictures.geometry import Moved
 
 
-def opened(record: Record) -> Image:
-    """The upright picture of a row, in grey, RGB or RGBA.
+@dataclass(frozen=True, kw_only=True)
+class PictureChanges(Changes):
+    """Makes changed copies of pictures."""
 
-    Raises:
-        WeitiaoError: `missing_extra`; `unreadable_picture` with the row.
-    """
-    need("PIL", extra="data")
-    from PIL import Image as pillow
-    from PIL import ImageOps
+    works_on: ClassVar[Kind] = "pictures"
 
-    path = record.values["image"]
-    try:
-        with pillow.open(path) as picture:
-            # Cameras write how they were held beside the pixels; a changed copy must not be turned twice.
-            upright = ImageOps.exif_transpose(picture)
-            mode = upright.mode if upright.mode in KEPT_MODES else "RGB"
-            return upright.convert("RGBA" if "transparency" in upright.info else mode)
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-        raise fault("unreadable_picture", place=record.place, path=path, why=error) from error
+    @abstractmethod
+    def edit(self, picture: Image, rng: Random) -> Moved:
+        """The changed picture, and where its points went."""
 
+    def needs(self) -> tuple[str, ...]:
+        """A folder to write into."""
+        return ("folder",)
 
-def by_picture(edit: EditPicture, helpers: Helpers) -> Change:
-    """What changes the picture of a row by `edit` and writes it as PNG into `helpers.folder`."""
-    folder = cast(Path, helpers.folder)  # `needs` has asked for it
+    def ready(self, shape: Shape, helpers: Helpers) -> Change:
+        """One edit a copy, written as PNG into `helpers.folder`."""
+        folder = cast(Path, helpers.folder)  # `needs` has asked for it
 
-    def change(records: Sequence[Record], rngs: Sequence[Random]) -> list[list[Values]]:
-        return [_changed(edit, record, rng, folder) for record, rng in zip(records, rngs, strict=True)]
+        def change(records: Sequence[Record], rngs: Sequence[Random]) -> list[list[Values]]:
+            return [self._changed(record, rng, folder) for record, rng in zip(records, rngs, strict=True)]
 
-    return change
+        return change
 
-
-def _changed(edit: EditPicture, record: Record, rng: Random, folder: Path) -> list[Values]:
-    picture = opened(record)
-    made = edit(picture, rng)
-    if made.size == picture.size and made.tobytes() == picture.tobytes():
-        return []
-    held = io.BytesIO()
-    made.save(held, "PNG")
-    content = sha256(held.getvalue()).hexdigest()
-    path = folder / f"{content[:16]}.png"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(held.getvalue())
-    return [{**record.values, "image": str(path), "sha256": content}]
+    def _changed(self, record: Record, rng: Random, folder: Path) -> list[Values]:
+        path = record.values["image"]
+        try:
+            picture = opened(path)
+        except Unreadable as error:
+            raise fault("unreadable_picture", place=record.place, path=path, why=error) from None
+        made = self.edit(picture, rng).picture
+        if made.size == picture.size and made.tobytes() == picture.tobytes():
+            return []
+        held = io.BytesIO()
+        made.save(held, "PNG")
+        copy = folder / f"{sha256(held.getvalue()).hexdigest()[:16]}.png"
+        if not copy.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(held.getvalue())
+        place = os.path.abspath(copy)
+        return [{**record.values, "image": place, **looked(place).columns()}]

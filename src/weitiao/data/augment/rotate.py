@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from weitiao.core.contracts import Shape
 from weitiao.core.registry import register
-from weitiao.data.augment import Change, Changes, Helpers, Kind
-from weitiao.data.augment.pictures import by_picture
+from weitiao.data.augment.pictures import PictureChanges
+from weitiao.data.pictures import geometry
+from weitiao.data.pictures.geometry import Moved
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @register("augmentation", "rotate")
 @dataclass(frozen=True, kw_only=True)
-class Rotate(Changes):
+class Rotate(PictureChanges):
     """Turned pictures."""
 
     degrees: Annotated[float, Field(gt=0, le=180)] = 15.0
@@ -32,22 +32,11 @@ class Rotate(Changes):
 
     summary: ClassVar[str] = "turned pictures"
     source: ClassVar[str] = "survey: Shorten & Khoshgoftaar 2019"
-    works_on: ClassVar[Kind] = "pictures"
 
-    def needs(self) -> tuple[str, ...]:
-        """A folder to write into."""
-        return ("folder",)
-
-    def ready(self, shape: Shape, helpers: Helpers) -> Change:
-        """One turn a copy."""
-
-        def edit(picture: Image, rng: Random) -> Image:
-            angle = (
-                rng.choice((90, 180, 270)) if self.right_angles else rng.uniform(-self.degrees, self.degrees)
-            )
-            return rotated(picture, angle)
-
-        return by_picture(edit, helpers)
+    def edit(self, picture: Image, rng: Random) -> Moved:
+        """One turn."""
+        angle = rng.choice((90, 180, 270)) if self.right_angles else rng.uniform(-self.degrees, self.degrees)
+        return Moved(rotated(picture, angle), geometry.turn(picture.size, angle))
 
 
 def rotated(picture: Image, degrees: float) -> Image:

@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import Record, Shape
@@ -22,6 +21,7 @@ from weitiao.data.formats import convert as rows
 from weitiao.data.formats.columns import KNOWN_AS, NUMBERED, numbered, there, value
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.formats.numbers import Decimal, as_number, measured
+from weitiao.data.formats.pictured import home, seen
 from weitiao.data.formats.ranked import as_list
 from weitiao.data.shapes import SHAPES, Unpaired
 
@@ -60,6 +60,8 @@ class Format:
     """Does a row keep the columns that are not named here?"""
     guessed: bool = True
     """May a file be taken for one by its columns alone, where nobody has said what it is for?"""
+    picture: str = ""
+    """The column that says where a picture lies."""
 
 
 FORMATS = {
@@ -78,7 +80,7 @@ FORMATS = {
     "prompt_messages": Format(("messages",), (), prompts.prompt_messages, keeps=True, guessed=False),
     "tags": Format(("tokens", "tags"), (), rows.tags),
     "source_target": Format(("source", "target"), (), rows.source_target),
-    "image": Format(("image", "label"), (), rows.image),
+    "image": Format(("image", "label"), (), rows.image, picture="image"),
     "squad": Format(("question", "context", "answers"), ("is_impossible",), answers.squad),
     "squad_table": Format(
         ("question", "context", "answer"), ("answer_start", "is_impossible"), answers.squad_table
@@ -99,7 +101,10 @@ FORMATS = {
     "query_positive": Format(("query", "positive"), ("negative",), ranked.query_positive, guessed=False),
     "scored_pairs": Format(("sentence1", "sentence2", "score"), (), pairs.scored_pairs, number="score"),
 }
-READ_AS = {"conll": "tags"}  # ways to read a file whose rows then have a format of another name
+READ_AS = {
+    "conll": "tags",
+    "imagefolder": "image",
+}  # ways to read a file whose rows then have a format of another name
 
 
 def recognise(
@@ -304,14 +309,16 @@ def convert(
     format: str,
     columns: Mapping[str, str],
     decimal: Decimal = "point",
+    pictures: str = "",
     repairs: list[str] | None = None,
 ) -> Record:
-    """The record in its shape's columns; `repairs` hears what was put right, `decimal` is the mark in numbers.
+    """The record in its shape's columns; `repairs` hears what was put right, `decimal` is the mark in numbers, `pictures` the
+    folder that pictures lie below where that is not the file's own.
 
     Raises:
         Unusable: when the row does not hold what the format needs.
     """
-    shape = FORMATS[format]
+    shape, heard = FORMATS[format], [] if repairs is None else repairs
     row = {ours: value(record.values, columns.get(ours, ours)) for ours in shape.needs + shape.may_have}
     for ours in set(NUMBERED).intersection(shape.may_have):
         if several := numbered(ours, record.values, columns):
@@ -320,11 +327,11 @@ def convert(
         called = {theirs: ours for ours, theirs in columns.items()}
         others = {called.get(name, name): each for name, each in record.values.items()}
         row[prompts.OTHERS] = {name: each for name, each in others.items() if name not in shape.needs}
-    picture = row.get("image")
-    if isinstance(picture, str):  # a table names its pictures from where it lies
-        beside = Path(record.file).parent / picture
-        row["image"] = str(beside) if beside.is_file() else picture
+    if shape.picture:
+        row |= seen(
+            row[shape.picture], home=pictures or home(record.file), column=shape.picture, repairs=heard
+        )
     if shape.number:
         row[shape.number] = as_number(row[shape.number], decimal)
-    values = shape.convert(row, [] if repairs is None else repairs)
+    values = shape.convert(row, heard)
     return Record(record.file, record.line, values, record.nth)

@@ -7,7 +7,6 @@ Each takes the row by our column names and a list that hears what was repaired o
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -19,6 +18,7 @@ from weitiao.core.why import reason
 from weitiao.data.equal_text import looks, spelt_out
 from weitiao.data.formats.numbers import reads_somehow
 from weitiao.data.formats.spelt_list import begins, spelt_list
+from weitiao.data.pictured import SEEN
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 # ShareGPT's names, and those of tools that export it.
@@ -208,14 +208,8 @@ def source_target(row: Row, repairs: Repairs) -> dict[str, Any]:
 
 
 def image(row: Row, repairs: Repairs) -> dict[str, Any]:
-    """A picture's path, its label, and the print by which copies of it are found."""
-    path = _text(row, "image")
-    try:
-        with open(path, "rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-    except (OSError, ValueError):
-        raise Unusable(reason("no_picture_opens", path=path[:200])) from None
-    return {"image": path, "sha256": digest, "label": as_label(row["label"])}
+    """A picture, what was seen of it (`formats.pictured`), and its label."""
+    return {**{name: row[name] for name in SEEN}, "label": as_label(row["label"])}
 
 
 def _listed(cell: Any, column: str) -> Any:

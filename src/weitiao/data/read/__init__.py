@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -99,7 +100,11 @@ def read_file(
     if str(path).startswith(hugging.PREFIX):
         source = hugging.read_dataset(str(path))
     elif str(path) and os.path.isdir(path):
-        source = hugging.read_dataset(str(path)) if hugging.is_saved(Path(path)) else read_images(Path(path))
+        folder = Path(path)
+        table = partial(_read_one, encoding=encoding, format=format, blank=blank)
+        source = (
+            hugging.read_dataset(str(path)) if hugging.is_saved(folder) else read_images(folder, table=table)
+        )
     else:
         source = _read_one(Path(str(path) or "\0"), encoding, format, blank=blank)
     with closing(cast(Any, source.rows())) as rows:

@@ -1,52 +1,91 @@
-"""A folder of pictures in, one record a picture out.
+"""A folder of pictures in, one record a picture out; no picture is opened here, but all are hashed.
 
-pictures/cat/1.png, pictures/dog/7.jpg  ->  Record(line=1, {"image": "pictures/cat/1.png", "label": "cat"}) ...
+pictures/cat/1.png, pictures/dog/7.jpg      ->  Record(line=1, {"image": "cat/1.png", "label": "cat"}) ...
+pictures/1.png, pictures/metadata.csv       ->  the rows of that table, whose `file_name` is `image`; so of metadata.jsonl
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from weitiao.core.contracts import Record
-from weitiao.core.errors import fault, need
+from weitiao.core.errors import fault
 from weitiao.core.why import reason
+from weitiao.data.pictures.opening import ENDINGS
 from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.text import file_sha256
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+TABLES = ("metadata.jsonl", "metadata.csv")
+"""What names the pictures of a folder, as Hugging Face's `imagefolder` has it."""
+FILE_NAME = "file_name"
 
 
-def read_images(folder: Path) -> Source:
-    """Open a folder with one folder a label in it; the line of a picture is its place in sorted order, from 1.
+def read_images(folder: Path, *, table: Callable[[Path], Source]) -> Source:
+    """Open a folder with one folder a label in it, or with a table of its pictures; without a table the line of a picture is its
+    place in sorted order, from 1.
 
     The hash is of all files, names and contents.
 
+    Args:
+        folder: of the pictures.
+        table: opens the table, where there is one.
+
     Raises:
-        WeitiaoError: `missing_extra`; `folder_for_rows` when no picture is in it; `no_permission`.
+        WeitiaoError: `folder_for_rows` when no picture is in it; `no_permission`; what `table` raises.
     """
     files, hidden = _files(folder)
-    if not any(Path(file).suffix.lower() in ENDINGS for file in files):
+    pictures = [file for file in files if Path(file).suffix.lower() in ENDINGS]
+    if not pictures:
         raise fault("folder_for_rows", path=folder)
-    need("PIL", extra="data")
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file}\0{file_sha256(folder / file)}\n".encode("utf-8", "surrogateescape"))
+    notes = (reason("hidden_files", count=hidden),) if hidden else ()
+    if named := next((name for name in TABLES if name in files), ""):
+        found = _named(table(folder / named), pictures)
+        return replace(found, sha256=digest.hexdigest(), notes=(*notes, *found.notes))
 
     def rows() -> Iterator[Record | BadRow]:
         for number, file in enumerate(files, start=1):
             label, _, rest = file.partition("/")
-            why = reason("name_not_utf8") if shown(file) != file else _fault(folder / file)
-            if why or not rest:
-                why = why or reason("no_label_folder")
+            if why := _fault(file, rest):
                 yield BadRow(str(folder), number, f"{shown(file)}: {why}", shown(file))
             else:
-                yield Record(str(folder), number, {"image": str(folder / file), "label": label})
+                yield Record(str(folder), number, {"image": file, "label": label})
 
-    notes = (reason("hidden_files", count=hidden),) if hidden else ()
     return Source(str(folder), "images", "", digest.hexdigest(), ["image", "label"], rows, notes)
+
+
+def _fault(file: str, rest: str) -> str:
+    """Why a file is no labelled picture, by its name alone; empty when it may be one."""
+    if shown(file) != file:
+        return reason("name_not_utf8")
+    if Path(file).suffix.lower() not in ENDINGS:
+        return reason("no_picture")
+    return "" if rest else reason("no_label_folder")
+
+
+def _named(source: Source, pictures: list[str]) -> Source:
+    """A table of pictures, with those told that it does not name."""
+
+    def ours(name: str) -> str:
+        return "image" if name == FILE_NAME and "image" not in source.columns else name
+
+    def rows() -> Iterator[Record | BadRow]:
+        for row in source.rows():
+            if isinstance(row, Record):
+                row = replace(row, values={ours(name): value for name, value in row.values.items()})
+            yield row
+
+    named = {os.path.normpath(str(row.values.get("image"))) for row in rows() if isinstance(row, Record)}
+    left = sum(file not in named for file in pictures)
+    name = Path(source.path).name
+    notes = (*source.notes, reason("rows_without_pictures", count=left, name=name)) if left else source.notes
+    return replace(source, columns=[ours(name) for name in source.columns], rows=rows, notes=notes)
 
 
 def _files(folder: Path) -> tuple[list[str], int]:
@@ -58,21 +97,3 @@ def _files(folder: Path) -> tuple[list[str], int]:
         place = Path(here).relative_to(folder)
         found += [(place / name).as_posix() for name in files if not name.startswith(".")]
     return sorted(found), hidden
-
-
-def _fault(path: Path) -> str:
-    """Why a file is no picture that can be used; empty when it is one."""
-    from PIL import Image
-
-    if path.suffix.lower() not in ENDINGS:
-        return reason("no_picture")
-    try:
-        with Image.open(path) as image:
-            image.verify()
-        # `verify` does not see that the end of a JPEG is missing; reading it small does, and costs little.
-        with Image.open(path) as image:
-            image.draft("RGB", (32, 32))
-            image.load()
-    except Exception as error:  # a broken picture makes Pillow raise nearly anything, SyntaxError among it
-        return reason("broken_picture", why=str(error).replace(str(path), path.name))
-    return ""

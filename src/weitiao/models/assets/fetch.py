@@ -27,6 +27,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from weitiao.core.errors import fault
+from weitiao.core.files import cache_dir as cache_dir
 from weitiao.core.files import disk, sha256
 
 Progress = Callable[[int, int], None]
@@ -54,14 +55,6 @@ class Source:
     size_bytes: int
     registry: Literal["pypi", "npm"] = "pypi"
     """Where the package is published."""
-
-
-def cache_dir() -> Path:
-    """Where fetched and converted things are kept: `WEITIAO_CACHE`, else the user's cache folder."""
-    if own := os.environ.get("WEITIAO_CACHE"):
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "weitiao"
 
 
 def fetch(source: Source, *, progress: Progress | None = None) -> Path:
