@@ -76,6 +76,40 @@ GOOD = {
         {**dialogue("q", "a"), "level": 1},
         {"prompt": [turn("user", "q")], "row": {"answer": "a", "level": 1}},
     ),
+    "prompt_sharegpt": (
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "level": 1},
+        {"prompt": [turn("user", "q")], "row": {"answer": "a", "level": 1}},
+    ),
+    "prompt_alpaca": (
+        {"instruction": "q", "input": "x", "output": "a"},
+        {"prompt": [turn("user", "q\n\nx")], "row": {"input": "x", "output": "a"}},
+    ),
+    "ultrafeedback": (
+        {
+            "instruction": "q",
+            "completions": [
+                {"response": "b", "overall_score": "1"},
+                {"response": "a", "overall_score": 9.0},
+                {"response": "c", "overall_score": 5},
+            ],
+        },
+        {
+            "prompt": [turn("user", "q")],
+            "chosen": [turn("assistant", "a")],
+            "rejected": [turn("assistant", "b")],
+        },
+    ),
+    "kto_sharegpt": (
+        {
+            "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}],
+            "kto_tag": False,
+        },
+        {"prompt": [turn("user", "q")], "completion": [turn("assistant", "a")], "label": False},
+    ),
+    "kto_alpaca": (
+        {"instruction": "q", "input": "", "output": "a", "kto_tag": True},
+        {"prompt": [turn("user", "q")], "completion": [turn("assistant", "a")], "label": True},
+    ),
     "kto": (
         {"prompt": "q", "completion": "a", "label": True},
         {"prompt": [turn("user", "q")], "completion": [turn("assistant", "a")], "label": True},

@@ -16,7 +16,7 @@ from tests.conftest import write_jsonl
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
-from weitiao.data.formats.convert import preference
+from weitiao.data.formats.preferences import preference
 from weitiao.data.layout import Layout
 from weitiao.data.pack import beside
 from weitiao.evaluate.findings.evidence import Evidence

@@ -18,7 +18,7 @@ from weitiao.core.contracts import Example, Record, Sampling
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Data
 from weitiao.data.check import check
-from weitiao.data.formats.convert import kto, preference
+from weitiao.data.formats.preferences import kto, preference
 from weitiao.data.formats.prompts import OTHERS, prompt_only
 from weitiao.evaluate import judge
 from weitiao.evaluate.chosen import judged, watched

@@ -17,7 +17,7 @@ from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.core.recipe import Train
-from weitiao.data.formats.convert import kto
+from weitiao.data.formats.preferences import kto
 from weitiao.data.layout import Layout
 from weitiao.data.pack import Batches, beside
 from weitiao.evaluate.findings.evidence import Evidence

@@ -17,7 +17,7 @@ from tests.conftest import write_jsonl
 from weitiao.core import registry
 from weitiao.core.contracts import Answered, Record
 from weitiao.core.errors import WeitiaoError
-from weitiao.data.formats.convert import preference
+from weitiao.data.formats.preferences import preference
 from weitiao.models import load, store
 from weitiao.tasks.parts.rewarding import judge
 

@@ -52,6 +52,15 @@ def _answer_fault(turns: Sequence[Mapping[str, Any]], *, column: str) -> str:
     return "" if turns[-1]["role"] == "assistant" else reason("no_answer_at_end", column=column)
 
 
+def _nothing_asked(turns: Sequence[Mapping[str, Any]]) -> str:
+    """A system message alone asks nothing: the question may stand in a column that nobody named."""
+    return (
+        reason("prompt_asks_nothing")
+        if all(turn["role"] in ("system", "developer") for turn in turns)
+        else ""
+    )
+
+
 def first_question(turns: Sequence[Mapping[str, Any]]) -> str:
     """What the user asks first; all turns when the user asks nothing."""
     asked = (turn["content"] for turn in turns if turn["role"] == "user" and turn["content"])
@@ -175,7 +184,7 @@ class Preference(Shape):
         "rejected": "the turns that were not",
         "margin": "by how much the chosen answer is the better one, if that is known",
     }
-    formats: ClassVar[tuple[str, ...]] = ("preference",)
+    formats: ClassVar[tuple[str, ...]] = ("preference", "ultrafeedback")
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """No turn may be empty, both must end with an answer, and the two must differ."""
@@ -183,6 +192,8 @@ class Preference(Shape):
             if not values[column]:
                 return reason("no_turn", column=column)
             if found := _turns_fault(values[column], column=column):
+                return found
+            if column == "prompt" and (found := _nothing_asked(values[column])):
                 return found
             if column != "prompt" and (found := _answer_fault(values[column], column=column)):
                 return found
@@ -213,7 +224,7 @@ class Unpaired(Shape):
         "completion": "the turns of the answer",
         "label": "true when it was liked",
     }
-    formats: ClassVar[tuple[str, ...]] = ("kto", "kto_messages")
+    formats: ClassVar[tuple[str, ...]] = ("kto", "kto_messages", "kto_sharegpt", "kto_alpaca")
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """Prompt and answer are needed, and no turn may be empty."""
@@ -222,7 +233,8 @@ class Unpaired(Shape):
                 return reason("no_turn", column=column)
             if found := _turns_fault(values[column], column=column):
                 return found
-        return _answer_fault(values["completion"], column="completion")
+        asked = _nothing_asked(values["prompt"])
+        return asked or _answer_fault(values["completion"], column="completion")
 
     def key(self, values: Mapping[str, Any]) -> str:
         """Prompt and answer."""
@@ -251,7 +263,12 @@ class Prompted(Shape):
         "prompt": "the turns before the answer",
         "row": "the other columns, for rewards",
     }
-    formats: ClassVar[tuple[str, ...]] = ("prompt_only", "prompt_messages")
+    formats: ClassVar[tuple[str, ...]] = (
+        "prompt_only",
+        "prompt_messages",
+        "prompt_sharegpt",
+        "prompt_alpaca",
+    )
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """A prompt is needed, and no turn may be empty."""

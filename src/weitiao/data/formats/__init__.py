@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,7 +16,7 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
-from weitiao.data.formats import answers, languages, pairs, prompts, ranked
+from weitiao.data.formats import answers, languages, pairs, preferences, prompts, ranked
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats.columns import KNOWN_AS, NUMBERED, numbered, there, value
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
@@ -43,6 +43,8 @@ __all__ = [
 
 BOTH = "translation"
 """The column in which Hugging Face's data sets keep both sides: {"en": ..., "zh": ...}."""
+LIKED = {"label", "kto_tag"}
+"""Columns that say whether an answer was liked."""
 SEEMS = 20
 """Characters of a cell, on average, in a column that seems to hold texts."""
 
@@ -71,13 +73,38 @@ FORMATS = {
     "prompt_completion": Format(("prompt", "completion"), ("tools",), rows.prompt_completion),
     "preference": Format(
         ("chosen", "rejected"),
-        ("prompt", "conversations", "instruction", "input", "system", "history", "margin"),
-        rows.preference,
+        (
+            "prompt",
+            "conversations",
+            "instruction",
+            "input",
+            "system",
+            "history",
+            "margin",
+            "chosen_score",
+            "rejected_score",
+        ),
+        preferences.preference,
     ),
-    "kto": Format(("prompt", "completion", "label"), (), rows.kto),
-    "kto_messages": Format(("messages", "label"), (), rows.kto_messages),
+    "ultrafeedback": Format(("instruction", "completions"), ("input", "system"), preferences.ultrafeedback),
+    "kto": Format(("prompt", "completion", "label"), (), preferences.kto),
+    "kto_messages": Format(("messages", "label"), (), preferences.kto_messages),
+    "kto_sharegpt": Format(("conversations", "kto_tag"), ("system",), preferences.kto_sharegpt),
+    "kto_alpaca": Format(
+        ("instruction", "output", "kto_tag"), ("input", "system", "history"), preferences.kto_alpaca
+    ),
     "prompt_only": Format(("prompt",), (), prompts.prompt_only, keeps=True, guessed=False),
     "prompt_messages": Format(("messages",), (), prompts.prompt_messages, keeps=True, guessed=False),
+    "prompt_sharegpt": Format(
+        ("conversations",), ("system",), prompts.prompt_sharegpt, keeps=True, guessed=False
+    ),
+    "prompt_alpaca": Format(
+        ("instruction",),
+        ("input", "system", "history"),
+        prompts.prompt_alpaca,
+        keeps=True,
+        guessed=False,
+    ),
     "tags": Format(("tokens", "tags"), (), rows.tags),
     "source_target": Format(("source", "target"), (), rows.source_target),
     "image": Format(("image", "label"), (), rows.image, picture="image"),
@@ -242,14 +269,14 @@ def guess(
         return shapes[name], name, dict(columns)
 
     # Many a column is called something like our label; few say whether an answer was liked.
-    called = [name for name in names if not isinstance(shapes[name], Unpaired) or "label" in have]
+    called = [name for name in names if not isinstance(shapes[name], Unpaired) or have & LIKED]
     for name in names:
         if have >= (needs := set(FORMATS[name].needs)):
             # A text beside its `sentiment` is more than a text.
             for wider in (other for other in called if set(FORMATS[other].needs) > needs):
                 if named := _called(wider, found, columns=columns, near=False):
                     return such(wider, {**columns, **named})
-            return such(name, columns)
+            return such(name, {**columns, **_besides(name, found, columns, taken=needs)})
     # Names that people use count before those that may be mistyped: a `message` is a text, and not `messages`.
     for near, name in product((False, True), called):
         if (named := _called(name, found, columns=columns, near=near)) is not None:
@@ -264,11 +291,20 @@ def _called(
     needed = {ours: columns.get(ours) or guess_column(ours, found, near=near) for ours in FORMATS[name].needs}
     if not all(needed.values()) or len(set(needed.values())) < len(needed):
         return None
+    named = {ours: theirs for ours, theirs in needed.items() if ours != theirs}
+    return {**named, **_besides(name, found, columns, taken={*needed.values()})}
+
+
+def _besides(
+    name: str, found: Sequence[str], columns: Mapping[str, str], *, taken: Collection[str]
+) -> dict[str, str]:
+    """What the columns that a format may have are called in a file, where that is otherwise."""
+    named: dict[str, str] = {}
     for ours in FORMATS[name].may_have:
-        theirs = next((theirs for theirs in KNOWN_AS.get(ours, ()) if theirs in found), None)
-        if theirs and ours not in {*found, *columns} and theirs not in needed.values():
-            needed[ours] = theirs
-    return {ours: theirs for ours, theirs in needed.items() if ours != theirs}
+        free = (theirs for theirs in KNOWN_AS.get(ours, ()) if theirs in found and theirs not in taken)
+        if ours not in {*found, *columns} and (theirs := next(free, None)):
+            named[ours] = theirs
+    return named
 
 
 def _halves(found: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from weitiao.core.why import reason
 from weitiao.data.equal_text import looks, spelt_out
 from weitiao.data.formats.numbers import reads_somehow
 from weitiao.data.formats.spelt_list import begins, spelt_list
+from weitiao.data.formats.transcript import spoken
 from weitiao.data.pictured import SEEN
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -43,6 +44,9 @@ KEPT = (
 WEIGHTS = ("weight", "loss", "train")  # how OpenAI, and others, say whether an answer is learnt
 
 NULLABLE = ("default", "const", "example")  # what a JSON schema may say null of
+
+SPELT = re.compile(r"""\s*\[\s*\{\s*["'](role|content|from|value)["']\s*:""")
+"""How turns begin that were written into a table's cell."""
 
 Row = Mapping[str, Any]
 Repairs = list[str]
@@ -131,57 +135,24 @@ def messages(row: Row, repairs: Repairs) -> dict[str, Any]:
 def sharegpt(row: Row, repairs: Repairs) -> dict[str, Any]:
     """ShareGPT's `from` and `value`, with a system message beside them if any."""
     turns = as_turns(row["conversations"], "conversations")
-    return _told([*_system(row), *turns], row)
+    return _told([*system_of(row), *turns], row)
 
 
 def prompt_completion(row: Row, repairs: Repairs) -> dict[str, Any]:
     """TRL's pair, as texts or as turns."""
-    turns = [*turns_or_text(row, "prompt", "user"), *turns_or_text(row, "completion", "assistant")]
-    return _told(turns, row)
+    turns = turns_or_text(row, "prompt", "user", repairs)
+    return _told([*turns, *turns_or_text(row, "completion", "assistant", repairs)], row)
 
 
 def alpaca(row: Row, repairs: Repairs) -> dict[str, Any]:
     """Stanford Alpaca's instruction with an input, and LLaMA-Factory's `system` and `history`."""
-    turns = [*_system(row), *_history(row), _turn("user", _instruction(row))]
-    return {"messages": [*turns, _turn("assistant", _text(row, "output"))]}
+    turns = [*system_of(row), *history_of(row), a_turn("user", instruction_of(row))]
+    return {"messages": [*turns, a_turn("assistant", text_of(row, "output"))]}
 
 
 def text(row: Row, repairs: Repairs) -> dict[str, Any]:
     """A text alone."""
     return {"text": as_text(row["text"])}
-
-
-def preference(row: Row, repairs: Repairs) -> dict[str, Any]:
-    """TRL's `chosen` and `rejected` behind a `prompt`, a conversation, or a beginning that they share."""
-    chosen, rejected = (turns_or_text(row, name, "assistant") for name in ("chosen", "rejected"))
-    if row.get("prompt") is not None:
-        prompt = turns_or_text(row, "prompt", "user")
-    elif row.get("conversations") is not None:
-        prompt = as_turns(row["conversations"], "conversations")
-    elif row.get("instruction") is not None:
-        prompt = [*_history(row), _turn("user", _instruction(row))]
-    else:
-        shared = 0
-        while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:
-            shared += 1
-        prompt = chosen[:shared]
-    # Some hold the prompt beside conversations that begin with it.
-    if chosen[: len(prompt)] == prompt == rejected[: len(prompt)]:
-        chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
-    ahead = {} if row.get("margin") in (None, "") else {"margin": row["margin"]}
-    return {"prompt": [*_system(row), *prompt], "chosen": chosen, "rejected": rejected, **ahead}
-
-
-def kto(row: Row, repairs: Repairs) -> dict[str, Any]:
-    """TRL's unpaired preference: an answer and whether it was liked."""
-    answer = turns_or_text(row, "completion", "assistant")
-    return {"prompt": turns_or_text(row, "prompt", "user"), "completion": answer, "label": _liked(row)}
-
-
-def kto_messages(row: Row, repairs: Repairs) -> dict[str, Any]:
-    """The same as a conversation whose last turn is the answer."""
-    turns = as_turns(row["messages"], "messages")
-    return {"prompt": turns[:-1], "completion": turns[-1:], "label": _liked(row)}
 
 
 def tags(row: Row, repairs: Repairs) -> dict[str, Any]:
@@ -229,10 +200,9 @@ def as_turns(turns: Any, column: str) -> list[dict[str, Any]]:
         Unusable: naming the turn.
     """
     if isinstance(turns, str) and turns.lstrip().startswith("["):  # a table's cell
-        try:
-            turns = json.loads(turns)
-        except (ValueError, RecursionError):  # the latter for brackets nested beyond reason
-            raise Unusable(reason("text_of_no_turns", column=column)) from None
+        if (found := spelt_list(turns)) is None:
+            raise Unusable(reason("text_of_no_turns", column=column))
+        turns = found
     if not isinstance(turns, list) or not turns:
         raise Unusable(reason("not_turns", column=column))
     return [_as_turn(turn, number) for number, turn in enumerate(turns, start=1)]
@@ -344,24 +314,42 @@ def _call(call: Row, known: Mapping[str, set[str]]) -> dict[str, Any]:
     return call
 
 
-def turns_or_text(row: Row, column: str, role: str) -> list[dict[str, Any]]:
-    """The turns in a column; a text is one of that role."""
+def turns_or_text(row: Row, column: str, role: str, repairs: Repairs | None = None) -> list[dict[str, Any]]:
+    """The turns in a column; a text is one of that role, or several where it writes down who speaks.
+
+    Args:
+        row: by our column names.
+        column: of which.
+        role: who says a text that does not write it down.
+        repairs: hears of a text that was read as turns.
+    """
     value = row.get(column)
     if isinstance(value, Mapping):  # LLaMA-Factory's single turn
         value = [value]
-    return as_turns(value, column) if isinstance(value, list) else [_turn(role, _text(row, column))]
+    if isinstance(value, list) or (isinstance(value, str) and SPELT.match(value)):
+        return as_turns(value, column)
+    said = text_of(row, column)
+    if not (turns := spoken(said, asks=role == "user")):
+        # Behind `Assistant:` an answer begins with a space, which belongs to how it was written down.
+        behind = role == "assistant" and spoken(row.get("prompt"), asks=True)
+        return [a_turn(role, said.strip() if behind else said)]
+    if repairs is not None and (told := reason("transcript_read")) not in repairs:
+        repairs.append(told)
+    return [a_turn(*each) for each in turns]
 
 
-def _system(row: Row) -> list[dict[str, Any]]:
-    return [_turn("system", _text(row, "system"))] if row.get("system") else []
+def system_of(row: Row) -> list[dict[str, Any]]:
+    """The system message beside a conversation, if any."""
+    return [a_turn("system", text_of(row, "system"))] if row.get("system") else []
 
 
-def _history(row: Row) -> list[dict[str, Any]]:
+def history_of(row: Row) -> list[dict[str, Any]]:
+    """LLaMA-Factory's exchanges before what is asked, if any."""
     pairs = row.get("history") or []
     if not isinstance(pairs, list) or not all(map(_is_exchange, pairs)):
         raise Unusable(reason("no_history"))
     return [
-        _turn(role, part) for pair in pairs for role, part in zip(("user", "assistant"), pair, strict=True)
+        a_turn(role, part) for pair in pairs for role, part in zip(("user", "assistant"), pair, strict=True)
     ]
 
 
@@ -369,24 +357,23 @@ def _is_exchange(pair: Any) -> bool:
     return isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
 
 
-def _instruction(row: Row) -> str:
-    extra = "\n\n" + _text(row, "input") if row.get("input") else ""
-    return _text(row, "instruction") + extra
+def instruction_of(row: Row) -> str:
+    """Alpaca's instruction, with its input below it."""
+    extra = "\n\n" + text_of(row, "input") if row.get("input") else ""
+    return text_of(row, "instruction") + extra
 
 
-def _liked(row: Row) -> bool:
-    value = row["label"]
-    word = str(int(value) if isinstance(value, float) and value.is_integer() else value).strip().lower()
-    if not re.fullmatch("true|false|1|0|yes|no", word):
-        raise Unusable(reason("not_true_or_false", label=repr(str(value)[:40])))
-    return word in ("true", "1", "yes")
-
-
-def _turn(role: str, content: str) -> dict[str, Any]:
+def a_turn(role: str, content: str) -> dict[str, Any]:
+    """A turn in the spelling of OpenAI."""
     return {"role": role, "content": content}
 
 
-def _text(row: Row, column: str) -> str:
+def text_of(row: Row, column: str) -> str:
+    """The text in a column.
+
+    Raises:
+        Unusable: where it is none.
+    """
     value = as_text(row.get(column))
     if not isinstance(value, str):
         raise Unusable(reason("not_text", column=column, kind=kind(value)))
