@@ -17,7 +17,18 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.models import load, store
 
 FAST = ("lora", "head")
-HEADLESS = {"sft", "dpo", "kto", "grpo", "rloo", "language_modeling", "seq2seq", "embedding", "similarity"}
+HEADLESS = {
+    "sft",
+    "dpo",
+    "kto",
+    "grpo",
+    "rloo",
+    "ppo",
+    "language_modeling",
+    "seq2seq",
+    "embedding",
+    "similarity",
+}
 UNBIASED = {"llama", "t5"}  # toys without any bias
 
 
@@ -75,7 +86,7 @@ def trains(method, tuned, learnt, loaded, rows, *, bare):
         with pytest.raises(WeitiaoError, match="no biases"):
             store.prepare(loaded, tuned, seed=0)
         return
-    store.prepare(loaded, tuned, seed=0)
+    store.prepare(loaded, tuned, seed=0, task=learnt)
     examples = list(learnt.encode(rows, loaded.processor, limit=40))
     learnt = learnt.learn_training(examples, None)
     examples = learnt_from(learnt, examples)

@@ -38,6 +38,7 @@ MODELS = {
     "dpo": "llama",
     "grpo": "llama",
     "rloo": "llama",
+    "ppo": "llama",
     "reward": "bert",
     "kto": "llama",
     "language_modeling": "llama",
@@ -62,7 +63,7 @@ def toy_records(name):
     if name in ("dpo", "reward"):
         rows = [preference(row, []) for row in preferred(10)]
         return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
-    if name in ("grpo", "rloo"):
+    if name in ("grpo", "rloo", "ppo"):
         rows = [
             prompt_only({"prompt": row["prompt"], OTHERS: {"answer": row["answer"]}}, [])
             for row in prompts(10)
@@ -95,6 +96,7 @@ def toy(request):
     rows = toy_records(request.param)
     task = registry.build("task", {"name": request.param}).learn(rows)
     loaded = load.load(request.getfixturevalue(MODELS[request.param]), task)
+    task.extend(loaded.model)
     loaded.model.eval()
     return task, loaded, rows, list(task.encode(rows, loaded.processor, limit=64))
 
@@ -102,7 +104,8 @@ def toy(request):
 def learnt_from(task, examples):
     """What the loss is of: of prompts the answers to them."""
     if isinstance(task, Sampling):
-        task = replace(task, max_completion_length=7)
+        longest = "response_length" if hasattr(task, "response_length") else "max_completion_length"
+        task = replace(task, **{longest: 7})
         return [task.stand_in(example, place) for place, example in enumerate(examples)]
     return examples
 

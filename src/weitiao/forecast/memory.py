@@ -97,7 +97,7 @@ class Forecast:
                 bare.layout = small.layout
             # Rows that vectors are put before share nothing; what else a method puts in is taken to change nothing there.
             bare.shares = (small is None or small.shares) and not self.method.positions
-            store.prepare(bare, self.method, seed=self.recipe.seed)
+            store.prepare(bare, self.method, seed=self.recipe.seed, task=self.task)
             return fake_model.fill(bare, self.task, self.method, half=self.recipe.train.half, device=device)
 
         known = [self.attention] if self.attention else examine.attentions(self.task, device)

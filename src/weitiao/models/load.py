@@ -62,7 +62,8 @@ class Loaded:
     """What tuning has changed of the base and its head, as it was before (`Method.off`); None where that is not known."""
     layout: Layout = Layout.PADDED
     """How rows may lie beside each other, as it was measured (`models.examine`)."""
-
+    auxiliary: frozenset[str] = frozenset()
+    """Names of those of the head that the task only learns with (`Task.extend`): the tuned model has none of them."""
     shares: bool | None = None
     """May what rows begin with stand once in a pass (`models.sharing`)?  None: not measured yet."""
 

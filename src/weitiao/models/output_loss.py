@@ -95,10 +95,23 @@ def token_losses(
     """
     if keeps_logits(model):
         return None
-    head = model.get_output_embeddings()
+    return of_states(model, states(model, inputs), target_N, temperature=temperature)
+
+
+def states(model: Any, inputs: Mapping[str, Any]) -> Tensor:
+    """What the output layer of a model reads whose logits are that layer's (`is_plain`), at the learnt tokens (N, D)."""
     words = dict(inputs)
     keep_N = words.pop("logits_to_keep")
-    hidden_ND = model.base_model(**words, use_cache=False)[0].flatten(0, 1)[keep_N]
+    hidden: Tensor = model.base_model(**words, use_cache=False)[0]
+    return hidden.flatten(0, 1)[keep_N]
+
+
+def of_states(model: Any, hidden_ND: Tensor, target_N: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Cross-entropy of every learnt token (N,), of what the output layer reads (`states`)."""
+    head = model.get_output_embeddings()
+    if keeps_logits(model):
+        logits_NV = head(hidden_ND).float() / temperature
+        return nn.functional.cross_entropy(logits_NV, target_N, reduction="none")
     bias_V = head.bias
     if temperature != 1:
         # The layer is linear: what comes out is divided where what goes in is.

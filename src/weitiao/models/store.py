@@ -13,14 +13,13 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.core import registry
-from weitiao.core.contracts import Method, Task, Tokenize, fill_weights
+from weitiao.core.contracts import Method, Task, Tokenize
 from weitiao.core.errors import fault
 from weitiao.core.files import disk, sha256, share, write_json
-from weitiao.core.run import RunFolder
 from weitiao.core.why import because, reason
 from weitiao.models import bases, stored
 from weitiao.models.halves import frozen
@@ -71,14 +70,23 @@ def reads_halves(source: str, half: Half | None, method: Method | None = None) -
     return half is not None and not whole and stored.precision(source) == half
 
 
-def prepare(loaded: Loaded, method: Method, *, seed: int) -> None:
+def prepare(loaded: Loaded, method: Method, *, seed: int, task: Task | None = None) -> None:
     """Put the method's modules in and say to every parameter whether it trains.
+
+    Args:
+        loaded: the base.
+        method: what trains.
+        seed: from which new modules are drawn.
+        task: what is going to be learnt, which may add something to learn with; None: the model is only to be asked.
 
     Raises:
         WeitiaoError: what `attach` raises (`no_such_modules`).
     """
     import torch
 
+    if task:
+        loaded.auxiliary = task.extend(loaded.model)
+        loaded.head |= loaded.auxiliary
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         loaded.model = method.attach(loaded.model, loaded.head, tokenizer(loaded.processor))
@@ -109,7 +117,7 @@ def save_tuned(
 ) -> None:
     """Write the tuned model, whole or not at all; `card` goes into `weitiao.json` with a hash of every file, and beside it
     lie `files` (`Task.files`)."""
-    with _replacing(folder) as temporary:
+    with _replacing(folder) as temporary, _asked_for(loaded) as loaded:
         if method.layout == "pretrained":
             _save_model(temporary, loaded, precision=None)
         else:
@@ -121,6 +129,21 @@ def save_tuned(
         prints = {str(path.relative_to(temporary)): sha256(path) for path in _files(temporary)}
         base = bases.remembered(loaded.source, folder.parent)
         write_json(temporary / CARD, {**card, "layout": method.layout, "base": base, "files": prints})
+
+
+@contextmanager
+def _asked_for(loaded: Loaded) -> Iterator[Loaded]:
+    """The model without what the task learnt with (`Task.extend`); afterwards it is there again."""
+    model, gone = loaded.model, {name.partition(".")[0] for name in loaded.auxiliary}
+    held = {name: getattr(model, name) for name in gone}
+    left = {name: weight for name, weight in loaded.trained.items() if name not in loaded.auxiliary}
+    try:
+        for name in gone:
+            delattr(model, name)
+        yield replace(loaded, head=loaded.head - loaded.auxiliary, trained=left)
+    finally:
+        for name, module in held.items():
+            model.add_module(name, module)
 
 
 def save_plain(
@@ -287,76 +310,6 @@ def load_tuned(
     }
     fill(folder, loaded, method)
     return loaded
-
-
-def startable(run: RunFolder, *, task: Task, named: Mapping[str, Any]) -> dict[str, Any]:
-    """The card of a run that another one may begin with.
-
-    Args:
-        run: that run.
-        task: what the other one learns.
-        named: task and method of the other one, as a model's card has them.
-
-    Raises:
-        WeitiaoError: `unfit_start`; `unfinished_run`, `broken_model`.
-    """
-    card = read_card(run.model)
-    # As JSON has them: a tuple of labels is a list there.
-    ours = json.loads(json.dumps(named))
-    its, own = (
-        {key: value for key, value in known["task"].items() if key not in task.training_only}
-        for known in (card, ours)
-    )
-    if its != own and not _goes_on(its, own, registry.build("task", card["task"]), task):
-        raise fault("unfit_start", path=run.path, why=reason("its_task_was", theirs=its, ours=own))
-    if card["method"]["name"] != ours["method"]["name"]:
-        why = reason("its_method_was", theirs=card["method"]["name"], ours=ours["method"]["name"])
-        raise fault("unfit_start", path=run.path, why=why)
-    return card
-
-
-def _goes_on(its: Mapping[str, Any], own: Mapping[str, Any], other: Task, task: Task) -> bool:
-    """Do two tasks both answer in words, by the output layer of the base, and read words alike?  Then what one has learnt the
-    other may begin with."""
-    alike = all(its[key] == own[key] for key in (its.keys() & own.keys()) - {"name", *other.training_only})
-    write = other.generates and task.generates and other.auto_class == task.auto_class
-    return alike and write and its["name"] != own["name"]
-
-
-def begin_with(
-    run: RunFolder,
-    loaded: Loaded,
-    *,
-    task: Task,
-    method: Method,
-    named: Mapping[str, Any],
-    ref: str,
-    half: Half | None = None,
-) -> None:
-    """Give all that trains the weights that it has at the end of another run; moments and steps begin anew.
-
-    Args:
-        run: the other run, of the same base and method, and of the same task or one that writes as well.
-        loaded: the base with the method's modules in it.
-        task: what is learnt.
-        method: what trains.
-        named: both as a model's card has them.
-        ref: the recipe's base.
-        half: what is computed in.
-
-    Raises:
-        WeitiaoError: `unfit_start`; `unfinished_run`, `broken_model`, `wrong_base`.
-    """
-    card = startable(run, task=task, named=named)
-    # With the settings of its own: what does not fit shows by name below.
-    theirs_method = registry.build("method", card["method"])
-    other = load_tuned(run.model, ref=ref, task=task, method=theirs_method, base=ref, half=half)
-    theirs = dict(other.model.named_parameters())
-    try:
-        fill_weights(loaded.trained, {name: theirs[name] for name in loaded.trained})
-        fill_weights(method.state(loaded.model), theirs_method.state(other.model))
-    except KeyError as error:
-        raise fault("unfit_start", path=run.path, why=reason("weight_unfit", name=error.args[0])) from None
 
 
 def fill(

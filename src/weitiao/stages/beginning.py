@@ -56,7 +56,7 @@ def beginning(recipe: Recipe, task: Task, method: Method, *, device: str) -> Loa
     from weitiao.models import store
 
     loaded = base(recipe, task, method, device=device)
-    store.prepare(loaded, method, seed=recipe.seed)
+    store.prepare(loaded, method, seed=recipe.seed, task=task)
     start(loaded, recipe, task, method)
     return loaded
 
@@ -87,11 +87,11 @@ def refuse_start(recipe: Recipe, task: Task, method: Method) -> None:
     Raises:
         WeitiaoError: `no_run`, `unfinished_run`, `broken_model`, `unfit_start`, `wrong_base`.
     """
-    from weitiao.models import bases, store
+    from weitiao.models import bases, begun_with
 
     if recipe.start_from:
         run = open_run(recipe.start_from)
-        card = store.startable(run, task=task, named=_named(recipe, task))
+        card = begun_with.startable(run, task=task, named=_named(recipe, task))
         if method.layout != "pretrained":
             bases.found(run.path, card["base"], ref=recipe.model, said=recipe.model)
 
@@ -102,12 +102,12 @@ def _named(recipe: Recipe, task: Task) -> dict[str, Any]:
 
 def start(loaded: Loaded, recipe: Recipe, task: Task, method: Method) -> None:
     """Begin with the tuned weights of another run, if the recipe names one."""
-    from weitiao.models import store
+    from weitiao.models import begun_with
 
     if recipe.start_from:
         named = _named(recipe, task)
         run = open_run(recipe.start_from)
-        store.begin_with(
+        begun_with.begin_with(
             run, loaded, task=task, method=method, named=named, ref=recipe.model, half=recipe.train.half
         )
 

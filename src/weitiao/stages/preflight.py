@@ -73,7 +73,7 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
         watchers.own(named)
     bare = load.skeleton(recipe.model, task, dropout=recipe.train.dropout, progress=progress)
     load.refuse_unsuitable(recipe.model, task, numbers=True)
-    store.prepare(bare, method, seed=recipe.seed)
+    store.prepare(bare, method, seed=recipe.seed, task=task)
     if recipe.train.activation_checkpointing and not bare.model.supports_gradient_checkpointing:
         why = reason("not_computed_again", model=type(bare.model).__name__)
         raise fault("wrong_value", key="train.activation_checkpointing", value=True, why=why)

@@ -130,7 +130,7 @@ def prepare(
     _refuse_others(folder, prints, seed=recipe.seed, device=device, changes=changes)
     for text in [*loaded.notices, *method.notices(loaded.model, loaded.head)]:
         tell("notice", text=text)
-    store.prepare(loaded, method, seed=recipe.seed)
+    store.prepare(loaded, method, seed=recipe.seed, task=task)
     start(loaded, recipe, task, method)
     trained, total = anatomy.parameter_counts(loaded.model)
 

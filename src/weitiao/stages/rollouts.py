@@ -266,11 +266,21 @@ class _Rating:
         rows, of = self.prepared.splits["train"], self.prepared.examples["train"].rows
         records = [rows[int(of[one.row])] for one in drawn]
         told = self.rater.rate(records, [{"answer": one.text, "tokens": len(one.ids)} for one in drawn])
-        worth_PG = np.array([one["reward"] for one in told]).reshape(-1, self.rater.task.draws)
-        if not self._said and (worth_PG.max(1) == worth_PG.min(1)).all():
+        if not self._said and (
+            why := _without_spread([one["reward"] for one in told], self.rater.task.draws)
+        ):
             self._said = True
-            self.tell("notice", text=reason("no_spread", prompts=len(worth_PG)))
+            self.tell("notice", text=why)
         return [{"reward": one["reward"], **one["rewards"]} for one in told]
+
+
+def _without_spread(worth: Sequence[float], draws: int) -> str:
+    """What is to be said where no answer of a rollout is worth more than those that it is set against."""
+    if draws == 1:  # all others of the rollout
+        none = len(worth) > 1 and min(worth) == max(worth)
+        return reason("no_spread_at_all", answers=len(worth)) if none else ""
+    worth_PG = np.array(worth).reshape(-1, draws)
+    return reason("no_spread", prompts=len(worth_PG)) if (worth_PG.max(1) == worth_PG.min(1)).all() else ""
 
 
 @dataclass

@@ -187,6 +187,18 @@ class Task(ABC):
     def trim(self, model: nn.Module) -> None:  # noqa: B027 - most tasks read all of a model
         """Take out of a base that was just opened what the task does not read (a pooler): it would never get a gradient."""
 
+    def extend(self, model: nn.Module) -> frozenset[str]:
+        """Put beside a base what the task learns with and no answer needs (a value head), as modules of the model itself.  They
+        train with every method, like a new output layer, lie in checkpoints, and are no part of the tuned model.
+
+        Args:
+            model: that is going to train, before the method's modules are in; also one without weights.
+
+        Returns:
+            Names of their parameters.
+        """
+        return frozenset()
+
     def files(self, model: nn.Module, *, limit: int) -> dict[str, Any]:
         """Files beside the tuned model by which other libraries open it, as this task does: name -> what lies in it, JSON.
 

@@ -195,6 +195,21 @@ def token_losses(
     return _cross_entropy(logits_NV, batch, label_smoothing=label_smoothing)
 
 
+def losses_and_states(model: nn.Module, batch: Batch, *, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """`token_losses` (N,), and the states that the learnt tokens are predicted from (N, D)."""
+    from weitiao.models import output_loss
+
+    if output_loss.is_plain(model):
+        states_ND = output_loss.states(model, batch.inputs)
+        return output_loss.of_states(model, states_ND, batch.target, temperature=temperature), states_ND
+    words = dict(batch.inputs)
+    places_N = words.pop("logits_to_keep")
+    found = model(**words, use_cache=False, output_hidden_states=True)
+    logits_NV = found.logits.flatten(0, 1)[places_N].float() / temperature
+    losses_N = _cross_entropy(logits_NV, batch, label_smoothing=0.0)
+    return losses_N, found.hidden_states[-1].flatten(0, 1)[places_N]
+
+
 def token_logits(model: nn.Module, batch: Batch) -> Tensor:
     """Scores of every learnt token over the vocabulary (N, V)."""
     from weitiao.models import inputs

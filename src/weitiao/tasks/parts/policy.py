@@ -62,6 +62,8 @@ class Policy(Speaking, Sampling):
     split_special_tokens: bool = True
     """Are special tokens that a text spells (`<|im_end|>`) read as characters?  With `false` they become the tokens."""
 
+    reference_weight: ClassVar[str] = "beta"
+    """The setting that gives the reference its weight."""
     shape: ClassVar[Shape] = PROMPTED
     predicts: ClassVar[tuple[str, ...]] = ("answer", "ending", "reward", "answer_tokens")
     metrics: ClassVar[tuple[str, ...]] = (
@@ -121,7 +123,7 @@ class Policy(Speaking, Sampling):
             WeitiaoError: `wrong_value`.
         """
         if self.ref_model and "reference" not in self.asks:
-            why = reason("reference_unasked")
+            why = reason("reference_unasked", key=f"task.{self.reference_weight}")
             raise fault("wrong_value", key="task.ref_model", value=self.ref_model, why=why)
         return self
 
@@ -183,11 +185,7 @@ class Policy(Speaking, Sampling):
 
     def scored(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Under the temperature that they were drawn at."""
-        logps_N = -packed.token_losses(model, batch, temperature=self.temperature)
-        parts = np.split(
-            logps_N.tolist(), np.cumsum(np.bincount(batch.extra["owner"], minlength=batch.extra["rows"]))[:-1]
-        )
-        return [{"logps": part.tolist()} for part in parts]
+        return by_answer({"logps": -packed.token_losses(model, batch, temperature=self.temperature)}, batch)
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Of a conversation summed loss and number of answered tokens; a prompt has none."""
@@ -221,3 +219,10 @@ def numbers(batch: Batch, like: Tensor) -> dict[str, Tensor]:
     """The numbers beside the answers of a batch, as tensors like `like`; a prompt without an answer, as forecasts have it, has
     none."""
     return {name: each.to(like) for name, each in batch.extra.items() if name not in ("owner", "rows")}
+
+
+def by_answer(told: Mapping[str, Tensor], batch: Batch) -> list[dict[str, Any]]:
+    """Of each answer of a batch its own part of numbers of all tokens (N,), by name."""
+    ends = np.cumsum(np.bincount(batch.extra["owner"].cpu(), minlength=batch.extra["rows"]))[:-1]
+    parts = {name: np.split(np.array(each.tolist()), ends) for name, each in told.items()}
+    return [{name: each[row].tolist() for name, each in parts.items()} for row in range(batch.extra["rows"])]

@@ -8,6 +8,9 @@
     dapo, bnpo  mean over the tokens of all answers                         Yu et al. 2025, arXiv 2503.14476, equation 8
     dr_grpo     mean over answers of the sum of l_t / max_completion_length   Liu et al. 2025, arXiv 2503.20783
 
+    ppo         mean over tokens of l_t of `cliprange`, A_t of each token (`tasks.parts.returns`), and
+                vf_coef max((v - R)^2, (clip(v, v_old - c, v_old + c) - R)^2) / 2   Schulman et al. 2017, arXiv 1707.06347
+
     rloo        mean over answers of -min(R A, clip(R, ...) A), R = exp(sum_t ...)   Ahmadian et al. 2024, arXiv 2402.14740
 
 A is the advantage of an answer over the others to the same prompt:
@@ -57,6 +60,23 @@ def divergence(logps_N: Tensor, reference_N: Tensor) -> Tensor:
     """The estimate of KL(pi || ref) at drawn tokens (N,): never negative."""
     apart_N = reference_N - logps_N
     return apart_N.exp() - apart_N - 1
+
+
+def value_losses(values_N: Tensor, old_N: Tensor, returns_N: Tensor, *, clip: float) -> tuple[Tensor, Tensor]:
+    """Half the squared error of a value head (N,), the larger one of its own and of one held near what it said before; and where
+    the held one is larger (no gradient).
+
+    Args:
+        values_N: what it says.
+        old_N: what it said when the answers were drawn.
+        returns_N: what it is to say.
+        clip: how far from its old value a value is followed.
+    """
+    import torch
+
+    own_N = (values_N - returns_N).square()
+    held_N = (torch.clamp(values_N, old_N - clip, old_N + clip) - returns_N).square()
+    return torch.maximum(own_N, held_N) / 2, held_N > own_N
 
 
 def per_row(values_N: Tensor, owner_N: Tensor, rows: int) -> Tensor:
