@@ -183,10 +183,11 @@ class Forecast:
     @property
     def saved_bytes(self) -> int:
         """The tuned model in the run folder."""
+        from weitiao.forecast.step_memory import tuned_bytes
         from weitiao.models import stored
 
         if self.method.layout != "pretrained":
-            return self.trained_bytes
+            return tuned_bytes(self.fake.loaded)
         return self._base_bytes[0] // (1 if stored.precision(self.fake.loaded.source) == "float32" else 2)
 
     @property

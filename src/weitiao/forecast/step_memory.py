@@ -196,7 +196,16 @@ def _found(alive: Alive, fake: FakeModel, settings: Train, *, gradients: bool) -
 
 def trained_bytes(loaded: Loaded) -> int:
     """All that trains, in float32."""
-    return sum(weight.numel() for weight in loaded.trained.values()) * FLOAT32
+    return _bytes(loaded.trained)
+
+
+def tuned_bytes(loaded: Loaded) -> int:
+    """The same as far as the tuned model has it."""
+    return _bytes(loaded.tuned)
+
+
+def _bytes(weights: Mapping[str, nn.Parameter]) -> int:
+    return sum(weight.numel() for weight in weights.values()) * FLOAT32
 
 
 def kept_bytes(loaded: Loaded, settings: Train) -> int:

@@ -85,8 +85,7 @@ def begin_with(
     theirs = dict(other.model.named_parameters())
     try:
         # What a task learns with begins anew: nothing of it is kept.
-        ours = {name: weight for name, weight in loaded.trained.items() if name not in loaded.auxiliary}
-        fill_weights(ours, {name: theirs[name] for name in ours})
+        fill_weights(loaded.tuned, {name: theirs[name] for name in loaded.tuned})
         fill_weights(method.state(loaded.model), theirs_method.state(other.model))
     except KeyError as error:
         raise fault("unfit_start", path=run.path, why=reason("weight_unfit", name=error.args[0])) from None

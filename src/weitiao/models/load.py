@@ -67,6 +67,11 @@ class Loaded:
     shares: bool | None = None
     """May what rows begin with stand once in a pass (`models.sharing`)?  None: not measured yet."""
 
+    @property
+    def tuned(self) -> dict[str, Any]:
+        """Those of `trained` that the tuned model has, too."""
+        return {name: weight for name, weight in self.trained.items() if name not in self.auxiliary}
+
     def sharing(self, task: Task) -> bool:
         """Does what rows of a task begin with stand once?  Measured when it is first asked, with the method in the model."""
         if not task.shares or self.layout is not Layout.PACKED:

@@ -136,11 +136,10 @@ def _asked_for(loaded: Loaded) -> Iterator[Loaded]:
     """The model without what the task learnt with (`Task.extend`); afterwards it is there again."""
     model, gone = loaded.model, {name.partition(".")[0] for name in loaded.auxiliary}
     held = {name: getattr(model, name) for name in gone}
-    left = {name: weight for name, weight in loaded.trained.items() if name not in loaded.auxiliary}
     try:
         for name in gone:
             delattr(model, name)
-        yield replace(loaded, head=loaded.head - loaded.auxiliary, trained=left)
+        yield replace(loaded, head=loaded.head - loaded.auxiliary, trained=loaded.tuned)
     finally:
         for name, module in held.items():
             model.add_module(name, module)
