@@ -2,6 +2,8 @@
 
     learn(model)                          ask the model once whether its logits are its output layer's and nothing else
     token_losses(model, inputs, target)   losses (N,) in parts; None where the plain way must be gone
+    states(model, inputs)                 what the output layer reads (N, D); of_states(...): their losses
+    whole(model, inputs)                  logits and states of a model that does more with its logits
 
 Logits of N tokens over V words are the largest tensors of a training step, and the plain way makes four of them: the
 product, its float32 copy, log-probabilities, and their gradient.  The gradient of a token's loss depends on its own
@@ -104,6 +106,26 @@ def states(model: Any, inputs: Mapping[str, Any]) -> Tensor:
     keep_N = words.pop("logits_to_keep")
     hidden: Tensor = model.base_model(**words, use_cache=False)[0]
     return hidden.flatten(0, 1)[keep_N]
+
+
+def whole(model: Any, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Logits (N, V) at the learnt tokens of any model, and what its output layer reads there (N, D)."""
+    words = {**inputs, "use_cache": False}
+    keep_N = words.pop("logits_to_keep")
+    if getattr(model, "_compiled_call_impl", None) is not None:
+        # Hooks come and go below: a compiled model would be compiled anew at every call.
+        found = model(**words).logits, model.base_model(**words)[0]
+    else:
+        seen: list[Tensor] = []
+        hook = model.get_output_embeddings().register_forward_pre_hook(
+            lambda module, args: seen.append(args[0])
+        )
+        try:
+            found = model(**words).logits, *seen
+        finally:
+            hook.remove()
+    logits_NV, states_ND = (each.flatten(0, 1)[keep_N] for each in found)
+    return logits_NV, states_ND
 
 
 def of_states(model: Any, hidden_ND: Tensor, target_N: Tensor, *, temperature: float = 1.0) -> Tensor:

@@ -202,12 +202,9 @@ def losses_and_states(model: nn.Module, batch: Batch, *, temperature: float = 1.
     if output_loss.is_plain(model):
         states_ND = output_loss.states(model, batch.inputs)
         return output_loss.of_states(model, states_ND, batch.target, temperature=temperature), states_ND
-    words = dict(batch.inputs)
-    places_N = words.pop("logits_to_keep")
-    found = model(**words, use_cache=False, output_hidden_states=True)
-    logits_NV = found.logits.flatten(0, 1)[places_N].float() / temperature
-    losses_N = _cross_entropy(logits_NV, batch, label_smoothing=0.0)
-    return losses_N, found.hidden_states[-1].flatten(0, 1)[places_N]
+    logits_NV, states_ND = output_loss.whole(model, batch.inputs)
+    losses_N = _cross_entropy(logits_NV.float() / temperature, batch, label_smoothing=0.0)
+    return losses_N, states_ND
 
 
 def token_logits(model: nn.Module, batch: Batch) -> Tensor:
