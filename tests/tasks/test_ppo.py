@@ -232,6 +232,12 @@ def test_k1_in_the_loss_and_a_reference_that_nobody_asks_are_refused():
     built({"kl_in": "loss", "kl_coef": 0.0}).learn([])
 
 
+def test_answers_are_drawn_and_learnt_from_as_the_settings_say():
+    task = built({"response_length": 3, "top_p": 0.9, "top_k": 7, "temperature": 0.5, "num_ppo_epochs": 5})
+    assert task.drawing() == {"max_new_tokens": 3, "temperature": 0.5, "top_k": 7, "top_p": 0.9}
+    assert (task.passes, task.draws, task.longest) == (5, 1, 3)
+
+
 def test_a_prompt_alone_says_nothing(llama):
     task = built({})
     loaded, _ = opened(llama, task)
