@@ -6,8 +6,9 @@
 that), one epoch of batches of 8, no dropout, one learning rate and schedule: by `wt.train` in float32 and as its runs are
 (in bfloat16 where the processor multiplies that), and by `Seq2SeqTrainer` with its defaults (float32, rows in random
 order, filled up to the longest of their batch on both sides).  Every run is a process of its own, in turn, round by
-round.  CPU seconds, user and system, all threads, of the steps alone.  Plain Transformers in float32 then says the loss
-of 64 other rows under each model.
+round, a round a seed (which rows share a batch).  CPU seconds, user and system, all threads, of the steps alone.  Plain
+Transformers in float32 then says the loss of 64 other rows under each model: the mean of the rounds, and how far apart the
+lowest and the highest lie.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
         found: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS}
         for turn in range(asked.rounds):
             for system, runs in found.items():
-                start("benchmarks.pairs", "train", system, folder)
+                start("benchmarks.pairs", "train", system, folder, str(turn))
                 runs.append(json.loads((folder / "facts.json").read_text(encoding="utf-8")))
                 print(f"  round {turn + 1} {system}: {runs[-1]['cpu_s']:.1f} CPU s", file=sys.stderr)
     print(table(found))
@@ -64,10 +65,9 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
             theirs["cpu_s"] / run["cpu_s"] for run, theirs in zip(runs, found[THEIRS], strict=True)
         )
         cpu, peak = (statistics.median(run[name] for run in runs) for name in ("cpu_s", "peak_rss_mb"))
-        loss = runs[0]["loss"]
-        lines.append(
-            (SYSTEMS[system], f"{cpu:.1f}", f"{rate:.0f}", f"{times:.2f}", f"{peak:.0f}", f"{loss:.3f}")
-        )
+        losses = [run["loss"] for run in runs]
+        loss = f"{statistics.mean(losses):.3f} ({max(losses) - min(losses):.3f})"
+        lines.append((SYSTEMS[system], f"{cpu:.1f}", f"{rate:.0f}", f"{times:.2f}", f"{peak:.0f}", loss))
     return "\n".join(columns(lines))
 
 
@@ -90,9 +90,9 @@ def deal(count: int, folder: Path) -> None:
         )
 
 
-def train(system: str, folder: Path) -> None:
+def train(system: str, folder: Path, seed: int) -> None:
     """One run, its clock and the loss of other rows."""
-    clock, made = _theirs(folder) if system == THEIRS else _ours(folder, half=system == HALF)
+    clock, made = _theirs(folder, seed) if system == THEIRS else _ours(folder, seed, half=system == HALF)
     facts = {**clock, "peak_rss_mb": peak_rss_mb(), "loss": _loss(made, folder)}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
@@ -101,7 +101,7 @@ def _rows(folder: Path, name: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def _ours(folder: Path, *, half: bool) -> tuple[dict[str, float], Any]:
+def _ours(folder: Path, seed: int, *, half: bool) -> tuple[dict[str, float], Any]:
     import shutil
 
     import weitiao as wt
@@ -148,13 +148,14 @@ def _ours(folder: Path, *, half: bool) -> tuple[dict[str, float], Any]:
             **settings,
         },
         output_dir=str(folder / "run"),
+        seed=seed,
         watchers=[ticks],
         tell=ticks.tell,
     )
     return {"cpu_s": ticks.stop - ticks.start, "tokens": ticks.tokens}, run.path / "model"
 
 
-def _theirs(folder: Path) -> tuple[dict[str, float], Any]:
+def _theirs(folder: Path, seed: int) -> tuple[dict[str, float], Any]:
     from transformers import (
         AutoConfig,
         AutoModelForSeq2SeqLM,
@@ -189,6 +190,7 @@ def _theirs(folder: Path) -> tuple[dict[str, float], Any]:
             report_to=[],
             disable_tqdm=True,
             use_cpu=True,
+            seed=seed,
         ),
         train_dataset=rows,
         data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
@@ -224,6 +226,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["deal"]:
         deal(int(sys.argv[2]), Path(sys.argv[3]))
     elif sys.argv[1:2] == ["train"]:
-        train(sys.argv[2], Path(sys.argv[3]))
+        train(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
     else:
         main()

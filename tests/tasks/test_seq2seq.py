@@ -144,13 +144,23 @@ def test_a_decoder_that_sees_what_it_is_to_write_is_refused(folders):
         examine.examine(loaded.model, task, loaded.processor, ref="mine")
 
 
-def test_a_model_that_does_not_write_is_refused_with_the_way_out(llama):
+@pytest.mark.parametrize(
+    ("name", "does", "does_not"),
+    [
+        ("llama", {"sft", "text_classification"}, {"seq2seq", "question_answering"}),
+        # Transformers has a BERT that writes, and files of one that fills gaps are none.
+        ("bert", {"question_answering", "text_classification", "embedding"}, {"seq2seq", "sft", "grpo"}),
+    ],
+)
+def test_a_model_that_does_not_write_is_refused_with_the_way_out(name, does, does_not, request):
+    folder = request.getfixturevalue(name)
     with pytest.raises(WeitiaoError, match="no_such_head") as caught:
-        load.load(llama, build())
-    suits = str(caught.value).partition("it suits: ")[2].partition(" (")[0].split(", ")
-    assert {"sft", "text_classification"} <= {*suits}
-    assert "seq2seq" not in suits
-    load.skeleton(llama, registry.build("task", {"name": "sft"}))
+        load.load(folder, build())
+    suits = {*str(caught.value).partition("it suits: ")[2].partition(" (")[0].split(", ")}
+    assert does <= suits
+    assert not does_not & suits
+    for other in suits:
+        load.skeleton(folder, registry.build("task", {"name": other}))
 
 
 # ------------------------------------------------------------------ both sides

@@ -122,11 +122,16 @@ def refuse_headless(config: Any, auto: str, *, ref: str) -> None:
     if _has(config, auto):
         return
     wanted = {name: registry.entry("task", name).kind.auto_class for name in registry.names("task")}
-    suits = (
-        ", ".join(name for name, its in wanted.items() if _has(config, its) and _reads(config, its)) or "-"
-    )
+    suits = ", ".join(name for name, its in wanted.items() if _suits(config, its)) or "-"
     has = ", ".join(name for name in HEADS if _has(config, name)) or "-"
     raise fault("no_such_head", ref=ref, kind=config.model_type, auto=auto, has=has, suits=suits)
+
+
+def _suits(config: Any, auto: str) -> bool:
+    """Is it worth a try?  Of a family that fills gaps (BERT) a model reads from left to right only where its files say so."""
+    if auto == "AutoModelForCausalLM" and _has(config, "AutoModelForMaskedLM"):
+        return bool(getattr(config, "is_decoder", False))
+    return _has(config, auto) and _reads(config, auto)
 
 
 def _has(config: Any, auto: str) -> bool:

@@ -10,6 +10,18 @@ from weitiao.models import load
 from weitiao.models.assets import pair
 
 
+def by_hand(own, asked_BTD, read_BSD):
+    """Each head looks as the decoder's own does, and hands on its part of what is read as it is."""
+    width = own.self.attention_head_size
+    heads = []
+    for start in range(0, read_BSD.shape[-1], width):
+        part = slice(start, start + width)
+        asked_BTH, keys_BSH = own.self.query(asked_BTD)[..., part], own.self.key(read_BSD)[..., part]
+        weights_BTS = (asked_BTH @ keys_BSH.mT / width**0.5).softmax(-1)
+        heads.append(weights_BTS @ read_BSD[..., part])
+    return own.output.LayerNorm(torch.cat(heads, -1) + asked_BTD)
+
+
 @pytest.mark.whole
 def test_both_sides_begin_with_the_encoder_and_rare_pieces_go(bert, tmp_path, monkeypatch):
     from transformers import AutoModel, AutoTokenizer
@@ -34,6 +46,10 @@ def test_both_sides_begin_with_the_encoder_and_rare_pieces_go(bert, tmp_path, mo
     block = model.decoder.bert.encoder.layer[0]
     assert torch.equal(block.crossattention.self.key.weight, block.attention.self.key.weight)
     assert block.crossattention.self.key.weight is not block.attention.self.key.weight
+    width = block.attention.self.query.in_features
+    read_BSD, asked_BTD = torch.randn(1, 5, width), torch.randn(1, 3, width)
+    seen = block.crossattention(asked_BTD, encoder_hidden_states=read_BSD)[0]
+    assert torch.allclose(seen, by_hand(block.attention, asked_BTD, read_BSD), atol=1e-5)
     assert model.decoder.config.is_decoder
     assert model.config.decoder_start_token_id == tokenizer.cls_token_id
     assert loaded.notices == []

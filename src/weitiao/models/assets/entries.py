@@ -73,11 +73,12 @@ MODELS = {
             parameters=13_563_471,
             good_for="short English texts to short texts (seq2seq): warm-started, no pretrained translator",
             origin="EncoderDecoderModel warm-started from minilm-l6 (Rothe et al. 2020): its first two blocks on both "
-            "sides, attention between them a copy of that within, its 6,000 most frequent word pieces",
+            "sides, attention between them looking as that within does, its 6,000 most frequent word pieces",
             licence="Apache-2.0 (weights), MIT (wrapper)",
             source=_MINILM,
             made_mb=54.4,
             untaught=True,
+            converter=2,
         ),
         ModelEntry(
             name="e5-pair",
@@ -87,11 +88,12 @@ MODELS = {
             good_for="short texts to short texts in Chinese and other languages, capital letters kept (seq2seq): "
             "warm-started, no pretrained translator",
             origin="EncoderDecoderModel warm-started from e5-small (Rothe et al. 2020): its first two blocks on both "
-            "sides, attention between them a copy of that within, its 16,000 most frequent pieces and all characters",
+            "sides, attention between them looking as that within does, its 16,000 most frequent pieces and all characters",
             licence="MIT",
             source=_E5,
             made_mb=125.6,
             untaught=True,
+            converter=2,
         ),
     )
 }

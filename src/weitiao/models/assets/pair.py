@@ -2,11 +2,12 @@
 
     folder of a BERT  ->  warm_started(source, folder, pieces=6_000)  ->  folder of an `EncoderDecoderModel`
 
-After Rothe et al. 2020 (arXiv 1907.12461), but that the attention between the sides begins as a copy of that within the
-decoder, not at random: so drawn, the decoder needed three times the steps and more until it looked at its source
-(notes/LOG.md).  It is no pretrained translator.  Of the encoder it keeps the first blocks and the most frequent word
-pieces, so that it learns in minutes on a CPU; every single character stays, so no text is unknown to it that was not
-unknown to the encoder.
+After Rothe et al. 2020 (arXiv 1907.12461), but for what the encoder does not have, which they draw at random: the attention
+between the sides looks as that within the decoder does, at what is alike, and hands on what it sees as it is, and the last
+transform before the words hands on what comes in.  So the decoder begins with words of its source in hand; drawn at random
+it takes many times the steps until it looks at the source at all (notes/LOG.md).  It is no pretrained translator.  Of the
+encoder it keeps the first blocks and the most frequent word pieces, so that it learns in minutes on a CPU; every single
+character stays, so no text is unknown to it that was not unknown to the encoder.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import torch
 
 BLOCKS = 2
 """Of each side."""
+FIRM = 0.5
+"""What the last transform's norm begins with: its scores are those of words that were compared, and so too sure at 1."""
 CONTINUED, BEGUN = "##", "\u2581"
 """Marks of pieces: of those that go on with a word (BERT's), of those that begin one (SentencePiece's)."""
 
@@ -53,7 +56,7 @@ def warm_started(source: Path, folder: Path, *, pieces: int) -> None:
         "pad_token_id": place[tokenizer.pad_token_id],
     }
     with torch.random.fork_rng():
-        torch.manual_seed(0)  # of the decoder's last transform, which the encoder has not
+        torch.manual_seed(0)  # of a pooler that the encoder has not, and nobody reads
         encoder = BertModel(BertConfig(**known))
         decoder = BertLMHeadModel(BertConfig(**known | {"is_decoder": True, "add_cross_attention": True}))
     words = "embeddings.word_embeddings.weight"
@@ -66,9 +69,14 @@ def warm_started(source: Path, folder: Path, *, pieces: int) -> None:
     block: Any
     for block in decoder.bert.encoder.layer:
         own, between = block.attention, block.crossattention
-        for name in ("query", "key", "value"):
+        for name in ("query", "key"):
             getattr(between.self, name).load_state_dict(getattr(own.self, name).state_dict())
-        between.output.load_state_dict(own.output.state_dict())
+        between.output.LayerNorm.load_state_dict(own.output.LayerNorm.state_dict())
+        for layer in (between.self.value, between.output.dense):
+            _identity(layer)
+    last = decoder.cls.predictions.transform
+    _identity(last.dense)
+    torch.nn.init.constant_(last.LayerNorm.weight, FIRM)
     decoder.tie_weights()
     both = EncoderDecoderModel(encoder=encoder, decoder=decoder)
     both.config.vocab_size = len(kept)
@@ -79,6 +87,12 @@ def warm_started(source: Path, folder: Path, *, pieces: int) -> None:
     tokenizer.save_pretrained(folder)
     (folder / "vocab.txt").unlink(missing_ok=True)
     (folder / "tokenizer.json").write_text(json.dumps(tree, ensure_ascii=False), encoding="utf-8")
+
+
+def _identity(layer: torch.nn.Linear) -> None:
+    """Make it hand on what comes in."""
+    torch.nn.init.eye_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
 
 
 def _kept(vocab: dict[str, int] | list[list[Any]], pieces: int, *, special: set[int]) -> list[int]:
