@@ -110,7 +110,7 @@ def test_most_of_what_a_user_of_transformers_writes_is_known():
         ("", "deepspeed", "-> train.data_parallel: fsdp"),
         ("train", "beta1", "-> train.adam_beta1"),
         ("data", "learning_rate", "-> train.learning_rate"),
-        ("", "beta", "-> task.beta (dpo, grpo, kto, rloo)"),
+        ("", "beta", "-> task.beta (distillation, dpo, grpo, kto, rloo)"),
         ("train", "pref_beta", "-> task.beta"),
         ("", "pref_loss", "-> task.loss_type"),
         ("", "pref_ftx", "-> task.rpo_alpha"),

@@ -19,6 +19,7 @@ from weitiao.models import load, store
 FAST = ("lora", "head")
 HEADLESS = {
     "sft",
+    "distillation",
     "dpo",
     "kto",
     "grpo",

@@ -35,6 +35,7 @@ MODELS = {
     "reranking": "bert",
     "question_answering": "bert",
     "sft": "llama",
+    "distillation": "llama",
     "dpo": "llama",
     "grpo": "llama",
     "rloo": "llama",
@@ -55,7 +56,7 @@ def chat_records(rows):
 
 
 def toy_records(name):
-    if name == "sft":
+    if name in ("sft", "distillation"):
         return chat_records(dialogues(10))
     if name == "kto":
         rows = [kto(row, []) for row in liked(10)]
@@ -104,8 +105,10 @@ def toy(request):
 def learnt_from(task, examples):
     """What the loss is of: of prompts the answers to them."""
     if isinstance(task, Sampling):
-        longest = "response_length" if hasattr(task, "response_length") else "max_completion_length"
-        task = replace(task, **{longest: 7})
+        longest = {"max_completion_length", "response_length", "max_new_tokens"} & {
+            *task.__dataclass_fields__
+        }
+        task = replace(task, **dict.fromkeys(longest, 7))
         return [task.stand_in(example, place) for place, example in enumerate(examples)]
     return examples
 

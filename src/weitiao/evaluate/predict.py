@@ -35,6 +35,7 @@ def predict(
     ask: Callable[[Batch], list[dict[str, Any]]] | None = None,
     dealt: tuple[int, int] = (0, 1),
     reference: np.ndarray | None = None,
+    teacher: Loaded | None = None,
 ) -> list[dict[str, Any]]:
     """Predictions for every example; where memory runs out, a pass is cut in halves.
 
@@ -51,11 +52,14 @@ def predict(
         dealt: which process this is and how many there are; the others' rows stay empty.  Every process asks as
             often as any other.
         reference: what a reference said of every example (`Task.hears`), (N, K).
+        teacher: who is asked for every word (`Task.taught`).
     """
     import torch
 
     def said(batch: Batch) -> list[dict[str, Any]]:
         rows = batch.rows
+        if teacher is not None:
+            batch.extra["teacher"] = teacher
         try:
             return ask(batch.to(device)) if ask else task.predict(loaded.model, batch.to(device))
         except (RuntimeError, MemoryError) as error:

@@ -4,6 +4,8 @@
     token_losses(model, inputs, target)   losses (N,) in parts; None where the plain way must be gone
     states(model, inputs)                 what the output layer reads (N, D); of_states(...): their losses
     whole(model, inputs)                  logits and states of a model that does more with its logits
+    formula_losses(model, inputs, of)     the same of any formula of the scores of all words
+    part_scores(model, inputs)            scores of some tokens at a time, without a gradient
 
 Logits of N tokens over V words are the largest tensors of a training step, and the plain way makes four of them: the
 product, its float32 copy, log-probabilities, and their gradient.  The gradient of a token's loss depends on its own
@@ -17,8 +19,8 @@ or whose output layer trains, goes the plain way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,8 @@ from weitiao.models.linear import half_of
 PART = 128
 """Tokens whose logits exist at once; 64 to 256 take the same time."""
 KNOWN = "weitiao_plain_head"  # the attribute of a model
+Formula: TypeAlias = Callable[[Tensor, slice], Tensor]
+"""Scores (P, V) in float32, and which of the learnt tokens they are of -> a loss of each (P,)."""
 
 
 @torch.no_grad()
@@ -134,13 +138,104 @@ def of_states(model: Any, hidden_ND: Tensor, target_N: Tensor, *, temperature: f
     if keeps_logits(model):
         logits_NV = head(hidden_ND).float() / temperature
         return nn.functional.cross_entropy(logits_NV, target_N, reduction="none")
-    bias_V = head.bias
-    if temperature != 1:
-        # The layer is linear: what comes out is divided where what goes in is.
-        hidden_ND, bias_V = hidden_ND / temperature, None if bias_V is None else bias_V / temperature
+    # The layer is linear: what comes out is divided where what goes in is.
+    divided_ND = hidden_ND if temperature == 1 else hidden_ND / temperature
+    hidden_ND, weight_VD, bias_V = _in_half(divided_ND, head)
+    bias_V = bias_V if bias_V is None or temperature == 1 else bias_V / temperature
+    return _TokenLosses.apply(hidden_ND, weight_VD, bias_V, target_N, _learns(hidden_ND))
+
+
+def formula_losses(model: Any, inputs: Mapping[str, Any], formula: Formula) -> Tensor | None:
+    """A loss of every learnt token (N,) that looks at all of its words; None where logits are needed at once.
+
+    Args:
+        model: a causal language model.
+        inputs: as of `token_losses`.
+        formula: asked for a part of the tokens at a time.
+    """
+    if keeps_logits(model):
+        return None
+    hidden_ND, weight_VD, bias_V = _parts(model, inputs)
+    return _FormulaLosses.apply(hidden_ND, weight_VD, bias_V, formula, _learns(hidden_ND))
+
+
+def in_parts(logits_NV: Tensor, formula: Formula) -> Tensor:
+    """The same of logits that are all there: what the formula makes of them is made again in the backward pass."""
+    from torch.utils.checkpoint import checkpoint
+
+    parts = [
+        checkpoint(formula, part, which, use_reentrant=False, preserve_rng_state=False)
+        for part, which in _cut(logits_NV)
+    ]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def part_scores(model: Any, inputs: Mapping[str, Any]) -> Callable[[slice], Tensor] | None:
+    """What gives scores (P, V) of some of the learnt tokens, in float32; None where logits are needed at once."""
+    if keeps_logits(model):
+        return None
+    hidden_ND, weight_VD, bias_V = _parts(model, inputs)
+
+    @torch.no_grad()
+    def scores(which: slice) -> Tensor:
+        return _scores(hidden_ND[which], weight_VD, bias_V)
+
+    return scores
+
+
+def _parts(model: Any, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Hidden states of the learnt tokens (N, D), and weight (V, D) and bias (V,) of the output layer."""
+    return _in_half(states(model, inputs), model.get_output_embeddings())
+
+
+def _in_half(hidden_ND: Tensor, head: Any) -> tuple[Tensor, Tensor, Tensor | None]:
     half = half_of(hidden_ND) or hidden_ND.dtype
-    learns = torch.is_grad_enabled() and hidden_ND.requires_grad
-    return _TokenLosses.apply(hidden_ND.to(half), head.weight.to(half), bias_V, target_N, learns)
+    return hidden_ND.to(half), head.weight.to(half), head.bias
+
+
+def _learns(hidden_ND: Tensor) -> bool:
+    return torch.is_grad_enabled() and hidden_ND.requires_grad
+
+
+def _scores(hidden_PD: Tensor, weight_VD: Tensor, bias_V: Tensor | None) -> Tensor:
+    logits_PV = nn.functional.linear(
+        hidden_PD, weight_VD, None if bias_V is None else bias_V.to(hidden_PD.dtype)
+    )
+    return logits_PV.to(torch.promote_types(logits_PV.dtype, torch.float32))
+
+
+def _cut(tensor_N: Tensor) -> list[tuple[Tensor, slice]]:
+    """`PART` tokens at a time, and which these are."""
+    parts = tensor_N.split(PART)
+    return [(part, slice(nth * PART, nth * PART + len(part))) for nth, part in enumerate(parts)]
+
+
+class _FormulaLosses(torch.autograd.Function):
+    """Losses of scores W h + b by any formula, and their gradient by h."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, formula: Formula, learns: bool
+    ) -> Tensor:
+        losses: list[Tensor] = []
+        gradients: list[Tensor] = []
+        for part, which in _cut(hidden_ND):
+            hidden = part.detach().requires_grad_(learns)
+            with torch.set_grad_enabled(learns):
+                found = formula(_scores(hidden, weight_VD, bias_V), which)
+                if learns:
+                    gradients += torch.autograd.grad(found.sum(), hidden)
+            losses.append(found.detach())
+        if learns:
+            ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(losses)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (back_ND,) = ctx.saved_tensors
+        return (back_ND * gradients[0][:, None]).to(back_ND.dtype), None, None, None, None
 
 
 class _TokenLosses(torch.autograd.Function):

@@ -76,7 +76,8 @@ def assemble(
     if isinstance(task, Sampling):
         words: dict[str, Any] = {"world": world, "processes": processes, "fresh": fresh, "tell": tell}
         batches = rollouts.rollouts(recipe, prepared, method, snapshot, **words)
-    objective = Objective(loaded.model, method, task, summed(task, settings))
+    teacher = reference.teacher(recipe, task, prepared.device)
+    objective = Objective(loaded.model, method, task, summed(task, settings), teacher=teacher)
     asked = parallel(objective, world, shards=settings.data_parallel == "fsdp")
     if settings.torch_compile:
         whole = not task.packs or bool(settings.label_smoothing_factor or settings.r_drop_alpha)

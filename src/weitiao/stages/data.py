@@ -82,9 +82,9 @@ def task_of(shape: Shape) -> str:
 
 def learner(shape: Shape) -> str:
     """The task that learns from rows of this shape; empty when none on the shelf does."""
-    # A table is for classification, whatever else might read its text.
-    tasks = (name for name in registry.names("task") if registry.build("task", {"name": name}).shape == shape)
-    return next(tasks, "")
+    # A table is for classification, whatever else might read its text; and who is to teach nobody can guess.
+    tasks = ((name, registry.build("task", {"name": name})) for name in registry.names("task"))
+    return next((name for name, task in tasks if task.shape == shape and not task.taught), "")
 
 
 def suiting(task: Task, checked: checking.Checked) -> str:

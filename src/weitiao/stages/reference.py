@@ -53,20 +53,24 @@ class Judged(Began, Protocol):
 
 
 def refuse_unfit(recipe: Recipe, task: Task) -> None:
-    """Is another model that is to be the reference there, and are its words those of the model?  No weight is read.
+    """Is another model that is to be the reference, or the teacher, there, and are its words those of the model?  No weight is
+    read.
 
     Raises:
         WeitiaoError: `wrong_value`; what opening raises.
     """
     from weitiao.models import load
 
+    key = f"task.{task.helper_key}"
     if not task.helper:
+        if task.taught:
+            raise fault("wrong_value", key=key, value="", why=reason("no_teacher"))
         return
     theirs, most = load.processor(task.helper)
     ours, own = load.processor(recipe.model)
     if theirs.get_vocab() != ours.get_vocab():
         why = reason("other_vocabulary", model=recipe.model)
-        raise fault("wrong_value", key="task.ref_model", value=task.helper, why=why)
+        raise fault("wrong_value", key=key, value=task.helper, why=why)
     if most < (limit := recipe.data.max_length or own):
         why = reason("positions", model=task.helper, has=most, most=most)
         raise fault("wrong_value", key="data.max_length", value=limit, why=why)
@@ -157,6 +161,15 @@ def _reference(recipe: Recipe, prepared: Prepared, method: Method) -> Iterator[L
     else:
         with method.off(loaded.model, {}):
             yield loaded
+
+
+def teacher(recipe: Recipe, task: Task, device: str) -> Loaded | None:
+    """Who is asked for every word in the loss (`Task.taught`); None where nobody is."""
+    if not task.taught:
+        return None
+    found = opened(task.helper, recipe, task, device)
+    found.model.eval()
+    return found
 
 
 def opened(ref: str, recipe: Recipe, task: Task, device: str) -> Loaded:

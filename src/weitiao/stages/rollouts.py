@@ -46,14 +46,15 @@ if TYPE_CHECKING:
 
 
 def refuse_unfit(recipe: Recipe, task: Task) -> None:
-    """Is there something that says what answers are worth, and does a step hold whole groups of answers?  No row is read.
+    """Is there something that says what answers are worth, where they are rated, and does a step hold whole groups of answers?  No row is read.
 
     Raises:
         WeitiaoError: `wrong_value`; what opening rewards raises.
     """
     if not isinstance(task, Sampling):
         return
-    task.judge()
+    if task.rewarded:
+        task.judge()
     rows = recipe.train.per_device_train_batch_size * recipe.train.gradient_accumulation_steps
     if rows % task.draws:
         why = reason("not_a_share", rows=rows)
@@ -141,7 +142,7 @@ def rollouts(
         tell("notice", text=reason("loss_goes_by_all"))
     voices = _Voices(recipe, prepared, method, snapshot, world)
     drawing, rater = Drawing(recipe, task, loaded, method, prepared.device), Rater(task)
-    if fresh:
+    if fresh and task.rewarded:
         world.together(lambda: stress(drawing.draw, rater.rate, prepared, seed=recipe.seed, tell=tell))
     return Rollouts(
         loaded.model,
@@ -149,7 +150,7 @@ def rollouts(
         which,
         batches,
         drawing.draw,
-        _Rating(prepared, rater, tell).rate,
+        _Rating(prepared, rater, tell).rate if task.rewarded else lambda drawn: [],
         voices.score,
         recipe.seed,
         world,
@@ -192,9 +193,9 @@ class Drawing:
 
     @classmethod
     def of(cls, recipe: Recipe, prepared: Prepared, method: Method) -> Drawing | None:
-        """For a task that samples; None for others."""
+        """For a task whose answers are rated; None for others, which are judged by what stands in their rows."""
         task = prepared.task
-        if not isinstance(task, Sampling):
+        if not isinstance(task, Sampling) or not task.rewarded:
             return None
         return cls(recipe, task, prepared.loaded, method, prepared.device)
 
@@ -210,7 +211,7 @@ class Drawing:
 
     def draw(self, asked: Sequence[tuple[int, int, Example]], seed: int) -> list[Drawn]:
         """As `train.rollouts.Draw`."""
-        prompts = [[int(token) for token in example.inputs["input_ids"]] for _, _, example in asked]
+        prompts = [self.task.prompt(example) for _, _, example in asked]
         numbers = [number for number, _, _ in asked]
         found = self.answers(prompts, numbers=numbers, sample=True, seed=seed, **self.task.drawing())
         return [
@@ -247,7 +248,7 @@ class Drawing:
 
     def greedy(self, examples: Sequence[Example]) -> list[dict[str, Any]]:
         """The likeliest answer to each prompt, as `Rater` and metrics read it."""
-        prompts = [[int(token) for token in example.inputs["input_ids"]] for example in examples]
+        prompts = [self.task.prompt(example) for example in examples]
         found = self.answers(prompts, max_new_tokens=self.task.drawing()["max_new_tokens"])
         return [{"answer": text, "ending": one.ending, "tokens": len(one.ids)} for one, text in found]
 

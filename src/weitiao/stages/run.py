@@ -318,6 +318,7 @@ class Run(Recorded):
             half=train.half,
             progress=progress,
             reference=reference.of(self, examples),
+            teacher=reference.teacher(self.recipe, self.task, self.device),
         )
         memory.trim()  # what the batches took: whoever comes next, a baseline or a page, takes its own
         if any(map(numberless, found)):

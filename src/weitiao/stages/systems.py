@@ -78,7 +78,7 @@ def ask_all(
 def _scored(run: Run, model: Run, these: ToJudge, *, name: str, tell: Tell) -> list[dict[str, Any]]:
     """One pass over the rows, and of models that write how many bytes their loss is of.  Of a prompt that a model is to answer
     itself there is nothing to be said in one pass."""
-    if isinstance(run.task, Sampling):
+    if isinstance(run.task, Sampling) and run.task.rewarded:
         return [{} for _ in these.records]
     told = model._predict(these.examples, lambda done, all: tell("judged", what=name, done=done, all=all))
     shown = [run.task.shown(record, row) for record, row in zip(these.records, told, strict=True)]
@@ -105,7 +105,7 @@ def _spoken(
         progress=lambda done, all: tell("judged", what=f"{name}: answers", done=done, all=all),
         notice=(lambda text: tell("notice", text=text)) if name == "tuned" else None,
     )
-    if not isinstance(model.task, Sampling):
+    if not isinstance(model.task, Sampling) or not model.task.rewarded:
         return said
     read = model.tuned.processor
     counted = [

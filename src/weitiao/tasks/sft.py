@@ -11,11 +11,9 @@ from typing import Any, ClassVar, Literal
 
 from weitiao.core.contracts import Example, Record, Shape
 from weitiao.core.registry import register
-from weitiao.data import chat
-from weitiao.data.formats import Unusable
 from weitiao.data.shapes import CONVERSATION
 from weitiao.tasks.parts import packed
-from weitiao.tasks.parts.speaking import Speaking
+from weitiao.tasks.parts.speaking import Speaking, conversations, last_answer
 
 
 @register("task", "sft")
@@ -52,19 +50,9 @@ class SupervisedFineTuning(Speaking, packed.PackedTask):
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:
         """Ids and labels of the rendered conversation; the end of a long one is cut."""
-        rendered = chat.encode(
-            records, processor, last_only=self.answers == "last", plain=self.split_special_tokens
-        )
-        while True:
-            try:
-                yield packed.cut(*next(rendered), limit=limit)
-            except StopIteration:
-                return
-            except Unusable as error:  # this row; the next ones can still be asked for
-                yield Example({}, refused=str(error))
+        last, plain = self.answers == "last", self.split_special_tokens
+        return conversations(records, processor, limit=limit, last_only=last, plain=plain)
 
     def reference(self, record: Record) -> dict[str, Any]:
         """The turns before the last answer, and that answer."""
-        turns = list(record.values["messages"])
-        last = max(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
-        return {"prompt": turns[:last], "reference": turns[last]["content"]}
+        return last_answer(record)

@@ -26,12 +26,16 @@ from weitiao.train.objective import Summed
 class Objective(nn.Module):
     """What is minimised, as a module, so that DDP and FSDP can stand around everything that it computes."""
 
-    def __init__(self, model: nn.Module, method: Method, task: Task, summed: Summed):
+    def __init__(self, model: nn.Module, method: Method, task: Task, summed: Summed, *, teacher: Any = None):
         super().__init__()
         self.model, self.method, self.task, self.summed = model, method, task, summed
+        # A `Loaded` is no module: nothing of it is trained, sent, or saved.
+        self.teacher = teacher
 
     def forward(self, batch: Batch, trained: float | None, *, tallies: bool = False) -> Any:
         """The batch's part of the mean loss over `trained` things; without a number, its predictions, or what it tallies."""
+        if self.teacher is not None:
+            batch.extra["teacher"] = self.teacher
         if tallies:
             return self.task.tally(self.model, batch)
         if trained is None:

@@ -113,18 +113,23 @@ class Rollouts:
         started = time.perf_counter()
         epoch, place = divmod(number, self.prompts.steps_per_epoch)
         rows, each, world = self.prompts.plan(epoch)[place], self.task.draws, self.world
-        # Whole groups: equal prompts are read once.
-        asked = [
-            (nth * each + answer, row, self.prompts.examples[row])
-            for nth, row in enumerate(rows)
-            if nth % world.size == world.rank
-            for answer in range(each)
-        ]
+        chances = np.random.default_rng(_mixed(self.seed, number, 2)).random(len(rows) * each)
+        given, asked = {}, []
+        for nth, (row, chance) in enumerate(zip(np.repeat(rows, each).tolist(), chances, strict=True)):
+            example = self.prompts.examples[row]
+            if one := self.task.given(example, row, chance=float(chance)):
+                given[nth] = one
+            # Whole groups: equal prompts are read once.
+            elif nth // each % world.size == world.rank:
+                asked.append((nth, row, example))
         own: list[Drawn] = []
         world.all_or_none(lambda: own.extend(self.draw(asked, _mixed(self.seed, number, 0))))
         numbered = world.gather([(one[0], drawn) for one, drawn in zip(asked, own, strict=True)])
         drawn = [
-            found for _, found in sorted((pair for part in numbered for pair in part), key=itemgetter(0))
+            found
+            for _, found in sorted(
+                [*given.items(), *(pair for part in numbered for pair in part)], key=itemgetter(0)
+            )
         ]
         rewards = world.together(lambda: self.rate(drawn))
         written = [self.task.written(one.prompt, one.ids, one.end) for one in drawn]

@@ -44,6 +44,8 @@ class Drawn:
     logps: Sequence[float] = ()
     """The log-probability of every token of `ids` and of `end`, under what it was drawn from (after temperature, top_k and
     top_p)."""
+    given: bool = False
+    """Does it stand in the row (`Sampling.given`)?  Then nobody drew it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ Judge: TypeAlias = Callable[[Sequence[Answered]], list[dict[str, float]]]
 
 
 class Sampling(Task):
-    """A task whose rows are prompts."""
+    """A task whose rows are prompts, or hold them."""
+
+    rewarded: ClassVar[bool] = True
+    """Are answers rated (`judge`)?  Else rows hold answers of their own, and models are judged by these."""
 
     says: ClassVar[tuple[str, ...]] = ("logps",)
     """What `scored` says of each token of an answer."""
@@ -77,30 +82,44 @@ class Sampling(Task):
         """Optimiser steps that are taken on each rollout."""
 
     @property
-    @abstractmethod
     def asks(self) -> tuple[Voice, ...]:
-        """Who says something of the drawn tokens (`scored`) that `learnt` needs."""
+        """Who says something of the drawn tokens (`scored`) that `learnt` needs; by default nobody."""
+        return ()
+
+    def prompt(self, example: Example) -> list[int]:
+        """The tokens of a row that answers are drawn to; by default all of it."""
+        return [int(token) for token in example.inputs["input_ids"]]
+
+    def given(self, example: Example, row: int, *, chance: float) -> Drawn | None:
+        """The answer that stands in a row, where that one is learnt from; None, as by default, where one is drawn.
+
+        Args:
+            example: the row.
+            row: its place among the examples.
+            chance: a number from 0 up to 1, of this answer alone.
+        """
+        return None
 
     @abstractmethod
     def drawing(self) -> dict[str, Any]:
         """How answers are drawn: `max_new_tokens`, `temperature`, `top_k`, `top_p`."""
 
-    @abstractmethod
     def judge(self) -> Judge:
-        """What rates answers, with whatever it needs opened, once.
+        """What rates answers, with whatever it needs opened, once; only when `rewarded`.
 
         Raises:
             WeitiaoError: what opening raises; the judge itself `bad_reward`.
         """
+        raise self._unfinished("judge", says="rewarded")
 
     @abstractmethod
     def written(self, prompt: Sequence[int], ids: Sequence[int], end: int | None) -> Example:
         """A prompt with an answer, as `scored` reads it."""
 
-    @abstractmethod
     def scored(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Of each row of `written` what is asked for, a number for each of the answer's tokens, the end token among them: their
-        log-probabilities are `logps`."""
+        log-probabilities are `logps`; only when somebody is asked (`asks`)."""
+        raise self._unfinished("scored", says="asks")
 
     @abstractmethod
     def learnt(self, drawn: Sequence[Drawn], rewards: Sequence[Mapping[str, float]], heard: Heard) -> Rollout:
@@ -108,7 +127,7 @@ class Sampling(Task):
 
         Args:
             drawn: `draws` answers to each prompt, one prompt after the other.
-            rewards: what the judge says of each.
+            rewards: what the judge says of each; nothing where nobody rates them.
             heard: what each voice that is asked says of each answer.
         """
 

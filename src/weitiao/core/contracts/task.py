@@ -55,6 +55,11 @@ class Task(ABC):
     the batch is what decides how much a step learns."""
     searches: ClassVar[bool] = False
     """Are texts found by its predictions, which are vectors (`weitiao search`)?"""
+    taught: ClassVar[bool] = False
+    """Is its `helper` a teacher, who is asked for every word in the loss itself?  Then batches that are learnt from, and those
+    that judge, hold it in `extra["teacher"]`: a `models.load.Loaded`, in evaluation mode."""
+    helper_key: ClassVar[str] = "ref_model"
+    """The setting that names its `helper`."""
     training_only: ClassVar[tuple[str, ...]] = ()
     """Settings that decide what its loss is, not what rows are encoded to or what the tuned model answers."""
 

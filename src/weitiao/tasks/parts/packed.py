@@ -22,6 +22,8 @@ from weitiao.data.shared import grown
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from weitiao.models.output_loss import Formula
+
 
 class Writing(Task):
     """A task of a language model that is asked for words, whatever its loss."""
@@ -205,6 +207,25 @@ def losses_and_states(model: nn.Module, batch: Batch, *, temperature: float = 1.
     logits_NV, states_ND = output_loss.whole(model, batch.inputs)
     losses_N = _cross_entropy(logits_NV.float() / temperature, batch, label_smoothing=0.0)
     return losses_N, states_ND
+
+
+def formula_losses(model: nn.Module, batch: Batch, formula: Formula) -> Tensor:
+    """A loss of every learnt token (N,) that looks at all of its words, by a formula of the scores of some tokens at a time."""
+    from weitiao.models import output_loss
+
+    losses_N = output_loss.formula_losses(model, batch.inputs, formula)
+    return output_loss.in_parts(token_logits(model, batch), formula) if losses_N is None else losses_N
+
+
+def part_scores(model: nn.Module, batch: Batch) -> Callable[[slice], Tensor]:
+    """What gives the scores (P, V) of some learnt tokens, without a gradient."""
+    import torch
+
+    from weitiao.models import output_loss
+
+    with torch.no_grad():
+        found = output_loss.part_scores(model, batch.inputs)
+        return found or token_logits(model, batch).__getitem__
 
 
 def token_logits(model: nn.Module, batch: Batch) -> Tensor:

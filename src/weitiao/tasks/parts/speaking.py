@@ -1,17 +1,23 @@
-"""A task that is talked with: prompts are turns, written by the chat template, and an answer is one turn more."""
+"""A task that is talked with: prompts are turns, written by the chat template, and an answer is one turn more.
+
+Speaking                        what tasks of conversations share in use
+conversations(records, ...)     ids and labels of those that hold their answers
+last_answer(record)             what is compared with what is said
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from weitiao.core.contracts import Record
+from weitiao.core.contracts import Example, Record
 from weitiao.data import chat
-from weitiao.tasks.parts.packed import Writing
+from weitiao.data.formats import Unusable
+from weitiao.tasks.parts import packed
 
 
-class Speaking(Writing):
+class Speaking(packed.Writing):
     """What tasks of conversations share in use; what they learn is their own."""
 
     split_special_tokens: bool
@@ -30,3 +36,32 @@ class Speaking(Writing):
     def ends(self, processor: Any) -> list[int]:
         """What the chat template writes behind an answer."""
         return chat.ends(processor)
+
+
+def conversations(
+    records: Iterable[Record], processor: Any, *, limit: int, last_only: bool, plain: bool
+) -> Iterator[Example]:
+    """Ids and labels of each conversation; the end of a long one is cut.
+
+    Args:
+        records: rows with `messages`.
+        processor: a tokenizer with a chat template.
+        limit: tokens of a row, at most.
+        last_only: is the last answer alone learnt?
+        plain: are special tokens that a text spells read as characters?
+    """
+    rendered = chat.encode(records, processor, last_only=last_only, plain=plain)
+    while True:
+        try:
+            yield packed.cut(*next(rendered), limit=limit)
+        except StopIteration:
+            return
+        except Unusable as error:  # this row; the next ones can still be asked for
+            yield Example({}, refused=str(error))
+
+
+def last_answer(record: Record) -> dict[str, Any]:
+    """The turns before the last answer of a conversation, and that answer."""
+    turns = list(record.values["messages"])
+    last = max(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
+    return {"prompt": turns[:last], "reference": turns[last]["content"]}
