@@ -219,3 +219,14 @@ def test_the_plan_counts_the_value_head_with_its_moments_and_leaves_it_out_of_th
     assert with_head.model == without.model
     held = [plan.stages["train"].optimizer for plan in (with_head, without)]
     assert held[0] - held[1] == 2 * (32 + 1) * 4
+
+
+@pytest.mark.whole
+def test_another_model_may_be_the_reference(ppo, llama, tmp_path):
+    """The base as its own reference, and the same folder named as another model, say the same; it has no value head."""
+    words = {**EXACT, "max_steps": 3}
+    wt.train(ppo("own", **words))
+    wt.train(ppo("other", task={"ref_model": llama}, **words))
+    ours, others = ([line["kl"] for line in events(tmp_path / name, "step")] for name in ("own", "other"))
+    assert ours == pytest.approx(others, abs=1e-6)
+    assert ours[-1] > 0
