@@ -138,13 +138,13 @@ def test_a_run_killed_between_two_steps_on_a_rollout_goes_on_bit_for_bit(ppo, tm
 
 @pytest.mark.whole
 def test_kill_9_between_two_steps_on_a_rollout_and_resume_is_the_unbroken_run(ppo, tmp_path):
-    words = {**QUICK, "max_steps": 14, "save_steps": 1, "num_train_epochs": 9}
+    words = {**QUICK, "max_steps": 9, "save_steps": 1, "num_train_epochs": 9}
     whole = ppo("whole", task={"num_ppo_epochs": 4}, **words)
     run(whole)
     broken = {**whole, "output_dir": str(tmp_path / "broken")}
     with subprocess.Popen(command(broken), stderr=subprocess.PIPE) as process:
-        end_at(tmp_path / "broken", 6, process, lambda pid: os.kill(pid, signal.SIGKILL))
-    assert len(steps(tmp_path / "broken")) < 14
+        end_at(tmp_path / "broken", 5, process, lambda pid: os.kill(pid, signal.SIGKILL))
+    assert len(steps(tmp_path / "broken")) < 9
     run(broken, "--resume")
     assert steps(tmp_path / "broken") == steps(tmp_path / "whole")
     assert same(tmp_path / "broken", tmp_path / "whole")
@@ -193,7 +193,7 @@ def test_rewards_rise_and_values_follow(ppo, tmp_path):
     task = {"rewards": [{"name": "words", "wanted": ["film"]}], "response_length": 4, "temperature": 1.0}
     words = {
         "method": "lora",
-        "max_steps": 60,
+        "max_steps": 40,
         "learning_rate": 0.02,
         "per_device_train_batch_size": 16,
         "num_train_epochs": 99,
