@@ -349,3 +349,18 @@ def test_worst_rows_that_differ_in_their_numbers_alone_are_each_shown():
     ]
     shown = worst(Judged(rows, {}), [Case(n, [], "missed") for n in range(len(rows))])
     assert [(row.text, row.times) for row in shown] == [(texts[0], 2), *((text, 1) for text in texts[1:])]
+
+
+def test_each_of_several_rewards_stands_alone_before_and_after():
+    kind, word = [0.1, 0.5, 0.9, 0.4], [1.0, 0.0, 1.0, 1.0]
+    tuned = [{"answer": "a", "rewards": {"kind": k, "word": w}} for k, w in zip(kind, word, strict=True)]
+    untuned = [{"answer": "b", "rewards": {"kind": 0.4, "word": 1.0}} for _ in kind]
+    analysis = registry.build("section", {"name": "reward_parts"})
+    rows = [{"text": unlike(n)} for n in range(5)]
+    # The last row was not answered.
+    found = analysis.section(Judged(rows, {"tuned": [*tuned, {}], "untuned": [*untuned, {}]}))
+    values = {row.name: [one.value for one in row.values] for row in found.rows}
+    assert values == {"kind": pytest.approx([0.475, 0.4, 0.625]), "word": pytest.approx([0.75, 1.0, 0.375])}
+    assert analysis.section(Judged(rows, {"tuned": tuned, "untuned": []})) is None
+    alone = [{"answer": "a", "rewards": {"kind": 1.0}}] * 2
+    assert analysis.section(Judged(rows, {"tuned": alone, "untuned": alone})) is None

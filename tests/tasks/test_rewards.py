@@ -18,6 +18,9 @@ CASES = [
     ({"name": "exact_answer", "within": "last_line"}, "I think.\nFour\n", 1.0),
     ({"name": "exact_answer", "column": "zh"}, "“四”。", 1.0),
     ({"name": "exact_answer"}, "", 0.0),
+    ({"name": "exact_answer", "within": "anywhere"}, "I think it is Four, yes.", 1.0),
+    ({"name": "exact_answer", "within": "anywhere"}, "fourteen", 0.0),
+    ({"name": "exact_answer", "column": "zh", "within": "anywhere"}, "是四吧", 1.0),
     ({"name": "regex", "pattern": r"\d+"}, "is 4", 1.0),
     ({"name": "regex", "pattern": r"\d+", "whole": True}, "is 4", 0.0),
     ({"name": "regex", "pattern": "a.b"}, "a\nb", 1.0),
@@ -51,7 +54,7 @@ def test_a_rule_says_what_its_page_says(settings, answer, worth):
 
 
 def test_every_rule_of_the_shelf_is_tried():
-    elsewhere = {"function", "reward_model"}  # test_rollouts.py, test_reward.py
+    elsewhere = {"function", "reward_model", "sentiment"}  # test_rollouts.py, test_reward.py, below
     assert {settings["name"] for settings, *_ in CASES} | elsewhere == {*registry.names("reward")}
 
 
@@ -78,3 +81,21 @@ def test_how_answers_are_drawn_is_what_was_asked():
     assert task.drawing() == {"max_new_tokens": 3, "temperature": 0.5, "top_k": 7, "top_p": 0.9}
     plain = registry.build("task", {"name": "rloo"}).drawing()
     assert (plain["top_k"], plain["top_p"], plain["temperature"]) == (None, None, 1.0)
+
+
+def test_kind_words_are_worth_more_and_a_negation_turns_them(monkeypatch, tmp_path):
+    from weitiao.models.assets import catalog
+
+    (tmp_path / "word-valence.csv").write_text("text,label\ngood,1.9\ndull,-1.7\n", encoding="utf-8")
+    monkeypatch.setattr(catalog, "dataset_path", lambda name: tmp_path / f"{name}.csv")
+    # VADER's own say of these sentences, to its four digits: s / sqrt(s^2 + 15), s turned by -0.74.
+    wanted = {
+        "a good film": 0.4404,
+        "a dull film": -0.4019,
+        "It isn't a good film": -0.3412,
+        "Good, and good again": 0.7003,
+        "a film": 0.0,
+        "": 0.0,
+    }
+    found = judge(["sentiment"])([said(answer) for answer in wanted])
+    assert [one["sentiment"] for one in found] == pytest.approx([*wanted.values()], abs=5e-5)

