@@ -301,3 +301,28 @@ def test_a_demo_in_full_is_the_larger_job(which, key, monkeypatch, tmp_path):
     small, large = (int(size[0].split("#")[1]) if key == "train" else size for size in sizes)
     assert large >= 1.5 * small
     assert asked[0].model == asked[1].model
+
+
+def test_a_demo_of_several_steps_hands_each_the_folders_of_those_before(monkeypatch, tmp_path):
+    from types import SimpleNamespace
+
+    from weitiao import api
+
+    asked = {}
+
+    def train(recipe, *, overrides, **_):
+        read = Recipe.read(recipe, overrides)
+        asked[Path(read.output_dir).name] = read
+        return SimpleNamespace(path=Path(read.output_dir), results={"verdict": {}})
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "train", train)
+    monkeypatch.setattr(api, "road", lambda runs, page: Path(page))
+    run(["demo", "rlhf", "--json", "--full", "seed=5", "grpo.train.learning_rate=0.5"])
+    assert [*asked] == ["sft", "reward", "grpo"]
+    assert asked["grpo"].start_from == "runs/demo-rlhf/sft"
+    assert asked["grpo"].task["rewards"][0]["run"] == "runs/demo-rlhf/reward"
+    assert {each.seed for each in asked.values()} == {5}
+    assert [name for name, each in asked.items() if each.train.learning_rate == 0.5] == ["grpo"]
+    assert asked["sft"].data.train == ["film-demonstrations#1200"]
+    assert asked["grpo"].train.max_steps == 60

@@ -133,3 +133,24 @@ def test_figures_go_nowhere_where_a_file_lies():
     with pytest.raises(WeitiaoError):
         wt.report("a", figures="taken")
     assert Path("taken").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_road_says_what_every_step_gave_and_links_to_their_pages(monkeypatch):
+    from weitiao import api
+
+    for name, files in (("steps/a b", classification), ("steps/chat", sft)):
+        (made(name, right=[], files=files) / "report.html").write_text("a page")
+    steps = {"first": "steps/a b", "then": "steps/chat"}
+    page = Page(api.road(steps, "steps/road.html").read_text(encoding="utf-8"))
+    assert re.search(
+        r"firstaccuracy0\.869\[0\.851, 0\.887\]0\.352.*thenperplexity6\.241\[", page.said("steps")
+    )
+    verdicts = [json.loads((Path(run) / "results.json").read_text())["verdict"] for run in steps.values()]
+    assert len(verdicts) == 2
+    assert "went from" in page.said("said")
+    links = re.findall(r'<a href="([^"]+)"', page.source)
+    assert links == ["a%20b/report.html", "chat/report.html"]
+    monkeypatch.setenv("WEITIAO_LANG", "zh")
+    assert (
+        Page(api.road(steps, "steps/road.html").read_text(encoding="utf-8")).said("steps").startswith("全程")
+    )

@@ -10,8 +10,8 @@ run = wt.load("runs/reviews-lora")
 from weitiao.api.check import check
 from weitiao.api.fetch import export_data, fetch, fetchable
 from weitiao.api.init import init
-from weitiao.api.recipes import example_table, example_text, free_folder, ready_recipe, schema
-from weitiao.api.report import report
+from weitiao.api.recipes import example_table, example_text, free_folder, ready_recipe, schema, step
+from weitiao.api.report import report, road
 from weitiao.api.show import show
 from weitiao.api.stress import stress
 from weitiao.api.train import train
@@ -65,11 +65,13 @@ __all__ = [
     "plan",
     "ready_recipe",
     "report",
+    "road",
     "runs",
     "schema",
     "search",
     "show",
     "speaker",
+    "step",
     "stress",
     "rule_of_thumb",
     "train",

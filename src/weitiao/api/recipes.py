@@ -24,7 +24,7 @@ SHORT = 40
 
 
 def ready_recipe(name: str) -> dict[str, Any]:
-    """A recipe that comes with weitiao, such as `demo-reviews`.
+    """A recipe that comes with weitiao, such as `demo-reviews`; one of several runs has them under `steps` (`step`).
 
     Raises:
         WeitiaoError: `unknown_name`.
@@ -39,6 +39,21 @@ def ready_recipe(name: str) -> dict[str, Any]:
         )
     with resources.as_file(folder.joinpath(f"{name}.yaml")) as path:
         return read_yaml(path)
+
+
+def step(recipe: Any, folder: str) -> Any:
+    """A step of a ready recipe that has several: what it names as `@NAME` is the folder of the step of that name.
+
+    Args:
+        recipe: as it was read, or a part of it.
+        folder: in which those of all steps lie.
+    """
+    if isinstance(recipe, dict):
+        return {key: step(value, folder) for key, value in recipe.items()}
+    if isinstance(recipe, list):
+        return [step(each, folder) for each in recipe]
+    named = isinstance(recipe, str) and recipe.startswith("@")
+    return f"{folder}/{recipe[1:]}" if named else recipe
 
 
 def free_folder(path: str) -> str:

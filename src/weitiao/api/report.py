@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from weitiao.core.errors import fault
@@ -65,6 +65,23 @@ def report(
     if figures is not None:
         write_figures(sections, Path(figures))
     return page
+
+
+def road(steps: Mapping[str, Run | str | Path], output: str | Path) -> Path:
+    """Write the page of several judged runs of which each begins where others ended: what every step gave, and links to
+    their reports.
+
+    Args:
+        steps: by name, in order: runs, or their folders.
+        output: the page.
+
+    Raises:
+        WeitiaoError: `no_run`, `not_judged_yet`, `old_results`; `page_taken` where `output` is something else.
+    """
+    from weitiao.evaluate.report import write_road
+
+    write_road({name: _whole(run) for name, run in steps.items()}, Path(output))
+    return Path(output)
 
 
 def _whole(run: Run | str | Path) -> RunFolder:

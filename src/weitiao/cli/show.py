@@ -57,6 +57,16 @@ def judged(run: Run) -> None:
         out.print("\n" + reason("report_at", path=run.report.resolve()))
 
 
+def stepped(name: str, *, nth: int, of: int) -> None:
+    """Which of several steps begins."""
+    out.print("\n" * (nth > 1) + f"[bold]{escape(reason('step_of', nth=nth, of=of, name=name))}[/bold]")
+
+
+def road_at(page: Any) -> None:
+    """Where the page of all steps lies."""
+    out.print("\n" + reason("page_at", path=page.resolve()))
+
+
 def analysed(found: Mapping[str, Any]) -> None:
     """What an analysis says in a sentence each, on standard error: scripts read where the page lies."""
     for section in found.get("sections", {}).values():

@@ -1,4 +1,4 @@
-"""The verbs `train` and `demo`: the whole way into a run folder."""
+"""The verb `train`: the whole way into a run folder."""
 
 from __future__ import annotations
 
@@ -7,24 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit
-from weitiao.core.errors import did_you_mean, fault
-
-FULL = {
-    "reviews": ("train.num_train_epochs=3",),
-    "zh": ("data.train=reviews-zh#16000",),
-    "names": ("train.num_train_epochs=8",),
-    "ratings": ("train.num_train_epochs=3",),
-    "chat": ("data.train=alpaca-en#300",),
-    "dpo": ("data.train=film-preferences#1500",),
-    "reward": ("data.train=film-preferences",),
-    "translate": ("data.train=pronunciations#40000",),
-    "qa": ("data.train=word-meanings#5000",),
-    "search": ("data.train=word-search#20000",),
-    "rerank": ("data.train=word-search#6000",),
-    "ner": ("train.num_train_epochs=10",),
-    "ner-zh": ("data.train=peoples-daily-zh#3000",),
-}
-"""What `--full` changes in each demo's recipe."""
 
 
 def train(
@@ -69,7 +51,9 @@ def train(
         words += [word for key in allow_change or [] for word in ("--allow-change", key)]
         words += ["--strict-resume"] * strict_resume + ["--quiet"] * quiet + ["--json"] * json
         raise typer.Exit(launch(words + ["--verbose"] * verbose, processes=nproc, max_restarts=max_restarts))
-    _train(
+    from weitiao.train import distributed
+
+    run = trained(
         recipe,
         overrides or [],
         Show(quiet=quiet or json),
@@ -78,9 +62,12 @@ def train(
         strict_resume=strict_resume,
         changes=allow_change or (),
     )
+    if json and distributed.leads():
+        emit(said(run))
 
 
-def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **options: Any) -> Any:
+def trained(recipe: Any, overrides: list[str], show: Any, *, json: bool, **options: Any) -> Any:
+    """A run, from its recipe; what it gave is shown, but for `json`."""
     from weitiao import api
     from weitiao.cli.show import judged
     from weitiao.train import distributed
@@ -96,40 +83,11 @@ def _train(recipe: Any, overrides: list[str], show: Any, *, json: bool, **option
             watchers=show.watchers(),
             **options,
         )
-    if json and distributed.leads():
-        emit({"run": str(run.path), **run.results})
-    elif distributed.leads():
+    if distributed.leads() and not json:
         judged(run)
     return run
 
 
-def demo(
-    which: Annotated[
-        str,
-        typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), reward (a reward model), translate (English spelling into its sounds), qa (answers from a text), search (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
-        ),
-    ] = "reviews",
-    overrides: Overrides = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="All rows and epochs: two to three times as long.")
-    ] = False,
-    quiet: Quiet = False,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """The main job on an embedded model and real data, in a few minutes on two cores."""
-    from weitiao import api
-    from weitiao.cli.show import next_steps
-    from weitiao.terminal.show import Show
-
-    if which not in FULL:
-        hint, known = did_you_mean(which, FULL), ", ".join(FULL)
-        raise fault("unknown_name", shelf="demo", name=which, hint=hint, known=known)
-    path = api.ready_recipe(which if which.startswith("ner") else f"demo-{which}")
-    folder = api.free_folder(f"runs/demo-{which}")
-    show = Show(quiet=quiet or json)
-    words = [f"output_dir={folder}", *(FULL[which] if full else ()), *(overrides or ())]
-    run = _train(path, words, show, json=json)
-    if not json:
-        next_steps(run)
+def said(run: Any) -> dict[str, Any]:
+    """A run as scripts read it."""
+    return {"run": str(run.path), **run.results}

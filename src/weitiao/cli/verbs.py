@@ -14,6 +14,7 @@ from weitiao.cli.check import check
 from weitiao.cli.compare import compare
 from weitiao.cli.cv import cv
 from weitiao.cli.data import data_app
+from weitiao.cli.demo import demo
 from weitiao.cli.explain import explain
 from weitiao.cli.learning_curve import learning_curve
 from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs, wishes
@@ -21,7 +22,7 @@ from weitiao.cli.plan import plan
 from weitiao.cli.predict import predict
 from weitiao.cli.search import search
 from weitiao.cli.stress import stress
-from weitiao.cli.train import demo, train
+from weitiao.cli.train import train
 from weitiao.core.errors import fault
 from weitiao.core.why import because, reason
 

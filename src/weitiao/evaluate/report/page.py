@@ -9,10 +9,12 @@ Only results.json is required: a report says what was found, and a run without r
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
+from urllib.parse import quote as quote_path
 
 from weitiao.core.contracts.section import KINDS
 from weitiao.core.errors import fault, language
@@ -26,6 +28,7 @@ from weitiao.evaluate.report import drawn
 from weitiao.evaluate.report.charts import as_sections, curves
 from weitiao.evaluate.report.intervals import intervals
 from weitiao.evaluate.report.numbers import clip, number, p_value, say, seconds, share, size
+from weitiao.evaluate.report.road import road
 from weitiao.evaluate.report.side_by_side import side_by_side, systems, title
 from weitiao.evaluate.report.told import again, cost, files, learnt
 from weitiao.evaluate.verdict import remarks, retold
@@ -89,20 +92,44 @@ def write_side_by_side(folders: Sequence[RunFolder], page: Path) -> dict[str, An
     Raises:
         WeitiaoError: `not_judged_yet`, `old_results`, `page_taken`.
     """
+    sections = plain(side_by_side(folders))
+    _write_together(page, sections, kicker="runs_beside", title=title(folders), folders=folders)
+    return sections
+
+
+def write_road(steps: Mapping[str, RunFolder], page: Path) -> None:
+    """Write the page of runs of which each begins where others ended.
+
+    Raises:
+        WeitiaoError: `not_judged_yet`, `old_results`, `page_taken`.
+    """
+    _write_together(
+        page, road(steps), kicker="steps_of_a_road", title=" → ".join(steps), folders=[*steps.values()]
+    )
+
+
+def _write_together(
+    page: Path, sections: Mapping[str, Any], *, kicker: str, title: str, folders: Sequence[RunFolder]
+) -> None:
+    """Sections alone, with links to the pages of these runs."""
     if page.exists() and (page.is_dir() or SIGN not in page.read_bytes()[:SIGNED]):
         raise fault("page_taken", path=page)
-    sections = plain(side_by_side(folders))
-    labels = words(language())
+    labels, here = words(language()), page.resolve().parent
+    reports = [folder.path.resolve() / "report.html" for folder in folders]
     values = {
         "lang": language(),
         "w": labels,
-        "kicker": labels["runs_beside"],
-        "title": title(folders),
+        "kicker": labels[kicker],
+        "title": title,
+        "links": [
+            (report.parent.name, quote_path(os.path.relpath(report, here).replace(os.sep, "/")))
+            for report in reports
+            if report.is_file()
+        ],
         "sections": sections,
         "drawn": curves_of(sections),
     }
     write_text(page, render(Path(__file__).parent, "sections.html.j2", values, filters=FILTERS))
-    return sections
 
 
 def pictured(folder: Path, place: Path | None = None) -> dict[str, Any]:
