@@ -294,7 +294,9 @@ def metrics_page(lang: str) -> str:
         cells = {
             "name": f"`{name}`",
             "what": here(kind.summary),
-            "better": say["higher" if kind.higher_is_better else "lower"]
+            "better": say["neither"]
+            if not kind.graded
+            else say["higher" if kind.higher_is_better else "lower"]
             if kind.ideal is None
             else say["nearest"].format(kind.ideal),
             "needs": ", ".join(needs),

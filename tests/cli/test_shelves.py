@@ -72,3 +72,12 @@ def test_what_travels_along_is_told_in_chinese(monkeypatch, capsys):
         assert run(verb) == 0
         shown = capsys.readouterr().out
         assert all(chinese()["assets"][entry.good_for] in shown for entry in entries.values())
+
+
+def test_a_length_is_said_to_be_no_goal(capsys):
+    for metric, said in (
+        ("answer_length", "neither more nor less is better"),
+        ("reward", "higher is better"),
+    ):
+        assert run(["metrics", metric]) == 0
+        assert said in " ".join(capsys.readouterr().out.split())

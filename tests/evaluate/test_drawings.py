@@ -11,6 +11,7 @@ import pytest
 
 from weitiao.evaluate.report import charts
 from weitiao.evaluate.report.numbers import ticks
+from weitiao.evaluate.report.signals import signals
 from weitiao.evaluate.report.svg import BOTTOM, LEFT, RIGHT, TOP, Mark, level, svg, upright
 
 SIZE = (LEFT + 100 + RIGHT, TOP + 200 + BOTTOM)  # axes of 100 x 200 pixels
@@ -81,3 +82,23 @@ def test_odd_curves_are_drawn_too(losses, axis):
         assert all(map(math.isfinite, shown))
         assert not re.search("nan|inf", chart.svg)
         assert len([*root.iter("text")]) >= 2
+
+
+def test_what_a_task_tells_of_its_steps_is_drawn_and_what_belongs_together_shares_axes():
+    step = {"event": "step", "loss": 0.1, "seconds": 3.0, "rollout": 0, "memory_mb": 9.0, "tokens": 5}
+    log = [
+        {**step, "step": n, "reward": n / 2, "rewards/kind": n, "rewards/short": -n, "kl": 0.1, "odd_one": 7}
+        for n in (1, 2, 3)
+    ]
+    found = signals(log)
+    assert [*found] == ["reward", "kl", "odd_one"]
+    lines = {
+        str(line.name if isinstance(line.name, str) else line.name.en): line.y
+        for line in found["reward"].lines
+    }
+    assert lines == {"reward of drawn answers": [0.5, 1, 1.5], "kind": [1, 2, 3], "short": [-1, -2, -3]}
+    alone = [{key: value for key, value in line.items() if key != "rewards/short"} for line in log]
+    assert len(signals(alone)["reward"].lines) == 1, "the sum of one is that one"
+    pairs = [{**step, "step": 1, "rewards/margins": 0.5, "logps/chosen": -9.0, "logps/rejected": -8.0}]
+    assert {name: len(one.lines) for name, one in signals(pairs).items()} == {"margin": 1, "logps": 2}
+    assert signals([{**step, "step": 1}]) == {}

@@ -239,6 +239,10 @@ def test_a_short_log_and_a_resumed_one_are_drawn_by_step(report):
         {"event": "end", "step": 1, "best_step": None},
     ]
     assert "loss by step" in report(content).said("curves")
+    content["log.jsonl"][0] = step | {"step": 2, "reward": 1.0, "rewards/<kind>": 2.0, "rewards/b": 0.0}
+    page = report(content)
+    assert "reward of drawn answers by step" in page.said("curves")
+    assert "<kind>" in page.said("curves")
 
 
 def test_the_page_speaks_chinese(report, monkeypatch):

@@ -314,3 +314,53 @@ def test_a_base_that_was_never_taught_to_write_is_named_where_a_baseline_is_bett
     assert (found is not None) == named
     if found:
         assert found["perplexity"] == pytest.approx(math.exp(loss))
+
+
+@pytest.mark.parametrize(
+    ("word", "length", "repeated", "named"),
+    [
+        (-0.5, 20, "", {"reward_given_up", "answers_drifted"}),
+        (-0.5, 2, "", {"reward_given_up"}),
+        (0.0, 0, " so it is that so it is that so it is that", {"answers_drifted"}),
+        (0.5, 1, "", set()),
+    ],
+)
+def test_what_was_given_up_for_a_reward_and_how_answers_drifted_is_named(word, length, repeated, named):
+    """Of forty answers a watched reward, the length and repetition are planted; the reward itself always rises."""
+    from tests.evaluate.judging import shelf
+    from weitiao.evaluate.findings import findings
+    from weitiao.evaluate.judge import judge
+
+    rng = np.random.default_rng(0)
+
+    def said(text: str, reward: float, watched: float, tokens: int) -> dict[str, Any]:
+        parts = {"kind": reward, "word": watched}
+        return {"answer": text, "ending": "end", "reward": reward, "rewards": parts, "answer_tokens": tokens}
+
+    texts = ["".join(random.Random(n).choices("abcdefgh ", k=30)) for n in range(40)]
+    lengths = rng.integers(18, 24, 40).tolist()
+    before = [said(text, rng.random(), rng.random(), n) for text, n in zip(texts, lengths, strict=True)]
+    after = [
+        said(
+            one["answer"] + repeated,
+            one["reward"] + 1,
+            one["rewards"]["word"] + word,
+            one["answer_tokens"] + length,
+        )
+        for one in before
+    ]
+    systems = {"tuned": after, "untuned": before}
+    metrics = shelf("reward", "answer_length", "repetition")
+    found = judge([{}] * 40, systems, metrics)
+    results = {
+        **found,
+        "primary": "reward",
+        "higher_is_better": True,
+        "rows": 40,
+        "general": None,
+        "noise": None,
+    }
+    told = findings(Evidence(results, [], [{"reference": text} for text in texts], systems))
+    assert {one["name"] for one in told} & {"reward_given_up", "answers_drifted"} == named
+    if "reward_given_up" in named:
+        assert "word fell from" in told[0]["why"]

@@ -120,10 +120,11 @@ def test_loss_and_gradient_are_the_papers_in_one_piece_and_in_four(llama, words,
     ]
     with torch.no_grad(), method.off(loaded.model, {}):
         reference = [[log_probabilities(loaded.model, side)[0] for side in pair] for pair in sides]
-    expected = 0.0
+    expected, logps = 0.0, []
     for pair, known in zip(sides, reference, strict=True):
         said = [log_probabilities(loaded.model, side) for side in pair]
         policy, lengths = zip(*said, strict=True)
+        logps.append([float(one) for one in policy])
         expected = expected + by_hand(*settings(words), policy, known, lengths)
     weights = [weight for weight in loaded.model.parameters() if weight.requires_grad]
     wanted = torch.autograd.grad(expected, weights)
@@ -133,7 +134,11 @@ def test_loss_and_gradient_are_the_papers_in_one_piece_and_in_four(llama, words,
         for weight in weights:
             weight.grad = None
         for rows in parts:
-            part = task.loss(loaded.model, collate([examples[row] for row in rows], rows))
+            batch = collate([examples[row] for row in rows], rows)
+            part = task.loss(loaded.model, batch)
+            for column, side in enumerate(("chosen", "rejected")):
+                told = sum(logps[row][column] for row in rows)
+                assert batch.told[f"logps/{side}"] == (pytest.approx(told, rel=1e-4), len(rows))
             part.backward()
             loss = loss + part.detach()
         torch.testing.assert_close(loss.double(), expected.detach(), rtol=1e-5, atol=1e-5)

@@ -225,6 +225,10 @@ def test_a_run_learns_which_answers_were_liked(like):
     assert found["tuned"]["reward_auc"]["value"] > 0.8
     steps = [line["loss"] for line in read_lines(run.path / "log.jsonl") if line["event"] == "step"]
     assert steps[0] == pytest.approx(0.5, abs=1e-6)  # the model is its own reference, and z is 0
+    first, *_, last = (line for line in read_lines(run.path / "log.jsonl") if line["event"] == "step")
+    assert first["rewards/chosen"] == first["rewards/rejected"] == first["kl"] == 0
+    assert last["rewards/chosen"] > last["rewards/rejected"]
+    assert last["logps/chosen"] < 0
     lines = [json.loads(line) for line in (run.path / "predictions.jsonl").read_text().splitlines()]
     rewards = {
         side: [one["tuned"]["reward"] for one in lines if one["liked"] == side] for side in (True, False)

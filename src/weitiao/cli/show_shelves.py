@@ -91,7 +91,7 @@ def _facts(shelf: str, name: str) -> dict[str, Any]:
         return facts | {"works_on": kind.works_on, "source": kind.source}
     if shelf == "metric":
         needs = list(kind.needs)
-        way = {"higher_is_better": kind.higher_is_better, "ideal": kind.ideal}
+        way = {"higher_is_better": kind.higher_is_better, "ideal": kind.ideal, "graded": kind.graded}
         return facts | {**way, "needs": needs, "source": kind.source}
     return facts | {"formats": kind.shape.formats, "columns": kind.shape.columns}
 
@@ -117,6 +117,8 @@ def _what(shelf: str, facts: Mapping[str, Any]) -> str:
     called = words("zh").get(facts["name"], facts["summary"]) if language() == "zh" else facts["summary"]
     if (ideal := facts["ideal"]) is not None:
         return f"{called} ({either(f'nearest to {ideal:g} is best', f'越接近 {ideal:g} 越好')})"
+    if not facts["graded"]:
+        return f"{called} ({either('neither more nor less is better', '无所谓高低')})"
     up = facts["higher_is_better"]
     return f"{called} ({either('higher is better', '越高越好') if up else either('lower is better', '越低越好')})"
 

@@ -32,6 +32,7 @@ SAYS = {
         "nominal": "; the baseline ({system}) is better with {value}, though within chance.",
         "below": "; the baseline ({system}) does better with {value}: prefer it, or mend the tuning.",
         "end": ".",
+        "wins": "; it wins against the untuned answers at {value:.2f} ({low:.2f} to {high:.2f}) of the prompts.",
         "answers_above": ". Its answers are better than those of the {system} ({name} {after} beside {value}).",
         "answers_below": ". The {system} answers better ({name} {value} beside {after}): look answers up, or mend the tuning.",
         "answers_level": ". Its answers and those of the {system} are within chance of each other ({name} {after} and "
@@ -66,6 +67,7 @@ SAYS = {
         "nominal": "；基线（{system}）为 {value}，略好，但差异在偶然范围内。",
         "below": "；基线（{system}）更好（{value}）：可直接使用基线，或改进训练。",
         "end": "。",
+        "wins": "；对微调前回答的胜率为 {value:.2f}（{low:.2f} 至 {high:.2f}）。",
         "answers_above": "。其回答优于{system}（{name} {after}，后者 {value}）。",
         "answers_below": "。{system}的回答更好（{name} {value}，微调后为 {after}）：可直接查找回答，或改进训练。",
         "answers_level": "。其回答与{system}的差异在偶然范围内（{name} {after} 与 {value}）。",
@@ -130,7 +132,7 @@ def verdict(results: Mapping[str, Any], *, confidence: float, lang: str = "") ->
         stands = "level" if against[best] == "nominal" and shown[best] == shown["tuned"] else against[best]
         sentence += says[stands].format(value=shown[best], system=named.get(best, best))
     else:
-        sentence += _by_answers(results, confidence, lang) or says["end"]
+        sentence += _by_wins(results, lang) or _by_answers(results, confidence, lang) or says["end"]
     learned = None if kind == "alone" else kind == "learned"
     return {"learned": learned, "sentence": sentence + _by_seed(results, confidence, lang)}
 
@@ -160,6 +162,14 @@ def _by_seed(results: Mapping[str, Any], confidence: float, lang: str) -> str:
 def _blind(system: str) -> bool:
     """Is it a baseline that says the same whatever a row holds?"""
     return system in registry.names("baseline") and registry.entry("baseline", system).kind.blind
+
+
+def _by_wins(results: Mapping[str, Any], lang: str) -> str:
+    """How often its answers are worth more than the untuned ones; empty where nobody rated them."""
+    found = results["metrics"]["tuned"].get("win_rate") or {}
+    if results["primary"] == "win_rate" or found.get("low") is None:
+        return ""
+    return SAYS[lang]["wins"].format(**found)
 
 
 BY_ANSWERS = ("token_f1", "rouge_l", "exact_match", "chrf")

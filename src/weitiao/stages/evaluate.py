@@ -204,7 +204,10 @@ class _Judging:
 
         run, these, task, told = self.run, self.these, self.run.task, self.systems["tuned"]
         # A label that the model has no output for has no loss: it would outweigh all others.
-        heard = [place for place, record in enumerate(these.records) if not task.known(record)[1]]
+        # A prompt that was not answered says nothing.
+        heard = [
+            place for place, record in enumerate(these.records) if told[place] and not task.known(record)[1]
+        ]
         examples = [these.examples[place] for place in heard]
         loss = measured(task, watched(task), [told[place] for place in heard], examples) if heard else None
         evidence = Evidence(

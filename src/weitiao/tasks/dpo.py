@@ -177,8 +177,13 @@ class DirectPreferenceOptimization(Speaking):
         return self.usual.beta if self.beta is None else self.beta
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """That of every pair, summed."""
-        return self.said(model, batch).losses_B.sum()
+        """That of every pair, summed; the log is told how far both sides are apart, and how likely each is."""
+        said = self.said(model, batch)
+        batch.told |= sides.told(self._margins(said).detach(), said.logps_B2.detach())
+        return said.losses_B.sum()
+
+    def _margins(self, said: Said) -> Tensor:
+        return self._beta * (said.ratios_B2[:, 0] - said.ratios_B2[:, 1])
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Which answer of each pair is preferred (1: the chosen, 0: the rejected, 0.5: neither), by how much, and both
@@ -186,7 +191,7 @@ class DirectPreferenceOptimization(Speaking):
         if not batch.extra["pairs"]:
             return packed.row_losses(model, batch)
         said = self.said(model, batch)
-        margins_B = self._beta * (said.ratios_B2[:, 0] - said.ratios_B2[:, 1])
+        margins_B = self._margins(said)
         columns = {
             "preferred": (margins_B.sign() + 1) / 2,
             "margin": margins_B,

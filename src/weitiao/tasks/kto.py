@@ -191,8 +191,14 @@ class KahnemanTverskyOptimization(Speaking):
         if self._mismatches:
             total, rows = batch.extra.get("step") or self.tally(model, batch)  # a batch alone is a step
             zero = max(0.0, total / max(rows, 1.0))
-        ratios_B = self._apart(_log_probabilities(model, batch), batch, place=0)
+        logps_B = _log_probabilities(model, batch)
+        ratios_B = self._apart(logps_B, batch, place=0)
         liked_B = batch.extra["liked"].to(ratios_B.device) > 0
+        for name, side_B in (("chosen", liked_B), ("rejected", ~liked_B)):
+            count = int(side_B.sum())
+            batch.told[f"rewards/{name}"] = self.beta * ratios_B.detach()[side_B].sum(), count
+            batch.told[f"logps/{name}"] = logps_B.detach()[side_B].sum(), count
+        batch.told["kl"] = zero * len(ratios_B), len(ratios_B)
         apart_B = self.beta * (ratios_B - zero)
         # 1 - s(x) = s(-x)
         losses_B = torch.where(

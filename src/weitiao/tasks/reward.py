@@ -142,7 +142,9 @@ class RewardModeling(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """That of every pair, summed."""
-        return self._losses(outputs(model, batch).view(-1, 2), batch.target).sum()
+        rewards_B2 = outputs(model, batch).view(-1, 2)
+        batch.told |= sides.told((rewards_B2[:, 0] - rewards_B2[:, 1]).detach())
+        return self._losses(rewards_B2, batch.target).sum()
 
     def _losses(self, rewards_B2: Tensor, margins_B: Tensor) -> Tensor:
         from torch.nn import functional as F

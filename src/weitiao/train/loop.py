@@ -257,7 +257,7 @@ def _told(training: Training, batches: Sequence[Batch]) -> dict[str, float]:
     own = [[float(one) for name in names for one in batch.told[name]] for batch in batches if batch.rows]
     here = [sum(column) for column in zip(*own, strict=True)] or [0.0] * 2 * len(names)
     sums = training.world.sums(*here) if names else []
-    return {name: sums[2 * at] / (sums[2 * at + 1] or 1.0) for at, name in enumerate(names)}
+    return {name: sums[2 * at] / sums[2 * at + 1] for at, name in enumerate(names) if sums[2 * at + 1]}
 
 
 def _gradients(training: Training) -> tuple[list[Batch], float]:

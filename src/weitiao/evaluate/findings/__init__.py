@@ -13,7 +13,7 @@ from typing import Any
 
 from weitiao.core.errors import language
 from weitiao.core.why import because, reason
-from weitiao.evaluate.findings import answers, beside, labels, learning, preferences
+from weitiao.evaluate.findings import answers, beside, labels, learning, preferences, rewards
 from weitiao.evaluate.findings.evidence import Evidence, Numbers
 from weitiao.evaluate.words import spelt
 
@@ -32,6 +32,8 @@ PARTS: dict[str, Callable[[Evidence], Numbers | None]] = {
     "forgot": answers.forgot,
     "likelihood_displacement": preferences.likelihood_displacement,
     "liked_answers_fell": preferences.liked_answers_fell,
+    "reward_given_up": rewards.reward_given_up,
+    "answers_drifted": rewards.answers_drifted,
     "over_fitting": learning.over_fitting,
     "barely_moved": learning.barely_moved,
     "still_falling": learning.still_falling,

@@ -82,7 +82,7 @@ class AnswerLength(_Mean):
     source: ClassVar[str] = "TRL's completions/mean_length"
     needs: ClassVar[tuple[str, ...]] = ("answer", "answer_tokens")
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
-    higher_is_better: ClassVar[bool] = False
+    graded: ClassVar[bool] = False
 
 
 @register("metric", "cut_answers")

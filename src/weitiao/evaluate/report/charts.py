@@ -44,7 +44,7 @@ class Story:
 
     def points(self, name: str) -> tuple[list[float], list[float]]:
         """Where on the axis that number was logged, and what it was."""
-        lines = self.looks if "/" in name else self.steps
+        lines = self.looks if name.startswith("validation/") else self.steps
         found = [line for line in lines if line.get(name) is not None]
         return [line[self.axis] for line in found], [line[name] for line in found]
 

@@ -19,11 +19,12 @@ CROWD = 400
 """Of more points each is small."""
 
 
-def curve(section: Mapping[str, Any]) -> str:
+def curve(section: Mapping[str, Any], *, size: tuple[int, int] = SIZE) -> str:
     """Lines, clouds and intervals; of the lines those beyond `ORDER` are dashed.
 
     Args:
         section: as `results.json` holds a `curve`.
+        size: pixels, to the right and down.
     """
     marks: list[Mark] = []
     for place, line in enumerate(section["lines"]):
@@ -32,13 +33,14 @@ def curve(section: Mapping[str, Any]) -> str:
             marks += spans(line["x"], line["low"], line["high"], ink=ink)
         if line["joined"]:
             dashes = "6 2.6" if place >= len(ORDER) else ""
-            marks.append(Mark(line["x"], line["y"], ink, dot=6.5 if few else 0, dashes=dashes))
+            dot = 0.0 if not few else 6.5 if size == SIZE else 3.0
+            marks.append(Mark(line["x"], line["y"], ink, dot=dot, dashes=dashes))
         else:
             dot, opacity = (5.0, 0.5) if few else (3.0, 0.3)
             marks.append(Mark(line["x"], line["y"], ink, width=0, dot=dot, opacity=opacity))
     return svg(
         marks,
-        size=SIZE,
+        size=size,
         x=section.get("x_range"),
         y=section.get("y_range"),
         diagonal=bool(section["diagonal"]),

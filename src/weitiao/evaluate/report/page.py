@@ -30,6 +30,8 @@ from weitiao.evaluate.report.intervals import intervals
 from weitiao.evaluate.report.numbers import clip, number, p_value, say, seconds, share, size
 from weitiao.evaluate.report.road import road
 from weitiao.evaluate.report.side_by_side import side_by_side, systems, title
+from weitiao.evaluate.report.signals import signals
+from weitiao.evaluate.report.svg import NARROW
 from weitiao.evaluate.report.told import again, cost, files, learnt
 from weitiao.evaluate.verdict import remarks, retold
 from weitiao.evaluate.words import words
@@ -140,7 +142,8 @@ def pictured(folder: Path, place: Path | None = None) -> dict[str, Any]:
         place: where its results lie, if that is not the folder itself.
     """
     results = RunFolder(place or folder).json("results.json")
-    own = {"systems": systems(results), **as_sections(read_lines(folder / "log.jsonl"), results["primary"])}
+    log = read_lines(folder / "log.jsonl")
+    own = {"systems": systems(results), **as_sections(log, results["primary"]), **signals(log)}
     found = {**plain(own), **_sections(results, folder, place or folder)}
     curve = learnt(folder, RunFolder(folder).json("facts.json")).get("curve")
     return {**found, "learning_curve": curve} if curve and place in (None, folder) else found
@@ -211,6 +214,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         name: {key: span(value) for key, value in row.items()} for name, row in results["metrics"].items()
     }
     labels, log = words(language()), read_lines(folder / "log.jsonl")
+    told_besides = plain(signals(log))
     explained = kept(_of_this_model(folder, place / "explanations.json"))
     if results.get("given"):
         labels = {**labels, "test_rows": labels["given_rows"]}
@@ -225,6 +229,8 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         "remarks": remarks(results),
         "forest": intervals(metrics, results["primary"]),
         "charts": curves(log, results["primary"]),
+        "signals": told_besides,
+        "signals_drawn": {key: drawn.curve(section, size=NARROW) for key, section in told_besides.items()},
         "recipe_text": recipe_text,
         "settings": settings(recipe),
         "facts": facts,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from weitiao.data import chat
 from weitiao.data.formats import Unusable
 from weitiao.tasks.parts import packed
 from weitiao.tasks.parts.apart import TEXTS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIDES = ("chosen", "rejected")
 
@@ -118,3 +121,20 @@ def first_answer(turns: Sequence[Mapping[str, Any]]) -> str:
     """What is answered first in these turns; empty where nothing is."""
     said = (turn.get("content") or "" for turn in turns if turn["role"] == "assistant")
     return next(said, "")
+
+
+def told(margins_B: Tensor, logps_B2: Tensor | None = None) -> dict[str, tuple[Any, float]]:
+    """What a step of pairs tells the log, as sums and how many they are of, under TRL's names.
+
+    Args:
+        margins_B: the chosen side's reward less the rejected one's, without a gradient.
+        logps_B2: log-probabilities of both sides.
+    """
+    pairs = len(margins_B)
+    found: dict[str, tuple[Any, float]] = {
+        "rewards/margins": (margins_B.sum(), pairs),
+        "rewards/accuracies": ((margins_B.sign() + 1).sum() / 2, pairs),
+    }
+    if logps_B2 is not None:
+        found |= {f"logps/{name}": (logps_B2[:, side].sum(), pairs) for side, name in enumerate(SIDES)}
+    return found
