@@ -275,6 +275,7 @@ def test_help_is_short_and_names_every_word():
         ("ratings", "num_train_epochs"),
         ("names", "num_train_epochs"),
         ("search", "train"),
+        ("kto", "train"),
         ("ner", "num_train_epochs"),
         ("rerank", "train"),
         ("ner-zh", "train"),

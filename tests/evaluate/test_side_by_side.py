@@ -146,8 +146,7 @@ def test_a_road_says_what_every_step_gave_and_links_to_their_pages(monkeypatch):
         r"firstaccuracy0\.869\[0\.851, 0\.887\]0\.352.*thenperplexity6\.241\[", page.said("steps")
     )
     verdicts = [json.loads((Path(run) / "results.json").read_text())["verdict"] for run in steps.values()]
-    assert len(verdicts) == 2
-    assert "went from" in page.said("said")
+    assert all(one["sentence"] in page.said("headline") for one in verdicts)
     links = re.findall(r'<a href="([^"]+)"', page.source)
     assert links == ["a%20b/report.html", "chat/report.html"]
     monkeypatch.setenv("WEITIAO_LANG", "zh")

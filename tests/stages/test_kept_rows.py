@@ -16,7 +16,7 @@ from weitiao.core.files import stream_lines, write_json
 from weitiao.core.run import RunFolder
 from weitiao.core.sections import Data
 from weitiao.data.formats.convert import preference
-from weitiao.data.shapes import LABELLED, PREFERENCE
+from weitiao.data.shapes import LABELLED, PREFERENCE, PROMPTED
 from weitiao.stages.kept_rows import FILES, keep, kept, seen_in_training
 
 ODD = ("emoji \U0001f9d1\u200d\U0001f680", 'two\nlines, "quoted"', "\u2028 a separator", "half \ud83d")
@@ -118,3 +118,19 @@ def test_prompts_of_one_mould_are_not_seen_in_training_where_what_is_answered_di
     others = [pair(n) for n in range(12, 20)]
     assert seen_in_training(folder, others, PREFERENCE, data) == 0
     assert seen_in_training(folder, [*others, pair(3)], PREFERENCE, data) == 1
+
+
+def test_prompts_that_are_to_be_answered_are_told_apart_by_what_else_their_rows_hold(tmp_path):
+    def prompt(n: int, word: str) -> Record:
+        turns = [{"role": "user", "content": f'Write a sentence of a film review with the word "{word}".'}]
+        return Record("a.jsonl", n, {"prompt": turns, "row": {"word": word}})
+
+    words = ["applewood", "birchfield", "cedarhill", "daisylake", "elmtown", "fernwood", "gorsehill"]
+    sides = {"train": [prompt(n, word) for n, word in enumerate(words[:5])], "validation": [], "test": []}
+    write_json(tmp_path / "facts.json", {"fingerprints": {}})
+    write_json(tmp_path / "data/split.json", {side: [row.id for row in rows] for side, rows in sides.items()})
+    folder = RunFolder(tmp_path)
+    keep(folder, sides, {side: np.arange(len(rows)) for side, rows in sides.items()})
+    asked = [prompt(9, word) for word in ("cedarhill", *words[5:])]
+    data = Data(train=["a.jsonl"], near_duplicates="keep", near_duplicate_threshold=0.5)
+    assert seen_in_training(folder, asked, PROMPTED, data) == 1

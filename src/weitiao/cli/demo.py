@@ -17,6 +17,7 @@ FULL = {
     "ratings": ("train.num_train_epochs=3",),
     "chat": ("data.train=alpaca-en#300",),
     "dpo": ("data.train=film-preferences#1500",),
+    "kto": ("data.train=film-judgements#1200",),
     "reward": ("data.train=film-preferences",),
     "rlhf": ("sft.data.train=film-demonstrations#1200", "grpo.train.max_steps=60"),
     "translate": ("data.train=pronunciations#40000",),
@@ -33,7 +34,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), reward (a reward model), rlhf (answers to learn, a reward model, and learning from it), translate (English spelling into its sounds), qa (answers from a text), search (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), chat, dpo (preferences), kto (judged answers), reward (a reward model), rlhf (answers to learn, a reward model, and learning from it), translate (English spelling into its sounds), qa (answers from a text), search (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
         ),
     ] = "reviews",
     overrides: Overrides = None,

@@ -102,8 +102,10 @@ def seen_in_training(
 
 
 def _columns(shape: Shape, row: Record) -> dict[str, str]:
-    """All that each column of a row says, such as every turn of a conversation."""
-    found: dict[str, list[str]] = {}
+    """All that each column of a row says, such as every turn of a conversation; prompts of one mould are told apart by what
+    else their rows hold, such as the right answer."""
+    beside = (value.items() for value in row.values.values() if isinstance(value, Mapping))
+    found = {f"row {name}": [str(value)] for columns in beside for name, value in columns}
     for address, text in shape.texts(row.values).items():
         found.setdefault(address.partition(".")[0], []).append(text)
     return {column: normalised(" ".join(texts)) for column, texts in found.items()}

@@ -171,12 +171,16 @@ class KahnemanTverskyOptimization(Speaking):
 
     def tally(self, model: nn.Module, batch: Batch) -> tuple[float, ...]:
         """The sum of log pi(y') - log ref(y') over the rows, and their number."""
+        moved_B = self._moved(model, batch)
+        return moved_B.sum().item(), float(len(moved_B))
+
+    def _moved(self, model: nn.Module, batch: Batch) -> Tensor:
+        """log pi(y') - log ref(y') of each row."""
         import torch
 
         other = batch.extra[OTHER].to(batch.inputs["input_ids"].device)
         with torch.no_grad():
-            logps_B = _log_probabilities(model, other)
-        return self._apart(logps_B, batch, place=1).sum().item(), float(len(logps_B))
+            return self._apart(_log_probabilities(model, other), batch, place=1)
 
     def _apart(self, logps_B: Tensor, batch: Batch, *, place: int) -> Tensor:
         """Less what the reference says; where nobody asked it the model is its own."""
@@ -187,18 +191,22 @@ class KahnemanTverskyOptimization(Speaking):
         """That of every answer, summed."""
         import torch
 
-        zero = 0.0
+        zero: Any = 0.0
         if self._mismatches:
-            total, rows = batch.extra.get("step") or self.tally(model, batch)  # a batch alone is a step
-            zero = max(0.0, total / max(rows, 1.0))
+            step = batch.extra.get("step")
+            # A batch alone is a step.  Where a forecast asks, numbers have no values: nothing here reads one.
+            zero = (
+                max(0.0, step[0] / max(step[1], 1.0))
+                if step
+                else self._moved(model, batch).mean().clamp(min=0)
+            )
+            batch.told["kl"] = zero * len(batch.extra["liked"]), len(batch.extra["liked"])
         logps_B = _log_probabilities(model, batch)
         ratios_B = self._apart(logps_B, batch, place=0)
         liked_B = batch.extra["liked"].to(ratios_B.device) > 0
         for name, side_B in (("chosen", liked_B), ("rejected", ~liked_B)):
-            count = int(side_B.sum())
-            batch.told[f"rewards/{name}"] = self.beta * ratios_B.detach()[side_B].sum(), count
-            batch.told[f"logps/{name}"] = logps_B.detach()[side_B].sum(), count
-        batch.told["kl"] = zero * len(ratios_B), len(ratios_B)
+            batch.told[f"rewards/{name}"] = self.beta * (ratios_B.detach() * side_B).sum(), side_B.sum()
+            batch.told[f"logps/{name}"] = (logps_B.detach() * side_B).sum(), side_B.sum()
         apart_B = self.beta * (ratios_B - zero)
         # 1 - s(x) = s(-x)
         losses_B = torch.where(

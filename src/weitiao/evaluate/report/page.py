@@ -28,7 +28,7 @@ from weitiao.evaluate.report import drawn
 from weitiao.evaluate.report.charts import as_sections, curves
 from weitiao.evaluate.report.intervals import intervals
 from weitiao.evaluate.report.numbers import clip, number, p_value, say, seconds, share, size
-from weitiao.evaluate.report.road import road
+from weitiao.evaluate.report.road import road, verdicts
 from weitiao.evaluate.report.side_by_side import side_by_side, systems, title
 from weitiao.evaluate.report.signals import signals
 from weitiao.evaluate.report.svg import NARROW
@@ -105,29 +105,34 @@ def write_road(steps: Mapping[str, RunFolder], page: Path) -> None:
     Raises:
         WeitiaoError: `not_judged_yet`, `old_results`, `page_taken`.
     """
-    _write_together(
-        page, road(steps), kicker="steps_of_a_road", title=" → ".join(steps), folders=[*steps.values()]
-    )
+    words: dict[str, Any] = {"kicker": "steps_of_a_road", "title": " → ".join(steps), "said": verdicts(steps)}
+    _write_together(page, road(steps), folders=[*steps.values()], **words)
 
 
 def _write_together(
-    page: Path, sections: Mapping[str, Any], *, kicker: str, title: str, folders: Sequence[RunFolder]
+    page: Path,
+    sections: Mapping[str, Any],
+    *,
+    kicker: str,
+    title: str,
+    folders: Sequence[RunFolder],
+    said: Sequence[Sequence[str]] = (),
 ) -> None:
-    """Sections alone, with links to the pages of these runs."""
+    """Sections alone, with links to the pages of these runs, and what is said of each."""
     if page.exists() and (page.is_dir() or SIGN not in page.read_bytes()[:SIGNED]):
         raise fault("page_taken", path=page)
     labels, here = words(language()), page.resolve().parent
-    reports = [folder.path.resolve() / "report.html" for folder in folders]
+    links = []
+    for folder, own in zip(folders, said or [()] * len(folders), strict=True):
+        report = folder.path.resolve() / "report.html"
+        href = quote_path(os.path.relpath(report, here).replace(os.sep, "/"))
+        links.append((report.parent.name, href if report.is_file() else "", own))
     values = {
         "lang": language(),
         "w": labels,
         "kicker": labels[kicker],
         "title": title,
-        "links": [
-            (report.parent.name, quote_path(os.path.relpath(report, here).replace(os.sep, "/")))
-            for report in reports
-            if report.is_file()
-        ],
+        "links": links,
         "sections": sections,
         "drawn": curves_of(sections),
     }

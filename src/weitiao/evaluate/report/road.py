@@ -1,6 +1,7 @@
 """Several runs of which each begins where others ended, on one page: what every step gave.
 
-{"sft": folder, "reward": folder, "grpo": folder}  ->  road(...)  ->  {"steps": Table, "said": Table, ...}
+{"sft": folder, "reward": folder, "grpo": folder}  ->  road(...)  ->  {"steps": Table, ...}
+                                                  verdicts(...)  ->  [["It learned: ..."], ...]
 
 Steps are of different tasks: each is judged by its own metric, beside what it began with.
 """
@@ -11,14 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from weitiao.core.contracts import both
-from weitiao.core.contracts.section import Cell, Column, Table, TableRow, Words, estimated
-from weitiao.core.errors import LANGUAGES
+from weitiao.core.contracts.section import Cell, Column, Table, TableRow, estimated
 from weitiao.core.run import RunFolder
 from weitiao.evaluate.analysed import plain
 from weitiao.evaluate.report.side_by_side import Judged, called
-from weitiao.evaluate.verdict import verdict
+from weitiao.evaluate.verdict import remarks, retold
 
-FOLLOWED = ("general", "reward_parts")
+FOLLOWED = ("reward_parts", "general")
 """Sections of the last step that tell what became of the model besides."""
 
 
@@ -33,8 +33,7 @@ def road(steps: Mapping[str, RunFolder]) -> dict[str, Any]:
     """
     runs = [Judged(name, folder) for name, folder in steps.items()]
     last = runs[-1].results["sections"]
-    own = plain({"steps": _steps(runs), "said": _said(runs)})
-    return {**own, **{name: last[name] for name in FOLLOWED if name in last}}
+    return {**plain({"steps": _steps(runs)}), **{name: last[name] for name in FOLLOWED if name in last}}
 
 
 def _steps(runs: list[Judged]) -> Table:
@@ -72,17 +71,17 @@ def _step(run: Judged) -> list[Cell]:
     ]
 
 
-def _said(runs: list[Judged]) -> Table:
-    """The verdict of every step."""
-    return Table(
-        title=both("What each step gave", "每一步的结论"),
-        head=both("step", "步骤"),
-        columns=[Column(title=both("verdict", "结论"))],
-        rows=[TableRow(name=run.name, values=[_verdict(run)]) for run in runs],
-    )
+def verdicts(steps: Mapping[str, RunFolder]) -> list[list[str]]:
+    """Of each step its verdict in the reader's language, and what must be known besides.
 
-
-def _verdict(run: Judged) -> Words:
-    confidence = run.settings.get("evaluate.confidence", 0.95)
-    said = [verdict(run.results, confidence=confidence, lang=lang)["sentence"] for lang in LANGUAGES]
-    return both(*said)
+    Raises:
+        WeitiaoError: as `road`.
+    """
+    runs = [Judged(name, folder) for name, folder in steps.items()]
+    return [
+        [
+            retold(run.results, confidence=run.settings.get("evaluate.confidence", 0.95)),
+            *remarks(run.results),
+        ]
+        for run in runs
+    ]
