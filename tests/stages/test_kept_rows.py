@@ -15,7 +15,7 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import stream_lines, write_json
 from weitiao.core.run import RunFolder
 from weitiao.core.sections import Data
-from weitiao.data.formats.convert import preference
+from weitiao.data.formats.preferences import preference
 from weitiao.data.shapes import LABELLED, PREFERENCE, PROMPTED
 from weitiao.stages.kept_rows import FILES, keep, kept, seen_in_training
 

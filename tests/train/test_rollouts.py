@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 
@@ -15,6 +16,8 @@ from tests.compared import FILL, GOOD, prompts
 from tests.conftest import rarely, write_jsonl
 from tests.train.test_loop import KillAt, Killed, events, same, steps, weights
 from tests.train.test_several_processes import command, end_at, run
+from weitiao.cli import run as weitiao
+from weitiao.cli.show import next_steps
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.core.run import RunFolder
@@ -134,8 +137,9 @@ def test_what_is_logged_is_what_was_drawn(reward, tmp_path):
 
 
 @pytest.mark.whole
-def test_rewards_rise_and_the_page_says_so(reward, tmp_path):
+def test_rewards_rise_and_the_page_says_so(reward, tmp_path, monkeypatch, capsys):
     """One word is wanted of all: learnt in a few steps, seen on locked prompts."""
+    monkeypatch.setenv("WEITIAO_LANG", "en")
     task = {
         "num_iterations": 1,
         "beta": 0.0,
@@ -160,6 +164,13 @@ def test_rewards_rise_and_the_page_says_so(reward, tmp_path):
     assert untuned["reward"]["value"] < 0.5
     assert tuned["win_rate"]["value"] > 0.6
     assert untuned["win_rate"]["value"] == 0.5
+    wins = f"; it wins against the untuned answers at {tuned['win_rate']['value']:.2f} "
+    assert wins in run_.results["verdict"]["sentence"]
+    assert "reward of drawn answers" in run_.report.read_text(encoding="utf-8")
+    next_steps(run_)  # the columns of prompts say nothing of rewards: the run's own recipe does
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "data.train=" in line]
+    words = shlex.split(line)
+    assert weitiao(words[words.index("train") :] + ["train.max_steps=1", "--quiet"]) == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
     assert all({"answer", "reward", "rewards", "won"} <= set(row["tuned"]) for row in rows)
     mean = sum(row["tuned"]["reward"] for row in rows) / len(rows)
@@ -373,6 +384,9 @@ def test_rows_without_a_right_answer_are_judged_explained_and_forecast(reward, t
     )
     bare = [{"prompt": row["prompt"]} for row in prompts(60)]
     recipe["data"]["train"] = str(write_jsonl(tmp_path / "bare.jsonl", bare))
+    recipe.setdefault("evaluate", {})["answers"] = (
+        3  # of six: the others say nothing, and nothing fails for it
+    )
     done = wt.train(recipe)
     assert done.results["missing"] == []
     assert {row["reference"] for row in read_lines(tmp_path / "run" / "predictions.jsonl")} == {""}

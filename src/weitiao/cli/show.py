@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from weitiao.cli.show_sections import drawn
-from weitiao.core.contracts import Record, Task, place
+from weitiao.core.contracts import Record, Sampling, Task, place
 from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault
 from weitiao.core.figures import around, figure
@@ -90,13 +90,11 @@ def next_steps(run: Run) -> None:
         steps = [(reason(what), f"{me} {verb} {path} {shlex.quote(api.example_text(run))}")]
         steps += [(reason("chat_with_small"), f"{me} chat smollm2-135m")]
     table = api.example_table(run)
-    recipe = table.with_suffix(".yaml")
-    steps += [
-        (
-            reason("tune_your_own", table=table),
-            f"{me} init {table} -o {recipe} && {me} train {recipe}",
-        )
-    ]
+    own = table.with_suffix("")
+    again = f"{me} init {table} -o {own}.yaml && {me} train {own}.yaml"
+    if isinstance(run.task, Sampling):  # no columns say what answers are worth: the run's own rewards do
+        again = f"{me} train {path}/recipe.yaml data.train={table} output_dir={own}"
+    steps += [(reason("tune_your_own", table=table), again)]
     out.print("\n" + reason("three_things"))
     for what, command in steps:
         out.print(f"  # {escape(what)}\n  {escape(command)}")

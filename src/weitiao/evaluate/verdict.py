@@ -33,6 +33,7 @@ SAYS = {
         "below": "; the baseline ({system}) does better with {value}: prefer it, or mend the tuning.",
         "end": ".",
         "wins": "; it wins against the untuned answers at {value:.2f} ({low:.2f} to {high:.2f}) of the prompts.",
+        "wins_alone": "; it wins against the untuned answers at {value:.2f} of the prompts.",
         "answers_above": ". Its answers are better than those of the {system} ({name} {after} beside {value}).",
         "answers_below": ". The {system} answers better ({name} {value} beside {after}): look answers up, or mend the tuning.",
         "answers_level": ". Its answers and those of the {system} are within chance of each other ({name} {after} and "
@@ -68,6 +69,7 @@ SAYS = {
         "below": "；基线（{system}）更好（{value}）：可直接使用基线，或改进训练。",
         "end": "。",
         "wins": "；对微调前回答的胜率为 {value:.2f}（{low:.2f} 至 {high:.2f}）。",
+        "wins_alone": "；对微调前回答的胜率为 {value:.2f}。",
         "answers_above": "。其回答优于{system}（{name} {after}，后者 {value}）。",
         "answers_below": "。{system}的回答更好（{name} {value}，微调后为 {after}）：可直接查找回答，或改进训练。",
         "answers_level": "。其回答与{system}的差异在偶然范围内（{name} {after} 与 {value}）。",
@@ -167,9 +169,9 @@ def _blind(system: str) -> bool:
 def _by_wins(results: Mapping[str, Any], lang: str) -> str:
     """How often its answers are worth more than the untuned ones; empty where nobody rated them."""
     found = results["metrics"]["tuned"].get("win_rate") or {}
-    if results["primary"] == "win_rate" or found.get("low") is None:
+    if results["primary"] == "win_rate" or found.get("value") is None:
         return ""
-    return SAYS[lang]["wins"].format(**found)
+    return SAYS[lang]["wins" if found["low"] is not None else "wins_alone"].format(**found)
 
 
 BY_ANSWERS = ("token_f1", "rouge_l", "exact_match", "chrf")
