@@ -316,3 +316,11 @@ def test_a_baseline_that_knows_no_likelihood_is_no_figure_of_dashes(report):
     figures = html[html.index('<dl class="figures">') : html.index("</header>")]
     assert figures.count('class="big"') == 2
     assert "nearest training row" in html[html.index("</header>") :]
+
+
+def test_a_task_that_is_called_as_a_metric_is_has_its_own_name(report):
+    content = sft()
+    content["results.json"]["task"] = "reward"
+    page = report(content)
+    assert "reward model" in page.said("headline")
+    assert "mean reward" not in page.said("asked")

@@ -124,7 +124,7 @@ def test_loss_and_gradient_are_the_papers_in_one_piece_and_in_four(llama, words,
     for pair, known in zip(sides, reference, strict=True):
         said = [log_probabilities(loaded.model, side) for side in pair]
         policy, lengths = zip(*said, strict=True)
-        logps.append([float(one) for one in policy])
+        logps.append([one.item() for one in policy])
         expected = expected + by_hand(*settings(words), policy, known, lengths)
     weights = [weight for weight in loaded.model.parameters() if weight.requires_grad]
     wanted = torch.autograd.grad(expected, weights)
