@@ -62,7 +62,7 @@ def watched(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Me
     others = {
         name: metric
         for name, metric in judged(task, added).items()
-        if metric.graded and metric.ideal is None and not metric.lacks(task.predicts)
+        if metric.ideal is None and not metric.lacks(task.predicts)
     }
     return {"loss": loss, **{name: metric for name, metric in others.items() if name != "loss"}}
 

@@ -43,8 +43,7 @@ class Metric(ABC):
     ideal: ClassVar[float | None] = None
     """The value that is best, where neither more nor less of it is: the nearer, the better.  No step is chosen by it."""
     graded: ClassVar[bool] = True
-    """Is more or less of it better at all?  False of what only shows a drift, such as the length of answers: no step is
-    chosen by it."""
+    """Is more or less of it better at all?  False of what only shows a drift, such as the length of answers."""
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     """The least and the greatest value that it can have."""
     undefined: ClassVar[tuple[str, str]] = ("too little to go by", "数据不足以计算")
