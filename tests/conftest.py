@@ -241,7 +241,7 @@ def t5(tmp_path_factory) -> str:
 def vit(tmp_path_factory) -> str:
     """A ViT of two layers on pictures of 8 x 8."""
     import torch
-    from transformers import ViTConfig, ViTForImageClassification
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 
     folder = tmp_path_factory.mktemp("vit")
     torch.manual_seed(0)
@@ -254,6 +254,7 @@ def vit(tmp_path_factory) -> str:
         patch_size=4,
     )
     ViTForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 8, "width": 8}).save_pretrained(folder)
     return str(folder)
 
 

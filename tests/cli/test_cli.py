@@ -272,6 +272,7 @@ def test_help_is_short_and_names_every_word():
         ("reviews", "num_train_epochs"),
         ("zh", "train"),
         ("chat", "train"),
+        ("image", "train"),
         ("ratings", "num_train_epochs"),
         ("names", "num_train_epochs"),
         ("search", "train"),

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from tests.compared import alike, liked, preferred, prompts, queries
 from tests.conftest import asked, dialogues, many_labels, paired, rated, reviews, tagged
+from tests.pictures import pictured
 from weitiao.cli.show import prediction
 from weitiao.core import registry
 from weitiao.core.contracts import Example, Record, Sampling
@@ -26,6 +27,7 @@ from weitiao.evaluate.predict import predict
 from weitiao.models import load
 
 MODELS = {
+    "image_classification": "vit",
     "text_classification": "bert",
     "multi_label_classification": "bert",
     "text_regression": "bert",
@@ -88,6 +90,8 @@ def toy_records(name):
         return [Record("toy", i, row) for i, row in enumerate(queries(10), start=1)]
     if name == "similarity":
         return [Record("toy", i, row) for i, row in enumerate(alike(10), start=1)]
+    if name == "image_classification":
+        return [Record("toy", i, row) for i, row in enumerate(pictured(10), start=1)]
     rows = [{"text": row["text"]} for row in reviews(10)] if name == "language_modeling" else reviews(10)
     return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
 

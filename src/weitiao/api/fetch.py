@@ -6,6 +6,7 @@ export_data("film-reviews", "mine.csv")  ->  a copy of one's own
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ def export_data(name: str, file: str | Path = "", *, progress: Progress | None =
     text = catalog.dataset_path(name, progress=progress).read_bytes().decode("utf-8")
     with whole_file(target, needed_bytes=len(text), newline="") as copy:
         copy.write(text)
+    for folder in (each for each in catalog.dataset_path(name).parent.iterdir() if each.is_dir()):
+        shutil.copytree(folder, target.parent / folder.name, dirs_exist_ok=True)  # the pictures that it names
     return target
 
 

@@ -28,7 +28,7 @@ class Shown:
 
     model: str
     limit: int
-    """Longest row in tokens."""
+    """Longest row in tokens; 0 where rows have none (pictures)."""
     rows: list[viewing.View]
     notices: list[str]
     """What is odd about the model's chat template, and how many rows cannot be shown."""
@@ -101,6 +101,10 @@ def show(
     unusable = [viewing.View(row["file"], row["line"], why=row["reason"]) for row in bad]
     if not len(chosen) and not unusable:
         raise fault("no_such_row", path=", ".join(data.train), line=line or 1)
+    if not built.reads_words:
+        seen = [viewing.view(record, built, None, data, limit=1) for record in list(chosen)[:rows]]
+        told = [reason("not_shown", rows=f"{len(checked.bad):,}")] if checked.bad and line is None else []
+        return Shown(model, 0, [*seen, *unusable], told, 0.0, 0)
     model = model or suiting(built, checked)
     processor, limit = load.processor(model, progress=progress)
     limit = min(data.max_length or limit, limit)

@@ -63,7 +63,8 @@ def predict(
     lines: Any = file if file and str(file) != "-" else _piped() if not texts or texts == ["-"] else texts
     if lines is texts and texts:
         lines = texts[0] if len(texts) == 1 else texts  # a word alone may name a file, as in Python
-        if len(texts) > 1 and (named := [word for word in texts if names_a_file(word)]):
+        pictured = bool(found.task.shape.pictures)
+        if len(texts) > 1 and not pictured and (named := [word for word in texts if names_a_file(word)]):
             raise fault("wrong_usage", **because("file_among_texts", path=named[0], run=run))
     if not lines:
         raise fault("wrong_usage", **because("no_text", run=run))

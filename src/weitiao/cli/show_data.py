@@ -111,6 +111,10 @@ def views(found: Shown) -> None:
         if row.why:
             out.print(": " + reason("cannot_be_used", why=escape(row.why)))
             continue
+        if row.about:
+            label = reason("label_of_row", label=escape(row.label)) if row.label is not None else ""
+            out.print(f": {escape(row.about)}{label}")
+            continue
         trained = reason("tokens_trained", trained=row.trained) if row.trained else ""
         lost = reason("more_cut_off", lost=row.lost, trained=row.trained_lost) if row.lost else ""
         label = reason("label_of_row", label=escape(row.label)) if row.label is not None else ""
@@ -123,6 +127,8 @@ def views(found: Shown) -> None:
         out.print(text, end="\n\n")
     for notice in found.notices:
         out.print(reason("told_note", text=escape(notice)))
+    if not found.limit:
+        return
     out.print(reason("key_to_colours", model=escape(found.model), limit=f"{found.limit:,}"))
     if found.sampled:
         share = f"{found.unknown:.1%}"

@@ -38,7 +38,8 @@ def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:
             else reason("rows_in_all", count=f"{entry.rows:,}")
         )
         fetched = reason("to_fetch", size=f"{entry.download_mb:.0f}")
-        out.print(f"[bold]{name}[/bold]  {', '.join(map(_said, entry.languages))}; {size}; {fetched}")
+        read = ", ".join(map(_said, entry.languages)) or either("pictures", "图片")
+        out.print(f"[bold]{name}[/bold]  {read}; {size}; {fetched}")
         out.print(f"    {either('good for:', '适用：')} {escape(_said(entry.good_for))}")
         out.print(f"    {either('licence: ', '许可：')} {escape(_said(entry.licence))}")
         origin = f"{escape(_said(entry.origin))} ({entry.source.package} {entry.source.version})"

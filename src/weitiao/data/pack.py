@@ -70,6 +70,8 @@ class Batches:
     many more as they need, and the step stays the same."""
     weights: Sequence[float] | None = None
     """How often each row comes in an epoch; default: once."""
+    varies: bool = False
+    """Are rows changed each time they come?  Each then says whence its chance is drawn."""
     workers: int = 0
     """Threads that make the batches of the next steps."""
     dealt: tuple[int, int] = (0, 1)
@@ -257,7 +259,10 @@ class Batches:
         ]
         which, processes = self.dealt
         turns = range(which, math.ceil(len(cut) / processes) * processes, processes)
-        return [self._collated(cut[turn]) if turn < len(cut) else self._idle(cut[0]) for turn in turns]
+        return [
+            self._collated(cut[turn], epoch) if turn < len(cut) else self._idle(cut[0], epoch)
+            for turn in turns
+        ]
 
     def _parts(self, rows: list[int]) -> list[list[int]]:
         # Pictures have no length, and only rows of one length ask for it.
@@ -267,11 +272,17 @@ class Batches:
             [few for part in parts for few in within(part, self._lengths, self.room)] if self.room else parts
         )
 
-    def _collated(self, rows: list[int]) -> Batch:
-        return self.collate([self.examples[row] for row in rows], rows)
+    def _collated(self, rows: list[int], epoch: int | None = None) -> Batch:
+        examples = [self.examples[row] for row in rows]
+        if self.varies and epoch is not None:
+            examples = [
+                replace(example, chance=(self.seed, epoch, row))
+                for example, row in zip(examples, rows, strict=True)
+            ]
+        return self.collate(examples, rows)
 
-    def _idle(self, rows: list[int]) -> Batch:
-        return replace(self._collated(rows), rows=[], trained=0, tokens=0, padding=0, shared=0)
+    def _idle(self, rows: list[int], epoch: int) -> Batch:
+        return replace(self._collated(rows, epoch), rows=[], trained=0, tokens=0, padding=0, shared=0)
 
     @cached_property
     def _ahead(self) -> Prefetch[list[Batch]]:

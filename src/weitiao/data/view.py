@@ -85,6 +85,10 @@ class View:
     label: str | None = None
     why: str = ""
     """Why the row cannot be used; empty when it can."""
+    picture: str = ""
+    """A small copy of its picture, as a `data:` URL."""
+    about: str = ""
+    """What is known of the picture: its file, width and height."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -98,6 +102,8 @@ def view(record: Record, task: Task, processor: Any, data: Data, *, limit: int) 
         WeitiaoError: what `task.encode` raises when no row can be encoded.
     """
     label = record.values.get("label")
+    if task.shape.pictures and not task.reads_words:
+        return _pictured(record, task, label=label)
     # Without its label: a row can be looked at before the label set is known.
     values = record.values if task.generates else task.shape.asks(record.values)
     bare = Record(record.file, record.line, values)
@@ -115,6 +121,17 @@ def view(record: Record, task: Task, processor: Any, data: Data, *, limit: int) 
         trained_lost=example.trained_lost,
         label=None if label is None else str(label),
     )
+
+
+def _pictured(record: Record, task: Task, *, label: Any) -> View:
+    """A row that is a picture: as it is read, before the model's processor makes it small."""
+    from weitiao.data.pictures.thumbnail import thumbnail
+
+    (column,) = task.shape.pictures
+    path, values = record.values[column], record.values
+    about = f"{Path(path).name}  {values['width']} x {values['height']}"
+    said = None if label is None else str(label)
+    return View(record.file, record.line, label=said, picture=thumbnail(path), about=about)
 
 
 def learnt(example: Example) -> list[bool]:

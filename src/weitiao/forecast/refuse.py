@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.contracts import Method
+from weitiao.core.contracts import Batch, Method
 from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.core.files import free_bytes
 from weitiao.core.recipe import Recipe
@@ -33,6 +33,9 @@ SCORES = 12
 """The same for each pair of positions of a row and head, where attention keeps its scores."""
 LOGITS = 16
 """The same for each word of the vocabulary, at a position that is learnt."""
+BYTES_GIVEN, LAYERS = 8, 4
+"""The same for each number that a layer of a picture model gives: it is kept, and some operations within keep another; and how
+many layers' outputs lie there at once where nothing is learnt."""
 SURE = 2
 """So many times over a rough bound must fit to be believed."""
 
@@ -143,8 +146,11 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
     task, loaded, rows = prepared.task, prepared.loaded, prepared.examples["train"]
     config = loaded.model.config.get_text_config()
     train = micro_batches(recipe, task, loaded, rows, prepared.weights).heaviest()
-    asked = longest(recipe, task, loaded, rows)
     settings, activations = recipe.train, 0
+    if not task.reads_words:
+        activations = _of_pictures(loaded.model, train, asked=settings.per_device_eval_batch_size)
+        return 4 * prepared.total + 18 * prepared.trained + activations
+    asked = longest(recipe, task, loaded, rows)
     whole = output_loss.keeps_logits(loaded.model) or settings.label_smoothing_factor or settings.r_drop_alpha
     try:
         # Where nothing is learnt, a block's states go when the next one has them.
@@ -160,6 +166,20 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
     except AttributeError:
         return 1 << 62
     return 4 * prepared.total + 18 * prepared.trained + activations
+
+
+def _of_pictures(model: Any, batch: Batch, *, asked: int) -> int:
+    """Bytes of what is kept of a batch, from what the layers give of one picture.
+
+    Args:
+        model: is asked.
+        batch: the heaviest of training.
+        asked: pictures of a batch of which nothing is learnt.
+    """
+    from weitiao.models.examine_pictures import given
+
+    every, largest = given(model, {name: each[:1] for name, each in batch.inputs.items()})
+    return BYTES_GIVEN * max(len(batch.rows) * every, LAYERS * asked * largest)
 
 
 @dataclass

@@ -129,13 +129,13 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
     """
     device = next(model.parameters()).device
     looks = _Looks(model, processor, reads_on=task.auto_class == "AutoModelForCausalLM")
-    names = [name for name in attentions(task, device.type) if _attend(model, name)]
+    names = [name for name in attentions(task, device.type) if attend(model, name)]
     names = names or [model.config._attn_implementation]
     most = positions.limit(model.config, processor) if processor is not None else positions.UNLIMITED
     most = min(longest or most, most)
     with examined(model), reach.shortened(model, to=len(looks.rows[1]), longest=most) as bend:
         try:
-            _attend(model, "eager")
+            attend(model, "eager")
             truth = [looks.alone(place) for place in range(len(looks.rows))]
         except Exception as error:  # a model's own code, on a plain row
             if ran_out(error):
@@ -146,7 +146,7 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
         hears, off = False, None
         wished = Layout.PACKED if task.packs else Layout.PADDED
         for layout, name in _orders(model, names, packs=task.packs, cpu=device.type == "cpu"):
-            _attend(model, name)
+            attend(model, name)
             apart, heard = looks.try_(layout, truth)
             if layout is wished and off is None and math.isfinite(apart):
                 off = max(apart, heard)
@@ -168,7 +168,7 @@ def attends_alike(model: Any, name: str) -> bool:
     with examined(model), reach.shortened(model, to=SHORT, longest=positions.UNLIMITED):
         try:
             before = looks.alone(0)
-            return _attend(model, name) and distance(looks.alone(0), before) <= SAME
+            return attend(model, name) and distance(looks.alone(0), before) <= SAME
         except Exception as error:  # a model's own code, with an attention that it was not made for
             if ran_out(error):
                 raise  # no fault of the model's
@@ -331,7 +331,7 @@ def distance(x: Tensor, truth: Tensor) -> float:
     return share.max().nan_to_num(math.inf).item()
 
 
-def _attend(model: Any, name: str) -> bool:
+def attend(model: Any, name: str) -> bool:
     """Give the model that attention function, if its code takes one."""
     if model.config._attn_implementation != name:
         try:

@@ -18,7 +18,7 @@ import torch
 from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
 from weitiao.core.why import reason
-from weitiao.models import anatomy, examine
+from weitiao.models import anatomy, beside, examine
 from weitiao.models.load import Loaded
 from weitiao.models.memory_ran_out import ran_out
 from weitiao.models.precision import Half, autocast
@@ -72,7 +72,7 @@ def _failure(loaded: Loaded, task: Task, half: Half | None, recomputes: bool, ro
     with _learning(model, recomputes=recomputes):
         try:
             with autocast(next(model.parameters()).device.type, half):
-                scores = examine.scores(loaded.model, task, loaded.processor, loaded.layout, room=room)
+                scores = beside.scores(loaded.model, task, loaded.processor, loaded.layout, room=room)
                 loss = torch.stack([each[each.isfinite()].square().mean() for each in scores]).sum()
             torch.autograd.grad(loss, weights, allow_unused=True)
         except Exception as error:  # a model's own code, on plain rows

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from weitiao.core import registry
+from weitiao.core.contracts import Task
 from weitiao.core.errors import fault
 from weitiao.core.why import reason
 from weitiao.data.chat.labels import special_tokens
@@ -201,6 +202,30 @@ def _shards(index: Path) -> list[str]:
         return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise fault("broken_file", path=index, why=reason("no_shards")) from error
+
+
+def processor(source: str, task: Task) -> Any:
+    """What makes rows ready for the model of a folder or hub id, as a task has it.
+
+    Args:
+        source: the folder, or the id.
+        task: whose rows these are.
+
+    Raises:
+        WeitiaoError: `no_tokenizer`; `no_processor` where its folder says nothing of how pictures are read.
+    """
+    import transformers
+
+    if task.processor_class == "AutoTokenizer":
+        return task.ready(tokenizer(source))
+    try:
+        found = getattr(transformers, task.processor_class).from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # as below
+        if not Path(source).is_dir():
+            raise
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise fault("no_processor", ref=source, why=line) from error
+    return task.ready(found)
 
 
 def tokenizer(source: str) -> Any:

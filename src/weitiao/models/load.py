@@ -21,6 +21,8 @@ from weitiao.data.layout import Layout
 from weitiao.data.pack import Collate
 from weitiao.models import (
     anatomy,
+    batch_norms,
+    beside,
     dropouts,
     examine,
     finite,
@@ -96,8 +98,8 @@ class Loaded:
         return positions.limit(self.model.config, self.processor)
 
 
-def processor(ref: str, *, progress: Progress | None = None) -> tuple[Any, int]:
-    """The tokenizer of a model and the longest row that fits, without its weights.
+def processor(ref: str, task: Task | None = None, *, progress: Progress | None = None) -> tuple[Any, int]:
+    """The tokenizer of a model, or what `task` has for one, and the longest row that fits, without its weights.
 
     Raises:
         WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, and `resolve`'s.
@@ -106,8 +108,9 @@ def processor(ref: str, *, progress: Progress | None = None) -> tuple[Any, int]:
     source = resolve(ref, progress=progress)
     with opened(ref), quiet():
         config = folders.configuration(source, ref=ref)
-        found = folders.tokenizer(source)
-        marks.agree(config, found)
+        found = folders.processor(source, task) if task else folders.tokenizer(source)
+        if task is None or task.reads_words:
+            marks.agree(config, found)
     return found, positions.limit(config, found)
 
 
@@ -161,7 +164,7 @@ def _load(
     with opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
         base = folders.configuration(source, ref=ref)
-        processor = folders.tokenizer(source)
+        processor = folders.processor(source, task)
         config = configured(ref, source, processor, task, dropout)
         model, report = auto.from_pretrained(
             source,
@@ -182,11 +185,13 @@ def _load(
     elif packing:
         four_bit.take_over(model)
     head = _drawn(model, report, ref=ref, task=task)
-    marks.settle(model, processor, task.ends(processor))
+    if task.reads_words:
+        marks.settle(model, processor, task.ends(processor))
+    batch_norms.hold(model)
     said = task.opened(model, processor, ref=ref, limit=positions.limit(model.config, processor))
     model = model if bits == 4 else model.to(device)
     with quiet():
-        found = examine.examine(model, task, processor, ref=ref, longest=longest)
+        found = beside.examine(model, task, processor, ref=ref, longest=longest)
     if task.apart and found.layout in (Layout.ALIKE, Layout.ALONE):
         raise fault("hears_beside", ref=ref)
     if task.packs and not two_sides.writes(model):
@@ -258,7 +263,7 @@ def refuse_unsuitable(ref: str, task: Task, *, numbers: bool = False) -> list[st
         return []
     with opened(ref), quiet(), paused():
         folders.configuration(source, ref=ref)
-        config = configured(ref, source, folders.tokenizer(source), task, None)
+        config = configured(ref, source, folders.processor(source, task), task, None)
         model, report = getattr(transformers, task.auto_class).from_pretrained(
             source,
             config=config,
@@ -300,7 +305,7 @@ def skeleton(
         folders.configuration(
             source, ref=ref
         )  # what is wrong with it is told before the tokenizer trips over it
-        processor = folders.tokenizer(source)
+        processor = folders.processor(source, task)
         config = configured(ref, source, processor, task, dropout)
         auto = getattr(transformers, task.auto_class)
 
@@ -308,6 +313,7 @@ def skeleton(
             words = {"dtype": torch.float32, "trust_remote_code": False, "attn_implementation": name}
             model = auto.from_config(config, **words)
             trimmed(model, task)
+            batch_norms.hold(model)
             layout = examine.expected(task, name)
             return Loaded(model, processor, anatomy.head(model), source, layout=layout)
 
@@ -318,7 +324,8 @@ def configured(ref: str, source: str, processor: Any, task: Task, dropout: float
     """The configuration with the task's outputs, the tokenizer's special tokens, and all of its dropout set to `dropout`."""
     config = folders.configuration(source, ref=ref, **task.model_options())
     folders.refuse_headless(config, task.auto_class, ref=ref)
-    marks.agree(config, processor)
+    if task.reads_words:
+        marks.agree(config, processor)
     if dropout is not None:
         if not dropouts.names(config):
             none = because("no_dropout", model=config.model_type)

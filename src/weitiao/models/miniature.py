@@ -19,7 +19,7 @@ from torch import nn
 
 from weitiao.core.contracts import Task
 from weitiao.core.errors import WeitiaoError
-from weitiao.models import examine, first_step, folders, load, store
+from weitiao.models import batch_norms, beside, examine, first_step, folders, load, store
 from weitiao.models.examine import Examined
 from weitiao.models.memory_ran_out import ran_out
 from weitiao.models.opening import opened, resolve
@@ -51,7 +51,7 @@ def examined(
     """
     source = resolve(ref)
     with opened(ref), quiet():
-        processor = folders.tokenizer(source)
+        processor = folders.processor(source, task)
         config = load.configured(ref, source, processor, task, None)
     whole = _meta(config, task)
     for cut in (_cut(config, whole, task, fewest=2), _cut(config, whole, task, fewest=1), config):
@@ -82,20 +82,21 @@ def _asked(
     import transformers
 
     auto = getattr(transformers, task.auto_class)
-    known = None if config.get_text_config().vocab_size == WORDS else processor
+    known = None if getattr(config.get_text_config(), "vocab_size", None) == WORDS else processor
 
     def made(name: str) -> tuple[Any, Examined]:
         # A copy: Transformers writes down in it how attention is computed.
         words = {"dtype": torch.float32, "trust_remote_code": False, "attn_implementation": name}
         model = auto.from_config(deepcopy(config), **words)
         load.trimmed(model, task)
+        batch_norms.hold(model)
         with torch.no_grad():
             for weight in model.parameters():
                 # Biases too: ConvBERT's padding is heard through them.
                 size = weight.shape[-1] ** -0.5 if weight.dim() > 1 else 0.1
                 weight += size * torch.randn_like(weight)
         model = model.to(device).eval()
-        found = examine.examine(model, task, known, ref=ref, longest=longest)
+        found = beside.examine(model, task, known, ref=ref, longest=longest)
         loaded = load.Loaded(model, known, frozenset(), ref, layout=found.layout)
         return model, replace(found, small=True, shares=loaded.sharing(task))
 

@@ -197,7 +197,7 @@ def _save_adapter(folder: Path, loaded: Loaded, task: Task, method: Method) -> N
 
     config = {
         "base_model_name_or_path": loaded.source,
-        "task_type": task.peft_task_type,
+        "task_type": task.peft_task_type or None,
         "inference_mode": True,
         **method.saved_config(loaded.model, loaded.head),
     }

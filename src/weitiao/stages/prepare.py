@@ -165,7 +165,8 @@ def prepare(
     there = {name: rows.take(stay[name]) for name, rows in dealt.splits.items()}
     ledger.split = {name: len(rows) for name, rows in there.items()}
     ledger.labels = label_table(there, task.shape)
-    ledger.tokens = token_table(list(examples.values()), limit=limit, apart=task.apart)
+    if task.reads_words:
+        ledger.tokens = token_table(list(examples.values()), limit=limit, apart=task.apart)
     ledger.write(folder.path / "data")
     write_json(
         folder.path / "data" / "split.json", {name: [row.id for row in rows] for name, rows in there.items()}
@@ -292,6 +293,7 @@ def stacked(
         layout=loaded.layout,
         room=rows * limit if recipe.data.overlong == "windows" else None,
         weights=weights,
+        varies=task.varies,
     )
 
 

@@ -15,7 +15,7 @@ from weitiao.core.contracts import Example, Method, Record, Task
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import because
 from weitiao.data.overlong import as_read
-from weitiao.stages import asking, judging, prompts
+from weitiao.stages import asking, judging, pictures, prompts
 from weitiao.stages.asking import Questions
 from weitiao.stages.beginning import began
 from weitiao.stages.events import Tell, labelling
@@ -174,7 +174,7 @@ class Run(Recorded):
             WeitiaoError: as `predict`.
         """
         room = prompts if self.task.generates else judging if self.task.shape.turns else asking
-        return room.asked(texts, self, columns)
+        return (pictures if self.task.shape.pictures else room).asked(texts, self, columns)
 
     def answers(
         self,

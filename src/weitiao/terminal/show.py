@@ -9,6 +9,7 @@ Where no bar can move, a line now and then stands in its place.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,14 @@ class Show(Screen):
             self.line(
                 f"      {step}: " + ", ".join(f"{count:,} {named(what)}" for what, count in made.items())
             )
-        tokens = ledger.tokens
+        if ledger.tokens:
+            self._lengths(ledger.tokens)
+        share = f"{100 * trained / total:.3g}"
+        said = reason("parameters_train", trained=f"{trained:,}", total=f"{total:,}", share=share)
+        self.line(f"      {said}")
+
+    def _lengths(self, tokens: Mapping[str, Any]) -> None:
+        """How long rows are, and what was cut off."""
         cut = ""
         if tokens["windows"]:
             cut = reason(
@@ -139,9 +147,6 @@ class Show(Screen):
         kind = "tokens_a_row_apart" if tokens.get("limit_of") == "text" else "tokens_a_row"
         said = reason(kind, median=median, longest=longest, limit=limit)
         self.line(f"      {said}{cut}")
-        share = f"{100 * trained / total:.3g}"
-        said = reason("parameters_train", trained=f"{trained:,}", total=f"{total:,}", share=share)
-        self.line(f"      {said}")
 
     def watchers(self) -> list[Any]:
         """A watcher of the loop that moves the bar; none when quiet."""

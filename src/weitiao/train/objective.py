@@ -38,6 +38,9 @@ def refuse_unfit(task: Task, settings: Train, model: nn.Module) -> None:
         value = getattr(settings, key)
         if value and (why := task.refuses(key)):
             raise fault("unfit_training", key=key, value=value, why=why, way=reason("leave_key_out", key=key))
+    if settings.neftune_noise_alpha and not task.reads_words:
+        value = settings.neftune_noise_alpha
+        raise fault("unfit_training", key="neftune_noise_alpha", value=value, **because("no_words_to_shake"))
     alpha = settings.r_drop_alpha
     if alpha and not settings.neftune_noise_alpha and not dropouts.is_there(model):
         raise fault("unfit_training", key="r_drop_alpha", value=alpha, **because("nothing_drops_out"))

@@ -64,6 +64,8 @@ def _forbidden(settings: Train, task: Task, method: Method, model: nn.Module) ->
         "trunk_compiled": settings.torch_compile,
         "learns_from_drawn": isinstance(task, Sampling),
         "texts_apart": task.apart,
+        "rows_vary": task.varies,
+        "trunk_of_words": not task.reads_words,
         "trunk_method": any(getattr(type(method), hook) is not getattr(Method, hook) for hook in hooks),
         "encoder_and_decoder": bool(getattr(model.config, "is_encoder_decoder", False)),
     }

@@ -73,6 +73,9 @@ class Example:
     """Why the row cannot be encoded at all (its turns do not fit the chat template); it then holds nothing."""
     repaired: str = ""
     """What was put right in the row, for the ledger."""
+    chance: tuple[int, ...] | None = None
+    """Whence chance is drawn where a training row is changed each time it comes (`Task.varies`): seed, epoch, row; None: as it
+    is, as every row is that judges."""
     size: int | None = None
     """How long a row is in whatever its batches are measured in, where that is not its `input_ids` (a row without any, or
     one of two sides)."""

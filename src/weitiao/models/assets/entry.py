@@ -34,7 +34,7 @@ class ModelEntry(Entry):
     """A base model."""
 
     kind: str
-    """`encoder`, `causal-lm` or `encoder-decoder`."""
+    """`encoder`, `causal-lm`, `encoder-decoder` or `pictures`."""
     parameters: int
     """As stored; a head put on top comes to it."""
     untaught: bool = False
@@ -48,13 +48,16 @@ class DatasetEntry(Entry):
     task: str
     """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `dpo`, `kto`, `reward`, `grpo`,
     `token-classification`, `seq2seq` or `question-answering`."""
+    """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `dpo`, `token-classification`,
+    `seq2seq`, `question-answering` or `image-classification`."""
     rows: int
     fields: tuple[str, ...]
 
     @property
     def filename(self) -> str:
-        """The file's name: `.csv` for text and label, `.jsonl` for all else."""
-        return self.name + (".csv" if self.fields == ("text", "label") else ".jsonl")
+        """The file's name: `.csv` for a text or picture and its label, `.jsonl` for all else."""
+        tables = (("text", "label"), ("image", "label"))
+        return self.name + (".csv" if self.fields in tables else ".jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ Progress = Callable[[int, int], None]
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 DEFAULT_NPM = "https://registry.npmjs.org"
+DEFAULT_DEBIAN = "http://deb.debian.org/debian"
 TIMEOUT_S = 30.0
 CHUNK_BYTES = 1 << 20
 # PEP 691: ask for JSON, take HTML (PEP 503) from an index that has nothing better.
@@ -53,7 +54,7 @@ class Source:
     """The wheel or sdist."""
     sha256: str
     size_bytes: int
-    registry: Literal["pypi", "npm"] = "pypi"
+    registry: Literal["pypi", "npm", "debian"] = "pypi"
     """Where the package is published."""
 
 
@@ -181,10 +182,14 @@ def _request(url: str, *, start: int) -> urllib.request.Request:
 
 
 def _find(source: Source) -> str:
-    """The file's address, from the index's page on the package; npm's addresses need no page."""
+    """The file's address, from the index's page on the package; npm's and Debian's addresses need no page."""
     if source.registry == "npm":
         npm = (os.environ.get("NPM_CONFIG_REGISTRY") or DEFAULT_NPM).rstrip("/")
         return f"{npm}/{source.package}/-/{source.filename}"
+    if source.registry == "debian":
+        mirror = (os.environ.get("DEBIAN_MIRROR") or DEFAULT_DEBIAN).rstrip("/")
+        folder = f"pool/main/{source.package[0]}/{source.package}"
+        return f"{mirror}/{folder}/{urllib.parse.quote(source.filename)}"
     index = (os.environ.get("PIP_INDEX_URL") or DEFAULT_INDEX).rstrip("/")
     page = f"{index}/{re.sub(r'[-_.]+', '-', source.package).lower()}/"  # the PEP 503 form of a name
     if page.startswith("file:"):

@@ -1,0 +1,44 @@
+"""A small copy of a picture in a page: no file beside the page, and no more than a few kilobytes in it.
+
+thumbnail("/pets/cat/1.jpg")  ->  "data:image/jpeg;base64,..."      empty where the picture is gone or broken
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+from weitiao.data.pictures.opening import Unreadable, opened
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SIDE = 160
+"""Pixels of the longer side, at most."""
+SMALL = 64
+"""A picture whose longer side is shorter is shown so large, each pixel a square."""
+
+
+def thumbnail(path: str, *, side: int = SIDE) -> str:
+    """The copy of the picture of a file as a `data:` URL."""
+    try:
+        return as_url(opened(path), side=side)
+    except Unreadable:
+        return ""
+
+
+def as_url(picture: Image, *, side: int = SIDE) -> str:
+    """The copy of an RGB picture as a `data:` URL."""
+    from PIL.Image import Resampling
+
+    longest = max(picture.size)
+    if longest < SMALL:
+        times = SMALL // longest
+        picture = picture.resize((picture.width * times, picture.height * times), Resampling.NEAREST)
+    elif longest > side:
+        picture = picture.copy()
+        picture.thumbnail((side, side))
+    held = io.BytesIO()
+    picture.save(held, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode("ascii")

