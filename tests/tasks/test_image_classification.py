@@ -221,3 +221,15 @@ def test_chance_of_an_edit_is_its_own(families):
     assert one.changes[0] == both.changes[1]
     drawn = [Random(repr((0, 1, 2, number))).random() for number in (0, 1)]
     assert drawn[0] != drawn[1]
+
+
+def test_every_picture_that_went_wrong_is_shown_for_itself():
+    from types import SimpleNamespace
+
+    from weitiao.evaluate.worst import Case, worst
+
+    rows = [{**row, "file": "t.csv", "line": n} for n, row in enumerate(pictured(4), start=2)]
+    cases = [Case(place, facts=[], mistake=("bright", "dark")) for place in range(4)]
+    shown = worst(SimpleNamespace(rows=rows), cases)
+    assert [row.text for row in shown] == [f"{row['label']}/{n:03}.png" for n, row in enumerate(rows)]
+    assert all(row.times == 1 and row.picture.startswith("data:image/jpeg;base64,") for row in shown)

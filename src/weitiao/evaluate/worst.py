@@ -5,6 +5,7 @@ cases, the worst first  ->  worst(judged, cases)  ->  [Row(text=..., facts=[...]
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from weitiao.core.contracts import Judged
 from weitiao.core.contracts.section import Answer, Both, Fact, Row, both
 
 SHOWN = 100
+SIDE = 96
+"""Pixels of a picture's longer side in the page."""
 LOOKED_AT = 400
 """Among so many copies are looked for."""
 TRUE, PREDICTED = both("true", "真实"), both("predicted", "预测")
@@ -46,7 +49,9 @@ def worst(judged: Judged, cases: Sequence[Case]) -> list[Row]:
 
     first = cases[:LOOKED_AT]
     texts = [text(judged.rows[case.row]) for case in first]
-    like = near_groups(texts).tolist() if len(first) > 1 else [0] * len(first)
+    like = list(range(len(first)))
+    if any(texts):  # pictures are like each other otherwise: near copies stand on one side, each for itself
+        like = near_groups(texts).tolist() if len(first) > 1 else [0] * len(first)
     found: dict[tuple[int, Hashable], Row] = {}
     for group, case, said in zip(like, first, texts, strict=True):
         one = found.get((group, case.mistake))
@@ -54,10 +59,20 @@ def worst(judged: Judged, cases: Sequence[Case]) -> list[Row]:
             one.times += 1
         else:
             row = judged.rows[case.row]
-            found[group, case.mistake] = Row(
-                text=said, facts=list(case.facts), answers=list(case.answers), place=place(row)
-            )
+            told: dict[str, Any] = {"text": said, "place": place(row), **_seen(row, len(found))}
+            found[group, case.mistake] = Row(**told, facts=list(case.facts), answers=list(case.answers))
     return list(found.values())[:SHOWN]
+
+
+def _seen(row: Mapping[str, Any], shown: int) -> dict[str, Any]:
+    """The name of a row's picture, and a small copy of it; nothing of other rows."""
+    path = row.get("image")
+    if not path:
+        return {}
+    from weitiao.data.pictures.thumbnail import thumbnail
+
+    name = os.path.join(os.path.basename(os.path.dirname(path)), os.path.basename(path))
+    return {"text": name, "picture": thumbnail(path, side=SIDE) if shown < SHOWN else ""}
 
 
 def text(row: Mapping[str, Any]) -> str:

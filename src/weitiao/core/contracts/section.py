@@ -194,7 +194,9 @@ class Row(Part):
     """One row of the data with what is said of it."""
 
     text: str
-    """Of the row."""
+    """Of the row; of a picture its file's name."""
+    picture: str = ""
+    """A small copy of its picture, as a `data:` URL."""
     facts: list[Fact] = []
     """What is true of it, and what was said."""
     answers: list[Answer] = []
