@@ -233,3 +233,38 @@ def test_every_picture_that_went_wrong_is_shown_for_itself():
     shown = worst(SimpleNamespace(rows=rows), cases)
     assert [row.text for row in shown] == [f"{row['label']}/{n:03}.png" for n, row in enumerate(rows)]
     assert all(row.times == 1 and row.picture.startswith("data:image/jpeg;base64,") for row in shown)
+
+
+def test_low_rank_changes_of_convolutions_are_pefts(families, tmp_path):
+    """They begin as the base, PEFT opens what is saved and answers alike, and folded they are the plain model."""
+    from peft import PeftModel
+    from transformers import AutoModelForImageClassification
+
+    from weitiao.models import store
+
+    task, method = task_of(), registry.build("method", {"name": "lora", "r": 4, "lora_alpha": 8})
+    loaded = load.load(families["resnet"], task)
+    examples = list(task.encode(records(), loaded.processor, limit=9))
+    batch = loaded.collate(task)(examples, list(range(10)))
+    with torch.no_grad():
+        before = task.logits(loaded.model.eval(), batch)
+    store.prepare(loaded, method, seed=0)
+    convolutions = {name for name in loaded.trained if name.endswith("lora_A")}
+    assert len(convolutions) >= 4
+    assert {name for name in loaded.trained if "lora_" not in name} == loaded.head
+    with torch.no_grad():
+        assert torch.equal(task.logits(loaded.model.eval(), batch), before)
+        for weight in loaded.trained.values():
+            weight.add_(torch.randn_like(weight) * 0.05)
+        tuned = task.logits(loaded.model, batch)
+    assert not torch.allclose(tuned, before, atol=1e-3)
+    store.save_tuned(tmp_path / "model", loaded, task=task, method=method, card={})
+    base = AutoModelForImageClassification.from_pretrained(families["resnet"], num_labels=2)
+    theirs = PeftModel.from_pretrained(base, tmp_path / "model").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(**batch.inputs).logits, tuned, rtol=1e-4, atol=1e-5)
+        with method.off(loaded.model, {name: loaded.trained[name].detach().clone() for name in loaded.head}):
+            assert not torch.allclose(task.logits(loaded.model, batch), tuned, atol=1e-4)
+        folded = method.fold(loaded.model)
+        torch.testing.assert_close(task.logits(folded, batch), tuned, rtol=1e-4, atol=1e-5)
+    assert not any("lora" in name for name, _ in folded.named_modules())

@@ -17,10 +17,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from weitiao.core.contracts import Method, Tokenize, fill_weights
+from weitiao.core.errors import fault
 from weitiao.core.registry import register
 from weitiao.core.section_values import MULTIPLE
+from weitiao.core.why import because
 from weitiao.methods.chance import drawn
 from weitiao.methods.gate import Gate
+from weitiao.methods.lora_conv import LoraConv, convolutions
 from weitiao.methods.lora_init import Eva, olora, pissa
 from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
 from weitiao.models import linear
@@ -163,9 +166,13 @@ class Lora(Method):
         Raises:
             WeitiaoError: `no_such_modules`, or `unfit_setting` when the rank is larger than a matrix.
         """
-        targets = chosen(model, head, self.target_modules, rank=self.r)
+        beside = convolutions(model, head) if self.base_bits == 16 else {}
+        targets = chosen(model, head, self.target_modules, rank=self.r, beside=beside)
         refuse_large_rank(targets, self.r, key="r")
         for name, base in targets.items():
+            if name in beside:
+                put(model, name, self._of_pixels(base))
+                continue
             change = LoraLinear(
                 base,
                 r=self.r,
@@ -176,6 +183,21 @@ class Lora(Method):
             )
             put(model, name, change)
         return model
+
+    def _of_pixels(self, base: nn.Module) -> LoraConv:
+        """The change of a convolution.
+
+        Raises:
+            WeitiaoError: `unfit_setting` for what a matrix alone can begin with, or be measured by.
+        """
+        of_matrices = {
+            "init_lora_weights": self.init_lora_weights in ("pissa", "olora", "eva"),
+            "use_dora": self.use_dora,
+        }
+        for key in (key for key, asked in of_matrices.items() if asked):
+            raise fault("unfit_setting", key=key, value=getattr(self, key), **because("of_matrices_alone"))
+        words: dict[str, Any] = {"dropout": self.lora_dropout, "init": self.init_lora_weights}
+        return LoraConv(base, r=self.r, scaling=self.scaling, **words)
 
     def notices(self, model: nn.Module, head: frozenset[str]) -> list[str]:
         """What `all-linear` leaves out."""
@@ -199,14 +221,15 @@ class Lora(Method):
         return {n: self.loraplus_lr_ratio for n, _ in model.named_parameters() if n.endswith(".lora_B")}
 
     def fold(self, model: nn.Module) -> nn.Module:
-        """Plain linear layers again, W + s B A; a 4-bit base becomes a full one."""
-        return unpack(unwrap(model, LoraLinear, LoraLinear.folded))
+        """Plain layers again, W + s B A; a 4-bit base becomes a full one."""
+        return unpack(unwrap(unwrap(model, LoraConv, LoraConv.folded), LoraLinear, LoraLinear.folded))
 
     def saved_config(self, model: nn.Module, head: frozenset[str]) -> dict[str, Any]:
         """What PEFT needs to build the same layers; PiSSA and OLoRA are plain LoRA of twice the rank there."""
         # alpha / r and alpha / sqrt(r) stay what they are at twice the rank.
         twice = 2 if self.init_lora_weights in ("pissa", "olora") else 1
-        return saved_layers(model, head, dict(inserted(model, LoraLinear))) | {
+        layers: dict[str, Wrapper] = {**dict(inserted(model, LoraLinear)), **dict(inserted(model, LoraConv))}
+        return saved_layers(model, head, layers) | {
             "peft_type": "LORA",
             "r": self.r * twice,
             "lora_alpha": self.lora_alpha * (math.sqrt(twice) if self.use_rslora else twice),

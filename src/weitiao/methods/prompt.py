@@ -239,7 +239,10 @@ def word_embeddings(model: nn.Module, *, method: str) -> nn.Embedding:
     Raises:
         WeitiaoError: `unfit_setting` when the model reads no words.
     """
-    words = inputs.embeddings(model)
+    try:
+        words: nn.Module | None = inputs.embeddings(model)
+    except NotImplementedError:  # as Transformers' models say it that have none
+        words = None
     if not isinstance(words, nn.Embedding):
         raise fault("unfit_setting", key="name", value=method, **because("reads_no_words"))
     return words

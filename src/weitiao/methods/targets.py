@@ -19,7 +19,12 @@ from weitiao.models.wrap import Wrapper, plain
 
 
 def chosen(
-    model: nn.Module, head: frozenset[str], asked: str | list[str], *, rank: int = 1
+    model: nn.Module,
+    head: frozenset[str],
+    asked: str | list[str],
+    *,
+    rank: int = 1,
+    beside: Mapping[str, nn.Module] | None = None,
 ) -> dict[str, nn.Module]:
     """The linear layers that are asked for, by full name.
 
@@ -28,6 +33,7 @@ def chosen(
         head: names of the task's new output layer, whose layers are never chosen.
         asked: `all-linear`, one regular expression for full names, or a list of name endings.
         rank: of the change; `all-linear` leaves out what `left_out` names.
+        beside: other layers that may be named; `all-linear` takes those as wide as the rank where no layer is linear.
 
     Raises:
         WeitiaoError: `no_such_modules` when a name ending or the expression matches none; `unfit_setting` for none;
@@ -36,6 +42,11 @@ def chosen(
     if not asked:
         raise fault("unfit_setting", key="target_modules", value=asked, **because("names_no_layer"))
     every = anatomy.linears(model, head)
+    if beside and asked == "all-linear" and not every:
+        wide = {name: layer for name, layer in beside.items() if min(linear.sizes(layer)) >= max(2, rank)}
+        return wide or dict(beside)
+    if beside and asked != "all-linear":
+        every = {**every, **beside}
     if asked == "all-linear":
         out = set(left_out(model, head, rank=rank))
         rest = {name: layer for name, layer in every.items() if name not in out}

@@ -44,10 +44,12 @@ def _is_plain(kind: Any) -> bool:
 
 
 def sizes(layer: nn.Module) -> tuple[int, int]:
-    """(in, out) features."""
+    """(in, out) features, or channels."""
     layer = under(layer)
     if isinstance(layer, nn.Linear | PackedLinear):
         return layer.in_features, layer.out_features
+    if isinstance(layer, nn.Conv2d):
+        return layer.in_channels, layer.out_channels
     weight: Any = layer.weight
     before, after = weight.shape
     return int(before), int(after)
