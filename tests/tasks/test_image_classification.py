@@ -166,6 +166,7 @@ def run(families, tmp_path_factory):
     recipe = {
         "model": families["resnet"],
         "task": {"name": "image_classification", "augment": ["flip"]},
+        # Whoever does not look while dealing is told afterwards.
         "data": {"train": str(class_folders(home / "own", 40)), "near_duplicates": "keep"},
         "method": "full",
         "output_dir": str(home / "run"),
@@ -180,6 +181,7 @@ def test_the_saved_folder_answers_alike_in_plain_transformers(run):
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
     found, home = run
+    assert not found.results["missing"]
     paths = sorted(str(path) for path in (home / "own").rglob("*.png"))[::5]
     ours = found.predict(paths)
     model = AutoModelForImageClassification.from_pretrained(home / "run" / "model").eval()

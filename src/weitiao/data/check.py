@@ -122,7 +122,7 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
         every = [name for names in given.values() for name in names]
         raise fault("empty_file", path=_files(every), why=reason("no_rows_left"))
     if data.near_duplicates != "keep" and len(rows) and (shape.pictures or shape.texts(rows[0].values)):
-        marks.near = (_near_pictures if shape.pictures else _near)(rows, shape, data)
+        marks.near = (near_pictures if shape.pictures else _near)(rows, shape, data)
     kept = _distinct(rows, marks, shape, ledger, data)
     return Checked(rows.take(kept), _renumbered(marks, kept), shape, ledger, taker.names)
 
@@ -302,7 +302,8 @@ def _near(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
     return near_groups(texts, threshold=data.near_duplicate_threshold)
 
 
-def _near_pictures(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
+def near_pictures(rows: Sequence[Record], shape: Shape, data: Data) -> np.ndarray:
+    """Of each row (N,) the place of the first whose picture is nearly the same."""
     from weitiao.data.pictures.near import near_groups
     from weitiao.data.pictures.opening import opened
 
