@@ -14,7 +14,7 @@ FULL = {
     "zh": ("data.train=reviews-zh#16000",),
     "names": ("train.num_train_epochs=8",),
     "ratings": ("train.num_train_epochs=3",),
-    "image": ("data.train=fashion-mnist", "task.image_size=128"),
+    "image": ("data.train=fashion-mnist#10000", "task.image_size=96"),
     "chat": ("data.train=alpaca-en#300",),
     "dpo": ("data.train=film-preferences#1500",),
     "reward": ("data.train=film-preferences",),
