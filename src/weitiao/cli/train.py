@@ -7,25 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from weitiao.cli.options import Json, Overrides, Quiet, Verbose, emit
-from weitiao.core.errors import did_you_mean, fault
-
-FULL = {
-    "reviews": ("train.num_train_epochs=3",),
-    "zh": ("data.train=reviews-zh#16000",),
-    "names": ("train.num_train_epochs=8",),
-    "ratings": ("train.num_train_epochs=3",),
-    "image": ("data.train=fashion-mnist#10000", "task.image_size=96"),
-    "chat": ("data.train=alpaca-en#300",),
-    "dpo": ("data.train=film-preferences#1500",),
-    "reward": ("data.train=film-preferences",),
-    "translate": ("data.train=pronunciations#40000",),
-    "qa": ("data.train=word-meanings#5000",),
-    "search": ("data.train=word-search#20000",),
-    "rerank": ("data.train=word-search#6000",),
-    "ner": ("train.num_train_epochs=10",),
-    "ner-zh": ("data.train=peoples-daily-zh#3000",),
-}
-"""What `--full` changes in each demo's recipe."""
 
 
 def train(

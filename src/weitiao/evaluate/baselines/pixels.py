@@ -47,7 +47,7 @@ class Pixels(Baseline):
 
             return np.stack([*mapped(lambda row: _copy(opened(row.values[column]), coloured), rows)])
 
-        model = LogisticRegression(C=0.1, max_iter=200)
+        model = LogisticRegression(C=0.1, max_iter=2000)
         seen_NK = pixels(records)
         centre, scale = seen_NK.mean(0), seen_NK.std()
         model.fit((seen_NK - centre) / scale, labels)

@@ -20,9 +20,8 @@ from pathlib import Path
 from weitiao.core.errors import fault
 from weitiao.models.assets import preferences
 from weitiao.models.assets.archive import member
-from weitiao.models.assets.preferences import rated
 from weitiao.models.assets.pictures import fashion_mnist
-from weitiao.models.assets.preferences import film_preferences, rated
+from weitiao.models.assets.preferences import rated
 from weitiao.models.assets.questions import word_meanings
 
 

@@ -47,9 +47,7 @@ class DatasetEntry(Entry):
 
     task: str
     """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `dpo`, `kto`, `reward`, `grpo`,
-    `token-classification`, `seq2seq` or `question-answering`."""
-    """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `dpo`, `token-classification`,
-    `seq2seq`, `question-answering` or `image-classification`."""
+    `token-classification`, `seq2seq`, `question-answering` or `image-classification`."""
     rows: int
     fields: tuple[str, ...]
 
