@@ -150,12 +150,13 @@ def rollouts(
         which,
         batches,
         drawing.draw,
-        _Rating(prepared, rater, tell).rate if task.rewarded else lambda drawn: [],
+        _Rating(prepared, rater).rate if task.rewarded else lambda drawn: [],
         voices.score,
         recipe.seed,
         world,
         # In half precision a row alone and among others differ by more than what a ratio may be wrong by.
         sampled=not narrowed and settings.half is None,
+        worth=_Spread(task.draws, tell).heard,
     )
 
 
@@ -255,24 +256,32 @@ class Drawing:
 
 @dataclass
 class _Rating:
-    """Rates what was drawn, and says once that a whole rollout teaches nothing."""
+    """Rates what was drawn."""
 
     prepared: Prepared
     rater: Rater
-    tell: Tell
-    _said: bool = field(default=False, init=False)
 
     def rate(self, drawn: Sequence[Drawn]) -> list[dict[str, float]]:
         """As `train.rollouts.Rate`."""
         rows, of = self.prepared.splits["train"], self.prepared.examples["train"].rows
         records = [rows[int(of[one.row])] for one in drawn]
         told = self.rater.rate(records, [{"answer": one.text, "tokens": len(one.ids)} for one in drawn])
-        if not self._said and (
-            why := _without_spread([one["reward"] for one in told], self.rater.task.draws)
-        ):
+        return [{"reward": one["reward"], **one["rewards"]} for one in told]
+
+
+@dataclass
+class _Spread:
+    """Says once that a whole rollout teaches nothing."""
+
+    draws: int
+    tell: Tell
+    _said: bool = field(default=False, init=False)
+
+    def heard(self, worth: Sequence[float]) -> None:
+        """What all answers of a rollout are worth, one prompt after the other."""
+        if not self._said and (why := _without_spread(worth, self.draws)):
             self._said = True
             self.tell("notice", text=why)
-        return [{"reward": one["reward"], **one["rewards"]} for one in told]
 
 
 def _without_spread(worth: Sequence[float], draws: int) -> str:

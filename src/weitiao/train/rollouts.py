@@ -3,9 +3,9 @@
     step s  ->  rollout s // passes: prompts -> draw -> rate -> score -> task.learnt -> examples
             ->  their micro-batches, as any rows'
 
-A rollout is a function of the weights and of (seed, rollout, prompt, answer): neither the number of processes nor the size
-of a pass decides what is drawn.  While steps are taken on it a checkpoint has it, so a run that is gone on with in their
-midst learns from the very same answers.  Whoever draws, rates and scores is handed in; all of it is done in evaluation mode
+A rollout is a function of the weights and of (seed, rollout, attempt, prompt, answer): neither the number of processes nor
+the size of a pass decides what is drawn.  While steps are taken on it a checkpoint has it, so a run that is gone on with in
+their midst learns from the very same answers.  Whoever draws, rates and scores is handed in; all of it is done in evaluation mode
 and in precision contexts of their own, before the step's own.
 """
 
@@ -52,6 +52,8 @@ class Rollouts:
     sampled: bool = False
     """Are the log-probabilities that answers were drawn with those that `score` gives the policy?  Then it is not
     asked, where nothing else is."""
+    worth: Callable[[Sequence[float]], None] = field(default=lambda worth: None)
+    """Hears in process 0 what the answers of a rollout are worth, once no more are drawn for it."""
     _number: int = field(default=-1, init=False)
     """Which rollout is at hand."""
     _held: dict[str, Tensor] = field(default_factory=dict, init=False)
@@ -112,26 +114,21 @@ class Rollouts:
     def _drawn(self, number: int) -> dict[str, Tensor]:
         started = time.perf_counter()
         epoch, place = divmod(number, self.prompts.steps_per_epoch)
-        rows, each, world = self.prompts.plan(epoch)[place], self.task.draws, self.world
-        chances = np.random.default_rng(_mixed(self.seed, number, 2)).random(len(rows) * each)
-        given, asked = {}, []
-        for nth, (row, chance) in enumerate(zip(np.repeat(rows, each).tolist(), chances, strict=True)):
-            example = self.prompts.examples[row]
-            if one := self.task.given(example, row, chance=float(chance)):
-                given[nth] = one
-            # Whole groups: equal prompts are read once.
-            elif nth // each % world.size == world.rank:
-                asked.append((nth, row, example))
-        own: list[Drawn] = []
-        world.all_or_none(lambda: own.extend(self.draw(asked, _mixed(self.seed, number, 0))))
-        numbered = world.gather([(one[0], drawn) for one, drawn in zip(asked, own, strict=True)])
-        drawn = [
-            found
-            for _, found in sorted(
-                [*given.items(), *(pair for part in numbered for pair in part)], key=itemgetter(0)
-            )
-        ]
-        rewards = world.together(lambda: self.rate(drawn))
+        rows, each = self.prompts.plan(epoch)[place], self.task.draws
+        drawn, rewards = self._answered(number, rows, range(len(rows)), attempt=0)
+        again = 0
+        for attempt in range(1, 1 + self.task.redraws):
+            groups = (rewards[nth * each : (nth + 1) * each] for nth in range(len(rows)))
+            todo = [nth for nth, group in enumerate(groups) if self.task.moot(group)]
+            if not todo:
+                break
+            again += len(todo)
+            anew = self._answered(number, rows, todo, attempt=attempt)
+            for at, nth in enumerate(todo):
+                for held, fresh in zip((drawn, rewards), anew, strict=True):
+                    held[nth * each : (nth + 1) * each] = fresh[at * each : (at + 1) * each]
+        if self.world.first and rewards:
+            self.worth([one["reward"] for one in rewards])
         written = [self.task.written(one.prompt, one.ids, one.end) for one in drawn]
         known = self.sampled and set(self.task.says) == {"logps"}
         heard: dict[Voice, list[dict[str, Any]]] = {
@@ -142,8 +139,41 @@ class Rollouts:
         }
         rollout = self.task.learnt(drawn, rewards, heard)
         self.model.train()
-        self._facts = {**rollout.facts, "rollout": number, "rollout_seconds": time.perf_counter() - started}
+        redrawn = {"resampled": again} if self.task.redraws else {}
+        took = {"rollout": number, "rollout_seconds": time.perf_counter() - started}
+        self._facts = {**rollout.facts, **redrawn, **took}
         return _flat(rollout.examples)
+
+    def _answered(
+        self, number: int, rows: Sequence[int], todo: Sequence[int], *, attempt: int
+    ) -> tuple[list[Any], list[Any]]:
+        """Answers, and what each is worth, of some prompts of a rollout; one prompt after the other.
+
+        Args:
+            number: which rollout.
+            rows: its prompts.
+            todo: places of those that are answered.
+            attempt: how often they were before.
+        """
+        each, world = self.task.draws, self.world
+        chances = np.random.default_rng(_mixed(self.seed, number, 2)).random(len(rows) * each)
+        given, asked = {}, []
+        for at, place in enumerate(todo):
+            row, example = int(rows[place]), self.prompts.examples[rows[place]]
+            for nth in range(place * each, (place + 1) * each):
+                if one := self.task.given(example, row, chance=float(chances[nth])):
+                    given[nth] = one
+                # Whole groups: equal prompts are read once.
+                elif at % world.size == world.rank:
+                    asked.append((nth, row, example))
+        # 1 shuffles what is learnt from, 2 are the chances.
+        seed = _mixed(self.seed, number, attempt and 2 + attempt)
+        own: list[Drawn] = []
+        world.all_or_none(lambda: own.extend(self.draw(asked, seed) if asked else []))
+        numbered = world.gather([(one[0], drawn) for one, drawn in zip(asked, own, strict=True)])
+        known = [*given.items(), *(pair for part in numbered for pair in part)]
+        drawn = [found for _, found in sorted(known, key=itemgetter(0))]
+        return drawn, world.together(lambda: self.rate(drawn))
 
     def _scored(self, written: Sequence[Example], voice: Voice) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

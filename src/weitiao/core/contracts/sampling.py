@@ -82,6 +82,19 @@ class Sampling(Task):
         """Optimiser steps that are taken on each rollout."""
 
     @property
+    def redraws(self) -> int:
+        """How often the answers to a prompt are drawn anew, at most, while they are `moot`."""
+        return 0
+
+    def moot(self, rewards: Sequence[Mapping[str, float]]) -> bool:
+        """Is nothing to be learnt from the answers to a prompt?
+
+        Args:
+            rewards: what the judge says of each.
+        """
+        return False
+
+    @property
     def asks(self) -> tuple[Voice, ...]:
         """Who says something of the drawn tokens (`scored`) that `learnt` needs; by default nobody."""
         return ()

@@ -59,6 +59,9 @@ class Grouped(Policy):
     """How far above 1 it may rise (DAPO: 0.28).  Default: `epsilon`."""
     num_iterations: Annotated[int, Field(ge=1)] = 1
     """Optimiser steps on each rollout; with 1 the ratio is 1."""
+    max_resample_times: Annotated[int, Field(ge=0)] = 0
+    """How often the answers to a prompt are drawn anew, at most, while all are worth the same (DAPO's dynamic sampling, under
+    ms-swift's name).  0: never."""
     mask_truncated_completions: bool = False
     """Do answers that did not come to their end count for nothing in the loss?"""
 
@@ -71,6 +74,15 @@ class Grouped(Policy):
     def passes(self) -> int:
         """`num_iterations`."""
         return self.num_iterations
+
+    @property
+    def redraws(self) -> int:
+        """`max_resample_times`."""
+        return self.max_resample_times
+
+    def moot(self, rewards: Sequence[Mapping[str, float]]) -> bool:
+        """Where all are worth the same."""
+        return bool(without_spread(np.array([[one["reward"] for one in rewards]]))[0])
 
     @property
     def longest(self) -> int:
