@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+
 import pytest
 
 from weitiao.core import registry
 from weitiao.core.contracts import Answered
 from weitiao.core.errors import WeitiaoError
 from weitiao.tasks.parts.rewarding import judge
+
+PERSON = {"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}, "required": ["age"]}
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 CASES = [
     ({"name": "exact_answer"}, "  Four. ", 1.0),
@@ -35,6 +41,12 @@ CASES = [
     ({"name": "valid_json", "keys": ["a", "b"]}, '{"a": 1}', 0.75),
     ({"name": "valid_json", "keys": ["a"]}, "[1]", 0.5),
     ({"name": "valid_json"}, "[" * 100_000, 0.0),
+    ({"name": "json_schema", "schema": PERSON}, '{"age": 4}', 1.0),
+    ({"name": "json_schema", "schema": PERSON}, '{"age": "4"}', 0.0),
+    ({"name": "json_schema", "schema": PERSON}, "age: 4", 0.0),
+    ({"name": "json_schema", "schema": PERSON}, "[" * 100_000, 0.0),
+    # A list of schemas stood for its places until 2020-12, and names none since.
+    ({"name": "json_schema", "schema": {"$schema": DRAFT_7, "items": [{"type": "number"}]}}, '["a"]', 0.0),
     ({"name": "words", "wanted": ["kind", "film"]}, "A Kind word, kind.", 0.5),
     ({"name": "words", "wanted": ["kin"]}, "kind", 0.0),
     ({"name": "words", "unwanted": ["dull"]}, "dull", -1.0),
@@ -72,6 +84,30 @@ def test_a_row_without_the_right_answer_is_named():
         WeitiaoError, match=r"rows\.csv line 3[\s\S]*no column solution[\s\S]*answer, number, zh"
     ):
         judge([{"name": "exact_answer", "column": "solution"}])([said("4")])
+
+
+def test_a_schema_may_be_a_file_and_what_is_none_is_refused(tmp_path):
+    file = tmp_path / "person.json"
+    file.write_text(json.dumps(PERSON))
+    (found,) = judge([{"name": "json_schema", "schema": str(file)}])([said('{"age": 1}')])
+    assert found["reward"] == 1
+    file.write_text("[1]")
+    for bad in ({"type": "objekt"}, str(file), str(tmp_path / "none.json")):
+        with pytest.raises(WeitiaoError, match=r"task\.rewards\.schema[\s\S]*no JSON Schema"):
+            judge([{"name": "json_schema", "schema": bad}])
+    # What leads elsewhere is not followed, and the row is named.
+    elsewhere = {"$ref": "https://example.org/person.json"}
+    with pytest.raises(WeitiaoError, match=r"rows\.csv line 3"):
+        judge([{"name": "json_schema", "schema": elsewhere}])([said("{}")])
+
+
+def test_a_schema_without_its_library_says_what_to_install(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "jsonschema" else find(name)
+    )
+    with pytest.raises(WeitiaoError, match=r"missing_extra[\s\S]*\[rewards\]"):
+        judge([{"name": "json_schema", "schema": {}}])
 
 
 def test_how_answers_are_drawn_is_what_was_asked():
