@@ -68,7 +68,7 @@ def test_the_worst_rows_and_some_drawn_ones_are_kept_and_stand_on_the_page(run, 
 
 
 def test_the_same_seed_draws_the_same_rows(run):
-    first, second = (wt.explain_rows(run, rows=3) for _ in range(2))
+    first, second = (wt.explain_rows(one, rows=3) for one in (run, str(run.path)))  # or its folder
     assert [one.to_dict() for one in first] == [one.to_dict() for one in second]
 
 

@@ -67,6 +67,7 @@ def test_a_passage_that_several_rows_have_is_found_once(run, tmp_path):
 
 def test_without_a_table_the_runs_own_passages_are_searched(run, capsys):
     (found,) = wt.search(run, ["great plot"], k=100)
+    assert wt.search(str(run.path), ["great plot"], k=100) == [found], "a run, or its folder"
     assert {one.passage for one in found} == {row["positive"] for row in paired(40)}
     assert weitiao(["search", str(run.path), "great plot", "-k", "2", "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)

@@ -9,6 +9,7 @@ than the one that lies there now is not shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,6 +21,7 @@ from weitiao.evaluate.explain.explanation import Explanation
 from weitiao.stages.explain import explain_records
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 
 FILE = "explanations.json"
 VERSION = 1
@@ -27,7 +29,7 @@ VERSION = 1
 
 
 def explain_rows(
-    run: Run,
+    run: Run | str | Path,
     *,
     errors: int = 0,
     rows: int = 0,
@@ -40,7 +42,7 @@ def explain_rows(
     """Explain some locked test rows, keep that in `explanations.json` beside the results, and write the page anew.
 
     Args:
-        run: judged.
+        run: a judged run, or its folder.
         errors: so many of the rows that its page shows as its worst; fewer where it shows fewer.
         rows: so many others, drawn by the run's seed.
         asked, similar, steps, attention, max_new_tokens: as `Run.explain`.
@@ -55,7 +57,7 @@ def explain_rows(
             raise fault("wrong_usage", **because("odd_number", name=name, value=count, meant=">= 0"))
     if not errors and not rows:
         raise fault("wrong_usage", **because("odd_number", name="rows", value=rows, meant=">= 1"))
-    run = run.judged("")
+    run = (run if isinstance(run, Run) else load(run)).judged("")
     results = run.results
     if not results:
         raise fault("not_judged_yet", run=run.path)

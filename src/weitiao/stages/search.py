@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from weitiao.core.contracts import Record
@@ -16,6 +17,7 @@ from weitiao.data.equal_text import blank
 from weitiao.stages import asking
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.run import Run
+from weitiao.stages.runs import load
 
 CALLED = ("positive", "passage", "answer", "text")
 """What a column of passages is called, where nobody says."""
@@ -33,7 +35,7 @@ class Found:
 
 
 def search(
-    run: Run,
+    run: Run | str | Path,
     questions: str | Sequence[str],
     passages: Any = None,
     *,
@@ -41,10 +43,10 @@ def search(
     k: int = 5,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[list[Found]]:
-    """The `k` nearest passages of each question, the nearest first; of equal ones the first that stands there.
+    """The `k` nearest passages of each question, the nearest first; of equal ones the first.
 
     Args:
-        run: whose task turns texts into vectors to be searched (`embedding`).
+        run: of `embedding`, or its folder.
         questions: one, or several.
         passages: texts, rows, a table or the path of a file, as `Run.predict` takes them; default: those of the run's own rows.
         column: of the passages; default: the one called `positive`, `passage`, `answer` or `text`, or the only one.
@@ -57,6 +59,7 @@ def search(
     """
     import numpy as np
 
+    run = run if isinstance(run, Run) else load(run)
     if not run.task.searches:
         raise fault("no_search", path=run.path, task=run.recipe.task["name"])
     asked = [questions] if isinstance(questions, str) else list(questions)
