@@ -238,6 +238,14 @@ def t5(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
+def yolos(tmp_path_factory) -> str:
+    """A YOLOS of two layers on pictures of 64 x 48."""
+    from tests.boxed import saved
+
+    return str(saved("yolos", tmp_path_factory.mktemp("yolos")))
+
+
+@pytest.fixture(scope="session")
 def vit(tmp_path_factory) -> str:
     """A ViT of two layers on pictures of 8 x 8."""
     import torch

@@ -281,7 +281,7 @@ def test_made_pages_are_current(monkeypatch):
 def test_example_rows_of_the_pages_can_be_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
-    Image.new("RGB", (9, 9)).save("photos/17.png")
+    Image.new("RGB", (320, 240)).save("photos/17.png")
     rows = yaml.safe_load((ROOT / "docs/rows.yaml").read_text(encoding="utf-8"))
     assert set(rows) == set(formats.FORMATS)
     for shape in SHAPES:

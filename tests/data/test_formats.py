@@ -121,6 +121,10 @@ GOOD = {
     "tags": ({"tokens": ["a", "b"], "tags": ["X", 3]}, {"tokens": ["a", "b"], "tags": ["X", "3"]}),
     "source_target": ({"source": "s", "target": "t"}, {"source": "s", "target": "t"}),
     "image": ({"image": "a.png", "label": 3}, {"image": "a.png", **SEEN, "label": "3"}),
+    "objects": (
+        {"image": "a.png", "objects": [{"category": 3, "bbox": [0, 0, 2, 1]}]},
+        {"image": "a.png", **SEEN, "objects": [{"label": "3", "box": [0, 0, 2, 1]}]},
+    ),
     "table": ({"text": "t", "label": 1.0}, {"text": "t", "label": "1"}),
     "multi_label": ({"text": "t", "labels": ["x", "y"]}, {"text": "t", "label": ["x", "y"]}),
     "regression": ({"text": "t", "label": "2.5"}, {"text": "t", "label": 2.5}),

@@ -82,7 +82,11 @@ def opened(folder, task, bits):
 
 
 def trains(method, tuned, learnt, loaded, rows, *, bare):
-    """A step has a finite loss and moves something; where there are no biases it is said."""
+    """A step has a finite loss and moves something; where there are no biases, or no words, it is said."""
+    if method in ("prompt", "p_tuning") and not learnt.reads_words:
+        with pytest.raises(WeitiaoError, match="does not read words"):
+            store.prepare(loaded, tuned, seed=0)
+        return
     if method == "bitfit" and bare:
         with pytest.raises(WeitiaoError, match="no biases"):
             store.prepare(loaded, tuned, seed=0)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.boxed import boxed
 from tests.compared import alike, liked, preferred, prompts, queries
 from tests.conftest import asked, dialogues, many_labels, paired, rated, reviews, tagged
 from tests.pictures import pictured
@@ -28,6 +29,7 @@ from weitiao.models import load
 
 MODELS = {
     "image_classification": "vit",
+    "object_detection": "yolos",
     "text_classification": "bert",
     "multi_label_classification": "bert",
     "text_regression": "bert",
@@ -90,6 +92,8 @@ def toy_records(name):
         return [Record("toy", i, row) for i, row in enumerate(queries(10), start=1)]
     if name == "similarity":
         return [Record("toy", i, row) for i, row in enumerate(alike(10), start=1)]
+    if name == "object_detection":
+        return [Record("toy", i, row) for i, row in enumerate(boxed(10), start=1)]
     if name == "image_classification":
         return [Record("toy", i, row) for i, row in enumerate(pictured(10), start=1)]
     rows = [{"text": row["text"]} for row in reviews(10)] if name == "language_modeling" else reviews(10)
@@ -119,6 +123,15 @@ def learnt_from(task, examples):
 
 def one_by_one(task, loaded, examples):
     return [loaded.collate(task)([example], [i]) for i, example in enumerate(examples)]
+
+
+def of_one_step(task, loaded, batches):
+    """The same batches, told what their step has, as the loop tells them."""
+    if task.tallies:
+        step = tuple(map(sum, zip(*(task.tally(loaded.model, batch) for batch in batches), strict=True)))
+        for batch in batches:
+            batch.extra["step"] = step
+    return batches
 
 
 def same(ours, others):
@@ -159,7 +172,8 @@ def test_the_loss_of_a_batch_is_the_sum_of_its_rows(toy):
     whole = loaded.collate(task)(examples, list(range(len(examples))))
     with torch.no_grad():
         together = task.loss(loaded.model, whole)
-        apart = sum(task.loss(loaded.model, batch) for batch in one_by_one(task, loaded, examples))
+        parts = of_one_step(task, loaded, one_by_one(task, loaded, examples))
+        apart = sum(task.loss(loaded.model, batch) for batch in parts)
     assert whole.trained == sum(example.trained for example in examples)
     torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-5)
 
@@ -172,7 +186,7 @@ def test_the_gradient_of_a_batch_is_the_sum_of_its_rows(toy):
     task.loss(loaded.model, loaded.collate(task)(examples, list(range(len(examples))))).backward()
     together = {n: w.grad.clone() for n, w in loaded.model.named_parameters() if w.grad is not None}
     loaded.model.zero_grad()
-    for batch in one_by_one(task, loaded, examples):
+    for batch in of_one_step(task, loaded, one_by_one(task, loaded, examples)):
         task.loss(loaded.model, batch).backward()
     for name, weight in loaded.model.named_parameters():
         if name in together:

@@ -29,6 +29,10 @@ RowFormat: TypeAlias = Literal[
     "source_target",
     "image",
     "imagefolder",
+    "objects",
+    "coco",
+    "voc",
+    "yolo",
     "pairs",
     "query_passage",
     "question_answer",
@@ -40,4 +44,5 @@ RowFormat: TypeAlias = Literal[
     "squad",
     "squad_table",
 ]
-"""`auto`, and the formats of `data.formats.FORMATS`, and `conll`, a way to write tags, and `imagefolder`, a folder of pictures."""
+"""`auto`, and the formats of `data.formats.FORMATS`, and `conll`, a way to write tags, `imagefolder`, a folder of pictures, and
+`coco`, `voc` and `yolo`, ways to write boxes."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from weitiao.core.contracts import Shape
 from weitiao.core.why import reason
+from weitiao.data.boxed import OBJECTS
 from weitiao.data.equal_text import UNSEEN, looks, spelt_out
 from weitiao.data.rows import Rows
 
@@ -40,7 +41,9 @@ def one_spelling(labels: Iterable[str]) -> dict[str, str]:
 
 
 def label_names(values: Mapping[str, Any]) -> list[str]:
-    """The labels of a converted row that are words; a number or a truth value is none."""
+    """The labels of a converted row that are words; a number or a truth value is none.  Of a picture those of its things."""
+    if things := values.get(OBJECTS):
+        return list(dict.fromkeys(one["label"] for one in things))
     label = values.get("label")
     return [label] if isinstance(label, str) else label if isinstance(label, list) else []
 
@@ -51,6 +54,9 @@ def relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: l
     if not found:
         return dict(values)
     repairs += [reason("label_read_as", label=spelt_out(name), meant=mapping[name]) for name in found]
+    if things := values.get(OBJECTS):
+        meant = [{**one, "label": mapping.get(one["label"], one["label"])} for one in things]
+        return {**values, OBJECTS: meant}
     label = values["label"]
     if isinstance(label, str):
         return {**values, "label": mapping[label]}
@@ -59,8 +65,8 @@ def relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: l
 
 def _strata(values: Mapping[str, Any], shape: Shape) -> list[str]:
     """Each of several labels, or the one stratum of the row, if any."""
-    if isinstance(label := values.get("label"), list):
-        return label
+    if values.get(OBJECTS) or isinstance(values.get("label"), list):
+        return label_names(values)
     return [found] if (found := shape.stratum(values)) else []
 
 

@@ -39,6 +39,16 @@ class OfPicture(Shape):
         """None: a path is no text."""
         return {}
 
+    def moved(self, values: Mapping[str, Any], matrix_23: Any, size: tuple[int, int]) -> dict[str, Any]:
+        """What is to be learnt of the picture once its points went elsewhere (`pictures.geometry`).
+
+        Args:
+            values: the row.
+            matrix_23: (x, y, 1) before -> (x, y) now.
+            size: width and height of the changed picture.
+        """
+        return dict(values)
+
 
 @dataclass(frozen=True)
 class Pictured(OfPicture):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from weitiao.core.contracts import Shape
 from weitiao.core.why import reason
+from weitiao.data.boxed import Boxed
 from weitiao.data.equal_text import blank
 from weitiao.data.pairs import BETWEEN, Pair, ScoredPair, text_fault
 from weitiao.data.pictured import Pictured
@@ -354,7 +355,8 @@ LABELLED, MULTI_LABELLED, NUMBERED = Labelled("one"), Labelled("many"), Labelled
 CONVERSATION, PLAIN, PREFERENCE, UNPAIRED = Conversation(), Plain(), Preference(), Unpaired()
 PROMPTED = Prompted()
 PAIR, SCORED_PAIR, RANKED = Pair(), ScoredPair(), Ranked()
-TAGGED, TRANSLATION, PICTURED, QUESTIONED = Tagged(), Translation(), Pictured(), Questioned()
+TAGGED, TRANSLATION, QUESTIONED = Tagged(), Translation(), Questioned()
+PICTURED, BOXED = Pictured(), Boxed()
 SHAPES = (
     CONVERSATION,
     PREFERENCE,
@@ -363,6 +365,7 @@ SHAPES = (
     TAGGED,
     TRANSLATION,
     PICTURED,
+    BOXED,
     QUESTIONED,
     MULTI_LABELLED,
     LABELLED,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -195,7 +196,24 @@ def head(model: nn.Module) -> frozenset[str]:
         for n, weight in model.named_parameters()
         if not n.startswith(f"{prefix}.") and id(weight) not in pretrained
     )
-    return frozenset(names)
+    return frozenset(names) or (_of_labels(model) if output is None else frozenset())
+
+
+def _of_labels(model: Any) -> frozenset[str]:
+    """Names of parameters whose size goes with the number of labels: the outputs of a model that has them within its body, as
+    the RT-DETR family has."""
+    if not getattr(model.config, "num_labels", 0):
+        return frozenset()
+    # A copy: a change of this number renames the outputs.
+    wider = deepcopy(model.config)
+    wider.num_labels = model.config.num_labels + 1
+    with torch.device("meta"):
+        other = dict(type(model)(wider).named_parameters())
+    return frozenset(
+        name
+        for name, weight in model.named_parameters()
+        if name in other and other[name].shape != weight.shape
+    )
 
 
 def linears(model: nn.Module, head: frozenset[str]) -> dict[str, nn.Module]:

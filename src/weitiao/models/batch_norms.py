@@ -16,7 +16,15 @@ def hold(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.register_forward_pre_hook(_as_asked)
+            module.register_forward_hook(_in_order)
 
 
 def _as_asked(module: nn.Module, args: Any) -> None:
     module.training = False
+
+
+def _in_order(module: nn.Module, args: Any, out: Any) -> None:
+    # Of one picture alone, torch 2.13 on a CPU adds up the gradient of scale and shift in the wrong places where it comes with
+    # other strides than a picture's (as from positions side by side).
+    if out.requires_grad:
+        out.register_hook(lambda gradient: gradient.contiguous())

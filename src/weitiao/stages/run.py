@@ -212,7 +212,10 @@ class Run(Recorded):
                 )
             else:
                 told = self._predict(self._encoded(part, total), heard) if part else []
-            shown = (self.task.shown(row, answer) for (_, row), answer in zip(part, told, strict=True))
+            shown = (
+                self.task.sure(self.task.shown(row, answer))
+                for (_, row), answer in zip(part, told, strict=True)
+            )
             for row, why in zip(came, unusable, strict=True):
                 if isinstance(row, Record):
                     yield row, {"unusable": why} if why else next(shown)

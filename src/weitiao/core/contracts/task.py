@@ -362,6 +362,10 @@ class Task(ABC):
         """A prediction as whoever asked meets it, beside the row that it is of."""
         return dict(prediction)
 
+    def sure(self, shown: Mapping[str, Any]) -> dict[str, Any]:
+        """What of it is sure enough to be told to whoever asks about new rows; who judges looks at all of it."""
+        return dict(shown)
+
     def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
         """Turns as the tokens that the model goes on from, as in training; only when `generates`."""
         raise self._unfinished("opening", says="generates")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from weitiao.core.contracts import Record, Shape
 from weitiao.core.errors import fault
 from weitiao.data.augment import Change, Changes, Helpers, Kind, Values
+from weitiao.data.pictured import OfPicture
 from weitiao.data.pictures.looks import looked
 from weitiao.data.pictures.opening import Unreadable, opened
 
@@ -49,17 +50,20 @@ class PictureChanges(Changes):
         folder = cast(Path, helpers.folder)  # `needs` has asked for it
 
         def change(records: Sequence[Record], rngs: Sequence[Random]) -> list[list[Values]]:
-            return [self._changed(record, rng, folder) for record, rng in zip(records, rngs, strict=True)]
+            return [
+                self._changed(record, rng, folder, cast(OfPicture, shape))
+                for record, rng in zip(records, rngs, strict=True)
+            ]
 
         return change
 
-    def _changed(self, record: Record, rng: Random, folder: Path) -> list[Values]:
+    def _changed(self, record: Record, rng: Random, folder: Path, shape: OfPicture) -> list[Values]:
         path = record.values["image"]
         try:
             picture = opened(path)
         except Unreadable as error:
             raise fault("unreadable_picture", place=record.place, path=path, why=error) from None
-        made = self.edit(picture, rng).picture
+        made, matrix_23 = self.edit(picture, rng)
         if made.size == picture.size and made.tobytes() == picture.tobytes():
             return []
         held = io.BytesIO()
@@ -69,4 +73,5 @@ class PictureChanges(Changes):
             folder.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(held.getvalue())
         place = os.path.abspath(copy)
-        return [{**record.values, "image": place, **looked(place).columns()}]
+        values = shape.moved(record.values, matrix_23, made.size)
+        return [{**values, "image": place, **looked(place).columns()}]

@@ -67,17 +67,16 @@ def points(points_N2: np.ndarray, matrix_23: np.ndarray) -> np.ndarray:
     return points_N2 @ matrix_23[:, :2].T + matrix_23[:, 2]
 
 
-def boxes(boxes_N4: np.ndarray, matrix_23: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def boxes(boxes_N4: np.ndarray, matrix_23: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     """The boxes around where boxes (left, top, right, bottom) went, cut at the edges of a picture of that size (N, 4); one that
-    is outside has no area.
+    is outside has no area.  Without a size nothing is cut.
     """
     import numpy as np
 
     corners_N42 = boxes_N4[:, [[0, 1], [2, 1], [0, 3], [2, 3]]]
     moved_N42 = points(corners_N42.reshape(-1, 2), matrix_23).reshape(-1, 4, 2)
     found = np.concatenate([moved_N42.min(1), moved_N42.max(1)], axis=1)
-    width, height = size
-    return found.clip(0, [width, height, width, height])
+    return found if size is None else found.clip(0, [*size, *size])
 
 
 def _matrix(*numbers: float) -> np.ndarray:

@@ -16,11 +16,13 @@ from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
 from weitiao.core.why import reason
 from weitiao.data.pictures.opening import ENDINGS
+from weitiao.data.read.boxes.voc import read_voc
+from weitiao.data.read.boxes.yolo import read_yolo
 from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.text import file_sha256
 
-TABLES = ("metadata.jsonl", "metadata.csv")
-"""What names the pictures of a folder, as Hugging Face's `imagefolder` has it."""
+TABLES = ("metadata.jsonl", "metadata.csv", "_annotations.coco.json")
+"""What names the pictures of a folder, as Hugging Face's `imagefolder` has it, or Roboflow beside COCO's boxes."""
 FILE_NAME = "file_name"
 
 
@@ -48,6 +50,9 @@ def read_images(folder: Path, *, table: Callable[[Path], Source]) -> Source:
     if named := next((name for name in TABLES if name in files), ""):
         found = _named(table(folder / named), pictures)
         return replace(found, sha256=digest.hexdigest(), notes=(*notes, *found.notes))
+    for read in (read_voc, read_yolo):
+        if boxed := read(folder, files, digest.hexdigest()):
+            return replace(boxed, notes=(*notes, *boxed.notes))
 
     def rows() -> Iterator[Record | BadRow]:
         for number, file in enumerate(files, start=1):

@@ -18,6 +18,7 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.formats import FORMATS
 from weitiao.data.read import nested
+from weitiao.data.read.boxes.coco import read_coco
 from weitiao.data.read.pandas_json import refuse_table
 from weitiao.data.read.source import LONGEST_RAW, BadRow, Source, numbered, seen_columns, shown
 from weitiao.data.read.text import Text
@@ -41,6 +42,8 @@ def read_json(text: Text, *, format: str) -> Source:
     """
     refuse_table(text)
     lines = not format.startswith("json") or format.startswith("jsonl")
+    if not lines and (found := read_coco(text, format=format)):
+        return found
     layout = _layout(text, lines=lines)
     if layout == "lines":
         found, note = _lines(text, format=format), "" if lines else "holds_a_line_each"

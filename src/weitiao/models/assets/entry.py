@@ -47,13 +47,16 @@ class DatasetEntry(Entry):
 
     task: str
     """`text-classification`, `multi-label-classification`, `text-regression`, `sft`, `dpo`, `kto`, `reward`, `grpo`,
-    `token-classification`, `seq2seq`, `question-answering` or `image-classification`."""
+    `token-classification`, `seq2seq`, `question-answering`, `image-classification` or
+    `object-detection`."""
     rows: int
     fields: tuple[str, ...]
 
     @property
     def filename(self) -> str:
-        """The file's name: `.csv` for a text or picture and its label, `.jsonl` for all else."""
+        """The file's name: `.csv` for a text or picture and its label, `.json` for COCO's boxes, `.jsonl` for all else."""
+        if self.fields == ("image", "objects"):
+            return f"{self.name}.json"
         tables = (("text", "label"), ("image", "label"))
         return self.name + (".csv" if self.fields in tables else ".jsonl")
 

