@@ -10,7 +10,8 @@ import pytest
 from weitiao.cli import run
 from weitiao.cli.translated import chinese
 from weitiao.core import registry
-from weitiao.models.assets.entries import DATASETS, MODELS
+from weitiao.models.assets.dataset_entries import DATASETS
+from weitiao.models.assets.entries import MODELS
 
 VERBS = {"tasks": "task", "metrics": "metric", "augmentations": "augmentation"}
 

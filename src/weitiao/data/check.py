@@ -23,6 +23,7 @@ from weitiao.data.equal_text import digest, normalised, repeated
 from weitiao.data.formats.convert import as_text
 from weitiao.data.labels import label_names, one_spelling, relabelled
 from weitiao.data.ledger import Ledger, brief
+from weitiao.data.near_rows import near_rows
 from weitiao.data.prefetch import mapped
 from weitiao.data.read import BadRow, Source, parted, read
 from weitiao.data.read_as import read_as
@@ -122,7 +123,7 @@ def inspect(data: Data, shape: Shape, *, seed: int = 0) -> Checked:
         every = [name for names in given.values() for name in names]
         raise fault("empty_file", path=_files(every), why=reason("no_rows_left"))
     if data.near_duplicates != "keep" and len(rows) and (shape.pictures or shape.texts(rows[0].values)):
-        marks.near = (near_pictures if shape.pictures else _near)(rows, shape, data)
+        marks.near = near_rows(rows, shape, data)
     kept = _distinct(rows, marks, shape, ledger, data)
     return Checked(rows.take(kept), _renumbered(marks, kept), shape, ledger, taker.names)
 
@@ -291,27 +292,6 @@ class _Taker:
 def _files(names: Sequence[str]) -> str:
     # Whoever asked for a plan has not named the sample that is looked at.
     return ", ".join(parted(name)[0] for name in names)
-
-
-def _near(rows: Rows, shape: Shape, data: Data) -> np.ndarray:
-    from weitiao.data.near import Texts, near_groups
-
-    # What must stay on one side is what asks the same; what may be left out is only what says the same.
-    said = shape.key if data.near_duplicates == "drop" else shape.group
-    texts = Texts(rows, lambda record: said(record.values))
-    return near_groups(texts, threshold=data.near_duplicate_threshold)
-
-
-def near_pictures(rows: Sequence[Record], shape: Shape, data: Data) -> np.ndarray:
-    """Of each row (N,) the place of the first whose picture is nearly the same."""
-    from weitiao.data.pictures.near import near_groups
-    from weitiao.data.pictures.opening import opened
-
-    (column,) = shape.pictures
-    hashes = [row.values["phash"] for row in rows]
-    return near_groups(
-        hashes, lambda place: opened(rows[place].values[column]), threshold=data.near_duplicate_threshold
-    )
 
 
 def _distinct(rows: Rows, marks: Marks, shape: Shape, ledger: Ledger, data: Data) -> np.ndarray:

@@ -20,9 +20,9 @@ from weitiao.core.files import read_lines, sha256, stream_lines, write_json, wri
 from weitiao.core.run import RunFolder
 from weitiao.core.sections import Data
 from weitiao.core.why import reason
-from weitiao.data.check import near_pictures
 from weitiao.data.equal_text import digest, normalised
 from weitiao.data.near import near_groups
+from weitiao.data.near_rows import near_rows
 
 FILES = {"train": "train.jsonl.gz", "validation": "validation.jsonl.gz", "test": "test.jsonl"}
 
@@ -93,7 +93,7 @@ def seen_in_training(
         known = {digest(normalised(shape.group(row.values))) for row in train}
         return sum(digest(normalised(shape.group(row.values))) in known for row in records)
     if shape.pictures:
-        groups = near_pictures([*records, *train], shape, data)
+        groups = near_rows([*records, *train], shape, data)
         return int(np.isin(groups[: len(records)], groups[len(records) :]).sum())
     # Nearly the same is what is so column by column: prompts are often of one mould, and the answers are not.
     rows = [_columns(shape, row) for row in (*records, *train)]

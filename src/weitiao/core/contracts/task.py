@@ -6,16 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from weitiao.core.contracts.answering import Answering
 from weitiao.core.contracts.rows import Batch, Example, Record, Shape
 from weitiao.core.contracts.target import Target, chosen_targets
-from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class Task(ABC):
+class Task(Answering, ABC):
     """What is learnt: columns in, loss and predictions out.  Final subclasses are frozen dataclasses."""
 
     summary: ClassVar[str]
@@ -45,8 +45,6 @@ class Task(ABC):
     (`windows` makes further rows of them), `windows` and `head_tail` (`fitted` leaves them one row)."""
     reads_whole: ClassVar[bool] = False
     """Are rows that judge, or are asked, read whole (`in_windows`), however long they are?"""
-    generates: ClassVar[bool] = False
-    """Can it answer in words (`weitiao chat`)?"""
     settles: ClassVar[bool] = False
     """Is something chosen on the validation rows once the model is trained (`settle`)?"""
     apart: ClassVar[bool] = False
@@ -92,12 +90,6 @@ class Task(ABC):
     def headless(self) -> str:
         """Why there is no output layer of the task's own on the base, which `head` could train; empty where there is one."""
         return reason("no_head_to_train") if self.generates else ""
-
-    @property
-    def chats(self) -> bool:
-        """Is it talked with, turn after turn (`weitiao chat`)?  One that answers the text of a column is asked for it
-        (`weitiao predict`)."""
-        return self.generates and not self.record("")
 
     @property
     def hears(self) -> tuple[str, ...]:
@@ -366,46 +358,6 @@ class Task(ABC):
         """What of it is sure enough to be told to whoever asks about new rows; who judges looks at all of it."""
         return dict(shown)
 
-    def opening(self, turns: Sequence[Mapping[str, Any]], processor: Any, *, tools: Any = None) -> list[int]:
-        """Turns as the tokens that the model goes on from, as in training; only when `generates`."""
-        raise self._unfinished("opening", says="generates")
-
-    def answer(
-        self, loaded: Any, prompts: Sequence[Sequence[int]], **asked: Any
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """What the model says after each prompt of `opening`, as answers end: its place among them, and `answer` with
-        `ending`, why it ends there; only when `generates`.  To score (`predict`) is one pass and another thing.
-
-        Args:
-            loaded: a model with its processor (`models.load.Loaded`), in evaluation mode.
-            prompts: token ids.
-            asked: `max_new_tokens` and `limit`, the longest row in tokens; what else `models.decoding.Decoding` has, and
-                `streamer` and `notice`, who hear tokens of a single answer and what a user should know.
-        """
-        raise self._unfinished("answer", says="generates")
-
-    def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
-        """A prompt with an answer as a row, the address of the text that the answer stands in, and where it begins there
-        in code points; no address where it is no part of what is read (then `explains` says what is explained of it);
-        only when `generates`."""
-        raise self._unfinished("answered", says="generates")
-
-    def text_bytes(self, example: Example, processor: Any) -> int:
-        """UTF-8 bytes of the text that is learnt of a row, as far as it was not cut; only when `generates`."""
-        raise self._unfinished("text_bytes", says="generates")
-
-    def ends(self, processor: Any) -> list[int]:
-        """Tokens at which what it generates ends, beside the tokenizer's end token."""
-        return []
-
-    def record(self, text: str) -> dict[str, Any]:
-        """The columns of a text of which nothing else is known (`weitiao predict`)."""
-        return {}
-
     def passage(self, text: str) -> dict[str, Any]:
         """The columns of a text that is to be found by another; only when `searches`."""
         raise self._unfinished("passage", says="searches")
-
-    def _unfinished(self, lacks: str, *, says: str) -> WeitiaoError:
-        """What is said of a task that claims more than it has."""
-        return fault("unfinished_task", task=type(self).__name__, lacks=lacks, says=says)

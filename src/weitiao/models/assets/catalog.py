@@ -21,7 +21,8 @@ from filelock import FileLock
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.files import disk, share
 from weitiao.models.assets import datasets, dictionaries
-from weitiao.models.assets.entries import DATASETS, DICTIONARIES, MODELS
+from weitiao.models.assets.dataset_entries import DATASETS
+from weitiao.models.assets.entries import DICTIONARIES, MODELS
 from weitiao.models.assets.entry import DatasetEntry, Entry, ModelEntry
 from weitiao.models.assets.fetch import Progress, cache_dir, fetch
 
