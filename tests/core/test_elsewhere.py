@@ -27,6 +27,8 @@ GUESSED = {
     ("method", "delta"): "deltaT",
     ("method", "modules"): "target_modules",
     ("task", "delta"): "huber_delta",
+    ("task", "length"): "response_length",
+    ("task", "rl_coef"): "kl_coef",
     ("task", "stride"): "doc_stride",
 }
 
