@@ -80,10 +80,12 @@ def test_a_camera_picture_stands_upright(tmp_path):
         assert looked(str(tmp_path / "held.png")).width == upright.shape[1]
 
 
-def test_bombs_and_broken_files_are_refused_before_they_are_unpacked(tmp_path):
+@pytest.mark.filterwarnings("always")
+def test_bombs_and_broken_files_are_refused_before_they_are_unpacked(tmp_path, recwarn):
     for size in ((60_000, 60_000), (10_000, 10_000)):
         with pytest.raises(Unreadable, match="more than 89,478,485 pixels"):
             unpacked(header_alone(*size))
+    assert not recwarn.list, "what is refused by name is warned of by nobody"
     held = io.BytesIO()
     Image.fromarray(noise(64, 64)).save(held, "JPEG")
     for content in (held.getvalue()[:1500], b"", b"words"):

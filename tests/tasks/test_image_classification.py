@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 import numpy as np
@@ -182,6 +183,18 @@ def test_the_saved_folder_answers_alike_in_plain_transformers(run):
 
     found, home = run
     assert not found.results["missing"]
+    without = found.results["usage"][-1]["code"]
+    told = {}
+    exec(without, told)
+    assert (
+        type(told["processor"]).__name__
+        == type(AutoImageProcessor.from_pretrained(home / "run" / "model")).__name__
+    )
+    page = (home / "run" / "report.html").read_text(encoding="utf-8")
+    assert "weitiao predict" in page
+    assert "picture.png" in page
+    assert not re.search(r"\d tokens<", page), "a picture has none"
+    assert "<li data-length" not in page, "the length of a file's name says nothing"
     paths = sorted(str(path) for path in (home / "own").rglob("*.png"))[::5]
     ours = found.predict(paths)
     model = AutoModelForImageClassification.from_pretrained(home / "run" / "model").eval()

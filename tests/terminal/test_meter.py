@@ -14,6 +14,7 @@ from tests.conftest import rarely
 from weitiao.core.files import read_lines
 from weitiao.terminal import screen
 from weitiao.terminal.bars import clock, megabytes
+from weitiao.terminal.meter import Meter
 from weitiao.terminal.show import Show
 
 LINE = re.compile(r"epoch (\S+), step (\d+)/(\d+): loss (\S+)  rate (\S+)  (\S+) tokens/s(.*)")
@@ -81,3 +82,11 @@ def test_quiet_says_nothing():
 def test_figures_are_short():
     assert [clock(None), clock(-1), clock(3725.4)] == ["-:--:--", "0:00:00", "1:02:05"]
     assert [megabytes(812.4), megabytes(12_345)] == ["812 MB", "12.3 GB"]
+
+
+def test_speed_is_in_pictures_where_the_model_reads_no_words():
+    facts = {"tokens": 30, "seconds": 2.0, "learning_rate": 1e-3}
+    for words, said in ((True, "rate 0.001  15 tokens/s"), (False, "rate 0.001  15 pictures/s")):
+        meter = Meter(Show(quiet=True))
+        meter._recent.append((facts["tokens"], facts["seconds"]))
+        assert meter.figures(facts, words=words) == said

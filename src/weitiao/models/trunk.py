@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,15 +37,15 @@ class NoTrunk(Exception):
 class StandIn(nn.Module):
     """Stands where a module of the trunk stood and answers with given states; all else is asked of that module."""
 
-    def __init__(self, module: nn.Module, *, parts: int):
+    def __init__(self, module: nn.Module, *, answer: Callable[[Any], Any]):
         super().__init__()
         self._of = (module,)  # in a tuple, so that its parameters are not the stand-in's
-        self._parts = parts
+        self._answer = answer
         self.states_BTD: Tensor | None = None
 
     def forward(self, *_: Any, **__: Any) -> Any:
-        """The states, whatever comes in; where the module gives a tuple, there is nothing else in it."""
-        return (self.states_BTD, *[None] * (self._parts - 1)) if self._parts else self.states_BTD
+        """The states as the module gave them, whatever comes in."""
+        return self._answer(self.states_BTD)
 
     def __getattr__(self, name: str) -> Any:
         """Models look at their blocks (`attention_type`): they find what the block has."""
@@ -67,13 +68,15 @@ class Trunk:
     top: nn.Module
     """The uppermost of its blocks."""
     blocks: int
-    """How many blocks it has."""
+    """How many blocks it has; 0 where it is the whole body."""
     of: int
-    """How many there are in all."""
+    """How many there are in all; 0 where it is the whole body."""
     width: int
     """Of the hidden states."""
     dtype: torch.dtype
     """Of the hidden states."""
+    leaving: Callable[[Any], Tensor] = lambda output: output[0] if isinstance(output, tuple) else output
+    """What is kept of what the uppermost block gives."""
 
     @contextmanager
     def standing_in(self, states_BTD: Tensor) -> Iterator[None]:
@@ -94,7 +97,7 @@ class Trunk:
         reached: list[Tensor] = []
 
         def note(module: nn.Module, args: Any, output: Any) -> None:
-            reached.append(output[0] if isinstance(output, tuple) else output)
+            reached.append(self.leaving(output))
             raise _Reached
 
         handle = self.top.register_forward_hook(note)
@@ -157,7 +160,7 @@ def find(model: nn.Module, ask: Ask, real_BT: Tensor) -> Trunk:
     embedded = [each.states.shape for each in seen if each.number == len(blocks)]
     if embedded == [states_BTD.shape]:
         names.append((embedding, 0))
-    places = [_place(model, name, parts=parts) for name, parts in names]
+    places = [_place(model, name, answer=partial(_in_parts, parts)) for name, parts in names]
     trunk = Trunk(places, modules[count - 1], count, len(blocks), states_BTD.shape[-1], states_BTD.dtype)
     # Where there is padding, what is kept holds nothing.
     kept_BTD = states_BTD * real_BT[..., None]
@@ -177,6 +180,73 @@ def find(model: nn.Module, ask: Ask, real_BT: Tensor) -> Trunk:
     if not all(_close(a, b, within=CLOSE_HALF if halved else CLOSE) for a, b in pairs):
         raise NoTrunk(reason("blocks_hear_more"))
     return trunk
+
+
+def whole_body(model: Any, ask: Ask) -> Trunk:
+    """Everything below the head as the trunk, of a model that reads no words: rows have one state each, (B, 1, D).
+
+    What the head hears is measured: the smallest tensor of the body's output with which alone the answers are the same.
+
+    Args:
+        model: in evaluation mode; nothing of its body trains.
+        ask: sends a few rows through the model, and gives numbers in lists and dicts.
+
+    Raises:
+        NoTrunk: with the reason.
+    """
+    if why := body_trains(model):
+        raise NoTrunk(why)
+    body, given = model.base_model, []
+    handle = body.register_forward_hook(lambda module, args, output: given.append(output))
+    try:
+        with torch.no_grad():
+            whole = torch.tensor(_numbers(ask()))
+    finally:
+        handle.remove()
+    if len(given) != 1 or not isinstance(given[0], dict):
+        raise NoTrunk(reason("body_not_once"))
+    kind, output = type(given[0]), given[0]
+    held = {name: each for name, each in output.items() if isinstance(each, Tensor)}
+    for name, state in sorted(held.items(), key=lambda item: item[1].numel()):
+        trunk = _of_body(model, kind, name, state)
+        try:
+            with trunk.standing_in(state.flatten(1)[:, None]), torch.no_grad():
+                again = torch.tensor(_numbers(ask()))
+        except (
+            AttributeError,
+            TypeError,
+            ValueError,
+            IndexError,
+            RuntimeError,
+        ):  # the head asks for another one
+            continue
+        if torch.equal(again, whole):
+            return trunk
+    raise NoTrunk(reason("head_hears_more"))
+
+
+def body_trains(model: Any) -> str:
+    """Why the body of a model cannot be a trunk; empty when it may be one."""
+    body = model.base_model
+    if body is model:
+        return reason("blocks_unknown")
+    put_in = any(isinstance(module, Inserted) for module in body.modules())
+    return reason("body_trains") if put_in or any(each.requires_grad for each in body.parameters()) else ""
+
+
+def _of_body(model: Any, kind: type, name: str, state: Tensor) -> Trunk:
+    where = next(known for known, module in model.named_modules() if module is model.base_model)
+    shape = state.shape[1:]
+    place = _place(model, where, answer=lambda kept_B1D: kind(**{name: kept_B1D.reshape(-1, *shape)}))
+    return Trunk(
+        [place],
+        top=model.base_model,
+        blocks=0,
+        of=0,
+        width=shape.numel(),
+        dtype=state.dtype,
+        leaving=lambda output: output[name].flatten(1)[:, None],
+    )
 
 
 @dataclass
@@ -220,9 +290,14 @@ def _embedding(model: Any, blocks: list[anatomy.Block]) -> str:
     return ""
 
 
-def _place(model: nn.Module, name: str, *, parts: int) -> tuple[nn.Module, str, StandIn]:
+def _in_parts(parts: int, states_BTD: Any) -> Any:
+    """Where a module gives a tuple, there is nothing else in it."""
+    return (states_BTD, *[None] * (parts - 1)) if parts else states_BTD
+
+
+def _place(model: nn.Module, name: str, *, answer: Callable[[Any], Any]) -> tuple[nn.Module, str, StandIn]:
     parent, _, leaf = name.rpartition(".")
-    return model.get_submodule(parent), leaf, StandIn(model.get_submodule(name), parts=parts)
+    return model.get_submodule(parent), leaf, StandIn(model.get_submodule(name), answer=answer)
 
 
 def _numbers(found: Any) -> list[float]:

@@ -20,9 +20,9 @@ def usage(run: Run) -> list[dict[str, str]]:
     if run.task.chats:
         line, call = f"weitiao chat {path}", 'run.answer([{"role": "user", "content": "..."}])'
     else:
-        # A text, or a row where that is not enough.
-        columns = read_of(run)
-        row = json.dumps("..." if len(columns) < 2 else dict.fromkeys(columns, "..."))
+        # A text or a picture's file, or a row where that is not enough.
+        columns, one = read_of(run), "..." if run.task.reads_words else "picture.png"
+        row = json.dumps(one if len(columns) < 2 else dict.fromkeys(columns, one))
         said = row if len(columns) < 2 else f"'{row}'"
         line, call = f"weitiao predict {path} {said}", f"run.predict([{row}])"
     if run.task.searches:
@@ -34,10 +34,11 @@ def usage(run: Run) -> list[dict[str, str]]:
         reads += f"\n# of rows longer than {run.limit} tokens weitiao reads more (data.overlong: {run.recipe.data.overlong})"
     ways = [{"title": reason("on_the_command_line"), "code": line}, {"title": "Python", "code": python}]
     kind = None if run.variant else run.folder.json("model/adapter_config.json").get("peft_type")
-    opened = f'tokenizer = AutoTokenizer.from_pretrained("{home}")'
+    reader = run.task.processor_class
+    opened = f'{"tokenizer" if run.task.reads_words else "processor"} = {reader}.from_pretrained("{home}")'
     if kind is None:
         without = (
-            f"from transformers import {auto}, AutoTokenizer\n\n"
+            f"from transformers import {auto}, {reader}\n\n"
             f'model = {auto}.from_pretrained("{home}")\n{opened}{reads}'
         )
         ways += [{"title": reason("without_us", by="Transformers"), "code": without}]
@@ -53,7 +54,7 @@ def usage(run: Run) -> list[dict[str, str]]:
             * run.task.generates
         )
         without = (
-            f"from peft import PeftModel\nfrom transformers import {auto}, AutoTokenizer{more}\n\n{note}"
+            f"from peft import PeftModel\nfrom transformers import {auto}, {reader}{more}\n\n{note}"
             f'base = {auto}.from_pretrained("{base}"{extra})\n'
             f'model = PeftModel.from_pretrained(base, "{path}/model")\n{ends}{opened}{reads}'
         )

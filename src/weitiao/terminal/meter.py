@@ -51,7 +51,7 @@ class Meter(Watcher):
         self._losses.append(facts["loss"])
         first, left = self._first is None, self._left(step, total)
         ends = None if left is None else time.monotonic() + left
-        figures = self.figures(facts)
+        figures = self.figures(facts, words=training.task.reads_words)
         self.screen.bar(named("train"), step, total, note=f"{step}/{total}", ends=ends)
         loss = reason("loss_is", loss=f"{facts['loss']:.4g}")
         self.screen.figures(f"{loss}  {figures}")
@@ -69,8 +69,8 @@ class Meter(Watcher):
         """The bar stays as it is; its figures were those of a step under way."""
         self.screen.figures("")
 
-    def figures(self, facts: dict[str, Any]) -> str:
-        """Rate, speed and memory."""
+    def figures(self, facts: dict[str, Any], *, words: bool) -> str:
+        """Rate, speed (in tokens where the model reads words, else in pictures) and memory."""
         speed = sum(tokens for tokens, _ in self._recent) / sum(seconds for _, seconds in self._recent)
         held = [
             said
@@ -80,7 +80,8 @@ class Meter(Watcher):
             )
             if key in facts
         ]
-        pace = reason("rate_and_speed", rate=f"{facts['learning_rate']:.3g}", speed=f"{speed:,.0f}")
+        kind = "rate_and_speed" if words else "rate_and_pictures"
+        pace = reason(kind, rate=f"{facts['learning_rate']:.3g}", speed=f"{speed:,.0f}")
         return "  ".join([pace, *held])
 
     def _left(self, step: int, total: int) -> float | None:

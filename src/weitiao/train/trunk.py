@@ -65,7 +65,7 @@ def _forbidden(settings: Train, task: Task, method: Method, model: nn.Module) ->
         "learns_from_drawn": isinstance(task, Sampling),
         "texts_apart": task.apart,
         "rows_vary": task.varies,
-        "trunk_of_words": not task.reads_words,
+        "loss_hears_body": task.tallies and not task.reads_words,
         "trunk_method": any(getattr(type(method), hook) is not getattr(Method, hook) for hook in hooks),
         "encoder_and_decoder": bool(getattr(model.config, "is_encoder_decoder", False)),
     }
@@ -85,7 +85,8 @@ def refuse_unfit(settings: Train, task: Task, method: Method, model: nn.Module) 
         WeitiaoError: `unfit_training`.
     """
     if settings.cache_frozen_trunk is True:
-        why = _forbidden(settings, task, method, model) or trunk.lowest_trains(model)
+        trains = trunk.lowest_trains if task.reads_words else trunk.body_trains
+        why = _forbidden(settings, task, method, model) or trains(model)
         if why:
             raise _unfit(why)
 
@@ -118,13 +119,13 @@ class States:
         """The states of a batch's rows."""
         where_N, real_BT = self._where(batch.rows), _real(batch)
         self.states_ND[where_N] = states_BTD[real_BT].to("cpu", self.states_ND.dtype)
-        self.ids_N[where_N] = batch.inputs["input_ids"][real_BT].cpu()
+        self.ids_N[where_N] = _ids(batch)[real_BT].cpu()
 
     def of(self, batch: Batch, *, dtype: torch.dtype) -> Tensor | None:
         """The states (B, T, D) of a batch, 0 where there is padding; None when its tokens are not those kept."""
-        ids_BT = batch.inputs.get("input_ids")
-        if ids_BT is None or not batch.rows:
+        if not batch.rows:
             return None
+        ids_BT = _ids(batch)
         where_N, real_BT = self._where(batch.rows), _real(batch)
         ids_N = ids_BT[real_BT].cpu()
         if len(ids_N) != len(where_N) or not torch.equal(ids_N, self.ids_N[where_N]):
@@ -156,9 +157,19 @@ def _reserve(file: int, size: int) -> None:
         os.truncate(file, size)
 
 
+def _ids(batch: Batch) -> Tensor:
+    """By what rows are known again: their tokens (B, T), or a number of all that a picture holds, (B, 1)."""
+    if (ids_BT := batch.inputs.get("input_ids")) is not None:
+        return ids_BT
+    pixels_BP = next(iter(batch.inputs.values())).float().flatten(1).view(torch.int32).long()
+    # Sums of integers, weighed by their places: the same in whatever order they are added, other ones for a mirrored picture.
+    odd_P = torch.arange(pixels_BP.shape[1], device=pixels_BP.device) * 2 + 1
+    return (pixels_BP * odd_P).sum(1, keepdim=True)
+
+
 def _real(batch: Batch) -> Tensor:
     """Which places of (B, T) hold tokens; all of them where rows lie end to end."""
-    ids_BT, mask_BT = batch.inputs["input_ids"], batch.inputs.get("attention_mask")
+    ids_BT, mask_BT = _ids(batch), batch.inputs.get("attention_mask")
     return torch.ones_like(ids_BT, dtype=torch.bool) if mask_BT is None else mask_BT.bool()
 
 
@@ -222,9 +233,12 @@ class FrozenTrunk(Watcher):
                 _fill(kept[-1], found, training)
             seconds, mb = time.perf_counter() - started, sum(states.bytes for states in kept) / 1e6
             self.run.log(**fact, blocks=found.blocks, mb=mb, seconds=seconds)
+            who = (
+                f"the lowest {found.blocks} of {found.of} blocks are" if found.of else "all below the head is"
+            )
             text = (
-                f"the lowest {found.blocks} of {found.of} blocks are frozen: what they give is computed once and kept "
-                f"while training lasts ({mb:.1f} MB); nothing drops out in them (train.{KEY}=false: as in every step)"
+                f"{who} frozen: what comes out is computed once and kept while training lasts ({mb:.1f} MB); "
+                f"nothing drops out there (train.{KEY}=false: as in every step)"
             )
             self.tell("notice", text=text)
             training.objective = FromTrunk(inner, found, *kept)
@@ -253,6 +267,8 @@ def _trunk(training: Training) -> tuple[Trunk | None, str]:
     try:
         with autocast(training.device, training.half):
             ask = partial(training.task.predict, training.model, batch)
+            if not training.task.reads_words:
+                return trunk.whole_body(training.model, ask), ""
             return trunk.find(training.model, ask, _real(batch)), ""
     except trunk.NoTrunk as none:
         return None, str(none)

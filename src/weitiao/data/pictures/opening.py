@@ -17,7 +17,9 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from weitiao.core.errors import need
@@ -32,6 +34,8 @@ MOST = 89_478_485
 """Pixels of a picture, at most: from here on Pillow warns of a bomb (a few bytes that unpack to gigabytes)."""
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 WHITE = (255, 255, 255, 255)
+ONE_BY_ONE = Lock()
+"""Headers are read one after the other: what Python warns of is a setting that all threads share."""
 
 
 class Unreadable(Exception):
@@ -68,10 +72,13 @@ def first_frame(source: str | Path | io.BytesIO, name: str) -> Image:
     from PIL import Image as pillow
 
     try:
-        found = pillow.open(source)
+        # Pillow warns of what is refused by name below.
+        with ONE_BY_ONE, warnings.catch_warnings():
+            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
+            found = pillow.open(source)
     except FileNotFoundError:
         raise Unreadable(reason("picture_missing", path=source)) from None
-    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning):
+    except pillow.DecompressionBombError:
         raise Unreadable(reason("picture_too_large", most=f"{MOST:,}")) from None
     except Exception as error:  # of a broken header Pillow raises nearly anything, SyntaxError among it
         raise Unreadable(reason("broken_picture", why=_short(error, source, name))) from None

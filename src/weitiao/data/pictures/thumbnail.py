@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SIDE = 160
 """Pixels of the longer side, at most."""
-SMALL = 64
+SMALL = 96
 """A picture whose longer side is shorter is shown so large, each pixel a square."""
 
 
