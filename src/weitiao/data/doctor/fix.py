@@ -144,7 +144,7 @@ def repaired_copy(
                 continue
             after, said = _row(record.values, order, texts=texts, label=label, mapping=mapping or {})
             candidate = replace(record, values=after)
-            reason, key = _use(candidate, convert, shape)
+            reason, key, values = _use(candidate, convert, shape)
             if reason:
                 counts["rejected"] += 1
                 _line(
@@ -156,7 +156,7 @@ def repaired_copy(
                 _line(change, {"file": record.file, "line": record.line, "what": ["duplicate left out"]})
             else:
                 seen.add(key)
-                put(after)
+                put(_found_from(to.parent, after, pictures=[values[name] for name in shape.pictures]))
                 counts["kept"] += 1
                 counts["changed"] += bool(said)
                 mended.update({name for one in said for name in _repairs(one["counts"])})
@@ -219,17 +219,31 @@ def _walk(value: Any, order: Sequence[str], done: Counter[str]) -> Any:
     return value
 
 
-def _use(record: Record, convert: Callable[[Record], Record], shape: Shape) -> tuple[str, bytes]:
-    """Why the row cannot be used, or the hash by which it is known again: its key and its label."""
+def _found_from(home: Path, values: dict[str, Any], *, pictures: Sequence[str]) -> dict[str, Any]:
+    """The row with the places of its pictures as from the folder of the copy: that of a folder lies beside the folder."""
+    found = dict(values)
+    for path in pictures:
+        for column, said in values.items():
+            names = isinstance(said, str) and said and path.endswith(os.sep + os.path.normpath(said))
+            if names and os.path.abspath(home / said) != path:
+                found[column] = os.path.relpath(path, home)
+    return found
+
+
+def _use(
+    record: Record, convert: Callable[[Record], Record], shape: Shape
+) -> tuple[str, bytes, Mapping[str, Any]]:
+    """Why the row cannot be used, or the hash by which it is known again: its key and its label; what it is converted to."""
     try:
         values = convert(record).values
         reason = shape.faults(values)
     except Unusable as error:
-        return str(error), b""
+        return str(error), b"", {}
     if reason:
-        return reason, b""
+        return reason, b"", {}
     content = f"{normalised(shape.key(values))}\0{shape.stratum(values)}"
-    return "", hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    key = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return "", key, values
 
 
 def _table(file: IO[str]) -> Callable[[Mapping[str, Any]], None]:
