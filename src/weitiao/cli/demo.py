@@ -15,7 +15,7 @@ FULL = {
     "zh": ("data.train=reviews-zh#16000",),
     "names": ("train.num_train_epochs=8",),
     "ratings": ("train.num_train_epochs=3",),
-    "image": ("data.train=fashion-mnist#10000", "task.image_size=96"),
+    "image": ("data.train=fashion-mnist#10000", "train.num_train_epochs=4"),
     "chat": ("data.train=alpaca-en#300",),
     "dpo": ("data.train=film-preferences#1500",),
     "kto": ("data.train=film-judgements#1200",),
