@@ -111,6 +111,7 @@ def ask(
                 told = _predict(
                     loaded, recipe, task, examples, prepared.device, dealt=(world.rank, world.size)
                 )
+            del loaded  # or this copy would still stand while the next split opens its own
             everybody = world.gather({row: one for row, one in enumerate(told) if one})
             of_row = {row: one for part in everybody for row, one in part.items()}
             there = _numbers(task, [of_row[row] for row in range(len(examples))])
