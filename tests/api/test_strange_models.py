@@ -14,10 +14,12 @@ import transformers as T
 from safetensors.torch import load_file, save_file
 
 import weitiao as wt
+from tests.conftest import rarely
 from tests.models.families import BOTH, T5, built, saved
 from weitiao import api
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import open_run
+from weitiao.core.why import reason
 from weitiao.forecast.plan import fitting
 from weitiao.models import load
 from weitiao.models.opening import resolve
@@ -161,6 +163,18 @@ def test_a_bias_that_the_configuration_does_not_speak_of_is_said_and_another_hea
     told: list[str] = []
     api.train(tree, tell=lambda event, **facts: told.append(facts.get("text", "")))
     assert said[0] in told
+
+
+@pytest.mark.parametrize("learns", ["reward", rarely("prefer")])
+def test_a_template_that_never_shows_where_an_answer_ends_is_said_before_training(
+    learns, llama, tmp_path, request
+):
+    tree, base = request.getfixturevalue(learns)(), Path(shutil.copytree(llama, tmp_path / "base"))
+    *_, sound = fitting(tree)
+    template = base / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|im_end|>", ""))
+    *_, found = fitting(tree | {"model": str(base)})
+    assert [text for text in found if text not in sound] == [reason("no_end_written")]
 
 
 def test_a_file_in_the_place_of_a_folder(sound, refused, tmp_path):

@@ -22,6 +22,7 @@ from weitiao.core.files import free_bytes
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import placed
 from weitiao.core.why import reason
+from weitiao.data import chat
 from weitiao.data import check as checking
 from weitiao.data import split as splitting
 from weitiao.data.encode import Encoder
@@ -341,6 +342,7 @@ def _looked(asked: Recipe, *, processes: int, progress: Progress | None) -> _Loo
     words = asked, task, loaded.processor
     strange = [*unknown_words(*words, train)]
     strange += written_otherwise(*words, checked.rows.take(some["train"]), train)
+    strange += chat.notices(loaded.processor) if task.shape.turns else []
     said = [*placed(Path(asked.output_dir)), *forecast.notices, *said, *cut, *written_cut(train), *strange]
     return _Looked(task, forecast, program, len(looked_at), examples, batches, share, said)
 

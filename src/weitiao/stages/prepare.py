@@ -122,8 +122,7 @@ def prepare(
     device = load.pick_device()
     loaded = base(recipe, task, method, device=device, progress=progress)
     if task.packs and not (two_sides.writes(loaded.model) or output_loss.is_plain(loaded.model)):
-        text = f"{recipe.model} changes its logits behind its output layer: they are kept whole, which takes more memory"
-        tell("notice", text=text)
+        tell("notice", text=reason("logits_whole", model=recipe.model))
     prints = {"data": file_prints(dealt.ledger), "base": opening.fingerprint(loaded.source)}
     if recipe.start_from:
         prints["start_from"] = store.print_of(open_run(recipe.start_from).model)
