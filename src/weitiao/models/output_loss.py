@@ -211,7 +211,17 @@ def _cut(tensor_N: Tensor) -> list[tuple[Tensor, slice]]:
     return [(part, slice(nth * PART, nth * PART + len(part))) for nth, part in enumerate(parts)]
 
 
-class _FormulaLosses(torch.autograd.Function):
+class _Known(torch.autograd.Function):
+    """Losses whose gradient by h was found on the way forward; what comes back only weighs them."""
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (back_ND,) = ctx.saved_tensors
+        return (back_ND * gradients[0][:, None]).to(back_ND.dtype), None, None, None, None
+
+
+class _FormulaLosses(_Known):
     """Losses of scores W h + b by any formula, and their gradient by h."""
 
     @staticmethod
@@ -231,14 +241,8 @@ class _FormulaLosses(torch.autograd.Function):
             ctx.save_for_backward(torch.cat(gradients))
         return torch.cat(losses)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (back_ND,) = ctx.saved_tensors
-        return (back_ND * gradients[0][:, None]).to(back_ND.dtype), None, None, None, None
 
-
-class _TokenLosses(torch.autograd.Function):
+class _TokenLosses(_Known):
     """-log softmax(W h + b)[target], and its gradient by h."""
 
     @staticmethod
@@ -259,9 +263,3 @@ class _TokenLosses(torch.autograd.Function):
         if learns:
             ctx.save_for_backward(torch.cat(gradients))
         return torch.cat(losses)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (back_ND,) = ctx.saved_tensors
-        return (back_ND * gradients[0][:, None]).to(back_ND.dtype), None, None, None, None

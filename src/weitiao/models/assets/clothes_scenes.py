@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.core.errors import fault, need
-from weitiao.models.assets.archive import debian
+from weitiao.core.errors import need
+from weitiao.models.assets.pictures import training_part
 
 if TYPE_CHECKING:
     from weitiao.models.assets.scenes import Scene
@@ -21,23 +20,15 @@ KINDS = {"bag": 8, "boot": 9, "t-shirt": 0, "trouser": 1}
 """Four of Fashion-MNIST's classes whose outlines differ, by its numbers."""
 COUNT = 1700
 """Scenes."""
-IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 
 
 def _drawn(packed: Path, count: int) -> Iterator[Scene]:
     need("PIL", extra="vision")
-    import numpy as np
     from sklearn.datasets import load_sample_images
 
     from weitiao.models.assets.scenes import scenes
 
-    held = debian(packed)
-    try:
-        pixels, labels = (gzip.decompress(held[name]) for name in (IMAGES, LABELS))
-    except KeyError as error:
-        raise fault("dataset_pack_unread", path=packed, member=error.args[0]) from error
-    shades_NHW = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 28, 28)
-    label_N = np.frombuffer(labels, np.uint8, offset=8)
+    shades_NHW, label_N = training_part(packed)
     shapes = {name: shades_NHW[label_N == number] for name, number in KINDS.items()}
     return scenes(shapes, load_sample_images().images, count)
 

@@ -12,6 +12,7 @@ import io
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from weitiao.core.errors import fault, need
 from weitiao.models.assets.archive import debian
@@ -90,6 +91,29 @@ def efficientnet_lite0(packed: Path, folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+def training_part(packed: Path) -> tuple[Any, Any]:
+    """The training part of Fashion-MNIST: shades (N, H, W) and numbers of `CLOTHES` (N,), both uint8.
+
+    Args:
+        packed: Debian's dataset-fashion-mnist.
+
+    Raises:
+        WeitiaoError: `dataset_pack_unread`.
+    """
+    import numpy as np
+
+    held = debian(packed)
+    try:
+        pixels, labels = (
+            gzip.decompress(held[f"train-{part}-ubyte.gz"]) for part in ("images-idx3", "labels-idx1")
+        )
+    except KeyError as error:
+        raise fault("dataset_pack_unread", path=packed, member=error.args[0]) from error
+    count, height, width = struct.unpack(">3I", pixels[4:16])
+    shades_NHW = np.frombuffer(pixels, np.uint8, offset=16).reshape(count, height, width)
+    return shades_NHW, np.frombuffer(labels, np.uint8, offset=8)
+
+
 def fashion_mnist(packed: Path, file: Path) -> None:
     """Grey pictures of clothes, 28 x 28: the first thousand of each of ten classes of the training part.
 
@@ -104,15 +128,7 @@ def fashion_mnist(packed: Path, file: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    held = debian(packed)
-    try:
-        pixels = gzip.decompress(held["train-images-idx3-ubyte.gz"])
-        labels = gzip.decompress(held["train-labels-idx1-ubyte.gz"])
-    except KeyError as error:
-        raise fault("dataset_pack_unread", path=packed, member=error.args[0]) from error
-    count, height, width = struct.unpack(">3I", pixels[4:16])
-    shades_NHW = np.frombuffer(pixels, np.uint8, offset=16).reshape(count, height, width)
-    label_N = np.frombuffer(labels, np.uint8, offset=8)
+    shades_NHW, label_N = training_part(packed)
     chosen = np.sort(np.concatenate([np.flatnonzero(label_N == n)[:SHOWN] for n in range(len(CLOTHES))]))
     with file.open("w", encoding="utf-8", newline="") as table:
         writer = csv.writer(table, lineterminator="\n")
