@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -73,6 +73,18 @@ class Starter:
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} gave {done.returncode}:\n{done.stderr[-3000:]}")
         return time.perf_counter() - started
+
+
+def rounds(
+    systems: Iterable[str], count: int, measure: Callable[[str, int], dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """What `measure(system, turn)` gives of every system, turn by turn, so that all meet the same machine."""
+    found: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
+    for turn in range(count):
+        for system, runs in found.items():
+            runs.append(measure(system, turn))
+            print(f"  round {turn + 1} {system}: {runs[-1]['cpu_s']:.1f} CPU s", file=sys.stderr)
+    return found
 
 
 def environment(threads: int, folder: Path) -> dict[str, str]:

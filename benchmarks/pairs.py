@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.__main__ import Starter, columns, machine, say
+from benchmarks.__main__ import Starter, columns, machine, rounds, say
 from benchmarks.worker import cpu_s, peak_rss_mb
 
 MODEL, DATA, LONGEST, BATCH, RATE, HELD_OUT = "minilm-pair", "alpaca-en", 128, 8, 3e-4, 64
@@ -43,12 +43,12 @@ def main(words: Sequence[str] | None = None) -> None:
         start = Starter(folder, threads=asked.threads)
         say(facts := machine(threads=asked.threads))
         start("benchmarks.pairs", "deal", str(asked.rows), folder)
-        found: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS}
-        for turn in range(asked.rounds):
-            for system, runs in found.items():
-                start("benchmarks.pairs", "train", system, folder, str(turn))
-                runs.append(json.loads((folder / "facts.json").read_text(encoding="utf-8")))
-                print(f"  round {turn + 1} {system}: {runs[-1]['cpu_s']:.1f} CPU s", file=sys.stderr)
+
+        def measure(system: str, turn: int) -> dict[str, Any]:
+            start("benchmarks.pairs", "train", system, folder, str(turn))
+            return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+
+        found = rounds(SYSTEMS, asked.rounds, measure)
     print(table(found))
     if asked.json:
         asked.json.write_text(json.dumps({"machine": facts, "systems": found}), encoding="utf-8")

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.__main__ import Starter, columns, machine, say
+from benchmarks.__main__ import Starter, columns, machine, rounds, say
 from benchmarks.preferences import LORA
 from benchmarks.worker import cpu_s, peak_rss_mb
 
@@ -60,12 +60,12 @@ def main(words: Sequence[str] | None = None) -> None:
         start = Starter(folder, threads=asked.threads)
         say(facts := machine(threads=asked.threads))
         start("benchmarks.policies", "deal", str(asked.prompts), folder)
-        found: dict[str, list[dict[str, Any]]] = {system: [] for system in asked.systems}
-        for turn in range(asked.rounds):
-            for system, runs in found.items():
-                start("benchmarks.policies", "train", system, folder)
-                runs.append(json.loads((folder / f"{system}.json").read_text(encoding="utf-8")))
-                print(f"  round {turn + 1} {system}: {runs[-1]['cpu_s']:.1f} CPU s", file=sys.stderr)
+
+        def measure(system: str, turn: int) -> dict[str, Any]:
+            start("benchmarks.policies", "train", system, folder)
+            return json.loads((folder / f"{system}.json").read_text(encoding="utf-8"))
+
+        found = rounds(asked.systems, asked.rounds, measure)
     print(table(found))
     if asked.json:
         asked.json.write_text(json.dumps({"machine": facts, "systems": found}), encoding="utf-8")

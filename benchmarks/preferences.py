@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.__main__ import Starter, columns, machine, say
+from benchmarks.__main__ import Starter, columns, machine, rounds, say
 from benchmarks.worker import cpu_s, peak_rss_mb
 
 MODEL, DATA, LONGEST, BATCH, RATE, BETA, HELD_OUT = "smollm2-135m", "film-preferences", 256, 8, 2e-4, 0.1, 24
@@ -57,15 +57,15 @@ def main(words: Sequence[str] | None = None) -> None:
         start = Starter(folder, threads=asked.threads)
         say(facts := machine(threads=asked.threads))
         start("benchmarks.preferences", "deal", str(asked.rows), folder)
-        found: dict[str, list[dict[str, Any]]] = {system: [] for system in asked.systems}
-        for turn in range(asked.rounds):
-            for system, runs in found.items():
-                start("benchmarks.preferences", "train", system, folder)
-                # A process of its own: what judging takes is none of the run's memory.
-                if not turn:
-                    start("benchmarks.preferences", "judge", system, folder)
-                runs.append(json.loads((folder / f"{system}.json").read_text(encoding="utf-8")))
-                print(f"  round {turn + 1} {system}: {runs[-1]['cpu_s']:.1f} CPU s", file=sys.stderr)
+
+        def measure(system: str, turn: int) -> dict[str, Any]:
+            start("benchmarks.preferences", "train", system, folder)
+            # A process of its own: what judging takes is none of the run's memory.
+            if not turn:
+                start("benchmarks.preferences", "judge", system, folder)
+            return json.loads((folder / f"{system}.json").read_text(encoding="utf-8"))
+
+        found = rounds(asked.systems, asked.rounds, measure)
     print(table(found))
     if asked.json:
         asked.json.write_text(json.dumps({"machine": facts, "systems": found}), encoding="utf-8")
