@@ -12,7 +12,7 @@ decode(model, prompts, Decoding(...), way=Way.RAGGED)  ->  (row, Answer) as rows
 from weitiao.models.decoding.answers import Answer, Decoding
 from weitiao.models.decoding.draws import log_probabilities
 from weitiao.models.decoding.sampler import OwnSampler, Sampler
-from weitiao.models.decoding.turns import decode
+from weitiao.models.decoding.turns import Row, Said, Turns, decode
 from weitiao.models.decoding.ways import Way, measure
 from weitiao.models.decoding.writing import Search, write
 
@@ -20,8 +20,11 @@ __all__ = [
     "Answer",
     "Decoding",
     "OwnSampler",
+    "Row",
+    "Said",
     "Sampler",
     "Search",
+    "Turns",
     "Way",
     "decode",
     "log_probabilities",

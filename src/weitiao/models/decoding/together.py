@@ -26,7 +26,7 @@ class Together:
 
     def __init__(self, model: Any, *, padding: int):
         self.model, self.padding = model, padding
-        self.names: list[Hashable] = []
+        self.names: list[Any] = []
         """Whose rows these are, in the order of their scores."""
         self.sizes: list[int] = []
         """Tokens of each."""

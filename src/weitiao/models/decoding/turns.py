@@ -2,6 +2,10 @@
 
     decode(model, [[5, 6, 7], [8]], Decoding(...), way=Way.RAGGED)  ->  (1, Answer), (0, Answer)
 
+    turns = Turns(model, way=Way.RAGGED, padding=0, rows=16, tokens=4096)
+    turns.add(Row(0, [5, 6, 7], Decoding(...), 0))              a prompt, at any time
+    turns.turn()                                            ->  what every row that was asked said: a token, or its end
+
 The longest prompts go first, equal ones behind each other, so that one that is to be answered several times is read
 once.  A row that has ended leaves, and when a quarter of the room is free others join.  Where
 memory runs out, the rows that were there begin again where they stood, half as many at a time.
@@ -11,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -52,113 +56,184 @@ def decode(
         WeitiaoError: `no_numbers`, where words are drawn by scores that are none.
     """
     todo = []
-    for row, prompt in enumerate(prompts):
+    for place, prompt in enumerate(prompts):
         if prompt and asked.room(len(prompt)):
-            todo.append(_Row(row, list(prompt), len(prompt), row if numbers is None else numbers[row]))
+            todo.append(Row(place, list(prompt), asked, place if numbers is None else numbers[place]))
         else:
-            yield row, Answer()
+            yield place, Answer()
     if way is Way.ALONE:
         for each in todo:
-            yield each.row, alone(model, each.ids, asked, number=each.number, streamer=streamer)
+            yield each.name, alone(model, each.ids, asked, number=each.number, streamer=streamer)
         return
-    yield from _Turns(model, asked, way, todo).run()
+    turns = Turns(model, way=way, padding=asked.padding, rows=asked.rows, tokens=asked.tokens)
+    for each in sorted(todo, key=_turn):
+        turns.add(each)
+    while turns.busy:
+        for said in turns.turn():
+            if said.answer:
+                yield said.row.name, said.answer
 
 
 @dataclass
-class _Row:
-    row: int
+class Row:
+    """A prompt, and what has been said after it."""
+
+    name: int
     ids: list[int]
     """Prompt and answer so far."""
-    prompt: int
-    """Tokens of the prompt."""
+    asked: Decoding
+    """How its answer is made; `rows`, `tokens` and `padding` are those of all."""
     number: int
-    """What its draws depend on."""
+    """What its draws depend on, beside the seed."""
     logps: list[float] = field(default_factory=list)
+    prompt: int = field(init=False)
+    """Tokens of the prompt."""
+
+    def __post_init__(self) -> None:
+        self.prompt = len(self.ids)
 
     @property
     def made(self) -> int:
         """Tokens of the answer so far."""
         return len(self.ids) - self.prompt
 
-    def most(self, asked: Decoding) -> int:
+    @property
+    def most(self) -> int:
         """Tokens that it may come to have."""
-        return self.prompt + asked.room(self.prompt)
+        return self.prompt + self.asked.room(self.prompt)
 
 
-class _Turns:
-    """Who is asked when."""
+@dataclass(frozen=True)
+class Said:
+    """What a turn has brought a row."""
 
-    def __init__(self, model: Any, asked: Decoding, way: Way, todo: list[_Row]):
-        self.model, self.asked, self.way = model, asked, way
-        self.waiting = deque(sorted(todo, key=_turn))
-        self.active: dict[int, _Row] = {}
+    row: Row
+    token: int
+    scores_V: Tensor
+    """What it was chosen by."""
+    answer: Answer | None
+    """All of it, where this has ended it."""
 
-    def run(self) -> Iterator[tuple[int, Answer]]:
-        """Rows as they end."""
-        together = Together(self.model, padding=self.asked.padding)
-        while self.waiting or self.active:
-            coming = self._coming()
-            self.active |= {row.row: row for row in coming}
-            try:
-                if coming:
-                    names = [row.row for row in coming]
-                    scores = together.join(names, [row.ids for row in coming])
-                else:
-                    names = [int(str(name)) for name in together.names]
-                    scores = together.step([self.active[name].ids[-1] for name in names])
-                tokens, logps = self._chosen(names, scores)
-            except (RuntimeError, MemoryError) as error:
-                if not ran_out(error) or len(self.active) == 1:
-                    raise
-                self._begin_again()
-                del together
-                give_back(next(self.model.parameters()).device.type)
-                together = Together(self.model, padding=self.asked.padding)
-                continue
-            ended = list(self._heard(names, tokens, logps))
-            together.leave([row for row, _ in ended])
-            yield from ended
 
-    def _chosen(self, names: Sequence[int], scores_NV: Tensor) -> tuple[list[int], list[list[float]]]:
-        """The next token of each, and where it is drawn its log-probability."""
-        if not self.asked.sample:
-            return scores_NV.argmax(-1).tolist(), [[]] * len(names)
-        places = [(self.active[name].number, self.active[name].made) for name in names]
-        tokens_N, logps_N = draw(scores_NV, self.asked, places, self.model)
-        return tokens_N.tolist(), logps_N[:, None].tolist()
+class Turns:
+    """Who is asked when: rows come at any time, and leave when they have ended or nobody listens any more.
 
-    def _heard(
-        self, names: Sequence[int], tokens: Sequence[int], logps: Sequence[list[float]]
-    ) -> Iterator[tuple[int, Answer]]:
-        """Write down what was said; who has ended."""
-        for name, token, logp in zip(names, tokens, logps, strict=True):
-            row = self.active[name]
-            row.logps += logp
-            ending: Ending = "end"
-            if token not in self.asked.stops:
+    Args:
+        model: a language model in evaluation mode.
+        way: which rows may be continued together (`measure`), not `ALONE`.
+        padding: what short rows are filled up with.
+        rows: those that share a pass, at most.
+        tokens: those that are kept at once, at most.
+        waits: do rows wait until several of them can join together?  That takes the least time for all of them; else
+            each has its first word soonest.
+    """
+
+    def __init__(
+        self, model: Any, *, way: Way, padding: int, rows: int, tokens: int, waits: bool = True
+    ) -> None:
+        self.model, self.way, self.padding = model, way, padding
+        self.rows, self.tokens, self.waits = rows, tokens, waits
+        self.waiting: deque[Row] = deque()
+        self.active: dict[int, Row] = {}
+        self._together = Together(model, padding=padding)
+
+    @property
+    def busy(self) -> bool:
+        """Is there anybody who has not ended?"""
+        return bool(self.waiting or self.active)
+
+    def add(self, row: Row) -> None:
+        """One more, behind all others; its prompt is not empty, and there is room for an answer."""
+        self.waiting.append(row)
+
+    def drop(self, name: int) -> None:
+        """Let a row go before it has ended."""
+        if self.active.pop(name, None):
+            self._together.leave([name])
+        else:
+            self.waiting = deque(row for row in self.waiting if row.name != name)
+
+    def turn(self) -> list[Said]:
+        """One pass: those that join, or one more token of all that are there; nothing where memory ran out, and the next
+        turn asks fewer.
+
+        Raises:
+            RuntimeError: or MemoryError, when there is not memory enough for a single row.
+            WeitiaoError: `no_numbers`, where words are drawn by scores that are none.
+        """
+        coming = self._coming()
+        self.active |= {row.name: row for row in coming}
+        try:
+            if coming:
+                names = [row.name for row in coming]
+                scores_NV = self._together.join(names, [row.ids for row in coming])
+            else:
+                names = self._together.names
+                scores_NV = self._together.step([self.active[name].ids[-1] for name in names])
+            found = self._heard(names, scores_NV)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error) or len(self.active) == 1:
+                raise
+            self._begin_again()
+            return []
+        self._together.leave([said.row.name for said in found if said.answer])
+        return found
+
+    def _heard(self, names: Sequence[int], scores_NV: Tensor) -> list[Said]:
+        """Write down what is said; who has ended."""
+        # Drawn before anything is written: who begins again must find every row as it was.
+        chosen = self._chosen(names, scores_NV)
+        found = []
+        for place, name in enumerate(names):
+            row, (token, logps) = self.active[name], chosen[name]
+            row.logps += logps
+            ending: Ending | None = "end"
+            if token not in row.asked.stops:
                 row.ids.append(token)
-                if row.made < self.asked.room(row.prompt):
-                    continue
-                ending = "length" if row.made == self.asked.max_new_tokens else "full"
-            del self.active[name]
-            end = token if ending == "end" else None
-            yield name, Answer(row.ids[row.prompt :], ending, end, row.logps)
+                ending = None
+                if row.made >= row.asked.room(row.prompt):
+                    ending = "length" if row.made == row.asked.max_new_tokens else "full"
+            answer = None
+            if ending:
+                del self.active[name]
+                end = token if ending == "end" else None
+                answer = Answer(row.ids[row.prompt :], ending, end, row.logps)
+            found.append(Said(row, token, scores_NV[place], answer))
+        return found
 
-    def _coming(self) -> list[_Row]:
-        """Those that join now: none as long as little room is free, for each time costs a pass of its own."""
+    def _chosen(self, names: Sequence[int], scores_NV: Tensor) -> dict[int, tuple[int, list[float]]]:
+        """The next token of each, and where it is drawn its log-probability."""
+        alike: dict[Decoding | None, list[int]] = {}
+        for place, name in enumerate(names):
+            asked = self.active[name].asked
+            alike.setdefault(asked if asked.sample else None, []).append(place)
+        chosen: dict[int, tuple[int, list[float]]] = {}
+        for one, places in alike.items():
+            theirs_NV = scores_NV if len(places) == len(names) else scores_NV[places]
+            if one is None:
+                told = [(token, list[float]()) for token in theirs_NV.argmax(-1).tolist()]
+            else:
+                rows = [self.active[names[place]] for place in places]
+                drawn = draw(theirs_NV, one, [(row.number, row.made) for row in rows], self.model)
+                told = [(token, [logp]) for token, logp in zip(*(d.tolist() for d in drawn), strict=True)]
+            chosen |= zip([names[place] for place in places], told, strict=True)
+        return chosen
+
+    def _coming(self) -> list[Row]:
+        """Those that join now; as long as little room is free they may wait, for each time costs a pass of its own."""
         if self.active and self.way is Way.ALIKE:
             return []
-        found: list[_Row] = []
-        most = max((row.most(self.asked) for row in self.active.values()), default=0)
+        found: list[Row] = []
+        most = max((row.most for row in self.active.values()), default=0)
         for row in self.waiting:
             rows = len(self.active) + len(found) + 1
-            most = max(most, row.most(self.asked))
-            if rows > self.asked.rows or (rows > 1 and rows * most > self.asked.tokens):
+            most = max(most, row.most)
+            if rows > self.rows or (rows > 1 and rows * most > self.tokens):
                 break
             if self.way is Way.ALIKE and found and len(row.ids) != len(found[0].ids):
                 break
             found.append(row)
-        if 3 * len(found) < len(self.active):
+        if self.waits and 3 * len(found) < len(self.active):
             return []
         for _ in found:
             self.waiting.popleft()
@@ -166,12 +241,15 @@ class _Turns:
 
     def _begin_again(self) -> None:
         """Half as many, where they stood: what was being written for them may be half written."""
-        self.asked = replace(self.asked, rows=max(1, len(self.active) // 2))
+        self.rows = max(1, len(self.active) // 2)
         # What was said is read as if it had been asked.
         self.waiting = deque(sorted([*self.active.values(), *self.waiting], key=_turn))
         self.active = {}
+        del self._together
+        give_back(next(self.model.parameters()).device.type)
+        self._together = Together(self.model, padding=self.padding)
 
 
-def _turn(row: _Row) -> tuple[int, list[int]]:
+def _turn(row: Row) -> tuple[int, list[int]]:
     """The longest first; equal ones behind each other."""
     return -len(row.ids), row.ids
