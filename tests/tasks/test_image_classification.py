@@ -12,57 +12,12 @@ from PIL import Image
 from torch.nn import functional as F
 
 import weitiao as wt
-from tests.pictures import class_folders, pictured
+from tests.pictures import FAMILIES, class_folders, pictured, toy
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.data.pack import Batches
 from weitiao.models import load
-
-FAMILIES = ("vit", "resnet", "convnext", "swin")
-
-
-class Families(dict):
-    """A toy of each family, with its processor, of 16 x 16 pictures; made when it is asked for."""
-
-    def __init__(self, home):
-        self.home = home
-
-    def __missing__(self, name):
-        import transformers as T
-
-        small, sizes = {"height": 16, "width": 16}, {"hidden_sizes": [8, 16], "depths": [1, 1]}
-        if name == "vit":
-            layers = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-            config = T.ViTConfig(hidden_size=16, image_size=16, patch_size=4, **layers)
-            processor = T.ViTImageProcessorPil(size=small)
-        elif name == "resnet":
-            config = T.ResNetConfig(embedding_size=8, layer_type="basic", **sizes)
-            processor = T.BitImageProcessorPil(size={"shortest_edge": 16}, crop_size=small)
-        elif name == "convnext":
-            config = T.ConvNextConfig(num_stages=2, patch_size=2, **sizes)
-            processor = T.ConvNextImageProcessorPil(size={"shortest_edge": 16})
-        else:
-            windows = {"patch_size": 2, "window_size": 4, "num_heads": [2, 2], "drop_path_rate": 0.0}
-            config = T.SwinConfig(image_size=16, embed_dim=8, depths=[1, 1], **windows)
-            processor = T.ViTImageProcessorPil(size=small)
-        folder = self.home / name
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = T.AutoModelForImageClassification.from_config(config)
-            for module in model.modules():
-                if isinstance(module, torch.nn.BatchNorm2d):  # of a model that has seen something
-                    module.running_mean.normal_(0, 0.1)
-                    module.running_var.uniform_(0.5, 2)
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-        self[name] = str(folder)
-        return self[name]
-
-
-@pytest.fixture(scope="session")
-def families(tmp_path_factory):
-    return Families(tmp_path_factory.mktemp("families"))
 
 
 def records(count=10):
@@ -76,15 +31,15 @@ def task_of(**settings):
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=() if name == "resnet" else pytest.mark.whole) for name in FAMILIES]
 )
-def test_loss_and_gradient_are_those_of_transformers(families, family):
+def test_loss_and_gradient_are_those_of_transformers(family):
     """Its own processor on the opened files, its own head and loss."""
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
     task, rows = task_of(), records()
-    loaded = load.load(families[family], task, seed=3)
-    theirs = AutoModelForImageClassification.from_pretrained(families[family], num_labels=2)
+    loaded = load.load(toy(family), task, seed=3)
+    theirs = AutoModelForImageClassification.from_pretrained(toy(family), num_labels=2)
     theirs.load_state_dict(loaded.model.state_dict())
-    processor = AutoImageProcessor.from_pretrained(families[family])
+    processor = AutoImageProcessor.from_pretrained(toy(family))
     pictures = [Image.open(row.values["image"]).convert("RGB") for row in rows]
     pixels = processor(images=pictures, return_tensors="pt")["pixel_values"]
     batch = loaded.collate(task)(list(task.encode(rows, loaded.processor, limit=9)), list(range(10)))
@@ -105,10 +60,10 @@ def test_loss_and_gradient_are_those_of_transformers(families, family):
     )
 
 
-def test_training_pictures_change_by_seed_epoch_and_row_and_others_never(families):
+def test_training_pictures_change_by_seed_epoch_and_row_and_others_never():
     steps = ["flip", {"name": "rotate", "degrees": 20}, {"name": "crop", "rows": 0.5}, "color"]
     task, plain = task_of(augment=steps), task_of()
-    loaded = load.load(families["resnet"], task)
+    loaded = load.load(toy("resnet"), task)
     examples = list(task.encode(records(), loaded.processor, limit=9))
 
     def pixels(task, epoch, seed=0, size=5):
@@ -135,7 +90,7 @@ def test_a_step_that_changes_no_pictures_is_refused():
 
 
 @pytest.mark.whole
-def test_pictures_of_another_size_are_the_processors_own(families):
+def test_pictures_of_another_size_are_the_processors_own():
     from transformers import AutoImageProcessor
 
     task = task_of(image_size=12)
@@ -144,8 +99,8 @@ def test_pictures_of_another_size_are_the_processors_own(families):
         ("resnet", {"size": {"shortest_edge": 12}, "crop_size": 12}),
         ("vit", {"size": 12}),
     ):
-        processor = load.processor(families[family], task)[0]
-        again = AutoImageProcessor.from_pretrained(families[family])
+        processor = load.processor(toy(family), task)[0]
+        again = AutoImageProcessor.from_pretrained(toy(family))
         words = {name: {"height": 12, "width": 12} if size == 12 else size for name, size in words.items()}
         ours, theirs = (each["pixel_values"] for each in (processor([picture]), again([picture], **words)))
         assert np.array_equal(ours, theirs)
@@ -153,19 +108,19 @@ def test_pictures_of_another_size_are_the_processors_own(families):
 
 
 @pytest.mark.whole
-def test_a_model_without_a_processor_is_named(families, tmp_path):
+def test_a_model_without_a_processor_is_named(tmp_path):
     from transformers import AutoModelForImageClassification
 
-    AutoModelForImageClassification.from_pretrained(families["resnet"]).save_pretrained(tmp_path)
+    AutoModelForImageClassification.from_pretrained(toy("resnet")).save_pretrained(tmp_path)
     with pytest.raises(WeitiaoError, match=r"no_processor.*preprocessor_config\.json"):
         load.load(str(tmp_path), task_of())
 
 
 @pytest.fixture(scope="module")
-def run(families, tmp_path_factory):
+def run(tmp_path_factory):
     home = tmp_path_factory.mktemp("run")
     recipe = {
-        "model": families["resnet"],
+        "model": toy("resnet"),
         "task": {"name": "image_classification", "augment": ["flip"]},
         # Whoever does not look while dealing is told afterwards.
         "data": {"train": str(class_folders(home / "own", 40)), "near_duplicates": "keep"},
@@ -183,6 +138,7 @@ def test_the_saved_folder_answers_alike_in_plain_transformers(run):
 
     found, home = run
     assert not found.results["missing"]
+    assert found.results["metrics"]["frozen_features"]["accuracy"]["value"] > 0.5
     without = found.results["usage"][-1]["code"]
     told = {}
     exec(without, told)
@@ -230,7 +186,7 @@ def test_files_folders_tables_and_pictures_in_memory_are_asked(run, tmp_path):
         found.predict(tmp_path / "a.png")
 
 
-def test_chance_of_an_edit_is_its_own(families):
+def test_chance_of_an_edit_is_its_own():
     """What a second step draws does not hang on whether the first one did anything."""
     one, both = task_of(augment=["color"]), task_of(augment=[{"name": "flip", "rows": 1e-9}, "color"])
     assert one.changes[0] == both.changes[1]
@@ -250,7 +206,7 @@ def test_every_picture_that_went_wrong_is_shown_for_itself():
     assert all(row.times == 1 and row.picture.startswith("data:image/jpeg;base64,") for row in shown)
 
 
-def test_low_rank_changes_of_convolutions_are_pefts(families, tmp_path):
+def test_low_rank_changes_of_convolutions_are_pefts(tmp_path):
     """They begin as the base, PEFT opens what is saved and answers alike, and folded they are the plain model."""
     from peft import PeftModel
     from transformers import AutoModelForImageClassification
@@ -258,7 +214,7 @@ def test_low_rank_changes_of_convolutions_are_pefts(families, tmp_path):
     from weitiao.models import store
 
     task, method = task_of(), registry.build("method", {"name": "lora", "r": 4, "lora_alpha": 8})
-    loaded = load.load(families["resnet"], task)
+    loaded = load.load(toy("resnet"), task)
     examples = list(task.encode(records(), loaded.processor, limit=9))
     batch = loaded.collate(task)(examples, list(range(10)))
     with torch.no_grad():
@@ -274,7 +230,7 @@ def test_low_rank_changes_of_convolutions_are_pefts(families, tmp_path):
         tuned = task.logits(loaded.model, batch)
     assert not torch.allclose(tuned, before, atol=1e-3)
     store.save_tuned(tmp_path / "model", loaded, task=task, method=method, card={})
-    base = AutoModelForImageClassification.from_pretrained(families["resnet"], num_labels=2)
+    base = AutoModelForImageClassification.from_pretrained(toy("resnet"), num_labels=2)
     theirs = PeftModel.from_pretrained(base, tmp_path / "model").eval()
     with torch.no_grad():
         torch.testing.assert_close(theirs(**batch.inputs).logits, tuned, rtol=1e-4, atol=1e-5)

@@ -6,9 +6,10 @@ run, rows  ->  ask_all  ->  {"tuned": [...], "untuned": [...], "tfidf": [...]}, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from weitiao.core.contracts import Baseline, Record, Sampling
+from weitiao.core.contracts import SEEN, Baseline, Record, Sampling
 from weitiao.core.files import read_lines
 from weitiao.stages import validation_rows
 from weitiao.stages.beside import Beside
@@ -126,8 +127,27 @@ def _set_against(systems: Mapping[str, list[dict[str, Any]]], answered: Sequence
 
 def _learnt(run: Run, baseline: Baseline, records: Sequence[Record]) -> list[dict[str, Any]]:
     """What a baseline says of the test rows, learnt from the training rows."""
-    answers = baseline.fit([row for row, _ in kept(run.folder, "train")], run.task.shape)
-    return [run.task.shown(row, told) for row, told in zip(records, answers(records), strict=True)]
+    known, asked = [row for row, _ in kept(run.folder, "train")], records
+    if baseline.sees:
+        with run.untuned() as before:
+            known, asked = (_seen(before, rows) for rows in (known, asked))
+    told = baseline.fit(known, run.task.shape)(asked)
+    return [run.task.shown(row, one) for row, one in zip(records, told, strict=True)]
+
+
+def _seen(before: Run, records: Sequence[Record]) -> list[Record]:
+    """The rows with what a model sees in each."""
+    from weitiao.evaluate.features import features
+
+    train = before.recipe.train
+    words: dict[str, Any] = {"longest": before.limit, "device": before.device, "half": train.half}
+    examples = [example for _, example in before.read(records)]
+    seen_ND = features(
+        before.tuned, before.task, examples, batch_size=train.per_device_eval_batch_size, **words
+    )
+    return [
+        replace(row, values={**row.values, SEEN: one_D}) for row, one_D in zip(records, seen_ND, strict=True)
+    ]
 
 
 def _said_before(run: Run, system: str, count: int) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ class ImageClassification(OneLabel, OfPictures):
     auto_class: ClassVar[str] = "AutoModelForImageClassification"
     peft_task_type: ClassVar[str] = ""
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1", "precision", "recall")
-    baselines: ClassVar[tuple[str, ...]] = ("pixels", "majority")
+    baselines: ClassVar[tuple[str, ...]] = ("frozen_features", "pixels", "majority")
     training_only: ClassVar[tuple[str, ...]] = (*OneLabel.training_only, "augment")
 
     def answer_of(self, record: Record) -> Any:

@@ -8,7 +8,7 @@ an `Analysis` makes a section of the page.
 The training loop knows the first two only by what is written here.  Torch is named in annotations alone, so that this room stays light.
 """
 
-from weitiao.core.contracts.baseline import Answers, Baseline
+from weitiao.core.contracts.baseline import SEEN, Answers, Baseline
 from weitiao.core.contracts.categorical import Categorical
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
 from weitiao.core.contracts.metric import Metric, Summed, Told
@@ -34,6 +34,7 @@ from weitiao.core.contracts.task import Task
 __all__ = [
     "BOUNDS",
     "PARENTS",
+    "SEEN",
     "OURS",
     "SEEN_BOUNDS",
     "WRITTEN_BOUNDS",
