@@ -17,10 +17,12 @@ from weitiao.core.why import because, reason
 if TYPE_CHECKING:
     from weitiao.evaluate.explain.explanation import ExplainedTarget, Explanation
 
+SHADES = " ░▒▓█"
+
 
 def explain(
     run: Annotated[str, typer.Argument(help="A run folder.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts or prompts.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts, prompts or pictures.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="A table with a column of texts, prompts or messages.")
     ] = None,
@@ -61,7 +63,7 @@ def explain(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show which words a prediction hangs on: integrated gradients, checked by leaving words out.
+    """Show which words, or which parts of a picture, a prediction hangs on, checked by leaving them out.
 
     Green words speak for what was predicted, red ones against it.  Without colours (NO_COLOR, a pipe) numbers stand behind
     the words.  With --errors or --rows what is found is kept in the run (explanations.json) and stands on its page.
@@ -125,6 +127,8 @@ def show(found: Explanation) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    if found.image and not found.place:
+        console.print(found.image, markup=False, style="dim", soft_wrap=True)
     if found.place:
         true = f"  {either('true', '真实')}: {found.expected}" if found.expected else ""
         console.print(f"{found.place}{true}", markup=False, style="dim", soft_wrap=True)
@@ -150,6 +154,8 @@ def lines(found: Explanation, target: ExplainedTarget, *, coloured: bool) -> lis
 
     head = Text(f"{target.name}", style="bold")
     masked = either("all words masked", "遮盖全部词")
+    if target.heat:
+        masked = either("all of one colour", "全图同一颜色")
     head.append(f"  {target.what} {target.value:+.3f}  ({masked} {target.baseline:+.3f})", style="not bold")
     drawn = [head]
     from weitiao.evaluate.explain.page import paragraphs, trust
@@ -165,8 +171,18 @@ def lines(found: Explanation, target: ExplainedTarget, *, coloured: bool) -> lis
                 line.append(f"({part['share']:+.2f})")
         if len(cut) > 1:
             drawn.append(line)
+    drawn += [Text(line) for line in shaded(target.heat.shares)] if target.heat else []
     said = trust(found, target)
     return [*drawn, Text(said, style="dim"), *(Text(f"! {warning}") for warning in target.warnings)]
+
+
+def shaded(shares: list[list[float]]) -> list[str]:
+    """A heat map in characters: the darker, the more a part speaks for it; `-` where it speaks against."""
+    most = max((abs(share) for row in shares for share in row), default=0.0) or 1.0
+    return [
+        "".join(2 * (SHADES[round(share / most * (len(SHADES) - 1))] if share >= 0 else "-") for share in row)
+        for row in shares
+    ]
 
 
 def _style(share: float, size: float) -> str:

@@ -71,8 +71,13 @@ def _seen(row: Mapping[str, Any], shown: int) -> dict[str, Any]:
         return {}
     from weitiao.data.pictures.thumbnail import thumbnail
 
-    name = os.path.join(os.path.basename(os.path.dirname(path)), os.path.basename(path))
-    return {"text": name, "picture": thumbnail(path, side=SIDE) if shown < SHOWN else ""}
+    return {"text": named(row), "picture": thumbnail(path, side=SIDE) if shown < SHOWN else ""}
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """The name of a row's picture and of the folder that it lies in; empty of a row without one."""
+    path = row.get("image") or ""
+    return os.path.join(os.path.basename(os.path.dirname(path)), os.path.basename(path))
 
 
 def text(row: Mapping[str, Any]) -> str:

@@ -105,7 +105,12 @@ def explain_records(
     """
     need("captum", extra="explain")
     from weitiao.evaluate.explain.full_precision import full_precision
+    from weitiao.stages.explain_pictures import explain_pictures
 
+    if run.task.shape.pictures:
+        words: dict[str, Any] = {"asked": asked, "similar": similar, "steps": steps, "attention": attention}
+        with labelling(run.recipe) as heard:
+            return explain_pictures(run, records, **words, heard=heard)
     said = [_said(run, record, max_new_tokens) for record in records]
     rows = TrainingRows(run) if similar else None
     near = [rows.nearest(one.example, count=similar) if rows else [] for one in said]

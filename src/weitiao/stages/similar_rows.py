@@ -21,6 +21,8 @@ from weitiao.core.files import write_json
 from weitiao.core.why import reason
 from weitiao.evaluate.explain.explanation import SimilarRow
 from weitiao.evaluate.explain.similar import hidden, nearest
+from weitiao.evaluate.features import features
+from weitiao.evaluate.worst import named
 from weitiao.stages.events import labelling
 from weitiao.stages.explained import Explained
 from weitiao.stages.kept_rows import kept
@@ -68,13 +70,17 @@ class TrainingRows:
         task = self._run.task
         texts = task.shape.texts(task.shape.asks(record.values))
         label = record.values.get(task.shape.target) if task.shape.target else None
-        return SimilarRow(" ".join(texts.values()), label, record.place, cosine)
+        text = " ".join(texts.values()) or named(record.values)
+        return SimilarRow(text, label, record.place, cosine)
 
     def _hidden(self, examples: list[Example], progress: Any = None) -> Any:
         run, train = self._run, self._run.recipe.train
         words: dict[str, Any] = {"longest": run.limit, "device": run.device, "half": train.half}
         words["batch_size"] = train.per_device_eval_batch_size
-        return hidden(run.tuned, run.task, examples, progress=progress, **words)
+        if run.task.reads_words:
+            return hidden(run.tuned, run.task, examples, progress=progress, **words)
+        found_ND = features(run.tuned, run.task, examples, progress=progress, **words)
+        return found_ND / np.maximum(np.linalg.norm(found_ND, axis=1, keepdims=True), 1e-12)
 
     def _kept(self, rows: int) -> Any:
         """What was computed before for this very model and these rows, or is now."""

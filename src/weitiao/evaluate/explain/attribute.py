@@ -83,7 +83,7 @@ def shares(
     parts: dict[tuple[float, float], Any] = {}
     while fresh:
         lows, highs = (x0_1PTD + _column(ends, x0_1PTD) * way_1PTD for ends in zip(*fresh, strict=True))
-        found = integral.attribute(highs, lows, n_steps=POINTS, internal_batch_size=at_once)
+        found = integral.attribute(highs, lows, n_steps=POINTS, internal_batch_size=max(at_once, len(fresh)))
         for piece, part in zip(fresh, found.double().sum(-1).detach().cpu().numpy(), strict=True):
             parts[piece] = part
             off[piece] = float(part.sum()) - (known[piece[1]] - known[piece[0]])

@@ -34,6 +34,22 @@ class ExplainedWord:
 
 
 @dataclass
+class Heat:
+    """Where in a picture a number comes from, cell by cell of a grid, row by row from the top."""
+
+    way: str
+    """`grad_cam`, or `integrated_gradients` of the pixels."""
+    layer: str
+    """The module whose map it is; empty where pixels were asked."""
+    shares: list[list[float]]
+    """Of each cell: its heat, never below 0 (Grad-CAM), or what its pixels add to the number."""
+    without: list[list[float]]
+    """By how much the number falls when that cell alone has the baseline's colour."""
+    part: list[float]
+    """Which part of the upright picture the grid lies on (left, top, right, bottom, in shares): what the model reads of it."""
+
+
+@dataclass
 class ExplainedTarget:
     """One number, and the words that it hangs on."""
 
@@ -55,6 +71,8 @@ class ExplainedTarget:
     """Rank correlation of `share` and `without`; null where it is not defined."""
     warnings: list[str] = field(default_factory=list)
     """What is to be kept in mind, in the language of the moment."""
+    heat: Heat | None = None
+    """Of a picture, which has no words."""
 
     def strongest(self, count: int = SHOWN) -> list[ExplainedWord]:
         """The words with the largest shares, of either sign, the largest first."""
@@ -127,12 +145,20 @@ class Explanation(Shown):
     """What the data say it is, of a row of theirs."""
     attention: Attention | None = None
     """Where the model looks; None where it was not asked for."""
+    image: str = ""
+    """Where the picture lies, of a row with one."""
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Self:
         """What `to_dict` gave."""
         targets = [
-            ExplainedTarget(**{**one, "words": [ExplainedWord(**word) for word in one["words"]]})
+            ExplainedTarget(
+                **{
+                    **one,
+                    "words": [ExplainedWord(**word) for word in one["words"]],
+                    "heat": Heat(**one["heat"]) if one.get("heat") else None,
+                }
+            )
             for one in told["targets"]
         ]
         similar = [SimilarRow(**row) for row in told["similar"]]
@@ -150,4 +176,4 @@ class Explanation(Shown):
             [target.name, ", ".join(f"{word.text} {word.share:+.2f}" for word in target.strongest())]
             for target in self.targets
         ]
-        return Sheet(" / ".join(self.texts.values()), rows=rows)
+        return Sheet(" / ".join(self.texts.values()) or self.image, rows=rows)

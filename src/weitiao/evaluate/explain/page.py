@@ -16,6 +16,8 @@ from weitiao.core.display import either
 from weitiao.core.errors import language
 from weitiao.core.page import render
 from weitiao.evaluate.explain.explanation import Attention, ExplainedTarget, ExplainedWord, Explanation
+from weitiao.evaluate.explain.overlay import drawn
+from weitiao.evaluate.worst import named
 
 WORTH = 0.01
 """Of the largest share: a word below this is not marked."""
@@ -79,6 +81,19 @@ def trust(found: Explanation, target: ExplainedTarget) -> str:
     """How far the shares are to be trusted, in one line."""
     gap = "-" if target.gap is None else f"{100 * target.gap:.2f} %"
     agree = "-" if target.agreement is None else f"{target.agreement:.2f}"
+    if target.heat:
+        way = (
+            f"Grad-CAM, {target.heat.layer}"
+            if target.heat.layer
+            else either(
+                f"integrated gradients, completeness gap {gap} after {target.steps} steps",
+                f"积分梯度，完备性差距 {gap}（{target.steps} 步）",
+            )
+        )
+        return either(
+            f"{way}; rank correlation with leaving parts out {agree}; masked by {found.baseline}, {found.precision}",
+            f"{way}；与逐块遮盖的秩相关 {agree}；以{found.baseline}遮盖，{found.precision}",
+        )
     return either(
         f"completeness gap {gap} after {target.steps} steps; rank correlation with leaving words out {agree}; "
         f"masked by {found.baseline}, {found.precision}",
@@ -87,14 +102,19 @@ def trust(found: Explanation, target: ExplainedTarget) -> str:
 
 
 def _rendered(explained: Sequence[Explanation], *, whole: bool) -> str:
-    values = {"explained": [_shown(one) for one in explained], "w": _words(), "lang": language()}
+    w = {**_words(), **(_of_pictures() if any(one.image for one in explained) else {})}
+    values = {"explained": [_shown(one) for one in explained], "w": w, "lang": language()}
     return render(Path(__file__).parent, "explanation.html.j2", {**values, "whole": whole})
 
 
 def _shown(one: Explanation) -> Mapping[str, Any]:
+    drawings = [target.heat and drawn(one.image, target.heat) for target in one.targets]
     return {
+        "name": named({"image": one.image}),
+        "gone": bool(one.image) and None in drawings,
         "targets": [
             {
+                "drawn": drawing,
                 "name": target.name,
                 "what": target.what,
                 "value": target.value,
@@ -104,7 +124,7 @@ def _shown(one: Explanation) -> Mapping[str, Any]:
                 "said": trust(one, target),
                 "warnings": target.warnings,
             }
-            for target in one.targets
+            for target, drawing in zip(one.targets, drawings, strict=True)
         ],
         "attention": one.attention and _attention(one.attention, one.texts),
         "texts": ["".join(part["text"] for part in cut) for cut in paragraphs(NOTHING, one.texts)],
@@ -121,6 +141,20 @@ def _attention(seen: Attention, texts: Mapping[str, str]) -> Mapping[str, Any]:
         "texts": list(paragraphs(replace(NOTHING, words=words), texts)) if words else [],
         "strongest": seen.strongest(),
         "note": seen.note,
+    }
+
+
+def _of_pictures() -> dict[str, str]:
+    return {
+        "title": either("Where in the picture predictions come from", "预测依据图片的哪些部分"),
+        "note": either(
+            "Orange parts speak for what was predicted, blue ones against it.",
+            "橙色部分支持预测，蓝色部分反对。",
+        ),
+        "masked": either("all of one colour", "全图同一颜色"),
+        "as_is": either("the picture", "图片"),
+        "laid": either("the picture with its heat map", "叠加热图的图片"),
+        "gone": either("the picture is no longer there", "图片已不在"),
     }
 
 

@@ -250,6 +250,7 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         ),
         "again": again(folder, facts),
         "run": quote(str(place)),
+        "pictured": any(one.image for one in explained),
         "explained": snippet(explained) if explained else "",
         "explain": f"weitiao explain {quote(str(place))} --errors 5" * (folder / CARD).is_file(),
     }
