@@ -15,7 +15,7 @@ from weitiao.core.contracts import Method, Task, fill_weights
 from weitiao.core.errors import fault
 from weitiao.core.run import RunFolder
 from weitiao.core.why import reason
-from weitiao.models import store
+from weitiao.models import batch_norms, store
 from weitiao.models.load import Loaded
 from weitiao.models.precision import Half
 
@@ -86,6 +86,7 @@ def begin_with(
     try:
         # What a task learns with begins anew: nothing of it is kept.
         fill_weights(loaded.tuned, {name: theirs[name] for name in loaded.tuned})
+        batch_norms.take_over(loaded.model, other.model)
         fill_weights(method.state(loaded.model), theirs_method.state(other.model))
     except KeyError as error:
         raise fault("unfit_start", path=run.path, why=reason("weight_unfit", name=error.args[0])) from None

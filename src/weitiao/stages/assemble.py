@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from weitiao.core.contracts import Method, Metric, Sampling
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
+from weitiao.core.why import reason
 from weitiao.data.pack import Steps, beside
 from weitiao.stages import reference, rollouts
 from weitiao.stages.events import Tell, silent
@@ -22,6 +23,9 @@ from weitiao.stages.prepare import Prepared, stacked
 from weitiao.train.distributed import World
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from weitiao.models.batch_norms import Following
     from weitiao.train.loop import Training, Watcher
 
 
@@ -106,8 +110,24 @@ def assemble(
         places=prepared.places,
         world=world,
         objective=asked,
+        norms=_norms(recipe, loaded.model, method, tell),
         ema=Ema(weights, settings.ema_decay) if settings.ema_decay else None,
     )
+
+
+def _norms(recipe: Recipe, model: nn.Module, method: Method, tell: Tell) -> Following | None:
+    """What follows the rows in a base that nobody has trained; said, and none in any other."""
+    from weitiao.models import batch_norms
+
+    untaught = batch_norms.untaught(model)
+    # An adapter's files have no place for statistics.
+    norms = batch_norms.following(model) if method.layout == "pretrained" else None
+    follow = len(norms.layers) if norms else 0
+    if follow:
+        tell("notice", text=reason("norms_follow", ref=recipe.model, count=follow))
+    if len(untaught) > follow:
+        tell("notice", text=reason("norms_untaught", ref=recipe.model, count=len(untaught) - follow))
+    return norms
 
 
 def watching(

@@ -322,6 +322,8 @@ def _keep_the_best(way: Way, training: Training) -> int:
 
 def _whole(way: Way, prepared: Prepared, training: Training) -> Loaded:
     """The model that is to be saved: the one that was trained, or put together again where it lies in shares."""
+    from weitiao.models import batch_norms
+
     if way.recipe.train.data_parallel == "ddp" or way.world.size == 1:
         return prepared.loaded
     weights = {name: training.objective.whole(weight.detach()) for name, weight in training.weights.items()}
@@ -329,6 +331,7 @@ def _whole(way: Way, prepared: Prepared, training: Training) -> Loaded:
         prepared = follow(prepared.shared(), way.recipe, way.method)
         for name, weight in prepared.loaded.trained.items():
             weight.data.copy_(weights[name])
+        batch_norms.take_over(prepared.loaded.model, training.model)
     return prepared.loaded
 
 

@@ -1,7 +1,7 @@
 """Checkpoints that are whole or absent: written aside, fsynced, sealed with hashes, then renamed.
 
     checkpoint-500/  weights.safetensors  optimizer.safetensors  [optimizer.json]  [method.safetensors]
-                     [ema.safetensors]  [rollout.safetensors]  state.json  manifest.json
+                     [norms.safetensors]  [ema.safetensors]  [rollout.safetensors]  state.json  manifest.json
 
 Several processes deal the tensors among them and write `weights-00001-of-00002.safetensors` and so on, each tensor in
 full: any number of processes may read them.
@@ -49,6 +49,7 @@ def save(run: RunFolder, training: Training) -> Path:
         "weights": _dealt(training, training.weights),
         "optimizer": _apart(_dealt(training, moments)),
         "method": _dealt(training, training.method.state(training.model)),
+        "norms": _dealt(training, training.norms.state if training.norms else {}),
         "ema": _dealt(training, training.ema.average if training.ema else {}),
         "rollout": _dealt(training, training.batches.kept(training.state.step)),
     }
@@ -233,6 +234,12 @@ def set_aside(run: RunFolder, *, newer_than: Path | None) -> None:
 def load_weights(folder: Path, training: Training) -> None:
     """The weights that a checkpoint was validated with, into the model: the average, where it holds one."""
     _fill(folder, _validated(folder), training.weights, training)
+    _fill_norms(folder, training)
+
+
+def _fill_norms(folder: Path, training: Training) -> None:
+    if training.norms:
+        _fill(folder, "norms", training.norms.state, training)
 
 
 def _validated(folder: Path) -> str:
@@ -252,6 +259,7 @@ def load(folder: Path, training: Training) -> None:
     import torch
 
     _fill(folder, "weights", training.weights, training)
+    _fill_norms(folder, training)
     if training.ema:
         # A run that is gone on with an average, and had none so far, begins it here.
         _fill(folder, _validated(folder), training.ema.average, training)

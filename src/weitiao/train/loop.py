@@ -25,6 +25,7 @@ from weitiao.core.contracts import Batch, Method, Moment, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Train
 from weitiao.data.pack import Batches, Steps
+from weitiao.models.batch_norms import Following
 from weitiao.models.memory_ran_out import give_back, ran_out
 from weitiao.models.precision import Half, autocast
 from weitiao.train import energy, memory, optim
@@ -59,6 +60,8 @@ class Training:
     """Positions of the largest micro-batch so far, padding included."""
     stop: str = ""
     """A watcher's reason to end after this step."""
+    norms: Following | None = None
+    """Statistics of a base that nobody has trained, which follow the rows."""
     ema: Average | None = None
     """The average of the weights, where one is kept."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -155,6 +158,8 @@ def fit(training: Training, watchers: Iterable[Watcher]) -> None:
     watchers = list(watchers)
     with ExitStack() as held:
         held.enter_context(torch.random.fork_rng(enabled=True))
+        if training.norms:
+            held.enter_context(training.norms.hears())
         for watcher in watchers:
             if context := watcher.around(training):
                 held.enter_context(context)
@@ -220,6 +225,8 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
         scaler.step(training.optimizer)
         if math.isfinite(norm):  # what overflowed moved nothing, and says nothing of what matters
             method.after_step(model, moment)
+            if training.norms:
+                training.norms.follow(training.world.sums)
     if scaler.is_enabled():
         scaler.update()
     training.optimizer.zero_grad(set_to_none=True)
@@ -288,6 +295,8 @@ def _gradients(training: Training) -> tuple[list[Batch], float]:
 def accumulate(training: Training, batches: Sequence[Batch]) -> float:
     """Gradients of the mean loss over these micro-batches, and those of other processes; the loss."""
     world = training.world
+    if training.norms:
+        training.norms.forget()  # a step that was begun and could not be taken
     (trained,) = world.sums(sum(batch.trained for batch in batches))
     _tally(training, batches)
     loss = 0.0
@@ -301,6 +310,8 @@ def accumulate(training: Training, batches: Sequence[Batch]) -> float:
             mean = training.objective.loss(batch, trained or 1.0, last=last)
             mean = mean if batch.rows else mean * 0
         training.scaler.scale(mean).backward()
+        if training.norms:
+            training.norms.take(counts=bool(batch.rows))
         loss += mean.item()
     return world.sums(loss)[0]
 
