@@ -21,6 +21,7 @@ from weitiao.forecast.plan import Plan, fitting, plan
 from weitiao.forecast.rule_of_thumb import rule_of_thumb
 from weitiao.stages.adapters import Adapters, adapters
 from weitiao.stages.data import guess
+from weitiao.stages.drawn_on import drawn_on
 from weitiao.stages.evaluate import evaluate
 from weitiao.stages.explain_rows import explain_rows
 from weitiao.stages.labelled import write_labelled
@@ -76,5 +77,6 @@ __all__ = [
     "rule_of_thumb",
     "train",
     "tried",
+    "drawn_on",
     "write_labelled",
 ]

@@ -40,6 +40,10 @@ def predict(
             "--output", "-o", help="Write the rows with what is said of them: .csv, .tsv or .jsonl."
         ),
     ] = None,
+    drawn: Annotated[
+        Path | None,
+        typer.Option(help="Write each picture with what was found drawn on it into this new folder."),
+    ] = None,
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Longest answer, where the model answers.")
     ] = 200,
@@ -52,6 +56,7 @@ def predict(
     from weitiao import api
     from weitiao.cli.show import prediction, unanswered
     from weitiao.stages.asking import names_a_file
+    from weitiao.stages.drawn_on import refuse_drawing
     from weitiao.stages.labelled import refuse_labelled
     from weitiao.terminal.show import Show
 
@@ -60,6 +65,8 @@ def predict(
     if output:
         refuse_labelled(output)
     found = api.load(run, base=base)
+    if drawn:
+        refuse_drawing(drawn, found.task)
     lines: Any = file if file and str(file) != "-" else _piped() if not texts or texts == ["-"] else texts
     if lines is texts and texts:
         lines = texts[0] if len(texts) == 1 else texts  # a word alone may name a file, as in Python
@@ -74,13 +81,22 @@ def predict(
         show.heed(found.recipe)
         with show:
             count, unusable = api.write_labelled(
-                output, found, questions, progress=show.labelling, max_new_tokens=max_new_tokens
+                output,
+                found,
+                questions,
+                progress=show.labelling,
+                max_new_tokens=max_new_tokens,
+                drawn=drawn,
             )
         print(reason("wrote_rows", path=output, count=f"{count:,}"), file=sys.stderr)
         unanswered(unusable)
         return
     skipped = []
-    for row, answer in found.answers(replace(questions, skips=True), max_new_tokens=max_new_tokens):
+    asked = replace(questions, skips=True)
+    answers = found.answers(asked, max_new_tokens=max_new_tokens)
+    if drawn:
+        answers = api.drawn_on(drawn, answers, asked, found.task)
+    for row, answer in answers:
         said = {ours: row.values.get(theirs) for ours, theirs in questions.read.items()}
         if "unusable" in answer:
             skipped.append((row, answer["unusable"]))

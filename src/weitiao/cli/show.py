@@ -197,9 +197,19 @@ def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | 
     if "vector" in answer:
         numbers = " ".join(f"{number:.6g}" for number in answer["vector"])
         return "\t".join(map(one_line, (numbers, *shown)))
+    if "objects" in answer:
+        return "\t".join(map(one_line, (things(answer["objects"]) or "-", *shown)))
     if "label" in answer:
         return "\t".join(map(one_line, (answer["label"], f"{answer['score']:.3f}", *shown)))
     return "\t".join(map(one_line, (json_module.dumps(answer, ensure_ascii=False), *shown)))
+
+
+def things(found: Sequence[Mapping[str, Any]]) -> str:
+    """Things in a picture, each with its score and its box: x, y, width and height."""
+    return "; ".join(
+        f"{one['label']} {one['score']:.2f} [{', '.join(f'{side:g}' for side in one['box'])}]"
+        for one in found
+    )
 
 
 def _words(part: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from weitiao.core.why import reason
 from weitiao.data.pictured import IMAGE, OfPicture
 from weitiao.data.pictures import boxes
+from weitiao.data.pictures.drawn import outlined
 
 OBJECTS = "objects"
 """The column of things."""
@@ -30,6 +31,7 @@ class Boxed(OfPicture):
         OBJECTS: "the things in it: `label`, and `box` as [x, y, width, height] in pixels",
     }
     formats: ClassVar[tuple[str, ...]] = (OBJECTS,)
+    draws: ClassVar[bool] = True
 
     def faults(self, values: Mapping[str, Any]) -> str:
         """A path, and a list of things, which may be empty."""
@@ -38,6 +40,18 @@ class Boxed(OfPicture):
     def stratum(self, values: Mapping[str, Any]) -> str:
         """Which labels are in it, so that each side has all of them."""
         return " + ".join(sorted({one["label"] for one in values.get(OBJECTS) or ()}))
+
+    def drawn(
+        self,
+        picture: Any,
+        there: Mapping[str, Any] | None = None,
+        found: Mapping[str, Any] | None = None,
+        *,
+        side: int | None = None,
+    ) -> Any:
+        """With the boxes of both."""
+        things = ((one or {}).get(OBJECTS) or () for one in (there, found))
+        return outlined(picture, *things, side=side)
 
     def moved(self, values: Mapping[str, Any], matrix_23: Any, size: tuple[int, int]) -> dict[str, Any]:
         """With boxes that followed; without the things that are out of sight."""

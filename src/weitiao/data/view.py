@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from weitiao.data.chat import IGNORE
 from weitiao.data.chat.labels import special_tokens
 from weitiao.data.overlong import as_read
 
+SIDE = 320
+"""Pixels of the longer side of a picture that is drawn on."""
 BYTES = 4  # of the longest UTF-8 character
 UNFINISHED = "\ufffd"  # what a part of a character decodes to
 
@@ -131,7 +134,9 @@ def _pictured(record: Record, task: Task, *, label: Any) -> View:
     path, values = record.values[column], record.values
     about = f"{Path(path).name}  {values['width']} x {values['height']}"
     said = None if label is None else str(label)
-    return View(record.file, record.line, label=said, picture=thumbnail(path), about=about)
+    drawn = partial(task.shape.drawn, there=values, side=SIDE) if task.shape.draws else None
+    picture = thumbnail(path, drawn=drawn)
+    return View(record.file, record.line, label=said, picture=picture, about=about)
 
 
 def learnt(example: Example) -> list[bool]:

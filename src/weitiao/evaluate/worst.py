@@ -6,14 +6,19 @@ cases, the worst first  ->  worst(judged, cases)  ->  [Row(text=..., facts=[...]
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Judged
 from weitiao.core.contracts.section import Answer, Both, Fact, Row, both
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 SHOWN = 100
+LARGE = 40
+"""Pictures that are drawn on are larger, and so many of them are shown."""
 SIDE = 96
 """Pixels of a picture's longer side in the page."""
 LOOKED_AT = 400
@@ -36,6 +41,8 @@ class Case:
     mistake: Hashable
     """Copies are one row where this is the same."""
     answers: Sequence[Answer] = ()
+    drawn: Callable[[Image], Image] | None = None
+    """What is drawn on its picture, if it has one."""
 
 
 def worst(judged: Judged, cases: Sequence[Case]) -> list[Row]:
@@ -59,19 +66,20 @@ def worst(judged: Judged, cases: Sequence[Case]) -> list[Row]:
             one.times += 1
         else:
             row = judged.rows[case.row]
-            told: dict[str, Any] = {"text": said, "place": place(row), **_seen(row, len(found))}
+            told: dict[str, Any] = {"text": said, "place": place(row), **_seen(row, len(found), case.drawn)}
             found[group, case.mistake] = Row(**told, facts=list(case.facts), answers=list(case.answers))
     return list(found.values())[:SHOWN]
 
 
-def _seen(row: Mapping[str, Any], shown: int) -> dict[str, Any]:
+def _seen(row: Mapping[str, Any], shown: int, drawn: Callable[[Image], Image] | None) -> dict[str, Any]:
     """The name of a row's picture, and a small copy of it; nothing of other rows."""
     path = row.get("image")
     if not path:
         return {}
     from weitiao.data.pictures.thumbnail import thumbnail
 
-    return {"text": named(row), "picture": thumbnail(path, side=SIDE) if shown < SHOWN else ""}
+    most = LARGE if drawn else SHOWN
+    return {"text": named(row), "picture": thumbnail(path, side=SIDE, drawn=drawn) if shown < most else ""}
 
 
 def named(row: Mapping[str, Any]) -> str:

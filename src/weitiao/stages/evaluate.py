@@ -251,6 +251,7 @@ class _Judging:
             self.systems,
             labels=self.these.labels,
             metrics=self.metrics,
+            sure=self.run.task.sure,
             samples=recipe.evaluate.samples,
             confidence=recipe.evaluate.confidence,
             seed=recipe.seed,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
 from weitiao.core.files import refuse_unwritable, whole_file
+from weitiao.stages.drawn_on import drawn_on
 
 if TYPE_CHECKING:
     from weitiao.stages.asking import Questions
@@ -46,11 +47,20 @@ def write_labelled(
     *,
     progress: Callable[[int, int], None] | None = None,
     max_new_tokens: int = 200,
+    drawn: Path | None = None,
 ) -> tuple[int, list[tuple[Record, str]]]:
     """Write the rows as they came with their predictions, whole or not at all.
 
     A table holds what is one value, a JSONL file all of a prediction.  Rows are written as they are labelled.  One that
     cannot be asked has empty cells in a table, and says why in a JSONL file (`predicted_unusable`).
+
+    Args:
+        path: of the table or JSONL file.
+        run: who answers.
+        questions: the rows.
+        progress: hears (rows done, all rows).
+        max_new_tokens: longest answer, where the model answers.
+        drawn: a folder for pictures with what was found drawn on them (`drawn_on`).
 
     Returns:
         The number of rows, and those that were not asked, with the reason.
@@ -65,6 +75,8 @@ def write_labelled(
         raise fault("output_column", column=taken[0])
     asked = replace(questions, skips=True)
     answers = run.answers(asked, progress=progress, max_new_tokens=max_new_tokens)
+    if drawn:
+        answers = drawn_on(drawn, answers, asked, run.task)
     count, unusable = 0, []
     # The csv module ends lines itself, and line ends within a cell are the cell's.
     with whole_file(path, newline="" if ending in DELIMITERS else None) as file:

@@ -147,6 +147,9 @@ class Shape(ABC):
     pictures: ClassVar[tuple[str, ...]] = ()
     """Columns that say where a picture lies: its pixels are read when a batch is stacked (`data.pictures`)."""
 
+    draws: ClassVar[bool] = False
+    """Can its answer be drawn on its picture (`drawn`)?"""
+
     @property
     def several(self) -> bool:
         """May a row carry several labels, as a list?  Then the share of each label is kept, not that of a stratum."""
@@ -180,6 +183,24 @@ class Shape(ABC):
     @abstractmethod
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
         """Everything that a person wrote, by its address in the row, such as `messages.0.content`."""
+
+    def drawn(
+        self,
+        picture: Any,
+        there: Mapping[str, Any] | None = None,
+        found: Mapping[str, Any] | None = None,
+        *,
+        side: int | None = None,
+    ) -> Any:
+        """A picture with answers drawn on it; only when `draws`.
+
+        Args:
+            picture: as `data.pictures.opening.opened` gives it.
+            there: the row, whose answer is the true one.
+            found: what was predicted of it.
+            side: pixels of the longer side of what comes back, at most; None: as many as the picture has.
+        """
+        raise NotImplementedError(f"{self.name} draws nothing")
 
     def with_texts(self, values: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
         """A copy of the row with the texts at some addresses replaced."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -232,6 +232,8 @@ class Judged:
     """The task's, in order; none where it has none."""
     metrics: Mapping[str, Metric] | None = None
     """What they are judged by, the primary one first."""
+    sure: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    """What of a prediction is told to whoever asks (`Task.sure`)."""
     samples: int = 8
     """How many rows are shown for no reason but to be seen (`evaluate.samples`)."""
     confidence: float = 0.95

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from weitiao.data.pictures.opening import Unreadable, opened
@@ -20,12 +21,22 @@ SMALL = 96
 """A picture whose longer side is shorter is shown so large, each pixel a square."""
 
 
-def thumbnail(path: str, *, side: int = SIDE) -> str:
-    """The copy of the picture of a file as a `data:` URL."""
+def thumbnail(path: str, *, side: int = SIDE, drawn: Callable[[Image], Image] | None = None) -> str:
+    """The copy of the picture of a file as a `data:` URL.
+
+    Args:
+        path: of the file.
+        side: pixels of the copy's longer side, at most.
+        drawn: what is drawn on the picture, and how large it is then.
+    """
     try:
-        return as_url(opened(path), side=side)
+        picture = opened(path)
     except Unreadable:
         return ""
+    if drawn:
+        picture = drawn(picture)
+        side = max(picture.size)
+    return as_url(picture, side=side)
 
 
 def as_url(picture: Image, *, side: int = SIDE) -> str:
