@@ -29,7 +29,8 @@ def saved(picture: Image.Image) -> bytes:
 
 
 PICTURE = saved(Image.new("RGB", (9, 4), (255, 0, 0)))
-SEEN = {"sha256": hashlib.sha256(PICTURE).hexdigest(), "width": 9, "height": 4, "light": round(76 / 255, 4)}
+LOOKS = {"light": round(76 / 255, 4), "contrast": 0.0, "colour": 1.0}
+SEEN = {"sha256": hashlib.sha256(PICTURE).hexdigest(), "width": 9, "height": 4, **LOOKS}
 OF = {name: shape for shape in SHAPES for name in shape.formats}
 
 

@@ -17,7 +17,9 @@ from weitiao.data.pairs import text_fault
 
 IMAGE = "image"
 """The column that says where the picture lies."""
-SEEN = (IMAGE, "sha256", "phash", "width", "height", "light")
+KNOWN = ("width", "height", "light", "contrast", "colour")
+"""What is known of a picture beside its file, by which judged rows are sliced."""
+SEEN = (IMAGE, "sha256", "phash", *KNOWN)
 """What every row with a picture holds of it (`pictures.looks`)."""
 
 

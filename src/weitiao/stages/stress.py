@@ -21,6 +21,7 @@ from weitiao.core.run import RunFolder
 from weitiao.core.why import because, reason
 from weitiao.evaluate.stress import counterfactual, diversity
 from weitiao.evaluate.stress.counterfactual import Pair
+from weitiao.evaluate.stress.damaged import damaged
 from weitiao.evaluate.stress.gaps import gaps, section
 from weitiao.evaluate.stress.paired_change import Drawing
 from weitiao.evaluate.stress.perturb import Perturbation, chance, chinese, perturbations, perturbed, spared
@@ -99,6 +100,8 @@ def stress(
     if groups and not group_column:
         raise fault("wrong_usage", **because("groups_of_no_column", file=groups))
     run = run.judged("")
+    if rate is not None and run.task.shape.pictures:
+        raise fault("wrong_usage", **because("rate_of_no_letters"))
     everything = list(kept(run.folder, "test"))
     if not everything:
         raise fault("stress_without_test", path=run.path)
@@ -170,19 +173,20 @@ class _Test:
             "seed": recipe.seed,
             "confidence": self.drawing.confidence,
         }
-        why = spared(task.shape, self.records)
-        rewritten = {} if why else self._rewritten(rate)
+        why, pictured = spared(task.shape, self.records), bool(task.shape.pictures)
+        rewritten = {} if why and not pictured else self._rewritten(rate)
         turns = bool(TURNED & {*task.predicts})
         pairs, left = self._swapped() if not why and (turns or task.generates) else ({}, {})
         made: dict[str, Section] = {}
-        if not why or column:
+        if rewritten or not why or column:
             standing, changed = self._asked(rewritten, pairs, untuned=untuned)
-        if why:
+        if why and not rewritten:
             results["written_otherwise"] = {"why": why}
         else:
             written = {one: changed[one] for one in rewritten}
             results["written_otherwise"] = said = found(standing, written, name, metric, self.drawing)
-            made |= sections(said, standing, written, rows=self.all)
+            column_of_pictures = next(iter(task.shape.pictures), "")
+            made |= sections(said, standing, written, rows=self.all, picture=column_of_pictures)
         both = {kind: Pair.of(changed[kind, SWAPPED], changed[kind, NEUTRAL], **left[kind]) for kind in left}
         if both and turns:
             results["swaps"] = counterfactual.found(standing, both, self.drawing)
@@ -232,6 +236,10 @@ class _Test:
     def _rewritten(self, rate: float | None) -> dict[Perturbation, dict[int, Record]]:
         """By perturbation the rows that it changed; one whose dictionary cannot be had fails alone."""
         recipe, shape = self.run.recipe, self.run.task.shape
+        if shape.pictures:
+            with self.beside.may_fail("damaged"):
+                return damaged(self.records, shape, seed=recipe.seed)
+            return {}
         handed, han = helpers(recipe, device="cpu"), chinese(shape, self.records)
         made: dict[Perturbation, dict[int, Record]] = {}
         for one in perturbations(rate):

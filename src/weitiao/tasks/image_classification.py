@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weitiao.core.contracts import Batch, Record, Shape
 from weitiao.core.registry import register
-from weitiao.data.pictured import IMAGE
+from weitiao.data.pictured import IMAGE, KNOWN
 from weitiao.data.shapes import PICTURED
 from weitiao.tasks.parts.one_label import OneLabel
 from weitiao.tasks.parts.pictures import OfPictures
@@ -50,8 +49,5 @@ class ImageClassification(OneLabel, OfPictures):
 
     def reference(self, record: Record) -> dict[str, Any]:
         """Where the picture lies, what is known of it, and its true label."""
-        seen = {name: record.values[name] for name in SHOWN if name in record.values}
+        seen = {name: record.values[name] for name in KNOWN if name in record.values}
         return {IMAGE: record.values[IMAGE], **seen, "label": record.values.get("label")}
-
-
-SHOWN: Sequence[str] = ("width", "height", "light")

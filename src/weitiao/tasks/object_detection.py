@@ -23,7 +23,7 @@ from weitiao.core.registry import register
 from weitiao.core.section_values import Once
 from weitiao.core.why import reason
 from weitiao.data.boxed import OBJECTS, SEEN, followed
-from weitiao.data.pictured import IMAGE
+from weitiao.data.pictured import IMAGE, KNOWN
 from weitiao.data.pictures.boxes import centred
 from weitiao.data.pictures.geometry import Moved
 from weitiao.data.shapes import BOXED
@@ -33,8 +33,6 @@ from weitiao.tasks.parts.pictures import OfPictures
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-SHOWN = ("width", "height", "light")
 
 
 @register("task", "object_detection")
@@ -215,7 +213,7 @@ class ObjectDetection(OfPictures):
 
     def reference(self, record: Record) -> dict[str, Any]:
         """Where the picture lies, what is known of it, and what is in it."""
-        seen = {name: record.values[name] for name in SHOWN if name in record.values}
+        seen = {name: record.values[name] for name in KNOWN if name in record.values}
         return {IMAGE: record.values[IMAGE], **seen, OBJECTS: record.values.get(OBJECTS)}
 
     def sure(self, shown: Mapping[str, Any]) -> dict[str, Any]:

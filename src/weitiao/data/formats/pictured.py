@@ -1,7 +1,7 @@
 """The picture of a row: found below the folder of its file, looked at, and known from then on by what was seen.
 
 seen("cat/1.jpg", home="/pets", column="image", repairs=[])
-    ->  {"image": "/pets/cat/1.jpg", "sha256": ..., "phash": ..., "width": 640, "height": 480, "light": 0.43}
+    ->  {"image": "/pets/cat/1.jpg", "sha256": ..., "phash": ..., "width": 640, "height": 480, "light": 0.43, ...}
 """
 
 from __future__ import annotations

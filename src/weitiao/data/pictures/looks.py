@@ -1,9 +1,9 @@
 """What is known of a picture beside its label, from one look at it.
 
-    looked("cats/1.jpg")  ->  Look(width=640, height=480, sha256="4f1c...", phash="c3a1...", light=0.43, notes=())
+    looked("cats/1.jpg")  ->  Look(width=640, height=480, sha256="4f1c...", phash="c3a1...", light=0.43, contrast=0.2, colour=0.1, notes=())
 
 All of it stands in the row from then on: the hash of the file finds copies, that of what is seen (`phash`) what is nearly a copy,
-size and light are columns by which judged rows are sliced.
+size, light, contrast and colour are what judged rows are sliced by.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class Look:
     """64 bits, hexadecimal: pictures that look alike differ in few of them."""
     light: float
     """Mean of the grey, 0 black to 1 white."""
+    contrast: float
+    """Standard deviation of the grey, 0 to 0.5."""
+    colour: float
+    """How far the channels of a pixel are apart, in the mean: 0 of a grey picture, 1 at most."""
     notes: tuple[str, ...] = ()
     """What was made otherwise than it stands in the file."""
 
@@ -49,6 +53,8 @@ class Look:
             "width": self.width,
             "height": self.height,
             "light": self.light,
+            "contrast": self.contrast,
+            "colour": self.colour,
         }
 
 
@@ -76,8 +82,18 @@ def looked(path: str) -> Look:
         digest,
         phash(grey_HW),
         round(float(grey_HW.mean()) / 255, 4),
+        round(float(grey_HW.std()) / 255, 4),
+        _colour(picture),
         notes,
     )
+
+
+def _colour(picture: Image) -> float:
+    import numpy as np
+    from PIL.Image import Resampling
+
+    copy_HW3 = np.asarray(picture.resize((SMALL, SMALL), Resampling.BILINEAR, reducing_gap=3.0), dtype=float)
+    return round(float((copy_HW3.max(2) - copy_HW3.min(2)).mean()) / 255, 4)
 
 
 def small(picture: Image) -> np.ndarray:

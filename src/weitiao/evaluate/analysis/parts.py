@@ -21,6 +21,8 @@ BINS = 4
 """Into so many parts numbers are cut, each with about equally many rows."""
 VALUES = 50
 """Of a column with more values, so many that most rows have are looked at."""
+GREY = 0.01
+"""Below this `colour` a picture is grey: JPEG leaves grey pictures a little of it."""
 COUNTED = 12
 """A column of numbers with more values than this is cut into bins."""
 
@@ -30,7 +32,7 @@ class Part:
     """Some of the rows."""
 
     by: str
-    """What they have in common: `length`, `tokens`, `unseen_words`, `file`, `language`, `label`, or a column."""
+    """What they have in common: `length`, `tokens`, `unseen_words`, `pixels`, `aspect`, `light`, `contrast`, `colours`, `file`, `language`, `label`, or a column."""
     name: Words
     """Which of it."""
     rows: Any
@@ -54,6 +56,7 @@ def parts_of(
         *_binned("length", [len(text(row)) for row in rows], both("{} characters", "{} 个字符")),
         *_binned("tokens", [row.get("row_tokens") for row in rows], both("{} tokens", "{} 个词元")),
         *_binned("unseen_words", unseen, both("{} %", "{} %")),
+        *_pictured(rows),
         *_valued("file", [row.get("file") for row in rows]),
         *_valued("language", [language_of(text(row)) for row in rows]),
         *_labelled(rows),
@@ -70,6 +73,21 @@ def language_of(words: str) -> str:
     known = {"Latin": latin_language, "Han": han_variant}.get(script)
     said = known(words) if known else ""
     return f"{script}, {said}" if said and said != "unknown" else script
+
+
+def _pictured(rows: Told) -> Iterator[Part]:
+    """By what is known of pictures (`data.pictures.looks`); nothing of rows without."""
+    sides = [(row.get("width"), row.get("height")) for row in rows]
+    known = [(w, h) if w and h else None for w, h in sides]
+    yield from _binned("pixels", [each and each[0] * each[1] for each in known], both("{} pixels", "{} 像素"))
+    yield from _binned("aspect", [each and round(each[0] / each[1], 2) for each in known], both("{}", "{}"))
+    for name in ("light", "contrast"):
+        yield from _binned(name, [row.get(name) for row in rows], both("{}", "{}"))
+    colours = [row.get("colour") for row in rows]
+    for grey, title in ((True, both("grey", "灰度")), (False, both("in colour", "彩色"))):
+        inside = np.array([value is not None and (value < GREY) == grey for value in colours])
+        if inside.any():
+            yield Part("colours", title, inside)
 
 
 def _labelled(rows: Told) -> Iterator[Part]:

@@ -13,15 +13,46 @@ from weitiao.core.contracts import Metric, Record, Section, both
 from weitiao.core.contracts.section import Answer, Both, Column, Estimate, Fact, Row, Rows, Table, TableRow
 from weitiao.evaluate import judge
 from weitiao.evaluate.paired import holm
+from weitiao.evaluate.stress.damaged import drawn
 from weitiao.evaluate.stress.paired_change import Drawing, gain, outcome, shares
 from weitiao.evaluate.stress.perturb import Perturbation
 from weitiao.evaluate.words import words
-from weitiao.evaluate.worst import TRUE
+from weitiao.evaluate.worst import TRUE, named
 
 EXAMPLES = 3
 """Flips that are shown of each perturbation."""
 FEWEST = 10
 """Of fewer rows nothing is said."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What the page calls rows that are asked again."""
+
+    title: Both
+    how: Both
+    head: Both
+    flips: Both
+    right: Both
+
+
+OF_TEXTS = Wording(
+    both("Rows written otherwise", "改写后的测试行"),
+    both("In brackets: the share of letters or words that is changed. ", "括号内为改动的字词比例。"),
+    both("written with", "改写方式"),
+    both("Predictions that a rewriting turns wrong", "因改写而出错的预测"),
+    both("Right as the row stands, wrong as it is written below.", "原样预测正确，按下方写法则预测错误。"),
+)
+OF_PICTURES = Wording(
+    both("Pictures from a worse camera", "画质变差的测试图片"),
+    both(
+        "How strong each change is stands fixed (docs/stress.md). ",
+        "各项改动的强度是固定的（docs/stress.md）。",
+    ),
+    both("changed by", "改动"),
+    both("Predictions that a change turns wrong", "因改动而出错的预测"),
+    both("Right as the picture is, wrong as it is shown.", "原图预测正确，如图所示改动后预测错误。"),
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +158,12 @@ def _flips(
 
 
 def sections(
-    said: Mapping[str, Any], standing: Standing, changed: Mapping[Perturbation, Changed], *, rows: int
+    said: Mapping[str, Any],
+    standing: Standing,
+    changed: Mapping[Perturbation, Changed],
+    *,
+    rows: int,
+    picture: str = "",
 ) -> dict[str, Section]:
     """The table of all, and examples of predictions that were turned round.
 
@@ -136,23 +172,25 @@ def sections(
         standing: the rows as they stand.
         changed: what became of them.
         rows: how many rows the run could be asked.
+        picture: the column of their pictures, where they have one: then these were changed, and no text.
     """
+    w = OF_PICTURES if picture else OF_TEXTS
     titles = {one.name: one.title for one in changed}
     called = both(*(words(language).get(said["metric"], said["metric"]) for language in ("en", "zh")))
     others = [system for system in standing.told if system != "tuned"]
     lines = said["perturbations"]
     made: dict[str, Section] = {
         "written_otherwise": Table(
-            title=_said("Rows written otherwise: {}", "改写后的测试行：{}", called),
+            title=_said(f"{w.title.en}: {{}}", f"{w.title.zh}：{{}}", called),
             note=both(
                 "Each line compares the same rows before and after, those alone that it could change. p is of the paired test "
-                "of the difference, corrected over all lines (Holm). In brackets: the share of letters or words that is "
-                "changed. A flip is a prediction that is another one afterwards.",
-                "每行只比较能被改动的同一批数据在改写前后的结果。p 来自差值的配对检验，并对所有行做了 Holm 校正。"
-                "括号内为改动的字词比例。翻转指改写前后预测不同。",
+                f"of the difference, corrected over all lines (Holm). {w.how.en}A flip is a prediction that is another one "
+                "afterwards.",
+                "每行只比较能被改动的同一批数据在改动前后的结果。p 来自差值的配对检验，并对所有行做了 Holm 校正。"
+                f"{w.how.zh}翻转指改动前后预测不同。",
             ),
             foot=_foot(len(standing.records), rows),
-            head=both("written with", "改写方式"),
+            head=w.head,
             columns=_columns(
                 ("before", "改写前"),
                 ("after", "改写后"),
@@ -165,10 +203,10 @@ def sections(
         ),
         "written_otherwise_more": Table(
             title=both(
-                "Rows written otherwise: how many, and beside the untuned model",
-                "改写后的测试行：行数，以及与微调前对照",
+                f"{w.title.en}: how many, and beside the untuned model",
+                f"{w.title.zh}：行数，以及与微调前对照",
             ),
-            head=both("written with", "改写方式"),
+            head=w.head,
             columns=[
                 *_columns(("changed", "改动的行"), ("not changed", "未改动的行"), ("flips", "翻转")),
                 *(
@@ -185,16 +223,9 @@ def sections(
             rows=[_more(one, titles[one["name"]], others) for one in lines],
         ),
     }
-    shown = _examples(standing, changed)
+    shown = _examples(standing, changed, picture)
     if shown:
-        made["written_otherwise_flips"] = Rows(
-            title=both("Predictions that a rewriting turns wrong", "因改写而出错的预测"),
-            note=both(
-                "Right as the row stands, wrong as it is written below.",
-                "原样预测正确，按下方写法则预测错误。",
-            ),
-            rows=shown,
-        )
+        made["written_otherwise_flips"] = Rows(title=w.flips, note=w.right, rows=shown)
     return made
 
 
@@ -247,7 +278,7 @@ def _foot(asked: int, rows: int) -> Both | str:
     )
 
 
-def _examples(standing: Standing, changed: Mapping[Perturbation, Changed]) -> list[Row]:
+def _examples(standing: Standing, changed: Mapping[Perturbation, Changed], picture: str) -> list[Row]:
     found = []
     for one, own in changed.items():
         shown = 0
@@ -262,14 +293,14 @@ def _examples(standing: Standing, changed: Mapping[Perturbation, Changed]) -> li
                 Fact(name=TRUE, value=spelt(right), tone="want"),
                 Fact(name=both("then", "改写后"), value=spelt(outcome(after)), tone="got"),
             ]
-            found.append(
-                Row(
-                    text=text(standing.references[row]),
-                    facts=facts,
-                    answers=[Answer(name=one.title, text=text(own.references[place]))],
-                    place=f"{record.file}:{record.line}",
-                )
-            )
+            seen: dict[str, Any] = {
+                "text": text(standing.references[row]),
+                "answers": [Answer(name=one.title, text=text(own.references[place]))],
+            }
+            if picture:
+                facts.insert(0, Fact(name=OF_PICTURES.head, value=one.title))
+                seen = {"text": named(record.values), "picture": drawn(own.records[place], picture)}
+            found.append(Row(**seen, facts=facts, place=f"{record.file}:{record.line}"))
     return found
 
 

@@ -27,6 +27,7 @@ from weitiao.core.why import reason
 from weitiao.data.augment.pictures import PictureChanges
 from weitiao.data.pictured import IMAGE
 from weitiao.data.pictures import geometry
+from weitiao.data.pictures.damage import DAMAGE, damaged
 from weitiao.data.pictures.geometry import Moved
 from weitiao.data.pictures.opening import Unreadable, opened
 from weitiao.data.prefetch import mapped
@@ -105,7 +106,10 @@ class OfPictures(Task):
                 yield Example({}, refused=why)
                 continue
             place = np.frombuffer(os.fsencode(record.values[IMAGE]), dtype=np.uint8)
-            yield Example({IMAGE: place}, target=self.answer_of(record), size=1)
+            inputs = {IMAGE: place}
+            if said := record.values.get(DAMAGE):
+                inputs[DAMAGE] = np.frombuffer(said.encode(), dtype=np.uint8)
+            yield Example(inputs, target=self.answer_of(record), size=1)
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """Pixels (B, C, H, W) as the model's processor makes them, and targets (B, ...)."""
@@ -145,6 +149,8 @@ class OfPictures(Task):
             found = Moved(opened(path), geometry.stay())
         except Unreadable as error:
             raise fault("picture_gone", path=path, why=error) from None
+        if (said := example.inputs.get(DAMAGE)) is not None:
+            found = found._replace(picture=damaged(found.picture, np.asarray(said).tobytes().decode()))
         for number, step in enumerate(self.changes if example.chance else ()):
             rng = Random(repr((*(example.chance or ()), number)))
             if rng.random() < step.rows:
