@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from weitiao.core.contracts import Batch, Example
@@ -72,6 +73,8 @@ class Batches:
     """How often each row comes in an epoch; default: once."""
     varies: bool = False
     """Are rows changed each time they come?  Each then says whence its chance is drawn."""
+    mixes: bool = False
+    """Does each bring another row with it, drawn by its chance?"""
     workers: int = 0
     """Threads that make the batches of the next steps."""
     dealt: tuple[int, int] = (0, 1)
@@ -276,10 +279,16 @@ class Batches:
         examples = [self.examples[row] for row in rows]
         if self.varies and epoch is not None:
             examples = [
-                replace(example, chance=(self.seed, epoch, row))
+                replace(example, chance=(self.seed, epoch, row), beside=self._beside(epoch, row))
                 for example, row in zip(examples, rows, strict=True)
             ]
         return self.collate(examples, rows)
+
+    def _beside(self, epoch: int, row: int) -> Example | None:
+        if not self.mixes:
+            return None
+        other = Random(f"beside {self.seed} {epoch} {row}").randrange(len(self.examples))
+        return replace(self.examples[other], chance=(self.seed, epoch, row, other))
 
     def _idle(self, rows: list[int], epoch: int) -> Batch:
         return replace(self._collated(rows, epoch), rows=[], trained=0, tokens=0, padding=0, shared=0)

@@ -293,6 +293,7 @@ def stacked(
         room=rows * limit if recipe.data.overlong == "windows" else None,
         weights=weights,
         varies=task.varies,
+        mixes=task.mixes,
     )
 
 

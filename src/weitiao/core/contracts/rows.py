@@ -76,6 +76,8 @@ class Example:
     chance: tuple[int, ...] | None = None
     """Whence chance is drawn where a training row is changed each time it comes (`Task.varies`): seed, epoch, row; None: as it
     is, as every row is that judges."""
+    beside: Example | None = None
+    """Another training row, drawn by the same chance, where rows are mixed in pairs (`Task.mixes`)."""
     size: int | None = None
     """How long a row is in whatever its batches are measured in, where that is not its `input_ids` (a row without any, or
     one of two sides)."""

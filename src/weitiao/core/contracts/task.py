@@ -87,6 +87,11 @@ class Task(Answering, ABC):
         return False
 
     @property
+    def mixes(self) -> bool:
+        """Does a training row that comes bring another one with it (`Example.beside`)?"""
+        return False
+
+    @property
     def headless(self) -> str:
         """Why there is no output layer of the task's own on the base, which `head` could train; empty where there is one."""
         return reason("no_head_to_train") if self.generates else ""

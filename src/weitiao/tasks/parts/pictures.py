@@ -65,6 +65,18 @@ class OfPictures(Task):
         """What rows with these targets count for in the loss; None where all count the same."""
         return None
 
+    def made_ready(self, examples: Sequence[Example], processor: Any) -> dict[str, Tensor]:
+        """What the model's processor makes of the pictures, by the name under which the model is given it."""
+        import torch
+
+        pictures = [moved.picture for moved in self.read(examples)]
+        made = processor(images=pictures, return_tensors="pt")
+        return {name: each for name, each in made.items() if isinstance(each, torch.Tensor)}
+
+    def blended(self, batch: Batch, examples: Sequence[Example], processor: Any) -> Batch:
+        """A batch whose rows are mixed with those that they bring with them (`Task.mixes`)."""
+        return batch
+
     def ready(self, processor: Any) -> Any:
         """The processor with `image_size`."""
         if self.image_size is None:
@@ -115,16 +127,11 @@ class OfPictures(Task):
         """Pixels (B, C, H, W) as the model's processor makes them, and targets (B, ...)."""
         import torch
 
-        pictures = [moved.picture for moved in self.read(examples)]
-        inputs = {
-            name: each
-            for name, each in processor(images=pictures, return_tensors="pt").items()
-            if isinstance(each, torch.Tensor)
-        }
+        inputs = self.made_ready(examples, processor)
         targets = [example.target for example in examples]
         known = all(target is not None for target in targets)
         weights = self.counts(targets) if known else None
-        return Batch(
+        batch = Batch(
             inputs,
             self.stacked(targets) if known else None,
             trained=len(examples) if weights is None else sum(weights),
@@ -133,6 +140,7 @@ class OfPictures(Task):
             padding=0,
             weights=None if weights is None else torch.tensor(weights),
         )
+        return self.blended(batch, examples, processor)
 
     def read(self, examples: Sequence[Example]) -> list[Moved]:
         """The pictures, changed where they come to be learnt from, and where their points went.
