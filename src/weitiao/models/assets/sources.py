@@ -32,6 +32,15 @@ FASHION = Source(
     registry="debian",
 )
 
+DIGITS = Source(
+    package="scikit-learn",
+    version="",
+    filename="sklearn/datasets/data/digits.csv.gz",
+    sha256="09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+    size_bytes=57_523,
+    registry="installed",
+)
+
 LLAMAFACTORY = Source(
     package="llamafactory",
     version="0.9.5",
