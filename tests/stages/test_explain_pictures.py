@@ -92,10 +92,14 @@ def test_cells_hold_all_of_a_picture_and_a_cell_left_out_is_one_of_them():
     assert grid.sum() == pytest.approx(values.sum())
     pixels = torch.rand(3, 17, 5)
     score = lambda rows: rows[:, 0].sum((1, 2))  # noqa: E731
-    falls = pictured.without(
-        score, pixels, torch.zeros(3, 1, 1).expand_as(pixels), (7, 5), value=float(pixels[0].sum())
-    )
-    assert np.allclose(falls, pictured.in_cells(pixels[0].numpy().astype(float), mean=False), atol=1e-4)
+    sums = pictured.in_cells(pixels[0].numpy().astype(float), mean=False)
+    blank = torch.zeros(3, 1, 1).expand_as(pixels)
+    parts = pictured.parts(sums)
+    *each, most, least = pictured.without(score, pixels, blank, parts, value=float(pixels[0].sum()))
+    assert np.allclose(np.reshape(each, (7, 5)), sums, atol=1e-4)
+    ordered = np.sort(sums.ravel())
+    assert most == pytest.approx(ordered[-9:].sum(), abs=1e-3)
+    assert least == pytest.approx(ordered[:9].sum(), abs=1e-3)
 
 
 @pytest.mark.parametrize("family", ["resnet", "vit"])
@@ -111,7 +115,7 @@ def test_the_part_that_a_processor_reads_is_seen(family):
 
 
 def test_a_map_is_laid_over_the_part_that_was_read():
-    heat = Heat("grad_cam", "x", [[1.0, 0.0], [0.0, -1.0]], [[0.0] * 2] * 2, [0.5, 0.0, 1.0, 1.0])
+    heat = Heat("grad_cam", "x", [[1.0, 0.0], [0.0, -1.0]], [[0.0] * 2] * 2, 0.0, 0.0, [0.5, 0.0, 1.0, 1.0])
     laid = np.asarray(overlay.laid_over(Image.new("RGB", (80, 40), "white"), heat))
     assert (laid[:, :39] == 255).all()
     near = lambda colour, pixel: np.abs(pixel / 1.0 - (0.75 * np.array(colour) + 0.25 * 255)).max() < 3  # noqa: E731
@@ -175,11 +179,13 @@ def test_the_planted_patch_is_found_and_completeness_holds(run):
             assert any("one colour" in said for said in target.warnings)
             continue
         located += 1
+        assert target.heat.without_most > target.heat.without_least
+        assert not any("trust the map little" in said for said in target.warnings)
         shares = np.array(target.heat.shares)
         row, column = np.unravel_index(shares.argmax(), shares.shape)
         cell = SIDE / len(shares)
-        assert top - cell <= row * cell < top + PATCH
-        assert left - cell <= column * cell < left + PATCH
+        assert top - cell <= row * cell <= top + PATCH
+        assert left - cell <= column * cell <= left + PATCH
         if run.family == "vit":
             assert target.heat.way == "integrated_gradients"
             change = target.value - target.baseline

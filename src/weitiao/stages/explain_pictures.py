@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from weitiao.core.contracts import Example, Record, Target
 from weitiao.core.errors import fault
 from weitiao.core.why import reason
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
     from weitiao.models.precision import Half
 
-AGREES = 0.5
-"""A rank correlation of the map with leaving cells out below this is said."""
 NEXT_TO_NOTHING = 0.01
 """Of the number, which a picture of one colour gets, too, but for so much: then that is said."""
 WORDS = 196
@@ -151,16 +151,18 @@ class _Asker:
             if gap is None or gap >= SMALL:
                 said = "-" if gap is None else f"{100 * gap:.1f}"
                 warnings.append(reason("gap_large", gap=said, steps=taken))
-        falls = pictured.without(score, self.pixels_CHW, self.blank_CHW, grid.shape, value=value)
-        agree = agreement(grid.ravel().tolist(), falls.ravel().tolist())
-        if agree is not None and agree < AGREES:
-            warnings.append(reason("cells_disagree", agreement=f"{agree:.2f}"))
+        left_out = pictured.parts(grid)
+        falls = pictured.without(score, self.pixels_CHW, self.blank_CHW, left_out, value=value)
+        *each, most, least = falls.tolist()
+        agree = agreement(grid.ravel().tolist(), each)
+        if most <= least:
+            warnings.append(reason("cells_disagree", most=f"{most:+.2f}", least=f"{least:+.2f}"))
         if layer and not grid.any():
             warnings.append(reason("nothing_for_it"))
         if abs(value - base) <= NEXT_TO_NOTHING * abs(value):
             warnings.append(reason("blank_is_alike"))
         way = "grad_cam" if layer else "integrated_gradients"
-        heat = Heat(way, layer, grid.tolist(), falls.tolist(), self.part)
+        heat = Heat(way, layer, grid.tolist(), np.reshape(each, grid.shape).tolist(), most, least, self.part)
         return ExplainedTarget(
             target.name, target.what, value, base, [], taken, gap, agree, warnings, heat=heat
         )

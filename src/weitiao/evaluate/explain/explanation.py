@@ -45,6 +45,10 @@ class Heat:
     """Of each cell: its heat, never below 0 (Grad-CAM), or what its pixels add to the number."""
     without: list[list[float]]
     """By how much the number falls when that cell alone has the baseline's colour."""
+    without_most: float
+    """By how much it falls when the quarter of the cells with the largest shares has that colour."""
+    without_least: float
+    """And when the quarter with the smallest shares has: a map that is right is far below the other."""
     part: list[float]
     """Which part of the upright picture the grid lies on (left, top, right, bottom, in shares): what the model reads of it."""
 

@@ -91,8 +91,11 @@ def trust(found: Explanation, target: ExplainedTarget) -> str:
             )
         )
         return either(
-            f"{way}; rank correlation with leaving parts out {agree}; masked by {found.baseline}, {found.precision}",
-            f"{way}；与逐块遮盖的秩相关 {agree}；以{found.baseline}遮盖，{found.precision}",
+            f"{way}; without the quarter that is marked most it falls by {target.heat.without_most:+.2f}, without the one that is "
+            f"marked least by {target.heat.without_least:+.2f}; rank correlation with leaving single cells out {agree}; masked by "
+            f"{found.baseline}, {found.precision}",
+            f"{way}；遮盖标记最强的四分之一下降 {target.heat.without_most:+.2f}，最弱的四分之一下降 {target.heat.without_least:+.2f}；"
+            f"与逐格遮盖的秩相关 {agree}；以{found.baseline}遮盖，{found.precision}",
         )
     return either(
         f"completeness gap {gap} after {target.steps} steps; rank correlation with leaving words out {agree}; "

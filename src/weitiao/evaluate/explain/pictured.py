@@ -3,7 +3,8 @@
     Grad-CAM                w_C = mean over H, W of  dy / dA_CHW;   heat_HW = ReLU(sum over C of w_C A_CHW)
                             Selvaraju et al. 2017, arXiv 1610.02391; A is the last map of features before it is pooled
     integrated gradients    as of words (`attribute.py`), with pixels for tokens and their channels for a vector, summed over cells
-    without a cell          y(x) - y(x, the cell in the colour of the baseline)
+    without a part          y(x) - y(x, the part in the colour of the baseline): each cell, and the most and the least marked quarter of
+                            them (Samek et al. 2017, arXiv 1509.06321)
 
 A model whose last features are rows of tokens (ViT, Swin) has no such map, and one of few cells says too little: their pixels are asked.
 
@@ -24,6 +25,8 @@ ACROSS = 7
 """Cells that a side is cut into, at most."""
 FEWEST = 4
 """Of a map with fewer cells across a heat map would say little."""
+QUARTER = 0.25
+"""Of the cells: so many that are marked most are left out together, and so many that are marked least."""
 PROBE = 256
 """Pixels of the longer side of a picture that a processor is tried with."""
 AT_ONCE = 1 << 16
@@ -107,28 +110,41 @@ def without(
     score: Callable[[Tensor], Tensor],
     pixels_CHW: Tensor,
     blank_CHW: Tensor,
-    grid: tuple[int, int],
+    parts_KGG: np.ndarray,
     *,
     value: float,
 ) -> np.ndarray:
-    """By how much the number falls without each cell of a grid, one at a time, (cells down, cells across).
+    """By how much the number falls without each part, one at a time, (K,).
 
     Args:
         score: pictures (N, C, H, W) -> the number of each (N,).
         pixels_CHW: the picture.
-        blank_CHW: what stands in the place of a cell.
-        grid: cells down and across.
+        blank_CHW: what stands in the place of a part.
+        parts_KGG: which cells of a grid each part holds, bool.
         value: the number of the picture.
     """
+    count, down, across = parts_KGG.shape
     height, width = pixels_CHW.shape[1:]
-    cell_HW = torch.from_numpy(cells((height, width), grid)).to(pixels_CHW.device)
+    cell_HW = cells((height, width), (down, across))
     at_once, found = max(1, AT_ONCE // (height * width)), list[float]()
-    for start in range(0, grid[0] * grid[1], at_once):
-        each_N = torch.arange(start, min(start + at_once, grid[0] * grid[1]), device=pixels_CHW.device)
-        gone_N1HW = cell_HW[None, None] == each_N[:, None, None, None]
+    for start in range(0, count, at_once):
+        some_NK = parts_KGG[start : start + at_once].reshape(-1, down * across)
+        gone_NHW = torch.from_numpy(some_NK[:, cell_HW]).to(pixels_CHW.device)
         with torch.no_grad():
-            found += (value - score(torch.where(gone_N1HW, blank_CHW, pixels_CHW)).double()).tolist()
-    return np.reshape(found, grid)
+            found += (value - score(torch.where(gone_NHW[:, None], blank_CHW, pixels_CHW)).double()).tolist()
+    return np.array(found)
+
+
+def parts(shares_GG: np.ndarray) -> np.ndarray:
+    """Each cell of a map alone, row by row, then the quarter of the cells with the largest shares and that with the smallest, (K, G, G)
+    bool."""
+    count = shares_GG.size
+    order, quarter = np.argsort(-shares_GG.ravel(), kind="stable"), max(1, round(count * QUARTER))
+    found = np.zeros((count + 2, count), dtype=bool)
+    found[:count] = np.eye(count, dtype=bool)
+    found[count, order[:quarter]] = True
+    found[count + 1, order[-quarter:]] = True
+    return found.reshape(count + 2, *shares_GG.shape)
 
 
 def part_read(make: Callable[[Any], Tensor], size: tuple[int, int]) -> list[float]:
