@@ -122,6 +122,11 @@ GOOD = {
     "tags": ({"tokens": ["a", "b"], "tags": ["X", 3]}, {"tokens": ["a", "b"], "tags": ["X", "3"]}),
     "source_target": ({"source": "s", "target": "t"}, {"source": "s", "target": "t"}),
     "image": ({"image": "a.png", "label": 3}, {"image": "a.png", **SEEN, "label": "3"}),
+    "captioned": ({"image": "a.png", "text": "a red toy"}, {"image": "a.png", **SEEN, "text": "a red toy"}),
+    "class_picture": (
+        {"image": "a.png", "label": 3},
+        {"image": "a.png", **SEEN, "text": "3", "label": "3"},
+    ),
     "objects": (
         {"image": "a.png", "objects": [{"category": 3, "bbox": [0, 0, 2, 1]}]},
         {"image": "a.png", **SEEN, "objects": [{"label": "3", "box": [0, 0, 2, 1]}]},

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from tests.boxed import boxed
 from tests.compared import alike, liked, preferred, prompts, queries
 from tests.conftest import asked, dialogues, many_labels, paired, rated, reviews, tagged
+from tests.drawn import captioned, saved
 from tests.pictures import pictured
 from weitiao.cli.show import prediction
 from weitiao.core import registry
@@ -30,6 +31,7 @@ from weitiao.models import load
 MODELS = {
     "image_classification": "vit",
     "object_detection": "yolos",
+    "image_generation": "denoiser",
     "text_classification": "bert",
     "multi_label_classification": "bert",
     "text_regression": "bert",
@@ -94,10 +96,18 @@ def toy_records(name):
         return [Record("toy", i, row) for i, row in enumerate(alike(10), start=1)]
     if name == "object_detection":
         return [Record("toy", i, row) for i, row in enumerate(boxed(10), start=1)]
+    if name == "image_generation":
+        return [Record("toy", i, row) for i, row in enumerate(captioned(10), start=1)]
     if name == "image_classification":
         return [Record("toy", i, row) for i, row in enumerate(pictured(10), start=1)]
     rows = [{"text": row["text"]} for row in reviews(10)] if name == "language_modeling" else reviews(10)
     return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
+
+
+@pytest.fixture(scope="session")
+def denoiser(tmp_path_factory) -> str:
+    """A pipeline of diffusers that is told classes."""
+    return saved("class", tmp_path_factory.mktemp("pipelines"))
 
 
 @pytest.fixture(params=registry.names("task"))

@@ -21,6 +21,7 @@ from weitiao.forecast.plan import Plan, fitting, plan
 from weitiao.forecast.rule_of_thumb import rule_of_thumb
 from weitiao.stages.adapters import Adapters, adapters
 from weitiao.stages.data import guess
+from weitiao.stages.drawn import refuse_drawn, write_drawn
 from weitiao.stages.drawn_on import drawn_on
 from weitiao.stages.evaluate import evaluate
 from weitiao.stages.explain_rows import explain_rows
@@ -65,6 +66,7 @@ __all__ = [
     "numerics",
     "plan",
     "ready_recipe",
+    "refuse_drawn",
     "report",
     "road",
     "runs",
@@ -78,5 +80,6 @@ __all__ = [
     "train",
     "tried",
     "drawn_on",
+    "write_drawn",
     "write_labelled",
 ]

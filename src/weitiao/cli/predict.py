@@ -37,7 +37,9 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write the rows with what is said of them: .csv, .tsv or .jsonl."
+            "--output",
+            "-o",
+            help="Write the rows with what is said of them: .csv, .tsv or .jsonl; a folder for pictures that are drawn.",
         ),
     ] = None,
     drawn: Annotated[
@@ -62,15 +64,18 @@ def predict(
 
     if texts and file:
         raise fault("wrong_usage", **because("texts_and_file"))
-    if output:
-        refuse_labelled(output)
     found = api.load(run, base=base)
     if drawn:
         refuse_drawing(drawn, found.task)
+    if found.task.paints:
+        output = output or Path("drawn")
+        api.refuse_drawn(output)
+    elif output:
+        refuse_labelled(output)
     lines: Any = file if file and str(file) != "-" else _piped() if not texts or texts == ["-"] else texts
     if lines is texts and texts:
         lines = texts[0] if len(texts) == 1 else texts  # a word alone may name a file, as in Python
-        pictured = bool(found.task.shape.pictures)
+        pictured = bool(found.task.shape.pictures) and not found.task.paints
         if len(texts) > 1 and not pictured and (named := [word for word in texts if names_a_file(word)]):
             raise fault("wrong_usage", **because("file_among_texts", path=named[0], run=run))
     if not lines:
@@ -80,14 +85,17 @@ def predict(
         show = Show(quiet=quiet or json)
         show.heed(found.recipe)
         with show:
-            count, unusable = api.write_labelled(
-                output,
-                found,
-                questions,
-                progress=show.labelling,
-                max_new_tokens=max_new_tokens,
-                drawn=drawn,
-            )
+            if found.task.paints:
+                count, unusable = api.write_drawn(output, found, questions, progress=show.labelling)
+            else:
+                count, unusable = api.write_labelled(
+                    output,
+                    found,
+                    questions,
+                    progress=show.labelling,
+                    max_new_tokens=max_new_tokens,
+                    drawn=drawn,
+                )
         print(reason("wrote_rows", path=output, count=f"{count:,}"), file=sys.stderr)
         unanswered(unusable)
         return

@@ -43,6 +43,8 @@ RowFormat: TypeAlias = Literal[
     "query_positive",
     "squad",
     "squad_table",
+    "captioned",
+    "class_picture",
 ]
 """`auto`, and the formats of `data.formats.FORMATS`, and `conll`, a way to write tags, `imagefolder`, a folder of pictures, and
 `coco`, `voc` and `yolo`, ways to write boxes."""

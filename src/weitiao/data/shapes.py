@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 from weitiao.core.contracts import Shape
 from weitiao.core.why import reason
 from weitiao.data.boxed import Boxed
+from weitiao.data.captioned import Captioned
 from weitiao.data.equal_text import blank
 from weitiao.data.pairs import BETWEEN, Pair, ScoredPair, text_fault
 from weitiao.data.pictured import Pictured
@@ -356,7 +357,7 @@ CONVERSATION, PLAIN, PREFERENCE, UNPAIRED = Conversation(), Plain(), Preference(
 PROMPTED = Prompted()
 PAIR, SCORED_PAIR, RANKED = Pair(), ScoredPair(), Ranked()
 TAGGED, TRANSLATION, QUESTIONED = Tagged(), Translation(), Questioned()
-PICTURED, BOXED = Pictured(), Boxed()
+PICTURED, BOXED, CAPTIONED = Pictured(), Boxed(), Captioned()
 SHAPES = (
     CONVERSATION,
     PREFERENCE,
@@ -366,6 +367,7 @@ SHAPES = (
     TRANSLATION,
     PICTURED,
     BOXED,
+    CAPTIONED,
     QUESTIONED,
     MULTI_LABELLED,
     LABELLED,

@@ -133,6 +133,7 @@ def _pictured(record: Record, task: Task, *, label: Any) -> View:
     (column,) = task.shape.pictures
     path, values = record.values[column], record.values
     about = f"{Path(path).name}  {values['width']} x {values['height']}"
+    label = values.get("text") if label is None else label
     said = None if label is None else str(label)
     drawn = partial(task.shape.drawn, there=values, side=SIDE) if task.shape.draws else None
     picture = thumbnail(path, drawn=drawn)

@@ -21,6 +21,7 @@ PIPELINES = {
     "AutoModelForTokenClassification": "token-classification",
     "AutoModelForQuestionAnswering": "question-answering",
     "AutoModelForCausalLM": "text-generation",
+    "DiffusionPipeline": "text-to-image",
 }
 """The hub's name of what a model of that class does."""
 SECTIONS = ("slices", "temperature", "surest", "wrong_labels")

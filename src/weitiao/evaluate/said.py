@@ -23,6 +23,7 @@ SAID: dict[str, tuple[str, str]] = {
     "rejected_logp": ("probability of an answer", "回答的概率"),
     "margin": ("reward", "奖励"),
     "pair_loss": ("loss of a pair", "每对的损失"),
+    "denoising_loss": ("loss of a denoiser", "去噪的损失"),
 }
 """What a prediction holds, by the key in which it lies."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from weitiao.core.errors import fault
 from weitiao.models.assets import catalog
+from weitiao.models.folders import MARKS
 from weitiao.models.opening import fingerprint, resolve
 
 
@@ -46,7 +47,7 @@ def found(run: Path, known: Mapping[str, str], *, ref: str, said: str | Path = "
         return place
     beside = [str(run / known["beside"])] if "beside" in known else []
     places = list(dict.fromkeys(os.path.abspath(place) for place in (*beside, known["source"], ref)))
-    there = [place for place in places if Path(place, "config.json").is_file()]
+    there = [place for place in places if any(Path(place, name).is_file() for name in MARKS)]
     for place in there:
         if fingerprint(place) == known["fingerprint"]:
             return place

@@ -27,6 +27,10 @@ PAGES = (b"<!doctype", b"<html", b"<?xml")
 READ = (".json", ".txt", ".model", ".jinja")  # what configuration and tokenizer are read from
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 OTHERS = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
+PIPELINE = "model_index.json"
+"""What diffusers writes into a folder of models that belong together."""
+MARKS = ("config.json", PIPELINE)
+"""By which a folder is known for one of a model."""
 HEADS = (
     "AutoModelForCausalLM",
     "AutoModelForSequenceClassification",
@@ -122,7 +126,8 @@ def refuse_headless(config: Any, auto: str, *, ref: str) -> None:
     """
     if _has(config, auto):
         return
-    wanted = {name: registry.entry("task", name).kind.auto_class for name in registry.names("task")}
+    kinds = {name: registry.entry("task", name).kind for name in registry.names("task")}
+    wanted = {name: kind.auto_class for name, kind in kinds.items() if not kind.library}
     suits = ", ".join(name for name, its in wanted.items() if _suits(config, its)) or "-"
     has = ", ".join(name for name in HEADS if _has(config, name)) or "-"
     raise fault("no_such_head", ref=ref, kind=config.model_type, auto=auto, has=has, suits=suits)
@@ -159,7 +164,7 @@ def refuse_weightless(source: str) -> None:
     """Look at the weights, of which no more than the headers is read.
 
     Raises:
-        WeitiaoError: `no_weights` for a folder without safetensors, `missing_shards`, `lfs_pointer`, `web_page`,
+        WeitiaoError: `is_pipeline`; `no_weights` for a folder without safetensors, `missing_shards`, `lfs_pointer`, `web_page`,
             `broken_file`, `no_permission`.
     """
     from safetensors import SafetensorError, safe_open
@@ -168,6 +173,8 @@ def refuse_weightless(source: str) -> None:
     if not folder.is_dir():
         return  # a hub has its own way of saying what it lacks
     files = weight_files(source)
+    if not files and (folder / PIPELINE).is_file():
+        raise fault("is_pipeline", ref=source)
     if not files:
         found = sorted({path.name for kind in OTHERS for path in folder.glob(kind)})
         raise fault("no_weights", path=folder, found=", ".join(found[:4]) or "-")

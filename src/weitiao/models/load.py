@@ -11,9 +11,9 @@ import os
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from weitiao.core.contracts import Task
+from weitiao.core.contracts import Library, Task
 from weitiao.core.errors import fault
 from weitiao.core.gc_pause import paused
 from weitiao.core.why import because, reason
@@ -104,8 +104,9 @@ def processor(ref: str, task: Task | None = None, *, progress: Progress | None =
     Raises:
         WeitiaoError: `no_such_model`, `hub_unreachable`, `unreadable_model`, and `resolve`'s.
     """
-
     source = resolve(ref, progress=progress)
+    if task and task.library:
+        return _of_library(ref, task, empty=True, progress=progress).processor, positions.UNLIMITED
     with opened(ref), quiet():
         config = folders.configuration(source, ref=ref)
         found = folders.processor(source, task) if task else folders.tokenizer(source)
@@ -136,6 +137,8 @@ def load(
             `unsuitable_model`, `lost_weights`, `head_reads_no_body`, `sizes_disagree`, `quantized_base`, `not_causal`, `model_fails`, `hears_beside`
             for a model that cannot read texts beside each other where the task needs it, and `resolve`'s.
     """
+    if task.library:
+        return _of_library(ref, task, device=device, progress=progress)
     return examine.first(
         examine.attentions(task, device),
         lambda name: _load(ref, task, name, seed, device, bits, halves, dropout, longest, progress),
@@ -208,6 +211,24 @@ def _load(
     return Loaded(model, processor, head, source, notices=notices, layout=found.layout)
 
 
+def _of_library(
+    ref: str, task: Task, *, empty: bool = False, device: Any = "cpu", progress: Progress | None = None
+) -> Loaded:
+    """A model that the task opens itself (`Task.library`), with its weights or without."""
+    import torch
+
+    source, library = resolve(ref, progress=progress), cast(Library, task.library)
+    library.refuse(source, ref=ref)
+    with opened(ref), quiet(), paused(), torch.random.fork_rng():
+        processor = task.ready(library.processor(source, ref=ref))
+        with torch.device("meta") if empty else nullcontext():
+            model, head = library.model(processor, task, empty=empty)
+        task.trim(model)
+    said = [] if empty else task.opened(model, processor, ref=ref, limit=positions.UNLIMITED)
+    model = model if empty else model.to(device)
+    return Loaded(model, processor, head, source, notices=said)
+
+
 def trimmed(model: Any, task: Task, report: dict[str, Any] | None = None) -> None:
     """Take out what the task does not read; `report` then says nothing of it either."""
     before = {name for name, _ in model.named_parameters()}
@@ -261,6 +282,9 @@ def refuse_unsuitable(ref: str, task: Task, *, numbers: bool = False) -> list[st
     source = resolve(ref)
     if not os.path.isdir(source):
         return []
+    if task.library:
+        task.library.refuse(source, ref=ref)
+        return []
     with opened(ref), quiet(), paused():
         folders.configuration(source, ref=ref)
         config = configured(ref, source, folders.processor(source, task), task, None)
@@ -299,12 +323,12 @@ def skeleton(
     import torch
     import transformers
 
+    if task.library:
+        return _of_library(ref, task, empty=True, progress=progress)
     source = resolve(ref, progress=progress)
     folders.refuse_weightless(source)
     with opened(ref), quiet(), paused(), torch.device("meta"):
-        folders.configuration(
-            source, ref=ref
-        )  # what is wrong with it is told before the tokenizer trips over it
+        folders.configuration(source, ref=ref)  # what is wrong is told before the tokenizer trips over it
         processor = folders.processor(source, task)
         config = configured(ref, source, processor, task, dropout)
         auto = getattr(transformers, task.auto_class)

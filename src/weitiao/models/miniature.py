@@ -49,6 +49,8 @@ def examined(
     Raises:
         WeitiaoError: `not_causal`, `model_fails`, `fails_so`: as training would.
     """
+    if task.library:
+        return None
     source = resolve(ref)
     with opened(ref), quiet():
         processor = folders.processor(source, task)

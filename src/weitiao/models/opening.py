@@ -35,7 +35,7 @@ def resolve(ref: str, *, progress: Progress | None = None) -> str:
     if ref in catalog.MODELS:
         return str(catalog.model_path(ref, progress=progress))
     if (folder := Path(ref)).is_dir():
-        if not (folder / "config.json").is_file():
+        if not any((folder / name).is_file() for name in folders.MARKS):
             if inside := folders.models_inside(folder):
                 named = ", ".join(map(str, inside[:4])) + (" ..." if len(inside) > 4 else "")
                 raise fault("model_inside", path=folder, names=named, first=inside[0])
@@ -93,10 +93,11 @@ def fingerprint(source: str) -> str:
     folder = Path(source)
     if not folder.is_dir():
         return source
-    names = sorted(
-        p for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja")
-    )
-    return hashlib.sha256("".join(f"{p.name} {sha256(p)}\n" for p in names).encode()).hexdigest()
+    # A pipeline is a folder of models.
+    files = folder.rglob("*") if (folder / folders.PIPELINE).is_file() else folder.iterdir()
+    names = sorted(p for p in files if p.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja"))
+    told = "".join(f"{p.relative_to(folder).as_posix()} {sha256(p)}\n" for p in names)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def open_base(
         WeitiaoError: as `load.load`.
     """
     halves = None
-    if half and bits != 4 and reads_halves(resolve(ref), half, method):
+    if half and bits != 4 and not task.library and reads_halves(resolve(ref), half, method):
         bare = skeleton(ref, task)
         bare.model.requires_grad_(False)
         if method:
@@ -119,12 +119,15 @@ def save_tuned(
     lie `files` (`Task.files`)."""
     with _replacing(folder) as temporary, _asked_for(loaded) as loaded:
         if method.layout == "pretrained":
-            _save_model(temporary, loaded, precision=None)
+            _save_model(temporary, loaded, task, precision=None)
         else:
-            _save_adapter(temporary, loaded, task, method)
+            config = _save_adapter(temporary, loaded, task, method)
+            if task.library:
+                task.library.save_beside(temporary, config, task)
             if task.generates:  # whoever puts the adapter on the base reads here where to stop
                 loaded.model.generation_config.save_pretrained(temporary)
-        loaded.processor.save_pretrained(temporary)
+        if not task.library:
+            loaded.processor.save_pretrained(temporary)
         _write(temporary, files or {})
         prints = {str(path.relative_to(temporary)): sha256(path) for path in _files(temporary)}
         base = bases.remembered(loaded.source, folder.parent)
@@ -146,7 +149,12 @@ def _asked_for(loaded: Loaded) -> Iterator[Loaded]:
 
 
 def save_plain(
-    folder: Path, loaded: Loaded, *, precision: str | None = None, files: Mapping[str, Any] | None = None
+    folder: Path,
+    loaded: Loaded,
+    task: Task,
+    *,
+    precision: str | None = None,
+    files: Mapping[str, Any] | None = None,
 ) -> None:
     """Write model and tokenizer as `from_pretrained` reads them, whole or not at all, and `files` (`Task.files`) beside them;
     as its base is stored by default.
@@ -155,8 +163,9 @@ def save_plain(
         WeitiaoError: `wrong_usage` when a number is too large for float16.
     """
     with _replacing(folder) as temporary:
-        _save_model(temporary, loaded, precision=precision)
-        loaded.processor.save_pretrained(temporary)
+        _save_model(temporary, loaded, task, precision=precision)
+        if not task.library:
+            loaded.processor.save_pretrained(temporary)
         _write(temporary, files or {})
 
 
@@ -170,7 +179,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _save_model(folder: Path, loaded: Loaded, *, precision: str | None) -> None:
+def _save_model(folder: Path, loaded: Loaded, task: Task, *, precision: str | None) -> None:
     """All weights; in memory they are then what was written, in float32."""
     import torch
 
@@ -187,12 +196,15 @@ def _save_model(folder: Path, loaded: Loaded, *, precision: str | None) -> None:
             made = weight.data
         weight.data = made
     with quiet():
-        loaded.model.save_pretrained(folder)
+        if task.library:
+            task.library.save(folder, loaded.model, loaded.processor, task)
+        else:
+            loaded.model.save_pretrained(folder)
     for weight in loaded.model.parameters():
         weight.data = weight.data.float()
 
 
-def _save_adapter(folder: Path, loaded: Loaded, task: Task, method: Method) -> None:
+def _save_adapter(folder: Path, loaded: Loaded, task: Task, method: Method) -> dict[str, Any]:
     from safetensors.torch import save_file
 
     config = {
@@ -208,6 +220,7 @@ def _save_adapter(folder: Path, loaded: Loaded, task: Task, method: Method) -> N
         folder / "adapter_model.safetensors",
         {"format": "pt"},
     )
+    return config
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections import Counter
 from math import prod
 from pathlib import Path
 
+from weitiao.models.pipelines import body_name
 from weitiao.models.precision import Precision
 
 WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
@@ -21,6 +22,8 @@ KNOWN: dict[str, Precision] = {"F32": "float32", "BF16": "bfloat16", "F16": "flo
 def weight_files(source: str) -> list[Path]:
     """The safetensors of a folder, or of a hub id as far as they have been fetched."""
     folder = _folder(source)
+    # Of a pipeline, those of the part that denoises.
+    folder = folder and folder / body_name(folder)
     files = sorted(folder.glob("*.safetensors")) if folder else []
     # Some hub folders hold the same weights twice, under their makers' names too.
     return [file for file in files if file.name.startswith("model")] or files

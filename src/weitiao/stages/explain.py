@@ -18,7 +18,7 @@ import numpy as np
 
 from weitiao.core.contracts import Batch, Example, Record, Target, Task, no_such_target
 from weitiao.core.errors import fault, need
-from weitiao.core.why import reason
+from weitiao.core.why import because, reason
 from weitiao.data.overlong import ENDLESS, FITTED
 from weitiao.evaluate.explain.explanation import (
     AttendedWord,
@@ -107,6 +107,8 @@ def explain_records(
     from weitiao.evaluate.explain.full_precision import full_precision
     from weitiao.stages.explain_pictures import explain_pictures
 
+    if run.task.paints:
+        raise fault("wrong_usage", **because("paints_pictures"))
     if run.task.shape.pictures:
         words: dict[str, Any] = {"asked": asked, "similar": similar, "steps": steps, "attention": attention}
         with labelling(run.recipe) as heard:

@@ -55,5 +55,5 @@ def merge(
     loaded.model = method.fold(loaded.model)
     most = loaded.limit - method.positions
     files = task.files(loaded.model, limit=min(recipe.data.max_length or most, most))
-    store.save_plain(folder, loaded, precision=dtype, files=files)
+    store.save_plain(folder, loaded, task, precision=dtype, files=files)
     return folder

@@ -174,7 +174,8 @@ class Run(Recorded):
             WeitiaoError: as `predict`.
         """
         room = prompts if self.task.generates else judging if self.task.shape.turns else asking
-        return (pictures if self.task.shape.pictures else room).asked(texts, self, columns)
+        shows = bool({*self.task.shape.pictures} - {self.task.shape.target})
+        return (pictures if shows else room).asked(texts, self, columns)
 
     def answers(
         self,

@@ -100,6 +100,8 @@ def stress(
     if groups and not group_column:
         raise fault("wrong_usage", **because("groups_of_no_column", file=groups))
     run = run.judged("")
+    if run.task.paints:
+        raise fault("wrong_usage", **because("paints_pictures"))
     if rate is not None and run.task.shape.pictures:
         raise fault("wrong_usage", **because("rate_of_no_letters"))
     everything = list(kept(run.folder, "test"))

@@ -21,7 +21,7 @@ def usage(run: Run) -> list[dict[str, str]]:
         line, call = f"weitiao chat {path}", 'run.answer([{"role": "user", "content": "..."}])'
     else:
         # A text or a picture's file, or a row where that is not enough.
-        columns, one = read_of(run), "..." if run.task.reads_words else "picture.png"
+        columns, one = read_of(run), "..." if run.task.reads_words or run.task.paints else "picture.png"
         row = json.dumps(one if len(columns) < 2 else dict.fromkeys(columns, one))
         said = row if len(columns) < 2 else f"'{row}'"
         line, call = f"weitiao predict {path} {said}", f"run.predict([{row}])"
@@ -36,7 +36,10 @@ def usage(run: Run) -> list[dict[str, str]]:
     kind = None if run.variant else run.folder.json("model/adapter_config.json").get("peft_type")
     reader = run.task.processor_class
     opened = f'{"tokenizer" if run.task.reads_words else "processor"} = {reader}.from_pretrained("{home}")'
-    if kind is None:
+    if library := run.task.library:
+        code = library.without_us(str(home), str(base), adapter=kind is not None)
+        ways += [{"title": reason("without_us", by="diffusers"), "code": code}] if kind != OURS else []
+    elif kind is None:
         without = (
             f"from transformers import {auto}, {reader}\n\n"
             f'model = {auto}.from_pretrained("{home}")\n{opened}{reads}'

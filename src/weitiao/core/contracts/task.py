@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from weitiao.core.contracts.answering import Answering
+from weitiao.core.contracts.library import Library
 from weitiao.core.contracts.rows import Batch, Example, Record, Shape
 from weitiao.core.contracts.target import Target, chosen_targets
 from weitiao.core.why import reason
@@ -26,6 +27,10 @@ class Task(Answering, ABC):
     """Which Transformers Auto class is loaded."""
     processor_class: ClassVar[str] = "AutoTokenizer"
     """Which Transformers Auto class opens what makes a row ready for the model."""
+    library: ClassVar[Library | None] = None
+    """How its models are opened and saved, where they are none of a Transformers Auto class."""
+    paints: ClassVar[bool] = False
+    """Is a row without its answer answered by a picture, which takes many passes?"""
     peft_task_type: ClassVar[str]
     """PEFT's name of this kind of model; empty where it has none."""
     predicts: ClassVar[tuple[str, ...]]

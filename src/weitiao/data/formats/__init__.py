@@ -16,7 +16,7 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
-from weitiao.data.formats import answers, boxed, languages, pairs, preferences, prompts, ranked
+from weitiao.data.formats import answers, boxed, captions, languages, pairs, preferences, prompts, ranked
 from weitiao.data.formats import convert as rows
 from weitiao.data.formats.columns import KNOWN_AS, NUMBERED, numbered, there, value
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
@@ -108,6 +108,8 @@ FORMATS = {
     "tags": Format(("tokens", "tags"), (), rows.tags),
     "source_target": Format(("source", "target"), (), rows.source_target),
     "image": Format(("image", "label"), (), rows.image, picture="image"),
+    "captioned": Format(("image", "text"), (), captions.captioned, guessed=False, picture="image"),
+    "class_picture": Format(("image", "label"), (), captions.class_picture, guessed=False, picture="image"),
     "objects": Format(("image", "objects"), ("size",), boxed.objects, picture="image"),
     "squad": Format(("question", "context", "answers"), ("is_impossible",), answers.squad),
     "squad_table": Format(

@@ -35,6 +35,7 @@ KNOWN_AS = {
         "正文",
         "邮件",
         "短信",
+        "caption",
     ),
     "text_pair": ("sentence2", "hypothesis", "text2", "句子2"),
     "label": (
