@@ -20,6 +20,7 @@ wt.cross_validate("recipe.yaml", folds=5)  # every row tested once
 wt.learning_curve("runs/reviews")       # is more data worth it?
 wt.stress("runs/reviews")               # the test rows again, with typos, or about others
 wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
+wt.serve("runs/a", port=8000)           # asked over HTTP
 
 `wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Comparison`,
 `CrossValidation`, `LearningCurve`, `Stress`; what is asked:
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         report,
         runs,
         search,
+        serve,
         show,
         stress,
         train,
@@ -78,7 +80,9 @@ _HOMES = {
         ("Comparison", "Plan", "Run", "adapters", "check", "compare", "evaluate", "init", "load"),
         "weitiao.api",
     ),
-    **dict.fromkeys(("numerics", "plan", "report", "runs", "search", "show", "train"), "weitiao.api"),
+    **dict.fromkeys(
+        ("numerics", "plan", "report", "runs", "search", "serve", "show", "train"), "weitiao.api"
+    ),
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
     **dict.fromkeys(("Stress", "explain_rows", "stress"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
@@ -104,6 +108,7 @@ __all__ = [
     "report",
     "runs",
     "search",
+    "serve",
     "show",
     "stress",
     "train",

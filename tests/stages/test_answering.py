@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,23 +12,6 @@ from weitiao import api
 from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import read_lines
-
-
-@pytest.fixture(scope="module")
-def wordy(llama, tmp_path_factory) -> str:
-    """The toy with weights so large that its answers hang on the question, and some end."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    folder = tmp_path_factory.mktemp("wordy") / "model"
-    shutil.copytree(llama, folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight += 0.3 * torch.randn_like(weight)
-    model.save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")

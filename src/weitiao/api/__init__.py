@@ -12,6 +12,7 @@ from weitiao.api.fetch import export_data, fetch, fetchable
 from weitiao.api.init import init
 from weitiao.api.recipes import example_table, example_text, free_folder, ready_recipe, schema, step
 from weitiao.api.report import report, road
+from weitiao.api.serve import serve
 from weitiao.api.show import show
 from weitiao.api.stress import stress
 from weitiao.api.train import train
@@ -72,6 +73,7 @@ __all__ = [
     "runs",
     "schema",
     "search",
+    "serve",
     "show",
     "speaker",
     "step",

@@ -21,6 +21,7 @@ from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs, 
 from weitiao.cli.plan import plan
 from weitiao.cli.predict import predict
 from weitiao.cli.search import search
+from weitiao.cli.serve import serve
 from weitiao.cli.stress import stress
 from weitiao.cli.train import train
 from weitiao.core.errors import fault
@@ -237,6 +238,9 @@ app.command(epilog='Example: weitiao search runs/faq "I forgot my password" --in
     search
 )
 app.command(epilog="Examples: weitiao chat runs/demo-chat | weitiao chat smollm2-135m")(chat)
+app.command(epilog="Examples: weitiao serve runs/reviews | weitiao serve faq=runs/faq runs/chat --port 9000")(
+    serve
+)
 app.command(epilog="Examples: weitiao demo | weitiao demo zh | weitiao demo chat --full")(demo)
 
 

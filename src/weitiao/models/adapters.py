@@ -94,7 +94,7 @@ class Adapters:
             WeitiaoError: `unknown_name`, with the nearest one; `wrong_usage` when a method works only alone.
         """
         for name in names:
-            self._refuse_unknown(name)
+            self.refuse_unknown(name)
         if len(set(names)) < len(names):
             raise fault("wrong_usage", **because("adapter_named_twice"))
         lonely = [name for name in names if self._held[name].method.alone]
@@ -117,7 +117,7 @@ class Adapters:
         Raises:
             WeitiaoError: `unknown_name`.
         """
-        self._refuse_unknown(name)
+        self.refuse_unknown(name)
         self.use(*(other for other in self.active if other != name))
         gone = {id(module) for module in self._held.pop(name).modules}
         for module in list(self.loaded.model.modules()):
@@ -130,7 +130,12 @@ class Adapters:
                 elif left is not child:
                     setattr(module, leaf, left)
 
-    def _refuse_unknown(self, name: str) -> None:
+    def refuse_unknown(self, name: str) -> None:
+        """Is there an adapter of that name?
+
+        Raises:
+            WeitiaoError: `unknown_name`, with the nearest one.
+        """
         if name not in self._held:
             hint, known = did_you_mean(name, self._held), ", ".join(self._held) or "-"
             raise fault("unknown_name", shelf="adapter", name=name, hint=hint, known=known)

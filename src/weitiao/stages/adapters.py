@@ -39,6 +39,15 @@ class Adapters:
         """Those in use, from the base outwards."""
         return self._held.active if self._held else ()
 
+    def run(self, name: str) -> Run:
+        """One of them as a run, whose model is its own while it is in use.
+
+        Raises:
+            WeitiaoError: `unknown_name`.
+        """
+        self._some.refuse_unknown(name)
+        return self._runs[name]
+
     def add(self, run: str | Path | Run, *, name: str = "") -> str:
         """Put a run's adapter onto the base, turned off; the first one brings the base.  Returns its name.
 

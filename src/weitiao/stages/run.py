@@ -301,9 +301,9 @@ class Run(Recorded):
     def _predict(
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
     ) -> list[dict[str, Any]]:
-        return self.task.together(self._alone(examples, progress), examples)
+        return self.task.together(self.alone(examples, progress), examples)
 
-    def _alone(
+    def alone(
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
     ) -> list[dict[str, Any]]:
         """What is said of each row, before rows are each other's candidates (`Task.together`)."""

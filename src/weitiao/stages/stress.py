@@ -331,7 +331,7 @@ class _Test:
         row is none of its own copies.
         """
         examples, records = asked.examples[:first], asked.records[:first]
-        alone = model._alone(examples, lambda done, all: self.tell("judged", what=name, done=done, all=all))
+        alone = model.alone(examples, lambda done, all: self.tell("judged", what=name, done=done, all=all))
         standing = [*range(asked.count)]
         said = model.task.together(alone[: asked.count], examples[: asked.count]) + alone[asked.count :]
         for own in asked.places.values():

@@ -32,7 +32,7 @@ class Stressed(Explained, Protocol):
     def untuned(self) -> AbstractContextManager[Stressed]:
         """The same run with the model as it was before."""
 
-    def _alone(
+    def alone(
         self, examples: Sequence[Example], progress: Callable[[int, int], None] | None
     ) -> list[dict[str, Any]]:
         """What is said of each row, before rows are each other's candidates (`Task.together`)."""

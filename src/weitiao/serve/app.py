@@ -1,0 +1,112 @@
+"""The application: all routes, behind the guard.
+
+serving([("", "runs/reviews"), ("chat", "runs/first-chat")])  ->  Server;  Server.app is an ASGI application, Server.close() ends it
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weitiao.core.errors import WeitiaoError, fault, need
+from weitiao.core.why import why
+from weitiao.serve.desk import Desk
+from weitiao.serve.guard import Guard, Limits, Refused, said
+from weitiao.serve.meters import Counted, Log, Meters
+from weitiao.serve.models import Models
+from weitiao.serve.service import Service
+
+NOT_FOUND = ("unknown_name",)
+"""Errors of ours that say that something is not there."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """What answers requests."""
+
+    app: Any
+    service: Service
+
+    def close(self) -> None:
+        """Whoever waits is answered, nobody else is."""
+        self.service.desk.close()
+
+
+def serving(
+    runs: Sequence[tuple[str, str | Path]],
+    *,
+    base: str | Path = "",
+    limits: Limits | None = None,
+    most: int = 256,
+    tokens: int = 4096,
+    timeout_s: float = 60.0,
+    longest: int = 512,
+    log_texts: bool = False,
+) -> Server:
+    """An application that answers for some runs.
+
+    Args:
+        runs: a name and a folder of each; without a name it is called as its folder is.
+        base: where their base model lies now, if it is found no more.
+        limits: who may ask, and how much.
+        most: rows and answers that wait or are being made, at most.
+        tokens: those of rows that share a pass, at most, unless one alone has more.
+        timeout_s: seconds in which a request is answered.
+        longest: tokens of an answer, at most, where a request does not say.
+        log_texts: are the texts of requests and answers written to `served/log.jsonl` of the run folder, too?
+
+    Raises:
+        WeitiaoError: `missing_extra`; what loading the runs raises.
+    """
+    fastapi = need("fastapi", extra="serve")
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse
+    from starlette.exceptions import HTTPException
+
+    from weitiao.serve.routes import chat, completions, embeddings, feedbacks, home, infer, rows, watched
+
+    meters = Meters()
+    models = Models()
+    for name, run in runs:
+        models.add(run, name=name, base=base, now=int(time.time()))
+    desk = Desk(most=most, tokens=tokens, heard=meters.waiting.set)
+    log = Log(models.home, lost=meters.lost.inc, texts=log_texts)
+    service = Service(models, desk, meters, log, timeout_s, longest)
+
+    # Its own pages of documentation fetch their scripts from elsewhere; ours do not.
+    app = fastapi.FastAPI(title="weitiao", docs_url=None, redoc_url=None)
+    for part in (watched, home, rows, embeddings, completions, chat, infer, feedbacks):
+        app.include_router(part.routes(service))
+
+    def answer(error: Refused) -> Any:
+        body = said(error.why, status=error.status, code=error.code)
+        return JSONResponse(body, status_code=error.status, headers=error.headers)
+
+    @app.exception_handler(Refused)
+    async def _refused(request: Any, error: Refused) -> Any:
+        return answer(error)
+
+    @app.exception_handler(WeitiaoError)
+    async def _ours(request: Any, error: WeitiaoError) -> Any:
+        status = 404 if error.code in NOT_FOUND else 400
+        return answer(Refused(status, error.text(), code=error.code))
+
+    @app.exception_handler(RequestValidationError)
+    async def _odd(request: Any, error: RequestValidationError) -> Any:
+        lines = [f"{'.'.join(map(str, one['loc']))}: {why(one)}" for one in error.errors()]
+        return answer(Refused(422, "\n".join(lines), code="invalid_request"))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Any, error: HTTPException) -> Any:
+        return answer(Refused(error.status_code, str(error.detail), headers=error.headers))
+
+    @app.exception_handler(Exception)
+    async def _fault(request: Any, error: Exception) -> Any:
+        told = fault("internal", kind=type(error).__name__, why=error)
+        return answer(Refused(500, told.text(), code=told.code))
+
+    guarded = Guard(app, limits or Limits())
+    return Server(Counted(guarded, meters, service.log), service)
