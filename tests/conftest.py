@@ -7,7 +7,6 @@ import gc
 import json
 import os
 import random
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -210,23 +209,6 @@ def llama(tmp_path_factory) -> str:
         pad_token_id=1,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    return str(folder)
-
-
-@pytest.fixture(scope="session")
-def wordy(llama, tmp_path_factory) -> str:
-    """The toy with weights so large that its answers hang on the question, and some end."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    folder = tmp_path_factory.mktemp("wordy") / "model"
-    shutil.copytree(llama, folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight += 0.3 * torch.randn_like(weight)
-    model.save_pretrained(folder)
     return str(folder)
 
 

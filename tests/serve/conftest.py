@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from tests.conftest import dialogues, reviews, small_run, write_csv, write_jsonl
+from tests.talking import wordy as wordy
 from weitiao import api
 from weitiao.serve.app import Server, serving
 from weitiao.serve.guard import Limits

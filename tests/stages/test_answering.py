@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import dialogues, small_run, write_csv, write_jsonl
+from tests.talking import wordy as wordy
 from weitiao import api
 from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
