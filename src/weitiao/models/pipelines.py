@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.core.contracts import OURS, Library, Task
+from weitiao.core.contracts import OURS, Learnt, Library
 from weitiao.core.errors import fault, need
 from weitiao.core.files import sha256, write_json
 from weitiao.core.why import reason
@@ -237,7 +237,7 @@ class Diffusers(Library):
         held = {name: part(name) for name in ("scheduler", "vae", "text_encoder", "tokenizer")}
         return Pipeline(source, index["_class_name"], body, config, names=names, **held)
 
-    def model(self, processor: Pipeline, task: Task, *, empty: bool) -> tuple[Denoiser, frozenset[str]]:
+    def model(self, processor: Pipeline, task: Learnt, *, empty: bool) -> tuple[Denoiser, frozenset[str]]:
         """The denoiser, with a place for each of the task's classes: a new one begins as the mean of those that are there.
 
         Raises `unfit_pipeline` where classes of more layers than one would have to be added.
@@ -285,7 +285,7 @@ class Diffusers(Library):
         body.class_embedding = wider
         body.register_to_config(num_class_embeds=count)
 
-    def save(self, folder: Path, model: nn.Module, processor: Pipeline, task: Task) -> None:
+    def save(self, folder: Path, model: nn.Module, processor: Pipeline, task: Learnt) -> None:
         """The base's files with the denoiser's own in their place."""
         held: Any = model
         folder.mkdir(parents=True, exist_ok=True)
@@ -299,7 +299,7 @@ class Diffusers(Library):
         if processor.conditions == "class" and task.classes():
             write_json(folder / NAMES, {str(place): name for place, name in enumerate(task.classes())})
 
-    def save_beside(self, folder: Path, config: Mapping[str, Any], task: Task) -> None:
+    def save_beside(self, folder: Path, config: Mapping[str, Any], task: Learnt) -> None:
         """LoRA by diffusers' names for `load_lora_weights`; PEFT's folder for the denoiser alone, which also has new classes."""
         from safetensors.torch import load_file, save_file
 

@@ -10,7 +10,7 @@ The training loop knows the first two only by what is written here.  Torch is na
 
 from weitiao.core.contracts.baseline import SEEN, Answers, Baseline
 from weitiao.core.contracts.categorical import Categorical
-from weitiao.core.contracts.library import Library
+from weitiao.core.contracts.library import Learnt, Library
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
 from weitiao.core.contracts.metric import Metric, Summed, Told
 from weitiao.core.contracts.reward import Answered, Rate, Reward
@@ -51,6 +51,7 @@ __all__ = [
     "Inserted",
     "Judge",
     "Judged",
+    "Learnt",
     "Library",
     "Method",
     "Metric",

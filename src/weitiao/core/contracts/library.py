@@ -8,12 +8,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from weitiao.core.contracts.task import Task
+
+class Learnt(Protocol):
+    """What a library is told of a task."""
+
+    def classes(self) -> tuple[str, ...]:
+        """The labels that its models tell apart, or are told."""
 
 
 class Library(ABC):
@@ -33,7 +38,7 @@ class Library(ABC):
         """What makes rows ready for the model of a folder; `save_pretrained` writes all that decides how."""
 
     @abstractmethod
-    def model(self, processor: Any, task: Task, *, empty: bool) -> tuple[nn.Module, frozenset[str]]:
+    def model(self, processor: Any, task: Learnt, *, empty: bool) -> tuple[nn.Module, frozenset[str]]:
         """The model, and names of the parameters that the base does not have as the task needs them.
 
         Args:
@@ -46,11 +51,11 @@ class Library(ABC):
         """
 
     @abstractmethod
-    def save(self, folder: Path, model: nn.Module, processor: Any, task: Task) -> None:
+    def save(self, folder: Path, model: nn.Module, processor: Any, task: Learnt) -> None:
         """Write the whole model as its own library opens it."""
 
     @abstractmethod
-    def save_beside(self, folder: Path, config: Mapping[str, Any], task: Task) -> None:
+    def save_beside(self, folder: Path, config: Mapping[str, Any], task: Learnt) -> None:
         """Write beside our adapter files those by which its own library puts them on a base.
 
         Args:
