@@ -51,6 +51,11 @@ def examined(found: Examined) -> None:
         for tag, count in tags.items():
             table.add_row(escape(tag), f"{count:,}")
         out.print(table)
+    if things := found.diagnosis.tables.get("things"):
+        table = Table(either("thing", "物体"), either("boxes", "框数"))
+        for thing, count in things.items():
+            table.add_row(escape(thing), f"{count:,}")
+        out.print(table)
     fates = list(_fates(ledger))
     for line in fates[:SHOWN]:
         out.print(f"  {escape(line)}")

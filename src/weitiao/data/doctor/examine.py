@@ -20,6 +20,7 @@ from weitiao.data.doctor.leak import Leak
 from weitiao.data.doctor.ledger import Unused
 from weitiao.data.doctor.lengths import Lengths
 from weitiao.data.doctor.personal import Personal
+from weitiao.data.doctor.pictured import Boxes, Sizes
 from weitiao.data.doctor.preferences import Preferences
 from weitiao.data.doctor.rankings import Rankings
 from weitiao.data.doctor.scripts import Scripts
@@ -43,6 +44,8 @@ PARTS: tuple[type[Part], ...] = (
     Leak,
     Conversations,
     Tags,
+    Sizes,
+    Boxes,
     Preferences,
     Rankings,
     Contents,

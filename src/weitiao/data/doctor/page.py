@@ -70,6 +70,7 @@ def view(diagnosis: Diagnosis) -> dict[str, Any]:
         "labels_more": labels.get("labels", 0) - min(len(labels.get("counts", {})), LABELS),
         "label_facts": labels,
         "tags": bars(tables.get("tags", {}), most=LABELS),
+        "things": bars(tables.get("things", {}), most=LABELS),
         "columns": tables.get("characters", {}),
         "tokens": tables.get("tokens"),
         "histogram": columns(tables.get("histogram"), tables.get("tokens")),
