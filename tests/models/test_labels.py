@@ -57,6 +57,27 @@ def test_outputs_stay_when_they_have_the_labels_names(bert, tmp_path, theirs, ou
     assert kept or found.std() < 0.05  # drawn as the family draws them
 
 
+def test_new_outputs_are_as_large_as_those_they_replace_and_keep_what_they_have_in_common(tmp_path):
+    """A detector with a focal loss begins by finding nothing, and does not begin small."""
+    import transformers
+
+    from tests.boxed import saved
+
+    base = saved("rt_detr", tmp_path / "base")
+    task = registry.build("task", {"name": "object_detection", "labels": ["cat", "dog"]})
+    was = transformers.AutoModelForObjectDetection.from_pretrained(base).model.enc_score_head.requires_grad_(
+        False
+    )
+    loaded = load(str(base), task)
+    now = loaded.model.model.enc_score_head.requires_grad_(False)
+    assert "new ones are drawn" in " ".join(loaded.notices)
+    assert not torch.equal(now.weight, was.weight)
+    assert float(now.weight.std()) == pytest.approx(float(was.weight.std()), rel=0.4)
+    assert float(was.weight.std()) > 5 * loaded.model.config.initializer_range
+    assert float(was.bias.max()) < -0.5
+    torch.testing.assert_close(now.bias, was.bias.mean().expand(2))
+
+
 @pytest.mark.whole
 def test_a_run_keeps_the_order_of_the_base_and_says_what_was_trained(bert, tmp_path):
     base = classifier(

@@ -64,7 +64,9 @@ def fit(model: Any, report: Mapping[str, Any], base: Any, *, head: frozenset[str
     for name in sorted(last):
         weight = model.get_parameter(name).data
         if weight.dim() > 1:
-            nn.init.normal_(weight, std=getattr(model.config, "initializer_range", None) or 0.02)
+            # As large as those that it replaces: a family may begin with others than `initializer_range` says.
+            std = float(weight.std()) if weight.numel() > 1 else 0.0
+            nn.init.normal_(weight, std=std or getattr(model.config, "initializer_range", None) or 0.02)
         else:
             # How seldom anything is there at all is known, of whatever label (the prior of a focal loss, Lin et al. 2017, 4.1);
             # under a softmax it is nothing.
