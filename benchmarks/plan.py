@@ -28,6 +28,12 @@ ALLOWED = 0.15
 REVIEWS = {"model": "minilm-l6", "task": "text_classification", "data": {"train": ["film-reviews#400"]}}
 LONG = {"model": "minilm-l6", "task": "text_classification", "data": {"train": ["long.csv"]}}
 CHAT = {"model": "smollm2-135m", "task": "sft", "data": {"train": ["alpaca-en#60"], "max_length": 512}}
+FEW = {"train.max_steps": 3, "train.per_device_eval_batch_size": 8, "evaluate.general_text": "none"}
+SHORT = {"max_length": 192, "split": {"test": 0.1, "validation": 0.1}}
+PAIRS = {"model": "smollm2-135m", "data": {"train": ["film-preferences#60"], **SHORT}}
+ASKED = {"model": "smollm2-135m", "data": {"train": ["film-prompts#40"], **SHORT}}
+STUDENT = {"model": "smollm2-135m", "data": {"train": ["alpaca-en#40"], **SHORT}}
+RATER = {"model": "smollm2-135m", "task": "reward", "data": {"train": ["film-comparisons#60"], **SHORT}}
 CELLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "minilm full, batch 16": (REVIEWS, {"method": "full"}),
     "minilm full, batch 32, long": (LONG, {"method": "full", "train.per_device_train_batch_size": 32}),
@@ -68,6 +74,35 @@ CELLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "smollm full, batch 8, lion": (
         CHAT,
         {"method": "full", "train.per_device_train_batch_size": 8, "train.optim": "lion"},
+    ),
+    "dpo full, another reference": (
+        {**PAIRS, "task": {"name": "dpo", "ref_model": "smollm2-135m"}},
+        {"method": "full", "train.per_device_train_batch_size": 4, "data.cache": False, **FEW},
+    ),
+    "grpo full, kept copy, reward model": (
+        {
+            **ASKED,
+            "task": {
+                "name": "grpo",
+                "rewards": [{"name": "reward_model", "run": "rater"}],
+                "num_generations": 4,
+                "max_completion_length": 48,
+                "beta": 0.05,
+            },
+        },
+        {"method": "full", "train.per_device_train_batch_size": 16, **FEW},
+    ),
+    "distillation lora": (
+        {
+            **STUDENT,
+            "task": {
+                "name": "distillation",
+                "teacher_model_name_or_path": "smollm2-135m",
+                "max_new_tokens": 48,
+                "lmbda": 1.0,
+            },
+        },
+        {"method": "lora", "train.per_device_train_batch_size": 4, **FEW},
     ),
 }
 COMMON = {
@@ -111,6 +146,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         _long_rows(Path("long.csv"))
+        if any("reward model" in name for name in chosen):
+            _rater()
         for name in chosen:
             found[name] = measure(name, threads=asked.threads)
             print(f"{name}: {found[name]}", file=sys.stderr)
@@ -140,6 +177,13 @@ def measure(name: str, *, threads: int) -> dict[str, float]:
         "program": planned["program"]["load"] / 1e6,
         "activations": planned["stages"]["train"]["activations"] / 1e6,
     }
+
+
+def _rater() -> None:
+    """A reward model of a few steps, in `rater`."""
+    Path("rater.yaml").write_text(json.dumps(RATER), encoding="utf-8")
+    words = {**COMMON, **FEW, "method": "lora", "output_dir": "rater", "evaluate.untuned": False}
+    _child(TRAIN, 1, Path("rater.yaml"), [f"{key}={json.dumps(value)}" for key, value in words.items()])
 
 
 def _child(code: str, threads: int, recipe: Path, words: list[str]) -> dict[str, Any]:

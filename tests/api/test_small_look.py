@@ -13,7 +13,7 @@ from weitiao import api
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.data.layout import Layout
-from weitiao.forecast.plan import fitting
+from weitiao.forecast.looked import fitting
 from weitiao.models import first_step, load, miniature, store
 
 WORDS = registry.build("task", {"name": "language_modeling"})

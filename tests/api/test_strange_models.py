@@ -20,7 +20,7 @@ from weitiao import api
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import open_run
 from weitiao.core.why import reason
-from weitiao.forecast.plan import fitting
+from weitiao.forecast.looked import fitting
 from weitiao.models import load
 from weitiao.models.opening import resolve
 

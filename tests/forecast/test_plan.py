@@ -128,7 +128,7 @@ def test_steps_and_time_follow_rows_and_epochs(classify, monkeypatch):
 
 @pytest.mark.whole
 def test_a_sample_is_counted_up_to_the_whole_file(classify, monkeypatch):
-    plan = importlib.import_module("weitiao.forecast.plan")
+    plan = importlib.import_module("weitiao.forecast.looked")
     small = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}
     whole = api.plan(classify(**small))
     monkeypatch.setattr(plan, "ROWS", 100)

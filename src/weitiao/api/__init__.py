@@ -18,7 +18,8 @@ from weitiao.api.stress import stress
 from weitiao.api.train import train
 from weitiao.forecast.dry_run import DryRun, dry_run
 from weitiao.forecast.equalities import Equality, numerics
-from weitiao.forecast.plan import Plan, fitting, plan
+from weitiao.forecast.looked import fitting
+from weitiao.forecast.plan import Plan, plan
 from weitiao.forecast.rule_of_thumb import rule_of_thumb
 from weitiao.stages.adapters import Adapters, adapters
 from weitiao.stages.data import guess

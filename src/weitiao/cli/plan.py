@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KINDS = {
     "weights": ("weights", "权重"),
     "master": ("master copy", "主副本"),
+    "others": ("other models", "其他模型"),
     "gradients": ("gradients", "梯度"),
     "optimizer": ("optimiser", "优化器"),
     "activations": ("activations", "激活值"),
@@ -29,7 +30,15 @@ TEXTBOOK = {
     "first_moment": ("Adam, first moment", "Adam 一阶矩"),
     "second_moment": ("Adam, second moment", "Adam 二阶矩"),
 }
-STAGES = {"load": "载入", "train": "训练", "evaluate": "评估", "save": "保存", "merge": "合并"}
+STAGES = {
+    "load": "载入",
+    "reference": "参考",
+    "rollout": "采样",
+    "train": "训练",
+    "evaluate": "评估",
+    "save": "保存",
+    "merge": "合并",
+}
 
 
 def plan(

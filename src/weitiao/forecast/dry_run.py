@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core import registry
-from weitiao.core.contracts import Task
+from weitiao.core.contracts import Sampling, Task
 from weitiao.core.files import free_bytes, read_lines
 from weitiao.core.recipe import Data, Recipe
 from weitiao.core.run import placed
 from weitiao.data import check as checking
 from weitiao.data.overlong import uncut
 from weitiao.data.read import parted
-from weitiao.forecast.memory import counted, share_of
-from weitiao.forecast.plan import compared
+from weitiao.forecast.looked import compared
 from weitiao.forecast.refuse import MemoryCheck
+from weitiao.forecast.sample import counted, share_of
 from weitiao.stages.data import located, readable
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.kept_rows import kept
@@ -201,11 +201,15 @@ def _finish(recipe: Recipe, progress: Progress | None) -> Run:
 def _needs(found: DryRun, run: Run, batches: Batches, *, share: float) -> None:
     """Counted up from the rehearsal: steps, time, disk."""
     log = read_lines(run.path / "log.jsonl")
-    last = [line for line in log if line["event"] == "step"][-1]
+    first, last = [line for line in log if line["event"] == "step"][-STEPS:]
     settings = found.recipe.train
     _, an_epoch, found.steps = counted(settings, batches, share=share)
     rows = batches.rows_per_epoch * share * found.steps / an_epoch
-    found.seconds = rows * last["seconds"] / last["rows"] * (1 + found.recipe.evaluate.noise_runs)
+    a_step = last["seconds"]
+    if isinstance(run.task, Sampling) and run.task.passes > 1:
+        # The second step was taken on what the first one drew.
+        a_step += first["rollout_seconds"] / run.task.passes
+    found.seconds = rows * a_step / last["rows"] * (1 + found.recipe.evaluate.noise_runs)
     found.memory_mb = next(line for line in log if line["event"] == "end").get("peak_memory_mb", 0.0)
     checkpoint, model = _size(run.folder.checkpoints()[0]), _size(run.folder.model)
     kept = settings.save_total_limit + settings.load_best_model_at_end

@@ -33,25 +33,34 @@ class FakeModel:
     mode: FakeTensorMode
 
 
-def fill(bare: Loaded, task: Task, method: Method, *, half: Half | None, device: str = "cpu") -> FakeModel:
+def fill(
+    bare: Loaded,
+    task: Task,
+    method: Method | None,
+    *,
+    half: Half | None,
+    device: str = "cpu",
+    mode: FakeTensorMode | None = None,
+) -> FakeModel:
     """Make a skeleton (`load.skeleton`) with the method's modules in it one that can be asked; it is changed in place.
 
     Args:
         bare: the skeleton, after `store.prepare`.
         task: what is learnt.
-        method: what trains.
+        method: what trains; None: nothing.
         half: what products are computed in.
         device: where the weights would lie.
+        mode: of another model that is asked in the same pass; default: one of its own.
 
     Raises:
         WeitiaoError: `missing_extra` for a 4-bit base without bitsandbytes.
     """
     model = bare.model
-    if half and method.layout != "pretrained":
+    if half and (method is None or method.layout != "pretrained"):
         anatomy.cast_frozen(model, half)
-    fake = FakeModel(bare, Shapes())
+    fake = FakeModel(bare, mode or Shapes())
     materialise(model, fake.mode, device)
-    if method.base_bits == 4:
+    if method and method.base_bits == 4:
         _pack(bare, fake.mode)
     if task.packs and not two_sides.writes(model):
         with fake.mode, autocast(device, half):

@@ -7,29 +7,27 @@ The figures are bytes of tensors on the device, in one process; the program itse
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from operator import mul
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from weitiao.core.contracts import Batch, Example, Method, Task
+from weitiao.core.contracts import Batch, Example, Method, Sampling, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Recipe, Train
+from weitiao.core.why import reason
+from weitiao.forecast import opening
+from weitiao.forecast.sample import longest
 
 if TYPE_CHECKING:
-    from weitiao.data.pack import Batches
+    from weitiao.forecast.asking import Phase, Rollout
     from weitiao.forecast.fake_model import FakeModel
+    from weitiao.forecast.others import Other, Others
     from weitiao.forecast.step_memory import Footprint
     from weitiao.models.assets.fetch import Progress
     from weitiao.models.examine import Examined
     from weitiao.models.load import Loaded
-
-KERNELS = 100_000_000
-"""Bytes that torch's code takes on a CPU once it computes: its pages, and what oneDNN compiles for every shape (measured
-30 MB behind a step, 120 MB behind 150 steps of rows of many lengths)."""
 
 
 @dataclass
@@ -47,6 +45,7 @@ class Forecast:
     attention: str | None = None
     """The attention function that the loaded model has; None: as a small model of its kind was found to need, or the first
     that its code takes."""
+    _rollouts: dict[tuple[int, int], Rollout] = field(default_factory=dict, init=False)
 
     @cached_property
     def examined(self) -> Examined | None:
@@ -78,8 +77,12 @@ class Forecast:
         ref, packs = self.recipe.model, self.task.packs
         left_out = load.refuse_unsuitable(ref, self.task)
         if self.examined:
-            return [*left_out, *self.examined.notices(ref, packs=packs)]
-        return [*left_out, examine.unknown(ref, packs=packs)]
+            said = self.examined.notices(ref, packs=packs)
+        else:
+            said = [examine.unknown(ref, packs=packs)]
+        kept = self._kept
+        whole = [reason("others_lie_whole", size=round(kept / 1e6))] if kept and self.processes > 1 else []
+        return [*left_out, *said, *whole]
 
     @cached_property
     def fake(self) -> FakeModel:
@@ -115,63 +118,166 @@ class Forecast:
             progress=self.progress,
         )
 
-    def stages(self, *, train: Batch, evaluate: Batch) -> dict[str, Footprint]:
-        """Stage -> what it holds, in the order of a run: load, train, evaluate, save, merge (where methods fold).
+    def stages(self, *, train: Batch, evaluate: Batch, rows: Sequence[Example]) -> dict[str, Footprint]:
+        """Stage -> what it holds, in the order of a run: load, reference (where one is asked before the first step), rollout
+        (where answers are drawn), train, evaluate, save, merge (where methods fold).
 
         Args:
             train: the heaviest micro-batch of training.
             evaluate: the heaviest batch of rows that are only predicted.
+            rows: those that train.
         """
-        found = {"load": self.load(), "train": self.train(train), "evaluate": self.evaluate(evaluate)}
+        found = {"load": self.load()}
+        if self.task.hears:
+            found["reference"] = self.reference(longest(self.recipe, self.task, self.fake.loaded, rows))
+        if isinstance(self.task, Sampling):
+            found["rollout"] = self.rollout(rows)
+        found |= {"train": self.train(train), "evaluate": self.evaluate(evaluate, rows)}
         found["save"] = replace(found["train"], gradients=0, activations=0, allocator=0)
         if self.method.foldable:
-            merged = _plain(self._base_bytes[0], activations=self._read_bytes)
+            merged = _plain(self._base_bytes[0], activations=opening.read(self.fake.loaded))
             found["merge"] = replace(merged, master=self.trained_bytes)
         return found
 
     def load(self) -> Footprint:
-        """The base as it is read: in float32 with its files beside it where they are another form, or packed into 4 bits;
-        or what does not train as it is stored, and one layer after the other in float32 while it is examined."""
-        from weitiao.models import store
+        """The base as it is read (`opening.held`)."""
+        loaded, (whole, _) = self.fake.loaded, self._base_bytes
+        half = self.recipe.train.half
+        weights, beside = opening.held(loaded, self.method, half, whole=whole, trained=self.trained_bytes)
+        return _plain(weights, activations=beside)
 
-        source, half = self.fake.loaded.source, self.recipe.train.half
-        weights, _ = self._base_bytes
-        frozen = _bytes(self.fake.loaded.model) - self.trained_bytes
-        if self.method.base_bits == 4:
-            return _plain(frozen, activations=self._read_bytes)
-        if store.reads_halves(source, half, self.method):
-            return _plain(frozen, activations=self._widest_bytes)
-        return _plain(weights, activations=self._read_bytes)
+    def reference(self, batch: Batch) -> Footprint:
+        """Before the first step: what a reference says of the rows is asked, of the model itself or of another one.
+
+        Args:
+            batch: the heaviest that it is asked.
+        """
+        with self._gone_through():
+            asked = self.look(batch)
+        others = self.others.once
+        opened, kept = _one_after_another(others)
+        most = max(opened - kept, asked.activations)
+        trained = self.trained_bytes
+        frozen = opening.size(self.fake.loaded.model) - trained
+        return self._with_pieces(_plain(frozen, activations=most, master=trained, others=kept))
+
+    def look(self, batch: Batch) -> Phase:
+        """Of the reference, at a batch of rows that train."""
+        from weitiao.forecast import asking
+
+        other, half = next(iter(self.others.once), None), self.recipe.train.half
+        return asking.look(other.fake if other else self.fake, self.task, batch, half)
+
+    def rollout(self, rows: Sequence[Example], settings: Train | None = None) -> Footprint:
+        """Answers are drawn, scored and rated, between two steps; or, in the first rollout, whoever is asked is opened.
+
+        Args:
+            rows: prompts.
+            settings: instead of the recipe's.
+        """
+        with self._gone_through():
+            most = max(phase.activations for phase in self.rollouts(rows, settings).phases)
+        opened, kept = _one_after_another(self.others.kept)
+        kept += self._copied
+        between = self._dealt(replace(self._held, activations=most))
+        later = self._with_pieces(replace(between, others=kept))
+        first = replace(between, optimizer=0, others=kept, activations=opened + self._copied - kept)
+        return max(first, later, key=lambda each: each.total)
+
+    def rollouts(self, rows: Sequence[Example], settings: Train | None = None) -> Rollout:
+        """What is asked in one of them; gone through when it is asked for."""
+        from weitiao.forecast.asking import Rollout
+
+        assert isinstance(self.task, Sampling)  # who asks saw to it
+        settings = settings or self.recipe.train
+        key = settings.per_device_train_batch_size, settings.per_device_eval_batch_size
+        if key not in self._rollouts:
+            self._rollouts[key] = Rollout(settings, self.task, self.fake, self.others, rows)
+        return self._rollouts[key]
+
+    @cached_property
+    def others(self) -> Others:
+        """Models beside the one that is tuned."""
+        from weitiao.forecast.others import Others
+
+        return Others(self.recipe, self.task, self.method, self.fake)
 
     def train(self, batch: Batch, settings: Train | None = None) -> Footprint:
         """A step whose micro-batches are all like `batch`; `settings` instead of the recipe's."""
         from weitiao.forecast import step_memory
         from weitiao.models.quiet import quiet
 
-        settings = settings or self.recipe.train
+        settings, teacher = settings or self.recipe.train, self._teacher
         # Transformers would say that recomputation needs no cache.
         with quiet(), self._gone_through():
-            return self._dealt(step_memory.step(self.fake, self.method, self.task, settings, batch))
+            found = step_memory.step(self.fake, self.method, self.task, settings, batch, teacher=teacher)
+        return self._dealt(replace(found, others=self._kept))
 
-    def evaluate(self, batch: Batch) -> Footprint:
-        """The validation rows between two steps, or the locked rows behind the last one: whichever holds more."""
+    def evaluate(self, batch: Batch, rows: Sequence[Example], settings: Train | None = None) -> Footprint:
+        """The validation rows between two steps, or the locked rows behind the last one: whichever holds more.
+
+        Args:
+            batch: the heaviest of rows that are only predicted.
+            rows: prompts, where these are answered and rated instead.
+            settings: instead of the recipe's.
+        """
         from weitiao.forecast import step_memory
         from weitiao.models import store
 
+        train = self.recipe.train
         with self._gone_through():
-            between = self._dealt(step_memory.predicting(self.fake, self.task, self.recipe.train, batch))
+            found = step_memory.predicting(self.fake, self.task, train, batch, teacher=self._teacher)
+            if isinstance(self.task, Sampling) and self.task.rewarded:
+                asked = self.rollouts(rows, settings)
+                most = max(phase.activations for phase in [asked.answering, *asked.rating])
+                found = self._with_pieces(replace(found, activations=most))
+        between = self._dealt(replace(found, others=self._kept))
         whole, used = self._base_bytes
         # A whole model is read back without the method's modules, and cast.
-        tuned = used if self.method.layout == "pretrained" else _bytes(self.fake.loaded.model)
-        judged = _plain(tuned, activations=between.activations)
-        if self.recipe.evaluate.untuned and self.method.layout == "pretrained":
-            # An adapter is turned off; here the tuned model is kept while the untuned one is loaded, whole, and then cast.
-            opened = whole + self._read_bytes
-            if store.reads_halves(self.fake.loaded.source, self.recipe.train.half):
-                opened = used + self._widest_bytes
-            most = max(opened, used + between.activations)
-            judged = _plain(tuned + used, activations=most - used)
+        tuned = used if self.method.layout == "pretrained" else opening.size(self.fake.loaded.model)
+        opened, kept = _one_after_another(self.others.judging)
+        asking = max(opened - kept, between.activations)
+        judged = _plain(tuned, activations=asking, others=kept)
+        # An adapter is turned off; here the tuned model is kept while the untuned one is loaded, whole, and then cast.
+        twice = self.recipe.evaluate.untuned or (self.task.hears and not self.task.helper)
+        if twice and self.method.layout == "pretrained":
+            loading = whole + opening.read(self.fake.loaded)
+            if store.reads_halves(self.fake.loaded.source, train.half):
+                loading = used + opening.widest(self.fake.loaded)
+            most = max(loading, used + kept + asking)
+            judged = _plain(tuned + used, others=kept, activations=most - used - kept)
         return max(between, judged, key=lambda each: each.total)
+
+    @cached_property
+    def _held(self) -> Footprint:
+        """What lies there between two steps, of the model that is tuned."""
+        from weitiao.forecast.step_memory import kept_bytes
+
+        trained, half = self.trained_bytes, self.recipe.train.half
+        frozen = opening.size(self.fake.loaded.model) - trained
+        moments = kept_bytes(self.fake.loaded, self.recipe.train) - trained
+        weights, master = (frozen, trained) if half else (frozen + trained, 0)
+        return _plain(weights, optimizer=moments, master=master)
+
+    @property
+    def _teacher(self) -> FakeModel | None:
+        return self.others.teacher.fake if self.others.teacher else None
+
+    @property
+    def _copied(self) -> int:
+        return self.trained_bytes if self.others.copies else 0
+
+    @property
+    def _kept(self) -> int:
+        """Bytes of whoever is there as long as the training lasts."""
+        return self._copied + sum(other.weights for other in self.others.kept)
+
+    def _with_pieces(self, found: Footprint) -> Footprint:
+        from weitiao.forecast.step_memory import pieces
+
+        return replace(
+            found, allocator=pieces(found.activations, self.recipe.train, self.device.partition(":")[0])
+        )
 
     @property
     def kept_bytes(self) -> int:
@@ -203,23 +309,10 @@ class Forecast:
         from weitiao.models.anatomy import cast_frozen
 
         model = self._skeleton().model.requires_grad_(False)
-        whole = _bytes(model)
+        whole = opening.size(model)
         if half := self.recipe.train.half:
             cast_frozen(model, half)
-        return whole, _bytes(model)
-
-    @cached_property
-    def _read_bytes(self) -> int:
-        """The base's files, where their numbers are not float32: they are in memory beside what is made of them."""
-        from weitiao.models import stored
-
-        parts = stored.kinds(self.fake.loaded.source).values()
-        return sum(count * stored.WIDTHS.get(kind, 0) for kind, count in parts if kind != "F32")
-
-    @property
-    def _widest_bytes(self) -> int:
-        """The largest weight, in float32."""
-        return 4 * max(weight.numel() for weight in self.fake.loaded.model.parameters())
+        return whole, opening.size(model)
 
     @contextmanager
     def _gone_through(self) -> Iterator[None]:
@@ -248,73 +341,18 @@ class Forecast:
         return replace(found, **shares)
 
 
-def _plain(weights: int, *, activations: int = 0) -> Footprint:
+def _plain(
+    weights: int, *, activations: int = 0, master: int = 0, optimizer: int = 0, others: int = 0
+) -> Footprint:
     from weitiao.forecast.step_memory import Footprint
 
-    return Footprint(weights=weights, activations=activations)
+    return Footprint(weights, master, others, optimizer=optimizer, activations=activations)
 
 
-def _bytes(model: Any) -> int:
-    """Of all weights and buffers; shared ones once."""
-    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-
-
-def longest(recipe: Recipe, task: Task, loaded: Loaded, examples: Sequence[Example]) -> Batch:
-    """The heaviest batch of rows that are only predicted: the longest ones together."""
-    import numpy as np
-
-    from weitiao.data.pack import lengths, within
-
-    sizes = lengths(examples)
-    size = recipe.train.per_device_eval_batch_size
-    rows = np.argsort(sizes, kind="stable")[-size:].tolist()
-    # As `evaluate.predict` has it.
-    few = within(rows, sizes, size * loaded.limit)
-    parts = [part for rows in few for part in loaded.layout.parts(rows, sizes[rows].tolist())]
-    most = max(parts, key=lambda part: sizes[part].sum())
-    return loaded.collate(task)([examples[row] for row in most], most)
-
-
-def resident() -> int:
-    """Bytes that this process holds now; 0 on a GPU, whose memory the program does not take."""
-    from weitiao.models.load import pick_device
-    from weitiao.train import memory
-
-    return 0 if pick_device().startswith("cuda") else round(memory.now().get("memory_mb", 0) * 1e6)
-
-
-def checkpoints(settings: Train) -> int:
-    """How many lie in the run folder at once, at most: those that are kept, and the one that is being written."""
-    kept = settings.save_total_limit if settings.save_strategy != "no" else 0
-    kept += settings.load_best_model_at_end
-    return kept + 1 if kept else 0
-
-
-def counted(settings: Train, batches: Batches, *, share: float, processes: int = 1) -> tuple[int, int, int]:
-    """Micro-batches and optimiser steps of an epoch, steps of the whole run, from a sample of its rows.
-
-    Args:
-        settings: of the whole run.
-        batches: of the sample, as `micro_batches` makes them.
-        share: how many rows come in an epoch for each of the sample's.
-        processes: how many share the work.
-    """
-    # The last batch of a sample is rarely full, and must not be counted up with the others.
-    small = len(batches.plan(0)) if batches.max_tokens else batches.rows_per_epoch / batches.batch_size
-    micro = math.ceil(round(small * share / processes, 6))
-    an_epoch = math.ceil(micro / settings.gradient_accumulation_steps)
-    whole = math.ceil(settings.num_train_epochs * an_epoch)
-    return micro, an_epoch, min(whole, settings.max_steps or whole)
-
-
-def share_of(there: Sequence[int], looked: Sequence[int], often: Sequence[float]) -> float:
-    """How many rows come in an epoch for each that does where a few of each file are looked at.
-
-    Args:
-        there: rows of each file.
-        looked: how many of them are looked at.
-        often: how often those of each file come in an epoch (`data.weights`).
-    """
-    few = sum(map(mul, often, looked))
-    return sum(map(mul, often, there)) / few if few else 1.0
+def _one_after_another(others: Sequence[Other]) -> tuple[int, int]:
+    """The most that other models take while one after the other is opened, and what they take then."""
+    most = kept = 0
+    for other in others:
+        most = max(most, kept + other.opened)
+        kept += other.weights
+    return max(most, kept), kept

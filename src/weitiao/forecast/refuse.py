@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.contracts import Batch, Method
+from weitiao.core.contracts import Batch, Method, Sampling
 from weitiao.core.errors import WeitiaoError, fault, language
 from weitiao.core.files import free_bytes
 from weitiao.core.recipe import Recipe
 from weitiao.core.why import reason
 from weitiao.data.layout import Layout
-from weitiao.forecast.memory import KERNELS, Forecast, checkpoints, longest, resident
+from weitiao.forecast.memory import Forecast
+from weitiao.forecast.sample import KERNELS, checkpoints, longest, resident
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.prepare import Prepared, micro_batches
 
@@ -147,9 +148,9 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
     config = loaded.model.config.get_text_config()
     train = micro_batches(recipe, task, loaded, rows, prepared.weights).heaviest()
     settings, activations = recipe.train, 0
+    weights = 4 * prepared.total + 18 * prepared.trained + _beside(recipe, prepared)
     if not task.reads_words:
-        activations = _of_pictures(loaded.model, train, asked=settings.per_device_eval_batch_size)
-        return 4 * prepared.total + 18 * prepared.trained + activations
+        return weights + _of_pictures(loaded.model, train, asked=settings.per_device_eval_batch_size)
     asked = longest(recipe, task, loaded, rows)
     whole = output_loss.keeps_logits(loaded.model) or settings.label_smoothing_factor or settings.r_drop_alpha
     try:
@@ -165,7 +166,22 @@ def _roughly(recipe: Recipe, prepared: Prepared) -> int:
             activations = max(activations, round(positions * blocks * a_block + top))
     except AttributeError:
         return 1 << 62
-    return 4 * prepared.total + 18 * prepared.trained + activations
+    return weights + activations
+
+
+def _beside(recipe: Recipe, prepared: Prepared) -> int:
+    """Bytes of other models that are asked, in float32 beside their files, and of copies of weights."""
+    from weitiao.models import opening, stored
+
+    task = prepared.task
+    refs = [task.helper] if task.helper else []
+    if isinstance(task, Sampling):
+        refs += [one.ref for one in task.raters()]
+    if task.needs_base and recipe.start_from:
+        refs.append(recipe.model)
+    kinds = [kind for ref in refs for kind in stored.kinds(opening.resolve(ref)).values()]
+    numbers = sum(count for _, count in kinds)
+    return 2 * 4 * numbers + (4 * prepared.trained if task.needs_base else 0)
 
 
 def _of_pictures(model: Any, batch: Batch, *, asked: int) -> int:
@@ -201,15 +217,24 @@ class Needs:
 
         def evaluate() -> int:
             asked = rows["validation"] if len(rows["validation"]) else rows["train"]
-            return forecast.evaluate(longest(recipe, task, loaded, asked)).total
+            return forecast.evaluate(longest(recipe, task, loaded, asked), rows["train"], settings).total
 
+        def reference() -> int:
+            return forecast.reference(longest(recipe, task, loaded, rows["train"])).total
+
+        both = settings.per_device_train_batch_size, settings.per_device_eval_batch_size
         several = settings.gradient_accumulation_steps > 1
         recomputes = settings.activation_checkpointing
         stages = {
             "load": self._once(("load",), lambda: forecast.load().total),
             "train": self._once((settings.per_device_train_batch_size, several, recomputes), train),
-            "evaluate": self._once((settings.per_device_eval_batch_size,), evaluate),
+            "evaluate": self._once(("evaluate", *both[not isinstance(task, Sampling) :]), evaluate),
         }
+        if task.hears:
+            stages["reference"] = self._once(("reference", both[1]), reference)
+        if isinstance(task, Sampling):
+            rollout = self._once(("rollout", *both), lambda: forecast.rollout(rows["train"], settings).total)
+            stages["rollout"] = rollout
         stage = max(stages, key=lambda name: stages[name])
         return stage, stages[stage]
 
@@ -232,7 +257,7 @@ def _way(recipe: Recipe, needs: Needs, *, recomputes: bool, most: int) -> str:
         if needed <= most:
             return " ".join(f"train.{key}={str(value).lower()}" for key, value in keys.items())
         now = changed.train
-        if stage == "evaluate" and now.per_device_eval_batch_size > 1:
+        if stage in ("evaluate", "reference", "rollout") and now.per_device_eval_batch_size > 1:
             keys["per_device_eval_batch_size"] = now.per_device_eval_batch_size // 2
         # Where a budget of tokens decides who shares a batch, fewer rows would make other steps.
         elif stage == "train" and now.per_device_train_batch_size % 2 == 0 and not now.max_batch_tokens:

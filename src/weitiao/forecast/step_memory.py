@@ -2,6 +2,7 @@
 
     step(fake, method, task, settings, batch)      ->  Footprint(weights, master, gradients, optimizer, activations)
     predicting(fake, task, settings, batch)        ->  the same of a batch that is only predicted
+    gone_through(fake, half, call)                 ->  what is alive while a model is asked anything, and what that computes
 
 Every operation of the step is gone through on a model of shapes (`forecast.fake_model`), and the bytes of all tensors that
 are alive at once are counted: what autograd keeps, what recomputation spares, copies that autocast makes, logits.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,7 +28,7 @@ from weitiao.core.recipe import Train
 from weitiao.forecast.fake_model import FakeModel
 from weitiao.models import anatomy
 from weitiao.models.load import Loaded
-from weitiao.models.precision import autocast
+from weitiao.models.precision import Half, autocast
 from weitiao.train.objective import summed
 from weitiao.train.optim.groups import hidden_matrices
 from weitiao.train.pace import Work
@@ -43,6 +44,10 @@ SMALLEST_8BIT = 4096
 BLOCK_8BIT = 256
 """Numbers that share one scale in its 8-bit moments."""
 
+RIDGE = 16
+"""Operations a byte below which a product waits for its numbers, as that of few rows with a whole layer does (the ridge point
+of the roofline model: about 10 on CPUs)."""
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -52,6 +57,8 @@ class Footprint:
     """What products read: frozen weights as they are stored, trained ones, or their half-precision copies."""
     master: int = 0
     """Trained weights in float32 where products read half-precision copies of them; else 0, and they are in `weights`."""
+    others: int = 0
+    """Models beside the one that is tuned: a reference, a teacher, those that rate answers; copies of weights."""
     gradients: int = 0
     optimizer: int = 0
     """The optimiser's moments, and the average of the weights where one is kept."""
@@ -110,17 +117,25 @@ def _work(func: Any, args: Any, kwargs: Any, out: Any) -> Work:
     # A product into a tensor that is there (`addmm_`) is one like any other, and torch's table leaves it out.
     packets = (func.overloadpacket, getattr(torch.ops.aten, name.removesuffix("_"), None))
     formula = next((flop_registry[packet] for packet in packets if packet in flop_registry), None)
-    if formula:
-        return Work(flops=formula(*args, **kwargs, out_val=out), operations=1)
     if func.namespace == "prim":  # a question about a tensor
         return Work()
     if func.is_view or name == "_unsafe_view":
         return Work(operations=1)
     tensors = (each for each in tree_iter((args, kwargs, out)) if isinstance(each, Tensor))
-    return Work(moved=sum(each.numel() * each.element_size() for each in tensors), operations=1)
+    moved = sum(each.numel() * each.element_size() for each in tensors)
+    flops = formula(*args, **kwargs, out_val=out) if formula else 0.0
+    return Work(flops, moved if flops < RIDGE * moved else 0.0, operations=1)
 
 
-def step(fake: FakeModel, method: Method, task: Task, settings: Train, batch: Batch) -> Footprint:
+def step(
+    fake: FakeModel,
+    method: Method,
+    task: Task,
+    settings: Train,
+    batch: Batch,
+    *,
+    teacher: FakeModel | None = None,
+) -> Footprint:
     """The highest point of an optimiser step whose micro-batches are all like `batch`.
 
     Args:
@@ -129,12 +144,13 @@ def step(fake: FakeModel, method: Method, task: Task, settings: Train, batch: Ba
         task: what is learnt.
         settings: the recipe's section, resolved.
         batch: the heaviest micro-batch.
+        teacher: who is asked in the loss; its weights are no part of what is found.
     """
     model, loss_of = fake.loaded.model, summed(task, settings)
     if settings.activation_checkpointing:
         anatomy.recompute(model)
     model.train()
-    alive = _begun(fake)
+    alive = _begun(fake, _taught(batch, teacher))
     with fake.mode, alive:
         if settings.gradient_accumulation_steps > 1:  # a later micro-batch finds the gradients of the first
             for weight in fake.loaded.trained.values():
@@ -149,25 +165,56 @@ def step(fake: FakeModel, method: Method, task: Task, settings: Train, batch: Ba
     return _found(alive, fake, settings, gradients=True)
 
 
-def predicting(fake: FakeModel, task: Task, settings: Train, batch: Batch) -> Footprint:
-    """The highest point while a batch of validation rows is asked, between two steps."""
-    model = fake.loaded.model.eval()
-    alive = _begun(fake)
-    with fake.mode, alive, torch.no_grad(), autocast(_device(fake), settings.half):
-        if task.generates:
-            task.loss(model, batch)
-        else:
-            model(**batch.inputs)
+def predicting(
+    fake: FakeModel, task: Task, settings: Train, batch: Batch, *, teacher: FakeModel | None = None
+) -> Footprint:
+    """The highest point while a batch of validation rows is asked, between two steps; arguments as those of `step`."""
+    model, beside = fake.loaded.model, _taught(batch, teacher)
+    alive = gone_through(
+        fake,
+        settings.half,
+        lambda: task.loss(model, batch) if task.generates else model(**batch.inputs),
+        beside=beside,
+    )
     return _found(alive, fake, settings, gradients=False)
+
+
+def gone_through(
+    fake: FakeModel, half: Half | None, call: Callable[[], object], *, beside: nn.Module | None = None
+) -> Alive:
+    """What is alive while a model is asked something, in evaluation mode and without gradients.
+
+    Args:
+        fake: the model.
+        half: what products are computed in.
+        call: asks it.
+        beside: another model that is asked, too.
+    """
+    fake.loaded.model.eval()
+    alive = _begun(fake, beside)
+    with fake.mode, alive, torch.no_grad(), autocast(_device(fake), half):
+        call()
+    return alive
 
 
 def _device(fake: FakeModel) -> str:
     return next(fake.loaded.model.parameters()).device.type
 
 
-def _begun(fake: FakeModel) -> Alive:
+def _taught(batch: Batch, teacher: FakeModel | None) -> nn.Module | None:
+    """The teacher's module, which the batch now has."""
+    if teacher is None:
+        return None
+    batch.extra["teacher"] = teacher.loaded
+    found: nn.Module = teacher.loaded.model.eval()
+    return found
+
+
+def _begun(fake: FakeModel, beside: nn.Module | None = None) -> Alive:
     model, trained = fake.loaded.model, fake.loaded.trained
     alive = Alive(trained)
+    for weight in (*beside.parameters(), *beside.buffers()) if beside else ():
+        alive.note(weight, "others")
     for name, weight in model.named_parameters():
         alive.note(weight, "trained" if name in trained else "frozen")
     for buffer in model.buffers():
@@ -180,7 +227,6 @@ def _found(alive: Alive, fake: FakeModel, settings: Train, *, gradients: bool) -
     trained = trained_bytes(loaded)
     backs = trained if gradients else 0
     mixed = settings.half is not None
-    pieces = FEWER_PIECES if settings.activation_checkpointing else PIECES
     # Some gradients are there at the highest point, and all behind it.
     activations = max(0, peak["activations"] - backs)
     return Footprint(
@@ -189,9 +235,15 @@ def _found(alive: Alive, fake: FakeModel, settings: Train, *, gradients: bool) -
         gradients=backs,
         optimizer=kept_bytes(loaded, settings) - trained,
         activations=activations,
-        allocator=round(pieces * activations) if _device(fake) == "cpu" else 0,
+        allocator=pieces(activations, settings, _device(fake)),
         work=alive.work,
     )
+
+
+def pieces(activations: int, settings: Train, device: str) -> int:
+    """What the allocator keeps beside tensors that are alive."""
+    share = FEWER_PIECES if settings.activation_checkpointing else PIECES
+    return round(share * activations) if device == "cpu" else 0
 
 
 def trained_bytes(loaded: Loaded) -> int:

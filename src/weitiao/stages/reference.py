@@ -89,6 +89,7 @@ def ask(
         tell: hears of it.
     """
     from weitiao.models import store
+    from weitiao.train import memory
 
     task = prepared.task
     if not task.hears:
@@ -112,6 +113,7 @@ def ask(
                     loaded, recipe, task, examples, prepared.device, dealt=(world.rank, world.size)
                 )
             del loaded  # or this copy would still stand while the next split opens its own
+            memory.trim()
             everybody = world.gather({row: one for row, one in enumerate(told) if one})
             of_row = {row: one for part in everybody for row, one in part.items()}
             there = _numbers(task, [of_row[row] for row in range(len(examples))])

@@ -88,6 +88,11 @@ class Distillation(Speaking, Sampling):
         return 1
 
     @property
+    def own_share(self) -> float:
+        """`lmbda`."""
+        return self.lmbda
+
+    @property
     def helper(self) -> str:
         """The teacher."""
         return self.teacher_model_name_or_path

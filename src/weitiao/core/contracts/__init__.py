@@ -13,7 +13,7 @@ from weitiao.core.contracts.categorical import Categorical
 from weitiao.core.contracts.library import Learnt, Library
 from weitiao.core.contracts.method import OURS, Inserted, Method, Moment, Tokenize, fill_weights
 from weitiao.core.contracts.metric import Metric, Summed, Told
-from weitiao.core.contracts.reward import Answered, Rate, Reward
+from weitiao.core.contracts.reward import Answered, AskedModel, Rate, Reward
 from weitiao.core.contracts.rows import (
     BOUNDS,
     PARENTS,
@@ -42,6 +42,7 @@ __all__ = [
     "Analysis",
     "Answered",
     "Answers",
+    "AskedModel",
     "Baseline",
     "Batch",
     "Categorical",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from weitiao.core.contracts.reward import Answered
+from weitiao.core.contracts.reward import Answered, AskedModel
 from weitiao.core.contracts.rows import Batch, Example
 from weitiao.core.contracts.task import Task
 
@@ -95,6 +95,11 @@ class Sampling(Task):
         return False
 
     @property
+    def own_share(self) -> float:
+        """The share of answers that are drawn, on average, where others are given; for forecasts."""
+        return 1.0
+
+    @property
     def asks(self) -> tuple[Voice, ...]:
         """Who says something of the drawn tokens (`scored`) that `learnt` needs; by default nobody."""
         return ()
@@ -124,6 +129,14 @@ class Sampling(Task):
             WeitiaoError: what opening raises; the judge itself `bad_reward`.
         """
         raise self._unfinished("judge", says="rewarded")
+
+    def raters(self) -> list[AskedModel]:
+        """The models that `judge` asks, for forecasts.
+
+        Raises:
+            WeitiaoError: as `judge`.
+        """
+        return []
 
     @abstractmethod
     def written(self, prompt: Sequence[int], ids: Sequence[int], end: int | None) -> Example:

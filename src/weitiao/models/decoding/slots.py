@@ -34,6 +34,11 @@ class Slots(CacheLayerMixin):
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Nothing: `take_in` makes the room."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Of all room, used or free."""
+        return sum(each.untyped_storage().nbytes() for each in self._room())
+
     def get_seq_length(self) -> int:
         """Columns in use."""
         return self.end - self.first

@@ -39,6 +39,11 @@ class Together:
         self._last = {"logits_to_keep": 1} if inputs.takes(model, "logits_to_keep") else {}
         self._device = next(model.parameters()).device
 
+    @property
+    def kept(self) -> int:
+        """Bytes of keys and values."""
+        return sum(slots.held_bytes for slots in self._slots)
+
     def join(self, names: Sequence[Hashable], prompts: Sequence[Sequence[int]]) -> Tensor:
         """Take in further rows; scores (N, V) of the token that follows each.  Equal prompts are read once."""
         places_of: dict[tuple[int, ...], int] = {}

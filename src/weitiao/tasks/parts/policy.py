@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from weitiao.core.contracts import (
+    AskedModel,
     Batch,
     Drawn,
     Example,
@@ -33,7 +34,7 @@ from weitiao.data.chat import IGNORE
 from weitiao.data.formats import Unusable
 from weitiao.data.shapes import PROMPTED
 from weitiao.tasks.parts import packed
-from weitiao.tasks.parts.rewarding import TOTAL, judge
+from weitiao.tasks.parts.rewarding import TOTAL, judge, models
 from weitiao.tasks.parts.speaking import Speaking
 
 if TYPE_CHECKING:
@@ -115,6 +116,10 @@ class Policy(Speaking, Sampling):
     def judge(self) -> Judge:
         """The weighted sum of the rewards."""
         return judge(self.rewards)
+
+    def raters(self) -> list[AskedModel]:
+        """Those of the rewards."""
+        return models(self.rewards)
 
     def learn(self, records: Sequence[Record]) -> Sampling:
         """Nothing; but a reference that nobody asks would be ignored.

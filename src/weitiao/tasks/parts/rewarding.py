@@ -1,6 +1,7 @@
 """Rewards as a recipe names them, made one number an answer.
 
 judge(["my.py:kind", {"name": "length", "max": 20, "weight": 0.5}])  ->  ([Answered, ...]) -> [{"reward": 1.2, "kind": 1.0, "length": 0.4}]
+models([{"name": "reward_model", "run": "runs/kinder"}])             ->  [AskedModel(...)]
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weitiao.core import registry
-from weitiao.core.contracts import Answered, Judge, Rate
+from weitiao.core.contracts import Answered, AskedModel, Judge, Rate, Reward
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 
@@ -45,9 +46,9 @@ def judge(asked: Sequence[str | Mapping[str, Any]]) -> Judge:
         raise fault("wrong_value", key=KEY, value="[]", why=why)
     parts: list[Part] = []
     for each in asked:
-        part = _part({"name": each} if isinstance(each, str) else each)
-        same = sum(part.name == other.name.partition("#")[0] for other in parts)
-        parts.append(Part(f"{part.name}#{same + 1}", part.weight, part.rate) if same else part)
+        name, weight, reward = _named(each)
+        same = sum(name == other.name.partition("#")[0] for other in parts)
+        parts.append(Part(f"{name}#{same + 1}" if same else name, weight, reward.ready()))
 
     def rated(answers: Sequence[Answered]) -> list[dict[str, float]]:
         columns = [_numbers(part, answers) for part in parts]
@@ -62,15 +63,29 @@ def judge(asked: Sequence[str | Mapping[str, Any]]) -> Judge:
     return rated
 
 
-def _part(asked: Mapping[str, Any]) -> Part:
-    settings = dict(asked)
+def models(asked: Sequence[str | Mapping[str, Any]]) -> list[AskedModel]:
+    """The models that rewards ask.
+
+    Args:
+        asked: as of `judge`.
+
+    Raises:
+        WeitiaoError: as `judge`.
+    """
+    found = (_named(each)[2].asks() for each in asked)
+    return [model for model in found if model is not None]
+
+
+def _named(asked: str | Mapping[str, Any]) -> tuple[str, float, Reward]:
+    """What one is called, its weight, and itself."""
+    settings = {"name": asked} if isinstance(asked, str) else dict(asked)
     name, weight = str(settings.get("name", "")), settings.pop("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
         raise fault("wrong_value", key=f"{KEY}.weight", value=weight, why=reason("finite_number"))
     if ":" in name:
         settings = {**settings, "name": "function", "function": name}
         name = name.rpartition(":")[2]
-    return Part(name, float(weight), registry.build("reward", settings).ready())
+    return name, float(weight), registry.build("reward", settings)
 
 
 def _numbers(part: Part, answers: Sequence[Answered]) -> list[float]:
