@@ -66,7 +66,8 @@ def test_a_rule_says_what_its_page_says(settings, answer, worth):
 
 
 def test_every_rule_of_the_shelf_is_tried():
-    elsewhere = {"function", "reward_model", "sentiment"}  # test_rollouts.py, test_reward.py, below
+    # test_rollouts.py, test_reward.py, test_reward_classifier.py, below
+    elsewhere = {"function", "reward_model", "classifier", "sentiment"}
     assert {settings["name"] for settings, *_ in CASES} | elsewhere == {*registry.names("reward")}
 
 
