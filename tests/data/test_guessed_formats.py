@@ -214,3 +214,20 @@ def test_numbers_are_seen_whatever_their_column_is_called():
         "regression",
         {"label": "score"},
     )
+
+
+def test_the_sides_of_preferences_are_known_by_what_people_call_them(tmp_path):
+    assert guess(["question", "good", "bad"], columns={})[1:] == (
+        "preference",
+        {"chosen": "good", "rejected": "bad", "prompt": "question"},
+    )
+    # A text that also has such columns is a text.
+    assert guess(["text", "good", "bad"], columns={})[1] == "text"
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"a": "one answer of some words", "b": "another answer of words"}\n', encoding="utf-8")
+    # What cannot be known is asked for by the names that this task reads, and no other's.
+    with refused("unknown_row_format", "a, b", "--columns chosen=COLUMN,rejected=COLUMN", "good") as caught:
+        api.init(file, task="dpo")
+    assert "text=" not in str(caught.value)
+    with refused("unknown_row_format", "--columns text=a"):
+        api.init(file)

@@ -91,6 +91,16 @@ ODD = {
         "no_such_model",
         "model/",
     ),
+    "a run of an adapter": (
+        lambda f: (
+            drop(f, "config.json"),
+            (f / "recipe.yaml").write_text("{}"),
+            (f / "model").mkdir(),
+            (f / "model" / "adapter_config.json").write_text("{}"),
+        ),
+        "no_such_model",
+        "-o FOLDER",
+    ),
 }
 
 

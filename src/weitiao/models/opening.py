@@ -72,7 +72,8 @@ def own_files(ref: str, *, progress: Progress | None = None) -> Callable[[str], 
 def _instead(folder: Path) -> str:
     """What the folder is, when it is something else that this program knows."""
     if (folder / "recipe.yaml").is_file():
-        return reason("is_a_run")
+        adapter = (folder / "model" / "adapter_config.json").is_file()
+        return reason("is_a_run_of_an_adapter", run=folder) if adapter else reason("is_a_run")
     return reason("is_an_adapter") if (folder / "adapter_config.json").is_file() else ""
 
 

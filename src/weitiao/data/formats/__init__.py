@@ -190,18 +190,35 @@ def unknown(
     longest = max(found, key=lambda name: lengths[name], default="")
     like = guess_column("label", found, near=False)
     named = f"text={longest}" + (f",label={like or 'COLUMN'}" if like not in ("label", longest) else "")
-    seems = lengths.get(longest, 0) >= SEEMS * max(1, len(rows))
-    said = f" {reason('texts_seem_in', longest=longest, options=shlex.quote(named))}" if seems else ""
-    text, label = (", ".join(KNOWN_AS[name]) for name in ("text", "label"))
     names = _would_do(known)
+    # A text and what it is labelled with, unless the task reads something else.
+    asked = next(
+        (FORMATS[name].needs for name in names if "text" not in FORMATS[name].needs), ("text", "label")
+    )
+    asked = ("text", "label") if any("text" in FORMATS[name].needs for name in names) else asked
+    seems = asked[0] == "text" and lengths.get(longest, 0) >= SEEMS * max(1, len(rows))
+    said = f" {reason('texts_seem_in', longest=longest, options=shlex.quote(named))}" if seems else ""
+    also = {ours: ", ".join(KNOWN_AS.get(ours, ())) for ours in asked}
+    also_known = reason(
+        "also_known_as",
+        columns=either("; ", "；").join(f"{ours}: {names}" for ours, names in also.items() if names),
+    )
     if known is not None:
         called = (_called(name, found, columns={}, near=False) for name in known)
         if named_so := next(filter(None, called), None):
             said = f" {reason('columns_called', columns=', '.join(f'{ours}: {theirs}' for ours, theirs in named_so.items()))}"
     needs = either(", or ", "，或 ").join(dict.fromkeys(_listed(FORMATS[name].needs) for name in names))
     found_there = ", ".join(found)
+    words = ",".join(f"{ours}=COLUMN" for ours in asked)
     return fault(
-        "unknown_row_format", path=path, found=found_there, seems=said, needs=needs, text=text, label=label
+        "unknown_row_format",
+        path=path,
+        found=found_there,
+        seems=said,
+        needs=needs,
+        first=asked[0],
+        words=words,
+        also=also_known if any(also.values()) else "",
     )
 
 
