@@ -39,8 +39,9 @@ TRAINED = {
 }
 READ = {"ours": "weitiao", "loop": "PIL in a plain loop", "datasets": "datasets, set_transform"}
 SYSTEMS: Mapping[str, Mapping[str, str]] = {"head": TRAINED, "full": TRAINED, "read": READ}
-FILES, PICTURES = 500, 10_000
-"""Photographs that are made, and how many are read: each several times."""
+ROWS = {"head": 640, "full": 640, "read": 10_000}
+FILES = 500
+"""Photographs that are made; each is read several times."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -49,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.pictures", description=__doc__.splitlines()[0]
     )
     parser.add_argument("job", choices=SYSTEMS)
-    parser.add_argument("--rows", type=int, default=640)
+    parser.add_argument("--rows", type=int, help="pictures (default: 640, of read 10,000)")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1, help="of every process (default: 1)")
     parser.add_argument("--systems", nargs="+", choices=sorted({*TRAINED, *READ}), default=[])
@@ -60,7 +61,7 @@ def main(words: Sequence[str] | None = None) -> None:
         folder = Path(temporary)
         start = Starter(folder, threads=asked.threads)
         say(facts := machine(threads=asked.threads))
-        start("benchmarks.pictures", "deal", asked.job, asked.rows, folder)
+        start("benchmarks.pictures", "deal", asked.job, asked.rows or ROWS[asked.job], folder)
 
         def measure(system: str, turn: int) -> dict[str, Any]:
             start("benchmarks.pictures", "run", asked.job, system, folder)
@@ -101,6 +102,9 @@ def deal(job: str, count: int, folder: Path) -> None:
             left, top = (int(each) for each in rng.integers(0, (240, 127)))
             part = photographs[number % len(photographs)].crop((left, top, left + 400, top + 300))
             part.save(folder / "photographs" / f"{number:04}.jpg", quality=90)
+        files = sorted(map(str, (folder / "photographs").iterdir()))
+        asked = [files[number % FILES] for number in range(count)]
+        (folder / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
         return
     from weitiao.models.assets.catalog import dataset_path
 
@@ -120,7 +124,7 @@ def run(job: str, system: str, folder: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     facts: dict[str, Any]
     if job == "read":
-        facts = _read(system, sorted((folder / "photographs").glob("*.jpg")))
+        facts = _read(system, json.loads((folder / "asked.json").read_text(encoding="utf-8")))
     elif system.startswith("ours"):
         facts = _ours(job, folder, place, float32=system == "ours-float32")
     else:
@@ -273,14 +277,13 @@ def _accuracy(model: Path, folder: Path) -> float:
     return right / len(rows)
 
 
-def _read(system: str, files: Sequence[Path]) -> dict[str, Any]:
+def _read(system: str, paths: Sequence[str]) -> dict[str, Any]:
     """Every picture decoded and made ready for the model, at its own size of 224 x 224."""
     from transformers import AutoImageProcessor
 
     from weitiao.models.assets.catalog import model_path
 
     processor = AutoImageProcessor.from_pretrained(model_path(MODEL))
-    paths = [str(files[number % len(files)]) for number in range(PICTURES)]
     if system == "ours":
         from weitiao.core import registry
         from weitiao.core.contracts import Record
@@ -302,17 +305,17 @@ def _read(system: str, files: Sequence[Path]) -> dict[str, Any]:
     else:
         from datasets import Dataset, Image
 
-        rows = Dataset.from_dict({"image": paths}).cast_column("image", Image())
+        rows = Dataset.from_dict({"image": list(paths)}).cast_column("image", Image())
         rows.set_transform(lambda batch: processor(batch["image"], return_tensors="pt"))
 
         def read(start: int) -> Any:
             return rows[start : start + BATCH]["pixel_values"]
 
     began, clock, total = cpu_s(), time.perf_counter(), 0
-    for start in range(0, PICTURES, BATCH):
+    for start in range(0, len(paths), BATCH):
         total += len(read(start))
-    if total != PICTURES:
-        raise SystemExit(f"{total} pictures of {PICTURES} were read")
+    if total != len(paths):
+        raise SystemExit(f"{total} pictures of {len(paths)} were read")
     return {"cpu_s": cpu_s() - began, "last": time.perf_counter() - clock, "cores": cores()}
 
 

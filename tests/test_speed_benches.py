@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import answers, labelling, sampling
+from benchmarks import answers, labelling, pictures, sampling
 from tests.models.families import built
 from weitiao.models.decoding import Way
 
@@ -86,3 +86,12 @@ def test_a_labelling_ratio_compares_runs_of_one_round_and_logits_row_by_row():
     line = next(x for x in labelling.table(found, training_mb=1000.0).splitlines() if "float32" in x)
     # 2 rows in a median of 5.5 s; twice and four times as quick: three; half the training's memory.
     assert line.split()[-7:] == ["5.50", "0", "3.00", "1.00", "500", "0.50", "2.5e-01"]
+
+
+def test_a_ratio_of_pictures_compares_runs_of_one_round():
+    def run(cpu, last):
+        return {"cpu_s": cpu, "peak_mb": 500.0, "last": last}
+
+    found = {"ours": [run(2.0, 0.8), run(4.0, 0.9)], "trainer": [run(10.0, 0.7), run(12.0, 0.7)]}
+    line = next(x for x in pictures.table("head", found).splitlines() if "Trainer" in x)
+    assert line.split()[-4:] == ["11.0", "4.00", "500", "0.7"]

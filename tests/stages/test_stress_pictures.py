@@ -17,7 +17,7 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.data.pictures.damage import DAMAGE, KINDS, damaged
 from weitiao.data.pictures.looks import looked
-from weitiao.data.shapes import BOXED, PICTURED
+from weitiao.data.shapes import BOXED, CAPTIONED, PICTURED
 from weitiao.evaluate.analysis.parts import parts_of
 from weitiao.evaluate.paired import holm
 from weitiao.evaluate.stress.damaged import damaged as by_kind
@@ -68,6 +68,7 @@ def test_each_damage_is_what_it_is_called():
 def test_boxes_and_masks_are_asked_only_what_moves_nothing():
     assert {one.name for one in damages(PICTURED)} == {*KINDS}
     assert {one.name for one in damages(BOXED)} == {*KINDS} - {"rotated", "closer"}
+    assert damages(CAPTIONED) == [], "what is drawn is the answer"
 
 
 def test_what_changes_nothing_is_no_changed_row(tmp_path):

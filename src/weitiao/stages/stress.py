@@ -21,7 +21,7 @@ from weitiao.core.run import RunFolder
 from weitiao.core.why import because, reason
 from weitiao.evaluate.stress import counterfactual, diversity
 from weitiao.evaluate.stress.counterfactual import Pair
-from weitiao.evaluate.stress.damaged import damaged
+from weitiao.evaluate.stress.damaged import damaged, damages
 from weitiao.evaluate.stress.gaps import gaps, section
 from weitiao.evaluate.stress.paired_change import Drawing
 from weitiao.evaluate.stress.perturb import Perturbation, chance, chinese, perturbations, perturbed, spared
@@ -175,7 +175,7 @@ class _Test:
             "seed": recipe.seed,
             "confidence": self.drawing.confidence,
         }
-        why, pictured = spared(task.shape, self.records), bool(task.shape.pictures)
+        why, pictured = spared(task.shape, self.records), bool(damages(task.shape))
         rewritten = {} if why and not pictured else self._rewritten(rate)
         turns = bool(TURNED & {*task.predicts})
         pairs, left = self._swapped() if not why and (turns or task.generates) else ({}, {})

@@ -33,7 +33,7 @@ def drawn(path: str, heat: Heat) -> tuple[str, str] | None:
 
 
 def laid_over(picture: Image, heat: Heat) -> Image:
-    """An RGB picture under its map: the stronger a cell, the more of its colour."""
+    """A grey copy of a picture under its map: the stronger a cell, the more of its colour."""
     import numpy as np
     from PIL import Image as pillow
 
@@ -44,7 +44,7 @@ def laid_over(picture: Image, heat: Heat) -> Image:
     size = max(1, right - left), max(1, bottom - top)
     most = float(np.abs(share_GG).max()) or 1.0
     share_HW = np.asarray(pillow.fromarray(share_GG / most).resize(size, pillow.Resampling.BILINEAR))
-    laid = picture.copy()
+    laid = picture.convert("L").convert("RGB")  # an orange flower would hide its map
     for sign, colour in ((1, FOR), (-1, AGAINST)):
         cover = pillow.fromarray((np.clip(sign * share_HW, 0, 1) * COVERS * 255).astype(np.uint8))
         laid.paste(pillow.new("RGB", size, colour), (left, top), cover)

@@ -31,7 +31,10 @@ DAMAGES = (
 
 
 def damages(shape: Shape) -> list[Perturbation]:
-    """Those that leave the answer what it is: where things lie matters to boxes and masks."""
+    """Those that leave the answer what it is: where things lie matters to boxes and masks, and a picture that is itself the answer
+    has none."""
+    if not shape.pictures or shape.target in shape.pictures:
+        return []
     return [one for one in DAMAGES if shape.target == "label" or not KINDS[one.name].moves]
 
 
