@@ -99,7 +99,7 @@ def test_messages_keep_what_templates_read_and_nothing_else():
 def test_content_in_parts_is_put_together():
     parts = [{"type": "text", "text": "a "}, "b"]
     assert converted("messages", {"messages": [turn("user", parts)]})["messages"] == [turn("user", "a b")]
-    picture = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": "x"}]
+    picture = [{"type": "text", "text": "a"}, {"type": "input_audio", "input_audio": "x"}]
     with pytest.raises(Unusable, match="turn 1 holds parts that are not text"):
         converted("messages", {"messages": [turn("user", picture)]})
 

@@ -233,12 +233,15 @@ def _examined(
     data = located(asked, progress=progress)
     if repairs is not None:
         _refuse_unfixable([*data.test, *data.validation, *data.train], repairs, bool(given))
-    opened = load.processor(model, progress=progress) if model else None
     if task:
         shape = registry.build("task", {"name": task}).shape
     else:
         shape, keys = guess(data)
         data = data.model_copy(update=keys)
+    reads = registry.build("task", {"name": task_of(shape)})
+    # Who reads words alone is asked for words alone, whatever its base is.
+    sees = reads if reads.seeing_class else None
+    opened = load.processor(model, sees, progress=progress) if model else None
     checked = checking.inspect(data, shape)
     lengths, met, lost = _lengths(checked, opened[0]) if opened else (None, None, [])
     sides = {

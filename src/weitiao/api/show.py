@@ -106,7 +106,7 @@ def show(
         told = [reason("not_shown", rows=f"{len(checked.bad):,}")] if checked.bad and line is None else []
         return Shown(model, 0, [*seen, *unusable], told, 0.0, 0)
     model = model or suiting(built, checked)
-    processor, limit = load.processor(model, progress=progress)
+    processor, limit = load.processor(model, built, progress=progress)
     limit = min(data.max_length or limit, limit)
     views = [viewing.view(record, built, processor, data, limit=limit) for record in list(chosen)[:rows]]
     notices = chat.notices(processor) if built.shape.turns and views else []

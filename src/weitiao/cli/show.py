@@ -8,6 +8,7 @@ import shlex
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -325,6 +326,20 @@ def _ideal(metric: str) -> float | None:
     return registry.entry("metric", metric).kind.ideal if metric in registry.names("metric") else None
 
 
+def turn(said: str, processor: Any) -> dict[str, Any]:
+    """What a user said as a turn; where the model reads pictures, the path of one among the words is the picture."""
+    from weitiao.data.chat import Seeing
+    from weitiao.data.formats.turned import IMAGES, MARK
+    from weitiao.data.pictures.opening import ENDINGS
+
+    words = said.split(" ")
+    shown = [word for word in words if Path(word).suffix.lower() in ENDINGS and Path(word).is_file()]
+    if not shown or not isinstance(processor, Seeing):
+        return {"role": "user", "content": said}
+    content = " ".join(MARK if word in shown else word for word in words)
+    return {"role": "user", "content": content, IMAGES: shown}
+
+
 def conversation(speaker: Speaker, *, system: str, **options: Any) -> None:
     """Read a line, stream the answer, keep the turns; an empty line or the end of the input stops.
 
@@ -335,7 +350,7 @@ def conversation(speaker: Speaker, *, system: str, **options: Any) -> None:
     """
     from transformers import TextStreamer
 
-    turns = [{"role": "system", "content": system}] if system else []
+    turns: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     asks = sys.stdin.isatty()
     if asks:
         err.print(f"[dim]{reason('end_of_talk')}[/dim]")
@@ -346,6 +361,6 @@ def conversation(speaker: Speaker, *, system: str, **options: Any) -> None:
             break
         if not said.strip():
             break
-        turns.append({"role": "user", "content": said.strip()})
+        turns.append(turn(said.strip(), speaker.loaded.processor))
         streamer = TextStreamer(speaker.loaded.processor, skip_prompt=True, skip_special_tokens=True)
         turns.append({"role": "assistant", "content": speaker.answer(turns, streamer=streamer, **options)})

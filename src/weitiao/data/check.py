@@ -21,6 +21,7 @@ from weitiao.core.why import reason
 from weitiao.data import formats
 from weitiao.data.equal_text import digest, normalised, repeated
 from weitiao.data.formats.convert import as_text
+from weitiao.data.formats.turned import IMAGES
 from weitiao.data.labels import label_names, one_spelling, relabelled
 from weitiao.data.ledger import Ledger, brief
 from weitiao.data.near_rows import near_rows
@@ -195,7 +196,8 @@ class _Taker:
             return item, record, repairs, self.shape.faults(record.values)
 
         # Pictures are read and looked at here, and most of that is none of Python's work.
-        return mapped(one, source.rows()) if self.shape.pictures else map(one, source.rows())
+        pictured = self.shape.pictures or (self.shape.turns and IMAGES in source.columns)
+        return mapped(one, source.rows()) if pictured else map(one, source.rows())
 
     def _converter(self, source: Source, side: str | None) -> Callable[[Record, list[str]], Record]:
         data, shape = self.data, self.shape

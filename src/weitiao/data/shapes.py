@@ -123,7 +123,7 @@ class Labelled(Shape):
 
 @dataclass(frozen=True)
 class Conversation(Shape):
-    """Turns of system, user, assistant and tools; the assistant's are learnt."""
+    """Turns of system, user, assistant and tools, which may show pictures; the assistant's are learnt."""
 
     name: ClassVar[str] = "conversation"
     turns: ClassVar[bool] = True
@@ -141,12 +141,19 @@ class Conversation(Shape):
         return _turns_fault(turns)
 
     def key(self, values: Mapping[str, Any]) -> str:
-        """All turns: rows that ask alike and answer otherwise are different rows."""
-        return _turns_key(values["messages"])
+        """All turns, with the content of their pictures: rows that ask alike and answer otherwise are different rows."""
+        return BETWEEN.join(
+            [_turns_key(values["messages"]), *(each["sha256"] for each in self.shown(values))]
+        )
 
     def group(self, values: Mapping[str, Any]) -> str:
-        """What is asked first."""
-        return first_question(values["messages"])
+        """What is asked first; of rows that show pictures the first of these, of which one thing is asked as well as another."""
+        shown = self.shown(values)
+        return str(shown[0]["sha256"]) if shown else first_question(values["messages"])
+
+    def shown(self, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """What was seen of every picture in its turns."""
+        return [each for turn in values["messages"] for each in turn.get("images") or ()]
 
     def texts(self, values: Mapping[str, Any]) -> dict[str, str]:
         """The content of every turn."""

@@ -123,7 +123,18 @@ def view(record: Record, task: Task, processor: Any, data: Data, *, limit: int) 
         lost=example.tokens_lost,
         trained_lost=example.trained_lost,
         label=None if label is None else str(label),
+        **_shown(task.shape.shown(record.values)),
     )
+
+
+def _shown(pictures: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The pictures among the words of a row."""
+    if not pictures:
+        return {}
+    from weitiao.data.pictures.thumbnail import strip
+
+    named = [f"{Path(each['image']).name}  {each['width']} x {each['height']}" for each in pictures]
+    return {"picture": strip([each["image"] for each in pictures]), "about": ", ".join(named)}
 
 
 def _pictured(record: Record, task: Task, *, label: Any) -> View:

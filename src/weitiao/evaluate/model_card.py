@@ -21,6 +21,7 @@ PIPELINES = {
     "AutoModelForTokenClassification": "token-classification",
     "AutoModelForQuestionAnswering": "question-answering",
     "AutoModelForCausalLM": "text-generation",
+    "AutoModelForImageTextToText": "image-text-to-text",
     "DiffusionPipeline": "text-to-image",
 }
 """The hub's name of what a model of that class does."""

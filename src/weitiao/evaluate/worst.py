@@ -59,6 +59,9 @@ def worst(judged: Judged, cases: Sequence[Case]) -> list[Row]:
     like = list(range(len(first)))
     if any(texts):  # pictures are like each other otherwise: near copies stand on one side, each for itself
         like = near_groups(texts).tolist() if len(first) > 1 else [0] * len(first)
+        # One question may be asked about many pictures.
+        shows = [bool(judged.rows[case.row].get("images")) for case in first]
+        like = [-1 - place if shows[place] else group for place, group in enumerate(like)]
     found: dict[tuple[int, Hashable], Row] = {}
     for group, case, said in zip(like, first, texts, strict=True):
         one = found.get((group, case.mistake))
@@ -66,7 +69,12 @@ def worst(judged: Judged, cases: Sequence[Case]) -> list[Row]:
             one.times += 1
         else:
             row = judged.rows[case.row]
-            told: dict[str, Any] = {"text": said, "place": place(row), **_seen(row, len(found), case.drawn)}
+            told: dict[str, Any] = {
+                "text": said,
+                "place": place(row),
+                **_seen(row, len(found), case.drawn),
+                **shown(row),
+            }
             found[group, case.mistake] = Row(**told, facts=list(case.facts), answers=list(case.answers))
     return list(found.values())[:SHOWN]
 
@@ -86,6 +94,16 @@ def named(row: Mapping[str, Any]) -> str:
     """The name of a row's picture and of the folder that it lies in; empty of a row without one."""
     path = row.get("image") or ""
     return os.path.join(os.path.basename(os.path.dirname(path)), os.path.basename(path))
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Small copies of the pictures among the words of a row; nothing of other rows."""
+    paths = row.get("images")
+    if not paths:
+        return {}
+    from weitiao.data.pictures.thumbnail import strip
+
+    return {"picture": strip(paths, side=SIDE)}
 
 
 def text(row: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Batch, Example, Method, Sampling, Task
 from weitiao.core.errors import fault
@@ -72,9 +72,9 @@ class Forecast:
     @property
     def notices(self) -> list[str]:
         """What of the files is left out, and how rows will lie, where it is not as the task has them, or not known."""
-        from weitiao.models import examine, load
+        from weitiao.models import examine, load, seeing
 
-        ref, packs = self.recipe.model, self.task.packs
+        ref, packs = self.recipe.model, seeing.packs(self._configuration, self.task)
         left_out = load.refuse_unsuitable(ref, self.task)
         if self.examined:
             said = self.examined.notices(ref, packs=packs)
@@ -103,9 +103,19 @@ class Forecast:
             store.prepare(bare, self.method, seed=self.recipe.seed, task=self.task)
             return fake_model.fill(bare, self.task, self.method, half=self.recipe.train.half, device=device)
 
-        known = [self.attention] if self.attention else examine.attentions(self.task, device)
+        names = examine.attentions(self.task, device, self._configuration)
+        known = [self.attention] if self.attention else names
         with self._gone_through():
             return examine.first([small.attention] if small else known, filled)
+
+    @cached_property
+    def _configuration(self) -> Any:
+        from weitiao.models import folders, opening
+
+        if not self.task.seeing_class:
+            return None
+        with opening.opened(self.recipe.model):
+            return folders.configuration(opening.resolve(self.recipe.model), ref=self.recipe.model)
 
     def _skeleton(self, attention: str | None = None) -> Loaded:
         from weitiao.models import load

@@ -48,8 +48,8 @@ def chosen(
     if beside and asked != "all-linear":
         every = {**every, **beside}
     if asked == "all-linear":
-        out = set(left_out(model, head, rank=rank))
-        rest = {name: layer for name, layer in every.items() if name not in out}
+        out, words = set(left_out(model, head, rank=rank)), anatomy.language(model)
+        rest = {n: layer for n, layer in every.items() if n not in out and plain(n).startswith(words)}
         # Where no layer is as wide as the rank, the rank is what is wrong.
         return _some(rest or {n: m for n, m in every.items() if min(linear.sizes(m)) > 1}, asked, every)
     found = _named(asked, every)

@@ -93,8 +93,10 @@ def _before(
     if words.get("token_type_ids") is not None:
         words["token_type_ids"] = nn.functional.pad(words["token_type_ids"], (count, 0))
     if words.get("position_ids") is not None:
-        own = torch.arange(count, device=rows_BTD.device).expand(len(words["position_ids"]), -1)
-        words["position_ids"] = torch.cat([own, words["position_ids"] + count], dim=1)
+        # Of several axes, where pictures stand among the words.
+        axes = words["position_ids"].shape[:-1]
+        own = torch.arange(count, device=rows_BTD.device).expand(*axes, -1)
+        words["position_ids"] = torch.cat([own, words["position_ids"] + count], dim=-1)
     return (), words
 
 
@@ -127,6 +129,9 @@ def _after(name: str, body: nn.Module, args: Any, words: dict[str, Any], output:
     if prompt is None or prompt.stays or words.get("inputs_embeds") is None:
         return output
     count, hidden_BTD, rows = len(prompt.embedding), output.last_hidden_state, inputs.bounds(words)
+    past = words.get("past_key_values")
+    if past is not None and past.get_seq_length() > hidden_BTD.shape[1]:
+        return output  # a model that is given embeddings all the time, whose vectors lie in the cache
     if rows is None:
         output.last_hidden_state = hidden_BTD[:, count:]
     else:

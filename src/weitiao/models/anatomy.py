@@ -2,6 +2,7 @@
 
     head(model)       names of the parameters of the task's new output layer
     linears(model)    name -> linear layer, of everything below that layer
+    language(model)   of a model that reads pictures among words the part that reads words
     blocks(model)     the transformer blocks from bottom to top, each with its attentions and its feed-forward
     levels(model)     name of every parameter -> how far below the head it lies (0: the head, then block by block)
 
@@ -127,7 +128,8 @@ class Block:
 
 
 def blocks(model: nn.Module) -> list[Block]:
-    """All blocks from bottom to top; of an encoder-decoder the encoder's, then the decoder's.
+    """All blocks from bottom to top; of an encoder-decoder the encoder's, then the decoder's; of a model that reads pictures
+    among words those that read the words.
 
     Raises:
         WeitiaoError: `unknown_anatomy`, when no list of modules with attention is found.
@@ -135,9 +137,10 @@ def blocks(model: nn.Module) -> list[Block]:
     attentions = [(plain(n), m) for n, m in model.named_modules() if _is_attention(m)]
     found: list[Block] = []
     lists: list[str] = []
+    words = language(model)
     for name, module in model.named_modules():
         inner = any(name.startswith(f"{outer}.") for outer in lists)
-        if not isinstance(module, nn.ModuleList) or inner:
+        if not isinstance(module, nn.ModuleList) or inner or not name.startswith(words):
             continue
         held = []
         for i, child in enumerate(module):
@@ -166,12 +169,26 @@ def levels(model: nn.Module, head: frozenset[str]) -> dict[str, int]:
     """
     names = [block.name for block in blocks(model)]
     level, found = len(names) + 1, {}
+    words = language(model)
     for name, _ in model.named_parameters():
+        if words and name.startswith(words.partition(".")[0] + ".") and not name.startswith(words):
+            found[name] = len(names) + 1  # what reads pictures lies below all that reads words
+            continue
         within = next((i for i, block in enumerate(names) if name.startswith(f"{block}.")), None)
         if within is not None:
             level = len(names) - within
         found[name] = 0 if name in head else level
     return found
+
+
+def language(model: nn.Module) -> str:
+    """What the names of the part begin with that reads words, of a model that reads pictures among them, too; else empty."""
+    config: Any = getattr(model, "config", None)
+    if getattr(config, "image_token_id", None) is None or config.get_text_config() is config:
+        return ""
+    decoder = getattr(model, "get_decoder", lambda: None)()
+    name = next((plain(name) for name, module in model.named_modules() if module is decoder), "")
+    return f"{name}." if name else ""
 
 
 def head(model: nn.Module) -> frozenset[str]:
@@ -217,7 +234,8 @@ def _of_labels(model: Any) -> frozenset[str]:
 
 
 def linears(model: nn.Module, head: frozenset[str]) -> dict[str, nn.Module]:
-    """Every linear layer of the pretrained body by its full name (what PEFT calls `all-linear`).
+    """Every linear layer of the pretrained body by its full name (what PEFT calls `all-linear`); what reads the pictures of a
+    model that reads words, too, among them.
 
     Args:
         model: any Transformers model.

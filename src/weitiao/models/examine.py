@@ -30,7 +30,7 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.layout import Layout
 from weitiao.data.pack import pad
-from weitiao.models import attention, end_to_end, inputs, positions, reach, two_sides
+from weitiao.models import attention, end_to_end, inputs, positions, reach, seeing, two_sides
 from weitiao.models.memory_ran_out import ran_out
 
 Made = TypeVar("Made")
@@ -83,9 +83,10 @@ def _beside(*, packs: bool) -> str:
     return reason("lie_packed" if packs else "lie_padded")
 
 
-def attentions(task: Task, device: Any) -> list[str]:
-    """Names of attention functions, in the order in which a model is opened with them."""
-    ours = [attention.register()] if task.packs and str(device).startswith(("cpu", "cuda")) else []
+def attentions(task: Task, device: Any, config: Any = None) -> list[str]:
+    """Names of attention functions, in the order in which a model (of that configuration) is opened with them."""
+    packs = task.packs if config is None else seeing.packs(config, task)
+    ours = [attention.register()] if packs and str(device).startswith(("cpu", "cuda")) else []
     return [*ours, "sdpa", "eager"]
 
 
@@ -109,9 +110,9 @@ def unknown(ref: str, *, packs: bool) -> str:
     return reason("layout_unknown", ref=ref, beside=_beside(packs=packs))
 
 
-def expected(task: Task, name: str) -> Layout:
+def expected(task: Task, config: Any, name: str) -> Layout:
     """How rows would lie in a model of which only the shape is known."""
-    return Layout.PACKED if task.packs and name != "eager" else Layout.PADDED
+    return Layout.PACKED if seeing.packs(config, task) and name != "eager" else Layout.PADDED
 
 
 def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | None = None) -> Examined:
@@ -129,7 +130,8 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
     """
     device = next(model.parameters()).device
     looks = _Looks(model, processor, reads_on=task.auto_class == "AutoModelForCausalLM")
-    names = [name for name in attentions(task, device.type) if attend(model, name)]
+    packs = seeing.packs(model.config, task)
+    names = [name for name in attentions(task, device.type, model.config) if attend(model, name)]
     names = names or [model.config._attn_implementation]
     most = positions.limit(model.config, processor) if processor is not None else positions.UNLIMITED
     most = min(longest or most, most)
@@ -144,8 +146,8 @@ def examine(model: Any, task: Task, processor: Any, *, ref: str, longest: int | 
         if not all(bool(each.isfinite().any()) for each in truth):
             raise fault("no_numbers", ref=ref)
         hears, off = False, None
-        wished = Layout.PACKED if task.packs else Layout.PADDED
-        for layout, name in _orders(model, names, packs=task.packs, cpu=device.type == "cpu"):
+        wished = Layout.PACKED if packs else Layout.PADDED
+        for layout, name in _orders(model, names, packs=packs, cpu=device.type == "cpu"):
             attend(model, name)
             apart, heard = looks.try_(layout, truth)
             if layout is wished and off is None and math.isfinite(apart):

@@ -18,9 +18,10 @@ from typing import Any
 
 from weitiao.core import registry
 from weitiao.core.contracts import Task
-from weitiao.core.errors import fault
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.chat.labels import special_tokens
+from weitiao.models import seeing
 
 POINTER = b"version https://git-lfs"
 PAGES = (b"<!doctype", b"<html", b"<?xml")
@@ -223,10 +224,15 @@ def processor(source: str, task: Task) -> Any:
     """
     import transformers
 
-    if task.processor_class == "AutoTokenizer":
+    sees = task.seeing_class and seeing.sees(transformers.AutoConfig.from_pretrained(source))
+    if task.processor_class == "AutoTokenizer" and not sees:
         return task.ready(tokenizer(source))
     try:
+        if sees:
+            return task.ready(seeing.reader(source))
         found = getattr(transformers, task.processor_class).from_pretrained(source, trust_remote_code=False)
+    except WeitiaoError:
+        raise
     except Exception as error:  # as below
         if not Path(source).is_dir():
             raise

@@ -32,6 +32,7 @@ from weitiao.models import (
     marks,
     output_loss,
     positions,
+    seeing,
     two_sides,
     unread,
 )
@@ -139,9 +140,11 @@ def load(
     """
     if task.library:
         return _of_library(ref, task, device=device, progress=progress)
+    with opened(ref):
+        config = folders.configuration(resolve(ref, progress=progress), ref=ref)
+    words = seed, device, bits, halves, dropout, longest, progress
     return examine.first(
-        examine.attentions(task, device),
-        lambda name: _load(ref, task, name, seed, device, bits, halves, dropout, longest, progress),
+        examine.attentions(task, device, config), lambda name: _load(ref, task, name, *words)
     )
 
 
@@ -162,14 +165,13 @@ def _load(
 
     source = resolve(ref, progress=progress)
     folders.refuse_weightless(source)
-    auto = getattr(transformers, task.auto_class)
     packing = halving.reading(halves) if halves else _packing(ref, task, bits, device)
     with opened(ref), quiet(), paused(), torch.random.fork_rng():
         torch.manual_seed(seed)
         base = folders.configuration(source, ref=ref)
         processor = folders.processor(source, task)
         config = configured(ref, source, processor, task, dropout)
-        model, report = auto.from_pretrained(
+        model, report = getattr(transformers, seeing.auto(config, task)).from_pretrained(
             source,
             config=config,
             dtype=torch.float32,
@@ -200,7 +202,9 @@ def _load(
     if task.packs and not two_sides.writes(model):
         with examine.Exactly() if halves else nullcontext():
             output_loss.learn(model)
-    notices = [*_unread(model, report, ref=ref), *said, *found.notices(ref, packs=task.packs)]
+    packs = seeing.packs(model.config, task)
+    padded = [reason("padded_for_pictures", ref=ref)] if task.packs and not packs else []
+    notices = [*_unread(model, report, ref=ref), *said, *found.notices(ref, packs=packs), *padded]
     if dropped := dropouts.total(model.config):
         notices.append(reason("all_drops_out", ref=ref, names=", ".join(dropped)))
     if left_out:
@@ -288,7 +292,7 @@ def refuse_unsuitable(ref: str, task: Task, *, numbers: bool = False) -> list[st
     with opened(ref), quiet(), paused():
         folders.configuration(source, ref=ref)
         config = configured(ref, source, folders.processor(source, task), task, None)
-        model, report = getattr(transformers, task.auto_class).from_pretrained(
+        model, report = getattr(transformers, seeing.auto(config, task)).from_pretrained(
             source,
             config=config,
             use_safetensors=True,
@@ -331,23 +335,23 @@ def skeleton(
         folders.configuration(source, ref=ref)  # what is wrong is told before the tokenizer trips over it
         processor = folders.processor(source, task)
         config = configured(ref, source, processor, task, dropout)
-        auto = getattr(transformers, task.auto_class)
 
         def made(name: str) -> Loaded:
             words = {"dtype": torch.float32, "trust_remote_code": False, "attn_implementation": name}
-            model = auto.from_config(config, **words)
+            model = getattr(transformers, seeing.auto(config, task)).from_config(config, **words)
             trimmed(model, task)
             batch_norms.hold(model)
-            layout = examine.expected(task, name)
+            layout = examine.expected(task, config, name)
             return Loaded(model, processor, anatomy.head(model), source, layout=layout)
 
-        return examine.first([attention] if attention else examine.attentions(task, pick_device()), made)
+        names = [attention] if attention else examine.attentions(task, pick_device(), config)
+        return examine.first(names, made)
 
 
 def configured(ref: str, source: str, processor: Any, task: Task, dropout: float | None) -> Any:
     """The configuration with the task's outputs, the tokenizer's special tokens, and all of its dropout set to `dropout`."""
     config = folders.configuration(source, ref=ref, **task.model_options())
-    folders.refuse_headless(config, task.auto_class, ref=ref)
+    folders.refuse_headless(config, seeing.auto(config, task), ref=ref)
     if task.reads_words:
         marks.agree(config, processor)
     if dropout is not None:

@@ -19,7 +19,7 @@ from torch import nn
 
 from weitiao.core.contracts import Task
 from weitiao.core.errors import WeitiaoError
-from weitiao.models import batch_norms, beside, examine, first_step, folders, load, store
+from weitiao.models import batch_norms, beside, examine, first_step, folders, load, seeing, store
 from weitiao.models.examine import Examined
 from weitiao.models.memory_ran_out import ran_out
 from weitiao.models.opening import opened, resolve
@@ -83,7 +83,7 @@ def _asked(
 ) -> Examined:
     import transformers
 
-    auto = getattr(transformers, task.auto_class)
+    auto = getattr(transformers, seeing.auto(config, task))
     known = None if getattr(config.get_text_config(), "vocab_size", None) == WORDS else processor
 
     def made(name: str) -> tuple[Any, Examined]:
@@ -104,7 +104,7 @@ def _asked(
 
     with quiet(), torch.random.fork_rng():
         torch.manual_seed(0)
-        model, found = examine.first(examine.attentions(task, device.partition(":")[0]), made)
+        model, found = examine.first(examine.attentions(task, device.partition(":")[0], config), made)
         loaded = load.Loaded(model, known, frozenset(), ref, layout=found.layout)
         loaded.trained = store.trained(model)
         room = loaded.limit if known is not None else examine.LONG
@@ -118,7 +118,7 @@ def _meta(config: Any, task: Task, *, most: int | None = None) -> Any:
 
     try:
         with quiet(), torch.device("meta"):
-            model = getattr(transformers, task.auto_class).from_config(
+            model = getattr(transformers, seeing.auto(config, task)).from_config(
                 deepcopy(config), trust_remote_code=False
             )
     except Exception:  # opening the model itself says it better

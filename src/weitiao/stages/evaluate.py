@@ -292,10 +292,13 @@ class _Judging:
 
 
 def _plain(reference: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    plain = {
         key: "\n".join(turn.get("content") or "" for turn in value) if key == "prompt" else value
         for key, value in reference.items()
     }
+    turns = [turn for turn in reference.get("prompt") or () if isinstance(turn, Mapping)]
+    paths = [each["image"] for turn in turns for each in turn.get("images") or ()]
+    return {**plain, "images": paths} if paths else plain
 
 
 def _noise(run: Run, results: Mapping[str, Any], beside: Beside) -> dict[str, Any] | None:

@@ -112,6 +112,8 @@ def _columns(shape: Shape, row: Record) -> dict[str, str]:
     found = {f"row {name}": [str(value)] for columns in beside for name, value in columns}
     for address, text in shape.texts(row.values).items():
         found.setdefault(address.partition(".")[0], []).append(text)
+    if shown := shape.shown(row.values):
+        found["images"] = [str(each["sha256"]) for each in shown]
     return {column: normalised(" ".join(texts)) for column, texts in found.items()}
 
 

@@ -17,6 +17,7 @@ from weitiao.data.read import parted
 from weitiao.data.read.hugging import PREFIX
 from weitiao.evaluate.model_card import Facts, model_card
 from weitiao.evaluate.verdict import retold
+from weitiao.models import seeing
 from weitiao.stages.run import Run
 
 FILE = "README.md"
@@ -48,7 +49,7 @@ def write_model_card(run: Run) -> Path:
     facts = Facts(
         name=f"{name}/{run.variant}" if run.variant else name,
         variant=run.variant,
-        auto_class=run.task.auto_class,
+        auto_class=seeing.auto(getattr(run.tuned.model, "config", None), run.task),
         task=recipe.task["name"],
         method=recipe.method["name"],
         library=_library(run),

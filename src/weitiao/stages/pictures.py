@@ -19,14 +19,12 @@ from weitiao.core.contracts import Record
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.why import reason
 from weitiao.data import formats
-from weitiao.data.formats.pictured import home
+from weitiao.data.formats.pictured import ANYWHERE, home
 from weitiao.data.pictures.looks import looked
 from weitiao.data.pictures.opening import ENDINGS, Unreadable
 from weitiao.data.pictures.reference import inside
 from weitiao.data.read import BadRow
 from weitiao.stages.asking import Answering, Given, Questions, given_rows, names_a_file
-
-ANYWHERE = os.sep
 
 
 def asked(given: Any, run: Answering, columns: Mapping[str, str] | None = None) -> Questions:

@@ -20,6 +20,7 @@ from weitiao.core.why import reason
 from weitiao.data import formats
 from weitiao.data.clean import clean
 from weitiao.data.formats import FORMATS, Unusable
+from weitiao.data.formats.pictured import ANYWHERE
 from weitiao.data.pairs import text_fault
 from weitiao.data.read import BadRow
 from weitiao.data.shapes import CONVERSATION
@@ -120,9 +121,10 @@ def _questions(
     def convert(row: Record) -> Record:
         values: dict[str, Any] = {ours: formats.value(row.values, theirs) for ours, theirs in read.items()}
         values |= {form.answer: STANDS_IN} if form.answer else {}
-        values = dict(
-            formats.convert(Record(row.file, row.line, values), format=form.name, columns={}).values
-        )
+        # What a table names lies below its folder, as in training.
+        place = (recipe.pictures or "") if row.file else ANYWHERE
+        given = Record(row.file, row.line, values)
+        values = dict(formats.convert(given, format=form.name, columns={}, pictures=place).values)
         if form not in FORMS:
             values = clean(values, run.task.shape, recipe.clean)[0] if recipe.clean else values
             text = values[form.asks]

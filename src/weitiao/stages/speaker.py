@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from weitiao.core.contracts import Task
+from weitiao.core.contracts import Record, Task
 from weitiao.core.errors import fault
-from weitiao.core.why import because
+from weitiao.core.why import because, reason
+from weitiao.data import formats
+from weitiao.data.formats.pictured import ANYWHERE
+from weitiao.data.formats.turned import IMAGES
 
 if TYPE_CHECKING:
     from weitiao.models.load import Loaded
@@ -108,7 +111,7 @@ class Speaker:
         _refuse_odd(max_new_tokens=max_new_tokens, **options)
         processor, each = self.loaded.processor, tools or [None] * len(conversations)
         prompts = [
-            self.task.opening(_turns(asked), processor, tools=shown)
+            self.task.opening(turns_of(asked), processor, tools=shown)
             for asked, shown in zip(conversations, each, strict=True)
         ]
         words: dict[str, Any] = {"rows": self.rows, "tokens": self.tokens, "limit": self.limit, **options}
@@ -124,8 +127,23 @@ class Speaker:
         )
 
 
-def _turns(asked: str | Turns) -> Turns:
-    return [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+def turns_of(asked: str | Turns) -> Turns:
+    """Turns, the user's words as one; pictures that they show are looked at.
+
+    Raises:
+        WeitiaoError: `chat_template` where one of these cannot be used.
+    """
+    if isinstance(asked, str):
+        return [{"role": "user", "content": asked}]
+    if not any(isinstance(turn.get("content"), list) or turn.get(IMAGES) for turn in asked):
+        return asked
+    given = Record("", 1, {"messages": [*asked]})
+    try:
+        found = formats.convert(given, format="messages", columns={}, pictures=ANYWHERE)
+    except formats.Unusable as error:
+        raise fault("chat_template", place=reason("the_prompt"), why=error) from None
+    turns: Turns = found.values["messages"]
+    return turns
 
 
 def _refuse_odd(**options: Any) -> None:

@@ -6,7 +6,9 @@ import json
 
 from weitiao.core.contracts import OURS
 from weitiao.core.why import reason
+from weitiao.data.chat import Seeing
 from weitiao.data.overlong import FITTED
+from weitiao.models import seeing
 from weitiao.stages.asking import read_of
 from weitiao.stages.run import Run
 
@@ -15,7 +17,7 @@ def usage(run: Run) -> list[dict[str, str]]:
     """Ways to use it, each a `title` and `code` to copy."""
     path, base = run.path / run.variant, run.tuned.source
     home = path if run.variant else path / "model"
-    auto = run.task.auto_class
+    auto = seeing.auto(getattr(run.tuned.model, "config", None), run.task)
     options = run.task.model_options()
     if run.task.chats:
         line, call = f"weitiao chat {path}", 'run.answer([{"role": "user", "content": "..."}])'
@@ -34,8 +36,9 @@ def usage(run: Run) -> list[dict[str, str]]:
         reads += f"\n# of rows longer than {run.limit} tokens weitiao reads more (data.overlong: {run.recipe.data.overlong})"
     ways = [{"title": reason("on_the_command_line"), "code": line}, {"title": "Python", "code": python}]
     kind = None if run.variant else run.folder.json("model/adapter_config.json").get("peft_type")
-    reader = run.task.processor_class
-    opened = f'{"tokenizer" if run.task.reads_words else "processor"} = {reader}.from_pretrained("{home}")'
+    sees = isinstance(run.tuned.processor, Seeing)
+    reader = "AutoProcessor" if sees else run.task.processor_class
+    opened = f'{"tokenizer" if run.task.reads_words and not sees else "processor"} = {reader}.from_pretrained("{home}")'
     if library := run.task.library:
         code = library.without_us(str(home), str(base), adapter=kind is not None)
         ways += [{"title": reason("without_us", by="diffusers"), "code": code}] if kind != OURS else []

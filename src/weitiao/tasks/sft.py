@@ -45,6 +45,7 @@ class SupervisedFineTuning(Speaking, packed.PackedTask):
         "valid_json",
     )
     baselines: ClassVar[tuple[str, ...]] = ("nearest",)
+    seeing_class: ClassVar[str] = "AutoModelForImageTextToText"
     summary: ClassVar[str] = "answer as the examples do (chat, instructions)"
     shape: ClassVar[Shape] = CONVERSATION
 

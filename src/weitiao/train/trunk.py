@@ -33,7 +33,7 @@ from weitiao.core.run import RunFolder
 from weitiao.core.sections import Train
 from weitiao.core.why import reason
 from weitiao.data.pack import Batches, in_order, lengths
-from weitiao.models import trunk
+from weitiao.models import seeing, trunk
 from weitiao.models.precision import autocast
 from weitiao.models.trunk import Trunk
 from weitiao.train.loop import Training, Watcher
@@ -65,6 +65,7 @@ def _forbidden(settings: Train, task: Task, method: Method, model: nn.Module) ->
         "learns_from_drawn": isinstance(task, Sampling),
         "texts_apart": task.apart,
         "rows_vary": task.varies,
+        "pictures_beside_words": bool(task.seeing_class) and seeing.sees(model.config),
         "loss_hears_body": task.tallies and not task.reads_words,
         "trunk_method": any(getattr(type(method), hook) is not getattr(Method, hook) for hook in hooks),
         "encoder_and_decoder": bool(getattr(model.config, "is_encoder_decoder", False)),

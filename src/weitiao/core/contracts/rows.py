@@ -152,6 +152,10 @@ class Shape(ABC):
     draws: ClassVar[bool] = False
     """Can its answer be drawn on its picture (`drawn`)?"""
 
+    def shown(self, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """What was seen of pictures among the words of a row (`pictures.looks`), in order; most have none."""
+        return []
+
     @property
     def several(self) -> bool:
         """May a row carry several labels, as a list?  Then the share of each label is kept, not that of a stratum."""

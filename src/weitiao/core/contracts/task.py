@@ -25,6 +25,8 @@ class Task(Answering, ABC):
     """What its rows hold."""
     auto_class: ClassVar[str]
     """Which Transformers Auto class is loaded."""
+    seeing_class: ClassVar[str] = ""
+    """Which Auto class is loaded instead where the base reads pictures among words (`models.seeing`); empty where none is."""
     processor_class: ClassVar[str] = "AutoTokenizer"
     """Which Transformers Auto class opens what makes a row ready for the model."""
     library: ClassVar[Library | None] = None

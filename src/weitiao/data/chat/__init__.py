@@ -13,6 +13,7 @@ from weitiao.data.chat.encode import (
     asked_or_answered,
     closing,
     encode,
+    encode_shown,
     ends,
     notices,
     prompt_ids,
@@ -21,14 +22,18 @@ from weitiao.data.chat.encode import (
     token_labels,
 )
 from weitiao.data.chat.labels import IGNORE
+from weitiao.data.chat.seeing import Prompt, Seeing
 from weitiao.data.chat.spans import Span
 
 __all__ = [
     "IGNORE",
+    "Prompt",
+    "Seeing",
     "Span",
     "asked_or_answered",
     "closing",
     "encode",
+    "encode_shown",
     "ends",
     "notices",
     "prompt_ids",

@@ -15,8 +15,10 @@ from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.why import reason
 from weitiao.data.chat import sandbox
 from weitiao.data.chat.labels import IGNORE, Labels, special_tokens
-from weitiao.data.chat.spans import Span, Turns
+from weitiao.data.chat.seeing import Prompt, Seeing, Shown, expanded, parts, pictures
+from weitiao.data.chat.spans import Span, Turns, trained_turns
 from weitiao.data.formats import Unusable
+from weitiao.data.pictured import IMAGE
 from weitiao.data.plain import NONCHARACTERS
 from weitiao.data.plain import plain as as_characters
 
@@ -34,6 +36,7 @@ class Conversations:
     def __init__(self, processor: Any, *, plain: bool) -> None:
         self.processor = processor
         self.twin = as_characters(processor).twin if plain else None
+        self.seeing = processor if isinstance(processor, Seeing) else None
         self._specials = tuple(special_tokens(processor))
         self._templates: dict[bool, tuple[str, list[str]]] = {}
 
@@ -48,7 +51,11 @@ class Conversations:
             template, marks = self._template(tools=tools, place=places[len(found)])
             tokens = dict(self.processor.special_tokens_map)
             batch = [(kind, messages, given or None) for kind, messages, given in together]
-            unshown = [_unshown(template, messages, given) for _, messages, given in batch]
+            unshown = [
+                _unshown(template, messages, given) or self._unseen(messages) for _, messages, given in batch
+            ]
+            if self.seeing:
+                batch = [(kind, parts(messages), given) for kind, messages, given in batch]
             if self.twin:
                 unshown = [why or _strange(job) for why, job in zip(unshown, batch, strict=True)]
                 batch = [(kind, *self.twin.hide(turns)) for kind, *turns in batch]
@@ -63,6 +70,24 @@ class Conversations:
                     reply = {**reply, "text": self.twin.spelt(reply["text"])}
                 found.append(Unusable(reply["unusable"]) if "unusable" in reply else reply)
         return found
+
+    def _unseen(self, messages: Turns) -> str:
+        return reason("pictures_unread") if not self.seeing and pictures(messages) else ""
+
+    def shown(self, reply: Any, messages: Turns, *, kind: str) -> Any:
+        """A reply with what stands for each picture in its text: `places` says where, `pictures` which; `Unusable` where that
+        cannot be told."""
+        if self.seeing is None or isinstance(reply, Unusable):
+            return reply
+        try:
+            # What stands behind the last trained answer is left out.
+            last = len(messages) if kind == "prompt" else trained_turns(messages)[-1] + 1
+            seen = pictures(messages[:last])
+            found = expanded(reply["text"], reply.get("spans", ()), seen, self.seeing, self.twin)
+        except Unusable as error:
+            return error
+        text, spans, places = found
+        return {"text": text, "spans": spans, "places": places, "pictures": [each[IMAGE] for each in seen]}
 
     def read(self, reply: Mapping[str, Any]) -> str:
         """The text of a reply as people read it."""
@@ -116,7 +141,19 @@ def encode(
         Unusable: by the iterator, for a row's own fault.
         WeitiaoError: by the iterator, `chat_template`, `slow_tokenizer` or `no_helper` when no row can be encoded.
     """
-    return map(_given, _encoded(records, processor, kind="last" if last_only else "all", plain=plain))
+    return map(_pair, _encoded(records, processor, kind="last" if last_only else "all", plain=plain))
+
+
+def _pair(row: Any) -> tuple[list[int], list[int]]:
+    found: Shown = _given(row)
+    return found.ids, found.labels
+
+
+def encode_shown(
+    records: Iterable[Record], processor: Seeing, *, last_only: bool = False, plain: bool = True
+) -> Iterator[Shown | Unusable]:
+    """The same of conversations that may show pictures, and where their tokens stand; what cannot be used in its place."""
+    return _encoded(records, processor, kind="last" if last_only else "all", plain=plain)
 
 
 def _encoded(records: Iterable[Record], processor: Any, *, kind: str, plain: bool) -> Iterator[Any]:
@@ -124,11 +161,16 @@ def _encoded(records: Iterable[Record], processor: Any, *, kind: str, plain: boo
     labels = Labels(processor, conversations.twin)
     waiting = iter(records)
     while batch := list(islice(waiting, ROWS)):
-        replies = _rendered(batch, conversations, kind=kind)
+        replies = [
+            conversations.shown(reply, record.values["messages"], kind=kind)
+            for reply, record in zip(_rendered(batch, conversations, kind=kind), batch, strict=True)
+        ]
         good = [reply for reply in replies if not isinstance(reply, Unusable)]
-        rows = iter(labels([r["text"] for r in good], [r["spans"] for r in good]) if good else ())
+        texts, spans, places = ([r.get(name, ()) for r in good] for name in ("text", "spans", "places"))
+        rows = iter(labels(texts, spans, places) if good else ())
         for reply in replies:
-            yield reply if isinstance(reply, Unusable) else next(rows)
+            row = reply if isinstance(reply, Unusable) else next(rows)
+            yield row if isinstance(row, Unusable) else Shown(*row, reply.get("pictures", []))
 
 
 def _rendered(records: Sequence[Record], conversations: Conversations, *, kind: str) -> list[Any]:
@@ -159,7 +201,9 @@ def asked_or_answered(
     while batch := list(islice(waiting, ROWS)):
         if any("messages" in record.values for record in batch):
             yield from (
-                found for record in batch for found in _encoded([record], processor, kind="all", plain=plain)
+                found if isinstance(found, Unusable) else (found.ids, found.labels)
+                for record in batch
+                for found in _encoded([record], processor, kind="all", plain=plain)
             )
             continue
         jobs = [("prompt", record.values["prompt"], None) for record in batch]
@@ -192,7 +236,8 @@ def token_labels(processor: Any, text: str, spans: Sequence[Span]) -> tuple[list
     Raises:
         Unusable: what `labels` finds wrong with the row.
     """
-    return _given(Labels(processor)([text], [spans])[0])
+    found = _given(Labels(processor)([text], [spans])[0])
+    return found.ids, found.labels
 
 
 def prompt_text(
@@ -221,14 +266,16 @@ def prompt_ids(
         WeitiaoError: as `prompt_text`.
     """
     conversations = Conversations(processor, plain=plain)
-    text = _prompt(conversations, messages, tools, place)["text"]
+    reply = _prompt(conversations, messages, tools, place)
     read = conversations.twin.processor if conversations.twin else processor
-    return list(read(text, add_special_tokens=False, verbose=False)["input_ids"])
+    ids = list(read(reply["text"], add_special_tokens=False, verbose=False)["input_ids"])
+    return Prompt(ids, reply["pictures"]) if reply.get("pictures") else ids
 
 
 def _prompt(conversations: Conversations, messages: Turns, tools: Any, place: str) -> dict[str, Any]:
     place = place or reason("the_prompt")
     (reply,) = conversations.render([("prompt", messages, tools)], places=[place])
+    reply = conversations.shown(reply, messages, kind="prompt")
     if isinstance(reply, Unusable):
         raise fault("chat_template", place=place, why=reply)
     return dict(reply)

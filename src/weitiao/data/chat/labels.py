@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from weitiao.core.errors import fault
 from weitiao.core.why import reason
@@ -24,6 +24,16 @@ from weitiao.data.plain import Twin
 
 IGNORE = -100  # PyTorch's ignore_index
 _LEFT, _RIGHT = itemgetter(0), itemgetter(1)
+
+
+class Tokens(NamedTuple):
+    """A conversation as tokens."""
+
+    ids: list[int]
+    labels: list[int]
+    """Beside each id itself where it is trained and IGNORE where not."""
+    places: list[Span]
+    """What else was asked for."""
 
 
 class Labels:
@@ -43,9 +53,17 @@ class Labels:
         self._marks = tuple(twin.names.values() if twin else specials)
 
     def __call__(
-        self, texts: Sequence[str], spans: Sequence[Sequence[Span]]
-    ) -> list[tuple[list[int], list[int]] | Unusable]:
+        self,
+        texts: Sequence[str],
+        spans: Sequence[Sequence[Span]],
+        places: Sequence[Sequence[Span]] | None = None,
+    ) -> list[Tokens | Unusable]:
         """Token ids and, beside each, itself where it is trained and IGNORE where not.
+
+        Args:
+            texts: rendered conversations.
+            spans: where the answers of each stand.
+            places: what else of each is asked for in tokens, in order.
 
         Raises:
             WeitiaoError: `slow_tokenizer` when the tokenizer cannot say where its tokens stand.
@@ -61,8 +79,16 @@ class Labels:
             )
         except NotImplementedError:
             raise fault("slow_tokenizer", kind=type(self.processor).__name__) from None
+        found: list[Tokens | Unusable] = []
+        others = places or [()] * len(texts)
         rows = zip(encoded["input_ids"], encoded["offset_mapping"], texts, spans, strict=True)
-        return [self._row(*row) for row in rows]
+        for (ids, offsets, text, its), asked in zip(rows, others, strict=True):
+            row = self._row(ids, offsets, text, its)
+            within = [
+                (bisect_right(offsets, a, key=_RIGHT), bisect_left(offsets, b, key=_LEFT)) for a, b in asked
+            ]
+            found.append(row if isinstance(row, Unusable) else Tokens(*row, within))
+        return found
 
     def _row(
         self, ids: list[int], offsets: Sequence[Span], text: str, spans: Sequence[Span]

@@ -89,7 +89,7 @@ def prompt(
     """
     before = draw(turns, prompt=True)
     if answer is not None and upto is not None:
-        said = str(answer.get("content") or "").strip()
+        said = _words(answer).strip()
         # Only an answer that repeats the header itself could look so and have a header before it.
         if said and upto.startswith(before) and upto[len(before) :].lstrip(" ").startswith(said):
             return before
@@ -101,6 +101,12 @@ def prompt(
         return before
     header = os.path.commonprefix(probes).rstrip(" ")
     return header if header.startswith(before) and (upto is None or upto.startswith(header)) else before
+
+
+def _words(turn: Mapping[str, Any]) -> str:
+    """What a turn says first."""
+    content = turn.get("content") or ""
+    return content if isinstance(content, str) else str(content[0].get("text", ""))
 
 
 def trained_turns(messages: Turns) -> list[int]:

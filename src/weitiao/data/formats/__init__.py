@@ -21,8 +21,9 @@ from weitiao.data.formats import convert as rows
 from weitiao.data.formats.columns import KNOWN_AS, NUMBERED, numbered, there, value
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.formats.numbers import Decimal, as_number, measured
-from weitiao.data.formats.pictured import home, seen
+from weitiao.data.formats.pictured import home, seen, seen_turns
 from weitiao.data.formats.ranked import as_list
+from weitiao.data.formats.turned import IMAGES
 from weitiao.data.shapes import SHAPES, Unpaired
 
 __all__ = [
@@ -67,10 +68,10 @@ class Format:
 
 
 FORMATS = {
-    "messages": Format(("messages",), ("tools",), rows.messages),
-    "sharegpt": Format(("conversations",), ("system", "tools"), rows.sharegpt),
-    "alpaca": Format(("instruction", "output"), ("input", "system", "history"), rows.alpaca),
-    "prompt_completion": Format(("prompt", "completion"), ("tools",), rows.prompt_completion),
+    "messages": Format(("messages",), ("tools", IMAGES), rows.messages),
+    "sharegpt": Format(("conversations",), ("system", "tools", IMAGES), rows.sharegpt),
+    "alpaca": Format(("instruction", "output"), ("input", "system", "history", IMAGES), rows.alpaca),
+    "prompt_completion": Format(("prompt", "completion"), ("tools", IMAGES), rows.prompt_completion),
     "preference": Format(
         ("chosen", "rejected"),
         (
@@ -392,5 +393,6 @@ def convert(
         )
     if shape.number:
         row[shape.number] = as_number(row[shape.number], decimal)
-    values = shape.convert(row, heard)
+    place = pictures or home(record.file)
+    values = seen_turns(shape.convert(row, heard), home=place, reads=IMAGES in shape.may_have, repairs=heard)
     return Record(record.file, record.line, values, record.nth)

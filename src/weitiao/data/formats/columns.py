@@ -77,6 +77,7 @@ KNOWN_AS = {
     "sentence1": ("text1", "句子1"),
     "sentence2": ("text2", "句子2"),
     "score": ("similarity", "相似度", "分数"),
+    "images": ("image", "pictures", "图片"),
     "image": ("path", "file", "file_name", "picture", "图片"),
     "question": ("query", "问题", "提问"),
     "context": ("passage", "paragraph", "document", "原文", "上下文", "文章", "段落"),

@@ -19,6 +19,8 @@ from weitiao.data.equal_text import looks, spelt_out
 from weitiao.data.formats.numbers import reads_somehow
 from weitiao.data.formats.spelt_list import begins, spelt_list
 from weitiao.data.formats.transcript import spoken
+from weitiao.data.formats.turned import IMAGES, beside, given, parts
+from weitiao.data.formats.unusable import Unusable as Unusable
 from weitiao.data.pictured import SEEN
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -50,10 +52,6 @@ SPELT = re.compile(r"""\s*\[\s*\{\s*["'](role|content|from|value)["']\s*:""")
 
 Row = Mapping[str, Any]
 Repairs = list[str]
-
-
-class Unusable(ValueError):
-    """A row that does not hold what its format promises; the text says why."""
 
 
 def kind(value: Any) -> str:
@@ -129,25 +127,26 @@ def _texts(row: Row) -> dict[str, Any]:
 
 def messages(row: Row, repairs: Repairs) -> dict[str, Any]:
     """OpenAI's turns, with tools if any."""
-    return _told(as_turns(row["messages"], "messages"), row)
+    return _told(as_turns(row["messages"], "messages"), row, repairs)
 
 
 def sharegpt(row: Row, repairs: Repairs) -> dict[str, Any]:
     """ShareGPT's `from` and `value`, with a system message beside them if any."""
     turns = as_turns(row["conversations"], "conversations")
-    return _told([*system_of(row), *turns], row)
+    return _told([*system_of(row), *turns], row, repairs)
 
 
 def prompt_completion(row: Row, repairs: Repairs) -> dict[str, Any]:
     """TRL's pair, as texts or as turns."""
     turns = turns_or_text(row, "prompt", "user", repairs)
-    return _told([*turns, *turns_or_text(row, "completion", "assistant", repairs)], row)
+    return _told([*turns, *turns_or_text(row, "completion", "assistant", repairs)], row, repairs)
 
 
 def alpaca(row: Row, repairs: Repairs) -> dict[str, Any]:
     """Stanford Alpaca's instruction with an input, and LLaMA-Factory's `system` and `history`."""
     turns = [*system_of(row), *history_of(row), a_turn("user", instruction_of(row))]
-    return {"messages": [*turns, a_turn("assistant", text_of(row, "output"))]}
+    turns.append(a_turn("assistant", text_of(row, "output")))
+    return {"messages": given(turns, row.get(IMAGES), repairs)}
 
 
 def text(row: Row, repairs: Repairs) -> dict[str, Any]:
@@ -223,7 +222,10 @@ def _as_turn(turn: Any, number: int) -> dict[str, Any]:
         hint, known = did_you_mean(str(role), ROLES), ", ".join(ROLES)
         raise Unusable(reason("turn_role", number=number, role=role, known=known, hint=hint))
     if isinstance(content, list):
-        content = _parts(content, number)
+        content, shown = parts(content, number)
+        kept |= {IMAGES: shown} if shown else {}
+    elif turn.get(IMAGES):
+        content, kept = beside(content, turn[IMAGES], kept)
     content = as_text(content)
     if not isinstance(content, str) and not (content is None and kept.get("tool_calls")):
         raise Unusable(reason("turn_content", number=number, kind=kind(content)))
@@ -237,16 +239,6 @@ def _weight(turn: Row, number: int) -> dict[str, int]:
                 raise Unusable(reason("turn_weight", number=number, name=name, value=repr(turn[name])))
             return {"weight": int(turn[name])}
     return {}
-
-
-def _parts(parts: Sequence[Any], number: int) -> str:
-    texts = []
-    for part in parts:
-        text = part.get("text") if isinstance(part, Mapping) else part
-        if not isinstance(text, str):
-            raise Unusable(reason("turn_parts", number=number))
-        texts.append(text)
-    return "".join(texts)
 
 
 def _calls(content: Any, number: int) -> list[dict[str, Any]]:
@@ -284,9 +276,9 @@ def written(value: Any) -> Any:
     return {name: written(item) for name, item in value.items() if item is not None or name in NULLABLE}
 
 
-def _told(turns: Sequence[dict[str, Any]], row: Row) -> dict[str, Any]:
-    """A conversation with its tools; a null among a call's arguments counts if the called tool knows the argument."""
-    found = _tools(row)
+def _told(turns: Sequence[dict[str, Any]], row: Row, repairs: Repairs) -> dict[str, Any]:
+    """A conversation with its pictures and tools; a null among a call's arguments counts if the called tool knows the argument."""
+    found, turns = _tools(row), given(turns, row.get(IMAGES), repairs)
     known = {
         name: set((tool.get("parameters") or {}).get("properties") or ())
         for tool in (tool.get("function", tool) for tool in found.get("tools", ()))

@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from weitiao.core.errors import need
+from weitiao.core.errors import fault, need
 from weitiao.core.why import reason
 
 if TYPE_CHECKING:
@@ -50,6 +50,18 @@ def opened(path: str | Path) -> Image:
         Unreadable: there is none, or none that can be read.
     """
     return _read(path, Path(path).name)
+
+
+def still(path: str) -> Image:
+    """The picture of a row that was looked at when rows were checked.
+
+    Raises:
+        WeitiaoError: `picture_gone`.
+    """
+    try:
+        return opened(path)
+    except Unreadable as error:
+        raise fault("picture_gone", path=path, why=error) from None
 
 
 def unpacked(content: bytes) -> Image:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from weitiao.core.contracts import Analysis, Judged, both
 from weitiao.core.contracts.section import Row, Rows
 from weitiao.core.registry import register
-from weitiao.evaluate.worst import place, said, text
+from weitiao.evaluate.worst import place, said, shown, text
 
 
 @register("section", "samples")
@@ -27,11 +27,15 @@ class Samples(Analysis):
         """As many as `evaluate.samples` asks for; none where no row was answered."""
         short = (row for row, one in enumerate(judged.rows) if len(text(one)) <= self.longest)
         found = (
-            Row(text=text(judged.rows[row]), answers=answers, place=place(judged.rows[row]))
+            (row, answers)
             for row in short
             if (answers := said(judged, row, ("untuned", "tuned"))) is not None
         )
-        rows = list(islice(found, judged.samples))
+        rows = [
+            Row(text=text(one), answers=answers, place=place(one), **shown(one))
+            for row, answers in islice(found, judged.samples)
+            for one in (judged.rows[row],)
+        ]
         return (
             Rows(
                 title=both("Answers", "回答样例"),

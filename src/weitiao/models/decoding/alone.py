@@ -5,7 +5,7 @@ alone(model, [5, 6, 7], Decoding(...))  ->  Answer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from weitiao.models.decoding.answers import Answer, Decoding, Ending
@@ -13,7 +13,13 @@ from weitiao.models.decoding.draws import Drawing
 
 
 def alone(
-    model: Any, prompt: Sequence[int], asked: Decoding, *, number: int = 0, streamer: Any = None
+    model: Any,
+    prompt: Sequence[int],
+    asked: Decoding,
+    *,
+    number: int = 0,
+    streamer: Any = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> Answer:
     """What the model says after a prompt.
 
@@ -26,6 +32,7 @@ def alone(
         asked: how the answer is made.
         number: the row's, on which draws depend.
         streamer: hears the tokens as they come (`put`, `end`), as Transformers' streamers do.
+        beside: tensors that the model reads beside the words of the prompt (its pictures).
     """
     import torch
     from transformers import GenerationConfig, LogitsProcessorList
@@ -51,6 +58,7 @@ def alone(
     made = model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
+        **{name: each.to(ids.device) for name, each in (beside or {}).items()},
         generation_config=settings,
         logits_processor=LogitsProcessorList([drawing] if asked.sample else []),
         streamer=streamer,

@@ -14,7 +14,7 @@ memory runs out, the rows that were there begin again where they stood, half as 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,7 @@ def decode(
     way: Way,
     numbers: Sequence[int] | None = None,
     streamer: Any = None,
+    beside: Callable[[int], Mapping[str, Any]] | None = None,
 ) -> Iterator[tuple[int, Answer]]:
     """The answer to every prompt, with its place among them, in the order in which they end.
 
@@ -50,6 +51,7 @@ def decode(
         way: which rows may be continued together (`measure`).
         numbers: of the rows, on which draws depend; default: their places.
         streamer: hears the tokens of rows that are answered one after the other.
+        beside: the place of a prompt -> tensors that the model reads beside its words, if any; such rows go one after the other.
 
     Raises:
         RuntimeError: or MemoryError, when there is not memory enough for a single row.
@@ -57,8 +59,11 @@ def decode(
     """
     todo = []
     for place, prompt in enumerate(prompts):
-        if prompt and asked.room(len(prompt)):
-            todo.append(Row(place, list(prompt), asked, place if numbers is None else numbers[place]))
+        own = place if numbers is None else numbers[place]
+        if shown := beside(place) if beside and prompt and asked.room(len(prompt)) else {}:
+            yield place, alone(model, prompt, asked, number=own, streamer=streamer, beside=shown)
+        elif prompt and asked.room(len(prompt)):
+            todo.append(Row(place, list(prompt), asked, own))
         else:
             yield place, Answer()
     if way is Way.ALONE:

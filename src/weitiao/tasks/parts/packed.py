@@ -10,13 +10,15 @@ rows up (`models.examine`) get them filled up on the right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from weitiao.core.contracts import BOUNDS, PARENTS, Batch, Categorical, Example, Record, Target, Task
-from weitiao.data.chat import IGNORE
+from weitiao.data.chat import IGNORE, Prompt, Seeing
+from weitiao.data.chat.seeing import OF_TOKENS, PICTURES, as_paths
 from weitiao.data.shared import grown
 
 if TYPE_CHECKING:
@@ -57,12 +59,22 @@ class PackedTask(Writing, Categorical):
     overlong: ClassVar[tuple[str, ...]] = ("split",)
 
     def windows(self, record: Record, whole: Example, processor: Any, *, limit: int) -> list[Example]:
-        """The row in consecutive pieces."""
-        return windows(whole.inputs["input_ids"], whole.inputs["labels"], limit=limit)
+        """The row in consecutive pieces; none of one that shows pictures, which later pieces would not see."""
+        inputs = whole.inputs
+        if len(inputs.get(PICTURES, ())):
+            return []
+        parts = windows(inputs["input_ids"], inputs["labels"], limit=limit)
+        names = [name for name in OF_TOKENS if name in inputs]
+        more = {PICTURES: inputs[PICTURES]} if PICTURES in inputs else {}
+        return [
+            replace(part, inputs={**part.inputs, **{name: [0] * len(part) for name in names}, **more})
+            for part in parts
+        ]
 
     def collate(self, examples: Sequence[Example], rows: Sequence[int], processor: Any) -> Batch:
         """The rows filled up on the right."""
-        return collate(examples, rows, padding=processor.pad_token_id or 0)
+        batch = collate(examples, rows, padding=processor.pad_token_id or 0)
+        return shown(batch, examples, processor) if isinstance(processor, Seeing) else batch
 
     def pack(self, examples: Sequence[Example], rows: Sequence[int], *, shared: bool = False) -> Batch:
         """The rows end to end."""
@@ -152,6 +164,23 @@ def collate(examples: Sequence[Example], rows: Sequence[int], *, padding: int) -
         "attention_mask": torch.from_numpy(real_BT.astype(np.int64)),
     }
     return _batch(inputs, labels_N, np.flatnonzero(real_BT), rows, sizes_B)
+
+
+def shown(batch: Batch, examples: Sequence[Example], processor: Seeing) -> Batch:
+    """A padded batch with what its model reads of the pictures among the words of its rows.
+
+    Raises:
+        WeitiaoError: `picture_gone` for one that was there when the rows were checked.
+    """
+    from weitiao.data.pack import pad
+
+    for name in OF_TOKENS:
+        if name in examples[0].inputs:
+            batch.inputs[name] = pad([example.inputs[name] for example in examples], 0)
+    paths = [path for example in examples for path in as_paths(example.inputs.get(PICTURES, ()))]
+    if paths:
+        batch.inputs |= processor.pixels(paths)
+    return batch
 
 
 def _flat(examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -280,7 +309,18 @@ def answers(
         if notice is not None:
             for line in way.notices(loaded.source):
                 notice(line)
-    for place, found in decoding.decode(model, prompts, settings, way=way, streamer=streamer):
+
+    def beside(row: int) -> Mapping[str, Any]:
+        import torch
+
+        prompt = prompts[row]
+        if not isinstance(prompt, Prompt):
+            return {}
+        kinds = {name: torch.tensor([each]) for name, each in processor.kinds(prompt).items()}
+        return {**kinds, **processor.pixels(prompt.pictures)}
+
+    words: dict[str, Any] = {"streamer": streamer, "beside": beside}
+    for place, found in decoding.decode(model, prompts, settings, way=way, **words):
         said = processor.decode(found.ids, skip_special_tokens=True).strip()
         yield place, {"answer": said, "ending": found.ending}
 

@@ -29,7 +29,7 @@ from weitiao.data.pictured import IMAGE
 from weitiao.data.pictures import geometry
 from weitiao.data.pictures.damage import DAMAGE, damaged
 from weitiao.data.pictures.geometry import Moved
-from weitiao.data.pictures.opening import Unreadable, opened
+from weitiao.data.pictures.opening import still
 from weitiao.data.prefetch import mapped
 
 if TYPE_CHECKING:
@@ -153,10 +153,7 @@ class OfPictures(Task):
 
     def _read(self, example: Example) -> Moved:
         path = os.fsdecode(np.asarray(example.inputs[IMAGE]).tobytes())
-        try:
-            found = Moved(opened(path), geometry.stay())
-        except Unreadable as error:
-            raise fault("picture_gone", path=path, why=error) from None
+        found = Moved(still(path), geometry.stay())
         if (said := example.inputs.get(DAMAGE)) is not None:
             found = found._replace(picture=damaged(found.picture, np.asarray(said).tobytes().decode()))
         for number, step in enumerate(self.changes if example.chance else ()):

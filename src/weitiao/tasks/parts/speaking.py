@@ -13,6 +13,7 @@ from typing import Any
 
 from weitiao.core.contracts import Example, Record
 from weitiao.data import chat
+from weitiao.data.chat import seeing
 from weitiao.data.formats import Unusable
 from weitiao.tasks.parts import packed
 
@@ -50,6 +51,9 @@ def conversations(
         last_only: is the last answer alone learnt?
         plain: are special tokens that a text spells read as characters?
     """
+    if isinstance(processor, chat.Seeing):
+        yield from _that_show(records, processor, limit=limit, last_only=last_only, plain=plain)
+        return
     rendered = chat.encode(records, processor, last_only=last_only, plain=plain)
     while True:
         try:
@@ -58,6 +62,21 @@ def conversations(
             return
         except Unusable as error:  # this row; the next ones can still be asked for
             yield Example({}, refused=str(error))
+
+
+def _that_show(
+    records: Iterable[Record], processor: chat.Seeing, *, limit: int, last_only: bool, plain: bool
+) -> Iterator[Example]:
+    """The same for a base that reads pictures: an example also holds where they lie."""
+    for row in chat.encode_shown(records, processor, last_only=last_only, plain=plain):
+        if isinstance(row, Unusable):
+            yield Example({}, refused=str(row))
+            continue
+        room, kept = seeing.cut(row, limit=limit)
+        example = packed.cut(row.ids, row.labels, limit=room)
+        ids = example.inputs["input_ids"]
+        pictures = {seeing.PICTURES: seeing.as_array(kept)}
+        yield replace(example, inputs={**example.inputs, **processor.kinds(ids), **pictures})
 
 
 def last_answer(record: Record) -> dict[str, Any]:
