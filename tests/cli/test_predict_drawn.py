@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 
-from PIL import Image
-
 import weitiao as wt
 from tests.drawn import saved
 from tests.pictures import class_folders
 from weitiao.cli import run as weitiao
+from weitiao.data.pictures.opening import opened
 
 
 def test_each_text_gets_a_picture_in_a_new_folder(tmp_path, capsys):
     run = wt.train(
         {
             "model": saved("class", tmp_path),
-            "task": {"name": "image_generation", "steps": 2, "judged_times": 1},
+            "task": {"name": "image_generation", "steps": 2, "judged_times": 1, "encoder": ""},
             "method": "lora",
             "data": {"train": [str(class_folders(tmp_path / "data", 20))]},
             "train": {"max_steps": 1},
@@ -28,7 +27,7 @@ def test_each_text_gets_a_picture_in_a_new_folder(tmp_path, capsys):
     lines = [json.loads(line) for line in (tmp_path / "out" / "drawn.jsonl").read_text().splitlines()]
     assert [line["text"] for line in lines] == ["dark", "bright", "dark"]
     assert [line["picture"] for line in lines] == ["00001.png", "00002.png", "00003.png"]
-    assert all(Image.open(tmp_path / "out" / line["picture"]).size == (16, 16) for line in lines)
+    assert all(opened(tmp_path / "out" / line["picture"]).size == (16, 16) for line in lines)
     capsys.readouterr()
     assert weitiao(["predict", *given]) == 2
     assert "output_exists" in capsys.readouterr().err

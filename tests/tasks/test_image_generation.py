@@ -163,7 +163,7 @@ def trained(toy, kind, method, folder, **settings):
     return wt.train(
         {
             "model": toy(kind),
-            "task": {"name": "image_generation", "steps": 3, "judged_times": 2, **settings},
+            "task": {"name": "image_generation", "steps": 3, "judged_times": 2, "encoder": "", **settings},
             "method": method,
             "data": {"train": [str(data)]},
             "train": {"max_steps": 3, "learning_rate": 1e-2, "warmup_steps": 0, "bf16": False},

@@ -15,6 +15,7 @@ PROMISES = {
     "packs": ["pack"],
     "reads_whole": ["in_windows"],
     "searches": ["passage"],
+    "paints": ["looked_at"],
     "generates": ["opening", "answer", "answered", "text_bytes"],
 }
 OVERLONG = {"split": "windows", "windows": "fitted", "head_tail": "fitted"}
@@ -50,6 +51,7 @@ def test_what_the_tasks_of_the_shelf_promise_is_there():
         ("in_windows", (None, None), "reads_whole"),
         ("pack", ([], []), "packs"),
         ("passage", ("",), "searches"),
+        ("looked_at", ([], []), "paints"),
         ("opening", ([], None), "generates"),
         ("answer", (None, []), "generates"),
         ("answered", (None, ""), "generates"),

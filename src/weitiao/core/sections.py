@@ -307,8 +307,8 @@ class Evaluate(Section):
     resamples: Annotated[int, Field(ge=100, le=1_000_000)] = 1000
     """Bootstrap resamples behind the intervals."""
     answers: Annotated[int, Field(ge=0)] | None = 100
-    """So many test rows, drawn by the seed, are answered in words and judged by their answers besides (tasks that
-    generate); null: all of them."""
+    """So many test rows, drawn by the seed, are answered in words (or by a picture) and judged by their answers besides
+    (tasks that generate); null: all of them."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
     """Longest of these answers, in tokens."""
     samples: Annotated[int, Field(ge=0)] = 4

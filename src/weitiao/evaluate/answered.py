@@ -13,7 +13,7 @@ from typing import Any
 from weitiao.core.contracts import Metric, Told
 from weitiao.core.errors import language
 from weitiao.evaluate import judge
-from weitiao.evaluate.chosen import ANSWER
+from weitiao.evaluate.chosen import LATE
 from weitiao.evaluate.judge import Systems
 
 NONE = ("no test row was answered (evaluate.answers)", "没有对任何测试行生成回答（evaluate.answers）")
@@ -45,7 +45,7 @@ def judge_some(
         groups: which group each row is of.
         options: as `judge`.
     """
-    spoken = {name: metric for name, metric in metrics.items() if ANSWER in metric.needs}
+    spoken = {name: metric for name, metric in metrics.items() if {*LATE} & {*metric.needs}}
     others = {name: metric for name, metric in metrics.items() if name not in spoken}
     if not spoken or len(rows) == len(references):
         return judge.judge(references, systems, metrics, groups=groups, **options)

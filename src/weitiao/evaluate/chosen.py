@@ -17,6 +17,8 @@ from weitiao.core.why import reason
 from weitiao.evaluate import own
 
 ANSWER = "answer"
+LATE = (ANSWER, "seen_drawn")
+"""What only those rows hold that were answered at length: in words, or by a picture."""
 SPOKEN = (ANSWER, "bytes")
 """What a prediction of a test row holds besides where a task's model answers in words: its answer, and how many bytes of
 text its loss is of."""

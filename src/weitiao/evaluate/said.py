@@ -24,6 +24,8 @@ SAID: dict[str, tuple[str, str]] = {
     "margin": ("reward", "奖励"),
     "pair_loss": ("loss of a pair", "每对的损失"),
     "denoising_loss": ("loss of a denoiser", "去噪的损失"),
+    "seen_drawn": ("picture that an encoder saw", "经编码器观察的图片"),
+    "seen_true": ("picture that an encoder saw", "经编码器观察的图片"),
 }
 """What a prediction holds, by the key in which it lies."""
 

@@ -19,7 +19,7 @@ from weitiao.core.results import VERSION
 from weitiao.core.why import reason
 from weitiao.data.overlong import advice
 from weitiao.evaluate import general
-from weitiao.evaluate.chosen import ANSWER
+from weitiao.evaluate.chosen import LATE
 from weitiao.evaluate.noise import floor
 from weitiao.stages import noise
 from weitiao.stages.analyse import FILE as ANALYSIS
@@ -112,9 +112,9 @@ def _ask(run: Run, these: ToJudge, tell: Tell) -> _Judging:
     task, settings = run.task, run.recipe.evaluate
     metrics, beside = judged(task, settings.metrics), Beside(tell)
     references = [task.reference(record) for record in these.records]
-    speaks = any(ANSWER in metric.needs for metric in metrics.values())
+    speaks = any({*LATE} & {*metric.needs} for metric in metrics.values())
     wanted = chosen(len(references), settings.answers if speaks else settings.samples, seed=run.recipe.seed)
-    answered = wanted if task.generates else []
+    answered = wanted if task.generates or task.paints else []
     systems, forgetting = ask_all(run, these, references, answered, beside=beside, tell=tell)
     return _Judging(run, these, tell, beside, metrics, references, answered, systems, forgetting)
 

@@ -55,7 +55,11 @@ def ask_all(
             forgetting.ask(name, model)
         if answered:
             with beside.may_fail("answers"):
-                said = _spoken(model, these.records, references, answered, name=name, tell=tell)
+                words: dict[str, Any] = {"name": name, "tell": tell}
+                if run.task.paints:
+                    said = _painted(model, these.records, answered, **words)
+                else:
+                    said = _spoken(model, these.records, references, answered, **words)
                 for row, one in zip(answered, said, strict=True):
                     systems[name][row] |= one
 
@@ -114,6 +118,19 @@ def _spoken(
     ]
     worth = Rater(model.task).rate([records[row] for row in answered], counted)
     return [{**one, **told} for one, told in zip(said, worth, strict=True)]
+
+
+def _painted(
+    model: Run, records: Sequence[Record], answered: Sequence[int], *, name: str, tell: Tell
+) -> list[dict[str, Any]]:
+    """A picture for each of these rows, drawn without its own, and what is seen in both."""
+    task, rows = model.task, [records[row] for row in answered]
+    asked = [Record(row.file, row.line, task.shape.asks(row.values), row.nth) for row in rows]
+    examples = [example for _, example in model.read(asked)]
+    told = model._predict(
+        examples, lambda done, all: tell("judged", what=f"{name}: pictures", done=done, all=all)
+    )
+    return task.looked_at(rows, told)
 
 
 def _set_against(systems: Mapping[str, list[dict[str, Any]]], answered: Sequence[int]) -> None:

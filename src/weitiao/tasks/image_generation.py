@@ -61,6 +61,9 @@ class ImageGeneration(OfPictures):
     guidance_scale: Annotated[float, Field(ge=1)] | None = None
     """How far a drawn picture goes by its words; default: 7.5 by prompts, 4 by classes of a base that also knows none, else 1."""
 
+    encoder: str = "efficientnet-lite0"
+    """The model of pictures in whose features drawn pictures are judged; empty: they are not."""
+
     summary: ClassVar[str] = "pictures drawn from noise, by prompts or classes (diffusers)"
     shape: ClassVar[Shape] = CAPTIONED
     library: ClassVar[Library | None] = DIFFUSERS
@@ -68,7 +71,7 @@ class ImageGeneration(OfPictures):
     auto_class: ClassVar[str] = "DiffusionPipeline"
     peft_task_type: ClassVar[str] = ""
     predicts: ClassVar[tuple[str, ...]] = ("denoising_loss",)
-    metrics: ClassVar[tuple[str, ...]] = ("denoising_loss",)
+    metrics: ClassVar[tuple[str, ...]] = ("denoising_loss", "frechet_distance")
     loss_metric: ClassVar[str] = "denoising_loss"
     training_only: ClassVar[tuple[str, ...]] = (
         "augment",
@@ -76,6 +79,7 @@ class ImageGeneration(OfPictures):
         "judged_times",
         "steps",
         "guidance_scale",
+        "encoder",
     )
 
     @property
@@ -313,6 +317,26 @@ class ImageGeneration(OfPictures):
         words: dict[str, Any] = {"steps": self.steps, "guidance": guidance, "without": without}
         found = drawing.draw(model, pipeline, noise, told, **words)
         return [{"drawn": drawing.written(picture)} for picture in pipeline.pictures(found)]
+
+    def looked_at(self, records: Sequence[Record], told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """With features of the drawn picture and of the row's own, made as large as the model draws."""
+        from PIL import ImageOps
+
+        from weitiao.data.pictures.opening import opened
+        from weitiao.tasks.parts import beholding, drawing
+
+        if not self.encoder:
+            return [dict(one) for one in told]
+        drawn = [drawing.read(one["drawn"]) for one in told]
+        true = [
+            ImageOps.fit(opened(record.values[IMAGE]), picture.size).convert(picture.mode)
+            for record, picture in zip(records, drawn, strict=True)
+        ]
+        seen = [beholding.seen(self.encoder, pictures).tolist() for pictures in (drawn, true)]
+        return [
+            {**one, "seen_drawn": ours, "seen_true": theirs}
+            for one, ours, theirs in zip(told, *seen, strict=True)
+        ]
 
     def reference(self, record: Record) -> dict[str, Any]:
         """Where the picture lies, and what it shows."""

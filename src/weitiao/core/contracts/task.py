@@ -32,7 +32,8 @@ class Task(Answering, ABC):
     library: ClassVar[Library | None] = None
     """How its models are opened and saved, where they are none of a Transformers Auto class."""
     paints: ClassVar[bool] = False
-    """Is a row without its answer answered by a picture, which takes many passes?"""
+    """Is a row without its answer answered by a picture, which takes many passes?  Some of the rows that judge are then asked for
+    one (`evaluate.answers`), and it is looked at (`looked_at`)."""
     peft_task_type: ClassVar[str]
     """PEFT's name of this kind of model; empty where it has none."""
     predicts: ClassVar[tuple[str, ...]]
@@ -328,6 +329,15 @@ class Task(Answering, ABC):
             examples: the rows.
         """
         return list(predictions)
+
+    def looked_at(self, records: Sequence[Record], told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What was drawn for some rows, with what metrics see in it and in the rows' own pictures; only when `paints`.
+
+        Args:
+            records: the rows, whole.
+            told: what `predict` said of them without their pictures.
+        """
+        raise self._unfinished("looked_at", says="paints")
 
     @abstractmethod
     def reference(self, record: Record) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""Drawn pictures are judged by what an encoder sees in them, and stand in the page beside those of before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import linalg
+
+import weitiao as wt
+from tests.drawn import saved
+from tests.pictures import class_folders
+from weitiao.core import registry
+from weitiao.evaluate import judge
+
+METRIC = registry.build("metric", {"name": "frechet_distance"})
+
+
+def told(drawn, true):
+    pairs = zip(drawn, true, strict=True)
+    return [{"seen_drawn": one.tolist(), "seen_true": two.tolist()} for one, two in pairs]
+
+
+def test_the_distance_is_that_of_two_clouds():
+    rng = np.random.default_rng(0)
+    drawn, true = (
+        rng.standard_normal((60, 5)),
+        rng.standard_normal((60, 5)) @ rng.standard_normal((5, 5)) + 0.4,
+    )
+    one, two = (np.cov(each.T, bias=True) for each in (drawn, true))
+    apart = ((drawn.mean(0) - true.mean(0)) ** 2).sum()
+    expected = apart + np.trace(one + two - 2 * linalg.sqrtm(one @ two).real)
+    assert judge.value(METRIC, METRIC.rows([], told(drawn, true), ())) == pytest.approx(expected, rel=1e-9)
+    # Each row's own cloud is nothing, and one picture is no cloud.
+    assert judge.value(METRIC, METRIC.rows([], told(true, true[::-1]), ())) == pytest.approx(0, abs=1e-9)
+    assert np.isnan(judge.value(METRIC, METRIC.rows([], told(drawn[:1], true[:1]), ())))
+
+
+def test_the_page_shows_pictures_from_the_same_noise_before_and_after(tmp_path, vit):
+    run = wt.train(
+        {
+            "model": saved("class", tmp_path),
+            "task": {"name": "image_generation", "steps": 2, "judged_times": 1, "encoder": vit},
+            "method": "lora",
+            "data": {"train": [str(class_folders(tmp_path / "data", 40))], "split": {"test": 0.4}},
+            "train": {"max_steps": 2, "learning_rate": 0.05, "warmup_steps": 0, "bf16": False},
+            "evaluate": {"answers": 12, "samples": 2},
+            "output_dir": str(tmp_path / "run"),
+        }
+    )
+    assert not run.results["missing"]
+    tuned, untuned = (run.results["metrics"][name]["frechet_distance"] for name in ("tuned", "untuned"))
+    assert tuned["rows"] == untuned["rows"] == 12
+    assert tuned["value"] > 0
+    assert tuned["value"] != untuned["value"]
+    section = run.results["sections"]["painted"]
+    assert [row["facts"][0]["value"]["en"] for row in section["rows"]] == ["untuned", "tuned"] * 2
+    pictures = [row["picture"] for row in section["rows"]]
+    assert len({*pictures}) == 4
+    page = run.report.read_text(encoding="utf-8")
+    assert all(picture in page for picture in pictures)
