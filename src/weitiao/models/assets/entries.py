@@ -97,6 +97,17 @@ MODELS = {
             ),
             made_mb=19.0,
         ),
+        ModelEntry(
+            name="rtdetr-small",
+            kind="boxes",
+            languages=(),
+            parameters=1_760_768,
+            good_for="boxes in small pictures, from scratch: it has never seen any, so that all of it has to learn",
+            origin="RT-DETR (Zhao et al. 2023) at a small size, weights drawn from a seed: nothing is pretrained",
+            licence="MIT",
+            made_mb=7.2,
+            untaught=True,
+        ),
     )
 }
 

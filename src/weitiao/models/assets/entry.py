@@ -17,7 +17,8 @@ class Entry(ABC):
     good_for: str
     origin: str
     licence: str
-    source: Source
+    source: Source | None = None
+    """The package that it travels in; None: it is made here, of nothing that would have to be fetched."""
     made_mb: float
     """What it takes in the cache once made, beside the download."""
     converter: int = 1
@@ -25,8 +26,10 @@ class Entry(ABC):
 
     @property
     def download_mb(self) -> float:
-        """The size of the package file; 0 of one that is installed."""
-        return 0.0 if self.source.registry == "installed" else self.source.size_bytes / 1e6
+        """The size of the package file; 0 where nothing is fetched."""
+        if self.source is None or self.source.registry == "installed":
+            return 0.0
+        return self.source.size_bytes / 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class ModelEntry(Entry):
     """A base model."""
 
     kind: str
-    """`encoder`, `causal-lm`, `encoder-decoder` or `pictures`."""
+    """`encoder`, `causal-lm`, `encoder-decoder`, `pictures` or `boxes`."""
     parameters: int
     """As stored; a head put on top comes to it."""
     untaught: bool = False
