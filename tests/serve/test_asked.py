@@ -231,6 +231,7 @@ def test_a_text_is_gone_on_with_and_no_template_is_put_around_it(ai, talk):
         ({"logit_bias": {"5": 1}}, 422, "logit_bias"),
         ({"functions": []}, 422, "functions"),
         ({"messages": []}, 422, "messages"),
+        ({"messages": [{"role": "tool"}]}, 422, "tool_calls"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
             422,
@@ -262,6 +263,7 @@ def test_what_cannot_be_had_is_refused_by_name(client, body, status, says):
         ("/v1/embeddings", {"input": "a"}, 404),
         ("/rerank", {"query": "a", "texts": ["b"]}, 404),
         ("/nowhere", {}, 404),
+        ("/v1/completions", {"model": "talk", "prompt": ""}, 400),
         (
             "/v2/models/nobody/infer",
             {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}]},

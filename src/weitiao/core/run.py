@@ -12,7 +12,7 @@ import os
 import platform
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -49,6 +49,12 @@ class RunFolder:
     path: Path
     silent: bool = False
     """Another process keeps the log."""
+    held: Recipe | None = field(default=None, repr=False, compare=False)
+    """Its recipe, once it is not read anew each time (`as_it_is`)."""
+
+    def as_it_is(self) -> RunFolder:
+        """The same folder with its recipe as it is now: for whoever asks for it many times a second, and changes nothing."""
+        return replace(self, held=self.recipe)
 
     @property
     def model(self) -> Path:
@@ -58,6 +64,8 @@ class RunFolder:
     @property
     def recipe(self) -> Recipe:
         """What was asked."""
+        if self.held is not None:
+            return self.held
         file = self.path / "recipe.yaml"
         try:
             written = file.read_bytes()

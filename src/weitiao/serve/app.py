@@ -19,6 +19,8 @@ from weitiao.serve.meters import Counted, Log, Meters
 from weitiao.serve.models import Models
 from weitiao.serve.service import Service
 
+REFUSALS = (400, 401, 403, 404, 408, 413, 422, 429, 500, 503, 504)
+"""What a request may be answered with instead, all in one form."""
 NOT_FOUND = ("unknown_name",)
 """Errors of ours that say that something is not there."""
 
@@ -66,6 +68,7 @@ def serving(
     from fastapi.responses import JSONResponse
     from starlette.exceptions import HTTPException
 
+    from weitiao.serve.problems import Problem
     from weitiao.serve.routes import chat, completions, embeddings, feedbacks, home, infer, rows, watched
 
     meters = Meters()
@@ -79,7 +82,7 @@ def serving(
     # Its own pages of documentation fetch their scripts from elsewhere; ours do not.
     app = fastapi.FastAPI(title="weitiao", docs_url=None, redoc_url=None)
     for part in (watched, home, rows, embeddings, completions, chat, infer, feedbacks):
-        app.include_router(part.routes(service))
+        app.include_router(part.routes(service), responses=dict.fromkeys(REFUSALS, {"model": Problem}))
 
     def answer(error: Refused) -> Any:
         body = said(error.why, status=error.status, code=error.code)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,6 +121,7 @@ class Models:
             WeitiaoError: `name_taken`; what loading raises.
         """
         run = load(ref, base=base)
+        run = replace(run, folder=run.folder.as_it_is())
         name = name or (f"{run.path.name}/{run.variant}" if run.variant else run.path.name)
         if name in self._held or not NAME.fullmatch(name):
             raise fault("name_taken", name=name, path=ref)

@@ -208,7 +208,9 @@ async def opened(
             return list(prompt()), wanted.decoding(stops, speaker.limit), model.way
 
     ids, asked, way = await service.do(made)
-    if not ids or not asked.room(len(ids)):
+    if not ids:
+        raise Refused(400, reason("prompt_is_empty"), code="empty_prompt")
+    if not asked.room(len(ids)):
         raise Refused(400, reason("prompt_too_long", tokens=len(ids), limit=asked.limit), code=TOO_LONG)
     if wanted.likely is not None and way is Way.ALONE:
         raise Refused(400, reason("words_not_weighed", model=model.name), code="unsupported_value")

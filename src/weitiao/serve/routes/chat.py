@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from weitiao.core.contracts import Task
-from weitiao.core.why import reason
+from weitiao.core.why import reason, unfit
 from weitiao.serve.events import streamed
 from weitiao.serve.guard import Refused
 from weitiao.serve.service import Service
@@ -40,6 +40,12 @@ class Turn(BaseModel):
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
     refusal: None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Turn:
+        if self.content is None and not self.tool_calls:
+            raise unfit("turn_of_nothing")
+        return self
 
     def told(self) -> dict[str, Any]:
         """As chat templates take it."""
