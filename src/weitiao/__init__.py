@@ -19,6 +19,7 @@ wt.compare("recipe.yaml", methods=["lora", "head"])
 wt.cross_validate("recipe.yaml", folds=5)  # every row tested once
 wt.learning_curve("runs/reviews")       # is more data worth it?
 wt.stress("runs/reviews")               # the test rows again, with typos, or about others
+wt.export(run, "onnx")                  # in the form that its destination wants, verified; wt.verify(run) compares again
 wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
 wt.serve("runs/a", port=8000)           # asked over HTTP
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         cross_validate,
         evaluate,
         explain_rows,
+        export,
         init,
         learning_curve,
         load,
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
         show,
         stress,
         train,
+        verify,
     )
     from weitiao.core.errors import WeitiaoError as WeitiaoError
     from weitiao.core.recipe import Recipe as Recipe
@@ -68,11 +71,11 @@ if TYPE_CHECKING:
     from weitiao.train.loop import Training as Training
     from weitiao.train.loop import Watcher as Watcher
 else:
-    # Two words are also rooms.  Python sets a room as our attribute when it is first imported, which would put the
-    # module in the word's place after the first use; so that happens here (both are a docstring), and is undone.
-    from weitiao import evaluate, train
+    # Three words are also rooms.  Python sets a room as our attribute when it is first imported, which would put the
+    # module in the word's place after the first use; so that happens here (each is a docstring), and is undone.
+    from weitiao import evaluate, export, train
 
-    del evaluate, train
+    del evaluate, export, train
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -84,7 +87,7 @@ _HOMES = {
         ("numerics", "plan", "report", "runs", "search", "serve", "show", "train"), "weitiao.api"
     ),
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
-    **dict.fromkeys(("Stress", "explain_rows", "stress"), "weitiao.api"),
+    **dict.fromkeys(("Stress", "explain_rows", "export", "stress", "verify"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
     "metric": "weitiao.evaluate.own",
@@ -99,6 +102,7 @@ __all__ = [
     "cross_validate",
     "evaluate",
     "explain_rows",
+    "export",
     "init",
     "learning_curve",
     "load",
@@ -112,6 +116,7 @@ __all__ = [
     "show",
     "stress",
     "train",
+    "verify",
 ]
 
 

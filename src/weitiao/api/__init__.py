@@ -8,6 +8,7 @@ run = wt.load("runs/reviews-lora")
 """
 
 from weitiao.api.check import check
+from weitiao.api.export import export, verify
 from weitiao.api.fetch import export_data, fetch, fetchable
 from weitiao.api.init import init
 from weitiao.api.recipes import example_table, example_text, free_folder, ready_recipe, schema, step
@@ -16,6 +17,7 @@ from weitiao.api.serve import serve
 from weitiao.api.show import show
 from weitiao.api.stress import stress
 from weitiao.api.train import train
+from weitiao.export.writing import Exported
 from weitiao.forecast.dry_run import DryRun, dry_run
 from weitiao.forecast.equalities import Equality, numerics
 from weitiao.forecast.looked import fitting
@@ -43,6 +45,7 @@ __all__ = [
     "CrossValidation",
     "DryRun",
     "Equality",
+    "Exported",
     "LearningCurve",
     "Plan",
     "Run",
@@ -56,6 +59,7 @@ __all__ = [
     "example_table",
     "example_text",
     "explain_rows",
+    "export",
     "export_data",
     "fetch",
     "fetchable",
@@ -84,5 +88,6 @@ __all__ = [
     "tried",
     "drawn_on",
     "write_drawn",
+    "verify",
     "write_labelled",
 ]

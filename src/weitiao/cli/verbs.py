@@ -16,6 +16,7 @@ from weitiao.cli.cv import cv
 from weitiao.cli.data import data_app
 from weitiao.cli.demo import demo
 from weitiao.cli.explain import explain
+from weitiao.cli.export import export
 from weitiao.cli.learning_curve import learning_curve
 from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs, wishes
 from weitiao.cli.plan import plan
@@ -24,6 +25,7 @@ from weitiao.cli.search import search
 from weitiao.cli.serve import serve
 from weitiao.cli.stress import stress
 from weitiao.cli.train import train
+from weitiao.cli.verify import verify
 from weitiao.core.errors import fault
 from weitiao.core.why import because, reason
 
@@ -216,6 +218,10 @@ app.command(
 )(predict)
 
 app.command(epilog='Example: weitiao explain runs/demo "A dull film with a wonderful ending."')(explain)
+
+
+app.command(epilog="Example: weitiao export runs/reviews-lora --to onnx")(export)
+app.command(epilog="Example: weitiao verify runs/reviews-lora")(verify)
 
 
 @app.command(epilog="Example: weitiao merge runs/reviews-lora -o merged")

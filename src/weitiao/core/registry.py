@@ -1,4 +1,4 @@
-"""Seven shelves, `method`, `task`, `metric`, `baseline`, `section`, `augmentation` and `reward`: what lies in their folders, and what installed packages add.
+"""Eight shelves, `method`, `task`, `metric`, `baseline`, `section`, `augmentation`, `reward` and `form`: what lies in their folders, and what installed packages add.
 
     @register("method", "lora")        a class goes onto the shelf under a name
     build("method", {"name": "lora", "r": 8})  ->  Lora(r=8)
@@ -38,6 +38,7 @@ SHELVES = {
     "section": "weitiao.evaluate.sections",
     "augmentation": "weitiao.data.augment",
     "reward": "weitiao.tasks.rewards",
+    "form": "weitiao.export.forms",
 }
 Kind = TypeVar("Kind", bound=type)
 

@@ -117,7 +117,7 @@ def save_tuned(
 ) -> None:
     """Write the tuned model, whole or not at all; `card` goes into `weitiao.json` with a hash of every file, and beside it
     lie `files` (`Task.files`)."""
-    with _replacing(folder) as temporary, _asked_for(loaded) as loaded:
+    with replacing(folder) as temporary, _asked_for(loaded) as loaded:
         if method.layout == "pretrained":
             _save_model(temporary, loaded, task, precision=None)
         else:
@@ -162,7 +162,7 @@ def save_plain(
     Raises:
         WeitiaoError: `wrong_usage` when a number is too large for float16.
     """
-    with _replacing(folder) as temporary:
+    with replacing(folder) as temporary:
         _save_model(temporary, loaded, task, precision=precision)
         if not task.library:
             loaded.processor.save_pretrained(temporary)
@@ -224,7 +224,7 @@ def _save_adapter(folder: Path, loaded: Loaded, task: Task, method: Method) -> d
 
 
 @contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path) -> Iterator[Path]:
     """A temporary folder that becomes `folder` at the end, and vanishes if anything fails before."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

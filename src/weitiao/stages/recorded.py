@@ -119,6 +119,10 @@ def variants(run: Path) -> list[str]:
     own = ("model", "checkpoint-", "later-checkpoint-", ".")
     return sorted(
         name
-        for name in (path.relative_to(run).as_posix() for path in found)
-        if name != own[0] and not name.startswith(own[1:])
+        for name, path in ((path.relative_to(run).as_posix(), path) for path in found)
+        # An exported graph has a configuration and no weights; what is being written is hidden.
+        if name != own[0]
+        and not name.startswith(own[1:])
+        and not path.name.startswith(".")
+        and any(path.glob("*.safetensors"))
     )

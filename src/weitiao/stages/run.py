@@ -20,7 +20,7 @@ from weitiao.stages.asking import Questions
 from weitiao.stages.beginning import began
 from weitiao.stages.events import Tell, labelling
 from weitiao.stages.for_use import for_use
-from weitiao.stages.recorded import Recorded
+from weitiao.stages.leaving import Leaving
 
 if TYPE_CHECKING:
     from weitiao.evaluate.explain.explanation import Explanation
@@ -34,12 +34,10 @@ AT_ONCE = 4096
 
 
 @dataclass(repr=False)
-class Run(Recorded):
+class Run(Leaving):
     """A run folder and what can be done with it."""
 
     device: str = field(default="")
-    base: str | Path = ""
-    """Where its base lies now, if that is not where it lay (`load`)."""
     positions: int | None = None
     """Positions that all adapters in use take from a row; default: those of the run's own method."""
     before_tuning: bool = False
@@ -355,24 +353,6 @@ class Run(Recorded):
         if not self.task.generates:
             raise labels_alone(self.path)
         return self.speaker.answer(messages, max_new_tokens=max_new_tokens, **options)
-
-    def merge(self, folder: str | Path, *, dtype: str | None = None) -> Path:
-        """Fold the tuned change into the base's weights: a plain model that `from_pretrained` opens.
-
-        Args:
-            folder: where the model and its tokenizer go; must not exist yet.
-            dtype: float32, bfloat16 or float16; default: what the base is stored in.
-
-        Raises:
-            WeitiaoError: `wrong_usage` when the folder exists or the method's modules cannot be folded;
-                `unfinished_run`, `broken_model`.
-        """
-        from weitiao.stages import merge
-
-        folder = Path(folder)
-        merge.refuse(folder, dtype=dtype)
-        own: dict[str, Any] = {"task": self.task, "method": self.method, "base": self.base}
-        return merge.merge(self, folder, dtype=dtype, **own)
 
     @property
     def speaker(self) -> Speaker:

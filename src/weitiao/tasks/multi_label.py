@@ -138,6 +138,16 @@ class MultiLabelClassification(OfTexts):
             "labels = [model.config.id2label[i] for i, score in enumerate(scores) if score >= thresholds[i]]"
         )
 
+    def answer_code(self) -> str:
+        """The labels that reach their thresholds, and how likely each is."""
+        return (
+            'odds = (1 / (1 + np.exp(-said["logits"].astype(float)))).tolist()\n'
+            'labels = [CONFIG["id2label"][str(place)] for place in range(len(odds))]\n'
+            f"least = {[self.thresholds.get(label, HALF) for label in self.labels]!r}\n"
+            "carried = [label for label, score, at in zip(labels, odds, least) if score >= at]\n"
+            'return {"labels": carried, "scores": dict(zip(labels, odds))}'
+        )
+
     def known(self, record: Record) -> tuple[Record, tuple[str, ...]]:
         """With those of its labels alone that are among these."""
         carried = record.values["label"]

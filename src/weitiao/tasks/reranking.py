@@ -120,6 +120,14 @@ class Reranking(Task):
             'score = model(**tokenizer("...", "...", return_tensors="pt")).logits.sigmoid().item()  # query and passage'
         )
 
+    def texts_read(self, record: Record) -> list[tuple[str, ...]]:
+        """Every pair."""
+        return [(record.values["query"], text) for text in passages(record)]
+
+    def answer_code(self) -> str:
+        """How well the passage suits."""
+        return 'return {"scores_of": float(1 / (1 + np.exp(-said["logits"][0])))}'
+
     # ------------------------------------------------------------------ rows to examples
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:

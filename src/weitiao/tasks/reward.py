@@ -101,6 +101,10 @@ class RewardModeling(Task):
             "reward = model(**row).logits.item()"
         )
 
+    def answer_code(self) -> str:
+        """How good the answer is."""
+        return 'return {"reward": float(said["logits"][0])}'
+
     # ------------------------------------------------------------------ rows to examples
 
     def encode(self, records: Iterable[Record], processor: Any, *, limit: int) -> Iterator[Example]:

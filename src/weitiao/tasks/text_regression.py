@@ -118,6 +118,11 @@ class TextRegression(OfTexts):
         inputs = '**tokenizer("...", return_tensors="pt")'
         return f"# the model speaks in standard deviations from the mean\nnumber = {mean!r} + {spread!r} * model({inputs}).logits.item()"
 
+    def answer_code(self) -> str:
+        """In the units of the file."""
+        mean, spread = self._units
+        return f'return {{"number": {mean!r} + {spread!r} * float(said["logits"][0])}}'
+
     def goal(self, label: float) -> float:
         """The number as it stands in the file."""
         return label

@@ -243,6 +243,16 @@ class Task(Answering, ABC):
         knows."""
         return ""
 
+    def texts_read(self, record: Record) -> list[tuple[str, ...]]:
+        """What a tokenizer is asked for a row, a text or a pair of them for each pass of the model; none where its ids are more
+        than what that call gives."""
+        return []
+
+    def answer_code(self) -> str:
+        """The body of `answer(said, mask)`, by which whoever has no weitiao gets from the outputs of one text to what `predict`
+        says of it: Python that knows `np` and the model's `CONFIG`."""
+        return "return {name: each.tolist() for name, each in said.items()}"
+
     def opened(self, model: Any, processor: Any, *, ref: str, limit: int) -> list[str]:
         """Settle on a model that was opened what is this task's to say (how it generates); what a user should know.
 

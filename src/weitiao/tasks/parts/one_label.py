@@ -111,6 +111,16 @@ class OneLabel(Categorical):
         """The size of the head, the names of its outputs, and that one of them is right."""
         return {**label_sets.outputs(self.labels), "problem_type": "single_label_classification"}
 
+    def answer_code(self) -> str:
+        """The likeliest label, and how likely each is."""
+        return (
+            'odds = np.exp(said["logits"] - said["logits"].max())\n'
+            'labels = [CONFIG["id2label"][str(place)] for place in range(len(odds))]\n'
+            "scores = dict(zip(labels, (odds / odds.sum()).tolist()))\n"
+            "label = max(scores, key=scores.get)\n"
+            'return {"label": label, "score": scores[label], "scores": scores}'
+        )
+
     def known(self, record: Record) -> tuple[Record, tuple[str, ...]]:
         """Without its label, if that is none of these."""
         label = record.values["label"]

@@ -154,6 +154,10 @@ class OfTexts(Task):
         scores_KL = model(**batch.inputs).logits.float()
         return passes.pooled(scores_KL, batch.extra.get(passes.SIZES), how=self.pooling)
 
+    def texts_read(self, record: Record) -> list[tuple[str, ...]]:
+        """The text, or both."""
+        return [_texts(record)]
+
     def record(self, text: str) -> dict[str, Any]:
         """The columns of an unlabelled text."""
         return {"text": text, "label": None}

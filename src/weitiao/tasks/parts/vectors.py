@@ -220,6 +220,25 @@ class OfVectors(Task):
         """By sentence-transformers, which reads the folder's own files."""
         return "# or, pooled: sentence_transformers.SentenceTransformer(THE_SAME_FOLDER).encode([...])"
 
+    def texts_read(self, record: Record) -> list[tuple[str, ...]]:
+        """Every text, behind what stands before it."""
+        return [(before + text,) for before, text in self.sides(record.values)]
+
+    def answer_code(self) -> str:
+        """One vector of those of the tokens."""
+        pooled = {
+            "cls": "rows[0]",
+            "last": "rows[mask.sum() - 1]",
+            "max": "rows[mask == 1].max(0)",
+            "mean": "(rows * mask[:, None]).sum(0) / mask.sum()",
+        }
+        unit = "" if self.normalize is False else " / max(np.linalg.norm(vector), 1e-12)"
+        return (
+            'rows = said["last_hidden_state"]\n'
+            f"vector = {pooled[self.pooling or 'mean']}\n"
+            f'return {{"vectors": (vector{unit}).tolist()}}'
+        )
+
     def files(self, model: nn.Module, *, limit: int) -> dict[str, Any]:
         """What sentence-transformers reads: its modules, how vectors are pooled, the longest text, and the prefixes."""
         return sentence_files.written(

@@ -1,0 +1,40 @@
+"""The words `export` and `verify`, of a run or of the run in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weitiao.export import verify as verifying
+from weitiao.export.writing import Exported
+from weitiao.stages.events import Tell
+from weitiao.stages.run import Run
+from weitiao.stages.runs import load
+
+
+def export(run: Run | str | Path, to: str, *, dtype: str = "", tell: Tell | None = None) -> Exported:
+    """Write a run's model into its `export/` in the form that its destination wants, once it is seen to answer as the judged one.
+
+    Args:
+        run: a run that is trained, or its folder.
+        to: a form of the shelf: `torch`, `onnx`.
+        dtype: the precision of its weights; default: fp32.
+        tell: hears how it goes; without it lines on standard error say so.
+
+    Raises:
+        WeitiaoError: `no_run`; as `Run.export`.
+    """
+    found: Exported = (run if isinstance(run, Run) else load(run)).export(to, dtype=dtype, tell=tell)
+    return found
+
+
+def verify(run: Run | str | Path, *, tell: Tell | None = None) -> list[Exported]:
+    """Compare everything under a run's `export/` with its model again.
+
+    Args:
+        run: a run, or its folder.
+        tell: hears how it goes; without it lines on standard error say so.
+
+    Raises:
+        WeitiaoError: `no_run`; as `weitiao.export.verify.verify`.
+    """
+    return verifying.verify(run if isinstance(run, Run) else load(run), tell=tell)

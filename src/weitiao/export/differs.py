@@ -1,0 +1,35 @@
+"""What is raised where a form does not answer as the judged model does."""
+
+from __future__ import annotations
+
+from weitiao.core.why import reason
+
+STAGES = (
+    "files",
+    "version",
+    "runs",
+    "template",
+    "ids",
+    "bos",
+    "ends",
+    "logits",
+    "labels",
+    "answers",
+    "metric",
+    "spoken",
+)
+"""What is compared, in this order."""
+
+
+class Differs(Exception):
+    """One stage differs; `why` says by what."""
+
+    def __init__(self, stage: str, *, why: str):
+        super().__init__(why)
+        self.stage = stage
+        self.why = why
+
+    @property
+    def said(self) -> str:
+        """In the reader's language."""
+        return reason(f"differs_{self.stage}", why=self.why)

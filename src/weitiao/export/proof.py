@@ -1,0 +1,108 @@
+"""The whole comparison of a written form with the judged model: what `parity.json` says of it.
+
+prove(run, folder, asked)  ->  {"rows": 1000, "apart": 2e-7, ...}; raises Differs where they part
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weitiao.export import parity, spoken
+from weitiao.export.asked import BATCH, Asked
+from weitiao.export.differs import Differs
+from weitiao.export.fresh_process import Answered, ask
+
+if TYPE_CHECKING:
+    from weitiao.stages.run import Run
+
+FAR = 1e-3
+"""How far a probability, or a number, of a runner's answer may be from what the task makes of the same outputs."""
+ROUNDED = 0.1
+"""The same where weights are rounded: there an answer hangs a little on the rows beside it."""
+
+
+def prove(
+    run: Run, folder: Path, asked: Asked, *, exact: bool, without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Ask a form's runner what the judged model was asked.
+
+    Raises:
+        Differs: the first thing that is not the same.
+    """
+    if asked.learnt:
+        return _spoken(run, folder, asked, exact=exact, without=without)
+    rows = parity.readable(run, asked)
+    flat = _flat(rows)
+    texts = [[list(rows[row][nth]) for row, nth in batch] for batch in flat]
+    answered = ask(folder, asked.passes, texts=texts, whole=asked.whole, without=without)
+    read = parity.same_ids(asked, answered, flat)
+    near = _near(asked, answered, exact=exact)
+    theirs = parity.replayed(run, asked, answered.passes)
+    alike, unlike = parity.same_words(asked.predictions, theirs)
+    far = FAR if exact else ROUNDED
+    said = parity.same_answers(asked, theirs, answered, flat, far=far, apart=run.task.apart)
+    if exact and unlike:
+        raise Differs("answers", why=", ".join(asked.records[row].place for row in unlike[:5]))
+    told = {"read_alike": read, "answers_alike": said, "told_alike": alike / max(1, len(theirs))}
+    return {**_what(asked), **near, **told, **_metric(run, asked, theirs), **answered.told}
+
+
+def _spoken(run: Run, folder: Path, asked: Asked, *, exact: bool, without: Sequence[str]) -> dict[str, Any]:
+    """The same of a language model: its losses are compared on all rows, its outputs on as many as can be kept."""
+    turns = spoken.prompts(run, [asked.records[row] for row in range(asked.real)])
+    learnt = {at: (batch.inputs["logits_to_keep"], batch.target) for at, batch in asked.learnt.items()}
+    words: dict[str, Any] = {"turns": turns, "speaks": {"max_new_tokens": spoken.LONGEST}}
+    answered = ask(folder, asked.passes, texts=[], learnt=learnt, whole=asked.whole, without=without, **words)
+    told = dict(answered.told)
+    said = spoken.refuse_other_words(run, turns, told, exact=exact)
+    near = _near(asked, answered, exact=exact)
+    theirs: dict[int, dict[str, Any]] = {}
+    for (at, batch), rows in zip(asked.learnt.items(), asked.batches, strict=True):
+        losses = spoken.row_losses(batch.extra["owner"], answered.losses[at], len(rows))
+        for row, one in zip(rows, losses, strict=True):
+            own = asked.predictions[row]
+            apart = abs(own["loss"] - one["loss"]) / max(1, own["tokens"])
+            if exact and apart > parity.CLOSE:
+                raise Differs(
+                    "logits", why=f"{asked.records[row].place}: {own['loss']:.6g} != {one['loss']:.6g}"
+                )
+            near["apart"] = max(near["apart"], apart)
+            theirs[row] = one
+    for name in ("spoken", "ends"):
+        told.pop(name, None)
+    return {**_what(asked), **near, **said, **_metric(run, asked, theirs), **told}
+
+
+def _near(asked: Asked, answered: Answered, *, exact: bool) -> dict[str, float]:
+    """How near the outputs are."""
+    apart, same = parity.furthest(asked.passes[: asked.whole], answered.passes)
+    if exact and (apart > parity.CLOSE or same < 1):
+        raise Differs("logits", why=f"{apart:.3g} (> {parity.CLOSE:g}), argmax {100 * same:.2f} %")
+    return {"apart": apart, "argmax": same}
+
+
+def _metric(run: Run, asked: Asked, theirs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    metric = parity.scored(run, asked, theirs)
+    return {"metric": metric, "moved": parity.refuse_moved(metric)}
+
+
+def _what(asked: Asked) -> Mapping[str, Any]:
+    real = sum(row < asked.real for row in asked.predictions)
+    return {
+        "side": asked.side,
+        "rows": real,
+        "made": len(asked.predictions) - real,
+        "lengths": asked.lengths(),
+        "batches": sorted({len(batch) for batch in asked.batches}),
+    }
+
+
+def _flat(rows: Mapping[int, Sequence[Any]]) -> list[list[tuple[int, int]]]:
+    """Texts by sevens, those of one kind (one text, or two) together: the row of each, and which of its texts it is."""
+    kinds: dict[int, list[tuple[int, int]]] = {}
+    for row, texts in rows.items():
+        for nth, text in enumerate(texts):
+            kinds.setdefault(len(text), []).append((row, nth))
+    return [each[at : at + BATCH] for each in kinds.values() for at in range(0, len(each), BATCH)]

@@ -1,0 +1,68 @@
+"""What a task makes of outputs it makes of an exported model's, too: every task of one pass."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import weitiao as wt
+from tests.compared import alike, asked, paired, preferred, queries
+from tests.conftest import many_labels, rarely, rated, tagged, write_jsonl
+from tests.export import exports
+
+
+def ranked(rows):
+    """Passages with labels, as they stand in files."""
+    return [{**row, "labels": row.pop("scores")} for row in queries(rows)]
+
+
+TASKS = {
+    "multi_label_classification": ("bert", many_labels),
+    "text_regression": ("bert", rated),
+    "token_classification": ("bert", tagged),
+    "question_answering": ("bert", asked),
+    "embedding": ("bert", paired),
+    "similarity": ("bert", alike),
+    "reranking": ("bert", ranked),
+    "reward": ("llama", preferred),
+}
+
+
+@pytest.mark.parametrize("name", [name if name == "embedding" else rarely(name) for name in TASKS])
+def test_a_task_is_exported_and_answers_alike(name, request, tmp_path):
+    pytest.importorskip("onnxruntime")
+    model, rows = TASKS[name]
+    file = write_jsonl(tmp_path / "rows.jsonl", rows(60))
+    run = exports.trained(request.getfixturevalue(model), name, file, tmp_path / "run")
+    run.export("onnx")
+    told = json.loads((run.path / "export/onnx/parity.json").read_text())
+    assert told["apart"] < 1e-4
+    assert told["told_alike"] == 1
+    assert told["metric"]["tuned"]["value"] == pytest.approx(
+        told["metric"]["exported"]["value"], rel=1e-5, abs=5e-3
+    )  # vectors of a toy lie so near each other that ranks change
+    texts = {"embedding", "similarity", "reranking", "multi_label_classification", "text_regression"}
+    assert (told["answers_alike"] > 0) == (name in texts)
+    assert (told["read_alike"] > 0) == (name in texts)
+
+
+@pytest.mark.whole
+def test_a_real_classifier_is_exported_in_bytes_and_its_score_is_kept(tmp_path):
+    run = wt.train(
+        {
+            "model": "minilm-l6",
+            "task": "text_classification",
+            "data": {"train": "film-reviews#3000", "max_length": 128, "split": {"validation": 0.2}},
+            "evaluate": {"resamples": 100, "untuned": False, "baseline": "none"},
+            "train": {"num_train_epochs": 1, "learning_rate": 1e-3, "early_stopping_patience": None},
+            "output_dir": str(tmp_path / "run"),
+        }
+    )
+    forms = {form: run.export("onnx", dtype=form).parity for form in ("fp32", "int8")}
+    assert forms["fp32"]["rows"] > 500
+    assert forms["fp32"]["apart"] < 1e-4
+    assert forms["int8"]["metric"]["exported"]["value"] > 0.7
+    assert forms["int8"]["size_mb"] < 0.3 * forms["fp32"]["size_mb"]
+    assert abs(forms["int8"]["moved"]) <= 0.005
+    assert len(wt.verify(run)) == 2
