@@ -239,10 +239,16 @@ def t5(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def yolos(tmp_path_factory) -> str:
-    """A YOLOS of two layers on pictures of 64 x 48."""
-    from tests.boxed import saved
+    from tests.boxed import saved  # two layers, pictures of 64 x 48
 
     return str(saved("yolos", tmp_path_factory.mktemp("yolos")))
+
+
+@pytest.fixture(scope="session")
+def segformer(tmp_path_factory) -> str:
+    from tests.masked import saved  # four stages, pictures of 32 x 32
+
+    return str(saved("segformer", tmp_path_factory.mktemp("segformer")))
 
 
 @pytest.fixture(scope="session")

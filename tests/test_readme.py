@@ -282,6 +282,8 @@ def test_example_rows_of_the_pages_can_be_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     Image.new("RGB", (320, 240)).save("photos/17.png")
+    Path("masks").mkdir()
+    Image.new("L", (320, 240)).save("masks/17.png")
     rows = yaml.safe_load((ROOT / "docs/rows.yaml").read_text(encoding="utf-8"))
     assert set(rows) == set(formats.FORMATS)
     for shape in SHAPES:

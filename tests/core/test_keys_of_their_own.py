@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import re
 from collections.abc import Callable
 
@@ -96,6 +97,37 @@ def test_where_pictures_may_lie(tmp_path):
     assert api.check(str(file)).ledger.counts() == {"kept": 0, "quarantined": 2}
     found = api.check(str(file), pictures=str(tmp_path / "far"))
     assert found.ledger.counts() == {"kept": 2}
+
+
+@own("data.masks.classes")
+@own("data.masks.ignore_index")
+@own("data.masks.reduce_labels")
+@own("data.masks.background")
+@pytest.mark.parametrize(
+    ("masks", "labels"),
+    [
+        ({}, ["0", "1", "7"]),
+        ({"classes": {"a": 0, "b": 1, "c": 7}}, ["a", "b", "c"]),
+        ({"ignore_index": [7, 255]}, ["0", "1"]),
+        ({"reduce_labels": True}, ["0", "6"]),
+        ({"background": "sky"}, ["0", "1", "7"]),
+    ],
+)
+def test_what_masks_say(tmp_path, masks, labels):
+    Image.new("RGB", (4, 4)).save(tmp_path / "1.png")
+    Image.frombytes("L", (4, 4), bytes([0, 1, 7, 255] * 4)).save(tmp_path / "1_mask.png")
+    rows = tmp_path / "rows.csv"
+    rows.write_text("image,mask\n1.png,1_mask.png\n", encoding="utf-8")
+    outlined = tmp_path / "rows.jsonl"
+    thing = {"label": "a", "segmentation": [[0, 0, 2, 0, 2, 4, 0, 4]]}
+    outlined.write_text(json.dumps({"image": "1.png", "objects": [thing]}), encoding="utf-8")
+
+    def labels_of(file):
+        (row,) = api.check(str(file), task="semantic_segmentation", masks=masks).checked.rows
+        return row.values["mask"]["labels"]
+
+    assert labels_of(rows) == labels
+    assert labels_of(outlined) == sorted(["a", masks.get("background", "background")])
 
 
 @own("train.data_parallel")

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from weitiao.core.contracts import Record
 from weitiao.core.row_format import RowFormat
 from weitiao.data import formats
 from weitiao.data.formats import FORMATS, READ_AS, Unusable, convert
+from weitiao.data.pictures.masks import written
 from weitiao.data.shapes import SHAPES
 
 
@@ -131,6 +133,14 @@ GOOD = {
         {"image": "a.png", "objects": [{"category": 3, "bbox": [0, 0, 2, 1]}]},
         {"image": "a.png", **SEEN, "objects": [{"label": "3", "box": [0, 0, 2, 1]}]},
     ),
+    "mask": (
+        {"image": "a.png", "mask": "m.png"},
+        {"image": "a.png", **SEEN, "mask": written(np.full((4, 9), 0), ["7"])},
+    ),
+    "outlines": (
+        {"image": "a.png", "objects": [{"category": 3, "segmentation": [[0, 0, 9, 0, 9, 4, 0, 4]]}]},
+        {"image": "a.png", **SEEN, "mask": written(np.full((4, 9), 0), ["3"])},
+    ),
     "table": ({"text": "t", "label": 1.0}, {"text": "t", "label": "1"}),
     "multi_label": ({"text": "t", "labels": ["x", "y"]}, {"text": "t", "label": ["x", "y"]}),
     "regression": ({"text": "t", "label": "2.5"}, {"text": "t", "label": 2.5}),
@@ -182,6 +192,7 @@ GOOD = {
 def picture(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a.png").write_bytes(PICTURE)
+    Path("m.png").write_bytes(saved(Image.new("L", (9, 4), 7)))
 
 
 def test_copies_of_a_picture_are_the_same_row_and_one_that_is_not_there_is_none():

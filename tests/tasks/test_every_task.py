@@ -14,6 +14,7 @@ from tests.boxed import boxed
 from tests.compared import alike, liked, preferred, prompts, queries
 from tests.conftest import asked, dialogues, many_labels, paired, rated, reviews, tagged
 from tests.drawn import captioned, saved
+from tests.masked import masked
 from tests.pictures import pictured
 from weitiao.cli.show import prediction
 from weitiao.core import registry
@@ -32,6 +33,7 @@ MODELS = {
     "image_classification": "vit",
     "object_detection": "yolos",
     "image_generation": "denoiser",
+    "semantic_segmentation": "segformer",
     "text_classification": "bert",
     "multi_label_classification": "bert",
     "text_regression": "bert",
@@ -98,6 +100,8 @@ def toy_records(name):
         return [Record("toy", i, row) for i, row in enumerate(boxed(10), start=1)]
     if name == "image_generation":
         return [Record("toy", i, row) for i, row in enumerate(captioned(10), start=1)]
+    if name == "semantic_segmentation":
+        return [Record("toy", i, row) for i, row in enumerate(masked(10), start=1)]
     if name == "image_classification":
         return [Record("toy", i, row) for i, row in enumerate(pictured(10), start=1)]
     rows = [{"text": row["text"]} for row in reviews(10)] if name == "language_modeling" else reviews(10)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from tests.boxed import FAMILIES, boxed, detector, processor, saved
+from tests.tasks.steps import close, cut_up, gradients
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
@@ -48,16 +49,6 @@ def theirs(task, made, rows):
     return made(images=pictures, annotations=annotations, return_tensors="pt")
 
 
-def gradients(loss, model):
-    found = torch.autograd.grad(loss, [w for w in model.parameters() if w.requires_grad], allow_unused=True)
-    return [one for one in found if one is not None]
-
-
-def close(ours, others, most):
-    size = max(float(one.abs().max()) for one in others)
-    assert max(float((a - b).abs().max()) for a, b in zip(ours, others, strict=True)) < most * size
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_loss_and_gradient_are_those_of_transformers_however_the_step_is_cut(family):
     task, rows, made = learnt(), records(), processor(family)
@@ -80,14 +71,7 @@ def test_loss_and_gradient_are_those_of_transformers_however_the_step_is_cut(fam
     loss, own = loss.detach(), ours.detach()
     assert float(own) == pytest.approx(float(loss), rel=1e-6)
     close(gradients(ours, model), known, 1e-5)
-    parts = []
-    for cut in ([0], [1, 2], [3]):
-        inputs = {name: each[cut] for name, each in whole.inputs.items()}
-        extra = {"frames": [whole.extra["frames"][row] for row in cut]}
-        parts.append(replace(whole, inputs=inputs, target=whole.target[cut], rows=cut, extra=extra))
-    step = tuple(np.sum([task.tally(model, part) for part in parts], axis=0))
-    for part in parts:
-        part.extra["step"] = step
+    parts = cut_up(task, model, whole)
     cut = sum(task.loss(model, part) for part in parts) / 4
     assert float(cut.detach()) == pytest.approx(float(loss), rel=1e-5)
     close(gradients(cut, model), known, 1e-5)

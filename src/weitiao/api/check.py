@@ -21,8 +21,10 @@ from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.chat.labels import special_tokens
 from weitiao.data.doctor import Diagnosis, Finding, examine
+from weitiao.data.formats.masked import legend_of
 from weitiao.data.ledger import Ledger
 from weitiao.data.overlong import ENDLESS
+from weitiao.data.pictures.legend import Legend
 from weitiao.data.read import read
 from weitiao.data.read_as import read_as
 from weitiao.data.sides import SIDES
@@ -108,17 +110,20 @@ class Examined(Shown):
             texts = [
                 data.columns.get(column, column)
                 for column in own
-                if column not in ("label", "labels", "image")
+                if column not in ("label", "labels", "image", "mask")
             ]
             for several in set(formats.NUMBERED).intersection(own):
                 texts += formats.numbered(several, source.columns, data.columns)
             label = next((data.columns.get(c, c) for c in ("label", "labels") if c in own), "")
 
-            def convert(record: Record, name: str = name) -> Record:
+            legend = legend_of(data, source.file) if formats.FORMATS[name].masked else None
+
+            def convert(record: Record, name: str = name, legend: Legend | None = legend) -> Record:
                 words: dict[str, Any] = {
                     "columns": data.columns,
                     "decimal": data.decimal,
                     "pictures": data.pictures or "",
+                    "legend": legend,
                 }
                 return formats.convert(record, format=name, **words)
 

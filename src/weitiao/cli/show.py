@@ -172,7 +172,7 @@ def not_there(results: Mapping[str, Any]) -> Iterator[str]:
 
 def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | None = None) -> str:
     """One line a row, its parts set apart by tabs (which Rich would turn into spaces): label, probability, text; or the
-    spans with their types, or the number and between which it lies, the reward, or the numbers of a vector, and the text; or what was
+    spans with their types, or the labels of pixels with their shares, or the number and between which it lies, the reward, or the numbers of a vector, and the text; or what was
     answered alone.  Of a row that could not be asked each of these is a dash.  A query has a line, and so has each of its
     passages, the best first."""
     if "answer" in answer:
@@ -185,6 +185,9 @@ def prediction(texts: Iterable[Any], answer: Mapping[str, Any], *, task: Task | 
         return "\t".join(map(one_line, ("-", *(["-"] if task and "label" in task.predicts else []), *shown)))
     if "spans" in answer:
         return "\t".join(map(one_line, (spans(answer["spans"]) or "-", *shown)))
+    if "shares" in answer:
+        said = "; ".join(f"{label} {100 * share:.1f} %" for label, share in answer["shares"].items())
+        return "\t".join(map(one_line, (said, *shown)))
     if "labels" in answer:
         said = "; ".join(f"{label} ({answer['scores'][label]:.2f})" for label in answer["labels"])
         return "\t".join(map(one_line, (said or "-", *shown)))

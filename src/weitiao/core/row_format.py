@@ -33,6 +33,9 @@ RowFormat: TypeAlias = Literal[
     "coco",
     "voc",
     "yolo",
+    "mask",
+    "outlines",
+    "maskfolder",
     "pairs",
     "query_passage",
     "question_answer",
@@ -46,5 +49,5 @@ RowFormat: TypeAlias = Literal[
     "captioned",
     "class_picture",
 ]
-"""`auto`, and the formats of `data.formats.FORMATS`, and `conll`, a way to write tags, `imagefolder`, a folder of pictures, and
-`coco`, `voc` and `yolo`, ways to write boxes."""
+"""`auto`, and the formats of `data.formats.FORMATS`, and `conll`, a way to write tags, `imagefolder`, a folder of pictures,
+`maskfolder`, one of pictures and masks, and `coco`, `voc` and `yolo`, ways to write boxes."""

@@ -84,6 +84,20 @@ class Split(Section):
         return self
 
 
+class Masks(Section):
+    """What masks say, where rows hold a picture and its mask (`semantic_segmentation`)."""
+
+    classes: dict[str, int | tuple[int, int, int]] | AtHome | None = None
+    """Label -> its value in masks, or its colour, such as `{road: [128, 64, 128]}`; or a file that says so (docs/semantic-segmentation.md).
+    Default: the file that lies beside the masks, else each value is a label of its own."""
+    ignore_index: list[int] = [255]
+    """Values of masks that say nothing: such pixels are neither learnt from nor judged."""
+    reduce_labels: bool = False
+    """0 says nothing, and every other value counts as one less, as in ADE20K (`do_reduce_labels` of Transformers)."""
+    background: Annotated[str, Field(pattern=r"\S")] = "background"
+    """The label of pixels that no outline holds, where masks are outlines (COCO)."""
+
+
 class Data(Section):
     """Which rows, and what becomes of the odd ones."""
 
@@ -104,6 +118,7 @@ class Data(Section):
     pictures: AtHome | None = None
     """The folder that pictures lie below, and are named from; default: that of the file that names them.  What lies elsewhere,
     links followed, is not read."""
+    masks: Masks = Masks()
     encoding: str = "auto"
     """Character encoding of text files; `auto` takes UTF-8 if it is that, else the likeliest of GB18030, Big5 and
     Latin-1, and says which."""

@@ -21,6 +21,7 @@ from weitiao.core.why import reason
 from weitiao.data import formats
 from weitiao.data.equal_text import digest, normalised, repeated
 from weitiao.data.formats.convert import as_text
+from weitiao.data.formats.masked import legend_of
 from weitiao.data.formats.turned import IMAGES
 from weitiao.data.labels import label_names, one_spelling, relabelled
 from weitiao.data.ledger import Ledger, brief
@@ -218,6 +219,8 @@ class _Taker:
                     hint=hint,
                 )
 
+        legend = legend_of(data, source.file) if formats.FORMATS[name].masked else None
+
         def convert(record: Record, repairs: list[str]) -> Record:
             record = formats.convert(
                 record,
@@ -225,6 +228,7 @@ class _Taker:
                 columns=data.columns,
                 decimal=data.decimal,
                 pictures=data.pictures or "",
+                legend=legend,
                 repairs=repairs,
             )
             values: Mapping[str, Any] = record.values

@@ -14,6 +14,7 @@ from weitiao.core.contracts import Shape
 from weitiao.core.why import reason
 from weitiao.data.boxed import OBJECTS
 from weitiao.data.equal_text import UNSEEN, looks, spelt_out
+from weitiao.data.masked import MASK
 from weitiao.data.rows import Rows
 
 # A whole number and what pandas makes of it in a column with a hole.  "1.50" is no such number: it may be a version.
@@ -41,9 +42,12 @@ def one_spelling(labels: Iterable[str]) -> dict[str, str]:
 
 
 def label_names(values: Mapping[str, Any]) -> list[str]:
-    """The labels of a converted row that are words; a number or a truth value is none.  Of a picture those of its things."""
+    """The labels of a converted row that are words; a number or a truth value is none.  Of a picture those of its things, or
+    of its pixels."""
     if things := values.get(OBJECTS):
         return list(dict.fromkeys(one["label"] for one in things))
+    if mask := values.get(MASK):
+        return list(dict.fromkeys(mask["labels"]))
     label = values.get("label")
     return [label] if isinstance(label, str) else label if isinstance(label, list) else []
 
@@ -57,6 +61,8 @@ def relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: l
     if things := values.get(OBJECTS):
         meant = [{**one, "label": mapping.get(one["label"], one["label"])} for one in things]
         return {**values, OBJECTS: meant}
+    if mask := values.get(MASK):
+        return {**values, MASK: {**mask, "labels": [mapping.get(name, name) for name in mask["labels"]]}}
     label = values["label"]
     if isinstance(label, str):
         return {**values, "label": mapping[label]}
@@ -65,7 +71,7 @@ def relabelled(values: Mapping[str, Any], mapping: Mapping[str, str], repairs: l
 
 def _strata(values: Mapping[str, Any], shape: Shape) -> list[str]:
     """Each of several labels, or the one stratum of the row, if any."""
-    if values.get(OBJECTS) or isinstance(values.get("label"), list):
+    if values.get(OBJECTS) or values.get(MASK) or isinstance(values.get("label"), list):
         return label_names(values)
     return [found] if (found := shape.stratum(values)) else []
 

@@ -17,6 +17,7 @@ from weitiao.core.why import reason
 from weitiao.data.boxed import Boxed
 from weitiao.data.captioned import Captioned
 from weitiao.data.equal_text import blank
+from weitiao.data.masked import Masked
 from weitiao.data.pairs import BETWEEN, Pair, ScoredPair, text_fault
 from weitiao.data.pictured import Pictured
 from weitiao.data.questioned import Questioned
@@ -364,7 +365,7 @@ CONVERSATION, PLAIN, PREFERENCE, UNPAIRED = Conversation(), Plain(), Preference(
 PROMPTED = Prompted()
 PAIR, SCORED_PAIR, RANKED = Pair(), ScoredPair(), Ranked()
 TAGGED, TRANSLATION, QUESTIONED = Tagged(), Translation(), Questioned()
-PICTURED, BOXED, CAPTIONED = Pictured(), Boxed(), Captioned()
+PICTURED, BOXED, MASKED, CAPTIONED = Pictured(), Boxed(), Masked(), Captioned()
 SHAPES = (
     CONVERSATION,
     PREFERENCE,
@@ -375,6 +376,7 @@ SHAPES = (
     PICTURED,
     BOXED,
     CAPTIONED,
+    MASKED,
     QUESTIONED,
     MULTI_LABELLED,
     LABELLED,

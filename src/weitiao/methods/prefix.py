@@ -107,20 +107,23 @@ def put_in(model: nn.Module, *, count: int, hidden: int, shifts: bool) -> None:
     counts = not config.is_encoder_decoder and inputs.takes(body, "position_ids")
     if counts and not any(inserted(body, Bank)):
         body.register_forward_pre_hook(_shift, with_kwargs=True)
-    width = int(config.get_text_config().hidden_size)
+    wide = getattr(config.get_text_config(), "hidden_size", None)
     where = next(model.parameters()).device
     for name, places in kinds.items():
         owner, _, leaf = name.rpartition(".")
         stack = model.get_submodule(owner)
         if not any(isinstance(child, Bank) for child in stack.children()):
             stack.register_forward_pre_hook(_fill_slots)
+        if len({(place.key_heads, place.head_size) for place in places}) > 1:
+            raise fault("unfit_setting", key="name", value=NAME, **because("attention_unreached"))
         bank = Bank(
             [plain(place.name).removeprefix(f"{owner}.") for place in places],
             count=count,
             heads=places[0].key_heads,
             head_size=places[0].head_size,
             hidden=hidden,
-            width=width,
+            # Where stages are of unlike width, the model has no width of its own.
+            width=int(wide or places[0].key_heads * places[0].head_size),
             shift=count if shifts and counts else 0,
         )
         hang(stack, leaf, bank.to(where))

@@ -140,7 +140,8 @@ def blocks(model: nn.Module) -> list[Block]:
     words = language(model)
     for name, module in model.named_modules():
         inner = any(name.startswith(f"{outer}.") for outer in lists)
-        if not isinstance(module, nn.ModuleList) or inner or not name.startswith(words):
+        outside = inner or not name.startswith(words)
+        if not isinstance(module, nn.ModuleList) or outside or _of_stages(module):
             continue
         held = []
         for i, child in enumerate(module):
@@ -159,6 +160,24 @@ def blocks(model: nn.Module) -> list[Block]:
     if not found:
         raise fault("unknown_anatomy", what=reason("transformer_blocks"))
     return found
+
+
+def _of_stages(several: nn.ModuleList) -> bool:
+    return len(several) > 1 and all(map(_is_stage, several))
+
+
+def _is_stage(module: nn.Module) -> bool:
+    """Does it hold blocks of its own, as the stages of Swin and SegFormer do?  The parts of one block (T5 has them in a list) have
+    their linear layers within their attention."""
+    for several in module.modules():
+        if not isinstance(several, nn.ModuleList):
+            continue
+        for child in several:
+            inner = [layer for part in child.modules() if _is_attention(part) for layer in part.modules()]
+            layers = [layer for _, layer in base_modules(child) if linear.is_linear(layer)]
+            if inner and any(layer not in inner for layer in layers):
+                return True
+    return False
 
 
 def levels(model: nn.Module, head: frozenset[str]) -> dict[str, int]:
@@ -197,6 +216,8 @@ def head(model: nn.Module) -> frozenset[str]:
     A language model's output layer is pretrained (and often tied to the embeddings), so it is no head.
     """
     prefix = getattr(model, "base_model_prefix", "")
+    # What stands on another model's body has it under this name (UPerNet).
+    prefix = "backbone" if not hasattr(model, prefix or "\0") and hasattr(model, "backbone") else prefix
     output = _output_layer(model)
     pretrained = {id(weight) for weight in output.parameters()} if output is not None else set()
     if not prefix or not hasattr(model, prefix):

@@ -1,6 +1,7 @@
 """Pictures with what was found drawn on them, in a folder of their own.
 
 (row, {"objects": [...]}), ...  ->  drawn_on(...)  ->  (row, {"objects": [...], "drawn": "seen/1.png"}), ... and the pictures
+(row, {"mask": ...}), ...       ->  the same, and masks as files of their own: "files": ["seen/1-mask.png"]
 """
 
 from __future__ import annotations
@@ -62,7 +63,12 @@ def drawn_on(
         with disk(place):
             folder.mkdir(parents=True, exist_ok=True)
             picture.save(place, quality=90)
-        yield row, {**answer, "drawn": str(place)}
+            beside = []
+            for behind, content in task.shape.files(answer).items():
+                beside.append(folder / _free(Path(place.stem + behind), taken))
+                beside[-1].write_bytes(content)
+        files = {"files": [str(each) for each in beside]} if beside else {}
+        yield row, {**answer, "drawn": str(place), **files}
 
 
 def _free(path: Path, taken: set[str]) -> str:

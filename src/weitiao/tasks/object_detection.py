@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -29,7 +28,7 @@ from weitiao.data.pictures.geometry import Moved
 from weitiao.data.shapes import BOXED
 from weitiao.tasks.parts import detecting, label_sets
 from weitiao.tasks.parts.detecting import Counted
-from weitiao.tasks.parts.pictures import OfPictures
+from weitiao.tasks.parts.of_several import OfSeveral
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 @register("task", "object_detection")
 @dataclass(frozen=True)
-class ObjectDetection(OfPictures):
+class ObjectDetection(OfSeveral):
     """Which things of a fixed set are in a picture, and where?"""
 
     labels: Annotated[tuple[str, ...], Once] = ()
@@ -71,28 +70,12 @@ class ObjectDetection(OfPictures):
         counts = Counter(one["label"] for record in records for one in record.values[OBJECTS])
         if not counts:
             raise fault("no_objects", rows=len(records))
-        met: dict[str, str] = {}
-        for label in sorted(counts):
-            other = met.setdefault(label.casefold(), label)
-            if other != label:
-                raise fault("label_in_two_cases", label=label, other=other, rows=counts[label])
+        label_sets.refuse_two_cases(counts)
         if not self.labels:
             return replace(self, labels=label_sets.ordered(counts))
         for record in records:
             label_sets.refuse_unknown(record, [one["label"] for one in record.values[OBJECTS]], self.labels)
         return self
-
-    def follow(self, outputs: Sequence[str]) -> ObjectDetection:
-        """The base's order, when its outputs are these labels but for case: then its head knows them."""
-        return replace(self, labels=label_sets.in_order_of(self.labels, outputs))
-
-    def classes(self) -> tuple[str, ...]:
-        """The labels."""
-        return self.labels
-
-    def model_options(self) -> dict[str, Any]:
-        """The size of the head and the names of its outputs; nothing before the data told them: no detector opens with none."""
-        return label_sets.outputs(self.labels) if self.labels else {}
 
     def known(self, record: Record) -> tuple[Record, tuple[str, ...]]:
         """Without the things of other labels, and these labels."""
@@ -104,10 +87,6 @@ class ObjectDetection(OfPictures):
     def strange(self, record: Record) -> str:
         """A label that the model does not know."""
         return label_sets.unknown([one["label"] for one in record.values.get(OBJECTS) or ()], self._index)
-
-    @cached_property
-    def _index(self) -> dict[str, int]:
-        return {label: place for place, label in enumerate(self.labels)}
 
     def opened(self, model: Any, processor: Any, *, ref: str, limit: int) -> list[str]:
         """How many things the model tells of a picture, at most."""

@@ -208,6 +208,10 @@ class Shape(ABC):
         """
         raise NotImplementedError(f"{self.name} draws nothing")
 
+    def files(self, found: Mapping[str, Any]) -> dict[str, bytes]:
+        """What was predicted of a picture as files beside the drawn one: what stands behind its name -> content."""
+        return {}
+
     def with_texts(self, values: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
         """A copy of the row with the texts at some addresses replaced."""
         changed = dict(values)

@@ -16,20 +16,33 @@ from weitiao.core.contracts import Record, Shape
 from weitiao.core.display import either
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault, nearest
 from weitiao.core.why import because, reason
-from weitiao.data.formats import answers, boxed, captions, languages, pairs, preferences, prompts, ranked
+from weitiao.data.formats import (
+    answers,
+    boxed,
+    captions,
+    languages,
+    masked,
+    pairs,
+    preferences,
+    prompts,
+    ranked,
+)
 from weitiao.data.formats import convert as rows
-from weitiao.data.formats.columns import KNOWN_AS, NUMBERED, numbered, there, value
+from weitiao.data.formats.columns import KNOWN_AS, NUMBERED, halves, numbered, there, value
 from weitiao.data.formats.convert import ROLES, Unusable, as_label
 from weitiao.data.formats.numbers import Decimal, as_number, measured
 from weitiao.data.formats.pictured import home, seen, seen_turns
 from weitiao.data.formats.ranked import as_list
 from weitiao.data.formats.turned import IMAGES
+from weitiao.data.formats.ways import READ_AS, format_of
+from weitiao.data.pictures.legend import Legend
 from weitiao.data.shapes import SHAPES, Unpaired
 
 __all__ = [
     "FORMATS",
     "KNOWN_AS",
     "NUMBERED",
+    "READ_AS",
     "ROLES",
     "Format",
     "Unusable",
@@ -42,8 +55,6 @@ __all__ = [
     "value",
 ]
 
-BOTH = "translation"
-"""The column in which Hugging Face's data sets keep both sides: {"en": ..., "zh": ...}."""
 LIKED = {"label", "kto_tag"}
 """Columns that say whether an answer was liked."""
 SEEMS = 20
@@ -65,6 +76,8 @@ class Format:
     """May a file be taken for one by its columns alone, where nobody has said what it is for?"""
     picture: str = ""
     """The column that says where a picture lies."""
+    masked: bool = False
+    """Are there masks, whose values stand for something (`masked.legend_of`)?"""
 
 
 FORMATS = {
@@ -112,6 +125,10 @@ FORMATS = {
     "captioned": Format(("image", "text"), (), captions.captioned, guessed=False, picture="image"),
     "class_picture": Format(("image", "label"), (), captions.class_picture, guessed=False, picture="image"),
     "objects": Format(("image", "objects"), ("size",), boxed.objects, picture="image"),
+    "mask": Format(("image", "mask"), (), masked.mask, picture="image", masked=True),
+    "outlines": Format(
+        ("image", "objects"), ("size",), masked.outlines, picture="image", masked=True, guessed=False
+    ),
     "squad": Format(("question", "context", "answers"), ("is_impossible",), answers.squad),
     "squad_table": Format(
         ("question", "context", "answer"), ("answer_start", "is_impossible"), answers.squad_table
@@ -132,13 +149,6 @@ FORMATS = {
     "query_positive": Format(("query", "positive"), ("negative",), ranked.query_positive, guessed=False),
     "scored_pairs": Format(("sentence1", "sentence2", "score"), (), pairs.scored_pairs, number="score"),
 }
-READ_AS = {
-    "conll": "tags",
-    "imagefolder": "image",
-    "coco": "objects",
-    "voc": "objects",
-    "yolo": "objects",
-}  # ways to read a file whose rows then have a format of another name
 
 
 def recognise(
@@ -156,7 +166,7 @@ def recognise(
         WeitiaoError: `missing_column` (with the nearest name), `unknown_row_format`, `unknown_key`, `wrong_usage`.
     """
     _refuse_wrong_names(path, found, known=known, columns=columns)
-    asked = READ_AS.get(asked, asked)
+    asked = format_of(asked, known)
     if asked != "auto" and asked not in known:
         raise fault("wrong_usage", **because("format_unfit", format=asked, known=", ".join(known)))
     have = set(found) | set(columns)
@@ -276,12 +286,12 @@ def guess(
         rows: the first of the file.
         known: formats that would do; default: all that a file is taken for by its columns.
     """
-    asked = READ_AS.get(asked, asked)
+    asked = format_of(asked, known or FORMATS)
     shapes = {name: shape for shape in SHAPES for name in shape.formats}
     names = sorted(FORMATS, key=lambda name: -len(FORMATS[name].needs))
     guessed = _would_do(known)
     names = [name for name in names if asked == name or (asked == "auto" and name in guessed)]
-    columns = {**_halves(found, rows), **columns}
+    columns = {**halves(found, rows), **columns}
     have = {*found, *columns}
 
     def such(name: str, columns: Mapping[str, str]) -> tuple[Shape, str, dict[str, str]]:
@@ -331,15 +341,6 @@ def _besides(
     return named
 
 
-def _halves(found: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Source and target of a column that holds two texts by their languages, as Hugging Face has translations; in the
-    order in which they stand there."""
-    held = rows[0].get(BOTH) if rows and BOTH in found else None
-    if not isinstance(held, Mapping) or len(held) != 2:
-        return {}
-    return {ours: f"{BOTH}.{name}" for ours, name in zip(("source", "target"), held, strict=True)}
-
-
 def guess_column(ours: str, found: Sequence[str], *, near: bool = True) -> str:
     """The column of a file that probably is our `ours`; empty when none looks like it.
 
@@ -370,10 +371,12 @@ def convert(
     columns: Mapping[str, str],
     decimal: Decimal = "point",
     pictures: str = "",
+    legend: Legend | None = None,
     repairs: list[str] | None = None,
 ) -> Record:
     """The record in its shape's columns; `repairs` hears what was put right, `decimal` is the mark in numbers, `pictures` the
-    folder that pictures lie below where that is not the file's own.
+    folder that pictures lie below where that is not the file's own, `legend` what
+    the values of masks stand for.
 
     Raises:
         Unusable: when the row does not hold what the format needs.
@@ -387,12 +390,11 @@ def convert(
         called = {theirs: ours for ours, theirs in columns.items()}
         others = {called.get(name, name): each for name, each in record.values.items()}
         row[prompts.OTHERS] = {name: each for name, each in others.items() if name not in shape.needs}
+    root = pictures or home(record.file)
     if shape.picture:
-        row |= seen(
-            row[shape.picture], home=pictures or home(record.file), column=shape.picture, repairs=heard
-        )
+        row |= seen(row[shape.picture], home=root, column=shape.picture, repairs=heard)
+        row |= {masked.HOME: root, masked.LEGEND: legend or Legend()}
     if shape.number:
         row[shape.number] = as_number(row[shape.number], decimal)
-    place = pictures or home(record.file)
-    values = seen_turns(shape.convert(row, heard), home=place, reads=IMAGES in shape.may_have, repairs=heard)
+    values = seen_turns(shape.convert(row, heard), home=root, reads=IMAGES in shape.may_have, repairs=heard)
     return Record(record.file, record.line, values, record.nth)

@@ -37,7 +37,7 @@ def objects(row: Row, repairs: Repairs) -> dict[str, Any]:
     empty: list[int] = []
     outside: list[int] = []
     cut = 0
-    for number, one in enumerate(_each(row["objects"]), start=1):
+    for number, one in enumerate(each_thing(row["objects"]), start=1):
         thing, beyond = _thing(one, size, number)
         if thing is None:
             (outside if beyond else empty).append(number)
@@ -53,7 +53,7 @@ def objects(row: Row, repairs: Repairs) -> dict[str, Any]:
     return {**{name: row[name] for name in SEEN}, "objects": kept}
 
 
-def _each(cell: Any) -> Iterator[Mapping[str, Any]]:
+def each_thing(cell: Any) -> Iterator[Mapping[str, Any]]:
     """The things of a row, one dict each."""
     if isinstance(cell, str):  # a table's cell
         try:
@@ -86,11 +86,17 @@ def _turned(columns: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield dict(zip(lists, values, strict=True))
 
 
-def _thing(one: Mapping[str, Any], size: tuple[int, int], number: int) -> tuple[dict[str, Any] | None, float]:
-    """A thing within the picture, None where nothing of it is; and by how many pixels its box reached beyond."""
+def label_of(one: Mapping[str, Any], number: int) -> str:
+    """The label of a thing, by any of its names."""
     label = next((as_label(one[name]) for name in LABELS if one.get(name) is not None), None)
     if label is None:
         raise Unusable(reason("object_no_label", number=number))
+    return label
+
+
+def _thing(one: Mapping[str, Any], size: tuple[int, int], number: int) -> tuple[dict[str, Any] | None, float]:
+    """A thing within the picture, None where nothing of it is; and by how many pixels its box reached beyond."""
+    label = label_of(one, number)
     relative = one.get(SHARE) is not None
     box = one[SHARE] if relative else next((one[name] for name in BOXES if one.get(name) is not None), None)
     try:

@@ -88,6 +88,8 @@ KNOWN_AS = {
 }
 NUMBERED = ("negative", "negatives")
 """Columns of which a table may have several, each with its number: `negative_1`, as sentence-transformers mines them."""
+BOTH = "translation"
+"""The column in which Hugging Face's data sets keep both sides: {"en": ..., "zh": ...}."""
 
 
 def there(column: str, found: Sequence[str]) -> bool:
@@ -122,3 +124,12 @@ def numbered(ours: str, found: Iterable[str], columns: Mapping[str, str]) -> lis
 
 def _empty(cell: Any) -> bool:
     return cell is None or (isinstance(cell, str) and blank(cell))
+
+
+def halves(found: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Source and target of a column that holds two texts by their languages, as Hugging Face has translations; in the
+    order in which they stand there."""
+    held = rows[0].get(BOTH) if rows and BOTH in found else None
+    if not isinstance(held, Mapping) or len(held) != 2:
+        return {}
+    return {ours: f"{BOTH}.{name}" for ours, name in zip(("source", "target"), held, strict=True)}

@@ -103,7 +103,9 @@ def read_file(
         folder = Path(path)
         table = partial(_read_one, encoding=encoding, format=format, blank=blank)
         source = (
-            hugging.read_dataset(str(path)) if hugging.is_saved(folder) else read_images(folder, table=table)
+            hugging.read_dataset(str(path))
+            if hugging.is_saved(folder)
+            else read_images(folder, table=table, format=format)
         )
     else:
         source = _read_one(Path(str(path) or "\0"), encoding, format, blank=blank)

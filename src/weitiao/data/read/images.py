@@ -1,6 +1,7 @@
 """A folder of pictures in, one record a picture out; no picture is opened here, but all are hashed.
 
 pictures/cat/1.png, pictures/dog/7.jpg      ->  Record(line=1, {"image": "cat/1.png", "label": "cat"}) ...
+images/1.png, masks/1.png                   ->  pictures and their masks (`read.masks`)
 pictures/1.png, pictures/metadata.csv       ->  the rows of that table, whose `file_name` is `image`; so of metadata.jsonl
 """
 
@@ -10,7 +11,9 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from weitiao.core.contracts import Record
 from weitiao.core.errors import fault
@@ -18,6 +21,7 @@ from weitiao.core.why import reason
 from weitiao.data.pictures.opening import ENDINGS
 from weitiao.data.read.boxes.voc import read_voc
 from weitiao.data.read.boxes.yolo import read_yolo
+from weitiao.data.read.masks import read_masks
 from weitiao.data.read.source import BadRow, Source, shown
 from weitiao.data.read.text import file_sha256
 
@@ -26,7 +30,7 @@ TABLES = ("metadata.jsonl", "metadata.csv", "_annotations.coco.json")
 FILE_NAME = "file_name"
 
 
-def read_images(folder: Path, *, table: Callable[[Path], Source]) -> Source:
+def read_images(folder: Path, *, table: Callable[[Path], Source], format: str = "auto") -> Source:
     """Open a folder with one folder a label in it, or with a table of its pictures; without a table the line of a picture is its
     place in sorted order, from 1.
 
@@ -35,6 +39,7 @@ def read_images(folder: Path, *, table: Callable[[Path], Source]) -> Source:
     Args:
         folder: of the pictures.
         table: opens the table, where there is one.
+        format: the recipe's `data.format`; `voc`, `yolo`, `maskfolder` and `imagefolder` say what the pictures are.
 
     Raises:
         WeitiaoError: `folder_for_rows` when no picture is in it; `no_permission`; what `table` raises.
@@ -50,7 +55,16 @@ def read_images(folder: Path, *, table: Callable[[Path], Source]) -> Source:
     if named := next((name for name in TABLES if name in files), ""):
         found = _named(table(folder / named), pictures)
         return replace(found, sha256=digest.hexdigest(), notes=(*notes, *found.notes))
-    for read in (read_voc, read_yolo):
+    masked = partial(read_masks, asked=format == "maskfolder")
+    reads: dict[str, Callable[..., Source | None]] = {
+        "voc": read_voc,
+        "maskfolder": masked,
+        "yolo": read_yolo,
+    }
+    known: dict[str, dict[str, Any]] = {"imagefolder": {}} | {
+        name: {name: each} for name, each in reads.items()
+    }
+    for read in known.get(format, reads).values():
         if boxed := read(folder, files, digest.hexdigest()):
             return replace(boxed, notes=(*notes, *boxed.notes))
 

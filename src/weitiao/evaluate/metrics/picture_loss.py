@@ -1,4 +1,4 @@
-"""The loss of a picture, as its model has it: of its classes and its boxes together.
+"""The loss of a picture, as its model has it: of classes and boxes together, or the mean of its pixels.
 
 sum of the pictures' losses / pictures
 """

@@ -35,37 +35,48 @@ class Confusion(Analysis):
         labels = list(judged.labels)
         if not labels:
             return None
-        counts = confusion(judged.rows, judged.systems["tuned"], labels)
-        shown = self._shown(counts)
-        values = counts[np.ix_(shown, shown)]
-        names: list[Words] = [labels[i] for i in shown]
-        columns = [*names]
-        note = both(
-            "Rows are the true label, columns the predicted one. Shade and small print: share of the row.",
-            "行为真实类别，列为预测类别。深浅与小字为占该行的比例。",
-        )
-        if len(shown) < len(labels):
-            # The shares of a row are of all its rows, also of those that were given a label that is not shown.
-            values = np.column_stack([values, counts[shown].sum(1) - values.sum(1)])
-            columns.append(both("others", "其他"))
-            note.en += f" Of {len(labels):,} labels the {len(shown)} that are in most mistakes are shown."
-            note.zh += f"共 {len(labels):,} 个类别，此处为误判最多的 {len(shown)} 个。"
-        return Matrix(
-            title=both("Confusion", "混淆矩阵"),
-            note=note,
-            foot=_most_confused(counts, labels),
-            corner=both("true ↓ predicted →", "真实 ↓ 预测 →"),
-            rows=names,
-            columns=columns,
-            values=values.tolist(),
-            diagonal=True,
-        )
+        return matrix(confusion(judged.rows, judged.systems["tuned"], labels), labels, most=self.most)
 
-    def _shown(self, counts: Any) -> list[int]:
-        if len(counts) <= self.most:
-            return list(range(len(counts)))
-        wrong = counts.sum(0) + counts.sum(1) - 2 * counts.diagonal()
-        return sorted(np.argsort(-wrong, kind="stable")[: self.most].tolist())
+
+def matrix(counts: Any, labels: Sequence[str], *, most: int) -> Matrix:
+    """How often each true label (rows) was given each label (columns), as a section.
+
+    Args:
+        counts: (C, C).
+        labels: of rows and columns.
+        most: that are shown; of more, those that are in most mistakes.
+    """
+    shown = _shown(counts, most)
+    values = counts[np.ix_(shown, shown)]
+    names: list[Words] = [labels[i] for i in shown]
+    columns = [*names]
+    note = both(
+        "Rows are the true label, columns the predicted one. Shade and small print: share of the row.",
+        "行为真实类别，列为预测类别。深浅与小字为占该行的比例。",
+    )
+    if len(shown) < len(labels):
+        # The shares of a row are of all its rows, also of those that were given a label that is not shown.
+        values = np.column_stack([values, counts[shown].sum(1) - values.sum(1)])
+        columns.append(both("others", "其他"))
+        note.en += f" Of {len(labels):,} labels the {len(shown)} that are in most mistakes are shown."
+        note.zh += f"共 {len(labels):,} 个类别，此处为误判最多的 {len(shown)} 个。"
+    return Matrix(
+        title=both("Confusion", "混淆矩阵"),
+        note=note,
+        foot=_most_confused(counts, labels),
+        corner=both("true ↓ predicted →", "真实 ↓ 预测 →"),
+        rows=names,
+        columns=columns,
+        values=values.tolist(),
+        diagonal=True,
+    )
+
+
+def _shown(counts: Any, most: int) -> list[int]:
+    if len(counts) <= most:
+        return list(range(len(counts)))
+    wrong = counts.sum(0) + counts.sum(1) - 2 * counts.diagonal()
+    return sorted(np.argsort(-wrong, kind="stable")[:most].tolist())
 
 
 def _most_confused(counts: Any, labels: Sequence[str]) -> Any:

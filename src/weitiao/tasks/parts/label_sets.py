@@ -8,7 +8,7 @@ refuse_unknown(record, ["postive"], ("positive",))  ->  the error that a user me
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from weitiao.core.contracts import Record
@@ -42,6 +42,22 @@ def outputs(labels: Sequence[str]) -> dict[str, Any]:
     """What `from_pretrained` is told of a head with an output for each label: how many, and their names."""
     names = dict(enumerate(labels))
     return {"num_labels": len(names), "id2label": names, "label2id": {v: k for k, v in names.items()}}
+
+
+def refuse_two_cases(counts: Mapping[str, int]) -> None:
+    """Labels must differ by more than their capital letters.
+
+    Args:
+        counts: how often each is there.
+
+    Raises:
+        WeitiaoError: `label_in_two_cases`.
+    """
+    met: dict[str, str] = {}
+    for label in sorted(counts):
+        other = met.setdefault(label.casefold(), label)
+        if other != label:
+            raise fault("label_in_two_cases", label=label, other=other, rows=counts[label])
 
 
 def refuse_unknown(record: Record, carried: Iterable[str], labels: Sequence[str]) -> None:

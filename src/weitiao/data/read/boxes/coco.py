@@ -101,7 +101,7 @@ def _row(
             why = reason("coco_no_category", number=number, id=category, known=known or "-")
             return BadRow(file, line, why, shown(json.dumps(image)))
         objects.append(
-            {"label": names[category], "box": one.get("bbox")}
+            {"label": names[category], "box": one.get("bbox"), "segmentation": one.get("segmentation")}
             | ({"crowd": True} if one.get("iscrowd") else {})
         )
     size = [image["width"], image["height"]] if {"width", "height"} <= image.keys() else None
