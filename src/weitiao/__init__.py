@@ -124,11 +124,12 @@ def __getattr__(name: str) -> Any:
     # Words are looked up when they are used, so that `import weitiao` costs nothing.
     if name not in _HOMES:
         raise AttributeError(f"module 'weitiao' has no attribute '{name}'")
-    from weitiao.core import threads
+    from weitiao.core import kernels, threads
     from weitiao.core.gc_pause import paused
 
     if "torch" not in sys.modules:
         threads.settle(os.environ)
+        kernels.settle(os.environ)
     with paused():
         return getattr(importlib.import_module(_HOMES[name]), name)
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from weitiao.core import threads
+from weitiao.core import kernels, threads
 
 
 def group(root, path, **files):
@@ -62,6 +62,14 @@ def test_what_the_user_has_set_stays():
     threads.settle(environ := dict(given))
     threads.share(environ, 2)
     assert environ == given
+
+
+@pytest.mark.parametrize("name", kernels.NAMES)
+def test_fewer_kernels_are_kept_unless_the_user_has_said_how_many(name):
+    kernels.settle(environ := {name: "7"})
+    assert environ == {name: "7"}
+    kernels.settle(environ := {})
+    assert environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"}
 
 
 def test_several_processes_share_the_cores(monkeypatch):

@@ -56,3 +56,17 @@ def test_nothing_is_computed_for_an_input_that_asks_for_no_gradient():
     down, up = torch.randn(2, 8, requires_grad=True), torch.randn(8, 2, requires_grad=True)
     linear.plus_low_rank(layer, torch.randn(3, 8).bfloat16(), down, up).sum().backward()
     assert down.grad.dtype == up.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_without_a_gradient_it_is_the_same_product(dtype):
+    torch.manual_seed(0)
+    layer = nn.Linear(48, 40).requires_grad_(False).to(dtype)
+    x, down, up = torch.randn(2, 3, 48), torch.randn(4, 48), torch.randn(40, 4, requires_grad=True)
+    with torch.autocast("cpu", dtype):
+        learnt = linear.plus_low_rank(layer, x, down, up)
+        with torch.no_grad():
+            said = linear.plus_low_rank(layer, x, down, up)
+    assert learnt.requires_grad
+    assert not said.requires_grad
+    assert torch.equal(learnt, said)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import weitiao as wt
+from tests.conftest import reviews, small_run, write_csv
 from weitiao.train import memory
 from weitiao.train.memory import _libc, peak, resident_bytes
 
@@ -33,6 +35,56 @@ def test_it_is_the_peak_and_not_what_a_large_parent_held():
 def test_it_is_told_in_mb():
     assert set(peak()) <= {"peak_memory_mb", "peak_gpu_memory_mb"}
     assert 50 < peak()["peak_memory_mb"] <= resident_bytes() / 1e6 < 100_000
+
+
+RAGGED = """
+import random, sys, torch
+from weitiao.train.memory import Room, now
+torch.set_num_threads(1)
+chance, room, held = random.Random(0), Room(), []
+layers = [torch.nn.Sequential(torch.nn.Linear(256, 1024), torch.nn.GELU(), torch.nn.Linear(1024, 256)) for _ in range(6)]
+net, head = torch.nn.Sequential(*layers), torch.nn.Linear(256, 8000)
+for step in range(50):
+    tokens, learnt = chance.randrange(700, 800), chance.randrange(100, 200)
+    if sys.argv[1] == "room":
+        room.make(tokens)
+    loss = head(net(torch.randn(tokens, 256))[:learnt]).logsumexp(-1).sum()
+    loss.backward()
+    net.zero_grad(), head.zero_grad()
+    room.seen(now())
+    held.append(now()["memory_mb"])
+print(max(held[20:]) - held[0])
+"""
+
+
+@pytest.mark.skipif(_libc() is None, reason="only glibc can be told")
+@pytest.mark.whole  # two processes that import torch, and a training of some seconds each
+def test_steps_of_many_sizes_hold_no_more_the_more_there_are():
+    grown = {}
+    for word in ("room", "plain"):
+        command = [sys.executable, "-c", RAGGED, word]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        grown[word] = float(done.stdout)
+    assert grown["room"] < 0.8 * grown["plain"]
+
+
+@pytest.mark.skipif(_libc() is None, reason="only Linux tells")
+def test_the_loop_gives_back_what_is_held_beyond_need(bert, tmp_path):
+    seen = []
+
+    class Need(wt.Watcher):
+        def on_step(self, training):
+            seen.append(training.room.needed_mb)
+            training.room.needed_mb = (
+                1.0  # far more is held: it is given back before the next batch, and measured
+            )
+
+    rows = write_csv(tmp_path / "rows.csv", reviews(60))
+    recipe = small_run(bert, "text_classification", rows, tmp_path / "run", batch=8, judge={})
+    quick = {"max_steps": 3, "eval_strategy": "no", "load_best_model_at_end": False}
+    wt.train(recipe(**quick), watchers=[Need()])
+    assert len(seen) == 3
+    assert min(seen) > 50
 
 
 HOLES = """

@@ -122,8 +122,9 @@ def plus_low_rank(layer: nn.Module, x: Tensor, down_RI: Tensor, up_OR: Tensor) -
         or torch.compiler.is_compiling()
     ):
         return plus(layer, x, low_rank(x, down_RI, up_OR))
-    copied = _halved(x, half)
-    y_NO = _PlusLowRank.apply(x, copied, dense(layer, half), down_RI, up_OR)
+    given = x, _halved(x, half), dense(layer, half), down_RI, up_OR
+    # Of a token at a time, calling the function takes as long as a thin product.
+    y_NO = _PlusLowRank.apply(*given) if torch.is_grad_enabled() else _PlusLowRank.given(*given[1:])[0]
     return _shaped(y_NO, layer, x)
 
 
@@ -144,11 +145,17 @@ class _PlusLowRank(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, x_NI: Tensor, weight_OI: Tensor, down_RI: Tensor, up_OR: Tensor
     ) -> Tensor:
+        y_NO, *needed = _PlusLowRank.given(x_NI, weight_OI, down_RI, up_OR)
+        ctx.save_for_backward(x_NI, weight_OI, *needed)
+        ctx.dtypes, ctx.shape = (x.dtype, down_RI.dtype, up_OR.dtype), x.shape
+        return y_NO
+
+    @staticmethod
+    def given(x_NI: Tensor, weight_OI: Tensor, down_RI: Tensor, up_OR: Tensor) -> tuple[Tensor, ...]:
+        """The output, and of what it was made beside x and W."""
         down, up = down_RI.to(x_NI.dtype), up_OR.to(x_NI.dtype)
         thin_NR = x_NI @ down.t()
-        ctx.save_for_backward(x_NI, weight_OI, down, up, thin_NR)
-        ctx.dtypes, ctx.shape = (x.dtype, down_RI.dtype, up_OR.dtype), x.shape
-        return (thin_NR @ up.t()).addmm_(x_NI, weight_OI.t())
+        return (thin_NR @ up.t()).addmm_(x_NI, weight_OI.t()), down, up, thin_NR
 
     @staticmethod
     @once_differentiable

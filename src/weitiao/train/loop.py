@@ -56,8 +56,8 @@ class Training:
     """Base weights that `method.off` swaps in; empty unless the task asks the base on its way."""
     places: Callable[[Sequence[int]], str] = lambda rows: ", ".join(map(str, rows))
     """Names rows of the training split, for errors."""
-    largest: int = 0
-    """Positions of the largest micro-batch so far, padding included."""
+    room: memory.Room = field(default_factory=memory.Room)
+    """Gives back what other batches left behind."""
     stop: str = ""
     """A watcher's reason to end after this step."""
     norms: Following | None = None
@@ -230,6 +230,8 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
     if scaler.is_enabled():
         scaler.update()
     training.optimizer.zero_grad(set_to_none=True)
+    held = memory.now()
+    training.room.seen(held)
     state.step += 1
     rows, tokens, padding, shared, trained = training.world.sums(
         sum(len(batch.rows) for batch in batches),
@@ -252,7 +254,7 @@ def step(training: Training, watchers: Sequence[Watcher] = ()) -> None:
         **_told(training, batches),
         **training.batches.told(),
         **energy.taken(before),
-        **memory.now(),
+        **held,
         **({"skipped": bad} if bad else {}),
         **({"halvings": state.halvings} if state.halvings else {}),
     }
@@ -302,7 +304,8 @@ def accumulate(training: Training, batches: Sequence[Batch]) -> float:
     loss = 0.0
     for turn, batch in enumerate(batches):
         micro, last = turn * world.size + world.rank, turn == len(batches) - 1
-        _make_room(training, batch)
+        if training.device == "cpu":
+            training.room.make(batch.tokens - batch.shared + batch.padding)
         batch = batch.to(training.device)
         _begin(_seed(training.seed, training.state.step, micro), device=training.device)
         with autocast(training.device, training.half):
@@ -342,19 +345,6 @@ def _begin(seed: int, *, device: str) -> None:
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
-
-
-def _make_room(training: Training, batch: Batch) -> None:
-    """Give back what smaller batches left behind, before one that is larger than all so far.
-
-    The C library keeps freed memory in pieces, of which a larger batch can use only some (without this the peak was up
-    to 8 % higher).  Records are rare (about ln n in n batches), so giving all of it back for them costs nothing.
-    """
-    held = batch.tokens - batch.shared + batch.padding
-    if held > training.largest:
-        training.largest = held
-        if training.device == "cpu":
-            memory.trim()
 
 
 def _seed(seed: int, step: int, micro: int) -> int:
