@@ -146,3 +146,15 @@ def test_what_is_not_drawn_is_refused_before_anything_is_looked_at(classify, tmp
     assert code == 2
     assert "leave out --drawn" in err
     assert not (tmp_path / "seen").exists()
+
+
+def test_what_is_offered_next_works_on_pictures(yard, capsys):
+    """A table beside the run would name pictures that lie elsewhere, and nobody asks a detector with a text."""
+    from weitiao.cli.show import next_steps
+
+    next_steps(wt.load(yard / "run"))
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert f"weitiao predict {yard / 'run'}" in said
+    assert ".png --drawn" in said
+    assert "weitiao data show" in said
+    assert "weitiao init" not in said

@@ -97,12 +97,14 @@ def example_table(run: Run) -> Path:
 
 def example_text(run: Run) -> str:
     """A short text of the run's own kind, to be asked: one of its test rows, or of the training rows where none were kept;
-    as JSON where a text alone is not enough."""
+    as JSON where a text alone is not enough; of a task of pictures the place of one."""
     from weitiao.evaluate.worst import text
     from weitiao.stages.asking import read_of
     from weitiao.stages.kept_rows import kept
 
     some = [[row for row, _ in islice(kept(run.folder, side), 100)] for side in ("test", "train")]
+    if run.task.shape.pictures:
+        return str((some[0] or some[1])[0].values[run.task.shape.pictures[0]])
     if len(columns := read_of(run)) > 1:
         rows = ({name: row.values[name] for name in columns} for row in some[0] or some[1])
         return min((json.dumps(row, ensure_ascii=False) for row in rows), key=len)

@@ -86,16 +86,26 @@ def next_steps(run: Run) -> None:
             (reason("talk_as_it_was"), f"{me} chat {run.recipe.model}"),
         ]
     else:
-        searches = run.task.searches
+        searches, seen = run.task.searches, bool(run.task.shape.pictures)
         verb, what = ("search", "search_your_own") if searches else ("predict", "ask_your_own")
+        what = "ask_a_picture" if seen else what
         steps = [(reason(what), f"{me} {verb} {path} {shlex.quote(api.example_text(run))}")]
         steps += [(reason("chat_with_small"), f"{me} chat smollm2-135m")]
+        if run.task.shape.draws:
+            steps[0] = (steps[0][0], f"{steps[0][1]} --drawn {path}-seen")
+        if seen:  # a table beside the run would name pictures that lie elsewhere
+            steps += [(reason("look_at_rows"), f"{me} data show {path}/recipe.yaml --html {path}-rows.html")]
+            return _offered(steps)
     table = api.example_table(run)
     own = table.with_suffix("")
     again = f"{me} init {table} -o {own}.yaml && {me} train {own}.yaml"
     if isinstance(run.task, Sampling):  # no columns say what answers are worth: the run's own rewards do
         again = f"{me} train {path}/recipe.yaml data.train={table} output_dir={own}"
     steps += [(reason("tune_your_own", table=table), again)]
+    return _offered(steps)
+
+
+def _offered(steps: Sequence[tuple[str, str]]) -> None:
     out.print("\n" + reason("three_things"))
     for what, command in steps:
         out.print(f"  # {escape(what)}\n  {escape(command)}")
