@@ -28,10 +28,10 @@ def told(section: type[Section] = Recipe) -> set[str]:
 
 
 def shelved() -> set[str]:
-    """All that the settings of our tasks, methods, metrics, augmentations and rewards say of themselves."""
+    """All that the settings of our tasks, methods, metrics, augmentations, rewards and forms say of themselves."""
     kinds = {
         registry.entry(shelf, name).kind
-        for shelf in ("task", "method", "metric", "augmentation", "reward")
+        for shelf in ("task", "method", "metric", "augmentation", "reward", "form")
         for name in registry.names(shelf)
     }
     kinds = {kind for kind in kinds if kind.__module__.startswith("weitiao.")}
