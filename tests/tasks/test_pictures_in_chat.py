@@ -300,10 +300,9 @@ def test_a_run_from_rows_to_a_page(seen_run, tmp_path):
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("family", ["llava", "qwen2_vl"])
-def test_every_equality_holds(family, seen_run, tmp_path):
+def test_every_equality_holds(seen_run, tmp_path):
     """Batches cut in any way, a resume, two processes: one gradient, one curve."""
-    found = wt.numerics(seen_run(family)(method="full", output_dir=str(tmp_path / "lab")))
+    found = wt.numerics(seen_run("qwen2_vl")(method="full", output_dir=str(tmp_path / "lab")))
     assert all(each.holds for each in found)
 
 
