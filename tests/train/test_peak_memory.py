@@ -44,7 +44,7 @@ torch.set_num_threads(1)
 chance, room, held = random.Random(0), Room(), []
 layers = [torch.nn.Sequential(torch.nn.Linear(256, 1024), torch.nn.GELU(), torch.nn.Linear(1024, 256)) for _ in range(6)]
 net, head = torch.nn.Sequential(*layers), torch.nn.Linear(256, 8000)
-for step in range(50):
+for step in range(34):
     tokens, learnt = chance.randrange(700, 800), chance.randrange(100, 200)
     if sys.argv[1] == "room":
         room.make(tokens)
