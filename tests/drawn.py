@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from tests.pictures import pictured
@@ -133,6 +134,12 @@ def saved(kind: str, home: Path) -> str:
     folder = home / kind
     pipeline(kind, home / f"{kind}-words").save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def denoiser(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A pipeline of diffusers that is told classes; test files that ask for it by its name import it."""
+    return saved("class", tmp_path_factory.mktemp("pipelines"))
 
 
 def captioned(count: int) -> list[dict[str, Any]]:

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from tests.boxed import boxed
 from tests.compared import alike, liked, preferred, prompts, queries
 from tests.conftest import asked, dialogues, many_labels, paired, rated, reviews, tagged
-from tests.drawn import captioned, saved
+from tests.drawn import captioned
+from tests.drawn import denoiser as denoiser
 from tests.masked import masked
 from tests.pictures import pictured
 from weitiao.cli.show import prediction
@@ -106,12 +107,6 @@ def toy_records(name):
         return [Record("toy", i, row) for i, row in enumerate(pictured(10), start=1)]
     rows = [{"text": row["text"]} for row in reviews(10)] if name == "language_modeling" else reviews(10)
     return [Record("toy", i, row) for i, row in enumerate(rows, start=1)]
-
-
-@pytest.fixture(scope="session")
-def denoiser(tmp_path_factory) -> str:
-    """A pipeline of diffusers that is told classes."""
-    return saved("class", tmp_path_factory.mktemp("pipelines"))
 
 
 @pytest.fixture(params=registry.names("task"))

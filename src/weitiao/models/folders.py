@@ -93,11 +93,12 @@ def configuration(source: str, *, ref: str, **options: Any) -> Any:
     """The configuration of a folder or hub id; `options` are written into it.
 
     Raises:
-        WeitiaoError: `unknown_family` for a model that this release of Transformers does not know, `needs_code` for one
-            whose code lies beside its weights, `broken_file`.
+        WeitiaoError: `is_pipeline`, `unknown_family` for a model that this release of Transformers does not know,
+            `needs_code` for one whose code lies beside its weights, `broken_file`.
     """
     import transformers
 
+    _refuse_pipeline(Path(source), ref=ref)
     path = Path(source, "config.json")
     if path.is_file():
         try:
@@ -112,6 +113,12 @@ def configuration(source: str, *, ref: str, **options: Any) -> Any:
         made = known.get("transformers_version", "?")
         raise fault("unknown_family", ref=ref, kind=kind or "-", made=made, ours=transformers.__version__)
     return transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+
+
+def _refuse_pipeline(folder: Path, *, ref: str) -> None:
+    """A configuration beside the pipeline's own list may be one of diffusers, which names no family."""
+    if (folder / PIPELINE).is_file() and not _said(folder / "config.json", "model_type"):
+        raise fault("is_pipeline", ref=ref)
 
 
 def refuse_headless(config: Any, auto: str, *, ref: str) -> None:
@@ -165,17 +172,16 @@ def refuse_weightless(source: str) -> None:
     """Look at the weights, of which no more than the headers is read.
 
     Raises:
-        WeitiaoError: `is_pipeline`; `no_weights` for a folder without safetensors, `missing_shards`, `lfs_pointer`, `web_page`,
-            `broken_file`, `no_permission`.
+        WeitiaoError: `is_pipeline`, `no_weights` for a folder without safetensors, `missing_shards`, `lfs_pointer`,
+            `web_page`, `broken_file`, `no_permission`.
     """
     from safetensors import SafetensorError, safe_open
 
     folder = Path(source)
     if not folder.is_dir():
         return  # a hub has its own way of saying what it lacks
+    _refuse_pipeline(folder, ref=source)
     files = weight_files(source)
-    if not files and (folder / PIPELINE).is_file():
-        raise fault("is_pipeline", ref=source)
     if not files:
         found = sorted({path.name for kind in OTHERS for path in folder.glob(kind)})
         raise fault("no_weights", path=folder, found=", ".join(found[:4]) or "-")

@@ -55,8 +55,7 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
     from weitiao.train import optim, trunk, watchers
     from weitiao.train.objective import refuse_unfit
 
-    packs = method.base_bits == 4 and task.library is not None
-    if why := method.refuses(task) or (reason("no_four_bits") if packs else ""):
+    if why := method.refuses(task):
         way = reason("another_method")
         raise fault("no_such_pair", method=recipe.method["name"], task=recipe.task["name"], why=why, way=way)
     _refuse_one_label_twice(recipe, task)

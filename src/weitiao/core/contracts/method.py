@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+from weitiao.core.why import reason
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -97,7 +99,7 @@ class Method(ABC):
 
     def refuses(self, task: Task) -> str:
         """Why this method makes no sense with `task`; empty when it does."""
-        return ""
+        return reason("no_four_bits") if self.base_bits == 4 and task.library else ""
 
     def notices(self, model: nn.Module, head: frozenset[str]) -> list[str]:
         """What a user should know of how the method lies in this model, in their language; asked before `attach`."""
