@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import subprocess
@@ -29,8 +31,11 @@ FORMS = {"torch": (), "onnx": ("torch", "transformers")}
 def run(bert, tmp_path_factory) -> wt.Run:
     pytest.importorskip("onnxruntime")
     made = exports.classifier(bert, tmp_path_factory.mktemp("classifier"))
-    for form in FORMS:
-        assert cli(["export", str(made.path), "--to", form, "--quiet"]) == 0
+    assert cli(["export", str(made.path), "--to", "torch", "--quiet"]) == 0
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        words = ["--to", "onnx", "--budget", "1MB,1s", "--json"]
+        assert cli(["export", str(made.path), *words]) == 0
+    (made.path / "fits.json").write_text(said.getvalue())
     return made
 
 
@@ -128,8 +133,13 @@ def test_planted_faults_are_each_found_by_their_stage(run, bert, capsys):
         "newer": "version",
         "spoilt": "files",
     }
+    for folder in {*found} - {"transposed"} | {*FORMS}:
+        shutil.move(forms / folder, run.path / f"set-aside-{folder}")  # each is asked in a process of its own
     assert cli(["verify", str(run.path), "--quiet"]) == 5
     assert "transposed: logits" in capsys.readouterr().err
+    shutil.rmtree(forms / "transposed")
+    for folder in FORMS:
+        shutil.move(run.path / f"set-aside-{folder}", forms / folder)
 
 
 def test_planted_faults_of_a_chat_model_are_each_found_by_their_stage(chat):
@@ -190,8 +200,7 @@ def test_a_budget_says_which_form_fits(run, capsys):
     for budget, fits in (("2MB", True), ("1999 kB, 9s", False), ("1GB,39ms", False), ("0.1GB,0.04s", True)):
         assert Budget.read(budget).fits(told) == fits
     assert not Budget.read("9s").fits({"size_mb": 2.0, "ms": None})
-    assert cli(["export", str(run.path), "--to", "onnx", "--budget", "1MB,1s", "--json"]) == 0
-    assert [one["fits"] for one in json.loads(capsys.readouterr().out)] == [True]
+    assert [one["fits"] for one in json.loads((run.path / "fits.json").read_text())] == [True]
     assert cli(["export", str(run.path), "--to", "onnx", "--budget", "20 apples"]) == 2
     assert "20 apples" in capsys.readouterr().err
 
