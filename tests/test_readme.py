@@ -143,6 +143,8 @@ def test_the_commands_work_on_a_toy(folder, bert):
         path.relative_to(folder / "runs/reviews").as_posix() for path in (folder / "runs/reviews").rglob("*")
     }
     there = {re.sub(r"checkpoint-\d+", "checkpoint-N", name) for name in there}
+    # What is asked for by name alone: the README neither exports that run nor serves it.
+    documented -= {"export", "served"}
     assert documented <= there, documented - there
 
 

@@ -74,5 +74,5 @@ def test_columns_that_nobody_knows_are_told_the_likeliest(tmp_path, monkeypatch,
     assert cli(["data", "check", "odd.csv"]) == 3
     said = capsys.readouterr().err
     (way,) = re.findall("Then `(--columns .*?)`", said)
-    assert "also know a text as sentence" in said
+    assert "known by other names, too (text: sentence" in said
     assert cli(["data", "check", "odd.csv", *shlex.split(way)]) == 0

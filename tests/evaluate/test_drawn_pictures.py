@@ -10,7 +10,7 @@ import weitiao as wt
 from tests.drawn import saved
 from tests.pictures import class_folders
 from weitiao.core import registry
-from weitiao.evaluate import judge
+from weitiao.evaluate import judge, resample
 
 METRIC = registry.build("metric", {"name": "frechet_distance"})
 
@@ -33,6 +33,22 @@ def test_the_distance_is_that_of_two_clouds():
     # Each row's own cloud is nothing, and one picture is no cloud.
     assert judge.value(METRIC, METRIC.rows([], told(true, true[::-1]), ())) == pytest.approx(0, abs=1e-9)
     assert np.isnan(judge.value(METRIC, METRIC.rows([], told(drawn[:1], true[:1]), ())))
+
+
+def test_its_interval_holds_what_other_pictures_of_the_same_number_give():
+    def cloud(seed: int):
+        rng = np.random.default_rng(seed)
+        return METRIC.rows([], told(rng.standard_normal((60, 4)) + 0.5, rng.standard_normal((60, 4))), ())
+
+    expected = np.mean([judge.value(METRIC, cloud(seed)) for seed in range(1000, 1300)])
+    held = 0
+    for seed in range(40):
+        rows = cloud(seed)
+        drawn = resample.bootstrap({"it": (METRIC, rows)}, np.arange(60), 60, resamples=200, seed=0)["it"]
+        low, high = resample.interval(drawn, 0.95, count=60)
+        assert low < judge.value(METRIC, rows) < high
+        held += low < expected < high
+    assert held >= 34
 
 
 def test_the_page_shows_pictures_from_the_same_noise_before_and_after(tmp_path, vit):

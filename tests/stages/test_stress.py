@@ -242,7 +242,7 @@ def test_rows_that_are_each_others_candidates_are_none_of_their_own_copies(bert,
 
     def vectors(rows):
         examples = [example for _, example in run.read([Record("", n, row) for n, row in enumerate(rows)])]
-        return [told["vectors"] for told in run._alone(examples, None)]
+        return [told["vectors"] for told in run.alone(examples, None)]
 
     texts = {
         text: None for record in records for text in (record.values["positive"], *record.values["negative"])

@@ -67,9 +67,11 @@ def test_masks_and_pictures_are_written(run, yard, tmp_path, capsys):
     assert ask(words) == 0
     answer = json.loads(capsys.readouterr().out)
     assert sum(answer["shares"].values()) == pytest.approx(1, abs=1e-5)
-    value = np.asarray(Image.open(seen / "00-mask.png"))
-    assert value.shape == Image.open(yard / "images/00.png").size[::-1]
+    with Image.open(seen / "00-mask.png") as mask, Image.open(yard / "images/00.png") as picture:
+        value = np.asarray(mask)
+        assert value.shape == picture.size[::-1]
     for label, share in answer["shares"].items():
         assert (value == LABELS.index(label)).mean() == pytest.approx(share, abs=1e-5)
     assert answer["files"] == [str(seen / "00-mask.png")]
-    assert Image.open(seen / "00.png").width >= 288
+    with Image.open(seen / "00.png") as drawn:
+        assert drawn.width >= 288

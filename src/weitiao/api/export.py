@@ -12,13 +12,13 @@ from weitiao.stages.runs import load
 
 
 def export(run: Run | str | Path, to: str, *, dtype: str = "", tell: Tell | None = None) -> Exported:
-    """Write a run's model into its `export/` in the form that its destination wants, once it is seen to answer as the judged one.
+    """Write a run's model into its `export/`, once it is seen there to answer as the judged one.
 
     Args:
-        run: a run that is trained, or its folder.
-        to: a form of the shelf: `torch`, `onnx`.
+        run: a run, or its folder.
+        to: a form: `torch`, `onnx`.
         dtype: the precision of its weights; default: fp32.
-        tell: hears how it goes; without it lines on standard error say so.
+        tell: hears how it goes.
 
     Raises:
         WeitiaoError: `no_run`; as `Run.export`.
@@ -32,9 +32,9 @@ def verify(run: Run | str | Path, *, tell: Tell | None = None) -> list[Exported]
 
     Args:
         run: a run, or its folder.
-        tell: hears how it goes; without it lines on standard error say so.
+        tell: hears how it goes.
 
     Raises:
-        WeitiaoError: `no_run`; as `weitiao.export.verify.verify`.
+        WeitiaoError: `no_run`, `export_differs`.
     """
     return verifying.verify(run if isinstance(run, Run) else load(run), tell=tell)

@@ -6,9 +6,31 @@ serve("runs/reviews", "runs/chat", port=8000)
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from weitiao.core.errors import fault
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much a server takes on, and from whom."""
+
+    queue: int = 256
+    """Rows and answers that wait or are being made, at most."""
+    batch_tokens: int = 4096
+    """Those of rows that share a pass, at most."""
+    timeout_s: float = 60.0
+    """Seconds in which a request is answered."""
+    max_new_tokens: int = 512
+    """Longest answer, where a request does not say."""
+    body_mb: float = 16.0
+    """Megabytes of a request, at most."""
+    allow_hosts: tuple[str, ...] = ()
+    """Further names under which it may be asked."""
+    log_texts: bool = False
+    """Are texts written into the log, too?"""
 
 
 def serve(
@@ -16,15 +38,9 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str = "",
-    allow_hosts: tuple[str, ...] = (),
     base: str | Path = "",
-    queue: int = 256,
-    batch_tokens: int = 4096,
-    timeout_s: float = 60.0,
-    max_new_tokens: int = 512,
-    body_mb: float = 16.0,
-    log_texts: bool = False,
     began: Callable[[str], None] = lambda address: None,
+    **limits: Any,
 ) -> None:
     """Answer over HTTP for tuned models, until SIGTERM or Ctrl-C; whoever waits then is answered.
 
@@ -33,19 +49,14 @@ def serve(
         host: the address; another than this machine's own asks for a token.
         port: 0: one that is free.
         token: what whoever asks must bear.
-        allow_hosts: further names under which it may be asked.
         base: where their base model lies now, if it is found no more.
-        queue: rows and answers that wait or are being made, at most.
-        batch_tokens: those of rows that share a pass, at most.
-        timeout_s: seconds in which a request is answered.
-        max_new_tokens: longest answer, where a request does not say.
-        body_mb: megabytes of a request, at most.
-        log_texts: are texts written into the log, too?
         began: hears the address.
+        limits: `Bounds`: `queue`, `batch_tokens`, `timeout_s`, `max_new_tokens`, `body_mb`, `allow_hosts`, `log_texts`.
 
     Raises:
-        WeitiaoError: `no_run`, `name_taken`, `port_in_use`, `open_without_token`, `missing_extra`; what loading raises.
+        WeitiaoError: `no_run`, `name_taken`, `port_in_use`, `open_without_token`, `missing_extra`.
     """
+    bounds = Bounds(**limits)
     from weitiao.serve.app import serving
     from weitiao.serve.guard import AT_HOME, Limits
     from weitiao.serve.listen import bound, listen
@@ -64,13 +75,13 @@ def serve(
         base=base,
         limits=Limits(
             token=token,
-            hosts=(*AT_HOME, *allow_hosts) if at_home or allow_hosts else (),
-            body_mb=body_mb,
+            hosts=(*AT_HOME, *bounds.allow_hosts) if at_home or bounds.allow_hosts else (),
+            body_mb=bounds.body_mb,
         ),
-        most=queue,
-        tokens=batch_tokens,
-        timeout_s=timeout_s,
-        longest=max_new_tokens,
-        log_texts=log_texts,
+        most=bounds.queue,
+        tokens=bounds.batch_tokens,
+        timeout_s=bounds.timeout_s,
+        longest=bounds.max_new_tokens,
+        log_texts=bounds.log_texts,
     )
     listen(server, host=host, port=port, began=began)

@@ -64,6 +64,8 @@ def predict(
 
     if texts and file:
         raise fault("wrong_usage", **because("texts_and_file"))
+    if output and output.suffix:  # else it may be a folder of pictures, which the run alone knows
+        refuse_labelled(output)
     found = api.load(run, base=base)
     if drawn:
         refuse_drawing(drawn, found.task)

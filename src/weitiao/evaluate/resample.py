@@ -102,10 +102,10 @@ class _Population:
 
     def centred(self, drawn_R: Any) -> Any:
         """All draws moved from their own mean to the value."""
-        if self.imagined_MK is None:
+        if self.imagined_MK is None and not self.metric.leaning:
             return drawn_R
         value = self.metric.value(self.sums_UK.sum(0))
-        return np.clip(value + drawn_R - drawn_R.mean(), *self.metric.bounds)
+        return np.clip(value + drawn_R - np.nanmean(drawn_R), *self.metric.bounds)
 
 
 def often(metric: Metric, times: int, rows_NK: Any) -> int:

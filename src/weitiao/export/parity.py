@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CLOSE = 1e-4
 """How far outputs may be apart in float32, beside numbers around 1."""
+NAMED = 3
+"""Rows that differ, in an error."""
 POINTS = 0.005
 """How far the metric may move where weights are rounded: half a point; of a metric without bounds, that share of it."""
 SIZES = ("texts", "windows")
@@ -151,6 +153,7 @@ def same_answers(
     flat: Sequence[Any],
     *,
     far: float,
+    farther: float,
     apart: bool,
 ) -> int:
     """What the runner makes of its own outputs, beside what the task makes of them.
@@ -161,17 +164,23 @@ def same_answers(
         answered: with the runner's answers.
         flat: of each batch of texts the row and place of each.
         far: how far numbers may be apart.
+        farther: of so large a share they may be farther apart.
         apart: are texts of a row told apart?
+
+    Returns:
+        How many were compared.
     """
-    count = 0
+    count, unlike = 0, list[str]()
     for batch, answers in zip(flat, answered.answers, strict=True):
         for (row, nth), said in zip(batch, answers, strict=True):
             known = theirs[row]
             for name in {*said} & {*known}:
                 own = known[name][nth] if apart and hasattr(known[name], "__len__") else known[name]
                 if (why := _unlike(own, said[name], far)) and not _tied(name, known, said, far):
-                    raise Differs("labels", why=f"{asked.records[row].place}: {name}: {why}")
+                    unlike.append(f"{asked.records[row].place}: {name}: {why}")
                 count += 1
+    if len(unlike) > farther * count:
+        raise Differs("labels", why="; ".join(unlike[:NAMED]))
     return count
 
 

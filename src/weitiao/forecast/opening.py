@@ -5,11 +5,13 @@ held(loaded, method, half, whole=...)  ->  (what stays and is being read, what l
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Method
-from weitiao.models.load import Loaded
-from weitiao.models.precision import Half
+
+if TYPE_CHECKING:
+    from weitiao.models.load import Loaded
+    from weitiao.models.precision import Half
 
 
 def held(

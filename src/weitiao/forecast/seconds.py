@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 from weitiao.core.contracts import Batch, Sampling
 from weitiao.forecast.looked import Looked
 from weitiao.forecast.sample import counted, longest
-from weitiao.train.pace import Pace, Work
+
+if TYPE_CHECKING:
+    from weitiao.train.pace import Pace, Work
 
 PASSES = 12
 """Of AdamW over what trains, in a step."""
@@ -29,6 +32,8 @@ def lasting(found: Looked, heaviest: Batch, work: Work, *, processes: int) -> tu
         work: of it.
         processes: how many share the work.
     """
+    from weitiao.train.pace import Work
+
     forecast, batches, task = found.forecast, found.batches, found.task
     settings = forecast.recipe.train
     micro, an_epoch, steps = counted(settings, batches, share=found.share, processes=processes)

@@ -8,7 +8,6 @@ processors on the first call outside of training, which cannot be undone and com
 
 from __future__ import annotations
 
-import logging
 import warnings
 from copy import copy
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weitiao.core.errors import need
+from weitiao.models.quiet import hushed
 from weitiao.models.wrap import put, unwrap
 
 
@@ -79,15 +79,9 @@ def ready() -> None:
     Raises:
         WeitiaoError: `missing_extra`.
     """
-    logger = logging.getLogger("bitsandbytes")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            need("bitsandbytes", extra="quant")
-    finally:
-        logger.setLevel(level)
+    with hushed("bitsandbytes"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        need("bitsandbytes", extra="quant")
 
 
 def packing(device: Any, *, skip: list[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from weitiao.core.errors import fault, need
 from weitiao.core.files import sha256, write_json
 from weitiao.core.why import reason
 from weitiao.models.folders import PIPELINE as INDEX
-from weitiao.models.quiet import quiet
+from weitiao.models.quiet import hushed, quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,15 @@ def body_name(folder: Path) -> str:
     if not (folder / INDEX).is_file():
         return ""
     return next((name for name in BODIES if (folder / name / "config.json").is_file()), "")
+
+
+def _diffusers() -> Any:
+    """diffusers, without what bitsandbytes says, which it imports where that is installed."""
+    with hushed("bitsandbytes"):
+        import diffusers
+
+        diffusers.UNet2DModel  # noqa: B018 - its parts are imported when they are first asked for
+    return diffusers
 
 
 @dataclass
@@ -215,9 +224,9 @@ class Diffusers(Library):
 
     def processor(self, source: str, *, ref: str) -> Pipeline:
         """All parts but the denoiser, frozen."""
-        import diffusers
         import transformers
 
+        diffusers = _diffusers()
         folder, index = Path(source), _said(Path(source, INDEX))
 
         def part(name: str) -> Any:
@@ -242,12 +251,11 @@ class Diffusers(Library):
 
         Raises `unfit_pipeline` where classes of more layers than one would have to be added.
         """
-        import diffusers
         import torch
 
         from weitiao.models.denoiser import Denoiser
 
-        kind: Any = getattr(diffusers, processor.config["_class_name"])
+        kind: Any = getattr(_diffusers(), processor.config["_class_name"])
         if empty:
             body = kind.from_config(dict(processor.config))
         else:

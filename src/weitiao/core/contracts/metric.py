@@ -109,6 +109,10 @@ class Summed(Metric):
     """Is it the share of rows that are right?  Its rows are then 1 or 0, and 1; interval and test have closed forms, unless
     a system has rows that are half right (`whole`)."""
 
+    leaning: ClassVar[bool] = False
+    """Is it larger, or smaller, on rows drawn anew than on the rows themselves, as a distance of two clouds is, of which some
+    points come twice?  Then only how far draws lie from their own mean makes its interval."""
+
     def whole(self, rows_NK: Any) -> bool:
         """Is each of these rows right or wrong, so that the closed forms hold?"""
         return self.proportion and bool(((rows_NK[:, 0] == 0) | (rows_NK[:, 0] == 1)).all())

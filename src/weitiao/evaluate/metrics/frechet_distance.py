@@ -28,6 +28,7 @@ class FrechetDistance(Summed):
     needs: ClassVar[tuple[str, ...]] = ("seen_drawn", "seen_true")
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     higher_is_better: ClassVar[bool] = False
+    leaning: ClassVar[bool] = True
     undefined: ClassVar[tuple[str, str]] = ("two pictures at least are needed", "至少需要两张图片")
 
     def rows(self, references: Told, predictions: Told, labels: Sequence[str]) -> Any:

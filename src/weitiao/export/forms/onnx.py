@@ -5,11 +5,9 @@ run  ->  export/onnx/{model.onnx, config.json, tokenizer.json, runner.py}
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -125,7 +123,7 @@ def traced(
     import transformers
     from torch import nn
 
-    from weitiao.models.quiet import quiet
+    from weitiao.models.quiet import hushed, quiet
 
     class Named(nn.Module):
         """The model, with arguments in order and some of its outputs."""
@@ -174,17 +172,3 @@ def in_bytes(graph: Path, file: Path) -> None:
     )  # nothing is left to be said of that
     onnx.save(model, graph)
     quantize_dynamic(graph, file, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
-
-
-@contextmanager
-def hushed(*names: str) -> Iterator[None]:
-    """Libraries that tell how they go about it, meanwhile."""
-    loggers = [logging.getLogger(name) for name in names]
-    before = [one.level for one in loggers]
-    try:
-        for one in loggers:
-            one.setLevel(logging.ERROR)
-        yield
-    finally:
-        for one, level in zip(loggers, before, strict=True):
-            one.setLevel(level)
