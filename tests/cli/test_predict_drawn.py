@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 import weitiao as wt
 from tests.drawn import saved
 from tests.pictures import class_folders
 from weitiao.cli import run as weitiao
 from weitiao.data.pictures.opening import opened
+
+pytestmark = pytest.mark.whole
 
 
 def test_each_text_gets_a_picture_in_a_new_folder(tmp_path, capsys):

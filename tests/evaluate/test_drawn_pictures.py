@@ -12,6 +12,8 @@ from tests.pictures import class_folders
 from weitiao.core import registry
 from weitiao.evaluate import judge, resample
 
+pytestmark = pytest.mark.whole
+
 METRIC = registry.build("metric", {"name": "frechet_distance"})
 
 

@@ -23,6 +23,8 @@ from weitiao.export.forms.torch import Torch
 from weitiao.export.writing import exports as exported
 from weitiao.stages.recorded import variants
 
+pytestmark = pytest.mark.whole
+
 FORMS = {"torch": (), "onnx": ("torch", "transformers")}
 """Every form, and what its runner does without."""
 

@@ -11,6 +11,8 @@ from tests.compared import asked, paired, preferred, queries
 from tests.conftest import many_labels, rarely, rated, tagged, write_jsonl
 from tests.export import exports
 
+pytestmark = pytest.mark.whole
+
 
 def ranked(rows):
     """Passages with labels, as they stand in files."""

@@ -15,6 +15,8 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.forecast import refuse
 from weitiao.train import memory
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture
 def told(tmp_path, capsys):

@@ -96,13 +96,12 @@ def held(closed, seconds: float) -> threading.Event:
 
 
 def emptied(closed, client) -> None:
-    """Nobody waits any more, and whoever comes is answered."""
-    for _ in range(500):
-        if not closed.server.service.desk.waiting:
-            break
-        time.sleep(0.02)
-    assert closed.server.service.desk.waiting == 0
-    assert client.post("/predict", json=ROW).status_code == 200
+    """Nobody waits any more, and whoever comes is answered; those who have gone may be let in once more before it is seen."""
+    for _ in range(200):
+        if client.post("/predict", json=ROW).status_code == 200 and not closed.server.service.desk.waiting:
+            return
+        time.sleep(0.05)
+    raise AssertionError("somebody who has gone still holds a place")
 
 
 def test_whoever_comes_when_all_places_are_taken_is_told_at_once(client, closed):

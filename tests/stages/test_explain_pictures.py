@@ -19,6 +19,8 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.evaluate.explain import overlay, pictured
 from weitiao.evaluate.explain.explanation import Heat
 
+pytestmark = pytest.mark.whole
+
 pytest.importorskip("captum")
 SIDE, PATCH = 32, 8
 COLOURS = {"red": (255, 40, 40), "green": (40, 255, 40)}

@@ -24,6 +24,8 @@ from weitiao.evaluate.stress.damaged import damaged as by_kind
 from weitiao.evaluate.stress.damaged import damages
 from weitiao.stages.kept_rows import kept
 
+pytestmark = pytest.mark.whole
+
 
 def noisy(side=40, *, seed=0, low=60, high=200):
     pixels = np.random.default_rng(seed).integers(low, high, (side, side, 3), dtype=np.uint8)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 CLOSE = 1e-4
 """How far outputs may be apart in float32, beside numbers around 1."""
-NAMED = 3
-"""Rows that differ, in an error."""
 POINTS = 0.005
 """How far the metric may move where weights are rounded: half a point; of a metric without bounds, that share of it."""
 SIZES = ("texts", "windows")
@@ -180,7 +178,7 @@ def same_answers(
                     unlike.append(f"{asked.records[row].place}: {name}: {why}")
                 count += 1
     if len(unlike) > farther * count:
-        raise Differs("labels", why="; ".join(unlike[:NAMED]))
+        raise Differs("labels", why=unlike[0])
     return count
 
 
