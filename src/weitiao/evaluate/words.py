@@ -6,22 +6,15 @@ words("zh")  ->  {"tuned": "微调后", ...}
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from typing import Any
 
+from weitiao.core import worded
 from weitiao.core.errors import language
 
 
-@cache
 def pairs() -> dict[str, tuple[str, str]]:
     """Name -> its label in English and in Chinese."""
-    import yaml
-
-    load = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = resources.files(__package__).joinpath("words.yaml").read_text(encoding="utf-8")
-    told: dict[str, list[str]] = yaml.load(text, Loader=load)  # noqa: S506
-    return {name: (english, chinese) for name, (english, chinese) in told.items()}
+    return worded.pairs("weitiao.evaluate")
 
 
 def named(name: str) -> str:
@@ -31,8 +24,7 @@ def named(name: str) -> str:
 
 def words(lang: str) -> dict[str, str]:
     """Name -> label in `lang`, `en` or `zh`."""
-    column = ("en", "zh").index(lang)
-    return {name: pair[column] for name, pair in pairs().items()}
+    return worded.words("weitiao.evaluate", lang)
 
 
 def metric_word(name: str, lang: str) -> str:

@@ -54,11 +54,6 @@ class ObjectDetection(OfSeveral):
     baselines: ClassVar[tuple[str, ...]] = ("constant_boxes",)
     training_only: ClassVar[tuple[str, ...]] = ("augment",)
 
-    @property
-    def tallies(self) -> bool:
-        """Its loss is a mean over the boxes of the whole step."""
-        return True
-
     # ------------------------------------------------------------------ what is learnt from
 
     def learn(self, records: Sequence[Record]) -> ObjectDetection:

@@ -59,11 +59,6 @@ class SemanticSegmentation(OfSeveral):
     baselines: ClassVar[tuple[str, ...]] = ("colours", "majority_pixel")
     training_only: ClassVar[tuple[str, ...]] = ("augment",)
 
-    @property
-    def tallies(self) -> bool:
-        """Its loss is a mean over the known pixels of the whole step."""
-        return True
-
     # ------------------------------------------------------------------ what is learnt from
 
     def learn(self, records: Sequence[Record]) -> SemanticSegmentation:

@@ -13,9 +13,9 @@ from fastapi.responses import HTMLResponse
 
 from weitiao.core.errors import language
 from weitiao.core.page import render
+from weitiao.core.worded import words
 from weitiao.serve.models import Model
 from weitiao.serve.service import Service
-from weitiao.serve.words import words
 from weitiao.stages.asking import read_of
 
 HERE = Path(__file__).parents[1]
@@ -27,11 +27,15 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/", include_in_schema=False, response_class=HTMLResponse)
     async def page() -> str:
-        return render(HERE, "page.html.j2", {"w": words(language()), "lang": language()})
+        return render(HERE, "page.html.j2", {"w": words("weitiao.serve", language()), "lang": language()})
 
     @router.get("/docs", include_in_schema=False, response_class=HTMLResponse)
     async def docs(request: Request) -> str:
-        values = {"w": words(language()), "lang": language(), "routes": _listed(request.app.openapi())}
+        values = {
+            "w": words("weitiao.serve", language()),
+            "lang": language(),
+            "routes": _listed(request.app.openapi()),
+        }
         return render(HERE, "docs.html.j2", values)
 
     @router.get("/v1/models", summary="Which models there are (OpenAI)")

@@ -20,6 +20,11 @@ class OfSeveral(OfPictures):
 
     labels: tuple[str, ...] = ()
 
+    @property
+    def tallies(self) -> bool:
+        """Its loss is a mean over the things, or the known pixels, of the whole step."""
+        return True
+
     def follow(self, outputs: Sequence[str]) -> Self:
         """The base's order, when its outputs are these labels but for case: then its head knows them."""
         return replace(self, labels=label_sets.in_order_of(self.labels, outputs))
