@@ -44,8 +44,8 @@ torch.set_num_threads(1)
 chance, room, held = random.Random(0), Room(), []
 layers = [torch.nn.Sequential(torch.nn.Linear(256, 1024), torch.nn.GELU(), torch.nn.Linear(1024, 256)) for _ in range(6)]
 net, head = torch.nn.Sequential(*layers), torch.nn.Linear(256, 8000)
-for step in range(34):
-    tokens, learnt = chance.randrange(700, 800), chance.randrange(100, 200)
+for step in range(30):
+    tokens, learnt = chance.randrange(400, 1200), chance.randrange(100, 300)
     if sys.argv[1] == "room":
         room.make(tokens)
     loss = head(net(torch.randn(tokens, 256))[:learnt]).logsumexp(-1).sum()
@@ -53,7 +53,7 @@ for step in range(34):
     net.zero_grad(), head.zero_grad()
     room.seen(now())
     held.append(now()["memory_mb"])
-print(max(held[20:]) - held[0])
+print(sum(held[12:]) / len(held[12:]) - held[0])
 """
 
 
@@ -65,7 +65,7 @@ def test_steps_of_many_sizes_hold_no_more_the_more_there_are():
         command = [sys.executable, "-c", RAGGED, word]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         grown[word] = float(done.stdout)
-    assert grown["room"] < 0.8 * grown["plain"]
+    assert grown["room"] < 0.7 * grown["plain"], "MB on average, beyond the first step; half of it was seen"
 
 
 @pytest.mark.skipif(_libc() is None, reason="only Linux tells")
