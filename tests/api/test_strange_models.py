@@ -14,7 +14,6 @@ import transformers as T
 from safetensors.torch import load_file, save_file
 
 import weitiao as wt
-from tests.conftest import rarely
 from tests.models.families import BOTH, T5, built, saved
 from weitiao import api
 from weitiao.core.errors import WeitiaoError
@@ -23,6 +22,8 @@ from weitiao.core.why import reason
 from weitiao.forecast.looked import fitting
 from weitiao.models import load
 from weitiao.models.opening import resolve
+
+pytestmark = pytest.mark.whole  # each strange model, opened
 
 LONG = {**BOTH, "max_encoder_position_embeddings": 64, "max_decoder_position_embeddings": 64}
 
@@ -165,7 +166,7 @@ def test_a_bias_that_the_configuration_does_not_speak_of_is_said_and_another_hea
     assert said[0] in told
 
 
-@pytest.mark.parametrize("learns", ["reward", rarely("prefer")])
+@pytest.mark.parametrize("learns", ["reward", "prefer"])
 def test_a_template_that_never_shows_where_an_answer_ends_is_said_before_training(
     learns, llama, tmp_path, request
 ):

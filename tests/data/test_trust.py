@@ -31,9 +31,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import dialogues, rarely, reviews, write_csv, write_jsonl
+from tests.conftest import dialogues, reviews, write_csv, write_jsonl
 from weitiao.cli import run
 from weitiao.core.errors import messages
+
+pytestmark = pytest.mark.whole  # the promises of data, on files
 
 TRAIN = """\
 model: {model}
@@ -117,7 +119,6 @@ BROKEN = {
 }  # fmt: skip
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_rows_are_named_and_the_repaired_copy_trains(case, weitiao):
     name, line, number, why = BROKEN[case]
@@ -144,9 +145,9 @@ def test_broken_rows_are_named_and_the_repaired_copy_trains(case, weitiao):
     [
         ("gbk", "gb18030"),
         ("cp1252", "cp1252"),
-        rarely("utf-8-sig", "utf-8-sig"),
-        rarely("utf-16", "utf-16"),
-        rarely("big5", "big5"),
+        ("utf-8-sig", "utf-8-sig"),
+        ("utf-16", "utf-16"),
+        ("big5", "big5"),
     ],
 )
 def test_encodings_are_said(encoding, said, weitiao):
@@ -170,7 +171,6 @@ def test_a_wrong_encoding_is_said_and_the_right_one_named_is_taken(weitiao):
     assert weitiao("train", "reviews.yaml", "data.encoding=gb18030").exit == 0
 
 
-@pytest.mark.whole
 def test_words_and_numbers_stay_what_they_are(weitiao):
     """The label 1 is the label "1"; the review NA is a review."""
     words = ["NA", "null", "None", "nan", "N/A", "true", "-", "1e3"]
@@ -188,7 +188,6 @@ def test_words_and_numbers_stay_what_they_are(weitiao):
         assert {label for side in found["labels"].values() for label in side} == {"0", "1"}
 
 
-@pytest.mark.whole
 def test_a_label_that_only_judges(weitiao):
     Path("test.csv").write_text("text,label\ngreat actor,good\ndull actor,meh\ndull plot,bad\n")
     said = weitiao("train", "reviews.yaml", "data.test=test.csv")
@@ -246,7 +245,6 @@ def test_long_rows_are_cut_to_the_models_positions(name, row, weitiao):
     assert found["tokens"]["max"] - found["tokens"]["truncated_tokens"] == 64
 
 
-@pytest.mark.whole
 def test_prompts_that_leave_no_room_are_named(weitiao):
     add("talk.jsonl", json.dumps({"prompt": "film " * 100, "completion": "plot"}) + "\n")
     said = weitiao("train", "talk.yaml")
@@ -258,7 +256,6 @@ def test_prompts_that_leave_no_room_are_named(weitiao):
     assert ledger()["counts"] == {"kept": 60, "dropped": 1}
 
 
-@pytest.mark.whole
 def test_a_limit_that_leaves_no_word_is_refused(weitiao):
     """Two special tokens fill it: the model would be trained on labels alone."""
     refused(
@@ -285,7 +282,6 @@ def test_turns_that_teach_nothing(weitiao):
     assert "no assistant turn" in found["rows"][1]["reason"]
 
 
-@pytest.mark.whole
 def test_a_wrong_column_has_a_way_out_that_works(weitiao):
     Path("reviews.csv").write_text(Path("reviews.csv").read_text().replace("text,label", "review,label", 1))
     said = weitiao("train", "reviews.yaml")

@@ -12,6 +12,8 @@ from sklearn import metrics as reference
 from tests.evaluate.judging import paired
 from weitiao.evaluate import paired as testing
 
+pytestmark = pytest.mark.whole  # thousands of swaps
+
 LABELS = ("a", "b", "c")
 
 

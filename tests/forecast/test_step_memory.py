@@ -13,6 +13,8 @@ from weitiao.forecast import fake_model, step_memory
 from weitiao.models import load, store
 from weitiao.train import optim
 
+pytestmark = pytest.mark.whole  # steps that are measured
+
 LABELS = {"name": "text_classification", "labels": ["a", "b"]}
 
 
@@ -75,7 +77,6 @@ def test_a_master_copy_stands_beside_half_precision_weights(bert):
     assert 0 < found.weights < found.master
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("task", [LABELS, {"name": "sft"}])
 def test_what_backward_needs_grows_with_the_batch_and_shrinks_when_recomputed(task, bert, llama):
     ref = llama if task["name"] == "sft" else bert
@@ -124,7 +125,6 @@ ASKED = [
 ]
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize(("method", "task", "half"), ASKED)
 def test_every_method_can_be_asked(method, task, half, bert, llama):
     built = registry.build("method", {"name": method}), registry.build("task", task)

@@ -15,6 +15,8 @@ from weitiao.core import registry
 from weitiao.models import store
 from weitiao.train import loop, optim
 
+pytestmark = pytest.mark.whole  # each method twice
+
 CASES = [
     ("lora", {"r": 4, "lora_alpha": 8}),
     ("lora", {"r": 4, "use_rslora": True}),

@@ -11,6 +11,8 @@ from weitiao.core.contracts import Moment
 from weitiao.core.errors import WeitiaoError
 from weitiao.models.wrap import inserted
 
+pytestmark = pytest.mark.whole  # each method on every way of a batch
+
 LLAMA = sorted({name for name, family in PAIRS if family == "llama"})
 
 

@@ -16,6 +16,8 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.models.decoding import Decoding, OwnSampler, Search, Way, decode, log_probabilities, turns, write
 from weitiao.models.decoding.draws import key, waits
 
+pytestmark = pytest.mark.whole  # many weights drawn
+
 OWN = {"temperature": 1.0, "top_k": 0}
 """The model's own distribution."""
 FILTERS = [

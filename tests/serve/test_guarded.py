@@ -15,6 +15,8 @@ from weitiao.core.why import reason
 from weitiao.serve.guard import Limits
 from weitiao.serve.jobs import Order
 
+pytestmark = pytest.mark.whole  # servers that wait
+
 
 @pytest.fixture(scope="module")
 def closed(labels, talk):

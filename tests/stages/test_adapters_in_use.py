@@ -9,6 +9,8 @@ import weitiao as wt
 from tests.conftest import reviews, write_csv
 from weitiao.core.errors import WeitiaoError
 
+pytestmark = pytest.mark.whole  # a training each
+
 TEXTS = ["the plot was great", "a dull story", "the music and the scene", "very charming actor"]
 
 
@@ -51,7 +53,6 @@ def alone(run) -> list[dict]:
     return wt.load(run.path).predict(TEXTS)
 
 
-@pytest.mark.whole
 def test_runs_on_one_base_are_switched_in_memory(made):
     held = wt.adapters(made["reviews"].path, made["stars"].path)
     assert (held.names, held.active) == (["reviews", "stars"], ("reviews",))
@@ -170,7 +171,6 @@ def test_holding_a_run_leaves_the_callers_run_alone(made):
     assert run.predict(TEXTS) == before
 
 
-@pytest.mark.whole
 def test_rows_are_cut_for_all_prefixes_in_use(bert, review_file, tmp_path, made):
     prefix = wt.train(
         model=bert,

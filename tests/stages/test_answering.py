@@ -14,6 +14,8 @@ from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.run import read_lines
 
+pytestmark = pytest.mark.whole  # a training each
+
 
 @pytest.fixture(scope="module")
 def made(wordy, tmp_path_factory) -> api.Run:
@@ -32,7 +34,6 @@ def said(run: api.Run) -> list[dict]:
 # --- judged by its answers
 
 
-@pytest.mark.whole
 def test_every_test_row_is_answered_by_all_as_alone(made):
     lines = said(made)
     assert len(lines) == made.results["rows"] == made.results["answers"]["rows"] > 5
@@ -63,7 +64,6 @@ def test_answers_are_judged_beside_the_untuned_and_the_nearest_row(made):
     assert per_byte == pytest.approx(loss * tokens / learnt / 0.6931471805599453)
 
 
-@pytest.mark.whole
 def test_what_was_not_answered_or_not_to_the_end_is_said(made, tmp_path):
     recipe = Path(made.path / "recipe.yaml").read_text(encoding="utf-8")
     few = recipe.replace("answers: null", "answers: 3").replace("max_new_tokens: 6", "max_new_tokens: 1")
@@ -120,7 +120,6 @@ def test_many_rows_in_their_order(made):
     assert heard == [(done, 4) for done in range(1, 5)]
 
 
-@pytest.mark.whole
 def test_files_of_prompts_from_the_command_line(made, tmp_path, capsys):
     rows = dialogues(5, seed=3)
     alone = [made.answer(row["prompt"], max_new_tokens=4) for row in rows]

@@ -27,6 +27,8 @@ from weitiao.core.files import read_lines
 from weitiao.core.results import Results
 from weitiao.stages.kept_rows import kept
 
+pytestmark = pytest.mark.whole  # a training each
+
 ROWS = {
     "text_classification": reviews,
     "multi_label_classification": many_labels,
@@ -68,7 +70,6 @@ def run(trained, tmp_path) -> wt.Run:
     return wt.load(tmp_path / "run")
 
 
-@pytest.mark.whole
 def test_the_locked_rows_given_again_get_the_locked_numbers(run, tmp_path):
     own = run.results
     locked = [dict(record.values) for record, _ in kept(run.folder, "test")]
@@ -90,7 +91,6 @@ def test_the_locked_rows_given_again_get_the_locked_numbers(run, tmp_path):
     assert run.folder.json("data/ledger.json")["files"][0]["path"] != str(tmp_path / "again.csv")
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("task", ROWS)
 def test_every_task_is_judged_by_new_rows_in_a_place_of_their_own(task, trained, tmp_path):
     run = trained(task)
@@ -135,7 +135,6 @@ def test_rows_that_were_trained_on_or_chose_are_left_out_and_counted(run, tmp_pa
     assert "line 4: the run has seen it" in str(error.value)
 
 
-@pytest.mark.whole
 def test_rows_of_unknown_users_count_alone_and_rows_near_to_training_are_no_matter_of_the_split(
     run, tmp_path
 ):
@@ -222,7 +221,6 @@ def test_rows_that_cannot_be_used_are_in_the_ledger(run, tmp_path, capsys):
     assert cli(["evaluate", str(run.path), "--data", str(file), "--strict"]) == 3
 
 
-@pytest.mark.whole
 def test_other_rows_do_not_take_the_place_of_those_that_were_judged(run, tmp_path):
     for folder, seed in (("may", 4), ("june", 5)):
         (tmp_path / folder).mkdir()

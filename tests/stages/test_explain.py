@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import weitiao as wt
-from tests.conftest import dialogues, many_labels, rarely, rated, reviews, small_run, tagged, write_jsonl
+from tests.conftest import dialogues, many_labels, rated, reviews, small_run, tagged, write_jsonl
 from weitiao.cli import run as command
 from weitiao.core.errors import WeitiaoError
+
+pytestmark = pytest.mark.whole  # a training each
 
 pytest.importorskip("captum")
 ROWS = {
@@ -52,7 +54,6 @@ def added_up(target):
     assert not [said for said in target.warnings if "steps" in said]
 
 
-@pytest.mark.whole
 def test_the_planted_word_comes_first_both_ways(made):
     run = made("text_classification")
     (found,) = run.explain("the film was wonderful and very quite")
@@ -95,7 +96,6 @@ def test_neighbours_change_nothing(made):
     assert alone.to_dict() == beside.to_dict()
 
 
-@pytest.mark.whole
 def test_long_texts_in_windows_are_explained_as_they_are_pooled(made):
     run = made("text_classification", data={"overlong": "windows", "max_length": 16})
     text = " ".join(["plot"] * 20 + ["awful"] + ["scene"] * 12)
@@ -123,7 +123,6 @@ def test_words_that_are_not_read_have_no_share_and_that_is_said(made):
     assert "19" in found.warnings[0]
 
 
-@pytest.mark.whole
 def test_a_number_is_explained_in_its_units(made):
     run = made("text_regression", epochs=1)
     text = "the plot was dreadful very"
@@ -133,7 +132,6 @@ def test_a_number_is_explained_in_its_units(made):
     added_up(target)
 
 
-@pytest.mark.whole
 def test_each_of_several_labels_is_explained(made):
     run = made("multi_label_classification", epochs=1)
     text = "the great plot was awful"
@@ -145,7 +143,6 @@ def test_each_of_several_labels_is_explained(made):
     assert [target.name for target in found.targets] == ["bad", "good"]
 
 
-@pytest.mark.whole
 def test_a_span_is_explained_by_its_tags(made):
     run = made("token_classification", epochs=8)
     text = "the great plot was awful"
@@ -164,7 +161,6 @@ def test_a_span_is_explained_by_its_tags(made):
     assert none.warnings
 
 
-@pytest.mark.whole
 def test_an_answer_is_explained_by_the_words_of_the_prompt(made):
     run = made("sft", epochs=1, rows=60)
     (found,) = run.explain("music the plot", max_new_tokens=4)
@@ -197,7 +193,6 @@ def test_steps_are_heeded(made, capsys):
     assert command(["explain", str(run.path), text, "--steps", "3"]) == 2
 
 
-@pytest.mark.whole
 def test_a_long_answer_is_explained_in_its_own_precision_and_a_word_of_it_in_full(made):
     run = made("sft", epochs=1, rows=60, bf16=True)
     whole, short = (run.explain("music the plot", max_new_tokens=most)[0] for most in (12, 4))
@@ -206,7 +201,6 @@ def test_a_long_answer_is_explained_in_its_own_precision_and_a_word_of_it_in_ful
     assert [one.precision for one in (whole, short, alone)] == ["bfloat16", "float32", "float32"]
 
 
-@pytest.mark.whole
 def test_a_base_in_four_bits_is_explained(made):
     run = made("text_classification", epochs=1, method="qlora")
     text = "the film was wonderful"
@@ -306,7 +300,7 @@ def test_a_text_without_words_is_refused(made, text):
     assert caught.value.code in ("bad_given", "nothing_to_explain")
 
 
-@pytest.mark.parametrize("method", ["lora", rarely("prompt"), rarely("prefix")])
+@pytest.mark.parametrize("method", ["lora", "prompt", "prefix"])
 def test_what_methods_put_in_is_no_word_and_the_number_stays_the_model_s(made, method):
     text = "the film was wonderful and very quite"
     run = made("text_classification", epochs=1, method=method)

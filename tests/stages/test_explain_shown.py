@@ -12,12 +12,13 @@ from tests.conftest import BAD, reviews
 from tests.stages import test_explain
 from weitiao.cli import run as command
 
+pytestmark = pytest.mark.whole  # a training each
+
 pytest.importorskip("captum")
 
 made = test_explain.made
 
 
-@pytest.mark.whole
 def test_the_command_says_numbers_where_there_are_no_colours_and_json(made, capsys):
     path = str(made("text_classification").path)
     text = f"the film was {BAD[0]}"

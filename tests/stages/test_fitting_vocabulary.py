@@ -17,6 +17,8 @@ from weitiao.cli import run as weitiao
 from weitiao.models.assets import catalog
 from weitiao.stages.kept_rows import kept
 
+pytestmark = pytest.mark.whole  # several trainings each
+
 ROWS = {
     "en": ["The film was dull.", "It is a good book", "nothing for me", "Café, and the rest of it"],
     "de": ["Die Tür war tadellos", "Ist das so", "Der Drucker kam zu spät", "nicht mit mir"],
@@ -63,7 +65,6 @@ def test_a_recipe_begins_with_a_base_for_the_language_of_the_rows(spoken, tmp_pa
         assert chosen == ("minilm-l6" if spoken == "en" else "e5-small")
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize(("spoken", "texts"), [*ROWS.items(), ("pl", POLISH), *UNLISTED.items()])
 def test_where_the_models_lie_at_hand_their_vocabularies_decide(spoken, texts, tmp_path):
     for name in ("minilm-l6", "e5-small"):
@@ -154,7 +155,6 @@ def test_targets_that_a_tokenizer_gives_back_otherwise_are_said(loses, t5, tmp_p
         assert "model=e5-pair" in found[0]
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize(("strange", "said"), [(0, False), (40, True)])
 def test_the_share_that_the_tokenizer_does_not_know_is_said(strange, said, classify, bert, tmp_path):
     """Against the tokenizer itself, asked row by row for the words that it makes one unknown token of."""

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import dialogues, many_labels, rarely, rated, reviews, small_run, write_csv, write_jsonl
+from tests.conftest import dialogues, many_labels, rated, reviews, small_run, write_csv, write_jsonl
 from weitiao import api
 from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.evaluate import judge
 from weitiao.tasks.parts.texts import OfTexts
+
+pytestmark = pytest.mark.whole  # a training each
 
 BROKEN = "planted <b>fault</b>"
 
@@ -61,16 +63,16 @@ def run(request, tmp_path, labelled, spoken) -> Path:
 
 FAULTS = [
     ("labelled", "sklearn.linear_model:LogisticRegression", "tfidf", {"tuned", "untuned", "majority"}),
-    rarely("labelled", "weitiao.stages.run:Run.untuned", "untuned", {"tuned", "tfidf", "majority"}),
-    rarely(
+    ("labelled", "weitiao.stages.run:Run.untuned", "untuned", {"tuned", "tfidf", "majority"}),
+    (
         "labelled",
         "weitiao.evaluate.baselines.majority:Majority.fit",
         "majority",
         {"tuned", "untuned", "tfidf"},
     ),
-    rarely("labelled", "weitiao.stages.evaluate:usage", "usage", {"tuned", "untuned", "tfidf", "majority"}),
+    ("labelled", "weitiao.stages.evaluate:usage", "usage", {"tuned", "untuned", "tfidf", "majority"}),
     ("spoken", "weitiao.stages.speaker:Speaker.answers", "answers", {"tuned", "untuned", "nearest"}),
-    rarely("spoken", "weitiao.evaluate.report.page:curves", "page", {"tuned", "untuned", "nearest"}),
+    ("spoken", "weitiao.evaluate.report.page:curves", "page", {"tuned", "untuned", "nearest"}),
 ]
 
 
@@ -117,9 +119,7 @@ def test_a_kept_training_row_that_was_changed_costs_the_baseline_alone(run):
     assert {"tuned", "untuned"} == set(found["metrics"])
 
 
-@pytest.mark.parametrize(
-    "task", [rarely("text_classification"), "text_regression", rarely("multi_label_classification")]
-)
+@pytest.mark.parametrize("task", ["text_classification", "text_regression", "multi_label_classification"])
 def test_test_rows_are_encoded_once_on_the_whole_way(task, bert, tmp_path, monkeypatch):
     """What `prepare` has encoded is what is judged, the tuned model and the untuned one, and judged again."""
     encode, seen = OfTexts.encode, Counter()
@@ -165,7 +165,6 @@ def test_in_python_the_error_names_the_run(classify, monkeypatch):
     assert api.load(caught.value.values["path"]).predict("a great film")
 
 
-@pytest.mark.whole
 def test_texts_of_emoji_alone_are_judged_beside_both_baselines(bert, tmp_path):
     faces = ("\U0001f600", "\U0001f680", "\U0001f622", "\U0001f9d1‍\U0001f680", "♥")
     rows = [

@@ -16,6 +16,8 @@ from weitiao.core.files import sha256
 from weitiao.evaluate.paired import holm
 from weitiao.stages.kept_rows import kept
 
+pytestmark = pytest.mark.whole  # a training each
+
 
 def quiet(event: str, **facts) -> None:
     pass
@@ -58,7 +60,6 @@ def found(run) -> dict:
     return wt.stress(run.path, tell=quiet).results
 
 
-@pytest.mark.whole
 def test_every_score_and_flip_is_that_of_the_rows_that_were_changed(run, found):
     """Lower case is checked by asking the model ourselves; the toy's words are lower case, so capitals are unknown to it."""
     rows = [record for record, _ in kept(run.folder, "test")]
@@ -161,7 +162,6 @@ def test_rate_and_rows_are_heeded_from_the_command_line(run, capsys):
     assert "no punctuation" in capsys.readouterr().out
 
 
-@pytest.mark.whole
 def test_words_with_tags_keep_them_and_an_answer_is_never_changed(bert, llama, tmp_path):
     words = write_jsonl(tmp_path / "tagged.jsonl", tagged(60))
     recipe = small_run(bert, "token_classification", words, tmp_path / "words", batch=8, judge={})
@@ -198,7 +198,6 @@ def test_what_cannot_be_asked_is_said(run, bert, tmp_path, capsys):
         wt.stress(none)
 
 
-@pytest.mark.whole
 def test_a_text_to_go_on_with_is_its_own_answer(llama, tmp_path):
     plain = write_jsonl(tmp_path / "plain.jsonl", [{"text": row["text"]} for row in reviews(60)])
     recipe = small_run(llama, "language_modeling", plain, tmp_path / "plain", batch=8, judge={})
@@ -208,7 +207,6 @@ def test_a_text_to_go_on_with_is_its_own_answer(llama, tmp_path):
     assert found["sections"] == {}
 
 
-@pytest.mark.whole
 def test_no_answers_are_made_where_the_recipe_wants_none(llama, tmp_path):
     talk = write_jsonl(tmp_path / "talk.jsonl", dialogues(40))
     recipe = small_run(llama, "sft", talk, tmp_path / "talk", batch=8, judge={"samples": 1, "answers": 0})
@@ -220,7 +218,6 @@ def test_no_answers_are_made_where_the_recipe_wants_none(llama, tmp_path):
     assert "swapped_answers" not in found["sections"]
 
 
-@pytest.mark.whole
 def test_rows_that_are_each_others_candidates_are_none_of_their_own_copies(bert, tmp_path):
     """Only the words of who asks are written otherwise, and what is to be found stands among the passages as they are."""
     folder = tmp_path / "run"

@@ -12,6 +12,8 @@ from weitiao.cli import run as cli
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 
+pytestmark = pytest.mark.whole  # a training each
+
 
 @pytest.fixture(scope="module")
 def run(bert, tmp_path_factory) -> wt.Run:

@@ -35,6 +35,8 @@ from weitiao.study.child_process import Outcome
 from weitiao.study.folds_page import folds_page
 from weitiao.study.folds_table import verdict
 
+pytestmark = pytest.mark.whole  # a training each fold
+
 
 @pytest.fixture
 def recipe(bert, tmp_path) -> dict[str, Any]:
@@ -189,7 +191,6 @@ def test_better_is_lower_where_lower_is_better(difference, p, lower, said):
     assert verdict(results, {"difference": difference, "p_holm": p}) == said
 
 
-@pytest.mark.whole
 def test_users_stay_whole_and_time_goes_forward(made, recipe):
     by_user = wt.cross_validate(
         recipe, folds=3, overrides=["data.split.group_by=user"], tell=lambda *_, **__: None
@@ -348,7 +349,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 # --- the trainings themselves
 
 
-@pytest.mark.whole
 def test_it_is_the_loop_that_one_would_write_to_the_last_bit_and_goes_on_after_a_signal(recipe, tmp_path):
     def tell(event, **facts):
         if event == "step" and facts["label"] == "fold 1":

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import weitiao as wt
-from tests.conftest import rarely
 from tests.train.test_loop import KillAt, Killed, events, same
 from tests.train.two_processes import TwoProcesses
 from weitiao.core.errors import WeitiaoError
+
+pytestmark = pytest.mark.whole  # two trainings each
 
 QUICK = {"max_steps": 3, "learning_rate": 3e-3, "eval_strategy": "no", "load_best_model_at_end": False}
 ROWS = {"data": {"split": {"test": 0.1, "validation": 0}}}
@@ -49,7 +50,7 @@ def value(run, system, name):
 
 @pytest.mark.parametrize(
     ("task", "method"),
-    [("dpo", "lora"), rarely("dpo", "full"), rarely("kto", "lora")],
+    [("dpo", "lora"), ("dpo", "full"), ("kto", "lora")],
 )
 def test_the_reference_is_what_was_learnt_there(prefer, like, taught, tmp_path, task, method):
     """Beside it the same model, merged and named as the reference: another way to the same numbers."""
@@ -77,7 +78,6 @@ def test_the_reference_is_what_was_learnt_there(prefer, like, taught, tmp_path, 
     assert abs(value(base, "untuned", logp) - value(run, "untuned", logp)) > 0.1
 
 
-@pytest.mark.whole
 def test_other_weights_and_those_that_are_taken_otherwise_are_another_beginning(
     prefer, taught, cache, tmp_path
 ):
@@ -94,7 +94,6 @@ def test_other_weights_and_those_that_are_taken_otherwise_are_another_beginning(
     assert len([*(cache / "reference").glob("*.json")]) == 9
 
 
-@pytest.mark.whole
 def test_what_was_asked_is_kept_and_another_run_in_its_place_is_none(prefer, taught, cache, tmp_path):
     first = taught()
     run = wt.train(
@@ -121,7 +120,6 @@ def test_what_was_asked_is_kept_and_another_run_in_its_place_is_none(prefer, tau
     assert wt.evaluate(run.path).results["metrics"] == before
 
 
-@pytest.mark.whole
 def test_a_run_goes_on_from_its_beginning_and_from_no_other(prefer, taught, cache, tmp_path):
     first = taught()
     words = {"method": "lora", **QUICK, "save_steps": 1, "evaluate": PLAIN}
@@ -143,7 +141,7 @@ def test_a_run_goes_on_from_its_beginning_and_from_no_other(prefer, taught, cach
     assert same(tmp_path / "whole", tmp_path / "halved")
 
 
-@pytest.mark.parametrize("method", ["lora", rarely("full")])
+@pytest.mark.parametrize("method", ["lora", "full"])
 def test_rewards_are_learnt_near_what_was_begun_with(reward, taught, tmp_path, method):
     first = taught(method)
     plain = first.merge(str(tmp_path / "plain")) if method == "lora" else first.path / "model"
@@ -170,7 +168,6 @@ def test_tasks_that_do_not_write_alike_give_no_beginning(prefer, classify, taugh
             wt.train({**asked, "start_from": str(other.path)})
 
 
-@pytest.mark.whole
 def test_two_processes_begin_alike(prefer, reward, taught, cache, tmp_path):
     first = taught()
     words = {"method": "lora", "max_grad_norm": 0, **QUICK, **ROWS, "evaluate": PLAIN}

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 import weitiao as wt
-from tests.conftest import rarely
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.models import load
+
+pytestmark = pytest.mark.whole  # a training each
 
 
 def first_loss(folder):
@@ -29,7 +30,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("method", ["lora", rarely("full")])
+@pytest.mark.parametrize("method", ["lora", "full"])
 def test_before_the_first_step_the_model_is_its_reference_and_afterwards_it_is_not(prefer, method, tmp_path):
     run = wt.train(prefer(method=method, learning_rate=5e-3, max_steps=6))
     losses = [line["loss"] for line in read_lines(run.path / "log.jsonl") if line["event"] == "step"]
@@ -50,7 +51,6 @@ def test_before_the_first_step_the_model_is_its_reference_and_afterwards_it_is_n
     assert {*told} == {"answer", "ending"}
 
 
-@pytest.mark.whole
 def test_a_reference_is_asked_once_and_anew_when_anything_that_decides_it_changes(
     prefer, cache, tmp_path, llama
 ):
@@ -75,7 +75,6 @@ def test_a_reference_is_asked_once_and_anew_when_anything_that_decides_it_change
     assert first_loss(tmp_path / "c") == pytest.approx(math.log(2), abs=2e-6)
 
 
-@pytest.mark.whole
 def test_dropout_is_off_while_the_reference_is_asked(prefer, tmp_path, monkeypatch):
     said = []
     for name, dropout in (("with", 0.5), ("without", 0.0)):
@@ -86,7 +85,6 @@ def test_dropout_is_off_while_the_reference_is_asked(prefer, tmp_path, monkeypat
     assert said[0] == said[1]
 
 
-@pytest.mark.whole
 def test_another_model_may_be_the_reference_if_it_has_the_same_words(prefer, llama, tmp_path, bert):
     task = registry.build("task", {"name": "dpo"})
     other = load.load(llama, task)

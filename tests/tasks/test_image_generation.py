@@ -20,6 +20,8 @@ from weitiao.models import load, store
 from weitiao.models.opening import own_files
 from weitiao.tasks.parts import drawing
 
+pytestmark = pytest.mark.whole  # denoisers
+
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):

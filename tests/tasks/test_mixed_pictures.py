@@ -17,6 +17,8 @@ from weitiao.data.pack import Batches
 from weitiao.models import load
 from weitiao.tasks.parts.mixing import mixed
 
+pytestmark = pytest.mark.whole  # trainings of pictures
+
 
 def records(count=10):
     return [Record("toy", n, row) for n, row in enumerate(pictured(count), start=1)]

@@ -23,6 +23,8 @@ from weitiao.data.overlong import as_read
 from weitiao.models import anatomy, load, store
 from weitiao.stages.speaker import turns_of
 
+pytestmark = pytest.mark.whole  # models that see
+
 SFT = {"name": "sft"}
 ENDS = SPECIALS.index("<|im_end|>")
 
@@ -299,14 +301,12 @@ def test_a_run_from_rows_to_a_page(seen_run, tmp_path):
         again.predict([{"messages": turns[:1], "images": [path]}])
 
 
-@pytest.mark.whole
 def test_every_equality_holds(seen_run, tmp_path):
     """Batches cut in any way, a resume, two processes: one gradient, one curve."""
     found = wt.numerics(seen_run("qwen2_vl")(method="full", output_dir=str(tmp_path / "lab")))
     assert all(each.holds for each in found)
 
 
-@pytest.mark.whole
 def test_a_model_drawn_by_chance_learns_to_see(toys, tmp_path):
     """Pictures made for this: of one colour each, with a dark spot; asked on locked rows that show none of the learnt ones."""
     file = write_jsonl(tmp_path / "rows.jsonl", asked_colours(tmp_path, 900))

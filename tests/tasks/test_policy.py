@@ -14,6 +14,8 @@ from weitiao.core.contracts import Drawn
 from weitiao.data.layout import Layout
 from weitiao.tasks.parts.policy_losses import group_advantages, leave_one_out
 
+pytestmark = pytest.mark.whole  # policies that answer
+
 IDS = [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 LONGEST = 6
 CASES = {

@@ -16,6 +16,8 @@ from weitiao.data.layout import Layout
 from weitiao.models import load, output_loss, store, value_head
 from weitiao.tasks.parts import packed, returns
 
+pytestmark = pytest.mark.whole  # policies with a value head
+
 USUAL = {"cliprange": 0.1, "cliprange_value": 0.15, "kl_coef": 0.3, "temperature": 1.0}
 CASES = {
     "usual": {},

@@ -21,6 +21,8 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.models.store import read_card
 
+pytestmark = pytest.mark.whole  # a training each
+
 
 def nested(records, path):
     """As a user brings them: SQuAD v2, a paragraph a context."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.conftest import dialogues, rarely
+from tests.conftest import dialogues
 from tests.tasks import writers
 from weitiao.core import registry
 from weitiao.core.contracts import Record
@@ -18,7 +18,9 @@ from weitiao.data.layout import Layout
 from weitiao.models import examine, load
 from weitiao.train.objective import summed
 
-families = pytest.mark.parametrize("family", ["t5", "bert2bert", *map(rarely, writers.FAMILIES[1:-1])])
+pytestmark = pytest.mark.whole  # each family of encoder-decoders
+
+families = pytest.mark.parametrize("family", ["t5", "bert2bert", *writers.FAMILIES[1:-1]])
 
 
 @pytest.fixture(scope="session")
@@ -294,7 +296,6 @@ def test_answers_are_those_of_generate_alone(folders, settings):
     assert len(set(told)) > 1
 
 
-@pytest.mark.whole
 def test_settings_of_the_model_never_act_unseen(folders, tmp_path):
     plain, loaded = opened(folders("bart"))
     prompts = asked_of(plain, loaded, records())

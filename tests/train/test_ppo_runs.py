@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 
 import weitiao as wt
 from tests.compared import FILL, GOOD
-from tests.conftest import rarely
 from tests.train.test_loop import KillAt, Killed, events, same, steps, weights
 from tests.train.test_rollouts import EXACT, QUICK, near
 from tests.train.test_several_processes import command, end_at, run
 from weitiao.core.files import read_lines
 from weitiao.train.loop import Watcher
+
+pytestmark = pytest.mark.whole  # trainings that answer
 
 TASK = {
     "name": "ppo",
@@ -51,7 +52,7 @@ def equal(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.parametrize("method", ["lora", rarely("full")])
+@pytest.mark.parametrize("method", ["lora", "full"])
 def test_the_value_head_learns_and_is_no_part_of_the_tuned_model(ppo, tmp_path, method):
     from transformers import AutoModelForCausalLM
 
@@ -94,7 +95,6 @@ def test_the_value_head_learns_and_is_no_part_of_the_tuned_model(ppo, tmp_path, 
     assert third["value"] != 0
 
 
-@pytest.mark.whole
 def test_rewards_that_are_all_the_same_are_said(ppo):
     told = []
     recipe = ppo("run", task={"rewards": ["length"]}, **{**EXACT, "max_steps": 1})
@@ -102,7 +102,6 @@ def test_rewards_that_are_all_the_same_are_said(ppo):
     assert sum("8 answers of a rollout are worth the same" in text for text in told) == 1
 
 
-@pytest.mark.whole
 def test_the_old_policy_its_values_and_the_reference_are_asked_with_dropout_off(ppo):
     class First(Watcher):
         def on_gradients(self, training):
@@ -116,7 +115,6 @@ def test_the_old_policy_its_values_and_the_reference_are_asked_with_dropout_off(
     assert equal(*seen)
 
 
-@pytest.mark.whole
 def test_a_run_killed_between_two_steps_on_a_rollout_goes_on_bit_for_bit(ppo, tmp_path):
     """The checkpoint of step 4 stands in the midst of the second rollout; moments of the value head are in it."""
     task = {"num_ppo_epochs": 3, "whiten_rewards": True}
@@ -136,7 +134,6 @@ def test_a_run_killed_between_two_steps_on_a_rollout_goes_on_bit_for_bit(ppo, tm
         assert equal(one, other)
 
 
-@pytest.mark.whole
 def test_kill_9_between_two_steps_on_a_rollout_and_resume_is_the_unbroken_run(ppo, tmp_path):
     words = {**QUICK, "max_steps": 9, "save_steps": 1, "num_train_epochs": 9}
     whole = ppo("whole", task={"num_ppo_epochs": 4}, **words)
@@ -151,7 +148,6 @@ def test_kill_9_between_two_steps_on_a_rollout_and_resume_is_the_unbroken_run(pp
     assert equal(*(checkpointed(tmp_path / name, "optimizer") for name in ("broken", "whole")))
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("task", [{}, {"whiten_rewards": True, "kl_in": "loss", "kl_estimator": "k3"}])
 def test_micro_batches_are_one_batch(ppo, tmp_path, task):
     words = {**EXACT, "max_steps": 5}
@@ -165,7 +161,6 @@ def test_micro_batches_are_one_batch(ppo, tmp_path, task):
     assert explained[0] == pytest.approx(explained[1], abs=1e-4)
 
 
-@pytest.mark.whole
 def test_two_processes_equal_one(ppo, tmp_path):
     words = {"max_grad_norm": 0, "learning_rate": 1e-3, "method": "lora", "max_steps": 5, "save_steps": 3}
     words |= {"eval_steps": 5}
@@ -176,7 +171,6 @@ def test_two_processes_equal_one(ppo, tmp_path):
     assert all((one[name] - two[name]).abs().max() < 2e-4 for name in HEAD)
 
 
-@pytest.mark.whole
 def test_a_run_that_begins_with_another_begins_with_a_value_head_of_0(ppo, tmp_path):
     words = {**EXACT, "max_steps": 3}
     wt.train(ppo("first", **words))
@@ -187,7 +181,6 @@ def test_a_run_that_begins_with_another_begins_with_a_value_head_of_0(ppo, tmp_p
     assert line["kl"] == pytest.approx(0, abs=1e-6)  # its reference is what it began with
 
 
-@pytest.mark.whole
 def test_rewards_rise_and_values_follow(ppo, tmp_path):
     """One word is wanted of all: learnt in some steps, seen on locked prompts."""
     task = {"rewards": [{"name": "words", "wanted": ["film"]}], "response_length": 4, "temperature": 1.0}
@@ -210,7 +203,6 @@ def test_rewards_rise_and_values_follow(ppo, tmp_path):
     assert all(line["kl"] < 20 for line in read_lines(tmp_path / "run" / "log.jsonl") if "kl" in line)
 
 
-@pytest.mark.whole
 def test_the_plan_counts_the_value_head_with_its_moments_and_leaves_it_out_of_the_model(ppo):
     longest = {"name": "grpo", "num_generations": 4, "max_completion_length": 6, "rewards": ["length"]}
     with_head = wt.plan(ppo("run", **EXACT))
@@ -221,7 +213,6 @@ def test_the_plan_counts_the_value_head_with_its_moments_and_leaves_it_out_of_th
     assert held[0] - held[1] == 2 * (32 + 1) * 4
 
 
-@pytest.mark.whole
 def test_another_model_may_be_the_reference(ppo, llama, tmp_path):
     """The base as its own reference, and the same folder named as another model, say the same; it has no value head."""
     words = {**EXACT, "max_steps": 3}

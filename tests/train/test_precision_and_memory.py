@@ -6,11 +6,12 @@ import pytest
 import torch
 
 import weitiao as wt
-from tests.conftest import rarely
 from tests.train.test_loop import KillAt, Killed, events, same, steps
 from weitiao.core.errors import WeitiaoError
 from weitiao.tasks.sft import SupervisedFineTuning
 from weitiao.train.loop import Watcher
+
+pytestmark = pytest.mark.whole  # trainings in each precision
 
 
 def losses(path) -> list[float]:
@@ -20,7 +21,6 @@ def losses(path) -> list[float]:
 # ------------------------------------------------------------------ float16
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["classify", "converse"])
 def test_float16_follows_float32(request, kind, tmp_path):
     recipe = request.getfixturevalue(kind)
@@ -58,7 +58,6 @@ def test_an_overflow_in_float16_leaves_the_step_out_and_scales_less(classify, tm
     assert all(w.isfinite().all() for w in seen)
 
 
-@pytest.mark.whole
 def test_a_float16_run_resumes_with_its_scale(classify, tmp_path):
     words = {
         "fp16": True,
@@ -110,7 +109,6 @@ def short_of_memory(monkeypatch, *, rows: int, error: Exception) -> None:
     monkeypatch.setattr(SupervisedFineTuning, "loss", failing)
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize(
     "error",
     [
@@ -155,7 +153,6 @@ def test_any_other_error_of_the_model_passes_through(converse, monkeypatch):
         wt.train(converse(method="full"))
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_made_ahead_are_the_same_and_resume(converse, tmp_path, workers):
     words = {"dataloader_num_workers": workers, "gradient_accumulation_steps": 2, "num_train_epochs": 3}
@@ -168,7 +165,7 @@ def test_batches_made_ahead_are_the_same_and_resume(converse, tmp_path, workers)
 
 
 @pytest.mark.parametrize(
-    "words", [{}, rarely({"label_smoothing_factor": 0.1})], ids=["around its logits", "with logits"]
+    "words", [{}, {"label_smoothing_factor": 0.1}], ids=["around its logits", "with logits"]
 )
 def test_what_is_compiled_is_what_is_called(converse, tmp_path, monkeypatch, words):
     calls = []
@@ -182,7 +179,6 @@ def test_what_is_compiled_is_what_is_called(converse, tmp_path, monkeypatch, wor
     assert sum(calls) == 3, "one forward pass that learns, a step"
 
 
-@pytest.mark.whole
 @pytest.mark.filterwarnings("ignore")  # what the compiler itself warns of
 def test_a_compiled_model_gives_the_same_losses(converse, tmp_path):
     wt.train(converse(output_dir=str(tmp_path / "plain"), max_steps=4))

@@ -7,10 +7,11 @@ import json
 import pytest
 
 import weitiao as wt
-from tests.conftest import rarely
 from tests.train.test_loop import KillAt, Killed, events, same, steps
 from tests.train.test_rollouts import EXACT, Seen, near, with_task
 from tests.train.test_several_processes import run
+
+pytestmark = pytest.mark.whole  # trainings that answer
 
 RARE = """
 def lengthy(prompts, answers, rows):
@@ -34,7 +35,7 @@ def rollouts(folder):
     return [line for line in events(folder, "step") if "rollout" in line]
 
 
-@pytest.mark.parametrize("task", ["grpo", rarely("rloo")])
+@pytest.mark.parametrize("task", ["grpo", "rloo"])
 def test_groups_that_teach_nothing_are_drawn_anew_and_no_others(rare, tmp_path, task):
     plain, anew = Seen(), Seen()
     wt.train(rare("plain", name=task), watchers=[plain])
@@ -63,7 +64,6 @@ def test_groups_that_teach_nothing_are_drawn_anew_and_no_others(rare, tmp_path, 
     assert all(kept)
 
 
-@pytest.mark.whole
 def test_what_was_drawn_anew_is_gone_on_with_and_is_the_same_in_two_processes(rare, tmp_path):
     words = {"max_resample_times": 3, "num_iterations": 3, "beta": 0.05}
     whole = rare("whole", **words)

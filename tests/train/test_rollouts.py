@@ -13,7 +13,7 @@ import torch
 
 import weitiao as wt
 from tests.compared import FILL, GOOD, prompts
-from tests.conftest import rarely, write_jsonl
+from tests.conftest import write_jsonl
 from tests.train.test_loop import KillAt, Killed, events, same, steps, weights
 from tests.train.test_several_processes import command, end_at, run
 from weitiao.cli import run as weitiao
@@ -22,6 +22,8 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
 from weitiao.core.run import RunFolder
 from weitiao.train.loop import Watcher
+
+pytestmark = pytest.mark.whole  # trainings that answer
 
 QUICK = {
     "method": "lora",
@@ -63,7 +65,6 @@ class Seen(Watcher):
         self.modes.append(training.model.training)
 
 
-@pytest.mark.whole
 def test_a_run_killed_inside_a_rollout_goes_on_with_the_very_same_answers(reward, tmp_path):
     """Three passes over each: the checkpoint of step 4 stands in the midst of the second rollout."""
     words = {**EXACT, "save_steps": 4, "max_steps": 7}
@@ -90,7 +91,6 @@ def test_a_run_killed_inside_a_rollout_goes_on_with_the_very_same_answers(reward
     assert steps(tmp_path / "between") == steps(tmp_path / "whole")
 
 
-@pytest.mark.whole
 def test_micro_batches_are_one_batch_and_a_batch_is_halved_when_memory_runs_out(
     reward, tmp_path, monkeypatch
 ):
@@ -136,7 +136,6 @@ def test_what_is_logged_is_what_was_drawn(reward, tmp_path):
     torch.testing.assert_close(groups.mean(1), torch.zeros(2), atol=1e-5, rtol=0)
 
 
-@pytest.mark.whole
 def test_rewards_rise_and_the_page_says_so(reward, tmp_path, monkeypatch, capsys):
     """One word is wanted of all: learnt in a few steps, seen on locked prompts."""
     monkeypatch.setenv("WEITIAO_LANG", "en")
@@ -177,7 +176,6 @@ def test_rewards_rise_and_the_page_says_so(reward, tmp_path, monkeypatch, capsys
     assert mean == pytest.approx(tuned["reward"]["value"])
 
 
-@pytest.mark.whole
 def test_the_reference_is_asked_with_dropout_off_and_another_model_may_be_it(reward, llama, tmp_path):
     """The base as its own reference, and the same folder named as another model, say the same."""
     words = {**EXACT, "max_steps": 3}
@@ -188,7 +186,7 @@ def test_the_reference_is_asked_with_dropout_off_and_another_model_may_be_it(rew
     assert ours[-1] > 0
 
 
-@pytest.mark.parametrize("method", ["full", rarely("lora")])
+@pytest.mark.parametrize("method", ["full", "lora"])
 def test_rloo_goes_the_same_way(reward, tmp_path, method):
     task = {
         "name": "rloo",
@@ -281,7 +279,6 @@ def test_a_reward_that_sees_no_difference_is_said_and_counted(reward, tmp_path):
 # ------------------------------------------------------------------ several processes
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("task", ["grpo", "rloo"])
 def test_two_processes_equal_one(reward, tmp_path, task):
     words = {
@@ -306,7 +303,6 @@ def test_two_processes_equal_one(reward, tmp_path, task):
     assert RunFolder(tmp_path / "two").checkpoints()
 
 
-@pytest.mark.whole
 def test_kill_9_inside_a_rollout_and_resume_is_the_unbroken_run(reward, tmp_path):
     words = {
         "method": "lora",

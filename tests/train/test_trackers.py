@@ -14,6 +14,8 @@ from weitiao.core import errors
 from weitiao.core.errors import WeitiaoError
 from weitiao.train.loop import Watcher
 
+pytestmark = pytest.mark.whole  # trackers of others, imported
+
 
 def scalars(path) -> dict[str, list[tuple[int, float]]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -23,7 +25,6 @@ def scalars(path) -> dict[str, list[tuple[int, float]]]:
     return {name: [(e.step, e.value) for e in found.Scalars(name)] for name in found.Tags()["scalars"]}
 
 
-@pytest.mark.whole
 def test_tensorboard_has_what_the_log_has_and_no_step_twice(classify, tmp_path):
     recipe = classify(report_to="tensorboard", eval_on_start=True)
     with pytest.raises(Killed):
@@ -127,7 +128,6 @@ class Gradients(Watcher):
         self.found.append(torch.cat(grads).norm().item())
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["classify", "converse"])
 def test_gradient_norms_by_block_make_the_whole_norm(request, kind):
     watcher = Gradients()
@@ -143,7 +143,6 @@ def test_gradient_norms_by_block_make_the_whole_norm(request, kind):
         assert sum("layer" in name for name in line["norms"]) >= 2
 
 
-@pytest.mark.whole
 def test_a_profile_is_a_trace_and_a_table(classify, tmp_path):
     run = wt.train(classify(profile_steps=2, max_steps=8))
     trace = json.loads((run.path / "profile" / "trace.json").read_text())
@@ -152,6 +151,5 @@ def test_a_profile_is_a_trace_and_a_table(classify, tmp_path):
     assert "aten::addmm" in (run.path / "profile" / "operators.txt").read_text()
 
 
-@pytest.mark.whole
 def test_a_run_shorter_than_its_profile_ends_well(classify):
     assert wt.train(classify(profile_steps=50, max_steps=3)).results

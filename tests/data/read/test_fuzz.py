@@ -18,6 +18,8 @@ from tests.data.read.conftest import bad, records
 from weitiao.core.errors import WeitiaoError
 from weitiao.data.read import BadRow, read, read_file
 
+pytestmark = pytest.mark.whole  # hundreds of tables each
+
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 TEXTS = ["csv", "tsv", "json", "jsonl", "txt", "conll", "csv.gz"]
 OTHERS = ["parquet", "xlsx"]
@@ -202,7 +204,6 @@ def big(ending: str, count: int, path: Path) -> Path:
     return path
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "parquet"])
 def test_memory_is_flat_in_the_size_of_the_file(ending, tmp_path):
     def peak(count: int) -> tuple[int, int]:

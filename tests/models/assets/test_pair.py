@@ -9,6 +9,8 @@ from weitiao.core import registry
 from weitiao.models import load
 from weitiao.models.assets import pair
 
+pytestmark = pytest.mark.whole  # a vocabulary of the embedded kind
+
 
 def by_hand(own, asked_BTD, read_BSD):
     """Each head looks as the decoder's own does, and hands on its part of what is read as it is."""
@@ -22,7 +24,6 @@ def by_hand(own, asked_BTD, read_BSD):
     return own.output.LayerNorm(torch.cat(heads, -1) + asked_BTD)
 
 
-@pytest.mark.whole
 def test_both_sides_begin_with_the_encoder_and_rare_pieces_go(bert, tmp_path, monkeypatch):
     from transformers import AutoModel, AutoTokenizer
 
