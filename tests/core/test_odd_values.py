@@ -41,6 +41,13 @@ def test_a_switch_is_a_switch():
     assert (found.data.split.stratify, found.train.eval_strategy) == (False, "no")
 
 
+def test_a_path_may_be_a_path_of_python():
+    places = {"model": Path("base"), "output_dir": Path("runs") / "out", "start_from": Path("run")}
+    found = Recipe.read({**BASE, **places, "data": {"train": Path("a.csv"), "test": [Path("c.csv")]}})
+    assert (found.model, found.output_dir, found.start_from) == ("base", os.path.join("runs", "out"), "run")
+    assert (found.data.train, found.data.test) == (["a.csv"], ["c.csv"])
+
+
 def test_the_home_folder_is_meant_by_its_sign():
     tree = {**BASE, "model": "~/base", "output_dir": "~/out", "start_from": "~/run"}
     found = Recipe.read({**tree, "data": {"train": "~/a.csv", "validation": ["~/b.csv"], "test": ["c.csv~"]}})

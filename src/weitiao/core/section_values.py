@@ -66,6 +66,11 @@ def no_is_a_word(value: Any) -> Any:
     return "no" if value is False else value
 
 
+def path_as_text(value: Any) -> Any:
+    """In Python a path may be a `Path`."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def where_rows_go(value: Any) -> Any:
     """What becomes of bad rows is said elsewhere."""
     if value in ("skip", "fail"):
@@ -104,7 +109,7 @@ def _once(values: Any) -> Any:
 
 Once = AfterValidator(_once)
 """Beside the type of a list whose values must differ."""
-AtHome = Annotated[str, AfterValidator(os.path.expanduser)]
+AtHome = Annotated[str, BeforeValidator(path_as_text), AfterValidator(os.path.expanduser)]
 """A path that may begin with `~`: no shell has seen what stands in a file, and a folder of that name would be made."""
 FASTEST = 1000.0
 """Learning rates end far below (prompts are tuned with up to 100); from 1e30 on one step makes weights that are no numbers."""
