@@ -16,7 +16,7 @@ def export(run: Run | str | Path, to: str, *, dtype: str = "", tell: Tell | None
 
     Args:
         run: a run, or its folder.
-        to: a form: `torch`, `onnx`.
+        to: a form: `torch`, `onnx`, `gguf`.
         dtype: the precision of its weights; default: fp32.
         tell: hears how it goes.
 

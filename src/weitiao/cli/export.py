@@ -22,11 +22,16 @@ def export(
     run: Annotated[str, typer.Argument(help="A run folder.")],
     to: Annotated[
         str,
-        typer.Option("--to", help="The form: torch (a plain folder of Transformers) or onnx (onnxruntime)."),
+        typer.Option(
+            "--to",
+            help="The form: torch (a plain folder of Transformers), onnx (onnxruntime), gguf (llama.cpp, Ollama).",
+        ),
     ],
     dtype: Annotated[
         str,
-        typer.Option(help="Precision of its weights: fp32 (default), bf16, fp16, int8, as the form has it."),
+        typer.Option(
+            help="Precision of its weights: fp32 (default), bf16, fp16, int8, int4, as the form has it."
+        ),
     ] = "",
     budget: Fits = "",
     base: Base = "",

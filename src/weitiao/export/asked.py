@@ -33,6 +33,9 @@ BATCH = 7
 NUMBERS = 1 << 27
 """Numbers of outputs that are kept to be compared, 512 MB; where one row has very many (a language model, vectors of long texts),
 fewer rows are compared number by number."""
+LARGE = 1 << 29
+"""Numbers of outputs of one batch, 2 GB; a language model that reads so long rows that there were more is asked none that is made
+as long as it can read."""
 WORK = 1 << 42
 """Parameters times tokens: a small language model reads some ten thousand tokens, some minutes on one core."""
 CHINESE = "这部电影的结尾出人意料，演员的表演也很自然；不过中间有些拖沓。"
@@ -161,13 +164,20 @@ def _made(run: Run, records: Sequence[Record]) -> Iterator[tuple[Record, Example
     places = [at for at in shape.texts(record.values) if at.partition(".")[0] in questions]
     marks = " ".join(list(getattr(run.tuned.processor, "all_special_tokens", ()))[:4])
     longest = max(shape.texts(record.values).values(), key=len, default="a")
-    endless = " ".join([longest or "a"] * (run.limit + 1))
-    for text in (CHINESE, ODD, "a", f"{marks} {CHINESE}", endless):
+    texts = [CHINESE, ODD, "a", f"{marks} {CHINESE}"]
+    if not run.task.generates or run.limit * BATCH * _vocabulary(run) <= LARGE:
+        # A word is a token at least.
+        texts.append(" ".join([longest or "a"] * (run.limit // max(1, len(longest.split())) + 1)))
+    for text in texts:
         values = shape.with_texts(record.values, dict.fromkeys(places, text))
         changed = replace(record, values=values)
         for _, example in run.read([changed]):
             if not example.refused and example.inputs:
                 yield changed, example
+
+
+def _vocabulary(run: Run) -> int:
+    return int(run.tuned.model.config.get_text_config().vocab_size)
 
 
 def _batches(examples: Sequence[Example]) -> tuple[list[list[int]], list[list[int]]]:

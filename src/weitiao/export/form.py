@@ -46,6 +46,11 @@ class Form(ABC):
         """Are its numbers those of the judged model, but for rounding?"""
         return bool(self.dtype == EXACT)
 
+    @property
+    def points(self) -> float:
+        """How far the task's score may move where weights are rounded: half a point; of a score without bounds that share."""
+        return 0.005
+
     @abstractmethod
     def refuses(self, run: Run) -> str:
         """Why it cannot be had for this model; empty when it can.  Nothing slow is done to know it."""

@@ -102,6 +102,8 @@ def main(folder: Path, work: Path) -> None:
         told["ms"] = round(1e3 * (time.process_time() - begun) / len(asked["turns"]), 3)
     if asked["speaks"]:
         told["ends"] = sorted(runner.ENDS)
+    if hasattr(runner, "READER"):  # one that has several ways to read its file says which it took
+        told["reader"] = runner.READER
     told["modules"] = sorted({name.partition(".")[0] for name in sys.modules})
     np.savez(work / "said.npz", **found)
     (work / "said.json").write_text(json.dumps(told), encoding="utf-8")

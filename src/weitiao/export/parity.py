@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 CLOSE = 1e-4
 """How far outputs may be apart in float32, beside numbers around 1."""
-POINTS = 0.005
-"""How far the metric may move where weights are rounded: half a point; of a metric without bounds, that share of it."""
 SIZES = ("texts", "windows")
 """Inputs that say how long each text, or each pass, of a row is."""
 
@@ -249,12 +247,12 @@ def scored(run: Run, asked: Asked, theirs: Mapping[int, Mapping[str, Any]]) -> d
     }
 
 
-def refuse_moved(metric: Mapping[str, Any]) -> float | None:
-    """How far the metric has moved; raises where that is too far."""
+def refuse_moved(metric: Mapping[str, Any], points: float) -> float | None:
+    """How far the metric has moved; raises where that is farther than `points`, of one without bounds than that share of it."""
     if not metric or metric["tuned"]["value"] is None or metric["exported"]["value"] is None:
         return None
     was, now = metric["tuned"]["value"], metric["exported"]["value"]
-    most = POINTS if metric["bounded"] else POINTS * abs(was)
+    most = points if metric["bounded"] else points * abs(was)
     if abs(now - was) > most + 1e-12:
         raise Differs("metric", why=f"{metric['name']} {was:.4f} -> {now:.4f} (> {most:.4g})")
     return float(now - was)

@@ -25,15 +25,23 @@ order of labels would make nearly all of them others."""
 
 
 def prove(
-    run: Run, folder: Path, asked: Asked, *, exact: bool, without: Sequence[str] = ()
+    run: Run, folder: Path, asked: Asked, *, exact: bool, points: float, without: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Ask a form's runner what the judged model was asked.
+
+    Args:
+        run: with the judged model.
+        folder: of the form.
+        asked: the rows, and what the judged model says of them.
+        exact: are its numbers those of the judged model?
+        points: how far the score may move.
+        without: modules that its runner must not need.
 
     Raises:
         Differs: the first thing that is not the same.
     """
     if asked.learnt:
-        return _spoken(run, folder, asked, exact=exact, without=without)
+        return _spoken(run, folder, asked, exact=exact, points=points, without=without)
     rows = parity.readable(run, asked)
     flat = _flat(rows)
     texts = [[list(rows[row][nth]) for row, nth in batch] for batch in flat]
@@ -47,10 +55,12 @@ def prove(
     if exact and unlike:
         raise Differs("answers", why=", ".join(asked.records[row].place for row in unlike[:5]))
     told = {"read_alike": read, "answers_alike": said, "told_alike": alike / max(1, len(theirs))}
-    return {**_what(asked), **near, **told, **_metric(run, asked, theirs), **answered.told}
+    return {**_what(asked), **near, **told, **_metric(run, asked, theirs, points), **answered.told}
 
 
-def _spoken(run: Run, folder: Path, asked: Asked, *, exact: bool, without: Sequence[str]) -> dict[str, Any]:
+def _spoken(
+    run: Run, folder: Path, asked: Asked, *, exact: bool, points: float, without: Sequence[str]
+) -> dict[str, Any]:
     """The same of a language model: its losses are compared on all rows, its outputs on as many as can be kept."""
     turns = spoken.prompts(run, [asked.records[row] for row in range(asked.real)])
     learnt = {at: (batch.inputs["logits_to_keep"], batch.target) for at, batch in asked.learnt.items()}
@@ -73,7 +83,7 @@ def _spoken(run: Run, folder: Path, asked: Asked, *, exact: bool, without: Seque
             theirs[row] = one
     for name in ("spoken", "ends"):
         told.pop(name, None)
-    return {**_what(asked), **near, **said, **_metric(run, asked, theirs), **told}
+    return {**_what(asked), **near, **said, **_metric(run, asked, theirs, points), **told}
 
 
 def _near(asked: Asked, answered: Answered, *, exact: bool) -> dict[str, float]:
@@ -84,9 +94,9 @@ def _near(asked: Asked, answered: Answered, *, exact: bool) -> dict[str, float]:
     return {"apart": apart, "argmax": same}
 
 
-def _metric(run: Run, asked: Asked, theirs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+def _metric(run: Run, asked: Asked, theirs: Mapping[int, Mapping[str, Any]], points: float) -> dict[str, Any]:
     metric = parity.scored(run, asked, theirs)
-    return {"metric": metric, "moved": parity.refuse_moved(metric)}
+    return {"metric": metric, "moved": parity.refuse_moved(metric, points)}
 
 
 def _what(asked: Asked) -> Mapping[str, Any]:

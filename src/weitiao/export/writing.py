@@ -47,6 +47,10 @@ class Writes(Protocol):
     def exact(self) -> bool:
         """Are its numbers those of the judged model?"""
 
+    @property
+    def points(self) -> float:
+        """How far the score may move."""
+
     def refuses(self, run: Run) -> str:
         """Why it cannot be had."""
 
@@ -132,7 +136,8 @@ def write(run: Run, form: Writes, *, tell: Tell | None = None) -> Exported:
             form.write(judged, temporary, inputs=inputs, outputs=outputs)
             told("notice", text=reason("export_compares", rows=len(rows.predictions)))
             try:
-                found = prove(judged, temporary, rows, exact=form.exact, without=form.without)
+                words: dict[str, Any] = {"exact": form.exact, "points": form.points, "without": form.without}
+                found = prove(judged, temporary, rows, **words)
             except Differs as error:
                 raise fault("export_differs", form=folder.name, what=error.said, path=run.path) from error
             size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())

@@ -11,21 +11,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from weitiao.core.files import disk, write_text
 from weitiao.core.registry import register
 from weitiao.core.why import reason
+from weitiao.export import runners
 from weitiao.export.folded import folded, unfoldable
 from weitiao.export.form import Form
+from weitiao.export.graphs import in_bytes, keeps_plainly, traced, traced_decoder
 from weitiao.export.runners import answering
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
 
 GRAPH = "model.onnx"
-RUNNER = '''\
-"""python runner.py "a text" ["its pair"]: this folder's model answers.  Needs onnxruntime, tokenizers and numpy, no network."""
+FILES = (
+    "config.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+HEAD = '''\
+"""python runner.py $usage: this folder's model answers.  Needs onnxruntime, tokenizers and numpy$more, no network."""
 
 import json
 import os
@@ -38,10 +47,12 @@ import tokenizers
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
 TOKENIZER = tokenizers.Tokenizer.from_file(os.path.join(HERE, "tokenizer.json"))
+MODEL = onnxruntime.InferenceSession(os.path.join(HERE, "model.onnx"), providers=["CPUExecutionProvider"])
+'''
+READS = """\
 TOKENIZER.encode_special_tokens = $characters
 TOKENIZER.enable_truncation($limit, direction="$cut_side")
 TOKENIZER.enable_padding(pad_id=$pad)
-MODEL = onnxruntime.InferenceSession(os.path.join(HERE, "model.onnx"), providers=["CPUExecutionProvider"])
 
 
 def read(rows):  # [("a text",), ...] or [("a text", "its pair"), ...]
@@ -54,7 +65,62 @@ def ask(inputs):
     return dict(zip($outputs, MODEL.run($outputs, {name: inputs[name] for name in $inputs})))
 
 
-$answering'''
+$answering"""
+GOES_ON = """\
+PAST = {each.name: each.shape for each in MODEL.get_inputs() if each.name.startswith("past_key_values")}
+SETTINGS = json.load(open(os.path.join(HERE, "generation_config.json"), encoding="utf-8"))
+ENDS = np.atleast_1d(SETTINGS["eos_token_id"]).tolist()
+
+
+def step(ids, mask, past):  # ids (B, T), mask (B, P + T), keys and values of P tokens; logits, and keys and values of all
+    logits, *kept = MODEL.run(None, {"input_ids": ids, "attention_mask": mask, **past})
+    return logits, dict(zip(PAST, kept))
+
+
+def nothing(rows):
+    return {name: np.zeros((rows, shape[1], 0, shape[3]), np.float32) for name, shape in PAST.items()}
+
+
+def ask(inputs):
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    return {"logits": step(ids, mask, nothing(len(ids)))[0]}
+
+
+def go_on(ids, max_new_tokens):
+    said, new, past = [], list(ids), nothing(1)
+    while len(said) < max_new_tokens and (not said or said[-1] not in ENDS):
+        logits, past = step(np.array([new]), np.ones((1, len(ids) + len(said)), np.int64), past)
+        new = [int(logits[0, -1].argmax())]
+        said += new
+    return said
+
+
+$chat
+def spoken(turns, max_new_tokens=200):  # [{"role": "user", "content": "..."}, ...]
+    text = $prompt
+    ids = TOKENIZER.encode(text, add_special_tokens=False).ids
+    return {"text": text, "ids": ids, "said": go_on(ids, max_new_tokens)}
+
+
+if __name__ == "__main__":
+    print(TOKENIZER.decode(spoken([{"role": "user", "content": sys.argv[1]}])["said"]))
+"""
+CHAT = """\
+def chat(turns):
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(why):
+        raise ValueError(why)
+
+    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    template = made.from_string(open(os.path.join(HERE, "chat_template.jinja"), encoding="utf-8").read())
+    marks = json.load(open(os.path.join(HERE, "tokenizer_config.json"), encoding="utf-8"))
+    marks = {name: each for name, each in marks.items() if name.endswith("_token") and isinstance(each, str)}
+    return template.render(messages=turns, add_generation_prompt=True, raise_exception=refuse, **marks)
+
+
+"""
 
 
 @register("form", "onnx")
@@ -72,28 +138,37 @@ class Onnx(Form):
     without: ClassVar[tuple[str, ...]] = ("torch", "transformers")
 
     def refuses(self, run: Run) -> str:
-        """What is no single pass over a text, modules that cannot be folded, tokenizers of Python."""
-        from weitiao.models.folders import tokenizer
+        """Encoder-decoders, modules that cannot be folded, tokenizers of Python, what keeps more than keys and values."""
+        from weitiao.models import folders
+        from weitiao.models.opening import resolve
 
-        if run.task.generates:
-            return reason("form_not_spoken")
+        if run.task.auto_class == "AutoModelForSeq2SeqLM":
+            return reason("form_not_written")
         if why := unfoldable(run):
             return why
-        slow = not getattr(tokenizer(str(run.folder.model)), "is_fast", False)
-        return reason("form_slow_tokenizer") if slow else ""
+        if not getattr(folders.tokenizer(str(run.folder.model)), "is_fast", False):
+            return reason("form_slow_tokenizer")
+        if run.task.generates:
+            config = folders.configuration(resolve(run.where_base_lies()), ref=run.recipe.model)
+            return "" if keeps_plainly(config) else reason("form_no_cache", kind=config.model_type)
+        return ""
 
     def write(self, run: Run, folder: Path, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """The graph, the tokenizer's file, the runner."""
+        speaks, chats = run.task.generates, getattr(run.task, "chats", False)
         with tempfile.TemporaryDirectory(prefix="weitiao-onnx-", dir=folder) as made:
             plain = Path(made) / "plain"
             plain.mkdir()
             folded(run, plain)
             with disk(folder):
                 graph = folder / GRAPH if self.exact else Path(made) / GRAPH
-                traced(plain, run.task.auto_class, graph, inputs=inputs, outputs=outputs)
+                if speaks:
+                    traced_decoder(plain, graph)
+                else:
+                    traced(plain, run.task.auto_class, graph, inputs=inputs, outputs=outputs)
                 if not self.exact:
                     in_bytes(graph, folder / GRAPH)
-                for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+                for name in FILES:
                     if (plain / name).is_file():
                         shutil.copy(plain / name, folder / name)
         processor = run.tuned.processor
@@ -101,74 +176,10 @@ class Onnx(Form):
             "pad": str(processor.pad_token_id or 0),
             "cut_side": processor.truncation_side,
             "characters": str(getattr(run.task, "split_special_tokens", True)),
+            "usage": '"a question"' if speaks else '"a text" ["its pair"]',
+            "more": ", of chats jinja2" if chats else "",
+            "chat": CHAT if chats else "",
+            "prompt": "chat(turns)" if chats else runners.WORDS,
         }
-        write_text(folder / "runner.py", Template(RUNNER).substitute(words))
-
-
-def traced(
-    plain: Path, auto_class: str, file: Path, *, inputs: Sequence[str], outputs: Sequence[str]
-) -> None:
-    """Write the graph of a plain model, whose rows and tokens may be of any number.
-
-    Args:
-        plain: a folder of Transformers.
-        auto_class: which opens it.
-        file: where the graph goes; weights of more than 2 GB lie beside it.
-        inputs: what it is called with, each (rows, tokens).
-        outputs: what it says.
-    """
-    import warnings
-
-    import torch
-    import transformers
-    from torch import nn
-
-    from weitiao.models.quiet import hushed, quiet
-
-    class Named(nn.Module):
-        """The model, with arguments in order and some of its outputs."""
-
-        def __init__(self, model: Any):
-            super().__init__()
-            self.model = model
-
-        def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            said = self.model(**dict(zip(inputs, given, strict=True)))
-            return tuple(said[name] for name in outputs)
-
-    with quiet(), hushed("torch.onnx", "onnxscript", "onnx_ir"), warnings.catch_warnings():
-        # What the exporter says while it tries its ways is no user's matter: the graph is compared afterwards.
-        warnings.simplefilter("ignore")
-        model = getattr(transformers, auto_class).from_pretrained(plain, dtype=torch.float32).eval()
-        # No two sizes alike, none of them 1: else they are taken for the same, or for fixed.
-        example = {name: torch.ones(3, 5, dtype=torch.int64) for name in inputs}
-        sizes = ({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC},)
-        with torch.inference_mode():
-            program = torch.onnx.export(
-                Named(model).eval(),
-                tuple(example.values()),
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_shapes=(sizes * len(inputs),),
-                dynamo=True,
-                verbose=False,
-            )
-        assert program is not None
-        program.save(str(file))
-
-
-def in_bytes(graph: Path, file: Path) -> None:
-    """The same graph with weights of 8 bits, a scale a column; what they are multiplied with is rounded as it comes.
-
-    Seven bits of them are used: with eight, sums run over on processors without VNNI (onnxruntime's page on quantization).
-    """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    model = onnx.load(graph)
-    del model.graph.value_info[:]  # shapes of values that the quantizer makes others of
-    onnx.helper.set_model_props(
-        model, {"onnx.quant.pre_process": "onnxruntime.quant"}
-    )  # nothing is left to be said of that
-    onnx.save(model, graph)
-    quantize_dynamic(graph, file, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+        runner = Template(HEAD + (GOES_ON if speaks else READS))
+        write_text(folder / "runner.py", runner.substitute(words))

@@ -1,0 +1,167 @@
+"""Graphs of onnxruntime, made of plain models of Transformers: any number of rows, of any length.
+
+traced(plain, "AutoModelForSequenceClassification", file, inputs=..., outputs=...)   one pass
+traced_decoder(plain, file)                                                          what goes on, with what it has read so far
+in_bytes(graph, file)                                                                weights of 8 bits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PAST, PRESENT = "past_key_values", "present"
+"""What a decoder has read so far, and what it has read then, by the names that Optimum gave them."""
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    import warnings
+
+    from weitiao.models.quiet import hushed, quiet
+
+    # What the exporter says while it tries its ways is no user's matter: the graph is compared afterwards.
+    with quiet(), hushed("torch.onnx", "onnxscript", "onnx_ir"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def traced(
+    plain: Path, auto_class: str, file: Path, *, inputs: Sequence[str], outputs: Sequence[str]
+) -> None:
+    """Write the graph of a plain model, whose rows and tokens may be of any number.
+
+    Args:
+        plain: a folder of Transformers.
+        auto_class: which opens it.
+        file: where the graph goes; weights of more than 2 GB lie beside it.
+        inputs: what it is called with, each (rows, tokens).
+        outputs: what it says.
+    """
+    import torch
+    import transformers
+    from torch import nn
+
+    class Named(nn.Module):
+        """The model, with arguments in order and some of its outputs."""
+
+        def __init__(self, model: Any):
+            super().__init__()
+            self.model = model
+
+        def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            said = self.model(**dict(zip(inputs, given, strict=True)))
+            return tuple(said[name] for name in outputs)
+
+    with _silent():
+        model = getattr(transformers, auto_class).from_pretrained(plain, dtype=torch.float32).eval()
+        # No two sizes alike, none of them 1: else they are taken for the same, or for fixed.
+        example = {name: torch.ones(3, 5, dtype=torch.int64) for name in inputs}
+        sizes = tuple(_free(0, 1) for _ in inputs)
+        _save(Named(model), example, outputs, (sizes,), file)
+
+
+def _free(*places: int) -> dict[int, Any]:
+    """Sizes that may be any."""
+    import torch
+
+    return dict.fromkeys(places, torch.export.Dim.DYNAMIC)
+
+
+def _save(named: Any, example: dict[str, Any], outputs: Sequence[str], sizes: Any, file: Path) -> None:
+    import torch
+
+    with torch.inference_mode():
+        program = torch.onnx.export(
+            named.eval(),
+            tuple(example.values()),
+            input_names=list(example),
+            output_names=list(outputs),
+            dynamic_shapes=sizes,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(file))
+
+
+def traced_decoder(plain: Path, file: Path) -> None:
+    """Write the graph of a language model that is given what it has read so far, and says what it has read then.
+
+    Called with ids (B, T), a mask (B, P + T) and, of each layer, keys and values (B, H, P, D); P is 0 where nothing was read.
+
+    Args:
+        plain: a folder of Transformers.
+        file: where the graph goes; weights of more than 2 GB lie beside it.
+    """
+    import torch
+    import transformers
+    from torch import nn
+
+    from weitiao.models import inputs
+
+    class Going(nn.Module):
+        """The model, with what it has read as arguments in order."""
+
+        def __init__(self, model: Any):
+            super().__init__()
+            self.model = model
+            self.counts = inputs.takes(model, "position_ids")
+
+        def forward(
+            self, ids: torch.Tensor, mask: torch.Tensor, *past: torch.Tensor
+        ) -> tuple[torch.Tensor, ...]:
+            words: dict[str, Any] = (
+                {"past_key_values": transformers.DynamicCache(pairs(past))} if past else {}
+            )
+            if self.counts:  # rows may be filled up on either side
+                words["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+            said = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **words)
+            return (said.logits, *(each for layer in said.past_key_values.layers for each in _kept(layer)))
+
+    def pairs(past: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return list(zip(past[::2], past[1::2], strict=True))
+
+    with _silent():
+        model = transformers.AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32).eval()
+        rows, read, new = 3, 4, 5  # as above
+        ids, mask = (torch.ones(rows, length, dtype=torch.int64) for length in (new, read + new))
+        with torch.inference_mode():
+            _, *past = Going(model)(ids[:, :read], mask[:, :read])
+        layers = [f"{place}.{name}" for place in range(len(past) // 2) for name in ("key", "value")]
+        example = {"input_ids": ids, "attention_mask": mask}
+        example |= {f"{PAST}.{name}": each.clone() for name, each in zip(layers, past, strict=True)}
+        sizes = (_free(0, 1), _free(0, 1), tuple(_free(0, 2) for _ in past))
+        _save(Going(model), example, ["logits", *(f"{PRESENT}.{name}" for name in layers)], sizes, file)
+
+
+def _kept(layer: Any) -> tuple[Any, Any]:
+    return layer.keys, layer.values
+
+
+def keeps_plainly(config: Any) -> bool:
+    """Does a language model keep keys and values of all that it has read, in every layer, and nothing else?"""
+    import transformers
+    from transformers.cache_utils import DynamicLayer
+
+    kept = transformers.DynamicCache(config=config)
+    return all(type(layer) is DynamicLayer for layer in kept.layers)
+
+
+def in_bytes(graph: Path, file: Path) -> None:
+    """The same graph with weights of 8 bits, a scale a column; what they are multiplied with is rounded as it comes.
+
+    Seven bits of them are used: with eight, sums run over on processors without VNNI (onnxruntime's page on quantization).
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(graph)
+    del model.graph.value_info[:]  # shapes of values that the quantizer makes others of
+    onnx.helper.set_model_props(
+        model, {"onnx.quant.pre_process": "onnxruntime.quant"}
+    )  # nothing is left to be said of that
+    onnx.save(model, graph)
+    quantize_dynamic(graph, file, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
