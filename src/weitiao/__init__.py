@@ -11,7 +11,7 @@ run = wt.train("recipe.yaml")           # the whole way; also wt.train(model=...
 run.results["verdict"]["sentence"]
 run.predict(["A wonderful film."])
 run.explain("A wonderful film.")       # which of its words the prediction hangs on
-wt.search(run, "I forgot my password")  # the nearest passages, where the model gives vectors
+wt.retrieve(run, "I forgot my password")  # the nearest passages, where the model gives vectors
 wt.explain_rows(run, errors=5)          # the same of its worst test rows, onto its page
 wt.load("runs/reviews")                 # a run that is there; wt.runs() lists them, wt.evaluate(run) judges again
 wt.report("runs/a", "runs/b")           # runs side by side on one page; of one run, its page anew
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
         numerics,
         plan,
         report,
+        retrieve,
         runs,
-        search,
         serve,
         show,
         stress,
@@ -84,7 +84,7 @@ _HOMES = {
         "weitiao.api",
     ),
     **dict.fromkeys(
-        ("numerics", "plan", "report", "runs", "search", "serve", "show", "train"), "weitiao.api"
+        ("numerics", "plan", "report", "runs", "retrieve", "serve", "show", "train"), "weitiao.api"
     ),
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
     **dict.fromkeys(("Stress", "explain_rows", "export", "stress", "verify"), "weitiao.api"),
@@ -111,7 +111,7 @@ __all__ = [
     "plan",
     "report",
     "runs",
-    "search",
+    "retrieve",
     "serve",
     "show",
     "stress",

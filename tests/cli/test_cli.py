@@ -275,7 +275,7 @@ def test_help_is_short_and_names_every_word():
         ("image", "train"),
         ("ratings", "num_train_epochs"),
         ("names", "num_train_epochs"),
-        ("search", "train"),
+        ("retrieve", "train"),
         ("kto", "train"),
         ("ner", "num_train_epochs"),
         ("rerank", "train"),

@@ -255,12 +255,12 @@ def test_what_is_proposed_is_a_search_that_finds(run, monkeypatch, capsys):
     """With what a test row asks, among the run's own passages."""
     monkeypatch.setenv("WEITIAO_LANG", "en")
     next_steps(run)
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if f" search {run.path}" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if f" retrieve {run.path}" in line]
     *_, asked = words = shlex.split(line)
     assert asked in {
         json.loads(row)["anchor"] for row in (run.path / "data" / "test.jsonl").read_text().splitlines()
     }
-    assert weitiao(words[words.index("search") :]) == 0
+    assert weitiao(words[words.index("retrieve") :]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 

@@ -14,7 +14,7 @@ from weitiao.core.errors import WeitiaoError
 PROMISES = {
     "packs": ["pack"],
     "reads_whole": ["in_windows"],
-    "searches": ["passage"],
+    "retrieves": ["passage"],
     "paints": ["looked_at"],
     "generates": ["opening", "answer", "answered", "text_bytes"],
 }
@@ -50,7 +50,7 @@ def test_what_the_tasks_of_the_shelf_promise_is_there():
         ("fitted", (None, None, None), "overlong"),
         ("in_windows", (None, None), "reads_whole"),
         ("pack", ([], []), "packs"),
-        ("passage", ("",), "searches"),
+        ("passage", ("",), "retrieves"),
         ("looked_at", ([], []), "paints"),
         ("opening", ([], None), "generates"),
         ("answer", (None, []), "generates"),

@@ -31,9 +31,9 @@ from weitiao.stages.evaluate import evaluate
 from weitiao.stages.explain_rows import explain_rows
 from weitiao.stages.labelled import write_labelled
 from weitiao.stages.preflight import tried
+from weitiao.stages.retrieve import retrieve
 from weitiao.stages.run import Run
 from weitiao.stages.runs import load, runs, speaker
-from weitiao.stages.search import search
 from weitiao.stages.stress import Stress
 from weitiao.study.compare import Comparison, compare
 from weitiao.study.cross_validation import CrossValidation, cross_validate
@@ -77,7 +77,7 @@ __all__ = [
     "road",
     "runs",
     "schema",
-    "search",
+    "retrieve",
     "serve",
     "show",
     "speaker",

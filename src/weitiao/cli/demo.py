@@ -24,7 +24,7 @@ FULL = {
     "rlhf": ("sft.data.train=film-demonstrations#1200", "grpo.train.max_steps=60"),
     "translate": ("data.train=pronunciations#40000",),
     "qa": ("data.train=word-meanings#5000",),
-    "search": ("data.train=word-search#20000",),
+    "retrieve": ("data.train=word-search#20000",),
     "rerank": ("data.train=word-search#6000",),
     "ner": ("train.num_train_epochs=10",),
     "ner-zh": ("data.train=peoples-daily-zh#3000",),
@@ -36,7 +36,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), image (pictures of clothes), detect (clothes in pictures, each in a box), chat, dpo (preferences), kto (judged answers), reward (a reward model), rlhf (answers to learn, a reward model, and learning from it), translate (English spelling into its sounds), qa (answers from a text), search (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), image (pictures of clothes), detect (clothes in pictures, each in a box), chat, dpo (preferences), kto (judged answers), reward (a reward model), rlhf (answers to learn, a reward model, and learning from it), translate (English spelling into its sounds), qa (answers from a text), retrieve (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
         ),
     ] = "reviews",
     overrides: Overrides = None,

@@ -86,8 +86,8 @@ def next_steps(run: Run) -> None:
             (reason("talk_as_it_was"), f"{me} chat {run.recipe.model}"),
         ]
     else:
-        searches, seen = run.task.searches, bool(run.task.shape.pictures)
-        verb, what = ("search", "search_your_own") if searches else ("predict", "ask_your_own")
+        retrieves, seen = run.task.retrieves, bool(run.task.shape.pictures)
+        verb, what = ("retrieve", "search_your_own") if retrieves else ("predict", "ask_your_own")
         what = "ask_a_picture" if seen else what
         steps = [(reason(what), f"{me} {verb} {path} {shlex.quote(api.example_text(run))}")]
         steps += [(reason("chat_with_small"), f"{me} chat smollm2-135m")]

@@ -21,7 +21,7 @@ from weitiao.cli.learning_curve import learning_curve
 from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs, wishes
 from weitiao.cli.plan import plan
 from weitiao.cli.predict import predict
-from weitiao.cli.search import search
+from weitiao.cli.retrieve import retrieve
 from weitiao.cli.serve import serve
 from weitiao.cli.stress import stress
 from weitiao.cli.train import train
@@ -240,8 +240,8 @@ def merge(
     print(api.load(run, base=base).merge(output, dtype=dtype or None))
 
 
-app.command(epilog='Example: weitiao search runs/faq "I forgot my password" --in faq.csv --column answer')(
-    search
+app.command(epilog='Example: weitiao retrieve runs/faq "I forgot my password" --in faq.csv --column answer')(
+    retrieve
 )
 app.command(epilog="Examples: weitiao chat runs/demo-chat | weitiao chat smollm2-135m")(chat)
 app.command(epilog="Examples: weitiao serve runs/reviews | weitiao serve faq=runs/faq runs/chat --port 9000")(

@@ -27,9 +27,9 @@ def usage(run: Run) -> list[dict[str, str]]:
         row = json.dumps(one if len(columns) < 2 else dict.fromkeys(columns, one))
         said = row if len(columns) < 2 else f"'{row}'"
         line, call = f"weitiao predict {path} {said}", f"run.predict([{row}])"
-    if run.task.searches:
-        line = f'weitiao search {path} "..."\n{line}'
-        call = 'wt.search(run, "...")'
+    if run.task.retrieves:
+        line = f'weitiao retrieve {path} "..."\n{line}'
+        call = 'wt.retrieve(run, "...")'
     python = f'import weitiao as wt\n\nrun = wt.load("{path}")\nprint({call})'
     reads = f"\n\n{said}" if (said := run.task.of_logits()) else ""
     if run.recipe.data.overlong in FITTED:

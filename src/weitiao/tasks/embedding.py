@@ -53,7 +53,7 @@ class Embedding(OfVectors):
     shape: ClassVar[Shape] = PAIR
     predicts: ClassVar[tuple[str, ...]] = ("ranks", "loss", "tokens")
     metrics: ClassVar[tuple[str, ...]] = ("ndcg_at_10", "recall_at_1", "recall_at_5", "recall_at_10", "mrr")
-    searches: ClassVar[bool] = True
+    retrieves: ClassVar[bool] = True
     baselines: ClassVar[tuple[str, ...]] = ("bm25",)
     training_only: ClassVar[tuple[str, ...]] = ("scale", "symmetric", "matryoshka_dims", "mini_batch_size")
 

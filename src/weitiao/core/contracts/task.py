@@ -61,8 +61,8 @@ class Task(Answering, ABC):
     couples: ClassVar[bool] = False
     """Does the loss set the rows of a batch against each other (in-batch negatives)?  Then no batch is cut into parts, and
     the batch is what decides how much a step learns."""
-    searches: ClassVar[bool] = False
-    """Are texts found by its predictions, which are vectors (`weitiao search`)?"""
+    retrieves: ClassVar[bool] = False
+    """Are texts found by its predictions, which are vectors (`weitiao retrieve`)?"""
     taught: ClassVar[bool] = False
     """Is its `helper` a teacher, who is asked for every word in the loss itself?  Then batches that are learnt from, and those
     that judge, hold it in `extra["teacher"]`: a `models.load.Loaded`, in evaluation mode."""
@@ -391,5 +391,5 @@ class Task(Answering, ABC):
         return dict(shown)
 
     def passage(self, text: str) -> dict[str, Any]:
-        """The columns of a text that is to be found by another; only when `searches`."""
-        raise self._unfinished("passage", says="searches")
+        """The columns of a text that is to be found by another; only when `retrieves`."""
+        raise self._unfinished("passage", says="retrieves")

@@ -85,7 +85,7 @@ async def _vectors(
 
 def embeds(task: Task) -> bool:
     """Does a task give vectors?"""
-    return task.searches
+    return task.retrieves
 
 
 def _unit(vector: list[float]) -> list[float]:

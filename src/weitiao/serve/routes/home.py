@@ -51,7 +51,7 @@ def routes(service: Service) -> APIRouter:
 
 def _told(model: Model) -> dict[str, Any]:
     task = model.run.task
-    kind = "chat" if task.chats else "write" if task.generates else "embed" if task.searches else "label"
+    kind = "chat" if task.chats else "write" if task.generates else "embed" if task.retrieves else "label"
     return {
         "id": model.name,
         "object": "model",

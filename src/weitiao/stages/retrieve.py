@@ -1,6 +1,6 @@
-"""Search by a tuned model: the passages whose vectors are nearest to that of a question.
+"""Retrieval by a tuned model: the passages whose vectors are nearest to that of a question.
 
-search(run, "reset password", "faq.csv", column="answer", k=3)  ->  [[Found(score=0.83, passage="Click on ...", row={...}), ...]]
+retrieve(run, "reset password", "faq.csv", column="answer", k=3)  ->  [[Found(score=0.83, passage="Click on ...", row={...}), ...]]
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Found:
     """All columns of the row that it stands in; none where it is one of the run's own."""
 
 
-def search(
+def retrieve(
     run: Run | str | Path,
     questions: str | Sequence[str],
     passages: Any = None,
@@ -54,14 +54,14 @@ def search(
         progress: hears (texts done, texts).
 
     Raises:
-        WeitiaoError: `no_search` for a run of another task; `no_passage_column`; `not_texts` where there is no passage;
+        WeitiaoError: `no_retrieval` for a run of another task; `no_passage_column`; `not_texts` where there is no passage;
             `bad_given` for an empty question; what reading a file raises.
     """
     import numpy as np
 
     run = run if isinstance(run, Run) else load(run)
-    if not run.task.searches:
-        raise fault("no_search", path=run.path, task=run.recipe.task["name"])
+    if not run.task.retrieves:
+        raise fault("no_retrieval", path=run.path, task=run.recipe.task["name"])
     asked = [questions] if isinstance(questions, str) else list(questions)
     if bad := [number for number, text in enumerate(asked, start=1) if blank(text)]:
         raise fault("bad_given", count=len(bad), total=len(asked), rows="\n".join(f"  {one}" for one in bad))

@@ -1,4 +1,4 @@
-"""The verb `search`."""
+"""The verb `retrieve`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 from weitiao.cli.options import Base, Json, Verbose, emit
 
 
-def search(
+def retrieve(
     run: Annotated[str, typer.Argument(help="A run folder whose model turns texts into vectors.")],
-    questions: Annotated[list[str], typer.Argument(help="What is searched for.")],
+    questions: Annotated[list[str], typer.Argument(help="What is looked for.")],
     passages: Annotated[
         Path | None,
         typer.Option("--in", "-i", help="A table of passages; default: those of the run's own rows."),
@@ -31,7 +31,7 @@ def search(
     from weitiao import api
 
     said = api.load(run, base=base)
-    found = api.search(said, questions, passages, column=column, k=count)
+    found = api.retrieve(said, questions, passages, column=column, k=count)
     if json:
         emit(
             [
