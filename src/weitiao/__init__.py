@@ -16,6 +16,7 @@ wt.explain_rows(run, errors=5)          # the same of its worst test rows, onto 
 wt.load("runs/reviews")                 # a run that is there; wt.runs() lists them, wt.evaluate(run) judges again
 wt.report("runs/a", "runs/b")           # runs side by side on one page; of one run, its page anew
 wt.compare("recipe.yaml", methods=["lora", "head"])
+wt.search("recipe.yaml", trials=20)    # better settings, the best judged once
 wt.cross_validate("recipe.yaml", folds=5)  # every row tested once
 wt.learning_curve("runs/reviews")       # is more data worth it?
 wt.stress("runs/reviews")               # the test rows again, with typos, or about others
@@ -24,7 +25,7 @@ wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
 wt.serve("runs/a", port=8000)           # asked over HTTP
 
 `wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Comparison`,
-`CrossValidation`, `LearningCurve`, `Stress`; what is asked:
+`CrossValidation`, `LearningCurve`, `SearchStudy`, `Stress`; what is asked:
 `Recipe`; what a watcher of training is: `Watcher`, which sees the `Training`; what goes wrong: `WeitiaoError`, with its
 `code`.  help(wt.train), help(wt.Run) say all of one of them.
 """
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from weitiao.api import LearningCurve as LearningCurve
     from weitiao.api import Plan as Plan
     from weitiao.api import Run as Run
+    from weitiao.api import SearchStudy as SearchStudy
     from weitiao.api import Stress as Stress
     from weitiao.api import (
         adapters,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         report,
         retrieve,
         runs,
+        search,
         serve,
         show,
         stress,
@@ -87,7 +90,9 @@ _HOMES = {
         ("numerics", "plan", "report", "runs", "retrieve", "serve", "show", "train"), "weitiao.api"
     ),
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
-    **dict.fromkeys(("Stress", "explain_rows", "export", "stress", "verify"), "weitiao.api"),
+    **dict.fromkeys(
+        ("SearchStudy", "Stress", "search", "explain_rows", "export", "stress", "verify"), "weitiao.api"
+    ),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
     "metric": "weitiao.evaluate.own",
@@ -111,6 +116,7 @@ __all__ = [
     "plan",
     "report",
     "runs",
+    "search",
     "retrieve",
     "serve",
     "show",

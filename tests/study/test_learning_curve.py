@@ -21,7 +21,8 @@ from weitiao.core.run import RunFolder
 from weitiao.stages.kept_rows import kept
 from weitiao.study.child_process import Outcome
 from weitiao.study.curve_page import curve_page, drawing
-from weitiao.study.curve_points import doubling, sentence
+from weitiao.study.curve_points import sentence
+from weitiao.study.difference import difference
 
 
 def quiet(event: str, **facts: Any) -> None:
@@ -144,12 +145,19 @@ def test_models_that_say_the_same_prove_nothing():
     metrics = {"accuracy": registry.build("metric", {"name": "accuracy"})}
     truth = [{"label": "ab"[i % 2]} for i in range(40)]
     wrong = [{"label": "a"} for _ in truth]
-    words = {"few": "f", "many": "m", "labels": ["a", "b"], "confidence": 0.95, "resamples": 500, "seed": 0}
-    alike = doubling(truth, {"f": wrong, "m": wrong}, metrics, **words)
+    words = {
+        "before": "f",
+        "after": "m",
+        "labels": ["a", "b"],
+        "confidence": 0.95,
+        "resamples": 500,
+        "seed": 0,
+    }
+    alike = difference(truth, {"f": wrong, "m": wrong}, metrics, **words)
     assert alike == {"difference": 0.0, "low": None, "high": None, "verdict": None}
-    gained = doubling(truth, {"f": wrong, "m": truth}, metrics, **words)
+    gained = difference(truth, {"f": wrong, "m": truth}, metrics, **words)
     assert (gained["difference"], gained["verdict"]) == (0.5, "better")
-    lost = doubling(truth, {"f": truth, "m": wrong}, metrics, **words)
+    lost = difference(truth, {"f": truth, "m": wrong}, metrics, **words)
     assert (lost["difference"], lost["verdict"], lost["low"]) == (
         -0.5,
         "worse",

@@ -38,6 +38,7 @@ from weitiao.stages.stress import Stress
 from weitiao.study.compare import Comparison, compare
 from weitiao.study.cross_validation import CrossValidation, cross_validate
 from weitiao.study.learning_curve import LearningCurve, learning_curve
+from weitiao.study.search import SearchStudy, search
 
 __all__ = [
     "Adapters",
@@ -49,6 +50,7 @@ __all__ = [
     "LearningCurve",
     "Plan",
     "Run",
+    "SearchStudy",
     "Stress",
     "adapters",
     "check",
@@ -78,6 +80,7 @@ __all__ = [
     "runs",
     "schema",
     "retrieve",
+    "search",
     "serve",
     "show",
     "speaker",

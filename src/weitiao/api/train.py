@@ -31,6 +31,7 @@ def train(
     resume: bool | str | Path = False,
     strict_resume: bool = False,
     changes: Collection[str] = (),
+    pause_after: float | None = None,
     watchers: Iterable[Watcher] = (),
     tell: Tell | None = None,
     progress: Progress | None = None,
@@ -46,6 +47,8 @@ def train(
         strict_resume: refuse when the newest checkpoint is not sound, instead of taking an older one.
         changes: keys of the recipe, or sections, that may differ from those that the run was begun with, such as
             "train.learning_rate"; any other difference is refused.
+        pause_after: end with a checkpoint at the first look at the validation rows after so many epochs; the schedule is
+            that of the whole run, and `resume` goes on to the same weights as without a pause.
         watchers: more `weitiao.train.loop.Watcher`s, asked after ours.
         tell: hears what the stages do (`silent` of `weitiao.stages.events` listens to nothing).
         progress: hears (bytes, all bytes) while an embedded model is fetched.  Without `tell` and `progress` a bar or
@@ -77,7 +80,7 @@ def train(
         return stage.train(
             asked,
             refusal=MemoryCheck(),
-            resume=stage.Resume.asked(resume, strict=strict_resume, changes=changes),
+            resume=stage.Resume.asked(resume, strict=strict_resume, changes=changes, pause_after=pause_after),
             watchers=[*ours, *watchers],
             tell=tell,
             progress=progress,

@@ -55,4 +55,5 @@ def _print(found: Study, draw: Callable[[Console], Iterable[Any]]) -> None:
             said = escape(one_line(row["failure"]))
             out.print(f"[red]{named('failed')}[/red]  [bold]{escape(row['label'])}[/bold]: {said}")
     out.print(escape(results["sentence"]))
-    out.print("\n" + reason("page_at", path=found.page.resolve()))
+    if found.page.is_file():
+        out.print("\n" + reason("page_at", path=found.page.resolve()))

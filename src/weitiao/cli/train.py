@@ -22,6 +22,14 @@ def train(
     allow_change: Annotated[
         list[str] | None, typer.Option(help="A key that may differ when a run goes on; may be repeated.")
     ] = None,
+    pause_after: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="EPOCHS",
+            help="Stop with a checkpoint at the first look at the validation rows after so many epochs; --resume goes on.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Go the whole way on 1 % of the rows, for two steps.")
     ] = False,
@@ -49,6 +57,7 @@ def train(
         words = ["train", recipe, *(overrides or []), *["--resume"] * resume]
         words += ["--resume-from-checkpoint", resume_from_checkpoint] * bool(resume_from_checkpoint)
         words += [word for key in allow_change or [] for word in ("--allow-change", key)]
+        words += ["--pause-after", str(pause_after)] * (pause_after is not None)
         words += ["--strict-resume"] * strict_resume + ["--quiet"] * quiet + ["--json"] * json
         raise typer.Exit(launch(words + ["--verbose"] * verbose, processes=nproc, max_restarts=max_restarts))
     from weitiao.train import distributed
@@ -61,6 +70,7 @@ def train(
         resume=resume_from_checkpoint or resume,
         strict_resume=strict_resume,
         changes=allow_change or (),
+        pause_after=pause_after,
     )
     if json and distributed.leads():
         emit(said(run))
@@ -83,7 +93,7 @@ def trained(recipe: Any, overrides: list[str], show: Any, *, json: bool, **optio
             watchers=show.watchers(),
             **options,
         )
-    if distributed.leads() and not json:
+    if distributed.leads() and not json and run.folder.finished:  # else it is paused, and that is said
         judged(run)
     return run
 

@@ -22,6 +22,7 @@ from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs, 
 from weitiao.cli.plan import plan
 from weitiao.cli.predict import predict
 from weitiao.cli.retrieve import retrieve
+from weitiao.cli.search import search
 from weitiao.cli.serve import serve
 from weitiao.cli.stress import stress
 from weitiao.cli.train import train
@@ -109,6 +110,9 @@ app.command(epilog="Example: weitiao compare recipe.yaml method=full,lora,lora:r
     compare
 )
 app.command(epilog="Example: weitiao cv recipe.yaml --folds 5 output_dir=runs/reviews-cv")(cv)
+app.command(
+    epilog="Examples: weitiao search recipe.yaml | weitiao search recipe.yaml --space method=lora,head --trials 30"
+)(search)
 app.command("learning-curve", epilog="Example: weitiao learning-curve runs/reviews")(learning_curve)
 app.command(epilog="Examples: weitiao stress runs/reviews | weitiao stress runs/reviews --group-column shop")(
     stress

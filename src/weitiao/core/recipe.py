@@ -22,13 +22,23 @@ from weitiao.core.errors import fault, with_pages
 from weitiao.core.meanings import meaning
 from weitiao.core.read_yaml import written, written_yaml
 from weitiao.core.section_values import MOST_SEEDS, AtHome, Named, Section, named
-from weitiao.core.sections import Data, Evaluate, Split, Train, keys_of
+from weitiao.core.sections import Data, Evaluate, Search, Split, Train, keys_of
 from weitiao.core.unfit import explained
 from weitiao.core.why import unfit
 from weitiao.core.wrap import wrap
 from weitiao.core.written import plain, settled
 
-__all__ = ["DEFAULT_METHOD", "Data", "Evaluate", "Recipe", "Section", "Split", "Train", "known_keys"]
+__all__ = [
+    "DEFAULT_METHOD",
+    "Data",
+    "Evaluate",
+    "Recipe",
+    "Search",
+    "Section",
+    "Split",
+    "Train",
+    "known_keys",
+]
 
 DEFAULT_METHOD = "lora"
 SHELVED = ("task", "method")
@@ -67,6 +77,7 @@ class Recipe(Section):
     data: Annotated[Data, BeforeValidator(_rows_alone)] = Data()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    search: Search = Search()
     seed: Annotated[int, Field(ge=0, le=MOST_SEEDS)] = 0
     """Decides initialisation, order, dropout and split."""
     output_dir: AtHome

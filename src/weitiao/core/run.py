@@ -31,8 +31,8 @@ from weitiao.core.read_yaml import read_yaml
 from weitiao.core.recipe import Recipe, completed
 from weitiao.core.why import reason
 
-UNHEEDED = frozenset({"train.disable_tqdm"})
-"""Keys that change nothing of a run: recipes that differ in them alone are the same."""
+UNHEEDED = frozenset({"train.disable_tqdm", "search"})
+"""Keys, and a section, that change nothing of a run: recipes that differ in them alone are the same."""
 PACKAGES = ("weitiao", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
 

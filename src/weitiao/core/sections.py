@@ -32,6 +32,9 @@ from weitiao.core.section_values import (
 )
 from weitiao.core.why import unfit
 
+HOW = Literal["auto", "grid", "random", "tpe", "asha"]
+"""Ways to search."""
+
 
 class Split(Section):
     """How rows are dealt into train, validation and test; equal and nearly equal texts go to the same side."""
@@ -304,6 +307,25 @@ class Train(Section):
     def half(self) -> Literal["bfloat16", "float16"] | None:
         """What products are computed in, where it is not float32; `auto` is resolved by then."""
         return "float16" if self.fp16 else "bfloat16" if self.bf16 is True else None
+
+
+class Search(Section):
+    """What `weitiao search` tries (docs/search.md); of a single run it changes nothing."""
+
+    space: dict[str, Any] = {}
+    """Key of the recipe -> values that are tried, as in `{train.learning_rate: {low: 1e-5, high: 1e-3, log: true}, method: [lora, head]}`;
+    default: what suits the recipe's method."""
+    how: HOW = "auto"
+    """Who proposes settings, and which trials are stopped early; `auto`: `asha` where a trial looks at the validation rows
+    several times, else `tpe`."""
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Settings that are tried, the recipe's own being the first; `grid` tries all that there are."""
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """No trial is begun or gone on with after so many minutes; default: as long as it takes."""
+    goals: Annotated[list[str], BeforeValidator(listed), Field(min_length=1), Once] = ["score"]
+    """What is better: `score` (the task's first metric on the validation rows) or a metric of these by its name, and
+    `seconds` of training, `megabytes` of the saved weights, `memory` (peak) or `parameters` that train.  Of several the
+    first chooses the winner, and the page shows which trials nobody beats in all."""
 
 
 class Evaluate(Section):

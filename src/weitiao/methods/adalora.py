@@ -121,6 +121,7 @@ class AdaLora(Method):
     starts_as_base: ClassVar[bool] = True
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "peft"
     learning_rate: ClassVar[float] = 2e-3
+    space: ClassVar[Mapping[str, Any]] = {"init_r": {"low": 8, "high": 32, "log": True}}
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Put an `SvdLinear` around every target.

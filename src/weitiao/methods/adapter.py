@@ -10,6 +10,7 @@ parallel  y + A(x), beside the feed-forward, from what goes into it (He et al. 2
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -153,6 +154,7 @@ class Adapter(Method):
     foldable: ClassVar[bool] = False
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "adapter"
     learning_rate: ClassVar[float] = 1e-3
+    space: ClassVar[Mapping[str, Any]] = {"reduction_factor": [2, 4, 8, 16, 32]}
     starts_as_base: ClassVar[bool] = True
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:

@@ -5,8 +5,9 @@ level 0 the head, 1 the top block, ... n the lowest, n + 1 the embeddings;  rate
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -44,6 +45,7 @@ class Gradual(Method):
     starts_as_base: ClassVar[bool] = True
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "pretrained"
     learning_rate: ClassVar[float] = 2e-4
+    space: ClassVar[Mapping[str, Any]] = {"until": {"low": 0.25, "high": 0.75}}
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Nothing is put in but a counter of the levels that train."""

@@ -154,6 +154,7 @@ class Lora(Method):
     starts_as_base: ClassVar[bool] = True
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "peft"
     learning_rate: ClassVar[float] = 5e-4
+    space: ClassVar[Mapping[str, Any]] = {"r": {"low": 4, "high": 64, "log": True}}
 
     @property
     def scaling(self) -> float:

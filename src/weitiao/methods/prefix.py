@@ -160,6 +160,8 @@ class _Prefixed(Method):
     num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
     """Length of the prefix; it takes so many of the model's positions."""
 
+    space: ClassVar[Mapping[str, Any]] = {"num_virtual_tokens": {"low": 5, "high": 50}}
+
     foldable: ClassVar[bool] = False
     starts_as_base: ClassVar[bool] = False
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "peft"

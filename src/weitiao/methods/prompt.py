@@ -33,6 +33,8 @@ class _Prompted(Method):
     num_virtual_tokens: Annotated[int, Field(ge=1)] = 20
     """Learnt vectors before every row; they take so many of the model's positions."""
 
+    space: ClassVar[Mapping[str, Any]] = {"num_virtual_tokens": {"low": 5, "high": 50}}
+
     foldable: ClassVar[bool] = False
     starts_as_base: ClassVar[bool] = False
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "peft"

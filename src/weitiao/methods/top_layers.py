@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,6 +35,7 @@ class TopLayers(Method):
     starts_as_base: ClassVar[bool] = True
     layout: ClassVar[Literal["pretrained", "peft", "adapter"]] = "pretrained"
     learning_rate: ClassVar[float] = 2e-4
+    space: ClassVar[Mapping[str, Any]] = {"n": {"low": 1, "high": 4}}
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Nothing is put in; which parameters train is read off the model once."""

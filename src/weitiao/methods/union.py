@@ -82,6 +82,7 @@ class Mam(_Union):
     summary: ClassVar[str] = "a prefix in attention, an adapter beside the feed-forward, and the head"
     source: ClassVar[str] = "He et al. 2022, arXiv 2110.04366"
     learning_rate: ClassVar[float] = 5e-4
+    space: ClassVar[Mapping[str, Any]] = {"reduction_factor": [2, 4, 8, 16]}
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Put both in.
@@ -120,6 +121,7 @@ class UniPelt(_Union):
     summary: ClassVar[str] = "LoRA, prefix and adapter behind gates, and the head"
     source: ClassVar[str] = "Mao et al. 2022, arXiv 2110.07577"
     learning_rate: ClassVar[float] = 5e-4
+    space: ClassVar[Mapping[str, Any]] = {"reduction_factor": [2, 4, 8, 16]}
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Put all three in, and a gate for each in every block.

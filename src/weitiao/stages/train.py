@@ -62,9 +62,18 @@ class Resume:
     """Refuse when the newest is not sound."""
     changes: Collection[str] = ()
     """Keys of the recipe, or sections, that may differ from those it was begun with."""
+    pause_after: float | None = None
+    """It ends with a checkpoint at the first look at the validation rows after so many epochs, and is gone on with later."""
 
     @classmethod
-    def asked(cls, resume: bool | str | Path, *, strict: bool, changes: Collection[str]) -> Resume:
+    def asked(
+        cls,
+        resume: bool | str | Path,
+        *,
+        strict: bool,
+        changes: Collection[str],
+        pause_after: float | None = None,
+    ) -> Resume:
         """As the word `train` is asked.  A process that torchrun started anew goes on from where the one before it was.
 
         Raises:
@@ -77,7 +86,7 @@ class Resume:
                 raise fault("unknown_key", key=key, hint=hint, known=", ".join(Recipe.model_fields))
         again = distributed.restarted()
         chosen = None if again or resume in (True, False, "last") else Path(str(resume))
-        return cls(bool(resume) or strict or again, chosen, strict, changes)
+        return cls(bool(resume) or strict or again, chosen, strict, changes, pause_after)
 
 
 FRESH = Resume()
@@ -129,6 +138,8 @@ def train(
             with paused():  # torch and Transformers are imported here
                 world.together(lambda: preflight(asked, task, method, progress=progress))
             recipe = resolve(asked, task, method)
+            if resume.pause_after is not None and recipe.train.eval_strategy == "no":
+                raise fault("needs_validation", why="--pause-after")
             world.together(lambda: refusal.base(recipe))
             folder = world.together(
                 lambda: claimed.enter_context(claim(recipe, resume=resume.wanted, changes=resume.changes))
@@ -139,28 +150,34 @@ def train(
             heard = tell if world.first else silent
             own = list(watchers) if world.first else []
             way = Way(recipe, task, method, ours, world, resume, refusal, own, heard, progress)
-            if not folder.finished:
-                _tune(way)
+            if not folder.finished and not _tune(way):
+                return Run(folder)
             repeated = _repeat(way)
         memory.trim()  # what the training took is free by now, and the models that are judged need it
         run = Run(folder)
         return _judge(run, tell) if world.first and (repeated or folder.state != "judged") else run
 
 
-def _tune(way: Way) -> None:
-    """From rows and base to the tuned model in the folder; nothing of it is left in memory afterwards."""
+def _tune(way: Way) -> bool:
+    """From rows and base to the tuned model in the folder; nothing of it is left in memory afterwards.
+
+    Returns:
+        Whether it came to its end; not where it was asked to pause.
+    """
     begun, passed = _look_for_a_checkpoint(way)
     prepared = _make_ready(way)
     _set_aside(way, begun, passed)
     training = _put_together(way, prepared, begun)
     _go_on(way, training, begun)
     _warn(way, prepared, training)
-    _take_the_steps(way, prepared, training)
+    if not _take_the_steps(way, prepared, training):
+        return False
     kept = _keep_the_best(way, training)
     loaded = _whole(way, prepared, training)
     if way.world.first:
         task = _settle(way, prepared, loaded)
         _save(way, prepared, training, loaded, task, step=kept)
+    return True
 
 
 def _repeat(way: Way) -> int:
@@ -196,7 +213,11 @@ def _once_more(way: Way, recipe: Recipe) -> None:
             hand_on(way.folder, folder, recipe)
         ours, again = replace(folder, silent=not way.world.first), replace(way.resume, wanted=folder.begun)
         if not folder.finished:
-            _tune(replace(way, recipe=recipe, folder=ours, resume=replace(again, checkpoint=None)))
+            _tune(
+                replace(
+                    way, recipe=recipe, folder=ours, resume=replace(again, checkpoint=None, pause_after=None)
+                )
+            )
         memory.trim()
 
         def judge() -> None:
@@ -283,16 +304,19 @@ def _warn(way: Way, prepared: Prepared, training: Training) -> None:
             way.tell("notice", text=line)
 
 
-def _take_the_steps(way: Way, prepared: Prepared, training: Training) -> None:
+def _take_the_steps(way: Way, prepared: Prepared, training: Training) -> bool:
     """To the end, or to the interruption that was asked for: a checkpoint is there then.
+
+    Returns:
+        Whether it is the end; not at a pause.
 
     Raises:
         WeitiaoError: `interrupted`; what the loop raises.
     """
     from weitiao.train import loop
-    from weitiao.train.watchers import Interrupt
+    from weitiao.train.watchers import PAUSED, Interrupt
 
-    interrupt = Interrupt()
+    interrupt = Interrupt(way.resume.pause_after)
     padding = training.batches.padding()
     way.tell("training", steps=training.total, start=training.state.step, padding=padding)
     ours = watching(way.folder, way.recipe, prepared, training, interrupt, way.tell)
@@ -303,6 +327,9 @@ def _take_the_steps(way: Way, prepared: Prepared, training: Training) -> None:
         error = fault("interrupted", step=training.state.step, signal=name, path=way.folder.path)
         error.exit_code = 128 + interrupt.caught
         raise error
+    if training.stop == PAUSED:
+        way.tell("notice", text=reason("paused", step=training.state.step, path=way.folder.path))
+    return training.stop != PAUSED
 
 
 def _keep_the_best(way: Way, training: Training) -> int:

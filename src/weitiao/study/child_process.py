@@ -2,6 +2,7 @@
 
     with Relay() as relay:
         train_apart(recipe, label="lora", relay=relay)  ->  Outcome(seconds=41.2, failure=None)
+        Apart.begin(recipe, label="lora", relay=relay)  ->  one beside which others go on, until it has `ended`
 
 The child is `weitiao train RECIPE --resume --json`; it is followed by the lines that it adds to its log.jsonl.
 """
@@ -46,7 +47,7 @@ class Outcome:
 
 @dataclass
 class Relay:
-    """SIGINT and SIGTERM go to the child, once each, which saves a checkpoint and ends; then we end too.
+    """SIGINT and SIGTERM go to the children, once each, which save a checkpoint and end; then we end too.
 
     Ctrl-C in a terminal reaches a whole group of processes, and two signals would end a training at once: so the
     child stands in a session of its own and hears of them from here alone.
@@ -55,7 +56,7 @@ class Relay:
     start: Callable[[Sequence[str], IO[bytes]], Child] = alone
     """How a child comes to be."""
     caught: int = field(default=0, init=False)
-    _child: Child | None = field(default=None, init=False)
+    _children: tuple[Child, ...] = field(default=(), init=False)
     _before: dict[int, Any] = field(default_factory=dict, init=False)
 
     def __enter__(self) -> Relay:
@@ -69,47 +70,97 @@ class Relay:
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         self.caught = number
-        if self._child is not None:
-            self._child.send_signal(number)
+        for child in self._children:
+            child.send_signal(number)
 
-    def watch(self, child: Child | None) -> None:
-        """Signals go to `child` from now on; one that came while it was being started goes to it at once."""
-        self._child = child
-        if child is not None and self.caught:
+    def watch(self, child: Child) -> None:
+        """Signals go to `child` too from now on; one that came while it was being started goes to it at once."""
+        self._children = (*self._children, child)
+        if self.caught:
             child.send_signal(self.caught)
+
+    def forget(self, child: Child) -> None:
+        """It has ended."""
+        self._children = tuple(each for each in self._children if each is not child)
+
+
+@dataclass
+class Apart:
+    """A training in a process of its own, while it lasts."""
+
+    recipe: Path
+    label: str
+    relay: Relay
+    said: IO[bytes]
+    child: Child
+    log: Log
+    started: float = field(default_factory=time.perf_counter)
+
+    @classmethod
+    def begin(
+        cls,
+        recipe: Path,
+        *,
+        label: str,
+        relay: Relay,
+        start: Callable[[Sequence[str], IO[bytes]], Child] | None = None,
+        options: Sequence[str] = (),
+    ) -> Apart:
+        """Train the recipe, or go on with its run.
+
+        Args:
+            recipe: in the run folder.
+            label: what errors call it.
+            relay: passes signals on.
+            start: how it comes to be; default: as the relay says.
+            options: more words of the command line.
+        """
+        log = Log(recipe.parent / "log.jsonl")
+        said = tempfile.TemporaryFile()  # noqa: SIM115  # `outcome` closes it
+        words = ["train", os.path.abspath(recipe), "--resume", "--json", *options]
+        child = (start or relay.start)(words, said)
+        relay.watch(child)
+        return cls(recipe, label, relay, said, child, log)
+
+    def ended(self, timeout_s: float = LOOK_S) -> bool:
+        """Has it ended, or does it within so many seconds?"""
+        try:
+            self.child.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Whoever listens has failed: it must not go on alone."""
+        if self.child.poll() is None:
+            self.child.terminate()
+            self.child.wait()
+
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        self.relay.forget(self.child)
+        with self.said as said:
+            said.seek(max(0, said.seek(0, os.SEEK_END) - TAIL))
+            words = said.read().decode("utf-8", "replace").splitlines()
+        seconds, code = time.perf_counter() - self.started, self.child.wait()
+        if code == 0:
+            return Outcome(seconds, None)
+        failure = _told(words) or _unsaid(self.label, self.recipe, code, words).to_dict()
+        # Ended by a signal, or another process is at it.
+        return Outcome(seconds, failure, goes_on=code < 0 or code > 128 or failure["error"] == "run_busy")
 
 
 def train_apart(recipe: Path, *, label: str, relay: Relay, heard: Heard = lambda fact: None) -> Outcome:
     """Train the recipe, or go on with its run, in a process of its own; `heard` gets steps as they are logged."""
-    log, started = Log(recipe.parent / "log.jsonl"), time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        child = relay.start(["train", os.path.abspath(recipe), "--resume", "--json"], said)
-        relay.watch(child)
-        try:
-            while not _ended(child):
-                if fact := log.newest():
-                    heard(fact)
-        finally:
-            relay.watch(None)
-            if child.poll() is None:  # whoever listens has failed: the child must not go on alone
-                child.terminate()
-                child.wait()
-        said.seek(max(0, said.seek(0, os.SEEK_END) - TAIL))
-        words = said.read().decode("utf-8", "replace").splitlines()
-    seconds, code = time.perf_counter() - started, child.wait()
-    if code == 0:
-        return Outcome(seconds, None)
-    failure = _told(words) or _unsaid(label, recipe, code, words).to_dict()
-    # Ended by a signal, or another process is at it.
-    return Outcome(seconds, failure, goes_on=code < 0 or code > 128 or failure["error"] == "run_busy")
-
-
-def _ended(child: Child) -> bool:
+    apart = Apart.begin(recipe, label=label, relay=relay)
     try:
-        child.wait(timeout=LOOK_S)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+        while not apart.ended():
+            if fact := apart.log.newest():
+                heard(fact)
+    finally:
+        apart.stop()
+        outcome = apart.outcome()
+    return outcome
 
 
 @dataclass

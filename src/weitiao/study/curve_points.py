@@ -15,12 +15,12 @@ from typing import Any
 
 from weitiao.core.errors import language
 from weitiao.evaluate.chosen import judged
-from weitiao.evaluate.judge import judge, read, value
-from weitiao.evaluate.resample import bootstrap, interval
+from weitiao.evaluate.judge import judge
 from weitiao.evaluate.words import words
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.run import Run
 from weitiao.stages.runs import load
+from weitiao.study.difference import difference
 from weitiao.study.schedule import DONE
 from weitiao.study.table import refuse_other_ground, row_of
 
@@ -119,7 +119,7 @@ def _validated(
         "higher_is_better": own[name].higher_is_better,
         "rows": len(records),
         "validation": {label: found[label][name] for label in systems},
-        "doubling": doubling(references, systems, metrics, few=few, many=many, **options)
+        "doubling": difference(references, systems, metrics, before=few, after=many, **options)
         if _doubles(done)
         else None,
     }
@@ -128,44 +128,6 @@ def _validated(
 def _doubles(done: Sequence[Mapping[str, Any]]) -> bool:
     """Are the two largest shares there?"""
     return [point["share"] for point in done[-2:]] == [0.5, 1.0]
-
-
-def doubling(
-    references: Sequence[Mapping[str, Any]],
-    systems: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    *,
-    few: str,
-    many: str,
-    labels: Sequence[str],
-    confidence: float,
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    """The value with all rows less that with half of them, and the interval of that difference."""
-    import numpy as np
-
-    (name, metric), count = next(iter(metrics.items())), len(references)
-    rows = read(references, {one: systems[one] for one in (few, many)}, metrics, labels)
-    values = {one: value(metric, own[name]) for one, own in rows.items()}
-    difference = values[many] - values[few]
-    drawn = bootstrap(
-        {one: (metric, own[name]) for one, own in rows.items()},
-        np.arange(count),
-        count,
-        resamples=resamples,
-        seed=seed,
-    )
-    span = interval(drawn[many] - drawn[few], confidence, count=count) if count > 1 else None
-    if not np.isfinite(difference):
-        return {"difference": None, "low": None, "high": None, "verdict": None}
-    # Rows of which both say the same tell nothing of others.
-    if span is None or np.isclose(*span, rtol=1e-12, atol=1e-12):
-        return {"difference": difference, "low": None, "high": None, "verdict": None}
-    sign = 1 if metric.higher_is_better else -1
-    gains = sorted((sign * span[0], sign * span[1]))
-    verdict = "better" if gains[0] > 0 else "worse" if gains[1] < 0 else "level"
-    return {"difference": difference, "low": span[0], "high": span[1], "verdict": verdict}
 
 
 def sentence(found: Mapping[str, Any]) -> str:

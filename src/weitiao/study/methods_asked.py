@@ -105,8 +105,12 @@ def _entrant(given: str | Mapping[str, Any]) -> Entrant:
     settings = spelt(given) if isinstance(given, str) else dict(given)
     if not isinstance(settings.get("name"), str):
         raise fault("bad_method_word", word=given)
-    label = ":".join([settings["name"], *(f"{k}={_shown(v)}" for k, v in settings.items() if k != "name")])
-    return Entrant(label, settings, registry.build("method", settings))
+    return Entrant(called(settings), settings, registry.build("method", settings))
+
+
+def called(settings: Mapping[str, Any]) -> str:
+    """The way back: a method as `spelt` reads it."""
+    return ":".join([settings["name"], *(f"{k}={shown(v)}" for k, v in settings.items() if k != "name")])
 
 
 def spelt(word: str) -> dict[str, Any]:
@@ -155,12 +159,12 @@ def cut(text: str, mark: str) -> list[str]:
     return parts
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A setting as it is typed."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{','.join(map(_shown, value))}]"
+        return f"[{','.join(map(shown, value))}]"
     return str(value)
 
 

@@ -36,6 +36,13 @@ def tell(screen: Screen, event: str, **facts: Any) -> None:
             screen.line("      " + reason("never_tested", rows=f"{dealt['never_tested']:,}"))
         if dealt["validation_given"]:
             screen.line("      " + reason("validation_given", rows=f"{dealt['validation_given']:,}"))
+    elif event == "searching":
+        keys = ", ".join(dict.fromkeys(one.key for one in facts["dimensions"]))
+        screen.line(reason("told_search", trials=facts["trials"], how=facts["how"], keys=escape(keys)))
+        counts = {name: f"{count:,}" for name, count in facts["rows"].items()}
+        screen.line(reason("told_search_rows", **counts))
+    elif event == "trial_ended":
+        screen.line(f"        {_tried(facts['entry'], facts['goals'])}")
     elif event == "curving":
         screen.line(reason("told_curve", rows=", ".join(f"{count:,}" for count in facts["rows"])))
     elif event == "entrant":
@@ -62,6 +69,18 @@ def _ending(row: Mapping[str, Any], metric: str) -> str:
     seconds, score = f"{row['seconds']['train']:.1f}", figure(row["score"])
     label = escape(row["label"])
     return reason("trained_in", label=label, metric=named(metric), score=score, seconds=seconds)
+
+
+def _tried(entry: Mapping[str, Any], goals: Any) -> str:
+    """How far a trial has come, in a line."""
+    if entry["end"] == "failed":
+        return f"[red]{named('failed')}[/red]  {escape(one_line(entry['failure']))}"
+    score = entry["goals"][0] if entry["goals"] else next(reversed(entry["at"].values()), None)
+    if score is None:
+        return named("unfinished")
+    words = {"number": entry["number"], "metric": named(goals[0].name), "score": f"{score:.4g}"}
+    state = "" if entry["end"] else f"  ({named('waiting')})"
+    return reason("told_trial", **words) + state
 
 
 def one_line(failure: Mapping[str, Any]) -> str:

@@ -83,6 +83,8 @@ class Method(ABC):
     """How the tuned model is saved: the whole of it, PEFT's adapter files beside a base, or ours in the same form."""
     learning_rate: ClassVar[float]
     """The peak learning rate when the recipe gives none."""
+    space: ClassVar[Mapping[str, Any]] = {}
+    """Settings that `weitiao search` tries where nobody says, each with its values: `{"r": {"low": 4, "high": 64}}`."""
     base_bits: ClassVar[int] = 16
     """4: the base is loaded in 4-bit NF4 (QLoRA)."""
     alone: ClassVar[bool] = False

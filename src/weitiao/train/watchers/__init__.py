@@ -6,11 +6,12 @@ They are asked in the order of the list, and the order matters: `Validate` befor
 
 from weitiao.train.watchers.inspect import GradientNorms, Profile
 from weitiao.train.watchers.own import own
-from weitiao.train.watchers.save import Interrupt, Log, Save
+from weitiao.train.watchers.save import PAUSED, Interrupt, Log, Save
 from weitiao.train.watchers.trackers import TRACKERS, Tracker
 from weitiao.train.watchers.validate import EarlyStop, Plateau, Validate, due, period
 
 __all__ = [
+    "PAUSED",
     "TRACKERS",
     "EarlyStop",
     "GradientNorms",

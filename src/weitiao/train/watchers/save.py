@@ -64,10 +64,16 @@ class Save(Watcher):
             checkpoint.prune(self.run, keep=self.keep, best_step=state.best_step if self.keep_best else -1)
 
 
+PAUSED = "paused"
+"""Why a run ended that was asked to, and goes on from there."""
+
+
 @dataclass
 class Interrupt(Watcher):
     """SIGINT and SIGTERM end the run after the current step, with a checkpoint; a second signal ends it at once."""
 
+    pause_after: float | None = None
+    """The first look at the validation rows after so many epochs ends it too; the schedule is that of the whole run."""
     caught: int = field(default=0, init=False)
 
     def around(self, training: Training) -> AbstractContextManager[Any] | None:
@@ -95,3 +101,6 @@ class Interrupt(Watcher):
         name = training.world.agree(signal.Signals(self.caught).name if self.caught else "")
         if name:
             self.caught, training.stop = signal.Signals[name].value, name
+        elif self.pause_after is not None and training.metrics and not training.stop:
+            left = training.state.step < training.total
+            training.stop = PAUSED if left and training.epoch >= self.pause_after - 1e-9 else ""

@@ -1,0 +1,58 @@
+"""How far each trial goes: to its end, or only on if it does better than most that came as far as it did.
+
+    rungs(9.0)            ->  (1.0, 3.0)     epochs after which a trial must be among the best third
+    promoted(climbers, 2) ->  the number of a trial that goes on from its rung, or None
+
+Asynchronous successive halving (Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2): a
+trial that is among the best 1/eta of those that have reached a rung goes on to the next one, whoever else is on the way.
+All are compared after the same number of epochs of schedules that are planned to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+ETA = 3
+"""One in so many goes on (the papers' own choices are 3 and 4)."""
+
+
+@dataclass(frozen=True)
+class Climber:
+    """A trial, as far as it has come."""
+
+    number: int
+    reached: Mapping[int, float]
+    """Rung, counted from 0 -> how good it was there; more is better."""
+    rung: int
+    """On which rung it waits; -1 where it does not wait at one."""
+    bracket: int = 0
+    """It is compared with its own bracket, from rung `bracket` on."""
+
+
+def rungs(epochs: float, *, least: float = 1.0, eta: int = ETA) -> tuple[float, ...]:
+    """Epochs after which trials are compared, before their end: least, least eta, least eta^2 ..."""
+    found, at = [], least
+    while at < epochs * (1 - 1e-9):
+        found.append(at)
+        at *= eta
+    return tuple(found)
+
+
+def promoted(climbers: Sequence[Climber], count: int, *, eta: int = ETA) -> int | None:
+    """The trial that goes on from its rung now, the highest rung first; None where none does.
+
+    Args:
+        climbers: all that have reached a rung.
+        count: rungs that there are.
+        eta: one in so many goes on.
+    """
+    brackets = sorted({one.bracket for one in climbers})
+    for rung in range(count - 1, -1, -1):
+        for bracket in brackets:
+            there = [one for one in climbers if one.bracket == bracket and rung in one.reached]
+            best = sorted(there, key=lambda one: (-one.reached[rung], one.number))[: len(there) // eta]
+            for one in best:
+                if one.rung == rung:
+                    return one.number
+    return None
