@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.evaluate.run_folders import ATTACK, OURS, Page, again, classification, sft, write_run
+from weitiao.core import registry
 from weitiao.evaluate.report import write_report
 from weitiao.evaluate.report.numbers import number, p_value, seconds, share
 from weitiao.evaluate.words import pairs
@@ -261,6 +262,11 @@ def test_both_languages_fill_the_same_places():
         assert english, name
         assert chinese, name
         assert len(re.findall(r"{\d?}", english)) == len(re.findall(r"{\d?}", chinese)), name
+
+
+def test_every_task_is_called_something():
+    known = pairs()
+    assert [name for name in registry.names("task") if not {name, f"task_{name}"} & {*known}] == []
 
 
 def test_writing_again_gives_the_same_bytes_and_leaves_no_draft(tmp_path):

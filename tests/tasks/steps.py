@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 
@@ -16,6 +17,12 @@ def gradients(loss, model):
 def close(ours, others, most):
     size = max(float(one.abs().max()) for one in others)
     assert max(float((a - b).abs().max()) for a, b in zip(ours, others, strict=True)) < most * size
+
+
+def alike(ours, model, theirs, other):
+    """The same loss, and the same gradient of every weight, to 1e-5; `theirs` may go by another model with the same weights."""
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5, abs=1e-6)
+    close(gradients(ours, model), gradients(theirs, other), 1e-5)
 
 
 def cut_up(task, model, whole):

@@ -51,6 +51,13 @@ def _turns_key(turns: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def _stripped(turns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [
+        {**turn, "content": turn["content"].strip()} if isinstance(turn.get("content"), str) else turn
+        for turn in turns
+    ]
+
+
 def _answer_fault(turns: Sequence[Mapping[str, Any]], *, column: str) -> str:
     return "" if turns[-1]["role"] == "assistant" else reason("no_answer_at_end", column=column)
 
@@ -207,8 +214,9 @@ class Preference(Shape):
                 return found
             if column != "prompt" and (found := _answer_fault(values[column], column=column)):
                 return found
-        same = _turns_key(values["chosen"]) == _turns_key(values["rejected"])
-        return reason("chosen_is_rejected") if same else ""
+        # White space around an answer is nothing that anybody preferred.
+        chosen, rejected = (_turns_key(_stripped(values[column])) for column in ("chosen", "rejected"))
+        return reason("chosen_is_rejected") if chosen == rejected else ""
 
     def key(self, values: Mapping[str, Any]) -> str:
         """All three."""
