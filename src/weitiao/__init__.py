@@ -4,6 +4,7 @@ import weitiao as wt
 
 wt.init("reviews.csv")                  # a recipe for a file of rows, as text
 wt.check("reviews.csv")                 # what is wrong with rows
+wt.choose("reviews.csv")                # which base model and method, before anything is tuned
 wt.show("recipe.yaml")                  # rows as the model sees them
 wt.plan("recipe.yaml")                  # memory, disk and time that a run will take
 wt.numerics("recipe.yaml")              # ways that must give the same, computed
@@ -24,7 +25,7 @@ wt.export(run, "onnx")                  # in the form that its destination wants
 wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
 wt.serve("runs/a", port=8000)           # asked over HTTP
 
-`wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Comparison`,
+`wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Choice`, `Comparison`,
 `CrossValidation`, `LearningCurve`, `SearchStudy`, `Stress`; what is asked:
 `Recipe`; what a watcher of training is: `Watcher`, which sees the `Training`; what goes wrong: `WeitiaoError`, with its
 `code`.  help(wt.train), help(wt.Run) say all of one of them.
@@ -38,6 +39,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from weitiao.api import Choice as Choice
     from weitiao.api import Comparison as Comparison
     from weitiao.api import CrossValidation as CrossValidation
     from weitiao.api import LearningCurve as LearningCurve
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from weitiao.api import (
         adapters,
         check,
+        choose,
         compare,
         cross_validate,
         evaluate,
@@ -90,6 +93,7 @@ _HOMES = {
         ("numerics", "plan", "report", "runs", "retrieve", "serve", "show", "train"), "weitiao.api"
     ),
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
+    **dict.fromkeys(("Choice", "choose"), "weitiao.api"),
     **dict.fromkeys(
         ("SearchStudy", "Stress", "search", "explain_rows", "export", "stress", "verify"), "weitiao.api"
     ),
@@ -103,6 +107,7 @@ _HOMES = {
 __all__ = [
     "adapters",
     "check",
+    "choose",
     "compare",
     "cross_validate",
     "evaluate",

@@ -8,6 +8,7 @@ run = wt.load("runs/reviews-lora")
 """
 
 from weitiao.api.check import check
+from weitiao.api.choose import choose
 from weitiao.api.export import export, verify
 from weitiao.api.fetch import export_data, fetch, fetchable
 from weitiao.api.init import init
@@ -35,6 +36,7 @@ from weitiao.stages.retrieve import retrieve
 from weitiao.stages.run import Run
 from weitiao.stages.runs import load, runs, speaker
 from weitiao.stages.stress import Stress
+from weitiao.study.choice.choose import Choice, refuse_taken
 from weitiao.study.compare import Comparison, compare
 from weitiao.study.cross_validation import CrossValidation, cross_validate
 from weitiao.study.learning_curve import LearningCurve, learning_curve
@@ -42,6 +44,7 @@ from weitiao.study.search import SearchStudy, search
 
 __all__ = [
     "Adapters",
+    "Choice",
     "Comparison",
     "CrossValidation",
     "DryRun",
@@ -54,6 +57,7 @@ __all__ = [
     "Stress",
     "adapters",
     "check",
+    "choose",
     "compare",
     "cross_validate",
     "dry_run",
@@ -75,6 +79,7 @@ __all__ = [
     "plan",
     "ready_recipe",
     "refuse_drawn",
+    "refuse_taken",
     "report",
     "road",
     "runs",

@@ -5,7 +5,6 @@ init("reviews.csv")  ->  the text of a commented recipe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,12 +15,9 @@ from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data.formats.languages import is_language
 from weitiao.models.assets.entries import MODELS
-from weitiao.stages.data import guess, located, suiting, task_of
+from weitiao.stages.data import guess, located, suiting, task_of, untaught
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight
-
-SEEN, FAST = 12_000, 1e-3
-"""Of a base that was never taught to write: so many rows are seen in all, and so fast is learnt (notes/LOG.md)."""
 
 
 def init(
@@ -53,9 +49,7 @@ def init(
         checked = checking.inspect(located(section), shape)
         model = model or suiting(registry.build("task", {"name": name}), checked)
         if MODELS[model].untaught:
-            epochs = max(1, math.ceil(SEEN / max(1, len(checked.rows))))
-            train = Train(learning_rate=FAST, dropout=0.0, num_train_epochs=epochs)
-            begin = "full"
+            train, begin = Train(**untaught(len(checked.rows))), "full"
             notices.append(reason("untaught", model=model))
     tasks, methods = (
         registry.settings_of(thing, registry.build(shelf, {"name": thing}))

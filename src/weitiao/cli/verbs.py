@@ -11,6 +11,7 @@ import typer
 
 from weitiao.cli.chat import chat
 from weitiao.cli.check import check
+from weitiao.cli.choose import choose
 from weitiao.cli.compare import compare
 from weitiao.cli.cv import cv
 from weitiao.cli.data import data_app
@@ -101,6 +102,7 @@ def init(
         print(reason("wrote_recipe", path=output, quoted=shlex.quote(str(output))), file=sys.stderr)
 
 
+app.command(epilog="Example: weitiao choose reviews.csv --minutes 30 -o recipe.yaml")(choose)
 app.command(epilog="Example: weitiao train recipe.yaml method.r=8 output_dir=runs/second")(train)
 app.command(epilog="Example: weitiao check recipe.yaml --numerics")(check)
 app.command(

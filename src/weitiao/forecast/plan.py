@@ -6,19 +6,22 @@ plan("recipe.yaml")  ->  Plan(stages={"load": Footprint(...), "train": ..., "eva
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.core import registry
 from weitiao.core.display import Sheet, Shown, either, megabytes
+from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import free_bytes
 from weitiao.core.recipe import Recipe
-from weitiao.forecast.looked import looked
+from weitiao.forecast.looked import Looked, looked
+from weitiao.forecast.memory import Forecast
 from weitiao.forecast.sample import KERNELS, checkpoints, longest
 from weitiao.forecast.seconds import lasting
 from weitiao.stages.in_memory import lent
-from weitiao.stages.preflight import tried
+from weitiao.stages.preflight import refuse_pair, resolve, tried
 
 if TYPE_CHECKING:
     from weitiao.forecast.step_memory import Footprint
@@ -120,39 +123,79 @@ def plan(
     Raises:
         WeitiaoError: what `train` would raise over the recipe and these rows.
     """
-    from weitiao.train import memory
-
     overrides = list(overrides)
     with lent(recipe, overrides) as (recipe, keep):
         asked = tried(recipe, overrides=overrides, progress=progress)
-        found = looked(asked, processes=nproc, progress=progress)
-        task, forecast, batches, examples = found.task, found.forecast, found.batches, found.examples
-        loaded = forecast.fake.loaded
-        heaviest = batches.heaviest()
-        computed = heaviest.tokens - heaviest.shared
-        batch = {"rows": len(heaviest.rows), "tokens": computed, "padding": heaviest.padding}
-        judged = longest(asked, task, loaded, examples["judging"])
-        stages = forecast.stages(train=heaviest, evaluate=judged, rows=examples["train"])
-        steps, seconds = lasting(found, heaviest, stages["train"].work, processes=nproc)
-        planned = Plan(
-            recipe=asked,
-            stages=stages,
-            steps=steps,
-            seconds=seconds * (1 + asked.evaluate.noise_runs),
-            program=_program(stages, found.program),
-            processes=nproc,
-            device=forecast.device,
-            free=memory.free(forecast.device),
-            rows=found.rows,
-            notices=found.notices,
-            batch=batch,
-            checkpoint=forecast.kept_bytes,
-            checkpoints=checkpoints(asked.train),
-            model=forecast.saved_bytes,
-            free_disk=free_bytes(Path(asked.output_dir)),
-        )
+        planned = _planned(asked, looked(asked, processes=nproc, progress=progress), nproc)
         keep(planned)
         return planned
+
+
+def plans(
+    recipe: Recipe, methods: Sequence[str], *, progress: Progress | None = None
+) -> dict[str, Plan | WeitiaoError]:
+    """The plan of one recipe with each of several methods, or what stands against it; its rows are looked at once.
+
+    Args:
+        recipe: its own method is not looked at.
+        methods: names.
+        progress: hears bytes that are fetched.
+    """
+    found: dict[str, Plan | WeitiaoError] = {}
+    first: Looked | None = None
+    for name in methods:
+        asked = recipe.model_copy(update={"method": {"name": name}})
+        try:
+            if first is None:
+                asked = tried(asked.model_dump(), progress=progress)
+                first = own = looked(asked, processes=1, progress=progress)
+            else:
+                asked, own = _beside(asked, first, progress=progress)
+            found[name] = _planned(asked, own, 1)
+        except WeitiaoError as error:
+            found[name] = error
+    return found
+
+
+def _beside(asked: Recipe, first: Looked, *, progress: Progress | None) -> tuple[Recipe, Looked]:
+    """The same rows for another method; one that takes positions of its own has others."""
+    task, method = registry.build("task", asked.task), registry.build("method", asked.method)
+    refuse_pair(asked, task, method)
+    asked = resolve(asked, task, method)
+    if method.positions != first.forecast.method.positions:
+        return asked, looked(asked, processes=1, progress=progress)
+    forecast = Forecast(asked, first.task, method, device=first.forecast.device, progress=progress)
+    return asked, replace(first, forecast=forecast)
+
+
+def _planned(asked: Recipe, found: Looked, nproc: int) -> Plan:
+    from weitiao.train import memory
+
+    task, forecast, batches, examples = found.task, found.forecast, found.batches, found.examples
+    loaded = forecast.fake.loaded
+    heaviest = batches.heaviest()
+    computed = heaviest.tokens - heaviest.shared
+    batch = {"rows": len(heaviest.rows), "tokens": computed, "padding": heaviest.padding}
+    judged = longest(asked, task, loaded, examples["judging"])
+    stages = forecast.stages(train=heaviest, evaluate=judged, rows=examples["train"])
+    steps, seconds = lasting(found, heaviest, stages["train"].work, processes=nproc)
+    return Plan(
+        recipe=asked,
+        stages=stages,
+        steps=steps,
+        seconds=seconds * (1 + asked.evaluate.noise_runs),
+        program=_program(stages, found.program),
+        processes=nproc,
+        device=forecast.device,
+        free=memory.free(forecast.device),
+        rows=found.rows,
+        notices=found.notices,
+        batch=batch,
+        checkpoint=forecast.kept_bytes,
+        checkpoints=checkpoints(asked.train),
+        model=forecast.saved_bytes,
+        free_disk=free_bytes(Path(asked.output_dir)),
+    )
 
 
 def _program(stages: Iterable[str], loaded: int) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
@@ -39,6 +40,8 @@ HARDER = 1.2
 many, Latin and 14 living languages in Latin script 1.25 to 1.92 (notes/LOG.md)."""
 FOREIGN = 1 / 40
 """Share of letters beyond A to Z above which texts count as not English."""
+SEEN, FAST = 12_000, 1e-3
+"""Of a base that was never taught what it is for: so many rows are seen in all, and so fast is learnt (notes/LOG.md)."""
 LONG_ENOUGH = 2000
 """Characters of a text that tell its language."""
 
@@ -90,6 +93,18 @@ def learner(shape: Shape) -> str:
     return next((name for name, task in tasks if task.shape == shape and not task.taught), "")
 
 
+def untaught(rows: int) -> dict[str, Any]:
+    """Keys of `train` for a base that was never taught what it is for, and so many rows."""
+    return {"learning_rate": FAST, "dropout": 0.0, "num_train_epochs": max(1, math.ceil(SEEN / max(1, rows)))}
+
+
+def embedded(task: Task) -> tuple[str, ...]:
+    """The embedded models that could suit a task, the smaller first."""
+    if not task.reads_words:
+        return (LOOKERS.get(task.auto_class, LOOKER),)
+    return WRITERS.get(task.auto_class, READERS)
+
+
 def suiting(task: Task, checked: checking.Checked) -> str:
     """The embedded model that suits rows of this kind: of two the smaller where its vocabulary was made for such texts.
 
@@ -99,9 +114,7 @@ def suiting(task: Task, checked: checking.Checked) -> str:
     """
     from weitiao.models.assets import catalog
 
-    if not task.reads_words:
-        return LOOKERS.get(task.auto_class, LOOKER)
-    models = WRITERS.get(task.auto_class, READERS)
+    models = embedded(task)
     small, large = models[0], models[-1]
     if small == large:
         return small

@@ -55,9 +55,7 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
     from weitiao.train import optim, trunk, watchers
     from weitiao.train.objective import refuse_unfit
 
-    if why := method.refuses(task):
-        way = reason("another_method")
-        raise fault("no_such_pair", method=recipe.method["name"], task=recipe.task["name"], why=why, way=way)
+    refuse_pair(recipe, task, method)
     _refuse_one_label_twice(recipe, task)
     # A mistyped setting, an absent model or dictionary is told before anything is read.
     making.ready(steps(recipe.data.augment), task.shape, helpers(recipe, device="meta"))
@@ -86,6 +84,17 @@ def preflight(recipe: Recipe, task: Task, method: Method, *, progress: Progress 
         raise fault("unfit_setting", key="num_virtual_tokens", value=method.positions, **taken)
     row_limit(recipe, bare, method)
     optim.groups(bare.model, recipe.train, learning_rate=1.0, head=bare.head)
+
+
+def refuse_pair(recipe: Recipe, task: Task, method: Method) -> None:
+    """Does the method make sense with the task?
+
+    Raises:
+        WeitiaoError: `no_such_pair`.
+    """
+    if why := method.refuses(task):
+        way = reason("another_method")
+        raise fault("no_such_pair", method=recipe.method["name"], task=recipe.task["name"], why=why, way=way)
 
 
 def _refuse_one_label_twice(recipe: Recipe, task: Task) -> None:
