@@ -186,6 +186,27 @@ def test_a_file_in_the_place_of_a_folder(sound, refused, tmp_path):
     assert refused(tmp_path / "x.gguf").code == "lone_file"
 
 
+@pytest.mark.parametrize(
+    ("name", "word"), [("tf_model.h5", "from_tf=True"), ("flax_model.msgpack", "from_flax=True")]
+)
+def test_weights_of_an_older_library_are_refused_with_the_way_to_convert_them(
+    sound, refused, tmp_path, name, word
+):
+    folder = Path(shutil.copytree(sound["bert"], tmp_path / "older"))
+    (folder / "model.safetensors").rename(folder / name)
+    said = refused(folder)
+    assert (said.code, said.values["found"]) == ("older_weights", name)
+    assert word in said.text()
+
+
+def test_an_original_checkpoint_is_told_from_other_folders(refused, tmp_path):
+    (tmp_path / "bert_config.json").write_text("{}")
+    (tmp_path / "bert_model.ckpt.index").write_bytes(b"")
+    said = refused(tmp_path)
+    assert said.code == "no_such_model"
+    assert "TensorFlow" in said.text()
+
+
 @pytest.mark.parametrize("below", ["0_Transformer", "snapshots/0a1b"])
 def test_a_folder_around_a_model_names_it_and_that_opens(sound, refused, classify, tmp_path, below):
     shutil.copytree(sound["bert"], tmp_path / "around" / below)

@@ -27,8 +27,10 @@ from weitiao.stages.recorded import variants
 
 pytestmark = pytest.mark.whole
 
-FORMS = {"torch": (), "onnx": ("torch", "transformers")}
+FORMS = {"torch": (), "onnx": ("torch", "transformers"), "pt2": ("transformers",)}
 """Every form that reads texts, and what its runner does without."""
+GO_ON = ("torch", "onnx")
+"""Those of them that speak, too."""
 SPEAK = {"gguf"}
 """Those of language models alone, each tested in a file of its own."""
 
@@ -42,13 +44,14 @@ def run(bert, tmp_path_factory) -> wt.Run:
         words = ["--to", "onnx", "--budget", "1MB,1s", "--json"]
         assert cli(["export", str(made.path), *words]) == 0
     (made.path / "fits.json").write_text(said.getvalue())
+    made.export("pt2")
     return made
 
 
 @pytest.fixture(scope="module")
 def chat(llama, tmp_path_factory) -> wt.Run:
     made = exports.speaker(llama, tmp_path_factory.mktemp("speaker"))
-    for form in FORMS:
+    for form in GO_ON:
         made.export(form)
     return made
 
@@ -103,7 +106,7 @@ def test_what_was_compared_is_told(run, form):
     assert told["size_mb"] * 1e6 > (run.path / "export" / form / "config.json").stat().st_size
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", GO_ON)
 def test_the_chat_model_is_written_and_answers_token_for_token(chat, form):
     told = json.loads((chat.path / "export" / form / "parity.json").read_text())
     assert told["prompts"] == told["spoken_alike"] > 0

@@ -24,7 +24,7 @@ def export(
         str,
         typer.Option(
             "--to",
-            help="The form: torch (a plain folder of Transformers), onnx (onnxruntime), gguf (llama.cpp, Ollama).",
+            help="The form: torch (a plain folder of Transformers), onnx (onnxruntime), gguf (llama.cpp, Ollama), pt2 (torch.export).",
         ),
     ],
     dtype: Annotated[
@@ -34,6 +34,9 @@ def export(
         ),
     ] = "",
     budget: Fits = "",
+    push: Annotated[
+        str, typer.Option(help="Put what was written on the hub, with the model's card: owner/name.")
+    ] = "",
     base: Base = "",
     quiet: Quiet = False,
     json: Json = False,
@@ -52,7 +55,7 @@ def export(
 
     show = Show(quiet=quiet or json)
     with show:
-        found = api.export(api.load(run, base=base), to, dtype=dtype, tell=show.tell)
+        found = api.export(api.load(run, base=base), to, dtype=dtype, push=push, tell=show.tell)
     shown([found], budget=most, json=json)
 
 

@@ -1,14 +1,16 @@
-"""Graphs of onnxruntime, made of plain models of Transformers: any number of rows, of any length.
+"""Graphs of onnxruntime and programs of torch, made of plain models of Transformers: any number of rows, of any length.
 
 traced(plain, "AutoModelForSequenceClassification", file, inputs=..., outputs=...)   one pass
 traced_decoder(plain, file)                                                          what goes on, with what it has read so far
+programmed(plain, ...)                                                               the same as `torch.export` has it
 in_bytes(graph, file)                                                                weights of 8 bits
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,23 @@ def _silent() -> Iterator[None]:
         yield
 
 
-def traced(
-    plain: Path, auto_class: str, file: Path, *, inputs: Sequence[str], outputs: Sequence[str]
-) -> None:
-    """Write the graph of a plain model, whose rows and tokens may be of any number.
+@dataclass(frozen=True)
+class Traceable:
+    """A model with arguments in order, what it is tried with, and the names of what it says."""
+
+    named: Any
+    example: Mapping[str, Any]
+    outputs: Sequence[str]
+    sizes: Any
+    """Which of the arguments' sizes may be any."""
+
+
+def one_pass(plain: Path, auto_class: str, *, inputs: Sequence[str], outputs: Sequence[str]) -> Traceable:
+    """A model of texts, whose rows and tokens may be of any number.
 
     Args:
         plain: a folder of Transformers.
         auto_class: which opens it.
-        file: where the graph goes; weights of more than 2 GB lie beside it.
         inputs: what it is called with, each (rows, tokens).
         outputs: what it says.
     """
@@ -55,12 +65,30 @@ def traced(
             said = self.model(**dict(zip(inputs, given, strict=True)))
             return tuple(said[name] for name in outputs)
 
+    model = getattr(transformers, auto_class).from_pretrained(plain, dtype=torch.float32).eval()
+    # No two sizes alike, none of them 1: else they are taken for the same, or for fixed.
+    example = {name: torch.ones(3, 5, dtype=torch.int64) for name in inputs}
+    return Traceable(Named(model).eval(), example, outputs, (tuple(_free(0, 1) for _ in inputs),))
+
+
+def traced(
+    plain: Path, auto_class: str, file: Path, *, inputs: Sequence[str], outputs: Sequence[str]
+) -> None:
+    """Write the graph of a model of texts, as `one_pass`; weights of more than 2 GB lie beside `file`."""
     with _silent():
-        model = getattr(transformers, auto_class).from_pretrained(plain, dtype=torch.float32).eval()
-        # No two sizes alike, none of them 1: else they are taken for the same, or for fixed.
-        example = {name: torch.ones(3, 5, dtype=torch.int64) for name in inputs}
-        sizes = tuple(_free(0, 1) for _ in inputs)
-        _save(Named(model), example, outputs, (sizes,), file)
+        _save(one_pass(plain, auto_class, inputs=inputs, outputs=outputs), file)
+
+
+def programmed(
+    plain: Path, auto_class: str, file: Path, *, inputs: Sequence[str], outputs: Sequence[str]
+) -> None:
+    """Write the same as a program of `torch.export`."""
+    import torch
+
+    with _silent(), torch.no_grad():
+        made = one_pass(plain, auto_class, inputs=inputs, outputs=outputs)
+        found = torch.export.export(made.named, tuple(made.example.values()), dynamic_shapes=made.sizes)
+        torch.export.save(found, file)
 
 
 def _free(*places: int) -> dict[int, Any]:
@@ -70,16 +98,16 @@ def _free(*places: int) -> dict[int, Any]:
     return dict.fromkeys(places, torch.export.Dim.DYNAMIC)
 
 
-def _save(named: Any, example: dict[str, Any], outputs: Sequence[str], sizes: Any, file: Path) -> None:
+def _save(made: Traceable, file: Path) -> None:
     import torch
 
     with torch.inference_mode():
         program = torch.onnx.export(
-            named.eval(),
-            tuple(example.values()),
-            input_names=list(example),
-            output_names=list(outputs),
-            dynamic_shapes=sizes,
+            made.named,
+            tuple(made.example.values()),
+            input_names=list(made.example),
+            output_names=list(made.outputs),
+            dynamic_shapes=made.sizes,
             dynamo=True,
             verbose=False,
         )
@@ -134,7 +162,8 @@ def traced_decoder(plain: Path, file: Path) -> None:
         example = {"input_ids": ids, "attention_mask": mask}
         example |= {f"{PAST}.{name}": each.clone() for name, each in zip(layers, past, strict=True)}
         sizes = (_free(0, 1), _free(0, 1), tuple(_free(0, 2) for _ in past))
-        _save(Going(model), example, ["logits", *(f"{PRESENT}.{name}" for name in layers)], sizes, file)
+        outputs = ["logits", *(f"{PRESENT}.{name}" for name in layers)]
+        _save(Traceable(Going(model).eval(), example, outputs, sizes), file)
 
 
 def _kept(layer: Any) -> tuple[Any, Any]:

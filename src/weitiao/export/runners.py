@@ -24,6 +24,20 @@ if __name__ == "__main__":
     print(json.dumps(answers([tuple(sys.argv[1:3])])[0], ensure_ascii=False))
 """
 
+READS = """\
+TOKENIZER.encode_special_tokens = $characters
+TOKENIZER.enable_truncation($limit, direction="$cut_side")
+TOKENIZER.enable_padding(pad_id=$pad)
+
+
+def read(rows):  # [("a text",), ...] or [("a text", "its pair"), ...]
+    found = TOKENIZER.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in rows])
+    known = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+    return {name: np.array([getattr(row, known[name]) for row in found], dtype=np.int64) for name in $inputs}
+
+
+"""
+"""Of forms whose runner reads with tokenizers alone."""
 SPEAKING = """\
 def spoken(turns, max_new_tokens=200):  # [{{"role": "user", "content": "..."}}, ...]
     text = {prompt}
@@ -46,7 +60,11 @@ def answering(run: Run, *, inputs: Sequence[str], outputs: Sequence[str]) -> dic
         tail = SPEAKING.format(prompt=TEMPLATE if run.task.chats else WORDS)
     else:
         tail = ANSWERING.format(code=textwrap.indent(run.task.answer_code(), "    "))
+    processor = run.tuned.processor
     return {
+        "pad": str(processor.pad_token_id or 0),
+        "cut_side": processor.truncation_side,
+        "characters": str(plain),
         "auto_class": run.task.auto_class,
         "limit": str(run.limit),
         "inputs": repr([*inputs]),

@@ -28,6 +28,8 @@ PAGES = (b"<!doctype", b"<html", b"<?xml")
 READ = (".json", ".txt", ".model", ".jinja")  # what configuration and tokenizer are read from
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 OTHERS = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.onnx")
+OLDER = {"tf_model.h5": ("tensorflow", "from_tf=True"), "flax_model.msgpack": ("flax", "from_flax=True")}
+"""Weights of libraries that Transformers opened before its version 5: which one, and how it was told so."""
 PIPELINE = "model_index.json"
 """What diffusers writes into a folder of models that belong together."""
 MARKS = ("config.json", PIPELINE)
@@ -173,7 +175,7 @@ def refuse_weightless(source: str) -> None:
 
     Raises:
         WeitiaoError: `is_pipeline`, `no_weights` for a folder without safetensors, `missing_shards`, `lfs_pointer`,
-            `web_page`, `broken_file`, `no_permission`.
+            `web_page`, `broken_file`, `no_permission`; `older_weights` for those of TensorFlow or Flax alone.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -184,6 +186,9 @@ def refuse_weightless(source: str) -> None:
     files = weight_files(source)
     if not files:
         found = sorted({path.name for kind in OTHERS for path in folder.glob(kind)})
+        if (older := [name for name in OLDER if name in found]) and "pytorch_model.bin" not in found:
+            package, word = OLDER[older[0]]
+            raise fault("older_weights", path=folder, found=", ".join(older), package=package, word=word)
         raise fault("no_weights", path=folder, found=", ".join(found[:4]) or "-")
     if missing := [path.name for path in files if not path.is_file()]:
         named = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")

@@ -74,6 +74,8 @@ def _instead(folder: Path) -> str:
     if (folder / "recipe.yaml").is_file():
         adapter = (folder / "model" / "adapter_config.json").is_file()
         return reason("is_a_run_of_an_adapter", run=folder) if adapter else reason("is_a_run")
+    if (folder / "bert_config.json").is_file() or any(folder.glob("*.ckpt*.index")):
+        return reason("is_an_original_checkpoint")
     return reason("is_an_adapter") if (folder / "adapter_config.json").is_file() else ""
 
 

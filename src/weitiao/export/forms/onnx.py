@@ -49,18 +49,7 @@ CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
 TOKENIZER = tokenizers.Tokenizer.from_file(os.path.join(HERE, "tokenizer.json"))
 MODEL = onnxruntime.InferenceSession(os.path.join(HERE, "model.onnx"), providers=["CPUExecutionProvider"])
 '''
-READS = """\
-TOKENIZER.encode_special_tokens = $characters
-TOKENIZER.enable_truncation($limit, direction="$cut_side")
-TOKENIZER.enable_padding(pad_id=$pad)
-
-
-def read(rows):  # [("a text",), ...] or [("a text", "its pair"), ...]
-    found = TOKENIZER.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in rows])
-    known = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-    return {name: np.array([getattr(row, known[name]) for row in found], dtype=np.int64) for name in $inputs}
-
-
+ASKS = """\
 def ask(inputs):
     return dict(zip($outputs, MODEL.run($outputs, {name: inputs[name] for name in $inputs})))
 
@@ -171,15 +160,11 @@ class Onnx(Form):
                 for name in FILES:
                     if (plain / name).is_file():
                         shutil.copy(plain / name, folder / name)
-        processor = run.tuned.processor
         words = answering(run, inputs=inputs, outputs=outputs) | {
-            "pad": str(processor.pad_token_id or 0),
-            "cut_side": processor.truncation_side,
-            "characters": str(getattr(run.task, "split_special_tokens", True)),
             "usage": '"a question"' if speaks else '"a text" ["its pair"]',
             "more": ", of chats jinja2" if chats else "",
             "chat": CHAT if chats else "",
             "prompt": "chat(turns)" if chats else runners.WORDS,
         }
-        runner = Template(HEAD + (GOES_ON if speaks else READS))
+        runner = Template(HEAD + (GOES_ON if speaks else runners.READS + ASKS))
         write_text(folder / "runner.py", runner.substitute(words))
