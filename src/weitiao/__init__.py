@@ -24,6 +24,7 @@ wt.stress("runs/reviews")               # the test rows again, with typos, or ab
 wt.export(run, "onnx")                  # in the form that its destination wants, verified; wt.verify(run) compares again
 wt.adapters("runs/a", "runs/b")         # several runs on one base in memory
 wt.serve("runs/a", port=8000)           # asked over HTTP
+wt.launch_serve("runs/a", on="docker")  # the files to serve it elsewhere; wt.launch_train(...): to train on several machines
 
 `wt.metric` marks a function of yours as a metric.  What comes back: `Run`, `Plan`, `Choice`, `Comparison`,
 `CrossValidation`, `LearningCurve`, `SearchStudy`, `Stress`; what is asked:
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
         explain_rows,
         export,
         init,
+        launch_serve,
+        launch_train,
         learning_curve,
         load,
         numerics,
@@ -97,6 +100,7 @@ _HOMES = {
     **dict.fromkeys(
         ("SearchStudy", "Stress", "search", "explain_rows", "export", "stress", "verify"), "weitiao.api"
     ),
+    **dict.fromkeys(("launch_serve", "launch_train"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
     "Recipe": "weitiao.core.recipe",
     "metric": "weitiao.evaluate.own",
@@ -114,6 +118,8 @@ __all__ = [
     "explain_rows",
     "export",
     "init",
+    "launch_serve",
+    "launch_train",
     "learning_curve",
     "load",
     "metric",

@@ -96,7 +96,7 @@ def test_threads_sleep_where_they_wait(words, tmp_path):
 def test_processes_that_are_launched_get_their_share(monkeypatch, given, each):
     from torch.distributed.launcher import api
 
-    from weitiao.cli.launch import launch
+    from weitiao.cli.processes import share_out
 
     monkeypatch.setattr(threads, "available", lambda: 6)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -104,5 +104,5 @@ def test_processes_that_are_launched_get_their_share(monkeypatch, given, each):
         monkeypatch.setenv("OMP_NUM_THREADS", given)
     seen: dict[str, str] = {}
     monkeypatch.setattr(api, "elastic_launch", lambda *_: lambda *words: seen.update(os.environ))
-    assert launch(["train", "recipe.yaml"], processes=3, max_restarts=0) == 0
+    assert share_out(["train", "recipe.yaml"], processes=3, max_restarts=0) == 0
     assert seen["OMP_NUM_THREADS"] == each

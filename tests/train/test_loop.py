@@ -149,8 +149,11 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
 @pytest.mark.whole
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGKILL, -9), (signal.SIGTERM, 143)],  # SIGINT: tests/cli/test_bad_runs.py
-    ids=["KILL", "TERM"],
+    [
+        (signal.SIGKILL, -9),
+        (signal.SIGUSR1, 138),
+    ],  # SIGTERM, SIGINT: tests/train/test_several_processes.py, tests/cli/test_bad_runs.py
+    ids=["KILL", "USR1"],
 )
 def test_a_real_signal_and_a_resume_give_the_same_run(classify, tmp_path, number, code):
     words = {"num_train_epochs": 12, "save_steps": 3, "eval_steps": 50, "evaluate": {"untuned": False}}

@@ -12,6 +12,7 @@ from weitiao.api.choose import choose
 from weitiao.api.export import export, verify
 from weitiao.api.fetch import export_data, fetch, fetchable
 from weitiao.api.init import init
+from weitiao.api.launch import Launched, launch_serve, launch_train
 from weitiao.api.recipes import example_table, example_text, free_folder, ready_recipe, schema, step
 from weitiao.api.report import report, road
 from weitiao.api.serve import serve
@@ -50,6 +51,7 @@ __all__ = [
     "DryRun",
     "Equality",
     "Exported",
+    "Launched",
     "LearningCurve",
     "Plan",
     "Run",
@@ -73,6 +75,8 @@ __all__ = [
     "free_folder",
     "guess",
     "init",
+    "launch_serve",
+    "launch_train",
     "learning_curve",
     "load",
     "numerics",

@@ -3,7 +3,7 @@
     weitiao train recipe.yaml train.learning_rate=1e-4
 
 Results go to standard output, everything else to standard error, so that pipes carry results alone.  Exit codes:
-0 done, 2 the recipe or the command, 3 the data, 4 the model, 5 the run, 6 the machine, 130 / 143 interrupted,
+0 done, 2 the recipe or the command, 3 the data, 4 the model, 5 the run, 6 the machine, 130 / 138 / 143 interrupted,
 70 a fault of weitiao itself (EX_SOFTWARE of sysexits.h).
 """
 
@@ -32,7 +32,7 @@ def main() -> None:
 
 def run(words: list[str]) -> int:
     """Run one command; returns its exit code, and shows errors without a traceback unless `--verbose` is given."""
-    from weitiao.cli.launch import ended
+    from weitiao.cli.processes import ended
     from weitiao.cli.verbs import app
 
     if code := ended():
@@ -67,7 +67,7 @@ def run(words: list[str]) -> int:
 
 
 def _say(error: WeitiaoError, words: list[str]) -> int:
-    from weitiao.cli.launch import may_speak
+    from weitiao.cli.processes import may_speak
 
     # A lost process is started anew; of all other errors one process speaks.
     if error.code not in ("process_lost", "internal") and not may_speak(error.exit_code):

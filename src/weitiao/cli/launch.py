@@ -1,86 +1,91 @@
-"""One command, several processes: torch's elastic launcher around `weitiao train`.
-
-launch(["train", "recipe.yaml"], processes=2, max_restarts=3)  ->  the exit code
-
-When one of them dies, all are started anew and go on from the last checkpoint.  When one of them ends with an error
-that a person must see to, it leaves a note, and those that are started after it end at once.
-"""
+"""The verbs of `weitiao launch`: files by which others serve a run or train a recipe."""
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from weitiao.core import threads
-from weitiao.core.errors import fault
+import typer
 
-NOTE = (
-    "WEITIAO_ENDED"  # names the file in which the first process that ends with an error leaves its exit code
+from weitiao.cli.options import Base, Json, Overrides, Verbose, Whole, emit
+
+if TYPE_CHECKING:
+    from weitiao.launch.launched import Launched
+
+launch_app = typer.Typer(
+    cls=Whole,
+    help="Write the files by which a run is served, or a recipe trained, elsewhere.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
-SAVING_S = 600  # a process that is told to stop may still finish its step and write a checkpoint
+
+Output = Annotated[
+    str,
+    typer.Option("--output", "--out", "-o", help="The folder to write; default: launch/NAME-DESTINATION."),
+]
+Image = Annotated[str, typer.Option(help="What the image is to be called, with its registry.")]
 
 
-def launch(words: Sequence[str], *, processes: int, max_restarts: int) -> int:
-    """Run `weitiao` with these words in several processes on this machine.
+@launch_app.command(
+    "serve", epilog="Example: weitiao launch serve runs/reviews --on k8s --image ghcr.io/me/reviews:1"
+)
+def launch_serve(
+    runs: Annotated[
+        list[str], typer.Argument(help="Run folders, or NAME=FOLDER; adapters of one base share it.")
+    ],
+    on: Annotated[str, typer.Option(help="docker, k8s (Kubernetes) or systemd (this machine).")],
+    output: Output = "",
+    image: Image = "",
+    mount: Annotated[
+        bool, typer.Option("--mount", help="The image has no models: they are put beside it, on a volume.")
+    ] = False,
+    base: Base = "",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the files by which tuned models are served in a container, a cluster, or as a service of this machine.
 
-    Raises:
-        WeitiaoError: `process_failed`, when one dies more often than `max_restarts`.
+    Nothing is built or started, and no secret stands in a file.  Models and their bases are copied beside the files.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from weitiao import api
 
-    threads.share(os.environ, processes)
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ[NOTE] = str(note := Path(folder) / "ended")
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=processes,
-            run_id=f"weitiao-{os.getpid()}",
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            local_addr="localhost",
-            max_restarts=max_restarts,
-            shutdown_timeout=SAVING_S,
-        )
-        try:
-            elastic_launch(config, sys.executable)("-m", "weitiao", *words)
-        except ChildFailedError as error:
-            if not note.exists():
-                first = error.get_first_failure()[1]
-                raise fault(
-                    "process_failed", process=first.local_rank, ended=first.exitcode, restarts=max_restarts
-                ) from None
-        except SignalException as stopped:
-            return note_code(note) or 128 + int(stopped.sigval)
-        finally:
-            del os.environ[NOTE]  # it was for the processes that are started here
-        return note_code(note)
+    _told(api.launch_serve(*runs, on=on, out=output, image=image, mount=mount, base=base), json=json)
 
 
-def note_code(note: Path) -> int:
-    """The exit code in a note; 0 when nobody left one."""
-    return int(note.read_text(encoding="utf-8") or 0) if note.exists() else 0
+@launch_app.command(
+    "train", epilog="Example: weitiao launch train recipe.yaml --on slurm --nodes 2 --gpus-per-node 8"
+)
+def launch_train(
+    recipe: Annotated[str, typer.Argument(help="A YAML recipe (weitiao init writes one).")],
+    on: Annotated[str, typer.Option(help="torchrun, slurm, k8s (Kubernetes) or ray.")],
+    overrides: Overrides = None,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines that share the work.")] = 1,
+    gpus_per_node: Annotated[
+        int, typer.Option(min=0, help="GPUs of each machine, with a process each; 0: its cores, with one.")
+    ] = 0,
+    queue: Annotated[str, typer.Option(help="The partition (slurm), or the queue of Kueue (k8s, ray).")] = "",
+    output: Output = "",
+    image: Image = "",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write the files by which several machines train a recipe: they begin the run, and go on with it after whatever ends it.
+
+    Nothing is started, and no secret stands in a file.
+    """
+    from weitiao import api
+
+    words = {"on": on, "out": output, "image": image}
+    done = api.launch_train(
+        recipe, nodes=nodes, overrides=overrides or (), gpus_per_node=gpus_per_node, queue=queue, **words
+    )
+    _told(done, json=json)
 
 
-def ended() -> int:
-    """The exit code with which another process of this command has ended already; 0 when none has."""
-    return note_code(Path(os.environ[NOTE])) if NOTE in os.environ else 0
-
-
-def may_speak(code: int) -> bool:
-    """Is this process the first to end with an error?  All others would say the same again."""
-    if NOTE not in os.environ:
-        return True
-    try:
-        with Path(os.environ[NOTE]).open("x", encoding="utf-8") as note:
-            note.write(str(code))
-    except FileExistsError:
-        return False
-    return True
+def _told(done: Launched, *, json: bool) -> None:
+    """Where the files lie, and what is to be done with them."""
+    if json:
+        emit({"path": str(done.path), "files": done.files, "then": done.then})
+        return
+    print(done.path)
+    print(*(f"  {name}" for name in done.files), done.then, sep="\n", file=sys.stderr)

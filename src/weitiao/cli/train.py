@@ -52,14 +52,16 @@ def train(
         tried(recipe, overrides or [], quiet=quiet, json=json)
         return
     if nproc > 1:
-        from weitiao.cli.launch import launch
+        from weitiao.cli.processes import share_out
 
         words = ["train", recipe, *(overrides or []), *["--resume"] * resume]
         words += ["--resume-from-checkpoint", resume_from_checkpoint] * bool(resume_from_checkpoint)
         words += [word for key in allow_change or [] for word in ("--allow-change", key)]
         words += ["--pause-after", str(pause_after)] * (pause_after is not None)
         words += ["--strict-resume"] * strict_resume + ["--quiet"] * quiet + ["--json"] * json
-        raise typer.Exit(launch(words + ["--verbose"] * verbose, processes=nproc, max_restarts=max_restarts))
+        raise typer.Exit(
+            share_out(words + ["--verbose"] * verbose, processes=nproc, max_restarts=max_restarts)
+        )
     from weitiao.train import distributed
 
     run = trained(

@@ -18,6 +18,7 @@ from weitiao.cli.data import data_app
 from weitiao.cli.demo import demo
 from weitiao.cli.explain import explain
 from weitiao.cli.export import export
+from weitiao.cli.launch import launch_app
 from weitiao.cli.learning_curve import learning_curve
 from weitiao.cli.options import Base, Json, Quiet, Verbose, Whole, emit, pairs, wishes
 from weitiao.cli.plan import plan
@@ -42,6 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.add_typer(launch_app, name="launch")
 
 
 def _version(asked: bool) -> None:

@@ -1,4 +1,4 @@
-"""A page out of a template that lies beside the code: self-contained, escaped, and always UTF-8.
+"""A page or another file out of a template that lies beside the code: self-contained, escaped if it is HTML, and always UTF-8.
 
 render(folder, "page.html.j2", values, filters={...})  ->  the HTML
 """
@@ -43,7 +43,8 @@ def _compiled(folders: tuple[Path, ...], template: str, filters: tuple[tuple[str
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
-        autoescape=True,
+        autoescape=".html" in template,
+        keep_trailing_newline=".html" not in template,
         loader=FileSystemLoader(folders, encoding="utf-8"),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,4 +1,4 @@
-"""Eight shelves, `method`, `task`, `metric`, `baseline`, `section`, `augmentation`, `reward` and `form`: what lies in their folders, and what installed packages add.
+"""Ten shelves, `method`, `task`, `metric`, `baseline`, `section`, `augmentation`, `reward`, `form`, `service` and `cluster`: what lies in their folders, and what installed packages add.
 
     @register("method", "lora")        a class goes onto the shelf under a name
     build("method", {"name": "lora", "r": 8})  ->  Lora(r=8)
@@ -39,6 +39,8 @@ SHELVES = {
     "augmentation": "weitiao.data.augment",
     "reward": "weitiao.tasks.rewards",
     "form": "weitiao.export.forms",
+    "service": "weitiao.launch.services",
+    "cluster": "weitiao.launch.clusters",
 }
 Kind = TypeVar("Kind", bound=type)
 

@@ -21,7 +21,7 @@ KNOWN: dict[str, Precision] = {"F32": "float32", "BF16": "bfloat16", "F16": "flo
 
 def weight_files(source: str) -> list[Path]:
     """The safetensors of a folder, or of a hub id as far as they have been fetched."""
-    folder = _folder(source)
+    folder = folder_of(source)
     # Of a pipeline, those of the part that denoises.
     folder = folder and folder / body_name(folder)
     files = sorted(folder.glob("*.safetensors")) if folder else []
@@ -29,7 +29,7 @@ def weight_files(source: str) -> list[Path]:
     return [file for file in files if file.name.startswith("model")] or files
 
 
-def _folder(source: str) -> Path | None:
+def folder_of(source: str) -> Path | None:
     """Where its config.json lies."""
     from transformers.utils import cached_file
 
@@ -65,7 +65,7 @@ def precision(source: str) -> Precision:
         counts[kind] += count if kind in KNOWN else 0
     if counts.total():
         return KNOWN[counts.most_common(1)[0][0]]
-    said, folder = "float32", _folder(source)
+    said, folder = "float32", folder_of(source)
     if folder and not weight_files(source) and (folder / "config.json").is_file():
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         said = config.get("dtype") or config.get("torch_dtype") or said

@@ -11,6 +11,7 @@ hangs on neither.  Process 0 alone reads the data, writes and speaks; what it fi
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -144,11 +145,7 @@ def leads() -> bool:
 
 def restarted() -> bool:
     """Has torchrun started this process anew, after one of the run's processes died?"""
-    return _attempt() > 0
-
-
-def _attempt() -> int:
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
 
 
 @contextmanager
@@ -170,9 +167,8 @@ def joined() -> Iterator[World]:
     cuda = device.startswith("cuda")
     if cuda:
         torch.cuda.set_device(device)
-    # Processes that are started anew meet by the same store, where the addresses of those before them still lie.
     store, rank, size = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
-    store = torch.distributed.PrefixStore(f"attempt-{_attempt()}", store)
+    store = torch.distributed.PrefixStore(_own_part(store, rank, size), store)
     # What is said goes over gloo on the CPU, gradients on a GPU over NCCL.
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
@@ -186,6 +182,29 @@ def joined() -> Iterator[World]:
     finally:
         torch.distributed.destroy_process_group()
         _settle()
+
+
+def _own_part(store: Any, rank: int, size: int) -> str:
+    """A part of the store that only the processes that are here now know of.
+
+    Those that are started anew meet by the same store, where the addresses of those before them still lie.  How often that
+    has happened nobody can say: torchrun counts on each machine by itself, and a machine that has come anew begins at 0.
+    So each leaves a word that nobody has said before, and process 0 answers it.
+    """
+    word = secrets.token_hex(8)
+    if rank:
+        store.set(f"here-{rank}", word)
+        part: str = store.get(f"answer-{word}").decode()
+        store.set(f"{part}-{rank}", "")
+        return part
+    heard: set[str] = set()
+    while not all(store.check([f"{word}-{other}"]) for other in range(1, size)):
+        for name in (f"here-{other}" for other in range(1, size)):
+            if store.check([name]) and (said := store.get(name).decode()) not in heard:
+                heard.add(said)  # of one that is no more, too: that does no harm
+                store.set(f"answer-{said}", word)
+        time.sleep(0.01)
+    return word
 
 
 def _take_leave(store: Any, size: int) -> None:

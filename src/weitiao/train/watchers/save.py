@@ -67,10 +67,13 @@ class Save(Watcher):
 PAUSED = "paused"
 """Why a run ended that was asked to, and goes on from there."""
 
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+"""What tells a run to end: a person, a system that shuts down, a scheduler before the time is over (SIGUSR1)."""
+
 
 @dataclass
 class Interrupt(Watcher):
-    """SIGINT and SIGTERM end the run after the current step, with a checkpoint; a second signal ends it at once."""
+    """SIGINT, SIGTERM and SIGUSR1 end the run after the current step, with a checkpoint; a second signal ends it at once."""
 
     pause_after: float | None = None
     """The first look at the validation rows after so many epochs ends it too; the schedule is that of the whole run."""
@@ -82,7 +85,7 @@ class Interrupt(Watcher):
 
     @contextmanager
     def _handling(self) -> Iterator[None]:
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in ENDING}
 
         def note(number: int, frame: FrameType | None) -> None:
             self.caught = number

@@ -1,0 +1,1 @@
+"""Where runs are served: a shelf, one file a destination."""
