@@ -17,6 +17,7 @@ from weitiao.forecast.refuse import MemoryCheck
 from weitiao.stages import train as stage
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.in_memory import named_as_given, named_files, rows_to_file
+from weitiao.stages.resume import Resume
 from weitiao.stages.run import Run
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def train(
         return stage.train(
             asked,
             refusal=MemoryCheck(),
-            resume=stage.Resume.asked(resume, strict=strict_resume, changes=changes, pause_after=pause_after),
+            resume=Resume.asked(resume, strict=strict_resume, changes=changes, pause_after=pause_after),
             watchers=[*ours, *watchers],
             tell=tell,
             progress=progress,

@@ -31,7 +31,8 @@ from weitiao.stages.data import located, readable
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.preflight import tried
-from weitiao.stages.train import Resume, train
+from weitiao.stages.resume import Resume
+from weitiao.stages.train import train
 from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut, written_otherwise
 
 if TYPE_CHECKING:

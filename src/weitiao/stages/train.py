@@ -9,7 +9,7 @@ Process 0 of several reads, writes and speaks; what the others do here, they do 
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from weitiao.core import registry
 from weitiao.core.contracts import Method, Task
-from weitiao.core.errors import WeitiaoError, did_you_mean, fault
+from weitiao.core.errors import WeitiaoError, fault
 from weitiao.core.files import read_lines
 from weitiao.core.gc_pause import paused
-from weitiao.core.recipe import SHELVED, Recipe, known_keys
-from weitiao.core.run import RunFolder, claim, named
+from weitiao.core.recipe import Recipe
+from weitiao.core.run import RunFolder, claim
 from weitiao.core.why import reason
 from weitiao.data.overlong import uncut
 from weitiao.stages.assemble import assemble, watching
@@ -30,6 +30,7 @@ from weitiao.stages.evaluate import evaluate
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight, resolve
 from weitiao.stages.prepare import Prepared, follow, prepare, row_limit
+from weitiao.stages.resume import FRESH, Resume
 from weitiao.stages.run import Run
 from weitiao.stages.warn import cut_much, unknown_words, warnings, written_cut, written_otherwise
 from weitiao.train import distributed, memory
@@ -49,47 +50,6 @@ class Refusal(Protocol):
 
     def run(self, recipe: Recipe, prepared: Prepared, method: Method, *, processes: int, tell: Tell) -> None:
         """Before the first step: with these rows the run does not fit."""
-
-
-@dataclass(frozen=True)
-class Resume:
-    """Is a run that was begun gone on with, and from where?"""
-
-    wanted: bool = False
-    checkpoint: Path | None = None
-    """This one; None: the newest that is sound."""
-    strict: bool = False
-    """Refuse when the newest is not sound."""
-    changes: Collection[str] = ()
-    """Keys of the recipe, or sections, that may differ from those it was begun with."""
-    pause_after: float | None = None
-    """It ends with a checkpoint at the first look at the validation rows after so many epochs, and is gone on with later."""
-
-    @classmethod
-    def asked(
-        cls,
-        resume: bool | str | Path,
-        *,
-        strict: bool,
-        changes: Collection[str],
-        pause_after: float | None = None,
-    ) -> Resume:
-        """As the word `train` is asked.  A process that torchrun started anew goes on from where the one before it was.
-
-        Raises:
-            WeitiaoError: `unknown_key` for a change of what is no key.
-        """
-        for key in changes:
-            # What is below a method or task depends on its name.
-            if key.partition(".")[0] not in SHELVED and not any(named(each, [key]) for each in known_keys()):
-                hint = did_you_mean(key, known_keys())
-                raise fault("unknown_key", key=key, hint=hint, known=", ".join(Recipe.model_fields))
-        again = distributed.restarted()
-        chosen = None if again or resume in (True, False, "last") else Path(str(resume))
-        return cls(bool(resume) or strict or again, chosen, strict, changes, pause_after)
-
-
-FRESH = Resume()
 
 
 @dataclass(frozen=True)
