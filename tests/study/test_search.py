@@ -173,6 +173,13 @@ def test_rows_are_encoded_once_for_all_trials(encoded, found):
     assert len(encoded) <= 4
 
 
+def test_the_page_says_what_the_json_says(found):
+    page = found.page.read_text()
+    assert found.results["sentence"] in page.replace("&#39;", "'")
+    assert page.count('<th scope="row">trial ') >= 5
+    assert "<polyline" in page
+
+
 def test_every_trial_is_a_line_of_the_table(found):
     head, *lines = (found.path / "trials.csv").read_text().splitlines()
     assert head == "number,state,accuracy,method,train.learning_rate,seconds_whole,folder"

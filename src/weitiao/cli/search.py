@@ -10,9 +10,8 @@ import typer
 from weitiao.cli.options import Json, Overrides, Quiet, Verbose
 from weitiao.cli.study import Resume, shown
 from weitiao.core.display import either
-from weitiao.core.errors import language
 from weitiao.core.why import reason
-from weitiao.evaluate.words import named, words
+from weitiao.evaluate.words import named, named_goal
 
 SHOWN = 10
 """Trials in the terminal; JSON, CSV and page have all."""
@@ -27,7 +26,12 @@ def search(
     minutes: Annotated[
         float | None, typer.Option(min=0, help="No trial is begun or gone on with after so many minutes.")
     ] = None,
-    how: Annotated[str, typer.Option(help="auto, grid, random, tpe, asha (default: search.how, auto).")] = "",
+    how: Annotated[
+        str,
+        typer.Option(
+            help="auto, grid, random, tpe, gp, cmaes, evolution, asha, hyperband (default: search.how, auto)."
+        ),
+    ] = "",
     space: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,7 +93,7 @@ def table(results: Mapping[str, Any]) -> Any:
     drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
     drawn.add_column(either("trial", "试验"), no_wrap=True)
     for goal in goals:
-        drawn.add_column(goal_called(goal["name"]), justify="right", no_wrap=True)
+        drawn.add_column(named_goal(goal["name"]), justify="right", no_wrap=True)
     drawn.add_column(either("settings", "设置"), overflow="fold")
     best = (results["winner"] or {}).get("number")
     for row in rows:
@@ -99,12 +103,6 @@ def table(results: Mapping[str, Any]) -> Any:
         worth = [f"{value:.4g}" for value in row["goals"]]
         drawn.add_row(f"{strong[0]}{label}{strong[1]}", *worth, escape(settings))
     return drawn
-
-
-def goal_called(name: str) -> str:
-    """A goal in the reader's language."""
-    known = words(language())
-    return known.get(f"goal_{name}", named(name))
 
 
 STATES = ("complete", "pruned", "repeated", "failed", "waiting", "unfinished", "not begun")

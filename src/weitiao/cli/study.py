@@ -55,5 +55,4 @@ def _print(found: Study, draw: Callable[[Console], Iterable[Any]]) -> None:
             said = escape(one_line(row["failure"]))
             out.print(f"[red]{named('failed')}[/red]  [bold]{escape(row['label'])}[/bold]: {said}")
     out.print(escape(results["sentence"]))
-    if found.page.is_file():
-        out.print("\n" + reason("page_at", path=found.page.resolve()))
+    out.print("\n" + reason("page_at", path=found.page.resolve()))

@@ -32,7 +32,7 @@ from weitiao.core.section_values import (
 )
 from weitiao.core.why import unfit
 
-HOW = Literal["auto", "grid", "random", "tpe", "asha"]
+HOW = Literal["auto", "grid", "random", "tpe", "gp", "cmaes", "evolution", "asha", "hyperband"]
 """Ways to search."""
 
 

@@ -41,3 +41,8 @@ def spelt(numbers: Mapping[str, Any], lang: str) -> dict[str, Any]:
     if "system" in found:
         found["system"] = named.get(found["system"], found["system"])
     return found
+
+
+def named_goal(name: str) -> str:
+    """What a search wants, in the reader's language: a metric, or what a run costs."""
+    return words(language()).get(f"goal_{name}", named(name))

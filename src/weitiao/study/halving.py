@@ -39,6 +39,20 @@ def rungs(epochs: float, *, least: float = 1.0, eta: int = ETA) -> tuple[float, 
     return tuple(found)
 
 
+def bracket(number: int, count: int, *, eta: int = ETA) -> int:
+    """In which of so many brackets a trial climbs: bracket b begins at rung b, the last one is never stopped.
+
+    Shares are those of Hyperband (Li et al. 2018, JMLR 18, algorithm 1): eta^s / (s + 1) for the bracket with s rungs.
+    """
+    shares = [eta ** (count - 1 - one) / (count - one) for one in range(count)]
+    taken = [0] * count
+    for turn in range(number + 1):
+        owed = [share / sum(shares) * (turn + 1) - has for share, has in zip(shares, taken, strict=True)]
+        chosen = max(range(count), key=lambda one: owed[one])
+        taken[chosen] += 1
+    return chosen
+
+
 def promoted(climbers: Sequence[Climber], count: int, *, eta: int = ETA) -> int | None:
     """The trial that goes on from its rung now, the highest rung first; None where none does.
 

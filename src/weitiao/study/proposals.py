@@ -28,24 +28,50 @@ DIGITS = 4
 """Of a proposed number: more are nobody's choice."""
 
 
+def _first(trials: int) -> int:
+    """Trials at random before a model is made of them: a third of few, and never more than Optuna's own ten."""
+    return min(10, max(3, trials // 3))
+
+
 def _random(optuna: Any, seed: int, trials: int) -> Any:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
 def _tpe(optuna: Any, seed: int, trials: int) -> Any:
-    # A third of few trials at random, and never more than Optuna's own ten.  Settings that a trial has together are
-    # modelled together; those of other methods apart.
-    first = min(10, max(3, trials // 3))
+    # Settings that a trial has together are modelled together; those of other methods apart.
     return optuna.samplers.TPESampler(
-        seed=seed, n_startup_trials=first, multivariate=True, group=True, constant_liar=True
+        seed=seed, n_startup_trials=_first(trials), multivariate=True, group=True, constant_liar=True
     )
+
+
+def _gp(optuna: Any, seed: int, trials: int) -> Any:
+    # Scores of trainings have noise of their own.
+    return optuna.samplers.GPSampler(
+        seed=seed, n_startup_trials=_first(trials), deterministic_objective=False
+    )
+
+
+def _cmaes(optuna: Any, seed: int, trials: int) -> Any:
+    need("cmaes", extra="study")
+    return optuna.samplers.CmaEsSampler(
+        seed=seed, n_startup_trials=_first(trials), warn_independent_sampling=False
+    )
+
+
+def _evolution(optuna: Any, seed: int, trials: int) -> Any:
+    # Optuna's fifty parents are more than most searches have trials: five generations at least.
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=min(50, max(4, trials // 5)))
 
 
 SAMPLERS: dict[str, Callable[[Any, int, int], Any]] = {
     "grid": _random,  # which is asked nothing: every value is given
     "random": _random,
     "tpe": _tpe,
+    "gp": _gp,
+    "cmaes": _cmaes,
+    "evolution": _evolution,
     "asha": _tpe,
+    "hyperband": _tpe,
 }
 
 

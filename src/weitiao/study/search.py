@@ -47,7 +47,7 @@ KIND = Kind(
     stopped="search_stopped",
 )
 BEST = "best"
-HALVES = ("asha",)
+HALVES = ("asha", "hyperband")
 """Ways that stop trials early, and so compare them before their end."""
 
 
@@ -109,7 +109,7 @@ def search(
         recipe: a YAML file, a mapping or a `Recipe`; its section `search` says what is not said here.
         space: key of the recipe -> values (`{"train.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}`), or words
             (`"train.learning_rate=1e-5..1e-3:log"`, `"method=lora,head"`); default: what suits the method.
-        how: `auto`, `grid`, `random`, `tpe` or `asha`.
+        how: `auto`, `grid`, `random`, `tpe`, `gp`, `cmaes`, `evolution`, `asha` or `hyperband`.
         trials: settings that are tried, the recipe's own among them.
         minutes: no trial is begun or gone on with afterwards.
         goals: `score`, a metric of the validation rows, and costs: `seconds`, `megabytes`, `memory`, `parameters`.
@@ -154,6 +154,7 @@ def search(
             metric=plan.goals[0].name,
             keeps=plan.keeps,
             rungs=plan.rungs,
+            brackets=len(plan.rungs) + 1 if plan.how == "hyperband" else 1,
             hand_on=rows.hand_on,
             count=plan.count,
             entries=[dict(row) for row in before],
@@ -289,10 +290,12 @@ def _told(plan: Plan) -> dict[str, Any]:
 
 def _write(folder: RunFolder, plan: Plan, tried: Trials, common: Mapping[str, Any]) -> None:
     """The study's JSON, its page, and the trials as a table."""
+    from weitiao.study.search_page import search_page
     from weitiao.study.search_table import csv, gather
 
     results = gather(folder.path, tried, _told(plan), plan.task, common, plan.winner)
     write_json(folder.path / KIND.file, results)
+    write_text(folder.path / KIND.page, search_page(results))
     write_text(folder.path / "trials.csv", csv(results))
 
 

@@ -22,7 +22,7 @@ from weitiao.core.recipe import Recipe, Search
 from weitiao.core.run import RunFolder
 from weitiao.stages.noise import LIGHT
 from weitiao.study.child_process import Outcome
-from weitiao.study.halving import Climber, promoted
+from weitiao.study.halving import Climber, bracket, promoted
 from weitiao.study.proposals import Proposals
 from weitiao.study.space import set_to
 
@@ -63,6 +63,8 @@ class Trials:
     keeps: tuple[str, bool]
     """The metric that decides which step of a run is kept, and whether more of it is better."""
     rungs: Sequence[float]
+    brackets: int
+    """How many of Hyperband's there are; 1: all trials begin at the first rung."""
     hand_on: Callable[[RunFolder, Recipe], None]
     """Gives a run its rows."""
     count: int
@@ -155,8 +157,8 @@ class Trials:
             "folder": f"{TRIALS}/{number:04d}",
             "number": number,
             "values": dict(values),
-            # The recipe itself is what all others are set beside: it is never stopped.
-            "until": self.rungs[0] if self.rungs and number else None,
+            "until": self._until(number),
+            "bracket": bracket(number, self.brackets),
             "rung": -1,
             "at": {},
             "end": None,
@@ -174,6 +176,11 @@ class Trials:
             self.proposals.tell(number, twin["goals"])
             entry["end"] = "same"
         return entry
+
+    def _until(self, number: int) -> float | None:
+        """Where a new trial pauses first; trial 0, beside which all others are set, goes to its end at once."""
+        ahead = self.rungs[bracket(number, self.brackets) :]
+        return ahead[0] if ahead and number else None
 
     def _look(self, entry: Entry) -> None:
         """Where its run folder stands."""
@@ -244,8 +251,13 @@ class Trials:
         return [
             Climber(
                 entry["number"],
-                {int(rung): sign.better(value) for rung, value in entry["at"].items()},
+                {
+                    int(rung): sign.better(value)
+                    for rung, value in entry["at"].items()
+                    if int(rung) >= entry["bracket"]
+                },
                 entry["rung"] if not entry["end"] else -1,
+                entry["bracket"],
             )
             for entry in self.entries
             if entry["at"]
