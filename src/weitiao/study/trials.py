@@ -99,7 +99,18 @@ class Trials:
             entry = self._add(*self.proposals.ask(self.own))
             if not entry["end"]:
                 return entry
-        return None
+        return None if busy else self._finalist(open_)
+
+    def _finalist(self, open_: Sequence[Entry]) -> Entry | None:
+        """Of few trials none may be among a best third to the end: the best goes there all the same."""
+        if not open_ or any(one["number"] and one["end"] == "complete" for one in self.entries):
+            return None
+        sign = self.goals[0]
+        best = max(
+            open_, key=lambda one: (one["rung"], sign.better(one["at"][str(one["rung"])]), -one["number"])
+        )
+        best["until"], best["rung"] = None, -1
+        return best
 
     def begin(self, entry: Entry) -> Path:
         """Its folder, with recipe and rows; the recipe."""
@@ -260,7 +271,7 @@ class Trials:
                 entry["bracket"],
             )
             for entry in self.entries
-            if entry["at"]
+            if entry["at"] and entry["number"]  # trial 0 goes to its end anyway, and takes nobody's place
         ]
 
 
