@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from weitiao.export.parity import Bounds
 from weitiao.export.writing import Exported, write
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ class Form(ABC):
         return bool(self.dtype == EXACT)
 
     @property
-    def points(self) -> float:
-        """How far the task's score may move where weights are rounded: half a point; of a score without bounds that share."""
-        return 0.005
+    def bounds(self) -> Bounds:
+        """How far it may be from the judged model: 1e-4; where weights are rounded the score may move by half a point."""
+        return Bounds(self.exact, close=1e-4, points=0.005)
 
     @abstractmethod
     def refuses(self, run: Run) -> str:

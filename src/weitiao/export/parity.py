@@ -8,6 +8,7 @@ In this order, so that the first thing that is wrong is named: ids, outputs, lab
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +22,19 @@ from weitiao.export.heard import Pass, replaying
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
 
-CLOSE = 1e-4
-"""How far outputs may be apart in float32, beside numbers around 1."""
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far a form may be from the judged model."""
+
+    exact: bool
+    """Are its numbers those of the judged model, but for the order in which they are added?"""
+    close: float
+    """How far outputs may then be apart, beside numbers around 1."""
+    points: float
+    """How far the score may move; of one without bounds, that share of it."""
+
+
 SIZES = ("texts", "windows")
 """Inputs that say how long each text, or each pass, of a row is."""
 
@@ -247,12 +259,12 @@ def scored(run: Run, asked: Asked, theirs: Mapping[int, Mapping[str, Any]]) -> d
     }
 
 
-def refuse_moved(metric: Mapping[str, Any], points: float) -> float | None:
-    """How far the metric has moved; raises where that is farther than `points`, of one without bounds than that share of it."""
+def refuse_moved(metric: Mapping[str, Any], bounds: Bounds) -> float | None:
+    """How far the metric has moved; raises where that is too far."""
     if not metric or metric["tuned"]["value"] is None or metric["exported"]["value"] is None:
         return None
     was, now = metric["tuned"]["value"], metric["exported"]["value"]
-    most = points if metric["bounded"] else points * abs(was)
+    most = bounds.points if metric["bounded"] else bounds.points * abs(was)
     if abs(now - was) > most + 1e-12:
         raise Differs("metric", why=f"{metric['name']} {was:.4f} -> {now:.4f} (> {most:.4g})")
     return float(now - was)

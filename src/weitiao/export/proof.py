@@ -25,7 +25,7 @@ order of labels would make nearly all of them others."""
 
 
 def prove(
-    run: Run, folder: Path, asked: Asked, *, exact: bool, points: float, without: Sequence[str] = ()
+    run: Run, folder: Path, asked: Asked, *, bounds: parity.Bounds, without: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Ask a form's runner what the judged model was asked.
 
@@ -33,33 +33,32 @@ def prove(
         run: with the judged model.
         folder: of the form.
         asked: the rows, and what the judged model says of them.
-        exact: are its numbers those of the judged model?
-        points: how far the score may move.
+        bounds: how far it may be from the judged model.
         without: modules that its runner must not need.
 
     Raises:
         Differs: the first thing that is not the same.
     """
     if asked.learnt:
-        return _spoken(run, folder, asked, exact=exact, points=points, without=without)
+        return _spoken(run, folder, asked, bounds=bounds, without=without)
     rows = parity.readable(run, asked)
     flat = _flat(rows)
     texts = [[list(rows[row][nth]) for row, nth in batch] for batch in flat]
     answered = ask(folder, asked.passes, texts=texts, whole=asked.whole, without=without)
     read = parity.same_ids(asked, answered, flat)
-    near = _near(asked, answered, exact=exact)
+    near = _near(asked, answered, bounds)
     theirs = parity.replayed(run, asked, answered.passes)
     alike, unlike = parity.same_words(asked.predictions, theirs)
-    bound = {"far": FAR, "farther": 0.0} if exact else {"far": ROUNDED, "farther": SELDOM}
+    bound = {"far": FAR, "farther": 0.0} if bounds.exact else {"far": ROUNDED, "farther": SELDOM}
     said = parity.same_answers(asked, theirs, answered, flat, **bound, apart=run.task.apart)
-    if exact and unlike:
+    if bounds.exact and unlike:
         raise Differs("answers", why=", ".join(asked.records[row].place for row in unlike[:5]))
     told = {"read_alike": read, "answers_alike": said, "told_alike": alike / max(1, len(theirs))}
-    return {**_what(asked), **near, **told, **_metric(run, asked, theirs, points), **answered.told}
+    return {**_what(asked), **near, **told, **_metric(run, asked, theirs, bounds), **answered.told}
 
 
 def _spoken(
-    run: Run, folder: Path, asked: Asked, *, exact: bool, points: float, without: Sequence[str]
+    run: Run, folder: Path, asked: Asked, *, bounds: parity.Bounds, without: Sequence[str]
 ) -> dict[str, Any]:
     """The same of a language model: its losses are compared on all rows, its outputs on as many as can be kept."""
     turns = spoken.prompts(run, [asked.records[row] for row in range(asked.real)])
@@ -67,15 +66,15 @@ def _spoken(
     words: dict[str, Any] = {"turns": turns, "speaks": {"max_new_tokens": spoken.LONGEST}}
     answered = ask(folder, asked.passes, texts=[], learnt=learnt, whole=asked.whole, without=without, **words)
     told = dict(answered.told)
-    said = spoken.refuse_other_words(run, turns, told, exact=exact)
-    near = _near(asked, answered, exact=exact)
+    said = spoken.refuse_other_words(run, turns, told, exact=bounds.exact)
+    near = _near(asked, answered, bounds)
     theirs: dict[int, dict[str, Any]] = {}
     for (at, batch), rows in zip(asked.learnt.items(), asked.batches, strict=True):
         losses = spoken.row_losses(batch.extra["owner"], answered.losses[at], len(rows))
         for row, one in zip(rows, losses, strict=True):
             own = asked.predictions[row]
             apart = abs(own["loss"] - one["loss"]) / max(1, own["tokens"])
-            if exact and apart > parity.CLOSE:
+            if bounds.exact and apart > bounds.close:
                 raise Differs(
                     "logits", why=f"{asked.records[row].place}: {own['loss']:.6g} != {one['loss']:.6g}"
                 )
@@ -83,20 +82,22 @@ def _spoken(
             theirs[row] = one
     for name in ("spoken", "ends"):
         told.pop(name, None)
-    return {**_what(asked), **near, **said, **_metric(run, asked, theirs, points), **told}
+    return {**_what(asked), **near, **said, **_metric(run, asked, theirs, bounds), **told}
 
 
-def _near(asked: Asked, answered: Answered, *, exact: bool) -> dict[str, float]:
+def _near(asked: Asked, answered: Answered, bounds: parity.Bounds) -> dict[str, float]:
     """How near the outputs are."""
     apart, same = parity.furthest(asked.passes[: asked.whole], answered.passes)
-    if exact and (apart > parity.CLOSE or same < 1):
-        raise Differs("logits", why=f"{apart:.3g} (> {parity.CLOSE:g}), argmax {100 * same:.2f} %")
+    if bounds.exact and (apart > bounds.close or same < 1):
+        raise Differs("logits", why=f"{apart:.3g} (> {bounds.close:g}), argmax {100 * same:.2f} %")
     return {"apart": apart, "argmax": same}
 
 
-def _metric(run: Run, asked: Asked, theirs: Mapping[int, Mapping[str, Any]], points: float) -> dict[str, Any]:
+def _metric(
+    run: Run, asked: Asked, theirs: Mapping[int, Mapping[str, Any]], bounds: parity.Bounds
+) -> dict[str, Any]:
     metric = parity.scored(run, asked, theirs)
-    return {"metric": metric, "moved": parity.refuse_moved(metric, points)}
+    return {"metric": metric, "moved": parity.refuse_moved(metric, bounds)}
 
 
 def _what(asked: Asked) -> Mapping[str, Any]:

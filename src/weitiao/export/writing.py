@@ -20,6 +20,7 @@ from weitiao.core.why import reason
 from weitiao.export.asked import asked
 from weitiao.export.budget import Budget
 from weitiao.export.differs import Differs
+from weitiao.export.parity import Bounds
 from weitiao.export.proof import prove
 from weitiao.stages.events import Tell, listening
 
@@ -48,8 +49,8 @@ class Writes(Protocol):
         """Are its numbers those of the judged model?"""
 
     @property
-    def points(self) -> float:
-        """How far the score may move."""
+    def bounds(self) -> Bounds:
+        """How far it may be from the judged model."""
 
     def refuses(self, run: Run) -> str:
         """Why it cannot be had."""
@@ -136,8 +137,7 @@ def write(run: Run, form: Writes, *, tell: Tell | None = None) -> Exported:
             form.write(judged, temporary, inputs=inputs, outputs=outputs)
             told("notice", text=reason("export_compares", rows=len(rows.predictions)))
             try:
-                words: dict[str, Any] = {"exact": form.exact, "points": form.points, "without": form.without}
-                found = prove(judged, temporary, rows, **words)
+                found = prove(judged, temporary, rows, bounds=form.bounds, without=form.without)
             except Differs as error:
                 raise fault("export_differs", form=folder.name, what=error.said, path=run.path) from error
             size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())

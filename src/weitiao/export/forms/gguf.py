@@ -19,6 +19,7 @@ from weitiao.core.why import reason
 from weitiao.export import gguf_file, gguf_words, ollama, runners
 from weitiao.export.folded import folded, unfoldable
 from weitiao.export.form import Form
+from weitiao.export.parity import Bounds
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
@@ -43,8 +44,9 @@ try:
     import llama_cpp
     from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-    READER, KEPT = "llama.cpp", {"type_k": $kept, "type_v": $kept}
-    MODEL = llama_cpp.Llama(FILE, n_ctx=$room, n_batch=$room, n_threads=1, logits_all=True, verbose=False, **KEPT)
+    READER = "llama.cpp"
+    MORE = {"n_ctx": $room, "n_batch": $room, "n_threads": 1, "n_threads_batch": 1, "type_k": $kept, "type_v": $kept}
+    MODEL = llama_cpp.Llama(FILE, logits_all=True, verbose=False, **MORE)
     FACTS = MODEL.metadata
     WORDS = [MODEL._model.token_get_text(int(FACTS.get(f"tokenizer.ggml.{name}_token_id", 0))) for name in ("eos", "bos")]
 
@@ -129,9 +131,9 @@ class Gguf(Form):
     modules: ClassVar[tuple[str, ...]] = ("gguf",)
 
     @property
-    def points(self) -> float:
-        """Four bits cost something, and are told what."""
-        return 0.1 if self.dtype == "int4" else super().points
+    def bounds(self) -> Bounds:
+        """llama.cpp has exponentials of its own (SmolLM2: 1.03e-4); four bits cost something, and are told what."""
+        return Bounds(self.exact, close=1e-3, points=0.1 if self.dtype == "int4" else 0.005)
 
     def refuses(self, run: Run) -> str:
         """What does not go on with a text; families and tokenizers that llama.cpp has not, or not so."""
