@@ -206,6 +206,12 @@ def test_labels_that_nobody_could_learn(bert, tmp_path):
     assert "nothing_learnt" in codes(chosen(write_csv(tmp_path / "noise.csv", rows), bert))
 
 
+def test_numbers_that_are_taken_for_labels(bert, tmp_path):
+    file = write_csv(tmp_path / "prices.csv", [{**row, "label": n % 12} for n, row in enumerate(reviews(72))])
+    assert "numbers_as_labels" in codes(chosen(file, bert))
+    assert "numbers_as_labels" not in codes(chosen(file, bert, task="text_regression"))
+
+
 def test_hardly_any_rows(bert, tmp_path):
     found = chosen(write_csv(tmp_path / "few.csv", reviews(12)), bert)
     assert "unsuited_few" in codes(found)

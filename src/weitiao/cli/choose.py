@@ -98,7 +98,7 @@ def _print(results: Mapping[str, Any]) -> None:
             out.print(
                 f"[red]{named('failed')}[/red]  [bold]{escape(one['model'])}[/bold]: {escape(one['why'])}"
             )
-        for said in one.get("warned", ()):
+        for said in (said for said in one.get("warned", ()) if said not in results["why"]):
             out.print(f"[dim]{escape(said)}[/dim]")
     out.print(f"[bold]{escape(results['sentence'])}[/bold]")
     for said in results["why"]:

@@ -27,6 +27,8 @@ DRAWS = 19
 """Random halves beside the earlier and the later half: with 19, being the worst of all has p = 1/20."""
 LEAST = 40
 """Rows that are halved by time, at least."""
+MANY_NUMBERS = 10
+"""Labels that are all numbers, from which on they are taken for a scale."""
 STATED = ("unsuited_few", "unsuited_daily", "unsuited_broad", "unsuited_unclear", "unsuited_blind")
 
 
@@ -44,11 +46,8 @@ def instead(
         baselines: by name their `values`.
         seen: by the best model.
     """
-    found = [
-        {"code": one.code, "text": f"{one.title}: {one.text}"}
-        for one in ground.diagnosis.findings
-        if one.code in STATED
-    ]
+    found = [{"code": one.code, "text": one.text} for one in ground.diagnosis.findings if one.code in STATED]
+    found += _numbers(ground)
     best = best_of([dict(model) for model in models], ground)
     blind, words = _baselines(ground, baselines)
     if best and blind and words:
@@ -56,6 +55,18 @@ def instead(
     if seen and ground.dates:
         found += drift(ground, seen)
     return found
+
+
+def _numbers(ground: Ground) -> list[dict[str, str]]:
+    """Are labels numbers, and many?  Then how far off an answer is counts, and no label need be met again."""
+    labels = ground.task.classes()
+    if ground.task.shape.name != "labelled" or len(labels) < MANY_NUMBERS:
+        return []
+    try:
+        [float(label) for label in labels]
+    except ValueError:
+        return []
+    return [{"code": "numbers_as_labels", "text": reason("choice_numbers", count=len(labels))}]
 
 
 def _baselines(ground: Ground, baselines: Mapping[str, Any]) -> tuple[str, str]:
