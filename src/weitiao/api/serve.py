@@ -31,6 +31,8 @@ class Bounds:
     """Further names under which it may be asked."""
     log_texts: bool = False
     """Are texts written into the log, too?"""
+    adapters: str | Path = ""
+    """Below this folder lie runs that may be loaded while it serves; empty: none may."""
 
 
 def serve(
@@ -51,7 +53,8 @@ def serve(
         token: what whoever asks must bear.
         base: where their base model lies now, if it is found no more.
         began: hears the address.
-        limits: `Bounds`: `queue`, `batch_tokens`, `timeout_s`, `max_new_tokens`, `body_mb`, `allow_hosts`, `log_texts`.
+        limits: `Bounds`: `queue`, `batch_tokens`, `timeout_s`, `max_new_tokens`, `body_mb`, `allow_hosts`, `log_texts`,
+            `adapters`.
 
     Raises:
         WeitiaoError: `no_run`, `name_taken`, `port_in_use`, `open_without_token`, `missing_extra`.
@@ -83,5 +86,6 @@ def serve(
         timeout_s=bounds.timeout_s,
         longest=bounds.max_new_tokens,
         log_texts=bounds.log_texts,
+        adapters=Path(bounds.adapters) if bounds.adapters else None,
     )
     listen(server, host=host, port=port, began=began)

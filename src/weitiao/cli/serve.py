@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,10 @@ def serve(
     log_texts: Annotated[
         bool, typer.Option("--log-texts", help="Write texts of requests into the log, too.")
     ] = False,
+    adapters: Annotated[
+        Path | None,
+        typer.Option(help="Runs below this folder may be loaded while it serves (vLLM's routes)."),
+    ] = None,
     base: Base = "",
     verbose: Verbose = False,
 ) -> None:
@@ -58,5 +63,6 @@ def serve(
         max_new_tokens=max_new_tokens,
         body_mb=body_mb,
         log_texts=log_texts,
+        adapters=adapters or "",
         began=lambda address: print(reason("serving_at", address=address), file=sys.stderr, flush=True),
     )

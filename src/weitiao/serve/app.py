@@ -21,7 +21,7 @@ from weitiao.serve.service import Service
 
 REFUSALS = (400, 401, 403, 404, 408, 413, 422, 429, 500, 503, 504)
 """What a request may be answered with instead, all in one form."""
-NOT_FOUND = ("unknown_name",)
+NOT_FOUND = ("unknown_name", "no_run")
 """Errors of ours that say that something is not there."""
 
 
@@ -47,6 +47,7 @@ def serving(
     timeout_s: float = 60.0,
     longest: int = 512,
     log_texts: bool = False,
+    adapters: Path | None = None,
 ) -> Server:
     """An application that answers for some runs.
 
@@ -59,6 +60,7 @@ def serving(
         timeout_s: seconds in which a request is answered.
         longest: tokens of an answer, at most, where a request does not say.
         log_texts: are the texts of requests and answers written to `served/log.jsonl` of the run folder, too?
+        adapters: below it lie runs that may be loaded while it serves; None: none may.
 
     Raises:
         WeitiaoError: `missing_extra`; what loading the runs raises.
@@ -69,6 +71,7 @@ def serving(
     from starlette.exceptions import HTTPException
 
     from weitiao.serve.problems import Problem
+    from weitiao.serve.routes import adapters as loaded
     from weitiao.serve.routes import chat, completions, embeddings, feedbacks, home, infer, rows, watched
 
     meters = Meters()
@@ -77,11 +80,11 @@ def serving(
         models.add(run, name=name, base=base, now=int(time.time()))
     desk = Desk(most=most, tokens=tokens, heard=meters.waiting.set)
     log = Log(models.home, lost=meters.lost.inc, texts=log_texts)
-    service = Service(models, desk, meters, log, timeout_s, longest)
+    service = Service(models, desk, meters, log, timeout_s, longest, adapters)
 
     # Its own pages of documentation fetch their scripts from elsewhere; ours do not.
     app = fastapi.FastAPI(title="weitiao", docs_url=None, redoc_url=None)
-    for part in (watched, home, rows, embeddings, completions, chat, infer, feedbacks):
+    for part in (watched, home, rows, embeddings, completions, chat, infer, feedbacks, loaded):
         app.include_router(part.routes(service), responses=dict.fromkeys(REFUSALS, {"model": Problem}))
 
     def answer(error: Refused) -> Any:

@@ -59,7 +59,8 @@ class Desk:
         self._open = True
         self._lock = threading.Lock()
         self._line: queue.SimpleQueue[tuple[Model | None, Job]] = queue.SimpleQueue()
-        self._tellers: dict[str, Teller] = {}
+        self._tellers: dict[Model, Teller] = {}
+        self._leaving: list[tuple[Model, Order]] = []
         self._thread = threading.Thread(target=self._run, name="weitiao-desk", daemon=True)
         self._thread.start()
 
@@ -95,10 +96,24 @@ class Desk:
             raise Closed
         self._line.put((None, order))
 
+    def let_go(self, model: Model, order: Order) -> None:
+        """Something that is done once nobody waits for a model any more, nor is about to ask it; it must not be found by others.
+
+        Raises:
+            Closed: nobody would do it.
+        """
+        if not self.alive:
+            raise Closed
+        self._line.put((model, order))
+
+    def wake(self) -> None:
+        """Look again whether a model can be let go."""
+        self._line.put((None, Order(deadline=float("inf"))))
+
     def close(self, *, wait_s: float | None = None) -> None:
         """Whoever waits gets an answer; nobody else does."""
         self._open = False
-        self._line.put((None, Order(deadline=float("inf"))))
+        self.wake()
         self._thread.join(wait_s)
 
     def _done(self, size: int) -> None:
@@ -117,6 +132,7 @@ class Desk:
             self._take(wait=not busy)
             for teller in busy:
                 teller.work()
+            self._part()
 
     def _take(self, *, wait: bool) -> None:
         """All that has been left meanwhile."""
@@ -126,10 +142,22 @@ class Desk:
             except queue.Empty:
                 return
             wait = False
-            if isinstance(job, Order):
+            if model is None:
+                assert isinstance(job, Order)
                 self._obey(job)
-            elif model is not None and not job.gone:
+            elif isinstance(job, Order):
+                self._leaving.append((model, job))
+            elif not job.gone:
                 self._teller(model).admit(job)
+
+    def _part(self) -> None:
+        """From models that nobody asks any more."""
+        for model, order in list(self._leaving):
+            teller = self._tellers.get(model)
+            if not model.held and not (teller and teller.busy):
+                self._leaving.remove((model, order))
+                self._tellers.pop(model, None)
+                self._obey(order)
 
     def _obey(self, order: Order) -> None:
         try:
@@ -138,10 +166,10 @@ class Desk:
             order.fail(error)
 
     def _teller(self, model: Model) -> Teller:
-        teller = self._tellers.get(model.name)
-        if teller is None or teller.model is not model:  # another one has come under its name
-            teller = self._tellers[model.name] = _teller(model, tokens=self.tokens)
-        return teller
+        # By the model, not by its name: another one may have come under that, while this one still answers.
+        if model not in self._tellers:
+            self._tellers[model] = _teller(model, tokens=self.tokens)
+        return self._tellers[model]
 
 
 def _teller(model: Model, *, tokens: int) -> Teller:

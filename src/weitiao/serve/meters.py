@@ -55,7 +55,7 @@ class Log:
     Its number, when, how long, how much; no text, unless that was asked for.
 
     Args:
-        home: where a model's run lies, by its name; None: it has none.
+        home: where a model's run lies, by its content; None: it has none.
         lost: hears that a line could not be written; the answer is given all the same.
         texts: are texts of requests and answers written, too?
     """
@@ -68,7 +68,7 @@ class Log:
 
     def write(self, line: Mapping[str, Any]) -> None:
         """One line."""
-        home = self.home(str(line.get("model", "")))
+        home = self.home(str(line.get("content", "")))
         if home is None:
             return
         told = line if self.texts else {name: value for name, value in line.items() if name != "texts"}
@@ -105,7 +105,9 @@ class Counted:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", number.encode())]
+                told = {"x-request-id": number, "x-model-content": facts.get("content")}
+                more = [(name.encode(), str(value).encode()) for name, value in told.items() if value]
+                message["headers"] = [*message.get("headers", []), *more]
             await send(message)
 
         try:

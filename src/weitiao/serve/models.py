@@ -7,6 +7,7 @@ Adapters of one base share it: it is in memory once, and the one that is asked i
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,8 +37,19 @@ class Model:
     run: Run
     since: int
     """When it was loaded, in seconds of Unix time."""
+    content: str
+    """A print of its weights: two that say the same under other names have the same."""
     shared: Adapters | None = None
     """Whose base it shares; None: it has one of its own."""
+    came_later: bool = False
+    """Was it loaded while others were asked already?"""
+    held: int = 0
+    """So many are about to ask it, and must find it."""
+
+    @property
+    def key(self) -> str:
+        """Under which its adapter lies on the base: another one may come under its name."""
+        return f"{self.name} {self.content}"
 
     @property
     def half(self) -> Any:
@@ -71,8 +83,8 @@ class Model:
 
         from weitiao.models.precision import autocast
 
-        if self.shared is not None and self.shared.active != (self.name,):
-            self.shared.use(self.name)
+        if self.shared is not None and self.shared.active != (self.key,):
+            self.shared.use(self.key)
         self.run.tuned.model.eval()
         with torch.inference_mode(), autocast(self.run.device, self.half):
             yield self.run
@@ -83,6 +95,7 @@ class Models:
 
     def __init__(self) -> None:
         self._held: dict[str, Model] = {}
+        self._homes: dict[str, Path] = {}
         self._bases: dict[tuple[Any, ...], Adapters] = {}
 
     def __iter__(self) -> Iterator[Model]:
@@ -91,9 +104,9 @@ class Models:
     def __len__(self) -> int:
         return len(self._held)
 
-    def home(self, name: str) -> Path | None:
-        """The run folder of a model; None where there is no such model."""
-        return self._held[name].run.path if name in self._held else None
+    def home(self, content: str) -> Path | None:
+        """The run folder of a model, also of one that was dropped; None where there was no such model."""
+        return self._homes.get(content)
 
     def get(self, name: str) -> Model:
         """The model of that name.
@@ -108,7 +121,16 @@ class Models:
             )
         return self._held[name]
 
-    def add(self, ref: str | Path, *, now: int, name: str = "", base: str | Path = "") -> Model:
+    def add(
+        self,
+        ref: str | Path,
+        *,
+        now: int,
+        name: str = "",
+        base: str | Path = "",
+        came_later: bool = False,
+        instead: bool = False,
+    ) -> Model:
         """Load a run, onto a base that is there if it was tuned on it.
 
         Args:
@@ -116,6 +138,8 @@ class Models:
             now: seconds of Unix time.
             name: default: that of the folder.
             base: where its base lies now.
+            came_later: is it loaded while others are asked?
+            instead: may there be one of this name?  It is found no more, and to be dropped.
 
         Raises:
             WeitiaoError: `name_taken`; what loading raises.
@@ -123,39 +147,52 @@ class Models:
         run = load(ref, base=base)
         run = replace(run, folder=run.folder.as_it_is())
         name = name or (f"{run.path.name}/{run.variant}" if run.variant else run.path.name)
-        if name in self._held or not NAME.fullmatch(name):
+        if (name in self._held and not instead) or not NAME.fullmatch(name):
             raise fault("name_taken", name=name, path=ref)
-        shared, base_of = None, _base_of(run)
+        model = Model(name, run, now, _content(run), came_later=came_later)
+        if (there := self._held.get(name)) is not None and there.content == model.content:
+            return there
+        base_of = _base_of(run)
         if base_of is not None:
             shared = self._bases.get(base_of) or Adapters()
             try:
-                shared.add(run, name=name)
-                run = shared.run(name)
+                shared.add(run, name=model.key)
+                model.run, model.shared = shared.run(model.key), shared
                 self._bases[base_of] = shared
             except WeitiaoError as error:
                 # It cannot share a base, as a method that rewrites it: it gets its own.
                 if error.code not in ("wrong_base", "wrong_usage"):
                     raise
-                shared = None
-        model = Model(name, run, now, shared)
         # Loaded and measured now: a fault of its files is said before anybody asks, and nobody waits for it.
         with model.in_use():
             if model.talks:
                 model.way  # noqa: B018
+        self._homes[model.content] = run.path
         self._held[name] = model
         return model
 
-    def remove(self, name: str) -> None:
-        """Let a model go.
+    def hide(self, name: str) -> Model:
+        """A model that is found no more; who has found it already still asks it.
 
         Raises:
             WeitiaoError: `unknown_name`.
         """
         model = self.get(name)
-        if model.shared is not None:
-            model.shared.remove(name)
-            self._bases = {key: held for key, held in self._bases.items() if held.names}
         del self._held[name]
+        return model
+
+    def drop(self, model: Model) -> None:
+        """Take one that nobody asks any more off its base."""
+        if model.shared is not None:
+            model.shared.remove(model.key)
+            self._bases = {key: held for key, held in self._bases.items() if held.names}
+
+
+def _content(run: Run) -> str:
+    from weitiao.models.store import print_of
+
+    told = f"{print_of(run.folder.model)} {run.variant}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _base_of(run: Run) -> tuple[Any, ...] | None:

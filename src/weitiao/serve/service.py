@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from weitiao.core.contracts import Task
@@ -36,6 +38,8 @@ class Service:
     """Seconds in which a request is answered, or refused."""
     longest: int
     """Tokens of an answer, at most, where a request does not say."""
+    adapters: Path | None = None
+    """Below it lie runs that may be loaded while it serves; None: none may."""
     now: Callable[[], float] = time.time
     """Seconds of Unix time."""
 
@@ -79,6 +83,29 @@ class Service:
             raise Refused(429, reason("queue_full"), headers={"retry-after": str(RETRY_S)}) from None
         except Closed:
             raise Refused(503, reason("server_ends")) from None
+
+    @contextmanager
+    def holding(self, model: Model) -> Iterator[None]:
+        """It stays, for whoever is about to leave a job for it and does something else before."""
+        model.held += 1
+        try:
+            yield
+        finally:
+            model.held -= 1
+            self.desk.wake()
+
+    async def let_go(self, model: Model) -> None:
+        """A model that is found no more, once all who found it are answered.
+
+        Raises:
+            Refused: 503 where the server ends.
+        """
+        order = Order(float("inf"), do=lambda: self.models.drop(model))
+        try:
+            self.desk.let_go(model, order)
+        except Closed:
+            raise Refused(503, reason("server_ends")) from None
+        await asyncio.wrap_future(order.answered)
 
     async def ask(self, request: Any, model: Model, job: Job) -> Any:
         """The answer to a job; whoever goes meanwhile is not answered.

@@ -45,7 +45,8 @@ class Wanted:
 
     def decoding(self, stops: frozenset[int], limit: int) -> Decoding:
         """As the model is asked."""
-        sample = bool(self.temperature) or (self.temperature is None and self.top_p is not None)
+        drawn = self.top_p is not None or self.top_k is not None
+        sample = bool(self.temperature) or (self.temperature is None and drawn)
         words: dict[str, Any] = {"stops": stops, "limit": limit, "max_new_tokens": self.max_new_tokens}
         if sample:
             chance = {"top_p": self.top_p, "top_k": self.top_k, "seed": self.seed}
@@ -207,16 +208,18 @@ async def opened(
             stops = marks.ends(speaker.loaded.model, speaker.loaded.processor)
             return list(prompt()), wanted.decoding(stops, speaker.limit), model.way
 
-    ids, asked, way = await service.do(made)
-    if not ids:
-        raise Refused(400, reason("prompt_is_empty"), code="empty_prompt")
-    if not asked.room(len(ids)):
-        raise Refused(400, reason("prompt_too_long", tokens=len(ids), limit=asked.limit), code=TOO_LONG)
-    if wanted.likely is not None and way is Way.ALONE:
-        raise Refused(400, reason("words_not_weighed", model=model.name), code="unsupported_value")
-    request.state.facts |= {"model": model.name, "prompt_tokens": len(ids)}
-    service.meters.tokens.labels(model.name, "prompt").inc(len(ids))
-    return Opened(service, model, ids, wanted, asked)
+    with service.holding(model):
+        ids, asked, way = await service.do(made)
+        if not ids:
+            raise Refused(400, reason("prompt_is_empty"), code="empty_prompt")
+        if not asked.room(len(ids)):
+            raise Refused(400, reason("prompt_too_long", tokens=len(ids), limit=asked.limit), code=TOO_LONG)
+        if wanted.likely is not None and way is Way.ALONE:
+            raise Refused(400, reason("words_not_weighed", model=model.name), code="unsupported_value")
+        told = {"model": model.name, "content": model.content, "prompt_tokens": len(ids)}
+        request.state.facts |= told
+        service.meters.tokens.labels(model.name, "prompt").inc(len(ids))
+        return Opened(service, model, ids, wanted, asked)
 
 
 def counted(talk: Opened, request: Any) -> dict[str, int]:
@@ -250,14 +253,24 @@ async def answered(
     longest: int,
 ) -> list[dict[str, Any]]:
     """Rows that are answered in words, each as `Run.predict` says it."""
-    task = model.run.task
 
     def read() -> list[tuple[Record, str, list[int]]]:
         with model.in_use() as run:
             questions = run.asked(list(rows), dict(columns) or None)
             return [_read(row, questions, model) for row in questions.rows() if isinstance(row, Record)]
 
-    came = await service.do(read)
+    with service.holding(model):
+        return await _answered(service, request, model, await service.do(read), longest)
+
+
+async def _answered(
+    service: Service,
+    request: Any,
+    model: Model,
+    came: Sequence[tuple[Record, str, list[int]]],
+    longest: int,
+) -> list[dict[str, Any]]:
+    task = model.run.task
     room = asyncio.Semaphore(model.speaker.rows)
 
     async def one(record: Record, why: str, ids: Sequence[int]) -> dict[str, Any]:

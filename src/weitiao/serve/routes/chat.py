@@ -6,7 +6,7 @@ Without `temperature` the likeliest words are taken, as runs are judged.  What c
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
@@ -20,6 +20,9 @@ from weitiao.serve.service import Service
 from weitiao.serve.speaking import Opened, Wanted, counted, log_words, opened
 
 MOST_CHOICES = 16
+UNHEEDED = Field(
+    None, description="Who is asking, as OpenAI's clients say it: changes nothing, and is not kept."
+)
 
 
 class Part(BaseModel):
@@ -87,8 +90,14 @@ class Sampled(BaseModel):
     frequency_penalty: Literal[0] = 0
     presence_penalty: Literal[0] = 0
     logit_bias: None = None
-    user: str | None = None
-    metadata: dict[str, str] | None = None
+    user: str | None = UNHEEDED
+    metadata: None = None
+
+    @model_validator(mode="after")
+    def _streams(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise unfit("only_with", key="stream_options", other='"stream": true')
+        return self
 
     def wanted(self, longest: int, *, likely: int | None) -> Wanted:
         """As the model is asked."""
@@ -106,9 +115,17 @@ class ChatCompletion(Sampled):
     top_logprobs: int | None = Field(None, ge=0, le=20)
     tools: list[dict[str, Any]] | None = Field(None, description="Shown to the model by its template.")
     tool_choice: Literal["auto", "none"] | None = None
-    parallel_tool_calls: bool | None = None
+    parallel_tool_calls: Literal[True] | None = None
     response_format: dict[str, Any] | None = None
     store: Literal[False] | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise unfit("only_with", key="top_logprobs", other='"logprobs": true')
+        if self.max_tokens and self.max_completion_tokens not in (None, self.max_tokens):
+            raise unfit("two_lengths")
+        return self
 
 
 def routes(service: Service) -> APIRouter:
@@ -138,6 +155,7 @@ def routes(service: Service) -> APIRouter:
             "id": f"chatcmpl-{request.state.facts['id']}",
             "created": int(service.now()),
             "model": model.name,
+            "system_fingerprint": f"fp_{model.content}",
         }
         if asked.stream:
             usage = asked.stream_options is not None and asked.stream_options.include_usage

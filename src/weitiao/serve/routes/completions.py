@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Self
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from weitiao.core.contracts import Task
-from weitiao.core.why import reason
+from weitiao.core.why import reason, unfit
 from weitiao.serve.events import streamed
 from weitiao.serve.guard import Refused
 from weitiao.serve.routes.chat import Sampled
@@ -27,6 +27,12 @@ class Completion(Sampled):
     prompt: str
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool = False
+
+    @model_validator(mode="after")
+    def _weighs_answers(self) -> Self:
+        if self.echo and self.logprobs is not None:
+            raise unfit("echo_unweighed")
+        return self
 
 
 def routes(service: Service) -> APIRouter:
@@ -53,6 +59,7 @@ def routes(service: Service) -> APIRouter:
             "object": "text_completion",
             "created": int(service.now()),
             "model": model.name,
+            "system_fingerprint": f"fp_{model.content}",
         }
         before = asked.prompt if asked.echo else ""
         if asked.stream:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from weitiao.core.contracts import Task
 from weitiao.core.why import reason
 from weitiao.serve.guard import Refused
+from weitiao.serve.routes.chat import UNHEEDED
 from weitiao.serve.routes.rows import MOST_ROWS, predicted
 from weitiao.serve.service import Service
 
@@ -29,7 +30,7 @@ class Embeddings(BaseModel):
     input: str | list[str]
     encoding_format: Literal["float", "base64"] = "float"
     input_type: Side = Field("query", description="Are they texts that ask, or such as are to be found?")
-    user: str | None = None
+    user: str | None = UNHEEDED
 
 
 class Embed(BaseModel):

@@ -64,10 +64,24 @@ def _told(model: Model) -> dict[str, Any]:
     }
 
 
-def _listed(schema: dict[str, Any]) -> list[dict[str, str]]:
-    """Every route of an OpenAPI schema, in one line each."""
+def _listed(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every route of an OpenAPI schema, with what it takes."""
     return [
-        {"method": method.upper(), "path": path, "summary": told.get("summary", "")}
+        {
+            "method": method.upper(),
+            "path": path,
+            "summary": told.get("summary", ""),
+            "takes": _taken(told, schema),
+        }
         for path, methods in schema["paths"].items()
         for method, told in methods.items()
     ]
+
+
+def _taken(told: dict[str, Any], schema: dict[str, Any]) -> dict[str, str]:
+    """The keys of a request's body, and what is to be said of them; none where nothing else than null may stand there."""
+    for body in told.get("requestBody", {}).get("content", {}).values():
+        name = body["schema"].get("$ref", "").rpartition("/")[2]
+        keys = schema["components"]["schemas"].get(name, {}).get("properties", {})
+        return {key: at.get("description", "") for key, at in keys.items() if at.get("type") != "null"}
+    return {}

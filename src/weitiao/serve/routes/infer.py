@@ -8,7 +8,7 @@ GET /v2/models/{model}     POST /v2/models/{model}/infer
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +19,8 @@ from weitiao.serve.routes.rows import MOST_ROWS, predicted
 from weitiao.serve.service import Service
 from weitiao.stages.asking import read_of
 
+Nothing = Annotated[dict[str, Any] | None, Field(max_length=0, description="None is known here.")]
+
 
 class Tensor(BaseModel):
     """A column."""
@@ -28,7 +30,15 @@ class Tensor(BaseModel):
     datatype: Literal["BYTES"]
     shape: list[int] = Field(min_length=1, max_length=2)
     data: list[str] = Field(min_length=1, max_length=MOST_ROWS)
-    parameters: dict[str, Any] | None = None
+    parameters: Nothing = None
+
+
+class Wanted(BaseModel):
+    """A column of the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    parameters: Nothing = None
 
 
 class Infer(BaseModel):
@@ -37,8 +47,8 @@ class Infer(BaseModel):
     model_config = ConfigDict(extra="forbid")
     id: str | None = Field(None, max_length=100)
     inputs: list[Tensor] = Field(min_length=1)
-    outputs: list[dict[str, Any]] | None = None
-    parameters: dict[str, Any] | None = None
+    outputs: list[Wanted] | None = Field(None, min_length=1, description="Which columns; default: all.")
+    parameters: Nothing = None
 
 
 def routes(service: Service) -> APIRouter:
@@ -68,7 +78,11 @@ def routes(service: Service) -> APIRouter:
         for number, one in enumerate(told, start=1):
             if "unusable" in one:
                 raise Refused(400, f"{number}: {one['unusable']}", code="unusable")
-        outputs = [_output(name, [one.get(name) for one in told]) for name in told[0]]
+        columns = list(told[0]) if asked.outputs is None else [wanted.name for wanted in asked.outputs]
+        if unknown := [name for name in columns if name not in told[0]]:
+            known = ", ".join(told[0])
+            raise Refused(400, reason("no_such_output", name=unknown[0], known=known), code="unknown_output")
+        outputs = [_output(name, [one.get(name) for one in told]) for name in columns]
         return {"model_name": found.name, "id": asked.id or request.state.facts["id"], "outputs": outputs}
 
     @router.get("/v2/models/{model:path}", summary="What a model takes and gives (KServe)")

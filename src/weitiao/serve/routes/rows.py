@@ -8,13 +8,13 @@ POST /rerank {"query": "...", "texts": ["...", "..."]}           ->  [{"index": 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from weitiao.core.contracts import Task
-from weitiao.core.why import reason
+from weitiao.core.why import reason, unfit
 from weitiao.serve import speaking
 from weitiao.serve.guard import Refused
 from weitiao.serve.jobs import Rows
@@ -41,7 +41,13 @@ class Predict(BaseModel):
         description="Rows, as the columns that the model was trained on; a picture as a data: URL.",
     )
     columns: dict[str, str] = Field(default_factory=dict, description="Ours -> yours: {'text': 'body'}.")
-    max_new_tokens: int | None = Field(None, ge=1, description="Longest answer, where the model answers.")
+    max_new_tokens: int | None = Field(None, ge=1, description="Longest answer, of a model that answers.")
+
+    @model_validator(mode="after")
+    def _names_columns_of_rows(self) -> Self:
+        if self.columns and self.rows is None:
+            raise unfit("only_with", key="columns", other="rows")
+        return self
 
 
 class Rerank(BaseModel):
@@ -63,6 +69,8 @@ def routes(service: Service) -> APIRouter:
         model = service.model(asked.model, lambda task: True, reason("to_label"))
         if (asked.inputs is None) == (asked.rows is None):
             raise Refused(422, reason("inputs_or_rows"), code="invalid_request")
+        if asked.max_new_tokens and not model.run.task.generates:
+            raise Refused(422, reason("answers_no_words", model=model.name), code="invalid_request")
         if asked.rows is not None:
             told = await predicted(
                 service,
@@ -119,12 +127,13 @@ async def predicted(
         WeitiaoError: as `Run.predict`.
     """
     refuse_files(model.run.task, rows, columns or {})
-    request.state.facts |= {"model": model.name, "rows": len(rows), "texts": rows}
+    request.state.facts |= {"model": model.name, "content": model.content, "rows": len(rows), "texts": rows}
     service.meters.rows.labels(model.name).inc(len(rows))
     longest = max_new_tokens or service.longest
     if model.talks:
         return await speaking.answered(service, request, model, rows, dict(columns or {}), longest)
     words: dict[str, Any] = {"columns": dict(columns or {}), "passages": passages}
+    # Nothing is waited for from the finding of the model to here: it is not let go meanwhile.
     job = Rows(service.deadline, rows=rows, max_new_tokens=longest, **words)
     told: list[dict[str, Any]] = await service.ask(request, model, job)
     service.meters.tokens.labels(model.name, "prompt").inc(job.tokens)
