@@ -49,3 +49,57 @@ def test_nothing_is_written_over_or_under_a_wrong_name(cached, capsys):
 def test_an_unknown_name_is_told_the_nearest(cached, capsys):
     assert run(["data", "export", "film-review"]) == 3
     assert '"film-reviews"' in capsys.readouterr().err
+
+
+def test_conversations_and_preferences_are_written_as_openai_takes_them(tmp_path, capsys):
+    """By the format checks of OpenAI's cookbook ("Data preparation and analysis for chat model fine-tuning"), and by ours."""
+    from tests.conftest import dialogues, write_jsonl
+    from weitiao.serve.tuning.rows import way_of
+
+    alpaca = [{"instruction": row["prompt"], "output": row["completion"]} for row in dialogues(12)]
+    file = write_jsonl(tmp_path / "alpaca.jsonl", alpaca)
+    written = tmp_path / "rows.jsonl"
+    assert run(["data", "export", str(file), "--to", "openai", "-o", str(written)]) == 0
+    assert way_of(written.read_bytes()) == "supervised"
+    for line, row in zip(written.read_text().splitlines(), alpaca, strict=True):
+        told = json.loads(line)
+        assert set(told) == {"messages"}
+        assert [turn["role"] for turn in told["messages"]] == ["user", "assistant"]
+        assert [turn["content"] for turn in told["messages"]] == [row["instruction"], row["output"]]
+        assert all(set(turn) == {"role", "content"} for turn in told["messages"])
+    pairs = [
+        {"prompt": row["prompt"], "chosen": row["completion"], "rejected": "no"} for row in dialogues(12)
+    ]
+    file, written = write_jsonl(tmp_path / "pairs.jsonl", pairs), tmp_path / "pairs.openai.jsonl"
+    assert run(["data", "export", str(file), "--to", "openai", "-o", str(written)]) == 0
+    assert way_of(written.read_bytes()) == "dpo"
+    first = json.loads(written.read_text().splitlines()[0])
+    assert first["non_preferred_output"] == [{"role": "assistant", "content": "no"}]
+    assert first["input"]["messages"] == [{"role": "user", "content": pairs[0]["prompt"]}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "code", "says"),
+    [
+        ([{"text": "a", "label": "b"}] * 12, ["--to", "openai"], 2, "conversations or preferences"),
+        ([{"instruction": "a", "output": "b"}], ["--to", "openai"], 2, "no fewer than 10"),
+        ([{"instruction": f"a{n}", "output": "b" * (n != 3)} for n in range(12)], ["--to", "openai"], 3, "line 4"),
+        (
+            [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "thinking": "c"}]}]
+            * 12,
+            ["--to", "openai"],
+            2,
+            "line 1: `thinking`",
+        ),
+        ([{"instruction": "a", "output": "b"}] * 12, ["--to", "opnai"], 2, "opnai"),
+    ],
+)  # fmt: skip
+def test_rows_that_openai_would_not_take_are_told_and_nothing_is_written(
+    rows, words, code, says, tmp_path, capsys
+):
+    from tests.conftest import write_jsonl
+
+    file, out = write_jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "out.jsonl"
+    assert run(["data", "export", str(file), *words, "-o", str(out)]) == code
+    assert says in capsys.readouterr().err
+    assert not out.exists()

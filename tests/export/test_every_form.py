@@ -229,3 +229,39 @@ def test_what_a_killed_export_left_is_no_form_and_a_graph_is_no_variant(run):
         assert not {"export/onnx", "export/.torch.tmp"} & {*variants(run.path)}
     finally:
         shutil.rmtree(forms / ".torch.tmp")
+
+
+def test_a_graph_is_served_without_torch(run, tmp_path, capsys):
+    """It answers as the run does; one that has changed since it was verified is not begun with."""
+    import httpx2
+
+    from tests.serve.test_on_the_command_line import begun
+
+    texts = [row["text"] for row in reviews(9, seed=5)]
+    rows = [*({"text": text} for text in texts), {"text": " "}]
+    server, address = begun(str(run.path), "--backend", "onnx")
+    try:
+        told = httpx2.post(f"{address}/predict", json={"rows": rows}, timeout=60).json()["predictions"]
+        loaded = Path(f"/proc/{server.pid}/maps")
+        if loaded.exists():
+            assert "onnxruntime" in loaded.read_text()
+            assert "libtorch" not in loaded.read_text()
+    finally:
+        server.kill()
+        server.wait()
+        server.stderr.close()
+    assert set(told.pop()) == {"unusable"}
+    for ours, theirs in zip(told, run.predict(texts), strict=True):
+        assert ours["label"] == theirs["label"]
+        assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-5)
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    runner = copy / "export" / "onnx" / "runner.py"
+    runner.write_text(runner.read_text() + "\n")
+    for words, code, says in [
+        ([str(copy), "--backend", "onnx"], 5, "broken_export"),
+        ([str(copy), "--backend", "onnx-int8"], 5, "no_exported_graph"),
+        ([str(copy), "--backend", "onx"], 2, "onnx"),
+    ]:
+        assert cli(["serve", *words, "--port", "0"]) == code
+        assert says in capsys.readouterr().err

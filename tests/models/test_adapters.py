@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 import torch
@@ -168,7 +169,7 @@ def test_a_weight_that_is_missing_or_left_over_is_an_error_by_name(request, tmp_
         (whole | {missing: torch.zeros(3, 3, 3)}, missing),
     ):
         save_file(state, path)
-        card = store.json.loads((folder / store.CARD).read_text())
+        card = json.loads((folder / store.CARD).read_text())
         card["files"][path.name] = sha256(path)
         write_json(folder / store.CARD, card)
         with pytest.raises(WeitiaoError, match="broken_model") as caught:

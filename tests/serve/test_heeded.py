@@ -84,3 +84,23 @@ def test_who_asks_changes_nothing_and_the_page_says_so(client):
     page = client.get("/docs").text
     assert "<code>user</code> Who is asking" in page
     assert "<code>metadata</code>" not in page
+
+
+def test_a_prediction_is_explained_as_by_the_run(client, labels):
+    pytest.importorskip("captum")
+    rows = [{"body": text} for text in TEXTS[:2]]
+    body = {"model": "second", "rows": rows, "columns": {"text": "body"}, "asked": ["good"], "steps": 16}
+    told = client.post("/explain", json=body)
+    assert told.status_code == 200, told.text
+    expected = labels["second"].explain(TEXTS[:2], asked=["good"], steps=16)
+    for ours, theirs, text in zip(told.json()["explanations"], expected, TEXTS, strict=False):
+        assert ours["targets"][0]["name"] == "good"
+        shares = [word["share"] for word in ours["targets"][0]["words"]]
+        assert shares == pytest.approx([word.share for word in theirs.targets[0].words], abs=1e-5)
+        assert "".join(piece["text"] for piece in ours["shown"][0]) == text
+    again = client.post("/predict", json={"model": "second", "rows": [{"text": TEXTS[0]}]}).json()[
+        "predictions"
+    ][0]
+    assert again["scores"] == pytest.approx(labels["second"].predict([TEXTS[0]])[0]["scores"], abs=1e-5)
+    for more in ({"rows": [{"text": "a"}] * 5}, {"model": "talk"}, {"asked": ["nothing"]}):
+        assert client.post("/explain", json={**body, **more}).status_code in (400, 422)

@@ -10,6 +10,7 @@ run = wt.load("runs/reviews-lora")
 from weitiao.api.check import check
 from weitiao.api.choose import choose
 from weitiao.api.export import export, verify
+from weitiao.api.export_rows import export_rows
 from weitiao.api.fetch import export_data, fetch, fetchable
 from weitiao.api.init import init
 from weitiao.api.launch import Launched, launch_serve, launch_train
@@ -69,6 +70,7 @@ __all__ = [
     "explain_rows",
     "export",
     "export_data",
+    "export_rows",
     "fetch",
     "fetchable",
     "fitting",

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.errors import fault
+from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.why import because
+
+BACKENDS = ("torch", "onnx", "onnx-int8")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Bounds:
     """Are texts written into the log, too?"""
     adapters: str | Path = ""
     """Below this folder lie runs that may be loaded while it serves; empty: none may."""
+    backend: str = "torch"
+    """What answers: the runs' own models, or the form of that name that `weitiao export` has written."""
+    tuning: bool = False
+    """Are models tuned for whoever asks, too?"""
+    runs: str | Path = "runs"
+    """Where the runs of these come to lie."""
 
 
 def serve(
@@ -54,12 +63,18 @@ def serve(
         base: where their base model lies now, if it is found no more.
         began: hears the address.
         limits: `Bounds`: `queue`, `batch_tokens`, `timeout_s`, `max_new_tokens`, `body_mb`, `allow_hosts`, `log_texts`,
-            `adapters`.
+            `adapters`, `backend`, `tuning`, `runs`.
 
     Raises:
-        WeitiaoError: `no_run`, `name_taken`, `port_in_use`, `open_without_token`, `missing_extra`.
+        WeitiaoError: `wrong_usage` where there is nothing to serve, `no_run`, `name_taken`, `port_in_use`, `open_without_token`, `missing_extra`.
     """
     bounds = Bounds(**limits)
+    if bounds.backend not in BACKENDS:
+        known, hint = ", ".join(BACKENDS), did_you_mean(bounds.backend, BACKENDS)
+        raise fault("unknown_name", shelf="backend", name=bounds.backend, hint=hint, known=known)
+    if not runs and not bounds.adapters and not bounds.tuning:
+        raise fault("wrong_usage", **because("nothing_to_serve"))
+    from weitiao.api.tuning import advised, apart
     from weitiao.serve.app import serving
     from weitiao.serve.guard import AT_HOME, Limits
     from weitiao.serve.listen import bound, listen
@@ -86,6 +101,8 @@ def serve(
         timeout_s=bounds.timeout_s,
         longest=bounds.max_new_tokens,
         log_texts=bounds.log_texts,
+        backend=bounds.backend,
         adapters=Path(bounds.adapters) if bounds.adapters else None,
+        tuning=(Path(bounds.runs), advised, apart) if bounds.tuning else None,
     )
     listen(server, host=host, port=port, began=began)

@@ -27,13 +27,21 @@ def data_ls(json: Json = False, verbose: Verbose = False) -> None:
     catalogue(catalog.DATASETS, json=json)
 
 
-@data_app.command("export", epilog="Example: weitiao data export film-reviews -o mine.csv")
+@data_app.command(
+    "export",
+    epilog="Example: weitiao data export film-reviews -o mine.csv; weitiao data export chats.json --to openai",
+)
 def data_export(
-    name: Annotated[str, typer.Argument(help="An embedded data set, by name.")],
+    name: Annotated[
+        str, typer.Argument(help="An embedded data set, by name; with --to a file of yours, too.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The file to write; default: the set's name, in this folder."),
     ] = None,
+    to: Annotated[
+        str, typer.Option(help="openai: conversations or preferences as OpenAI's fine-tuning takes them.")
+    ] = "",
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -41,9 +49,12 @@ def data_export(
     from weitiao import api
     from weitiao.terminal.show import Show
 
+    if to not in ("", "openai"):
+        raise fault("wrong_usage", **because("no_such_taker", name=to))
     show = Show(quiet=quiet)
     with show:
-        print(api.export_data(name, output or "", progress=show.fetching))
+        write = api.export_rows if to else api.export_data
+        print(write(name, output or "", progress=show.fetching))
 
 
 def _refuse_other_files(page: Path | None) -> None:

@@ -12,9 +12,12 @@ from weitiao.cli.options import Base, Verbose
 
 
 def serve(
-    runs: Annotated[
-        list[str], typer.Argument(help="Run folders, or NAME=FOLDER; adapters of one base share it.")
-    ],
+    served: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...", help="Run folders, or NAME=FOLDER; adapters of one base share it."
+        ),
+    ] = None,
     host: Annotated[
         str, typer.Option(help="The address; another than this machine's own asks for --token.")
     ] = "127.0.0.1",
@@ -43,6 +46,15 @@ def serve(
         Path | None,
         typer.Option(help="Runs below this folder may be loaded while it serves (vLLM's routes)."),
     ] = None,
+    backend: Annotated[
+        str, typer.Option(help="torch, or the exported form that answers without it: onnx, onnx-int8.")
+    ] = "torch",
+    tuning: Annotated[
+        bool, typer.Option("--tuning", help="Tune models for whoever asks, by OpenAI's fine-tuning API.")
+    ] = False,
+    runs: Annotated[Path, typer.Option(help="With --tuning: the folder for its runs and files.")] = Path(
+        "runs"
+    ),
     base: Base = "",
     verbose: Verbose = False,
 ) -> None:
@@ -51,7 +63,7 @@ def serve(
     from weitiao.core.why import reason
 
     api.serve(
-        *runs,
+        *(served or ()),
         host=host,
         port=port,
         token=token,
@@ -64,5 +76,8 @@ def serve(
         body_mb=body_mb,
         log_texts=log_texts,
         adapters=adapters or "",
+        backend=backend,
+        tuning=tuning,
+        runs=runs,
         began=lambda address: print(reason("serving_at", address=address), file=sys.stderr, flush=True),
     )

@@ -7,8 +7,6 @@ Either layout opens without weitiao: `PeftModel.from_pretrained` or `AutoModelFo
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -22,6 +20,7 @@ from weitiao.core.errors import fault
 from weitiao.core.files import disk, sha256, share, write_json
 from weitiao.core.why import because, reason
 from weitiao.models import bases, stored
+from weitiao.models.cards import CARD, read_card
 from weitiao.models.halves import frozen
 from weitiao.models.load import Loaded, load, skeleton
 from weitiao.models.opening import opened, resolve
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PREFIX = "base_model.model."  # PEFT's wrapper around the model
-CARD = "weitiao.json"
 
 
 def open_base(
@@ -240,38 +238,6 @@ def replacing(folder: Path) -> Iterator[Path]:
             os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """`weitiao.json` of a saved model, after checking every file against it.
-
-    Raises:
-        WeitiaoError: `unfinished_run` when there is none, `broken_model` when a file is gone or changed.
-    """
-    known = _card(folder)
-    for name, before in known["files"].items():
-        path = folder / name
-        if not path.is_file() or sha256(path) != before:
-            gone = "weight_file_changed" if path.is_file() else "weight_file_missing"
-            raise fault("broken_model", path=folder, why=reason(gone, name=name))
-    return known
-
-
-def print_of(folder: Path) -> str:
-    """A print of a saved model by what its card says of its files; whoever opens them checks them.
-
-    Raises:
-        WeitiaoError: `unfinished_run`.
-    """
-    return hashlib.sha256(json.dumps(_card(folder)["files"], sort_keys=True).encode()).hexdigest()
-
-
-def _card(folder: Path) -> dict[str, Any]:
-    card = folder / CARD
-    if not card.is_file():
-        raise fault("unfinished_run", path=folder.parent)
-    known: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
-    return known
 
 
 def load_tuned(

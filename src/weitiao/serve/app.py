@@ -9,20 +9,25 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from weitiao.core.errors import WeitiaoError, fault, need
 from weitiao.core.why import why
 from weitiao.serve.desk import Desk
 from weitiao.serve.guard import Guard, Limits, Refused, said
+from weitiao.serve.jobs import Order
 from weitiao.serve.meters import Counted, Log, Meters
 from weitiao.serve.models import Models
 from weitiao.serve.service import Service
+from weitiao.serve.tuning.jobs import Job
+from weitiao.serve.tuning.tuner import Advise, Train, Tuner
 
 REFUSALS = (400, 401, 403, 404, 408, 413, 422, 429, 500, 503, 504)
 """What a request may be answered with instead, all in one form."""
 NOT_FOUND = ("unknown_name", "no_run")
 """Errors of ours that say that something is not there."""
+
+Tuning: TypeAlias = tuple[Path, Advise, Train]
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,12 @@ class Server:
 
     app: Any
     service: Service
+    tuner: Tuner | None = None
 
     def close(self) -> None:
-        """Whoever waits is answered, nobody else is."""
+        """Whoever waits is answered, nobody else is; what is being tuned leaves a checkpoint."""
+        if self.tuner is not None:
+            self.tuner.close()
         self.service.desk.close()
 
 
@@ -47,7 +55,9 @@ def serving(
     timeout_s: float = 60.0,
     longest: int = 512,
     log_texts: bool = False,
+    backend: str = "torch",
     adapters: Path | None = None,
+    tuning: Tuning | None = None,
 ) -> Server:
     """An application that answers for some runs.
 
@@ -60,7 +70,9 @@ def serving(
         timeout_s: seconds in which a request is answered.
         longest: tokens of an answer, at most, where a request does not say.
         log_texts: are the texts of requests and answers written to `served/log.jsonl` of the run folder, too?
+        backend: what answers: the runs' own models, or a form of them in their `export/`.
         adapters: below it lie runs that may be loaded while it serves; None: none may.
+        tuning: where runs come to lie that are asked for, what is advised for them, and how they are trained; None: none are.
 
     Raises:
         WeitiaoError: `missing_extra`; what loading the runs raises.
@@ -71,11 +83,25 @@ def serving(
     from starlette.exceptions import HTTPException
 
     from weitiao.serve.problems import Problem
+
+    need("python_multipart", extra="serve")
     from weitiao.serve.routes import adapters as loaded
-    from weitiao.serve.routes import chat, completions, embeddings, feedbacks, home, infer, rows, watched
+    from weitiao.serve.routes import (
+        chat,
+        completions,
+        embeddings,
+        explained,
+        feedbacks,
+        files,
+        home,
+        infer,
+        rows,
+        watched,
+    )
+    from weitiao.serve.routes import tuning as tunes
 
     meters = Meters()
-    models = Models()
+    models = Models(backend)
     for name, run in runs:
         models.add(run, name=name, base=base, now=int(time.time()))
     desk = Desk(most=most, tokens=tokens, heard=meters.waiting.set)
@@ -84,8 +110,15 @@ def serving(
 
     # Its own pages of documentation fetch their scripts from elsewhere; ours do not.
     app = fastapi.FastAPI(title="weitiao", docs_url=None, redoc_url=None)
-    for part in (watched, home, rows, embeddings, completions, chat, infer, feedbacks, loaded):
+    for part in (watched, home, rows, embeddings, completions, chat, infer, explained, feedbacks, loaded):
         app.include_router(part.routes(service), responses=dict.fromkeys(REFUSALS, {"model": Problem}))
+
+    tuner = None
+    if tuning is not None:
+        tuner = _tuner(tuning, service)
+        for router in (files.routes(tuner), tunes.routes(service, tuner)):
+            app.include_router(router, responses=dict.fromkeys(REFUSALS, {"model": Problem}))
+        tuner.begin()
 
     def answer(error: Refused) -> Any:
         body = said(error.why, status=error.status, code=error.code)
@@ -115,4 +148,21 @@ def serving(
         return answer(Refused(500, told.text(), code=told.code))
 
     guarded = Guard(app, limits or Limits())
-    return Server(Counted(guarded, meters, service.log), service)
+    return Server(Counted(guarded, meters, service.log), service, tuner)
+
+
+def _tuner(tuning: Tuning, service: Service) -> Tuner:
+    """Who has jobs done, and has what comes of them asked here."""
+
+    def based(name: str) -> tuple[str, Path | None]:
+        model = next((model for model in service.models if model.name == name), None)
+        return (model.run.where_base_lies(), model.run.path.resolve()) if model else (name, None)
+
+    def serve(job: Job, run: Path) -> None:
+        words: dict[str, Any] = {"name": job.name, "now": int(service.now()), "came_later": True}
+        order = Order(float("inf"), do=lambda: service.models.add(run, **words))
+        service.desk.order(order)
+        order.answered.result()
+
+    folder, advise, train = tuning
+    return Tuner(folder, advise, train, serve, based)

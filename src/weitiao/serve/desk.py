@@ -16,7 +16,6 @@ from typing import Protocol
 from weitiao.serve.jobs import Job, Order
 from weitiao.serve.labels import Labels
 from weitiao.serve.models import Model
-from weitiao.serve.talks import Talks
 from weitiao.serve.writes import Writes
 
 
@@ -175,4 +174,6 @@ class Desk:
 def _teller(model: Model, *, tokens: int) -> Teller:
     if not model.run.task.generates:
         return Labels(model, tokens=tokens)
+    from weitiao.serve.talks import Talks
+
     return Talks(model) if model.talks else Writes(model)

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from weitiao.models.decoding.answers import Decoding
+if TYPE_CHECKING:
+    from weitiao.models.decoding.answers import Decoding
 
 
 @dataclass(eq=False)
@@ -75,12 +76,12 @@ class Heard:
     """What it was chosen by, (V,), for listeners that want to know how likely words were."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Talk(Job):
     """A prompt of which one or several answers are wanted; the answer is a list of `Answer`s."""
 
+    asked: Decoding
     prompt: Sequence[int] = ()
-    asked: Decoding = field(default_factory=lambda: Decoding(1, frozenset(), 1))
     choices: int = 1
     hear: Callable[[Heard], bool] = lambda heard: True
     """Hears every token as it comes, in the desk's thread; False: this choice has heard enough."""

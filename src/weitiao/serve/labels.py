@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weitiao.core.contracts import Example, Record
+from weitiao.serve.graph import Read
 from weitiao.serve.jobs import Job, Rows
 from weitiao.serve.models import Model
 
@@ -30,7 +31,7 @@ class _Row:
     of: _Open
     place: int
     record: Record
-    example: Example
+    example: Example | Read
 
 
 @dataclass(eq=False)
@@ -92,7 +93,7 @@ class Labels:
                 records = [
                     Record(row.file, row.line, task.passage(task_text(row)), row.nth) for row in records
                 ]
-            examples = [example for _, example in run.read(records)]
+            examples = self.model.read(records)
         except Exception as error:  # whatever a row holds, its sender alone hears of it
             job.fail(error)
             return
@@ -122,8 +123,8 @@ class Labels:
         return found
 
     def _asked(self, rows: list[_Row]) -> list[Any]:
-        run, task = self.model.run, self.model.run.task
-        told = run.alone([row.example for row in rows], None)
+        task = self.model.run.task
+        told = self.model.told([row.example for row in rows])
         return [task.sure(task.shown(row.record, answer)) for row, answer in zip(rows, told, strict=True)]
 
     def _alone(self, row: _Row) -> Any:

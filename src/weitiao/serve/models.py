@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weitiao.core.contracts import Example, Record
 from weitiao.core.errors import WeitiaoError, did_you_mean, fault
+from weitiao.serve.graph import Graph, Read, opened, plainly
 from weitiao.stages.adapters import Adapters
 from weitiao.stages.run import Run
 from weitiao.stages.runs import load
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from weitiao.models.decoding import Way
     from weitiao.stages.speaker import Speaker
 
-NAME = re.compile(r"[\w.:/-]{1,100}")
+NAME = re.compile(r"[\w.:/-]{1,200}")
 """What a model may be called: it stands in addresses and in the names of counters."""
 
 
@@ -41,6 +43,8 @@ class Model:
     """A print of its weights: two that say the same under other names have the same."""
     shared: Adapters | None = None
     """Whose base it shares; None: it has one of its own."""
+    graph: Graph | None = None
+    """What answers in place of its model, where that has left in another form."""
     came_later: bool = False
     """Was it loaded while others were asked already?"""
     held: int = 0
@@ -56,12 +60,24 @@ class Model:
         """What products are computed in."""
         return self.run.recipe.train.half
 
+    def read(self, records: Sequence[Record]) -> Sequence[Example | Read]:
+        """Rows as it reads them; to be asked for while it is in use."""
+        if self.graph is not None:
+            return self.graph.read(records)
+        return [example for _, example in self.run.read(records)]
+
+    def told(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """What it says of rows that it has read; to be asked for while it is in use."""
+        return self.graph.told(rows) if self.graph is not None else self.run.alone(rows, None)
+
     @cached_property
     def talks(self) -> bool:
         """Does it go on from what it reads, token by token?  One that writes on another side (T5) does not."""
+        if not self.run.task.generates:
+            return False
         from weitiao.models import two_sides
 
-        return self.run.task.generates and not two_sides.writes(self.run.tuned.model)
+        return not two_sides.writes(self.run.tuned.model)
 
     @cached_property
     def speaker(self) -> Speaker:
@@ -76,16 +92,24 @@ class Model:
         speaker = self.speaker
         return measure(speaker.loaded.model, speaker.loaded.processor, longest=speaker.limit)
 
+    def switch(self) -> Run:
+        """The run with its own adapter on."""
+        if self.shared is not None and self.shared.active != (self.key,):
+            self.shared.use(self.key)
+        self.run.tuned.model.eval()
+        return self.run
+
     @contextmanager
     def in_use(self) -> Iterator[Run]:
         """The run with its own adapter switched on, ready to be asked."""
+        if self.graph is not None:
+            yield self.run
+            return
         import torch
 
         from weitiao.models.precision import autocast
 
-        if self.shared is not None and self.shared.active != (self.key,):
-            self.shared.use(self.key)
-        self.run.tuned.model.eval()
+        self.switch()
         with torch.inference_mode(), autocast(self.run.device, self.half):
             yield self.run
 
@@ -93,7 +117,8 @@ class Model:
 class Models:
     """All that can be asked, by name, in the order in which they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, backend: str = "torch") -> None:
+        self.backend = backend
         self._held: dict[str, Model] = {}
         self._homes: dict[str, Path] = {}
         self._bases: dict[tuple[Any, ...], Adapters] = {}
@@ -145,14 +170,16 @@ class Models:
             WeitiaoError: `name_taken`; what loading raises.
         """
         run = load(ref, base=base)
-        run = replace(run, folder=run.folder.as_it_is())
+        run = replace(run, folder=plainly(run.folder) if self.backend != "torch" else run.folder.as_it_is())
         name = name or (f"{run.path.name}/{run.variant}" if run.variant else run.path.name)
         if (name in self._held and not instead) or not NAME.fullmatch(name):
             raise fault("name_taken", name=name, path=ref)
-        model = Model(name, run, now, _content(run), came_later=came_later)
+        graph = None if self.backend == "torch" else opened(run, self.backend)
+        content = graph.content if graph else _content(run)
+        model = Model(name, run, now, content, graph=graph, came_later=came_later)
         if (there := self._held.get(name)) is not None and there.content == model.content:
             return there
-        base_of = _base_of(run)
+        base_of = None if graph else _base_of(run)
         if base_of is not None:
             shared = self._bases.get(base_of) or Adapters()
             try:
@@ -189,7 +216,7 @@ class Models:
 
 
 def _content(run: Run) -> str:
-    from weitiao.models.store import print_of
+    from weitiao.models.cards import print_of
 
     told = f"{print_of(run.folder.model)} {run.variant}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -197,7 +224,7 @@ def _content(run: Run) -> str:
 
 def _base_of(run: Run) -> tuple[Any, ...] | None:
     """What runs that can share a base have in common; None for a run that holds a whole model."""
-    from weitiao.models.store import read_card
+    from weitiao.models.cards import read_card
 
     if run.variant or run.method.layout == "pretrained":
         return None

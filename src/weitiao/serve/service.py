@@ -149,6 +149,18 @@ class Service:
         found: T = await asyncio.wrap_future(order.answered)
         return found
 
+    async def ordered(self, request: Any, order: Order) -> Any:
+        """The same for what takes long: whoever goes meanwhile is not waited for.
+
+        Raises:
+            Refused: as `ask`.
+        """
+        try:
+            self.desk.order(order)
+        except Closed:
+            raise Refused(503, reason("server_ends")) from None
+        return await self.wait(request, order)
+
 
 async def _gone(request: Any) -> None:
     """Returns when whoever asked has gone."""

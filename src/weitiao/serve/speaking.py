@@ -12,17 +12,19 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from weitiao.core.contracts import Record
 from weitiao.core.why import reason
-from weitiao.models.decoding import Answer, Decoding, Way
 from weitiao.serve.guard import Refused
 from weitiao.serve.jobs import Heard, Talk
 from weitiao.serve.models import Model
 from weitiao.serve.service import Service
 from weitiao.serve.texts import Text
 from weitiao.stages.asking import Questions
+
+if TYPE_CHECKING:
+    from weitiao.models.decoding import Answer, Decoding, Way
 
 Finish = Literal["stop", "length"]
 TOO_LONG = "context_length_exceeded"
@@ -45,6 +47,8 @@ class Wanted:
 
     def decoding(self, stops: frozenset[int], limit: int) -> Decoding:
         """As the model is asked."""
+        from weitiao.models.decoding import Decoding
+
         drawn = self.top_p is not None or self.top_k is not None
         sample = bool(self.temperature) or (self.temperature is None and drawn)
         words: dict[str, Any] = {"stops": stops, "limit": limit, "max_new_tokens": self.max_new_tokens}
@@ -201,6 +205,7 @@ async def opened(
         WeitiaoError: what making the prompt raises.
     """
     from weitiao.models import marks
+    from weitiao.models.decoding import Way
 
     def made() -> tuple[list[int], Decoding, Way]:
         with model.in_use():

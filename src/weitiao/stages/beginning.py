@@ -119,12 +119,12 @@ def began(run: Began) -> Loaded:
         WeitiaoError: `other_beginning` where that was trained anew; `no_run`, `unfinished_run` where it is gone; what opening
             raises.
     """
-    from weitiao.models import store
+    from weitiao.models import cards
 
     recipe, path = run.recipe, run.folder.path
     # A relative path is meant from where the run was begun.
     other = open_run(Path(run.folder.json("facts.json").get("cwd", ""), str(recipe.start_from)))
-    if store.print_of(other.model) != run.began_with:
+    if cards.print_of(other.model) != run.began_with:
         raise fault("other_beginning", path=path, start=other.path)
     here = recipe.model_copy(update={"model": run.where_base_lies(), "start_from": str(other.path)})
     return beginning(here, run.task, run.method, device=run.device)

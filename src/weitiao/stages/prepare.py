@@ -107,7 +107,7 @@ def prepare(
         WeitiaoError: what checking, splitting, loading and encoding raise; `other_data` when a run that is gone on
             with was begun on other rows, another base or other weights of the run that it begins with.
     """
-    from weitiao.models import anatomy, first_step, load, opening, output_loss, store, two_sides
+    from weitiao.models import anatomy, cards, first_step, load, opening, output_loss, store, two_sides
     from weitiao.models.assets.fetch import cache_dir
 
     if not recipe.data.train:
@@ -125,7 +125,7 @@ def prepare(
         tell("notice", text=reason("logits_whole", model=recipe.model))
     prints = {"data": file_prints(dealt.ledger), "base": opening.fingerprint(loaded.source)}
     if recipe.start_from:
-        prints["start_from"] = store.print_of(open_run(recipe.start_from).model)
+        prints["start_from"] = cards.print_of(open_run(recipe.start_from).model)
     _refuse_others(folder, prints, seed=recipe.seed, device=device, changes=changes)
     for text in [*loaded.notices, *method.notices(loaded.model, loaded.head)]:
         tell("notice", text=text)

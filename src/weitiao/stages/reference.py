@@ -88,7 +88,7 @@ def ask(
         world: the processes share the work.
         tell: hears of it.
     """
-    from weitiao.models import store
+    from weitiao.models import cards
     from weitiao.train import memory
 
     task = prepared.task
@@ -101,7 +101,7 @@ def ask(
     facts = [weights, method.base_bits if own else 16, cast, *_precision(recipe, prepared.device)]
     if own and recipe.start_from:
         start = open_run(recipe.start_from)
-        facts += _beginning(recipe, method, world.together(lambda: store.print_of(start.model)))
+        facts += _beginning(recipe, method, world.together(lambda: cards.print_of(start.model)))
     for split, examples in prepared.examples.items():
         place = world.together(lambda: _place(task, facts, examples) if recipe.data.cache else None)  # noqa: B023
         there = world.together(lambda: _read(place, examples, task))  # noqa: B023

@@ -52,7 +52,7 @@ class Run(Leaving):
     @cached_property
     def task(self) -> Task:
         """The task with what the data taught it (its labels)."""
-        from weitiao.models.store import read_card
+        from weitiao.models.cards import read_card
 
         return registry.build("task", read_card(self.folder.model)["task"])
 
@@ -84,7 +84,7 @@ class Run(Leaving):
     @cached_property
     def method(self) -> Method:
         """How it was tuned: as the model's card says, whatever has become of the recipe since."""
-        from weitiao.models.store import read_card
+        from weitiao.models.cards import read_card
 
         return registry.build("method", read_card(self.folder.model)["method"])
 
@@ -95,7 +95,7 @@ class Run(Leaving):
             WeitiaoError: `base_gone`, `wrong_base`.
         """
         from weitiao.models import bases
-        from weitiao.models.store import read_card
+        from weitiao.models.cards import read_card
 
         known = read_card(self.folder.model)["base"]
         return bases.found(self.path, known, ref=self.recipe.model, said=self.base)
@@ -126,7 +126,7 @@ class Run(Leaving):
     @cached_property
     def columns(self) -> frozenset[str]:
         """The columns of its task that its rows had: one text, or two."""
-        from weitiao.models.store import read_card
+        from weitiao.models.cards import read_card
 
         # Runs of older versions do not say it; their texts stood alone unless the recipe names a second column.
         unsaid = {*self.task.record(""), *self.recipe.data.columns}

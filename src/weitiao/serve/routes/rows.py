@@ -2,15 +2,17 @@
 
 POST /predict {"inputs": "Great film."}                          ->  [{"label": "good", "score": 0.98}, ...]       as text-embeddings-inference
 POST /predict {"model": "reviews", "rows": [{"text": "..."}]}    ->  {"predictions": [{...}]}                      as `Run.predict`
+POST /predict/upload (file, file, model)                         ->  {"predictions": [{...}]}                      pictures as files
 POST /rerank {"query": "...", "texts": ["...", "..."]}           ->  [{"index": 1, "score": 0.9}, ...]
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Form, Request, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from weitiao.core.contracts import Task
@@ -19,6 +21,7 @@ from weitiao.serve import speaking
 from weitiao.serve.guard import Refused
 from weitiao.serve.jobs import Rows
 from weitiao.serve.models import Model
+from weitiao.serve.routes.lists import refuse_unknown
 from weitiao.serve.service import Service
 from weitiao.stages.asking import read_of
 
@@ -88,6 +91,17 @@ def routes(service: Service) -> APIRouter:
                 raise Refused(422, one["unusable"], code="unusable")
         shown = [_ranked(one) for one in told]
         return shown[0] if alone else shown
+
+    @router.post("/predict/upload", summary="Label pictures that come as files")
+    async def upload(request: Request, file: list[UploadFile], model: Annotated[str, Form()] = "") -> Any:
+        refuse_unknown((await request.form()).keys(), ("file", "model"))
+        found = service.model(model, lambda task: len(task.shape.pictures) == 1, reason("to_see"))
+        (column,) = found.run.task.shape.pictures
+        if len(file) > MOST_ROWS:
+            raise Refused(422, reason("rows_of_a_request", most=MOST_ROWS), code="invalid_request")
+        rows = [{column: _inline(await one.read())} for one in file]
+        told = await predicted(service, request, found, rows)
+        return {"id": request.state.facts["id"], "model": found.name, "predictions": told}
 
     @router.post("/rerank", summary="Order passages by how well they suit a query")
     async def rerank(asked: Rerank, request: Request) -> Any:
@@ -176,6 +190,11 @@ def _inputs(given: Any, task: Task, columns: Sequence[str]) -> tuple[bool, list[
     if two and len(given) == 2 and all(isinstance(one, str) for one in given):
         return True, [row(given)]
     return False, [row(one) for one in given]
+
+
+def _inline(content: bytes) -> str:
+    """A picture as a `data:` URL; which kind it is, it says itself."""
+    return f"data:image/*;base64,{base64.b64encode(content).decode()}"
 
 
 def _ranked(told: Mapping[str, Any]) -> Any:
