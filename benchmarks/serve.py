@@ -1,11 +1,14 @@
 """Serving: ours beside FastAPI with Transformers one by one, asked by the same clients.
 
     python -m benchmarks.serve [--kind labels|chat] [--requests 400] [--clients 16] [--rounds 2] [--threads 1] [--bf16] [--json FILE]
+    python -m benchmarks.serve --run runs/reviews --many 100000 [--backend onnx]
 
 Each server is a process of its own, in turn, round by round, on one model, in float32 unless `--bf16`.  Closed loop: each of
 the clients asks again as soon as it is answered; requests a second by the wall clock, and CPU milliseconds a request (a token)
 of the server alone, which other work on the machine changes less.  Then, for labels, an open loop: arrivals of a Poisson
 process at 70 % of the ceiling that was just found, each latency from the intended moment.  Answers of both must agree.
+
+`--many`: so many short requests by four clients that keep their connections, and the memory of the server after each tenth.
 """
 
 from __future__ import annotations
@@ -46,8 +49,15 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--bf16", action="store_true", help="products of ours in bfloat16, as runs are judged by default"
     )
+    parser.add_argument("--run", type=Path, help="a run that labels texts, to be asked --many times")
+    parser.add_argument("--many", type=int, default=100_000)
+    parser.add_argument("--backend", default="torch", help="of --run")
     parser.add_argument("--json", type=Path, help="write all figures here too")
     asked = parser.parse_args(words)
+    if asked.run:
+        say(machine(threads=asked.threads))
+        print(many(asked))
+        return
     with tempfile.TemporaryDirectory(prefix="weitiao-bench-") as temporary:
         folder = Path(temporary)
         say(facts := machine(threads=asked.threads))
@@ -108,16 +118,8 @@ def served(
         "peer": ["benchmarks.serve", "peer", asked.kind, folder / "plain", port],
     }[system]
     started = time.perf_counter()
-    server = subprocess.Popen(
-        [sys.executable, "-m", *map(str, command)],
-        env=environment(asked.threads, folder),
-        stderr=subprocess.DEVNULL,
-    )
+    server = _begun(command, port, environment(asked.threads, folder))
     try:
-        while not _there(port):
-            if server.poll() is not None:
-                raise SystemExit(f"{system} did not begin")
-            time.sleep(0.2)
         start_cpu_s, ready_s = _cpu_s(server.pid), time.perf_counter() - started
         ask = _asker(system, asked.kind, port)
         ask(texts[0])  # what is measured or compiled once
@@ -143,6 +145,57 @@ def served(
     finally:
         server.terminate()
         server.wait()
+
+
+def many(asked: Any) -> str:
+    """The memory of a server behind each tenth of so many requests, and what they took."""
+    import http.client
+    import os
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ["weitiao", "serve", asked.run, "--port", port, "--timeout", 600, "--backend", asked.backend]
+    server = _begun(command, port, {**os.environ, "OMP_NUM_THREADS": str(asked.threads)})
+    start_cpu_s, wrong = _cpu_s(server.pid), 0
+
+    def client(first: int) -> None:
+        nonlocal wrong
+        line = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+        for number in range(first, first + asked.many // 40):
+            body = json.dumps({"inputs": f"a film of {number} words"})
+            line.request("POST", "/predict", body, {"content-type": "application/json"})
+            answer = line.getresponse()
+            answer.read()
+            wrong += answer.status != 200
+
+    rows = [["requests", "resident MB"], ["0", f"{_peak_mb(server.pid, 'VmRSS'):.1f}"]]
+    try:
+        for tenth in range(10):
+            firsts = (tenth * asked.many + part * asked.many // 40 for part in range(4))
+            clients = [threading.Thread(target=client, args=(first,)) for first in firsts]
+            for each in clients:
+                each.start()
+            for each in clients:
+                each.join()
+            rows.append([str((tenth + 1) * asked.many // 10), f"{_peak_mb(server.pid, 'VmRSS'):.1f}"])
+            print(rows[-1], flush=True)
+        each_ms = 1e3 * (_cpu_s(server.pid) - start_cpu_s) / asked.many
+    finally:
+        server.terminate()
+        server.wait()
+    told = f"start to ready {start_cpu_s:.2f} CPU s; {each_ms:.2f} CPU ms a request; not answered: {wrong}"
+    return "\n".join([*columns(rows), told])
+
+
+def _begun(command: Sequence[Any], port: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    server = subprocess.Popen(
+        [sys.executable, "-m", *map(str, command)], env=dict(env), stderr=subprocess.DEVNULL
+    )
+    while not _there(port):
+        if server.poll() is not None:
+            raise SystemExit(f"{command[0]} did not begin")
+        time.sleep(0.2)
+    return server
 
 
 def closed(ask: Callable[[str], tuple[Any, int]], texts: Sequence[str], *, clients: int) -> list[Any]:
@@ -222,8 +275,8 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _peak_mb(pid: int) -> float:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in line)
+def _peak_mb(pid: int, what: str = "VmHWM") -> float:
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if what in line)
     return int(line.split()[1]) * 1024 / 1e6
 
 

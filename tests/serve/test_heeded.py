@@ -84,6 +84,7 @@ def test_who_asks_changes_nothing_and_the_page_says_so(client):
     page = client.get("/docs").text
     assert "<code>user</code> Who is asking" in page
     assert "<code>metadata</code>" not in page
+    assert "<summary>What it takes</summary>" in page
 
 
 def test_a_prediction_is_explained_as_by_the_run(client, labels):
