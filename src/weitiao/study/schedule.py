@@ -111,7 +111,7 @@ def claimed(
         before = folder.json(kind.file)
         rows: list[dict[str, Any]] = before.get(kind.parts, [])
         if before and not resume:
-            done = sum(row["state"] == "judged" for row in rows)
+            done = sum(row["state"] in ("judged", "complete") for row in rows)
             raise fault(kind.exists, path=folder.path, done=done, count=len(rows))
         changed = list(differences(completed(before["recipe"]), completed(common))) if before else []
         if changed:

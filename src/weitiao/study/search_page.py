@@ -57,7 +57,7 @@ def history(rows: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]
     if stopped:
         at, value = map(list, zip(*stopped, strict=True))
         marks.append(Mark(at, value, "soft", width=0, dot=5))
-    last = max(numbers)
+    last = max(row["number"] for row in rows)
     return svg(marks, size=SIZE, at=list(range(0, last + 1, math.ceil((last + 1) / 10))))
 
 
