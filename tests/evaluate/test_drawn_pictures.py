@@ -10,6 +10,9 @@ import weitiao as wt
 from tests.drawn import saved
 from tests.pictures import class_folders
 from weitiao.core import registry
+from weitiao.core.errors import WeitiaoError
+from weitiao.core.files import read_lines
+from weitiao.data.pictures import uri
 from weitiao.evaluate import judge, resample
 
 pytestmark = pytest.mark.whole
@@ -76,3 +79,73 @@ def test_the_page_shows_pictures_from_the_same_noise_before_and_after(tmp_path, 
     assert len({*pictures}) == 4
     page = run.report.read_text(encoding="utf-8")
     assert all(picture in page for picture in pictures)
+    # Nothing of them is explained, so it is not offered.
+    assert "weitiao explain" not in page
+
+
+@pytest.fixture(scope="module")
+def clothes(vit, tmp_path_factory):
+    """A classifier of bright and dark pictures, and a run that is to draw them."""
+    home = tmp_path_factory.mktemp("clothes")
+    rows = {
+        "train": [str(class_folders(home / "data", 40))],
+        "split": {"test": 0.4},
+        "near_duplicates": "keep",
+    }
+    words = {"warmup_steps": 0, "bf16": False, "learning_rate": 0.02, "num_train_epochs": 3}
+    recipe = {"model": vit, "task": "image_classification", "data": rows, "method": "full", "train": words}
+    return rows, wt.train({**recipe, "output_dir": str(home / "classifier")})
+
+
+def test_a_classifier_says_how_many_pictures_show_what_they_were_to(clothes, tmp_path):
+    rows, classifier = clothes
+    run = wt.train(
+        {
+            "model": saved("class", tmp_path),
+            "task": {"name": "image_generation", "steps": 2, "judged_times": 1, "encoder": ""},
+            "method": "full",
+            "data": rows,
+            "train": {"max_steps": 1, "bf16": False},
+            "evaluate": {
+                "answers": 10,
+                "metrics": [{"name": "class_accuracy", "classifier": str(classifier.path)}],
+            },
+            "output_dir": str(tmp_path / "run"),
+        }
+    )
+    found = run.results["metrics"]["tuned"]["class_accuracy"]
+    lines = [line for line in read_lines(run.path / "predictions.jsonl") if "drawn" in line["tuned"]]
+    assert found["rows"] == len(lines) == 10
+    # The classifier's own answers to the same pictures, asked as users ask them.
+    pictures = [uri.read(line["tuned"]["drawn"]) for line in lines]
+    told = classifier.predict(pictures)
+    right = np.mean([one["label"] == line["text"] for one, line in zip(told, lines, strict=True)])
+    assert found["value"] == pytest.approx(right)
+    assert found["low"] <= right <= found["high"]
+
+
+def test_a_classifier_of_other_things_is_refused_before_anything_is_learnt(clothes, tmp_path):
+    rows, classifier = clothes
+
+    def refused(metric, match):
+        recipe = {
+            "model": saved("class", tmp_path),
+            "task": {"name": "image_generation", "labels": ["bright", "dark"]},
+            "data": rows,
+            "evaluate": {"metrics": [metric]},
+            "output_dir": str(tmp_path / "run"),
+        }
+        with pytest.raises(WeitiaoError, match=match):
+            wt.train(recipe)
+
+    refused("class_accuracy", "unfit_metric.*names no run")
+    refused({"name": "class_accuracy", "classifier": str(tmp_path)}, "no_run")
+    named = classifier.folder.model / "weitiao.json"
+    kept = named.read_text()
+    named.write_text(kept.replace('"bright"', '"cat"').replace('"dark"', '"dog"'))
+    refused({"name": "class_accuracy", "classifier": str(classifier.path)}, "unfit_metric.*cat, dog")
+    named.write_text(kept.replace("image_classification", "text_classification"))
+    refused(
+        {"name": "class_accuracy", "classifier": str(classifier.path)}, "wrong_value.*text_classification"
+    )
+    named.write_text(kept)

@@ -17,7 +17,9 @@ from weitiao.core.why import reason
 from weitiao.evaluate import own
 
 ANSWER = "answer"
-LATE = (ANSWER, "seen_drawn")
+PAINTED = ("drawn", "seen_drawn", "seen_true")
+"""What it holds where a picture was drawn for it."""
+LATE = (ANSWER, *PAINTED)
 """What only those rows hold that were answered at length: in words, or by a picture."""
 SPOKEN = (ANSWER, "bytes")
 """What a prediction of a test row holds besides where a task's model answers in words: its answer, and how many bytes of
@@ -36,7 +38,7 @@ def judged(task: Task, added: Sequence[Mapping[str, Any]] = ()) -> dict[str, Met
             one that makes no sense with this task; `unfit_recipe` for several of these.
     """
     found = {name: registry.build("metric", {"name": name}) for name in task.metrics}
-    holds = {*task.predicts, *(SPOKEN if task.generates else ())}
+    holds = _held(task)
     wrong = []
     for asked in added:
         try:
@@ -88,9 +90,14 @@ def baselines(task: Task, asked: str) -> dict[str, Baseline]:
 
 def suiting(task: Task) -> list[str]:
     """Names on the shelf that suit a task."""
-    holds = {*task.predicts, *(SPOKEN if task.generates else ())}
+    holds = _held(task)
     built = {name: registry.build("metric", {"name": name}) for name in registry.names("metric")}
     return [name for name, metric in built.items() if not metric.lacks(holds) and not _refuses(metric, task)]
+
+
+def _held(task: Task) -> set[str]:
+    """What a prediction of a test row holds."""
+    return {*task.predicts, *(SPOKEN if task.generates else ()), *(PAINTED if task.paints else ())}
 
 
 def _built(asked: Mapping[str, Any]) -> tuple[str, Metric]:

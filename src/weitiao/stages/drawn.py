@@ -44,7 +44,7 @@ def write_drawn(
     Raises:
         WeitiaoError: as `refuse_drawn`, and what `Run.answers` raises.
     """
-    from weitiao.tasks.parts import drawing
+    from weitiao.data.pictures import uri
 
     refuse_drawn(folder)
     count, unusable = 0, []
@@ -59,7 +59,7 @@ def write_drawn(
                     said["unusable"] = why
                 else:
                     name = said["picture"] = f"{number:05}.png"
-                    drawing.read(answer["drawn"]).save(folder / name)
+                    uri.read(answer["drawn"]).save(folder / name)
                     count += 1
                 lines.write(json.dumps(said, ensure_ascii=False) + "\n")
     return count, unusable

@@ -26,6 +26,7 @@ from weitiao.core.section_values import Once
 from weitiao.core.why import because, reason
 from weitiao.data.captioned import TEXT
 from weitiao.data.pictured import IMAGE
+from weitiao.data.pictures import uri
 from weitiao.data.shapes import CAPTIONED
 from weitiao.models.pipelines import BODIES, DIFFUSERS, NAMES, Pipeline
 from weitiao.tasks.parts import label_sets
@@ -316,18 +317,18 @@ class ImageGeneration(OfPictures):
         guidance = self.guidance_scale or (1.0 if without is None else GUIDANCE[pipeline.conditions])
         words: dict[str, Any] = {"steps": self.steps, "guidance": guidance, "without": without}
         found = drawing.draw(model, pipeline, noise, told, **words)
-        return [{"drawn": drawing.written(picture)} for picture in pipeline.pictures(found)]
+        return [{"drawn": uri.written(picture)} for picture in pipeline.pictures(found)]
 
     def looked_at(self, records: Sequence[Record], told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """With features of the drawn picture and of the row's own, made as large as the model draws."""
         from PIL import ImageOps
 
         from weitiao.data.pictures.opening import opened
-        from weitiao.tasks.parts import beholding, drawing
+        from weitiao.tasks.parts import beholding
 
         if not self.encoder:
             return [dict(one) for one in told]
-        drawn = [drawing.read(one["drawn"]) for one in told]
+        drawn = [uri.read(one["drawn"]) for one in told]
         true = [
             ImageOps.fit(opened(record.values[IMAGE]), picture.size).convert(picture.mode)
             for record, picture in zip(records, drawn, strict=True)

@@ -16,6 +16,7 @@ from shlex import quote
 from typing import Any
 from urllib.parse import quote as quote_path
 
+from weitiao.core import registry
 from weitiao.core.contracts.section import KINDS
 from weitiao.core.errors import fault, language
 from weitiao.core.files import read_lines, sha256, write_text
@@ -189,6 +190,11 @@ def _of_this_model(folder: Path, file: Path) -> dict[str, Any]:
     return found if same else {}
 
 
+def _paints(task: str) -> bool:
+    """Are its answers pictures, of which nothing is explained?"""
+    return task in registry.names("task") and registry.entry("task", task).kind.paints
+
+
 def curves_of(sections: Mapping[str, Any]) -> dict[str, str]:
     """The drawings of those that are curves."""
     return {name: drawn.curve(one) for name, one in sections.items() if one["kind"] == "curve"}
@@ -252,7 +258,8 @@ def view(folder: Path, place: Path | None = None) -> dict[str, Any]:
         "run": quote(str(place)),
         "pictured": any(one.image for one in explained),
         "explained": snippet(explained) if explained else "",
-        "explain": f"weitiao explain {quote(str(place))} --errors 5" * (folder / CARD).is_file(),
+        "explain": f"weitiao explain {quote(str(place))} --errors 5"
+        * ((folder / CARD).is_file() and not _paints(results["task"])),
     }
 
 

@@ -5,21 +5,15 @@ draw(model, pipeline, noise, conditions, steps=25, guidance=7.5)  ->  samples (B
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from weitiao.models.pipelines import Pipeline
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 STOCHASTIC = "DDPMScheduler"
 """Draws noise in every step; DDIM (Song et al. 2020, arXiv 2010.02502) goes the same way without, and in fewer steps."""
-URI = "data:image/png;base64,"
 
 
 def draw(
@@ -60,17 +54,3 @@ def draw(
             said = anything + guidance * (said - anything)
         drawn = way.step(said.float(), time, drawn).prev_sample
     return drawn
-
-
-def written(picture: Image) -> str:
-    """A picture as a page holds it."""
-    held = io.BytesIO()
-    picture.save(held, format="PNG")
-    return URI + base64.b64encode(held.getvalue()).decode()
-
-
-def read(uri: str) -> Image:
-    """The picture of `written`."""
-    from PIL import Image
-
-    return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix(URI))))

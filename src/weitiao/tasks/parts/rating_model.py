@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from weitiao.core import registry
 from weitiao.core.contracts import Answered, AskedModel, Example, Record, Task
 from weitiao.core.contracts.reward import Read
 from weitiao.core.run import RunFolder
@@ -37,26 +36,12 @@ def tuned(folder: RunFolder, task: Task, read: Read) -> tuple[AskedModel, Open]:
     Raises:
         WeitiaoError: `base_gone`, `wrong_base`, `unfinished_run`, `broken_model`.
     """
-    from weitiao.models import bases, store
-    from weitiao.models.load import pick_device
+    from weitiao.models.finished import finished
 
-    card, recipe = store.read_card(folder.model), folder.recipe
-    method = registry.build("method", card["method"])
-    whole = method.layout == "pretrained"
-    ref = str(folder.model) if whole else bases.found(folder.path, card["base"], ref=recipe.model)
-    half, longest = recipe.train.half, recipe.data.max_length
-    known = AskedModel(ref, task, None if whole else method, half, ROWS, longest, read)
-
-    def opened() -> Loaded:
-        words: dict[str, Any] = {
-            "half": half,
-            "device": pick_device(),
-            "seed": recipe.seed,
-            "longest": longest,
-        }
-        return store.load_tuned(folder.model, ref=recipe.model, task=task, method=method, **words)
-
-    return known, opened
+    found = finished(folder)
+    method = None if found.method.layout == "pretrained" else found.method
+    known = AskedModel(found.ref, task, method, found.half, ROWS, found.longest, read)
+    return known, lambda: found.opened(task)
 
 
 def texts(task: Task, *, pair: bool) -> Read:
