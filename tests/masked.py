@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from tests.boxed import boxed
-from weitiao.data.pictures.masks import written
+from weitiao.data.pictures.masks import placed, written
 
 LABELS = ("cat", "dog", "ground")
 
@@ -27,6 +28,19 @@ def masked(rows: int, *, seed: int = 0) -> list[dict[str, Any]]:
         kept = {name: value for name, value in row.items() if name != "objects"}
         made.append({**kept, "mask": written(mask_HW, LABELS)})
     return made
+
+
+def mask_folders(folder: Path, count: int) -> Path:
+    """The same as files: images, masks of values (255: nothing is known), and the names of the values."""
+    for part in ("images", "masks"):
+        (folder / part).mkdir()
+    for number, row in enumerate(masked(count)):
+        Image.open(row["image"]).save(folder / "images" / f"{number:02}.png")
+        index_HW = placed(row["mask"], LABELS)
+        value = np.where(index_HW < 0, 255, index_HW).astype(np.uint8)
+        Image.fromarray(value).save(folder / "masks" / f"{number:02}.png")
+    (folder / "classes.txt").write_text("\n".join(LABELS))
+    return folder
 
 
 def segmenter(family: str, *, labels: int = 3) -> Any:

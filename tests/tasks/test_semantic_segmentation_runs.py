@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.masked import LABELS, masked
+from tests.masked import LABELS, mask_folders
 from weitiao import api
 from weitiao.cli import run as ask
 from weitiao.core.files import read_lines
@@ -19,16 +19,7 @@ pytestmark = pytest.mark.whole
 
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("yard")
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for number, row in enumerate(masked(24)):
-        Image.open(row["image"]).save(folder / "images" / f"{number:02}.png")
-        index_HW = masks.placed(row["mask"], LABELS)
-        value = np.where(index_HW < 0, 255, index_HW).astype(np.uint8)
-        Image.fromarray(value).save(folder / "masks" / f"{number:02}.png")
-    (folder / "classes.txt").write_text("\n".join(LABELS))
-    return folder
+    return mask_folders(tmp_path_factory.mktemp("yard"), 24)
 
 
 @pytest.fixture(scope="module")
