@@ -303,3 +303,16 @@ def test_labels_are_renamed_without_opening_the_mask_and_two_may_become_one(yard
     assert checked.rows[1].values["mask"]["labels"] == ["grass", "path", "grass"]
     found = masks.placed(checked.rows[1].values["mask"], NAMES)
     np.testing.assert_array_equal(found, np.where(scene(1) == 2, 0, scene(1)))
+
+
+def test_labels_that_are_seen_together_never_look_alike():
+    labels = [f"part {number}" for number in range(60)]
+    found = masks.colours(labels)
+    assert len({*found.values()}) == 60
+    # Whoever stands beside it, where there is no need.
+    alone = {label: masks.colours([label])[label] for label in labels}
+    assert len({*alone.values()}) < 20
+    assert masks.colours(labels[:2])[labels[0]] == alone[labels[0]]
+    one, two = next((a, b) for a in labels for b in labels if a < b and alone[a] == alone[b])
+    together = masks.colours([two, one])
+    assert together[one] == alone[one] != together[two]

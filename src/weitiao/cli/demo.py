@@ -17,6 +17,7 @@ FULL = {
     "ratings": ("train.num_train_epochs=3",),
     "image": ("data.train=fashion-mnist#10000", "train.num_train_epochs=4"),
     "detect": ("train.num_train_epochs=20",),
+    "segment": ("train.num_train_epochs=24",),
     "chat": ("data.train=alpaca-en#300",),
     "dpo": ("data.train=film-preferences#1500",),
     "kto": ("data.train=film-judgements#1200",),
@@ -36,7 +37,7 @@ def demo(
     which: Annotated[
         str,
         typer.Argument(
-            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), image (pictures of clothes), detect (clothes in pictures, each in a box), chat, dpo (preferences), kto (judged answers), reward (a reward model), rlhf (answers to learn, a reward model, and learning from it), translate (English spelling into its sounds), qa (answers from a text), retrieve (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
+            help="reviews (English), zh (Chinese reviews), ratings (numbers), names (several labels), image (pictures of clothes), detect (clothes in pictures, each in a box), segment (clothes in pictures, pixel by pixel), chat, dpo (preferences), kto (judged answers), reward (a reward model), rlhf (answers to learn, a reward model, and learning from it), translate (English spelling into its sounds), qa (answers from a text), retrieve (words by what they mean), ner (names in tweets), ner-zh (names in Chinese news), rerank (which words a definition means)."
         ),
     ] = "reviews",
     overrides: Overrides = None,

@@ -32,7 +32,10 @@ READERS = ("minilm-l6", "e5-small")
 """Embedded models that read: a vocabulary of English, and one of a hundred languages."""
 WRITERS = {"AutoModelForCausalLM": ("smollm2-135m",), "AutoModelForSeq2SeqLM": ("minilm-pair", "e5-pair")}
 """Those that write, by Transformers' class; the first pair writes lower case alone."""
-LOOKERS = {"AutoModelForObjectDetection": "rtdetr-small"}
+LOOKERS = {
+    "AutoModelForObjectDetection": "rtdetr-small",
+    "AutoModelForSemanticSegmentation": "upernet-small",
+}
 """Those that look at pictures for more than what they show."""
 LOOKER = "efficientnet-lite0"
 HARDER = 1.2

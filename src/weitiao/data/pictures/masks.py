@@ -3,7 +3,7 @@
     index_HW, labels  ->  written(...)  ->  {"labels": ["cat", "ground"], "png": "iVBORw0..."}
     {"labels", "png"} ->  read(...)     ->  index_HW, the place in `labels` of each pixel, -1 where nothing is known
 
-The PNG is one of a palette, in base64, so that whoever opens it sees the colours of `colour`: a value is the place of a label among
+The PNG is one of a palette, in base64, so that whoever opens it sees the colours of `colours`: a value is the place of a label among
 those of this mask alone, 255 says nothing.  So labels may be renamed without opening it, and no mask hangs on another's order.
 """
 
@@ -11,14 +11,35 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NOTHING = 255
 """The value of pixels of which nothing is known."""
 MOST = 255
 """Labels of one picture, at most."""
+COLOURS = (
+    (230, 25, 75),
+    (60, 180, 75),
+    (255, 225, 25),
+    (0, 130, 200),
+    (245, 130, 48),
+    (145, 30, 180),
+    (70, 240, 240),
+    (240, 50, 230),
+    (210, 245, 60),
+    (250, 190, 212),
+    (0, 128, 128),
+    (220, 190, 255),
+    (170, 110, 40),
+    (255, 250, 200),
+    (128, 0, 0),
+    (170, 255, 195),
+    (128, 128, 0),
+    (255, 215, 180),
+    (0, 0, 128),
+)
+"""Colours that people tell apart: Sasha Trubetskoy's list (2017), without its grey, black and white."""
 
 
 def written(index_HW: Any, labels: Sequence[str], *, whole: bool = False) -> dict[str, Any]:
@@ -111,16 +132,25 @@ def moved(index_HW: Any, matrix_23: Any, size: tuple[int, int]) -> Any:
 
 def palette(labels: Sequence[str]) -> list[int]:
     """Red, green and blue of 256 values: the colours of the labels, then black."""
-    found = [shade for label in labels for shade in colour(label)]
+    of = colours(labels)
+    found = [shade for label in labels for shade in of[label]]
     return found + [0] * (3 * 256 - len(found))
 
 
-@cache
-def colour(label: str) -> tuple[int, int, int]:
-    """The colour of a label, the same in every picture and on every page: hue, lightness and strength go by the label alone."""
-    import colorsys
+def colours(labels: Iterable[str]) -> dict[str, tuple[int, int, int]]:
+    """The colours of labels that are seen together, no two alike: one goes by the label alone, unless another label has it already;
+    where there are more labels than `COLOURS`, the later ones get darker ones."""
     from hashlib import sha256
 
-    hue, light, strong, *_ = sha256(label.encode("utf-8", "surrogateescape")).digest()
-    red, green, blue = colorsys.hls_to_rgb(hue / 256, (0.36, 0.52, 0.68)[light % 3], (0.6, 0.95)[strong % 2])
-    return round(255 * red), round(255 * green), round(255 * blue)
+    found: dict[str, tuple[int, int, int]] = {}
+    free: list[tuple[int, int, int]] = []
+    for number, label in enumerate(sorted({*labels})):
+        shade = 0.7 ** (number // len(COLOURS))
+        free = free or [(round(shade * r), round(shade * g), round(shade * b)) for r, g, b in COLOURS]
+        red, green, blue = COLOURS[
+            sha256(label.encode("utf-8", "surrogateescape")).digest()[0] % len(COLOURS)
+        ]
+        own = (round(shade * red), round(shade * green), round(shade * blue))
+        found[label] = own if own in free else free[0]
+        free.remove(found[label])
+    return found

@@ -8,7 +8,7 @@ What nobody knows of stays as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from weitiao.data.pictures import masks
 from weitiao.data.pictures.drawn import LEAST, named
@@ -16,6 +16,7 @@ from weitiao.data.pictures.drawn import LEAST, named
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Colours: TypeAlias = Mapping[str, tuple[int, int, int]]
 SHADE, EDGE = 0.5, 0.95
 """How much of the colour of a label is in a pixel, and in one at the edge of another label."""
 BETWEEN = 4
@@ -32,11 +33,11 @@ def painted(picture: Image, found: Sequence[Mapping[str, Any]], *, side: int | N
     """
     from PIL import Image
 
-    copies = [_sized(_laid(picture, mask), side) for mask in found]
+    colours = masks.colours(label for mask in found for label in mask["labels"])
+    copies = [_sized(_laid(picture, mask, colours), side) for mask in found]
     wide, high = copies[0].size
-    names = _names(
-        [label for mask in found for label in _there(mask)], len(copies) * (wide + BETWEEN) - BETWEEN
-    )
+    there = {label: colours[label] for mask in found for label in _there(mask)}
+    names = _names(there, len(copies) * (wide + BETWEEN) - BETWEEN)
     whole = Image.new("RGB", (names.width, high + names.height), "white")
     for number, copy in enumerate(copies):
         whole.paste(copy, (number * (wide + BETWEEN), 0))
@@ -51,19 +52,19 @@ def _there(mask: Mapping[str, Any]) -> list[str]:
     return [mask["labels"][place] for place in places[places >= 0].tolist()]
 
 
-def _laid(picture: Image, mask: Mapping[str, Any]) -> Image:
+def _laid(picture: Image, mask: Mapping[str, Any], colours: Colours) -> Image:
     import numpy as np
     from PIL import Image
 
     index_HW = masks.read(mask)
-    colours = np.array([masks.colour(label) for label in mask["labels"]] or [(0, 0, 0)], dtype=float)
+    shade_L3 = np.array([colours[label] for label in mask["labels"]] or [(0, 0, 0)], dtype=float)
     shades = np.asarray(picture, dtype=float)
     edge_HW = np.zeros(index_HW.shape, dtype=bool)
     for axis in (0, 1):
         changes = np.diff(index_HW, axis=axis) != 0
         edge_HW |= np.pad(changes, [(0, 1) if side == axis else (0, 0) for side in (0, 1)])
     share_HW1 = np.where(index_HW < 0, 0.0, np.where(edge_HW, EDGE, SHADE))[..., None]
-    laid = (1 - share_HW1) * shades + share_HW1 * colours[index_HW]
+    laid = (1 - share_HW1) * shades + share_HW1 * shade_L3[index_HW]
     return Image.fromarray(laid.round().astype(np.uint8))
 
 
@@ -79,7 +80,7 @@ def _sized(picture: Image, side: int | None) -> Image:
     return picture
 
 
-def _names(labels: Sequence[str], width: int) -> Image:
+def _names(colours: Colours, width: int) -> Image:
     """A strip with the colour and the name of each label, as many lines high as it takes."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -87,12 +88,12 @@ def _names(labels: Sequence[str], width: int) -> Image:
     font = ImageFont.load_default(size)
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     high, placed, x, y = int(size * 1.5), [], 0.0, 0
-    for number, label in enumerate(sorted(set(labels)), start=1):
+    for number, label in enumerate(sorted(colours), start=1):
         text = named({"label": label}, number)
         wide = pen.textlength(text, font=font) + 1.8 * high
         if x and x + wide > width:
             x, y = 0.0, y + high
-        placed.append((x, y, text, masks.colour(label)))
+        placed.append((x, y, text, colours[label]))
         x += wide
     strip = Image.new("RGB", (width, y + high if placed else 0), "white")
     pen = ImageDraw.Draw(strip)

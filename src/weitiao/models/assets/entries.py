@@ -108,6 +108,17 @@ MODELS = {
             made_mb=7.2,
             untaught=True,
         ),
+        ModelEntry(
+            name="upernet-small",
+            kind="masks",
+            languages=(),
+            parameters=1_864_933,
+            good_for="a label for each pixel of small pictures, from scratch: it has never seen any, so that all of it has to learn",
+            origin="UPerNet (Xiao et al. 2018) on a small ResNet, weights drawn from a seed: nothing is pretrained",
+            licence="MIT",
+            made_mb=7.5,
+            untaught=True,
+        ),
     )
 }
 

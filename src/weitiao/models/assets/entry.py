@@ -37,7 +37,7 @@ class ModelEntry(Entry):
     """A base model."""
 
     kind: str
-    """`encoder`, `causal-lm`, `encoder-decoder`, `pictures` or `boxes`."""
+    """`encoder`, `causal-lm`, `encoder-decoder`, `pictures`, `boxes` or `masks`."""
     parameters: int
     """As stored; a head put on top comes to it."""
     untaught: bool = False
