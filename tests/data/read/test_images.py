@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.data.read.conftest import bad, refused, rows
 from weitiao.core.recipe import Data
 from weitiao.data.check import inspect
+from weitiao.data.pictures.opening import Unreadable, opened
 from weitiao.data.read import read, read_file
 from weitiao.data.shapes import PICTURED
 
@@ -92,3 +94,14 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "a/b.txt").write_text("words")
     with refused("folder_for_rows", "folder of pictures"):
         read_file(tmp_path)
+
+
+def test_what_is_no_file_is_a_bad_row_and_nothing_waits_for_it(pictures):
+    os.mkfifo(pictures / "dog/pipe.png")
+    (pictures / "dog/gone.png").symlink_to(pictures / "nowhere.png")
+    (pictures / "dog/zero.png").symlink_to("/dev/zero")
+    ledger = inspect(Data(train=[str(pictures)]), PICTURED).ledger
+    assert ledger.counts() == {"kept": 5, "quarantined": 3}
+    assert ["gone.png" in ledger.rows[0]["reason"], "pipe.png" in ledger.rows[1]["reason"]] == [True, True]
+    with pytest.raises(Unreadable, match="pipe.png"):
+        opened(pictures / "dog/pipe.png")

@@ -83,13 +83,14 @@ def first_frame(source: str | Path | io.BytesIO, name: str) -> Image:
     need("PIL", extra="vision")
     from PIL import Image as pillow
 
+    # A pipe would be waited for, and a device read for ever.
+    if not isinstance(source, io.BytesIO) and not Path(source).is_file():
+        raise Unreadable(reason("picture_missing", path=source))
     try:
         # Pillow warns of what is refused by name below.
         with ONE_BY_ONE, warnings.catch_warnings():
             warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
             found = pillow.open(source)
-    except FileNotFoundError:
-        raise Unreadable(reason("picture_missing", path=source)) from None
     except pillow.DecompressionBombError:
         raise Unreadable(reason("picture_too_large", most=f"{MOST:,}")) from None
     except Exception as error:  # of a broken header Pillow raises nearly anything, SyntaxError among it

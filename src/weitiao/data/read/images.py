@@ -50,7 +50,7 @@ def read_images(folder: Path, *, table: Callable[[Path], Source], format: str = 
         raise fault("folder_for_rows", path=folder)
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file}\0{file_sha256(folder / file)}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{file}\0{_hash(folder / file)}\n".encode("utf-8", "surrogateescape"))
     notes = (reason("hidden_files", count=hidden),) if hidden else ()
     if named := next((name for name in TABLES if name in files), ""):
         found = _named(table(folder / named), pictures)
@@ -77,6 +77,11 @@ def read_images(folder: Path, *, table: Callable[[Path], Source], format: str = 
                 yield Record(str(folder), number, {"image": file, "label": label})
 
     return Source(str(folder), "images", "", digest.hexdigest(), ["image", "label"], rows, notes)
+
+
+def _hash(path: Path) -> str:
+    """Of its content; of a link that leads nowhere, of a pipe or a device nothing: whoever opens it says so."""
+    return file_sha256(path) if path.is_file() else ""
 
 
 def _fault(file: str, rest: str) -> str:
