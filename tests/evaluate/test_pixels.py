@@ -134,6 +134,6 @@ def test_a_mask_is_laid_over_its_picture_and_what_is_not_known_stays():
     mask = masks.written(index_HW, LABELS)
     one, two = (np.asarray(painted(picture, [mask] * count)).astype(int) for count in (1, 2))
     assert one[50, 50].tolist() == [100] * 3
-    np.testing.assert_allclose(one[150, 150], 50 + np.array(masks.colour("dog")) / 2, atol=1)
+    np.testing.assert_allclose(one[150, 150], 50 + np.array(masks.colours(mask["labels"])["dog"]) / 2, atol=1)
     np.testing.assert_array_equal(two[:300, :300], two[:300, 304:604])
-    assert (one[300:] == masks.colour("dog")).all(-1).any(), "its colour is named below"
+    assert (one[300:] == masks.colours(mask["labels"])["dog"]).all(-1).any(), "its colour is named below"

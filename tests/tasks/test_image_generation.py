@@ -15,10 +15,10 @@ from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import write_json
+from weitiao.data.pictures import uri
 from weitiao.evaluate.predict import predict
 from weitiao.models import load, store
 from weitiao.models.opening import own_files
-from weitiao.tasks.parts import drawing
 
 pytestmark = pytest.mark.whole  # denoisers
 
@@ -189,7 +189,7 @@ def test_what_was_tuned_whole_is_a_pipeline_of_diffusers_and_draws_the_same(toy,
     with torch.no_grad():
         pixels = by_hand(pipe, {"class_labels": torch.tensor([1, 0, 1])}, batch.inputs["sample"], 3)
     for one, expected in zip(told, pixels, strict=True):
-        shades = np.asarray(drawing.read(one["drawn"])).astype(int)
+        shades = np.asarray(uri.read(one["drawn"])).astype(int)
         known = ((expected.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 0).numpy().astype(int)
         assert abs(shades - known).max() <= 1
     # Two pictures of the same words are two.
@@ -302,7 +302,7 @@ def test_another_size_is_taken_by_a_unet_and_kept(toy, tmp_path):
 
     run = trained(toy, "plain", "full", tmp_path, image_size=8)
     assert DiffusionPipeline.from_pretrained(run.folder.model).unet.config.sample_size == 8
-    assert drawing.read(run.predict("dark")[0]["drawn"]).size == (8, 8)
+    assert uri.read(run.predict("dark")[0]["drawn"]).size == (8, 8)
     # Neither explanations nor stress tests are made of pictures that are drawn.
     for asked in (run.stress, lambda: run.explain("dark")):
         with pytest.raises(WeitiaoError, match="draws pictures"):
