@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import tempfile
 
 import httpx2
 import pytest
@@ -11,17 +12,21 @@ from tests.conftest import small_run
 from tests.pictures import class_folders
 from tests.serve.conftest import QUICK, listening
 from weitiao import api
+from weitiao.core.files import cache_dir
 
 pytestmark = pytest.mark.whole
 
 
-def test_pictures_are_answered_as_by_the_run(vit, labels, tmp_path):
+def test_pictures_are_answered_as_by_the_run_and_stay_nowhere(vit, labels, tmp_path, monkeypatch):
+    (tmp_path / "aside").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "aside"))
     folder = class_folders(tmp_path / "pictures", 40)
     files = sorted(folder.rglob("*.png"))
     recipe = small_run(vit, "image_classification", folder, tmp_path / "run", batch=8, judge={})
     run = api.train(recipe(method="lora", **QUICK))
     some = [str(file) for file in files[:3]]
     expected = run.predict(some)
+    monkeypatch.setenv("WEITIAO_CACHE", str(tmp_path / "cache"))
     served = listening(labels["first"], run)
     try:
         with httpx2.Client(base_url=served.address, timeout=60) as client:
@@ -46,5 +51,7 @@ def test_pictures_are_answered_as_by_the_run(vit, labels, tmp_path):
             assert client.post("/predict/upload", files=sent, data={"modle": "run"}).status_code == 422
             assert client.post("/predict/upload", files=sent, data={"model": "first"}).status_code == 400
             assert client.post("/predict/upload", data={"model": "run"}).status_code == 422
+            assert not list((tmp_path / "aside").rglob("*.png"))
+            assert not list((cache_dir() / "pictures").rglob("*"))
     finally:
         served.end()

@@ -56,8 +56,21 @@ def inside(given: Any, home: str | Path) -> str:
     return os.path.abspath(found)
 
 
-def kept(content: bytes) -> str:
+def unpacked(url: str, below: Path) -> str:
+    """A picture that was sent as a `data:` URL, as a file below a folder that its asker gives up again.
+
+    Raises:
+        Unreadable: it is no picture.
+    """
+    return kept(_inline(url), below)
+
+
+def kept(content: bytes, below: Path | None = None) -> str:
     """Where the bytes of a picture lie from now on: by their hash, so that the same ones lie there once.
+
+    Args:
+        content: the bytes of a file.
+        below: the folder; None: that of all pictures which came without one, in the cache.
 
     Raises:
         Unreadable: they are no picture.
@@ -65,7 +78,7 @@ def kept(content: bytes) -> str:
     with first_frame(io.BytesIO(content), reason("these_bytes")) as picture:
         ending = f".{(picture.format or 'png').lower()}"
     name = sha256(content).hexdigest() + (ending if ending in ENDINGS else ".png")
-    path = cache_dir() / "pictures" / name[:2] / name
+    path = (below or cache_dir() / "pictures") / name[:2] / name
     if not path.is_file():
         with disk(path, needed_bytes=len(content)):
             path.parent.mkdir(parents=True, exist_ok=True)

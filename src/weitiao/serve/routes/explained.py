@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from weitiao.core.why import reason
 from weitiao.serve.guard import Refused
 from weitiao.serve.jobs import Order
-from weitiao.serve.routes.rows import refuse_files
+from weitiao.serve.pictures import refuse_files, unpacked
 from weitiao.serve.service import Service
 
 MOST_ROWS = 4
@@ -45,7 +45,10 @@ def routes(service: Service) -> APIRouter:
         words: dict[str, Any] = {"asked": asked.asked, "steps": asked.steps, "columns": asked.columns or None}
 
         def found() -> Any:
-            return None if order.gone else model.switch().explain(asked.rows, **words)
+            if order.gone:
+                return None
+            with unpacked(model.run.task, asked.rows) as rows:
+                return model.switch().explain(rows, **words)
 
         order = Order(service.deadline, do=found)
         with service.holding(model):

@@ -8,7 +8,6 @@ POST /rerank {"query": "...", "texts": ["...", "..."]}           ->  [{"index": 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
@@ -21,6 +20,7 @@ from weitiao.serve import speaking
 from weitiao.serve.guard import Refused
 from weitiao.serve.jobs import Rows
 from weitiao.serve.models import Model
+from weitiao.serve.pictures import as_url, refuse_files, unpacked
 from weitiao.serve.routes.lists import refuse_unknown
 from weitiao.serve.service import Service
 from weitiao.stages.asking import read_of
@@ -99,7 +99,7 @@ def routes(service: Service) -> APIRouter:
         (column,) = found.run.task.shape.pictures
         if len(file) > MOST_ROWS:
             raise Refused(422, reason("rows_of_a_request", most=MOST_ROWS), code="invalid_request")
-        rows = [{column: _inline(await one.read())} for one in file]
+        rows = [{column: as_url(await one.read())} for one in file]
         told = await predicted(service, request, found, rows)
         return {"id": request.state.facts["id"], "model": found.name, "predictions": told}
 
@@ -147,28 +147,13 @@ async def predicted(
     if model.talks:
         return await speaking.answered(service, request, model, rows, dict(columns or {}), longest)
     words: dict[str, Any] = {"columns": dict(columns or {}), "passages": passages}
-    # Nothing is waited for from the finding of the model to here: it is not let go meanwhile.
-    job = Rows(service.deadline, rows=rows, max_new_tokens=longest, **words)
-    told: list[dict[str, Any]] = await service.ask(request, model, job)
+    with unpacked(model.run.task, rows) as whole:
+        # Nothing is waited for from the finding of the model to here: it is not let go meanwhile.
+        job = Rows(service.deadline, rows=whole, max_new_tokens=longest, **words)
+        told: list[dict[str, Any]] = await service.ask(request, model, job)
     service.meters.tokens.labels(model.name, "prompt").inc(job.tokens)
     request.state.facts |= {"prompt_tokens": job.tokens, "scores": [one.get("score") for one in told]}
     return told
-
-
-def refuse_files(task: Task, rows: Sequence[Any], columns: Mapping[str, str]) -> None:
-    """Pictures come with the request: whoever asks may not have files of this machine read.
-
-    Raises:
-        Refused: 400.
-    """
-    for column in task.shape.pictures:
-        for number, row in enumerate(rows, start=1):
-            values = row.values() if isinstance(row, Mapping) else [row]
-            if not any(isinstance(value, str) and value.startswith("data:") for value in values):
-                raise Refused(400, reason("picture_as_data", number=number, column=column))
-            named = row.get(columns.get(column, column)) if isinstance(row, Mapping) else row
-            if isinstance(named, str) and not named.startswith("data:"):
-                raise Refused(400, reason("picture_as_data", number=number, column=column))
 
 
 def _inputs(given: Any, task: Task, columns: Sequence[str]) -> tuple[bool, list[Any]]:
@@ -190,11 +175,6 @@ def _inputs(given: Any, task: Task, columns: Sequence[str]) -> tuple[bool, list[
     if two and len(given) == 2 and all(isinstance(one, str) for one in given):
         return True, [row(given)]
     return False, [row(one) for one in given]
-
-
-def _inline(content: bytes) -> str:
-    """A picture as a `data:` URL; which kind it is, it says itself."""
-    return f"data:image/*;base64,{base64.b64encode(content).decode()}"
 
 
 def _ranked(told: Mapping[str, Any]) -> Any:
