@@ -41,6 +41,15 @@ def test_a_warning_is_said_in_the_reader_s_language(monkeypatch):
         rarely({"max_steps": 5, "warmup_steps": 5}, "reaches 100%"),
         rarely({"max_steps": 5, "warmup_steps": 0.99, "lr_scheduler_type": "constant"}, "reaches 100%"),
         ({"max_steps": 5, "warmup_steps": 4}, ""),
+        (
+            {"max_steps": 1, "save_steps": 1, "save_strategy": "best"},
+            "save_steps does nothing while train.save_strategy is",
+        ),
+        rarely(
+            {"max_steps": 1, "eval_steps": 0.5, "eval_strategy": "epoch"},
+            "eval_steps does nothing while train.eval_strategy is",
+        ),
+        rarely({"max_steps": 1, "save_steps": 1, "save_strategy": "steps"}, ""),
         rarely({"max_steps": 1}, ""),
         rarely({"max_steps": 2, "method": {"name": "gradual", "unfreeze": "plateau"}}, ""),
         (
@@ -53,7 +62,13 @@ def test_a_warning_is_said_in_the_reader_s_language(monkeypatch):
             "gradual goes by what the validation rows say, and they are not looked at",
         ),
         rarely(
-            {"max_steps": 2, "method": "gradual", "eval_strategy": "no", "load_best_model_at_end": False},
+            {
+                "max_steps": 2,
+                "method": "gradual",
+                "eval_strategy": "no",
+                "eval_steps": 100,
+                "load_best_model_at_end": False,
+            },
             "",
         ),
     ],

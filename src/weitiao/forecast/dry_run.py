@@ -162,8 +162,9 @@ def _sample(asked: Recipe, task: Task, *, progress: Progress | None) -> tuple[Da
 
 
 def _small(asked: Recipe, data: Data, folder: Path) -> Recipe:
-    few: dict[str, Any] = {"max_steps": STEPS, "eval_steps": 1, "save_steps": 1, "warmup_steps": 0.0}
-    few |= {"eval_strategy": "no" if asked.train.eval_strategy == "no" else "steps", "save_strategy": "steps"}
+    few: dict[str, Any] = {"max_steps": STEPS, "save_strategy": "steps", "save_steps": 1, "warmup_steps": 0.0}
+    if asked.train.eval_strategy != "no":
+        few |= {"eval_strategy": "steps", "eval_steps": 1}
     judge = {
         "resamples": 100,
         "samples": min(1, asked.evaluate.samples),

@@ -50,6 +50,10 @@ def warnings(
         reached = optim.schedule(settings).share(total - 1, total=total, peak=settings.learning_rate or 1.0)
         warmup_steps = f"{settings.warmup_steps:g}"
         yield reason("warming_up_all_along", warmup=warmup_steps, total=total, share=f"{reached:.0%}")
+    for what in ("eval", "save"):
+        steps, strategy = f"{what}_steps", getattr(settings, f"{what}_strategy")
+        if strategy != "steps" and getattr(settings, steps) != type(settings).model_fields[steps].default:
+            yield reason("idle_steps", key=steps, owner=f"{what}_strategy", value=strategy)
     if method.listens and (not validation or settings.eval_strategy == "no"):
         yield reason("nobody_listens", method=recipe.method["name"])
     counts: Counter[str] = Counter()
