@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from PIL import Image
+
+from tests.pictures import class_folders
+from weitiao import cli
 from weitiao.core.contracts import Record
 from weitiao.data.doctor.examine import examine
 from weitiao.data.shapes import BOXED, PICTURED
@@ -63,3 +67,15 @@ def test_labels_of_boxes_are_counted_by_box_and_odd_boxes_named():
         "71",
         "72",
     ]
+
+
+def test_pictures_that_are_nearly_the_same_are_seen_on_the_page(tmp_path):
+    folder = class_folders(tmp_path / "pictures", 12)
+    first = min(folder.rglob("*.png"))
+    with Image.open(first) as picture:
+        picture.convert("RGB").point(lambda shade: min(255, shade + 3)).save(first.with_name("copy.png"))
+    assert cli.run(["data", "check", str(folder), "--html", str(tmp_path / "check.html")]) == 0
+    html = (tmp_path / "check.html").read_text(encoding="utf-8")
+    assert html.count('<img src="data:image/jpeg;base64,') == 2
+    assert f"{first.parent.name}/copy.png" in html
+    assert f"{first.parent.name}/{first.name}" in html

@@ -76,9 +76,25 @@ def view(diagnosis: Diagnosis) -> dict[str, Any]:
         "histogram": columns(tables.get("histogram"), tables.get("tokens")),
         "scripts": bars(tables.get("scripts", {}), most=LABELS),
         "languages": bars(tables.get("languages", {}) | tables.get("han", {}), most=LABELS),
-        "near": tables.get("near", {}),
+        "near": _seen(tables.get("near", {})),
         "wrong": tables.get("wrong_labels", {}),
         "examples": EXAMPLES,
+    }
+
+
+def _seen(near: dict[str, Any]) -> dict[str, Any]:
+    """Groups of rows that are nearly alike, their pictures as the page holds them."""
+    from weitiao.data.pictures.thumbnail import strip
+
+    def copied(one: dict[str, Any]) -> dict[str, Any]:
+        paths = one["pictures"]
+        names = " ".join("/".join(Path(path).parts[-2:]) for path in paths)
+        return {**one, "text": one["text"] or names, "picture": strip(paths) if paths else ""}
+
+    groups = near.get("biggest", ())
+    return {
+        **near,
+        "biggest": [{**group, "examples": [copied(one) for one in group["examples"]]} for group in groups],
     }
 
 

@@ -108,13 +108,15 @@ class Similar(Part):
 
     def _shown(self, indices: NDArray[Any]) -> dict[str, Any]:
         rows = [self.case.rows[int(index)] for index in indices[:EXAMPLES]]
+        shape = self.case.shape
         return {
             "rows": len(indices),
             "examples": [
                 {
                     "place": row.place,
-                    "text": mask(" ⏎ ".join(self.case.shape.texts(row.values).values()))[0][:CLIP],
-                    "label": self.case.shape.stratum(row.values),
+                    "text": mask(" ⏎ ".join(shape.texts(row.values).values()))[0][:CLIP],
+                    "label": shape.stratum(row.values),
+                    "pictures": [row.values[column] for column in shape.pictures],
                 }
                 for row in rows
             ],
