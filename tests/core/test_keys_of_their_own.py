@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
+from tests.conftest import reviews, small_run, write_csv
 from tests.core.conftest import STEPS, intervals, ledger, locked_rows, log, losses, state
 from weitiao import api
 from weitiao.core.errors import WeitiaoError
@@ -359,3 +360,27 @@ def test_the_run_folder(lab, tmp_path):
     assert run.path == tmp_path / "deep" / "er"
     assert (run.path / "model" / "weitiao.json").exists()
     assert run.report.exists()
+
+
+@pytest.mark.whole
+@own("search.space")
+@own("search.how")
+@own("search.trials")
+@own("search.minutes")
+@own("search.goals")
+def test_a_search_is_as_its_section_says(bert, tmp_path):
+    rows = write_csv(tmp_path / "a.csv", reviews(80))
+    made = small_run(bert, "text_classification", rows, tmp_path / "run", batch=8, judge={"samples": 0})
+    tree = made(method="head", max_steps=2, eval_strategy="epoch", save_strategy="no")
+    space = {"train.learning_rate": [0.001, 0.01], "train.weight_decay": [0.0, 0.1]}
+
+    def found(name, **section):
+        section = {"space": space, "how": "random", "trials": 2, **section}
+        return api.search({**tree, "search": section, "output_dir": str(tmp_path / name)}).results
+
+    tried = found("tried", goals=["loss", "parameters"])
+    assert [set(row["values"]) for row in tried["trials"]] == [set(space)] * 2
+    assert [len(row["goals"]) for row in tried["trials"]] == [2, 2]
+    assert tried["trials"][0]["goals"][1] == tried["trials"][1]["goals"][1] > 0
+    late = found("late", how="grid", minutes=1e-9)
+    assert (late["count"], late["trials"]) == (5, []), "the recipe's own, and two times two"

@@ -183,7 +183,9 @@ def test_what_is_best_at_one_chooses_no_step():
     # Answers could be watched if the task said them of validation rows, too.
     task = registry.build("task", {"name": "sft"})
     spoken = SimpleNamespace(
-        **{name: getattr(task, name) for name in ("loss_metric", "metrics", "generates", "classes")},
+        **{
+            name: getattr(task, name) for name in ("loss_metric", "metrics", "generates", "paints", "classes")
+        },
         predicts=(*task.predicts, "answer"),
     )
     assert "length_ratio" in every(spoken)

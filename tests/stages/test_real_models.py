@@ -40,25 +40,20 @@ def recipe(model, task, rows, output, **train):
     }
 
 
-@pytest.mark.parametrize(
-    ("model", "rows", "text", "label"),
-    [
-        ("minilm-l6", "film-reviews#3000", "A wonderful film, moving and funny.", "positive"),
-        ("e5-small", "reviews-zh#5000", "服务很差，房间又脏又吵，再也不会来了。", "负面"),
-    ],
-)
-def test_a_real_encoder_learns_real_reviews(tmp_path, model, rows, text, label):
-    run = wt.train(recipe(model, "text_classification", rows, tmp_path / "run", learning_rate=1e-3))
+def test_a_real_encoder_learns_real_reviews(tmp_path):
+    """As the Chinese one does where the README is walked."""
+    rows = "film-reviews#3000"
+    run = wt.train(recipe("minilm-l6", "text_classification", rows, tmp_path / "run", learning_rate=1e-3))
     metrics = run.results["metrics"]
     assert metrics["tuned"]["accuracy"]["value"] > 0.74
     assert metrics["tuned"]["accuracy"]["low"] > metrics["untuned"]["accuracy"]["high"]
     assert run.results["verdict"]["learned"]
-    assert run.predict([text])[0]["label"] == label
+    assert run.predict(["A wonderful film, moving and funny."])[0]["label"] == "positive"
 
 
-@pytest.mark.parametrize("method", ["adapter", "ia3", "bitfit", "mam"])
+@pytest.mark.parametrize("method", ["adapter", "ia3"])
 def test_methods_of_every_kind_learn_with_their_own_defaults(tmp_path, method):
-    """All sixteen are compared in notes/LOG.md; here one of each kind, so that a broken default is seen."""
+    """All sixteen are compared in notes/LOG.md; here two kinds, so that a broken default is seen."""
     asked = recipe("minilm-l6", "text_classification", "film-reviews#3000", tmp_path / "run")
     metrics = wt.train({**asked, "method": method}).results["metrics"]
     assert metrics["tuned"]["accuracy"]["low"] > metrics["untuned"]["accuracy"]["high"]
