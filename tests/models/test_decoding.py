@@ -15,6 +15,8 @@ from weitiao.models.decoding import Answer, Decoding, Way, decode, measure, turn
 from weitiao.models.decoding.alone import alone
 from weitiao.models.decoding.together import Together
 
+pytestmark = pytest.mark.whole  # every way of decoding on every kind of model
+
 WORDS = SimpleNamespace(pad_token_id=0, all_special_ids=[0, 1, 2])
 # Rows keep all they have seen where a window is measured to be kept by the mask; states of their own cannot be shared.
 FAMILIES = {

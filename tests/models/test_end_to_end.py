@@ -7,7 +7,6 @@ import torch
 import transformers as T
 from torch import nn
 
-from tests.conftest import rarely
 from tests.models.test_examine import _ours_again, planted  # noqa: F401 - a fixture
 from tests.tasks import writers
 from tests.tasks.test_seq2seq import batch_of, build, records
@@ -15,6 +14,8 @@ from weitiao.core import registry
 from weitiao.core.contracts import BOUNDS, SEEN_BOUNDS
 from weitiao.data.layout import Layout
 from weitiao.models import anatomy, attention, load, store
+
+pytestmark = pytest.mark.whole  # each family, end to end
 
 MORE = {
     "mt5": lambda: T.MT5ForConditionalGeneration(T.MT5Config(**writers.T5)),
@@ -33,7 +34,7 @@ OTHERS = {
     "umt5": lambda: T.UMT5ForConditionalGeneration(T.UMT5Config(**writers.T5)),
     "longt5": lambda: T.LongT5ForConditionalGeneration(T.LongT5Config(**writers.T5)),
 }
-FAMILIES = ["t5", "bart", "bert2bert", *map(rarely, ["mbart", "marian", "pegasus", *MORE])]
+FAMILIES = ["t5", "bart", "bert2bert", "mbart", "marian", "pegasus", *MORE]
 
 
 def opened(family, place):

@@ -66,7 +66,6 @@ def test_a_warning_is_said_in_the_reader_s_language(monkeypatch):
                 "max_steps": 2,
                 "method": "gradual",
                 "eval_strategy": "no",
-                "eval_steps": 100,
                 "load_best_model_at_end": False,
             },
             "",

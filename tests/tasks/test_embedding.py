@@ -20,6 +20,8 @@ from weitiao.core.errors import WeitiaoError
 from weitiao.data.passages import gathered
 from weitiao.models import load
 
+pytestmark = pytest.mark.whole  # a training each
+
 
 def rows(made):
     return [Record("toy", i, {"negative": [], **row}) for i, row in enumerate(made, start=1)]

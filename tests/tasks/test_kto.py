@@ -28,6 +28,8 @@ from weitiao.models import load, store
 from weitiao.tasks.kto import mismatched
 from weitiao.train.loop import Training, accumulate
 
+pytestmark = pytest.mark.whole  # a training each
+
 LOSSES = {
     "kto": {},
     "weighed": {"beta": 0.4, "desirable_weight": 1.5, "undesirable_weight": 0.6},
@@ -136,7 +138,6 @@ def test_loss_and_gradient_are_the_papers_however_the_step_is_cut(llama, words, 
             torch.testing.assert_close(weight.grad, each.float(), rtol=1e-4, atol=1e-5 * size)
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["kto", "apo_zero_unpaired"])
 def test_a_step_has_trls_own_loss(llama, kind, tmp_path):
     trl = pytest.importorskip("trl", reason="a peer: pip install trl==1.16.0 datasets")
@@ -214,7 +215,6 @@ def test_answers_to_the_same_prompt_are_not_mismatched():
 # ------------------------------------------------------------------ a run
 
 
-@pytest.mark.whole
 def test_a_run_learns_which_answers_were_liked(like):
     recipe = like(method="lora", learning_rate=2e-2, max_steps=25, task={"name": "kto", "beta": 0.5})
     plan = wt.plan(recipe)  # a step is gone through on shapes, where no number has a value
@@ -249,7 +249,6 @@ def test_a_run_learns_which_answers_were_liked(like):
     assert {*told} == {"answer", "ending"}
 
 
-@pytest.mark.whole
 def test_without_mismatched_pairs_it_learns_too_and_says_that_nothing_was_asked(like):
     run = wt.train(like(max_steps=4, task={"name": "kto", "loss_type": "apo_zero_unpaired"}))
     kl = run.results["metrics"]["tuned"]["reference_kl"]

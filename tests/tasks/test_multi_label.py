@@ -21,6 +21,8 @@ from weitiao.models import load
 from weitiao.stages.kept_rows import kept
 from weitiao.tasks.multi_label import best_threshold
 
+pytestmark = pytest.mark.whole  # a training each
+
 NAME = "multi_label_classification"
 
 
@@ -124,7 +126,6 @@ def test_a_label_of_new_data_that_the_model_does_not_know_is_named(toy):
     assert known.target.tolist() == [1]
 
 
-@pytest.mark.whole
 def test_a_threshold_is_where_f1_is_best():
     rng = np.random.default_rng(0)
     for _ in range(60):
@@ -186,7 +187,6 @@ def run(bert, tmp_path_factory):
     return api.train(asked(bert, folder, {"train": str(file)}, num_train_epochs=10))
 
 
-@pytest.mark.whole
 def test_a_run_learns_and_is_judged_beside_its_baselines(run):
     results = run.results
     found = results["metrics"]
@@ -240,7 +240,6 @@ def test_transformers_opens_it_and_the_page_says_how_labels_are_read(run):
         assert names["scores"] == pytest.approx([*told["scores"].values()], rel=1e-4)
 
 
-@pytest.mark.whole
 def test_changing_every_test_label_changes_no_threshold(bert, tmp_path):
     rows, found = many_labels(120), []
     for number, flips in enumerate((False, True)):
@@ -280,7 +279,6 @@ def test_the_command_line_answers_and_writes_tables(run, tmp_path, capsys):
     assert json.loads(row["predicted_labels"]) == told[1]["labels"]
 
 
-@pytest.mark.whole
 def test_a_table_says_several_labels_in_one_cell_and_one_label_points_here(bert, tmp_path):
     rows = [{**row, "labels": "; ".join(row["labels"])} for row in many_labels(40)]
     file = write_csv(tmp_path / "rows.csv", rows)

@@ -22,6 +22,8 @@ from weitiao.data.formats.preferences import preference
 from weitiao.models import load, store
 from weitiao.tasks.parts.rewarding import judge
 
+pytestmark = pytest.mark.whole  # a training each
+
 MARGINS = (0.0, 0.7, -0.4, 1.5, 0.2, 3.0)
 
 
@@ -86,7 +88,6 @@ def test_loss_and_gradient_are_the_formula_in_one_piece_and_in_four(kind, centre
             torch.testing.assert_close(weight.grad, each, rtol=1e-6, atol=1e-7 * size)
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("margins", [False, True])
 def test_a_step_has_trls_own_loss(llama, margins, tmp_path):
     trl = pytest.importorskip("trl", reason="a peer: pip install trl==1.16.0 datasets")

@@ -21,6 +21,8 @@ from weitiao.core.run import read_lines
 from weitiao.evaluate.predict import predict
 from weitiao.models import load
 
+pytestmark = pytest.mark.whole  # a training each
+
 
 def built(**settings):
     return registry.build("task", {"name": "text_regression", **settings})
@@ -171,7 +173,6 @@ def run(bert, tmp_path_factory):
     )
 
 
-@pytest.mark.whole
 def test_a_run_learns_and_is_judged_beside_mean_and_ridge(run):
     results = run.results
     assert (results["primary"], results["higher_is_better"]) == ("mae", False)
@@ -225,7 +226,6 @@ def test_transformers_opens_it_and_the_page_says_how_its_number_is_read(run):
     assert names["number"] == pytest.approx(told["number"], rel=1e-5)
 
 
-@pytest.mark.whole
 def test_the_command_line_answers_and_writes_tables(run, tmp_path, capsys):
     from weitiao.cli import run as weitiao
 
@@ -242,7 +242,6 @@ def test_the_command_line_answers_and_writes_tables(run, tmp_path, capsys):
     assert float(row["predicted_low"]) < float(row["predicted_number"]) < float(row["predicted_high"])
 
 
-@pytest.mark.whole
 def test_pairs_have_numbers_too(bert, tmp_path):
     rows = [{"text": "the film", "text_pair": row["text"], "label": row["label"]} for row in rated(40)]
     found = run_on(rows, bert, tmp_path, coverage=0.99)

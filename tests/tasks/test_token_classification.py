@@ -27,6 +27,8 @@ from weitiao.models import load
 from weitiao.tasks.parts.pieces import NONE
 from weitiao.tasks.parts.viterbi import likeliest, moves
 
+pytestmark = pytest.mark.whole  # a training each
+
 
 def record(tokens, tags, line=1):
     return Record("t.jsonl", line, {"tokens": tokens.split(), "tags": tags.split()})
@@ -270,7 +272,6 @@ def run(bert, tmp_path_factory):
     )
 
 
-@pytest.mark.whole
 def test_a_run_learns_and_is_judged_beside_a_dictionary(run):
     results = run.results
     assert results["primary"] == "span_f1"
