@@ -17,6 +17,8 @@ from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.models import load, store
 
+pytestmark = pytest.mark.whole  # every method with every task
+
 FAST = ("lora", "head")
 HEADLESS = {
     "sft",
@@ -63,7 +65,6 @@ def folders(tmp_path_factory):
     return cache(lambda family: writers.saved(writers.model(family), tmp_path_factory.mktemp(family)))
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("family", writers.FAMILIES)
 @pytest.mark.parametrize("method", [name for name in registry.names("method") if name != "head"])
 def test_every_method_trains_every_kind_of_encoder_decoder(method, family, folders):

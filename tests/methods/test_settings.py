@@ -13,6 +13,8 @@ import pytest
 from tests.methods.toys import Toy
 from weitiao.core import registry
 
+pytestmark = pytest.mark.whole  # a training for each setting
+
 # Method -> setting -> (another value, other settings under which it matters).
 CHANGED: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
     "top_layers": {"n": (2, {}), "freeze": (["pooler"], {})},
@@ -113,7 +115,6 @@ def test_the_setting_is_heeded(request, known, name, key, value, also):
     assert known[same] != (after.count(), after.steps(8))
 
 
-@pytest.mark.whole
 def test_with_nothing_changed_nothing_differs(request):
     """What these tests rest on."""
     for name in CHANGED:

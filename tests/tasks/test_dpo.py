@@ -25,6 +25,8 @@ from weitiao.evaluate.findings.preferences import likelihood_displacement
 from weitiao.evaluate.judge import judge
 from weitiao.models import load, store
 
+pytestmark = pytest.mark.whole  # each loss, and trainings
+
 LOSSES = {
     "sigmoid": {},
     "smoothed": {"loss_type": "sigmoid", "label_smoothing": 0.2, "gamma": 0.3, "beta": 0.5, "rpo_alpha": 0.7},
@@ -148,7 +150,6 @@ def test_loss_and_gradient_are_the_papers_in_one_piece_and_in_four(llama, words,
             torch.testing.assert_close(weight.grad, each.float(), rtol=1e-4, atol=1e-5 * size)
 
 
-@pytest.mark.whole
 @pytest.mark.parametrize("kind", ["sigmoid", "hinge", "ipo", "robust", "apo_zero", "sigmoid_norm"])
 def test_a_step_has_trls_own_loss(llama, kind, tmp_path):
     trl = pytest.importorskip("trl", reason="a peer: pip install trl==1.16.0 datasets")
@@ -224,7 +225,6 @@ def test_nothing_is_learnt_of_answers_in_the_prompt(llama):
 # ------------------------------------------------------------------ bad input
 
 
-@pytest.mark.whole
 def test_pairs_that_say_nothing_are_located_and_counted(prefer, tmp_path):
     rows = preferred(60)
     long = " ".join(["film"] * 30)
@@ -251,7 +251,6 @@ def test_pairs_that_say_nothing_are_located_and_counted(prefer, tmp_path):
     assert sum(ledger["split"].values()) == 55
 
 
-@pytest.mark.whole
 def test_the_limit_is_said_to_be_that_of_each_side(prefer, capsys):
     """Lengths are those of a row, and both of its sides may come near the limit."""
     run = wt.train(prefer(data={"max_length": 24}, max_steps=1))
@@ -262,7 +261,6 @@ def test_the_limit_is_said_to_be_that_of_each_side(prefer, capsys):
     assert "The limit of each text is 24." in (run.path / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.whole
 def test_answers_to_one_prompt_stay_on_one_side(prefer, tmp_path):
     pool = preferred(30)
     rows = [{**row, "chosen": f"{row['chosen']} {word}"} for row in pool for word in ("the", "was", "and")]
@@ -333,7 +331,6 @@ def test_chosen_answers_that_fall_are_named(chosen, named):
         assert found["rejected_after"] - found["rejected_before"] == pytest.approx(-20)
 
 
-@pytest.mark.whole
 def test_an_answer_is_explained_as_of_a_conversation(prefer):
     """Words of the prompt and of training rows that are alike; rows of pairs are no conversations."""
     pytest.importorskip("captum")
