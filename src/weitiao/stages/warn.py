@@ -52,7 +52,10 @@ def warnings(
         yield reason("warming_up_all_along", warmup=warmup_steps, total=total, share=f"{reached:.0%}")
     for what in ("eval", "save"):
         steps, strategy = f"{what}_steps", getattr(settings, f"{what}_strategy")
-        if strategy not in ("steps", "no") and getattr(settings, steps) != type(settings).model_fields[steps].default:
+        if (
+            strategy not in ("steps", "no")
+            and getattr(settings, steps) != type(settings).model_fields[steps].default
+        ):
             yield reason("idle_steps", key=steps, owner=f"{what}_strategy", value=strategy)
     if method.listens and (not validation or settings.eval_strategy == "no"):
         yield reason("nobody_listens", method=recipe.method["name"])
