@@ -1,7 +1,7 @@
 """Pictures of a request: they come with it, and are gone with it.
 
 refuse_files(task, rows, columns)   ->  400 for a row that names a file of this machine
-with unpacked(task, rows) as rows:  ->  rows whose pictures are files for as long
+with as_files(task, rows) as rows:  ->  rows whose pictures are files for as long
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def refuse_files(task: Task, rows: Sequence[Any], columns: Mapping[str, str]) ->
 
 
 @contextmanager
-def unpacked(task: Task, rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def as_files(task: Task, rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """The rows, their pictures as files of a folder that goes when they are answered."""
     if not task.shape.pictures:
         yield rows
@@ -51,12 +51,12 @@ def unpacked(task: Task, rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 def _as_file(value: Any, folder: Path) -> Any:
     from weitiao.data.pictures.opening import Unreadable
-    from weitiao.data.pictures.reference import INLINE, unpacked
+    from weitiao.data.pictures.reference import INLINE, filed
 
     if not isinstance(value, str) or not value.startswith(INLINE):
         return value
     try:
-        return unpacked(value, folder)
+        return filed(value, folder)
     except Unreadable:
         return value  # what is wrong with it is told of its row, where rows are read
 

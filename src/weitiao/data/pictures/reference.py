@@ -56,7 +56,7 @@ def inside(given: Any, home: str | Path) -> str:
     return os.path.abspath(found)
 
 
-def unpacked(url: str, below: Path) -> str:
+def filed(url: str, below: Path) -> str:
     """A picture that was sent as a `data:` URL, as a file below a folder that its asker gives up again.
 
     Raises:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from weitiao.core.why import reason
 from weitiao.serve.guard import Refused
 from weitiao.serve.jobs import Order
-from weitiao.serve.pictures import refuse_files, unpacked
+from weitiao.serve.pictures import as_files, refuse_files
 from weitiao.serve.service import Service
 
 MOST_ROWS = 4
@@ -47,7 +47,7 @@ def routes(service: Service) -> APIRouter:
         def found() -> Any:
             if order.gone:
                 return None
-            with unpacked(model.run.task, asked.rows) as rows:
+            with as_files(model.run.task, asked.rows) as rows:
                 return model.switch().explain(rows, **words)
 
         order = Order(service.deadline, do=found)

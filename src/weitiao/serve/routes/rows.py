@@ -20,7 +20,7 @@ from weitiao.serve import speaking
 from weitiao.serve.guard import Refused
 from weitiao.serve.jobs import Rows
 from weitiao.serve.models import Model
-from weitiao.serve.pictures import as_url, refuse_files, unpacked
+from weitiao.serve.pictures import as_files, as_url, refuse_files
 from weitiao.serve.routes.lists import refuse_unknown
 from weitiao.serve.service import Service
 from weitiao.stages.asking import read_of
@@ -147,7 +147,7 @@ async def predicted(
     if model.talks:
         return await speaking.answered(service, request, model, rows, dict(columns or {}), longest)
     words: dict[str, Any] = {"columns": dict(columns or {}), "passages": passages}
-    with unpacked(model.run.task, rows) as whole:
+    with as_files(model.run.task, rows) as whole:
         # Nothing is waited for from the finding of the model to here: it is not let go meanwhile.
         job = Rows(service.deadline, rows=whole, max_new_tokens=longest, **words)
         told: list[dict[str, Any]] = await service.ask(request, model, job)

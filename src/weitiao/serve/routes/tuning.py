@@ -21,7 +21,8 @@ from weitiao.serve.routes.lists import page, refuse_unknown
 from weitiao.serve.service import Service
 from weitiao.serve.tuning import told
 from weitiao.serve.tuning.files import TRAINS
-from weitiao.serve.tuning.jobs import OPEN, Job, fresh
+from weitiao.serve.tuning.held import fresh
+from weitiao.serve.tuning.jobs import OPEN, Job
 from weitiao.serve.tuning.rows import Way
 from weitiao.serve.tuning.tuner import Tuner
 

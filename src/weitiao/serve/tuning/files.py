@@ -5,7 +5,6 @@ files = Files(folder);  file = files.add("rows.jsonl", raw, way="supervised");  
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -13,9 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.files import disk, write_json
-from weitiao.serve.tuning.jobs import fresh
+from weitiao.serve.tuning.held import by_id, fresh, on_disk
 
 TRAINS, RESULTS = "fine-tune", "fine-tune-results"
 
@@ -48,10 +46,7 @@ class Files:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        found = (
-            File(**json.loads(card.read_text(encoding="utf-8"))) for card in self.folder.glob("file-*.json")
-        )
-        self._held = {file.id: file for file in sorted(found, key=lambda file: (file.created_at, file.id))}
+        self._held = on_disk(self.folder.glob("file-*.json"), File)
 
     def all(self) -> list[File]:
         """Those that are there."""
@@ -78,12 +73,7 @@ class Files:
         Raises:
             WeitiaoError: `unknown_name`.
         """
-        if name not in self._held:
-            known = ", ".join(self._held) or "-"
-            raise fault(
-                "unknown_name", shelf="file", name=name, hint=did_you_mean(name, self._held), known=known
-            )
-        return self._held[name]
+        return by_id(self._held, name, shelf="file")
 
     def content(self, name: str) -> bytes:
         """What stands in it."""

@@ -8,23 +8,17 @@ from __future__ import annotations
 import json
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.files import read_lines, write_json
+from weitiao.serve.tuning.held import by_id, on_disk
 from weitiao.serve.tuning.rows import Way
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 OPEN: tuple[Status, ...] = ("queued", "running")
-
-
-def fresh(kind: str) -> str:
-    """An id of which a later one sorts behind an earlier one, and nobody guesses the next."""
-    return f"{kind}-{time.time_ns():016x}{uuid.uuid4().hex[:8]}"
 
 
 @dataclass
@@ -85,11 +79,7 @@ class Jobs:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
-        found = (
-            Job(**json.loads(file.read_text(encoding="utf-8")))
-            for file in self.folder.glob("ftjob-*/job.json")
-        )
-        self._held = {job.id: job for job in sorted(found, key=lambda job: (job.created_at, job.id))}
+        self._held = on_disk(self.folder.glob("ftjob-*/job.json"), Job)
 
     def all(self) -> list[Job]:
         """Those that there are."""
@@ -101,16 +91,7 @@ class Jobs:
         Raises:
             WeitiaoError: `unknown_name`.
         """
-        if name not in self._held:
-            known = ", ".join(self._held) or "-"
-            raise fault(
-                "unknown_name",
-                shelf="fine-tuning job",
-                name=name,
-                hint=did_you_mean(name, self._held),
-                known=known,
-            )
-        return self._held[name]
+        return by_id(self._held, name, shelf="fine-tuning job")
 
     def add(self, job: Job) -> None:
         """It is on disk when this returns."""
