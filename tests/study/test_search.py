@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import signal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ import pytest
 from safetensors.numpy import load_file
 
 import weitiao as wt
-from tests.conftest import reviews, small_run, write_csv
+from tests.conftest import reviews, write_csv
+from tests.study.searched import asked
 from weitiao.core.files import read_lines
 from weitiao.core.run import RunFolder
 from weitiao.data.shapes import LABELLED
@@ -26,22 +26,6 @@ from weitiao.study.search_rows import halves
 
 pytestmark = pytest.mark.whole
 SPACE = ["train.learning_rate=1e-4..3e-2:log", "method=full,head"]
-
-
-def asked(bert: str, table: Path, output: Path, **words: Any) -> dict[str, Any]:
-    made = small_run(
-        bert, "text_classification", table, output, batch=8, judge={"samples": 0, "untuned": False}
-    )
-    tree = made(
-        method="full",
-        num_train_epochs=4,
-        learning_rate=1e-2,
-        eval_strategy="epoch",
-        save_strategy="no",
-        **words,
-    )
-    tree["data"]["split"] = {"validation": 0.3}
-    return tree
 
 
 @pytest.fixture(scope="module")

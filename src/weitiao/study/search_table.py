@@ -31,7 +31,9 @@ SAYS = {
         "best": "{label} of {count} is best: {name} {raw} on the rows that chose",
         "again": ", {value} on {rows} that did not",
         "level": "; no better than the default ({default} there), as far as these rows can tell: {difference} ({confidence} interval {low} to {high})",
+        "same": "; no better than the default: on all of these both are worth the same",
         "open": "; whether that is better than the default ({default} there) cannot be said",
+        "without": "; the default itself came to no score to set it beside",
         "better": "; better than the default ({default} there) by {difference} ({confidence} interval {low} to {high})",
         "worse": "; worse than the default ({default} there) by {difference} ({confidence} interval {low} to {high}): keep the default",
         "test": ". On the locked test rows, which judged it alone: {name} {value}",
@@ -43,7 +45,9 @@ SAYS = {
         "best": "{count} 次试验中{label}最好：在用于选择的行上{name}为 {raw}",
         "again": "，在未参与选择的 {rows} 行上为 {value}",
         "level": "；就这些行所能看出的，并不优于默认设置（在那里为 {default}）：差 {difference}（{confidence} 区间 {low} 至 {high}）",
+        "same": "；并不优于默认设置：在这些行上两者完全一样",
         "open": "；是否优于默认设置（在那里为 {default}）无法判断",
+        "without": "；默认设置本身没有得分可供比较",
         "better": "；优于默认设置（在那里为 {default}），高出 {difference}（{confidence} 区间 {low} 至 {high}）",
         "worse": "；不如默认设置（在那里为 {default}），相差 {difference}（{confidence} 区间 {low} 至 {high}）：请保留默认设置",
         "test": "。在锁定的测试行上（只评估了它）：{name} {value}",
@@ -136,7 +140,10 @@ def sentence(found: Mapping[str, Any]) -> str:
         more = {"default": f"{default['value']:.3f}", "confidence": f"{100 * found['confidence']:g} %"}
         if gain["low"] is not None:
             more |= {key: f"{gain[key]:+.3f}" for key in ("difference", "low", "high")}
-        said += says[gain["verdict"] or "open"].format(**more)
+        same = gain["low"] is None and gain["difference"] == 0
+        said += says[gain["verdict"] or ("same" if same else "open")].format(**more)
+    elif row["number"] and best.get("value") and not default:
+        said += says["without"]
     if (test := best.get("test")) and test["value"] is not None:
         name = named.get(best["test_metric"], best["test_metric"])
         said += says["test"].format(name=name, value=f"{test['value']:.3f}")
