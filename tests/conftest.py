@@ -7,12 +7,14 @@ import gc
 import json
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.compared import BAD, FILL, GOOD, asked, liked, paired, preferred, prompts, queries
+from tests.train.two_processes import TwoProcesses
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Toys are too small to share between cores, and two threads on a busy machine wait for each other at every layer.
@@ -28,6 +30,13 @@ def pytest_collection_finish():
     """From here on it looks at what the tests make."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def two_processes() -> Iterator[TwoProcesses]:
+    """Two processes that need not import torch."""
+    with TwoProcesses() as both:
+        yield both
 
 
 @pytest.fixture(scope="session", autouse=True)

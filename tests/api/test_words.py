@@ -197,9 +197,8 @@ def test_a_saved_chat_lora_opens_in_peft_without_weitiao(converse, llama):
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("method", ["full", "head"])
-def test_a_saved_whole_model_opens_in_transformers_without_weitiao(classify, bert, method):
-    run = wt.train(classify(method=method, max_steps=8, learning_rate=1e-2))
+def test_a_saved_whole_model_opens_in_transformers_without_weitiao(classify, bert):
+    run = wt.train(classify(method="full", max_steps=8, learning_rate=1e-2))
     theirs = json.loads(no_weitiao(WHOLE, bert, str(run.folder.model), "a lovely story"))
     (ours,) = run.predict(["a lovely story"])
     assert theirs == pytest.approx(ours["scores"], abs=1e-6)

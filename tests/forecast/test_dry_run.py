@@ -16,8 +16,7 @@ from weitiao.core.errors import WeitiaoError
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("kind", ["classify", "converse"])
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize(("kind", "method"), [("classify", "full"), ("converse", "lora")])
 def test_it_goes_the_whole_way_and_leaves_nothing(
     request, kind, method, tmp_path, review_file, dialogue_file
 ):

@@ -40,29 +40,17 @@ def recipe(model, task, rows, output, **train):
     }
 
 
-def test_a_real_encoder_learns_real_reviews(tmp_path):
-    """As the Chinese one does where the README is walked."""
-    rows = "film-reviews#3000"
-    run = wt.train(recipe("minilm-l6", "text_classification", rows, tmp_path / "run", learning_rate=1e-3))
-    metrics = run.results["metrics"]
-    assert metrics["tuned"]["accuracy"]["value"] > 0.74
-    assert metrics["tuned"]["accuracy"]["low"] > metrics["untuned"]["accuracy"]["high"]
-    assert run.results["verdict"]["learned"]
-    assert run.predict(["A wonderful film, moving and funny."])[0]["label"] == "positive"
-
-
-@pytest.mark.parametrize("method", ["adapter", "ia3"])
-def test_methods_of_every_kind_learn_with_their_own_defaults(tmp_path, method):
-    """All sixteen are compared in notes/LOG.md; here two kinds, so that a broken default is seen."""
-    asked = recipe("minilm-l6", "text_classification", "film-reviews#3000", tmp_path / "run")
-    metrics = wt.train({**asked, "method": method}).results["metrics"]
+def test_a_method_learns_with_its_own_defaults(tmp_path):
+    """All sixteen are compared in notes/LOG.md, the usual one is where the README is walked; here one of another kind."""
+    asked = recipe("minilm-l6", "text_classification", "film-reviews#2000", tmp_path / "run")
+    metrics = wt.train({**asked, "method": "ia3"}).results["metrics"]
     assert metrics["tuned"]["accuracy"]["low"] > metrics["untuned"]["accuracy"]["high"]
     assert metrics["tuned"]["accuracy"]["value"] > 0.68
 
 
 def test_a_real_language_model_learns_answers(tmp_path):
     words = {"per_device_train_batch_size": 4, "learning_rate": 2e-4}
-    run = wt.train(recipe("smollm2-135m", "sft", "alpaca-en#120", tmp_path / "run", **words))
+    run = wt.train(recipe("smollm2-135m", "sft", "alpaca-en#60", tmp_path / "run", **words))
     metrics = run.results["metrics"]
     assert metrics["tuned"]["loss"]["value"] < metrics["untuned"]["loss"]["value"] - 0.01
     assert "Paris" in run.answer(

@@ -10,7 +10,6 @@ import pytest
 
 import weitiao as wt
 from tests.train.test_loop import KillAt, Killed, events, same
-from tests.train.two_processes import TwoProcesses
 from weitiao.core.errors import WeitiaoError
 
 pytestmark = pytest.mark.whole  # two trainings each
@@ -168,23 +167,22 @@ def test_tasks_that_do_not_write_alike_give_no_beginning(prefer, classify, taugh
             wt.train({**asked, "start_from": str(other.path)})
 
 
-def test_two_processes_begin_alike(prefer, reward, taught, cache, tmp_path):
+def test_two_processes_begin_alike(prefer, reward, taught, cache, two_processes, tmp_path):
     first = taught()
     words = {"method": "lora", "max_grad_norm": 0, **QUICK, **ROWS, "evaluate": PLAIN}
-    with TwoProcesses() as both:
-        for recipe, told in ((prefer, ("loss",)), (reward, ("loss", "kl"))):
-            one, two = (
-                {**recipe(output_dir=str(tmp_path / name), **words, **more), "start_from": str(first.path)}
-                for name, more in (
-                    (f"{told[-1]}-one", {"gradient_accumulation_steps": 2}),
-                    (f"{told[-1]}-two", {}),
-                )
+    for recipe, told in ((prefer, ("loss",)), (reward, ("loss", "kl"))):
+        one, two = (
+            {**recipe(output_dir=str(tmp_path / name), **words, **more), "start_from": str(first.path)}
+            for name, more in (
+                (f"{told[-1]}-one", {"gradient_accumulation_steps": 2}),
+                (f"{told[-1]}-two", {}),
             )
-            both.train(two)
-            shutil.rmtree(cache / "reference", ignore_errors=True)
-            wt.train(one)
-            for name in told:
-                alone, shared = (
-                    [line[name] for line in events(Path(each["output_dir"]), "step")] for each in (one, two)
-                )
-                assert alone == pytest.approx(shared, rel=1e-3, abs=1e-5)
+        )
+        two_processes.train(two)
+        shutil.rmtree(cache / "reference", ignore_errors=True)
+        wt.train(one)
+        for name in told:
+            alone, shared = (
+                [line[name] for line in events(Path(each["output_dir"]), "step")] for each in (one, two)
+            )
+            assert alone == pytest.approx(shared, rel=1e-3, abs=1e-5)

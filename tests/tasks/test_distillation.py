@@ -18,7 +18,7 @@ from tests.tasks.test_dpo import opened
 from tests.tasks.test_every_task import chat_records
 from tests.train.test_loop import events, same, steps
 from tests.train.test_rollouts import EXACT
-from tests.train.test_several_processes import command, end_at, run
+from tests.train.test_several_processes import command, end_at
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.data.layout import Layout
@@ -246,22 +246,22 @@ def alike(a, b):
 
 
 @pytest.mark.whole
-def test_two_processes_equal_one(distil, tmp_path):
+def test_two_processes_equal_one(distil, two_processes, tmp_path):
     words = {"max_steps": 4, "eval_strategy": "steps", "eval_steps": 4, "data": JUDGED}
     wt.train(distil("one", gradient_accumulation_steps=2, **words))
-    run(distil("two", **words), "--nproc", "2")
+    two_processes.train(distil("two", **words))
     alike(tmp_path / "one", tmp_path / "two")
 
 
 @pytest.mark.whole
 def test_kill_9_in_the_midst_and_resume_is_the_unbroken_run(distil, tmp_path):
     words = {"max_steps": 14, "save_steps": 1, "num_train_epochs": 9}
-    run(distil("whole", **words))
+    wt.train(distil("whole", **words))
     broken = distil("broken", **words)
     with subprocess.Popen(command(broken), stderr=subprocess.PIPE) as process:
         end_at(tmp_path / "broken", 6, process, lambda pid: os.kill(pid, signal.SIGKILL))
     assert len(steps(tmp_path / "broken")) < 14
-    run(broken, "--resume")
+    wt.train(broken, resume=True)
     assert steps(tmp_path / "broken") == steps(tmp_path / "whole")
     assert same(tmp_path / "broken", tmp_path / "whole")
 

@@ -15,7 +15,7 @@ import weitiao as wt
 from tests.compared import FILL, GOOD
 from tests.train.test_loop import KillAt, Killed, events, same, steps, weights
 from tests.train.test_rollouts import EXACT, QUICK, near
-from tests.train.test_several_processes import command, end_at, run
+from tests.train.test_several_processes import command, end_at
 from weitiao.core.files import read_lines
 from weitiao.train.loop import Watcher
 
@@ -137,12 +137,12 @@ def test_a_run_killed_between_two_steps_on_a_rollout_goes_on_bit_for_bit(ppo, tm
 def test_kill_9_between_two_steps_on_a_rollout_and_resume_is_the_unbroken_run(ppo, tmp_path):
     words = {**QUICK, "max_steps": 9, "save_steps": 1, "num_train_epochs": 9}
     whole = ppo("whole", task={"num_ppo_epochs": 4}, **words)
-    run(whole)
+    wt.train(whole)
     broken = {**whole, "output_dir": str(tmp_path / "broken")}
     with subprocess.Popen(command(broken), stderr=subprocess.PIPE) as process:
         end_at(tmp_path / "broken", 5, process, lambda pid: os.kill(pid, signal.SIGKILL))
     assert len(steps(tmp_path / "broken")) < 9
-    run(broken, "--resume")
+    wt.train(broken, resume=True)
     assert steps(tmp_path / "broken") == steps(tmp_path / "whole")
     assert same(tmp_path / "broken", tmp_path / "whole")
     assert equal(*(checkpointed(tmp_path / name, "optimizer") for name in ("broken", "whole")))
@@ -161,11 +161,11 @@ def test_micro_batches_are_one_batch(ppo, tmp_path, task):
     assert explained[0] == pytest.approx(explained[1], abs=1e-4)
 
 
-def test_two_processes_equal_one(ppo, tmp_path):
+def test_two_processes_equal_one(ppo, two_processes, tmp_path):
     words = {"max_grad_norm": 0, "learning_rate": 1e-3, "method": "lora", "max_steps": 5, "save_steps": 3}
     words |= {"eval_steps": 5}
     wt.train(ppo("one", gradient_accumulation_steps=2, **words))
-    run(ppo("two", **words), "--nproc", "2")
+    two_processes.train(ppo("two", **words))
     near(tmp_path / "one", tmp_path / "two")
     one, two = (checkpointed(tmp_path / name, "weights") for name in ("one", "two"))
     assert all((one[name] - two[name]).abs().max() < 2e-4 for name in HEAD)

@@ -9,7 +9,6 @@ import pytest
 import weitiao as wt
 from tests.train.test_loop import KillAt, Killed, events, same, steps
 from tests.train.test_rollouts import EXACT, Seen, near, with_task
-from tests.train.test_several_processes import run
 
 pytestmark = pytest.mark.whole  # trainings that answer
 
@@ -64,7 +63,7 @@ def test_groups_that_teach_nothing_are_drawn_anew_and_no_others(rare, tmp_path, 
     assert all(kept)
 
 
-def test_what_was_drawn_anew_is_gone_on_with_and_is_the_same_in_two_processes(rare, tmp_path):
+def test_what_was_drawn_anew_is_gone_on_with_and_is_the_same_in_two_processes(rare, two_processes, tmp_path):
     words = {"max_resample_times": 3, "num_iterations": 3, "beta": 0.05}
     whole = rare("whole", **words)
     whole["train"] |= {"save_steps": 4, "max_steps": 7}
@@ -80,7 +79,7 @@ def test_what_was_drawn_anew_is_gone_on_with_and_is_the_same_in_two_processes(ra
     one = {**whole, "output_dir": str(tmp_path / "one")}
     one["train"] = {**whole["train"], "gradient_accumulation_steps": 2, "save_strategy": "no"}
     wt.train(one)
-    run({**two, "train": {**whole["train"], "save_strategy": "no"}}, "--nproc", "2")
+    two_processes.train({**two, "train": {**whole["train"], "save_strategy": "no"}})
     near(tmp_path / "one", tmp_path / "two")
     counted = [[line["resampled"] for line in rollouts(tmp_path / name)] for name in ("one", "two")]
     assert counted[0] == counted[1]

@@ -15,7 +15,7 @@ import weitiao as wt
 from tests.compared import FILL, GOOD, prompts
 from tests.conftest import write_jsonl
 from tests.train.test_loop import KillAt, Killed, events, same, steps, weights
-from tests.train.test_several_processes import command, end_at, run
+from tests.train.test_several_processes import command, end_at
 from weitiao.cli import run as weitiao
 from weitiao.cli.show import next_steps
 from weitiao.core.errors import WeitiaoError
@@ -279,8 +279,7 @@ def test_a_reward_that_sees_no_difference_is_said_and_counted(reward, tmp_path):
 # ------------------------------------------------------------------ several processes
 
 
-@pytest.mark.parametrize("task", ["grpo", "rloo"])
-def test_two_processes_equal_one(reward, tmp_path, task):
+def test_two_processes_equal_one(reward, two_processes, tmp_path):
     words = {
         "max_grad_norm": 0,
         "learning_rate": 1e-3,
@@ -289,11 +288,8 @@ def test_two_processes_equal_one(reward, tmp_path, task):
         "save_steps": 3,
         "eval_steps": 5,
     }
-    one = with_task(
-        reward(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **words), name=task
-    )
-    wt.train(one)
-    run(with_task(reward(output_dir=str(tmp_path / "two"), **words), name=task), "--nproc", "2")
+    wt.train(reward(output_dir=str(tmp_path / "one"), gradient_accumulation_steps=2, **words))
+    two_processes.train(reward(output_dir=str(tmp_path / "two"), **words))
     near(tmp_path / "one", tmp_path / "two")
     rewards = [
         [line["reward"] for line in events(tmp_path / n, "step") if "reward" in line] for n in ("one", "two")
@@ -313,12 +309,12 @@ def test_kill_9_inside_a_rollout_and_resume_is_the_unbroken_run(reward, tmp_path
         "load_best_model_at_end": False,
     }
     whole = with_task(reward(output_dir=str(tmp_path / "whole"), **words), num_iterations=4)
-    run(whole)
+    wt.train(whole)
     broken = {**whole, "output_dir": str(tmp_path / "broken")}
     with subprocess.Popen(command(broken), stderr=subprocess.PIPE) as process:
         end_at(tmp_path / "broken", 6, process, lambda pid: os.kill(pid, signal.SIGKILL))
     assert len(steps(tmp_path / "broken")) < 14
-    run(broken, "--resume")
+    wt.train(broken, resume=True)
     assert steps(tmp_path / "broken") == steps(tmp_path / "whole")
     assert same(tmp_path / "broken", tmp_path / "whole")
 
