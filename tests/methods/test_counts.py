@@ -56,6 +56,7 @@ FORMULAS = [
     ("bitfit", "bert", {"biases": "query_mlp"}, L * (D + F) + HEAD),
     ("lora", "bert", {"r": 4}, bert_lora(4) + HEAD),
     ("lora", "bert", {"r": 2, "target_modules": ["query", "value"]}, 2 * 2 * L * 2 * D + HEAD),
+    ("lora", "bert", {"r": 4, "rank_pattern": {"layer.1.*": 2, "query": 1}}, bert_lora(4) - 3 * 2 * D - 2 * (4 * 2 * D + 2 * (D + F)) + HEAD),
     ("lora", "bert", {"r": 4, "use_rslora": True}, bert_lora(4) + HEAD),
     ("lora", "bert", {"r": 4, "init_lora_weights": "pissa"}, bert_lora(4) + HEAD),
     ("lora", "bert", {"r": 4, "init_lora_weights": "eva"}, bert_lora(4) + HEAD),

@@ -30,6 +30,7 @@ CHANGED: dict[str, dict[str, tuple[Any, dict[str, Any]]]] = {
         "lora_alpha": (8, {}),
         "lora_dropout": (0.5, {}),
         "target_modules": (["query"], {}),
+        "rank_pattern": ({"query": 4}, {}),
         "use_rslora": (True, {}),
         "use_dora": (True, {}),
         "init_lora_weights": ("gaussian", {}),

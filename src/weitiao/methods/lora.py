@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -25,7 +25,7 @@ from weitiao.methods.chance import drawn
 from weitiao.methods.gate import Gate
 from weitiao.methods.lora_conv import LoraConv, convolutions
 from weitiao.methods.lora_init import Eva, olora, pissa
-from weitiao.methods.targets import chosen, refuse_large_rank, saved_layers, told
+from weitiao.methods.targets import chosen, ranks, refuse_large_rank, saved_layers, told
 from weitiao.models import linear
 from weitiao.models.four_bit import unpack
 from weitiao.models.wrap import Wrapper, inserted, plain, put, unwrap
@@ -135,6 +135,9 @@ class Lora(Method):
     """Dropout before the low-rank path, in training."""
     target_modules: str | list[str] = "all-linear"
     """`all-linear`, a list of name endings (`[query, value]`), or one regular expression, as in PEFT."""
+    rank_pattern: dict[str, Annotated[int, Field(ge=1)]] = field(default_factory=dict)
+    """Other ranks by layer, as in PEFT: an ending of full names, or a regular expression for it -> the rank there, as in
+    `{"layer.[45].*": 32, query: 4}`; the first that matches counts, and `lora_alpha` is divided by each layer's own."""
     use_rslora: bool = False
     """Scale by `lora_alpha / sqrt(r)`: large ranks learn as fast as small ones (Kalajdzievski 2023, 2312.03732)."""
     use_dora: bool = False
@@ -156,10 +159,9 @@ class Lora(Method):
     learning_rate: ClassVar[float] = 5e-4
     space: ClassVar[Mapping[str, Any]] = {"r": {"low": 4, "high": 64, "log": True}}
 
-    @property
-    def scaling(self) -> float:
-        """What the change is multiplied by."""
-        return self.lora_alpha / (math.sqrt(self.r) if self.use_rslora else self.r)
+    def scaling(self, r: int) -> float:
+        """What a change of that rank is multiplied by."""
+        return self.lora_alpha / (math.sqrt(r) if self.use_rslora else r)
 
     def attach(self, model: nn.Module, head: frozenset[str], tokenize: Tokenize) -> nn.Module:
         """Put a `LoraLinear` around every target.
@@ -169,15 +171,19 @@ class Lora(Method):
         """
         beside = convolutions(model, head) if self.base_bits == 16 else {}
         targets = chosen(model, head, self.target_modules, rank=self.r, beside=beside)
-        refuse_large_rank(targets, self.r, key="r")
+        own = ranks(targets, self.r, self.rank_pattern)
+        refuse_large_rank({n: layer for n, layer in targets.items() if own[n] == self.r}, self.r, key="r")
         for name, base in targets.items():
+            r = own[name]
+            if r != self.r:
+                refuse_large_rank({name: base}, r, key="rank_pattern")
             if name in beside:
-                put(model, name, self._of_pixels(base))
+                put(model, name, self._of_pixels(base, r))
                 continue
             change = LoraLinear(
                 base,
-                r=self.r,
-                scaling=self.scaling,
+                r=r,
+                scaling=self.scaling(r),
                 dropout=self.lora_dropout,
                 init=self.init_lora_weights,
                 dora=self.use_dora,
@@ -185,7 +191,7 @@ class Lora(Method):
             put(model, name, change)
         return model
 
-    def _of_pixels(self, base: nn.Module) -> LoraConv:
+    def _of_pixels(self, base: nn.Module, r: int) -> LoraConv:
         """The change of a convolution.
 
         Raises:
@@ -198,7 +204,7 @@ class Lora(Method):
         for key in (key for key, asked in of_matrices.items() if asked):
             raise fault("unfit_setting", key=key, value=getattr(self, key), **because("of_matrices_alone"))
         words: dict[str, Any] = {"dropout": self.lora_dropout, "init": self.init_lora_weights}
-        return LoraConv(base, r=self.r, scaling=self.scaling, **words)
+        return LoraConv(base, r=r, scaling=self.scaling(r), **words)
 
     def notices(self, model: nn.Module, head: frozenset[str]) -> list[str]:
         """What `all-linear` leaves out."""
@@ -212,8 +218,9 @@ class Lora(Method):
         """EVA: A becomes the directions in which the layer's inputs vary most."""
         if self.init_lora_weights == "eva":
             layers = dict(inserted(model, LoraLinear))
-            for name, down in Eva(model, layers, self.r).directions(passes).items():
-                layers[name].lora_A.data.copy_(down)
+            most = max(len(layer.lora_A) for layer in layers.values())
+            for name, down in Eva(model, layers, most).directions(passes).items():
+                layers[name].lora_A.data.copy_(down[: len(layers[name].lora_A)])
 
     def rates(self, model: nn.Module, head: frozenset[str]) -> dict[str, float]:
         """LoRA+: B learns faster."""
@@ -233,6 +240,7 @@ class Lora(Method):
         return saved_layers(model, head, layers) | {
             "peft_type": "LORA",
             "r": self.r * twice,
+            "rank_pattern": {key: r * twice for key, r in self.rank_pattern.items()},
             "lora_alpha": self.lora_alpha * (math.sqrt(twice) if self.use_rslora else twice),
             "lora_dropout": self.lora_dropout,
             "use_rslora": self.use_rslora,
@@ -264,8 +272,8 @@ class Lora(Method):
             if layer.started and f"{name}.lora_A" in trained:
                 path = f"base_model.model.{plain(name)}"
                 down, up = f"{path}.lora_A.weight", f"{path}.lora_B.weight"
-                own[down], start_A = own[down].tensor_split([self.r])
-                own[up], start_B = own[up].tensor_split([self.r], dim=1)
+                own[down], start_A = own[down].tensor_split([len(layer.lora_A)])
+                own[up], start_B = own[up].tensor_split([len(layer.lora_A)], dim=1)
                 fill_weights({down: layer.start_A, up: layer.start_B}, {down: start_A, up: -start_B})
         fill_weights(super().saved_state(model, head, trained), own)
 

@@ -107,12 +107,35 @@ def _some(matches: dict[str, nn.Module], asked: str, every: Mapping[str, nn.Modu
     return matches
 
 
+def ranks(targets: Mapping[str, nn.Module], r: int, pattern: Mapping[str, int]) -> dict[str, int]:
+    """The rank of each layer, by PEFT's rule: that of the first key that its name ends with, as a whole or behind a dot.
+
+    Raises:
+        WeitiaoError: `no_such_modules` for a key that no layer's name ends with; `unfit_setting` for no expression.
+    """
+    found = dict.fromkeys(targets, r)
+    left = {plain(name): name for name in targets}
+    for key, rank in pattern.items():
+        try:
+            wanted = re.compile(rf"(.*\.)?({key})$")
+        except re.error as error:
+            broken = because("no_expression", error=error)
+            raise fault("unfit_setting", key="rank_pattern", value=key, **broken) from None
+        if not any(wanted.match(plain(name)) for name in targets):
+            _some({}, key, targets)
+        for name in [name for name in left if wanted.match(name)]:
+            found[left.pop(name)] = rank
+    return found
+
+
 def refuse_large_rank(targets: Mapping[str, nn.Module], r: int, *, key: str) -> None:
     """A rank above either side of a matrix only costs: the change cannot have it.
 
     Raises:
         WeitiaoError: `unfit_setting`, with the smallest side.
     """
+    if not targets:
+        return
     name = min(targets, key=lambda name: min(linear.sizes(targets[name])))
     side = min(linear.sizes(targets[name]))
     if r > side:
