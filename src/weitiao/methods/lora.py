@@ -137,7 +137,7 @@ class Lora(Method):
     """`all-linear`, a list of name endings (`[query, value]`), or one regular expression, as in PEFT."""
     rank_pattern: dict[str, Annotated[int, Field(ge=1)]] = field(default_factory=dict)
     """Other ranks by layer, as in PEFT: an ending of full names, or a regular expression for it -> the rank there, as in
-    `{"layer.[45].*": 32, query: 4}`; the first that matches counts, and `lora_alpha` is divided by each layer's own."""
+    `{"layer.[45].*":32,"query":4}`; the first that matches counts, and `lora_alpha` is divided by each layer's own."""
     use_rslora: bool = False
     """Scale by `lora_alpha / sqrt(r)`: large ranks learn as fast as small ones (Kalajdzievski 2023, 2312.03732)."""
     use_dora: bool = False
