@@ -75,6 +75,18 @@ def test_what_one_imports_the_next_finds_imported(toy, tmp_path, said):
         os.kill(first["server"], 0)
 
 
+def test_the_first_finds_what_the_study_says(toy, tmp_path, said):
+    with ForkServer("toy", known=["colorsys"]) as server:
+        assert server.start([str(tmp_path / "first"), "0"], said).wait() == 0
+    assert facts(tmp_path / "first")["met"]["colorsys"]
+
+
+def test_a_training_needs_nothing_of_the_study():
+    names = fork_server.needed()
+    assert "weitiao.core.threads" in names
+    assert not [name for name in names if name.startswith(("weitiao.study", "pytest"))]
+
+
 def test_one_that_is_killed_ends_alone(toy, tmp_path, said):
     with ForkServer("toy") as server:
         child = server.start([str(tmp_path / "first"), "wait"], said)

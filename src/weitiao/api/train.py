@@ -33,6 +33,7 @@ def train(
     strict_resume: bool = False,
     changes: Collection[str] = (),
     pause_after: float | None = None,
+    shared: str | Path | None = None,
     watchers: Iterable[Watcher] = (),
     tell: Tell | None = None,
     progress: Progress | None = None,
@@ -50,6 +51,7 @@ def train(
             "train.learning_rate"; any other difference is refused.
         pause_after: end with a checkpoint at the first look at the validation rows after so many epochs; the schedule is
             that of the whole run, and `resume` goes on to the same weights as without a pause.
+        shared: a folder where runs of one study keep what others need too: what comes out of a frozen trunk.
         watchers: more `weitiao.train.loop.Watcher`s, asked after ours.
         tell: hears what the stages do (`silent` of `weitiao.stages.events` listens to nothing).
         progress: hears (bytes, all bytes) while an embedded model is fetched.  Without `tell` and `progress` a bar or
@@ -85,4 +87,5 @@ def train(
             watchers=[*ours, *watchers],
             tell=tell,
             progress=progress,
+            shared=Path(shared) if shared else None,
         )

@@ -36,7 +36,7 @@ def search(
         list[str] | None,
         typer.Option(
             "--space",
-            help="KEY=LOW..HIGH, with :log or :step=4 behind it, or KEY=A,B,C; may be repeated. Default: what suits the method.",
+            help="KEY=LOW..HIGH, with :log or :step=4 behind it, or KEY=A,B,C, or architecture; may be repeated. Default: what suits the method.",
         ),
     ] = None,
     goal: Annotated[

@@ -30,6 +30,13 @@ def train(
             help="Stop with a checkpoint at the first look at the validation rows after so many epochs; --resume goes on.",
         ),
     ] = None,
+    shared: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER",
+            help="What comes out of a frozen trunk is kept here for other runs on the same rows, or taken from here.",
+        ),
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Go the whole way on 1 % of the rows, for two steps.")
     ] = False,
@@ -58,6 +65,7 @@ def train(
         words += ["--resume-from-checkpoint", resume_from_checkpoint] * bool(resume_from_checkpoint)
         words += [word for key in allow_change or [] for word in ("--allow-change", key)]
         words += ["--pause-after", str(pause_after)] * (pause_after is not None)
+        words += ["--shared", shared] * bool(shared)
         words += ["--strict-resume"] * strict_resume + ["--quiet"] * quiet + ["--json"] * json
         raise typer.Exit(
             share_out(words + ["--verbose"] * verbose, processes=nproc, max_restarts=max_restarts)
@@ -73,6 +81,7 @@ def train(
         strict_resume=strict_resume,
         changes=allow_change or (),
         pause_after=pause_after,
+        shared=shared or None,
     )
     if json and distributed.leads():
         emit(said(run))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from weitiao.core.contracts import Method, Metric, Sampling
@@ -131,9 +132,15 @@ def _norms(recipe: Recipe, model: nn.Module, method: Method, tell: Tell) -> Foll
 
 
 def watching(
-    folder: RunFolder, recipe: Recipe, prepared: Prepared, training: Training, interrupt: Watcher, tell: Tell
+    folder: RunFolder,
+    recipe: Recipe,
+    prepared: Prepared,
+    training: Training,
+    interrupt: Watcher,
+    tell: Tell,
+    shared: Path | None = None,
 ) -> list[Watcher]:
-    """Ours, in the order in which they must be asked."""
+    """Ours, in the order in which they must be asked; `shared` is where runs of one study keep what others need too."""
     from weitiao.evaluate.chosen import watched
     from weitiao.train import watchers as around
     from weitiao.train.neftune import Neftune
@@ -141,7 +148,8 @@ def watching(
 
     settings = recipe.train
     keep_best = settings.load_best_model_at_end
-    ours: list[Watcher] = [around.Log(folder), FrozenTrunk(folder, prepared.examples["validation"], tell)]
+    trunk = FrozenTrunk(folder, prepared.examples["validation"], tell, shared)
+    ours: list[Watcher] = [around.Log(folder), trunk]
     if settings.neftune_noise_alpha:
         ours += [Neftune(settings.neftune_noise_alpha)]
     if training.ema:

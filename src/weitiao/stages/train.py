@@ -67,6 +67,8 @@ class Way:
     watchers: Sequence[Watcher]
     tell: Tell
     progress: Progress | None
+    shared: Path | None = None
+    """Where runs of one study keep what others need too."""
 
 
 def train(
@@ -77,6 +79,7 @@ def train(
     watchers: Iterable[Watcher] = (),
     tell: Tell = silent,
     progress: Progress | None = None,
+    shared: Path | None = None,
 ) -> Run:
     """The whole way of one run into its folder.
 
@@ -87,6 +90,7 @@ def train(
         watchers: asked after ours.
         tell: hears what happens.
         progress: hears (bytes, all bytes) of what is fetched.
+        shared: where runs of one study keep what others need too.
 
     Raises:
         WeitiaoError: everything that `weitiao.core.messages` lists.
@@ -109,7 +113,7 @@ def train(
             ours = replace(folder, silent=not world.first)
             heard = tell if world.first else silent
             own = list(watchers) if world.first else []
-            way = Way(recipe, task, method, ours, world, resume, refusal, own, heard, progress)
+            way = Way(recipe, task, method, ours, world, resume, refusal, own, heard, progress, shared)
             if not folder.finished and not _tune(way):
                 return Run(folder)
             repeated = _repeat(way)
@@ -279,7 +283,7 @@ def _take_the_steps(way: Way, prepared: Prepared, training: Training) -> bool:
     interrupt = Interrupt(way.resume.pause_after)
     padding = training.batches.padding()
     way.tell("training", steps=training.total, start=training.state.step, padding=padding)
-    ours = watching(way.folder, way.recipe, prepared, training, interrupt, way.tell)
+    ours = watching(way.folder, way.recipe, prepared, training, interrupt, way.tell, way.shared)
     with memory.saving(wanted=way.recipe.train.activation_checkpointing and training.device == "cpu"):
         loop.fit(training, [*ours, *way.watchers])
     if interrupt.caught:

@@ -4,9 +4,10 @@
         child = server.start(["train", "recipe.yaml"], said)     as `python -P -m weitiao train recipe.yaml`
 
 Imports take as long as a hundred small steps, and each of five folds paid for them.  The server (this file, run as a
-program) computes nothing and reads no rows.  Of each child that ends it hears which modules that had imported, imports
-them too, and the next child is forked with them there: whatever a training needs, only the first one waits for it.  A
-child is a process as before: its memory is given back, kill -9 ends it alone, and its numbers are the same to the bit.
+program) computes nothing and reads no rows.  It begins with what the study says (`known`); of each child that ends it
+hears which modules that had imported, imports them too, and the next child is forked with them there: whatever a training
+needs is waited for once.  A child is a process as before: its memory is given back, kill -9 ends it alone, and its numbers
+are the same to the bit.
 
 Where nothing may be forked (Windows, macOS, a process with threads of its own, an accelerator, which a process may not
 share with the one it was forked from), children are started anew.
@@ -20,6 +21,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -84,6 +86,8 @@ class ForkServer:
 
     program: str = "weitiao"
     """The package that a child runs, as `python -m` does."""
+    known: Sequence[str] = ()
+    """Modules that a child will need, as far as they are known (`needed`)."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _line: Connection | None = field(default=None, init=False)
     _may: bool = field(default_factory=lambda: sys.platform == "linux", init=False)
@@ -125,6 +129,7 @@ class ForkServer:
         )
         theirs.close()
         self._line = ours
+        ours.send(list(self.known))
         return ours
 
 
@@ -173,7 +178,10 @@ def serve(line: Connection) -> list[str] | None:
     Returns:
         The words of the command line, in a child; None when the server itself is to end.
     """
-    known: list[str] = []
+    try:
+        known: list[str] = line.recv()
+    except EOFError:
+        return None
     while True:
         try:
             words, said = line.recv(), reduction.recv_handle(line)
@@ -214,20 +222,27 @@ def _begin_as_child(said: int, modules: int) -> None:
     os.setsid()
     os.dup2(said, 2)
     os.close(said)
-    own, folders = (
-        os.getpid(),
-        [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")],
-    )
-    folders.append(str(Path(__file__).parents[1]))
+    own = os.getpid()
 
     def tell() -> None:
-        # Not what a user's files hold, which are no packages: another study's may have the same name.  And not a
-        # process that the child forked.
-        if os.getpid() == own:
-            found = [name for name, module in list(sys.modules.items()) if _of(module, name, folders)]
-            os.write(modules, json.dumps(found).encode())
+        if os.getpid() == own:  # not a process that the child forked
+            os.write(modules, json.dumps(_imported()).encode())
 
     atexit.register(tell)
+
+
+def _imported() -> list[str]:
+    """What this process has imported: not what a user's files hold, which are no packages, for another study's may have the
+    same name."""
+    folders = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    folders.append(str(Path(__file__).parents[1]))
+    return [name for name, module in list(sys.modules.items()) if _of(module, name, folders)]
+
+
+def needed() -> list[str]:
+    """Of what this process has imported, what a training needs too, with all that lies beneath."""
+    own = re.compile(r"(torch|transformers|weitiao(?!\.study))(\.|$)")
+    return [name for name in _imported() if own.match(name)]
 
 
 def _of(module: object, name: str, folders: Sequence[str]) -> bool:

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from weitiao.core.run import RunFolder
 from weitiao.stages.events import Tell
 from weitiao.study.child_process import LOOK_S, Apart, Relay
-from weitiao.study.fork_server import ForkServer
-from weitiao.study.trials import Entry, Trials
+from weitiao.study.fork_server import ForkServer, needed
+from weitiao.study.trials import SHARED, Entry, Trials
 
 
 def go(trials: Trials, *, workers: int, minutes: float | None, write: Callable[[], None], tell: Tell) -> int:
@@ -34,7 +34,8 @@ def go(trials: Trials, *, workers: int, minutes: float | None, write: Callable[[
     """
     until = time.monotonic() + 60 * minutes if minutes else float("inf")
     with ExitStack() as held, Relay() as relay:
-        servers = [held.enter_context(ForkServer()) for _ in range(workers)]
+        known = needed()
+        servers = [held.enter_context(ForkServer(known=known)) for _ in range(workers)]
         busy: dict[int, tuple[Entry, Apart]] = {}
         try:
             while True:
@@ -73,6 +74,7 @@ def go(trials: Trials, *, workers: int, minutes: float | None, write: Callable[[
 def _begin(trials: Trials, entry: Entry, relay: Relay, server: ForkServer) -> Apart:
     pause = entry["until"]
     options = ["--pause-after", str(pause)] if pause is not None else []
+    options += ["--shared", str((trials.folder / SHARED).absolute())]
     path = trials.begin(entry)
     return Apart.begin(path, label=entry["label"], relay=relay, start=server.start, options=options)
 

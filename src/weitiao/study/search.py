@@ -11,6 +11,7 @@ curse; Cawley & Talbot 2010, JMLR 11, 2079-2107).  The test rows lie in no trial
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,12 +30,13 @@ from weitiao.core.run import RunFolder
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.run import Run
 from weitiao.stages.runs import load
+from weitiao.study import architecture
 from weitiao.study import space as spaces
 from weitiao.study.halving import rungs
 from weitiao.study.proposals import Proposals
 from weitiao.study.schedule import Kind, Study, claimed
 from weitiao.study.search_rows import SearchRows
-from weitiao.study.trials import Goal, Trials, goals_of
+from weitiao.study.trials import SHARED, Goal, Trials, goals_of
 
 if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
@@ -108,7 +110,7 @@ def search(
     Args:
         recipe: a YAML file, a mapping or a `Recipe`; its section `search` says what is not said here.
         space: key of the recipe -> values (`{"train.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}`), or words
-            (`"train.learning_rate=1e-5..1e-3:log"`, `"method=lora,head"`); default: what suits the method.
+            (`"train.learning_rate=1e-5..1e-3:log"`, `"method=lora,head"`, `"architecture"`); default: what suits the method.
         how: `auto`, `grid`, `random`, `tpe`, `gp`, `cmaes`, `evolution`, `asha` or `hyperband`.
         trials: settings that are tried, the recipe's own among them.
         minutes: no trial is begun or gone on with afterwards.
@@ -140,7 +142,9 @@ def search(
         before = held_open.enter_context(claimed(KIND, folder, common, resume=resume))
         _same_space(folder, plan)
         plan.winner = folder.json(KIND.file).get("winner")
+        architecture.make(plan.bases, asked.model, plan.task)
         rows = SearchRows.dealt(folder, asked, plan.task, tell=tell, progress=progress)
+        rows.alike = plan.bases
         settled = asked.search
         words: dict[str, Any] = {"how": plan.how, "seed": asked.seed, "trials": plan.count}
         words["maximize"] = [goal.higher for goal in plan.goals]
@@ -174,6 +178,7 @@ def search(
             raise error
         tried.close()
         keep()
+        shutil.rmtree(folder.path / SHARED, ignore_errors=True)
         _crown(folder, plan, tried, rows, keep, tell)
     return SearchStudy(folder.path)
 
@@ -191,6 +196,8 @@ class Plan:
     own: Mapping[str, Any]
     rungs: Sequence[float]
     count: int
+    bases: Mapping[str, int]
+    """Folder -> blocks, of bases that are cut from the recipe's own."""
     winner: dict[str, Any] | None = field(default=None)
     """What is said of the best trial, once it is known."""
 
@@ -240,13 +247,14 @@ def _planned(asked: Recipe, *, progress: Progress | None) -> Plan:
     if halves and len(goals) > 1:
         raise fault("unknown_goal", name=", ".join(asked.search.goals), hint="", known="score")
     given = asked.search.space or spaces.usual(resolved, whole=halves)
+    given, bases = architecture.settled(given, resolved, task)
     dimensions = spaces.asked(given, asked, whole=halves)
     own = {one.key: spaces.of(asked if one.key == "method" else resolved, one.key) for one in dimensions}
     count = asked.search.trials
     if how == "grid":
         count = 1 + sum(1 for _ in spaces.grid(dimensions))
     better = (keeps, known[keeps].higher_is_better)
-    return Plan(asked, task, dimensions, how, goals, better, own, levels if halves else (), count)
+    return Plan(asked, task, dimensions, how, goals, better, own, levels if halves else (), count, bases)
 
 
 def _rungs(resolved: Recipe) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ rows.confirming, rows.test               ->  rows that nothing has been chosen b
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ class SearchRows:
     progress: Progress | None = None
     others: dict[str, Dealt] = field(default_factory=dict)
     """Base and task -> the same rows, as that one learns from them."""
+    alike: Collection[str] = ()
+    """Bases that read rows as the recipe's own does."""
 
     @classmethod
     def dealt(
@@ -98,7 +100,7 @@ class SearchRows:
         )
 
     def _of(self, recipe: Recipe) -> Dealt:
-        if recipe.model == self.asked.model and recipe.task == self.asked.task:
+        if recipe.model in (self.asked.model, *self.alike) and recipe.task == self.asked.task:
             return self.whole
         key = json.dumps([recipe.model, recipe.task], sort_keys=True)
         if key not in self.others:

@@ -23,7 +23,7 @@ from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.read_yaml import typed
 from weitiao.core.recipe import DEFAULT_METHOD, Recipe, known_keys
 from weitiao.core.why import reason
-from weitiao.study import methods_asked
+from weitiao.study import architecture, methods_asked
 
 KINDS = ("float", "int", "categorical")
 PARTS = ("type", "low", "high", "log", "step", "choices", "when")
@@ -96,13 +96,16 @@ class Dimension:
 
 
 def spelt(words: Sequence[str]) -> dict[str, Any]:
-    """`key=low..high:log`, `key=low..high:step=4`, `key=a,b,c`.
+    """`key=low..high:log`, `key=low..high:step=4`, `key=a,b,c`; `architecture` alone.
 
     Raises:
         WeitiaoError: `bad_space`.
     """
     space: dict[str, Any] = {}
     for word in words:
+        if word == architecture.WORD:
+            space[word] = "usual"
+            continue
         key, equals, text = word.partition("=")
         if not (key and equals and text) or key in space:
             raise fault("bad_space", key=word, why=reason("space_word"))

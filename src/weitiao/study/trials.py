@@ -27,6 +27,8 @@ from weitiao.study.proposals import Proposals
 from weitiao.study.space import set_to
 
 TRIALS = "trials"
+SHARED = "shared"
+"""Folder where trials keep for each other what comes out of a frozen trunk, until the search has ended."""
 COSTS = ("seconds", "megabytes", "memory", "parameters")
 """Goals that are no metric; less is better."""
 KILLS = 5

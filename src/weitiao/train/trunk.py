@@ -97,24 +97,35 @@ def _unfit(why: str) -> WeitiaoError:
 
 
 class States:
-    """Hidden states of every token of some examples, in a memory-mapped file that no other process reads."""
+    """Hidden states of every token of some examples, in a memory-mapped file that no other process writes."""
 
-    def __init__(self, path: Path, examples: Sequence[Example], *, width: int, dtype: torch.dtype):
-        self.path, self.examples = path, examples
+    def __init__(
+        self,
+        path: Path,
+        examples: Sequence[Example],
+        *,
+        width: int,
+        dtype: torch.dtype,
+        ids_N: Tensor | None = None,
+    ):
+        """A new file; that of another run where the tokens of its rows are given (N,)."""
+        self.path, self.examples, self.lent = path, examples, ids_N is not None
         self.sizes = lengths(examples)
         self.starts = np.cumsum(self.sizes) - self.sizes
         tokens = int(self.sizes.sum())
         self.bytes = tokens * width * dtype.itemsize
-        # Anew, whatever lies there: a run that was killed may have left states of other rows or weights.
-        path.unlink(missing_ok=True)
-        if tokens:
+        if not self.lent:
+            # Anew, whatever lies there: a run that was killed may have left states of other rows or weights.
+            path.unlink(missing_ok=True)
             with disk(path, needed_bytes=self.bytes), path.open("wb") as file:
-                _reserve(file.fileno(), self.bytes)
-            flat = torch.from_file(str(path), shared=True, size=tokens * width, dtype=dtype)
+                if tokens:
+                    _reserve(file.fileno(), self.bytes)
+        if tokens:
+            flat = torch.from_file(str(path), shared=not self.lent, size=tokens * width, dtype=dtype)
         else:
             flat = torch.empty(0, dtype=dtype)
         self.states_ND: Tensor = flat.view(tokens, width)
-        self.ids_N = torch.full((tokens,), -1, dtype=torch.int64)
+        self.ids_N = torch.full((tokens,), -1, dtype=torch.int64) if ids_N is None else ids_N
 
     def keep(self, batch: Batch, states_BTD: Tensor) -> None:
         """The states of a batch's rows."""
@@ -145,9 +156,10 @@ class States:
         return torch.from_numpy(np.arange(ends[-1]) + np.repeat(self.starts[rows] - ends + sizes, sizes))
 
     def remove(self) -> None:
-        """The file goes."""
+        """The file goes, unless others read it."""
         del self.states_ND  # some systems do not remove what is mapped
-        self.path.unlink(missing_ok=True)
+        if not self.lent:
+            self.path.unlink(missing_ok=True)
 
 
 def _reserve(file: int, size: int) -> None:
@@ -207,6 +219,8 @@ class FrozenTrunk(Watcher):
     run: RunFolder
     validation: Sequence[Example]
     tell: Callable[..., None]
+    shared: Path | None = None
+    """Where runs of one study keep it for each other; None: it goes with the run."""
 
     @contextmanager
     def around(self, training: Training) -> Iterator[None]:
@@ -227,13 +241,16 @@ class FrozenTrunk(Watcher):
         kept: list[States] = []
         inner, dtype = training.objective, torch.bfloat16 if training.half else torch.float32
         try:
-            started = time.perf_counter()
+            started, made = time.perf_counter(), True
             for name, examples in (("train", _batches(training).examples), ("validation", self.validation)):
-                path = self.run.path / f".frozen-trunk-{name}.tmp"
-                kept.append(States(path, examples, width=found.width, dtype=dtype))
-                _fill(kept[-1], found, training)
+                make = partial(_made, examples, found, training, dtype=dtype)
+                if self.shared is None:
+                    kept.append(make(self.run.path / f".frozen-trunk-{name}.tmp"))
+                else:
+                    states, made = _lent(self.shared, make, examples, found, training, dtype=dtype)
+                    kept.append(states)
             seconds, mb = time.perf_counter() - started, sum(states.bytes for states in kept) / 1e6
-            self.run.log(**fact, blocks=found.blocks, mb=mb, seconds=seconds)
+            self.run.log(**fact, blocks=found.blocks, mb=mb, seconds=seconds, made=made)
             who = (
                 f"the lowest {found.blocks} of {found.of} blocks are" if found.of else "all below the head is"
             )
@@ -275,11 +292,35 @@ def _trunk(training: Training) -> tuple[Trunk | None, str]:
         return None, str(none)
 
 
-def _fill(kept: States, found: Trunk, training: Training) -> None:
+def _lent(
+    folder: Path,
+    make: Callable[[Path], States],
+    examples: Sequence[Example],
+    found: Trunk,
+    training: Training,
+    *,
+    dtype: torch.dtype,
+) -> tuple[States, bool]:
+    """States that a run of the same study has made, or that are made for it now, and which of the two."""
+    from weitiao.train import trunk_shared
+
+    settings, batches = training.settings, _batches(training)
+    facts = [found.blocks, found.of, str(dtype), settings.per_device_eval_batch_size, batches.layout.name]
+    facts += [training.device.partition(":")[0], training.half]
+    print_ = trunk_shared.print_of(training.model, examples, type(training.task), *facts)
+    path, ids_N, made = trunk_shared.shared(folder, print_, lambda path: make(path).ids_N)
+    return States(path, examples, width=found.width, dtype=dtype, ids_N=ids_N), made
+
+
+def _made(
+    examples: Sequence[Example], found: Trunk, training: Training, path: Path, *, dtype: torch.dtype
+) -> States:
     """Every row once through the trunk."""
+    kept = States(path, examples, width=found.width, dtype=dtype)
     model, batches = training.model.eval(), _batches(training)
     size = training.settings.per_device_eval_batch_size
     with torch.no_grad(), autocast(training.device, training.half):
         for batch in in_order(kept.examples, batches.collate, batch_size=size, layout=batches.layout):
             batch = batch.to(training.device)
             kept.keep(batch, found.reach(partial(training.task.predict, model, batch)))
+    return kept
