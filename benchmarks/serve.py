@@ -1,21 +1,23 @@
-"""Serving: ours beside FastAPI with Transformers one by one, asked by the same clients.
+"""Serving: ours beside FastAPI with Transformers one by one, LitServe and `transformers serve`, asked by the same clients.
 
-    python -m benchmarks.serve [--kind labels|chat] [--requests 400] [--clients 16] [--rounds 2] [--threads 1] [--bf16] [--json FILE]
-    python -m benchmarks.serve --run runs/reviews --many 100000 [--backend onnx]
+    python -m benchmarks.serve [--kind labels|chat] [--systems ours int8 fastapi litserve] [--requests 400] [--clients 16]
+                               [--rounds 2] [--threads 1] [--bf16] [--python PYTHON] [--json FILE]
 
-Each server is a process of its own, in turn, round by round, on one model, in float32 unless `--bf16`.  Closed loop: each of
-the clients asks again as soon as it is answered; requests a second by the wall clock, and CPU milliseconds a request (a token)
-of the server alone, which other work on the machine changes less.  Then, for labels, an open loop: arrivals of a Poisson
-process at 70 % of the ceiling that was just found, each latency from the intended moment.  Answers of both must agree.
-
-`--many`: so many short requests by four clients that keep their connections, and the memory of the server after each tenth.
+Each server is a process of its own, in turn, round by round, on one model, in float32 (`--bf16`: ours in bfloat16, `int8`: our
+exported graph); LitServe and `transformers serve` by an interpreter that has them (`--python`).  Closed loop: each of the clients
+asks again as soon as it is answered; requests a second by the wall clock, and CPU milliseconds a request (a token) of the
+server and its children alone, which other work on the machine changes less.  Then, for labels, an open loop: arrivals of a
+Poisson process at 70 % of the ceiling that was just found, each latency from the intended moment.  The server has the first
+cores and the load the others, where there are enough.  Serving for long: `benchmarks.serve_long`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import signal
 import socket
 import statistics
 import subprocess
@@ -25,12 +27,19 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmarks.__main__ import columns, environment, machine, rounds, say
 
-SYSTEMS = {"ours": "weitiao serve", "peer": "FastAPI + Transformers, one by one"}
+SYSTEMS = {
+    "ours": "weitiao serve",
+    "int8": "weitiao serve --backend onnx-int8",
+    "fastapi": "FastAPI + Transformers, one by one",
+    "litserve": "LitServe",
+    "transformers": "transformers serve",
+}
 DATA = {"labels": ("minilm-l6", "film-reviews"), "chat": ("smollm2-135m", "alpaca-en")}
 TOKENS = 32
 """Of every answer of a conversation, at most."""
@@ -42,6 +51,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Make a run, serve it in turn by both, print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=DATA, default="labels")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=["ours", "fastapi"])
+    parser.add_argument("--python", default=sys.executable, help="of LitServe and transformers serve")
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=2)
@@ -49,35 +60,33 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--bf16", action="store_true", help="products of ours in bfloat16, as runs are judged by default"
     )
-    parser.add_argument("--run", type=Path, help="a run that labels texts, to be asked --many times")
-    parser.add_argument("--many", type=int, default=100_000)
-    parser.add_argument("--backend", default="torch", help="of --run")
     parser.add_argument("--json", type=Path, help="write all figures here too")
     asked = parser.parse_args(words)
-    if asked.run:
-        say(machine(threads=asked.threads))
-        print(many(asked))
-        return
     with tempfile.TemporaryDirectory(prefix="weitiao-bench-") as temporary:
         folder = Path(temporary)
         say(facts := machine(threads=asked.threads))
-        texts = made(asked.kind, folder, asked.requests, bf16=asked.bf16)
+        texts = made(asked, folder)
+        cores = first_cores(asked.threads)
         said: dict[str, list[Any]] = {}
 
         def measure(system: str, turn: int) -> dict[str, Any]:
             with_open = asked.kind == "labels"
-            found, said[system] = served(system, asked, folder, texts, with_open=with_open)
+            found, said[system] = served(system, asked, folder, texts, cores=cores, with_open=with_open)
             return found
 
-        runs = rounds(SYSTEMS, asked.rounds, measure)
-        agree = statistics.fmean(a == b for a, b in zip(said["ours"], said["peer"], strict=True))
+        runs = rounds(asked.systems, asked.rounds, measure)
+        first = said[asked.systems[0]]
+        agree = {
+            system: statistics.fmean(a == b for a, b in zip(first, theirs, strict=True))
+            for system, theirs in said.items()
+        }
         print(table(runs, agree), flush=True)
     if asked.json:
         text = json.dumps({"machine": facts, "runs": runs, "agree": agree}, indent=2)
         asked.json.write_text(text + "\n", encoding="utf-8")
 
 
-def made(kind: str, folder: Path, count: int, *, bf16: bool) -> list[str]:
+def made(asked: Any, folder: Path) -> list[str]:
     """A tuned run, its plain form, and texts to ask about."""
     from weitiao import api
     from weitiao.core.contracts import Record
@@ -85,6 +94,7 @@ def made(kind: str, folder: Path, count: int, *, bf16: bool) -> list[str]:
     from weitiao.data.read import read
     from weitiao.stages.data import located
 
+    kind, count = asked.kind, asked.requests
     model, data = DATA[kind]
     run = api.train(
         model=model,
@@ -93,7 +103,7 @@ def made(kind: str, folder: Path, count: int, *, bf16: bool) -> list[str]:
         method="lora",
         train={
             "max_steps": 10,
-            "bf16": bf16,
+            "bf16": asked.bf16,
             "eval_strategy": "no",
             "load_best_model_at_end": False,
             "early_stopping_patience": None,
@@ -102,38 +112,37 @@ def made(kind: str, folder: Path, count: int, *, bf16: bool) -> list[str]:
         output_dir=str(folder / "run"),
     )
     run.merge(folder / "plain")
+    if "int8" in asked.systems:
+        api.export(run, "onnx", dtype="int8")
     (source,) = read(located(Data(train=[f"{data}#{count}"])).train)
     rows = [row.values for row in source.rows() if isinstance(row, Record)][:count]
     return [row["instruction"] if kind == "chat" else row["text"] for row in rows]
 
 
 def served(
-    system: str, asked: Any, folder: Path, texts: Sequence[str], *, with_open: bool
+    system: str, asked: Any, folder: Path, texts: Sequence[str], *, cores: set[int] | None, with_open: bool
 ) -> tuple[dict[str, Any], list[Any]]:
     """What one server does, and what it said."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = {
-        "ours": ["weitiao", "serve", folder / "run", "--port", port, "--timeout", 600, "--queue", 4096],
-        "peer": ["benchmarks.serve", "peer", asked.kind, folder / "plain", port],
-    }[system]
     started = time.perf_counter()
-    server = _begun(command, port, environment(asked.threads, folder))
+    command = commanded(system, asked, folder, port)
+    server = begun(command, port, environment(asked.threads, folder), cores=cores)
     try:
-        start_cpu_s, ready_s = _cpu_s(server.pid), time.perf_counter() - started
-        ask = _asker(system, asked.kind, port)
+        start_cpu_s, ready_s = cpu_s(server.pid), time.perf_counter() - started
+        ask = _asker(asked.kind, port)
         ask(texts[0])  # what is measured or compiled once
-        before, began = _cpu_s(server.pid), time.perf_counter()
+        before, began = cpu_s(server.pid), time.perf_counter()
         said = closed(ask, texts, clients=asked.clients)
-        took, cpu_s = time.perf_counter() - began, _cpu_s(server.pid) - before
+        took, spent_s = time.perf_counter() - began, cpu_s(server.pid) - before
         found = {
-            "cpu_s": cpu_s,
+            "cpu_s": spent_s,
             "requests_per_s": len(texts) / took,
-            "cpu_ms": 1e3 * cpu_s / len(texts),
+            "cpu_ms": 1e3 * spent_s / len(texts),
             "tokens": sum(tokens for _, tokens in said),
             "start_cpu_s": start_cpu_s,
             "ready_s": ready_s,
-            "peak_rss_mb": _peak_mb(server.pid),
+            "peak_rss_mb": resident_mb(server.pid, "VmHWM"),
         }
         if with_open:
             late = opened(ask, texts, per_s=SHARE * found["requests_per_s"])
@@ -143,59 +152,60 @@ def served(
             }
         return found, [answer for answer, _ in said]
     finally:
-        server.terminate()
-        server.wait()
+        end(server)
 
 
-def many(asked: Any) -> str:
-    """The memory of a server behind each tenth of so many requests, and what they took."""
-    import http.client
-    import os
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = ["weitiao", "serve", asked.run, "--port", port, "--timeout", 600, "--backend", asked.backend]
-    server = _begun(command, port, {**os.environ, "OMP_NUM_THREADS": str(asked.threads)})
-    start_cpu_s, wrong = _cpu_s(server.pid), 0
-
-    def client(first: int) -> None:
-        nonlocal wrong
-        line = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-        for number in range(first, first + asked.many // 40):
-            body = json.dumps({"inputs": f"a film of {number} words"})
-            line.request("POST", "/predict", body, {"content-type": "application/json"})
-            answer = line.getresponse()
-            answer.read()
-            wrong += answer.status != 200
-
-    rows = [["requests", "resident MB"], ["0", f"{_peak_mb(server.pid, 'VmRSS'):.1f}"]]
-    try:
-        for tenth in range(10):
-            firsts = (tenth * asked.many + part * asked.many // 40 for part in range(4))
-            clients = [threading.Thread(target=client, args=(first,)) for first in firsts]
-            for each in clients:
-                each.start()
-            for each in clients:
-                each.join()
-            rows.append([str((tenth + 1) * asked.many // 10), f"{_peak_mb(server.pid, 'VmRSS'):.1f}"])
-            print(rows[-1], flush=True)
-        each_ms = 1e3 * (_cpu_s(server.pid) - start_cpu_s) / asked.many
-    finally:
-        server.terminate()
-        server.wait()
-    told = f"start to ready {start_cpu_s:.2f} CPU s; {each_ms:.2f} CPU ms a request; not answered: {wrong}"
-    return "\n".join([*columns(rows), told])
+def commanded(system: str, asked: Any, folder: Path, port: int) -> list[Any]:
+    """What begins a server."""
+    ours = [sys.executable, "-m", "weitiao", "serve", folder / "run", "--port", port, "--timeout", 600]
+    ours += ["--queue", 4096]
+    peers = ["-m", f"benchmarks.serve_{system}", asked.kind, folder / "plain", port]
+    if system == "transformers":
+        begin = "from transformers.cli.transformers import main; main()"
+        words = ["serve", folder / "plain", "--port", port, "--host", "127.0.0.1", "--device", "cpu"]
+        return [asked.python, "-c", begin, *words, "--dtype", "float32"]
+    return {
+        "ours": ours,
+        "int8": [*ours, "--backend", "onnx-int8"],
+        "fastapi": [sys.executable, *peers],
+        "litserve": [asked.python, *peers],
+    }[system]
 
 
-def _begun(command: Sequence[Any], port: int, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    server = subprocess.Popen(
-        [sys.executable, "-m", *map(str, command)], env=dict(env), stderr=subprocess.DEVNULL
-    )
+def first_cores(threads: int) -> set[int] | None:
+    """Those of the server, where some are left for the load, which then stays off them; None: nobody is bound."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    here = sorted(os.sched_getaffinity(0))
+    if len(here) <= threads:
+        return None
+    os.sched_setaffinity(0, here[threads:])
+    return set(here[:threads])
+
+
+def begun(
+    command: Sequence[Any], port: int, env: Mapping[str, str], *, cores: set[int] | None = None
+) -> subprocess.Popen[bytes]:
+    """A server that answers, in a session of its own, on some cores."""
+    words = [*map(str, command)]
+    if cores:
+        words = ["taskset", "-c", ",".join(map(str, sorted(cores))), *words]
+    server = subprocess.Popen(words, env=dict(env), stderr=subprocess.DEVNULL, start_new_session=True)
     while not _there(port):
         if server.poll() is not None:
-            raise SystemExit(f"{command[0]} did not begin")
+            raise SystemExit(f"{' '.join(words)}: did not begin")
         time.sleep(0.2)
     return server
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """A server and whatever it has begun; one that does not heed SIGTERM is killed."""
+    server.terminate()
+    try:
+        server.wait(30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
 
 
 def closed(ask: Callable[[str], tuple[Any, int]], texts: Sequence[str], *, clients: int) -> list[Any]:
@@ -240,7 +250,7 @@ def opened(ask: Callable[[str], Any], texts: Sequence[str], *, per_s: float) -> 
     return late
 
 
-def _asker(system: str, kind: str, port: int) -> Callable[[str], tuple[Any, int]]:
+def _asker(kind: str, port: int) -> Callable[[str], tuple[Any, int]]:
     def post(path: str, body: Mapping[str, Any]) -> Any:
         headers = {"content-type": "application/json"}
         data = json.dumps(body).encode()
@@ -260,89 +270,49 @@ def _asker(system: str, kind: str, port: int) -> Callable[[str], tuple[Any, int]
 
 
 def _there(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1):
+    for path in ("ready", "health"):  # each has one of them
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=1):
             return True
-    except OSError:
-        return False
+    return False
 
 
-def _cpu_s(pid: int) -> float:
-    """CPU seconds of a process so far, user and system (Linux; `man 5 proc`)."""
-    import os
+def cpu_s(session: int) -> float:
+    """CPU seconds of a server and its children so far, user and system (Linux; `man 5 proc`): of all of a session."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-
-def _peak_mb(pid: int, what: str = "VmHWM") -> float:
+def resident_mb(pid: int, what: str = "VmRSS") -> float:
+    """Of a process now; or its peak, `VmHWM`."""
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if what in line)
     return int(line.split()[1]) * 1024 / 1e6
 
 
-def table(runs: Mapping[str, Sequence[Mapping[str, Any]]], agree: float) -> str:
-    """Medians of each system, and the ratio of each round."""
+def table(runs: Mapping[str, Sequence[Mapping[str, Any]]], agree: Mapping[str, float]) -> str:
+    """Medians of each system, and what each takes of a request (of a conversation: a token) beside the first, by round."""
 
     def middle(system: str, key: str) -> float:
         return statistics.median(run[key] for run in runs[system])
 
+    first = runs[next(iter(runs))]
     keys = ("requests_per_s", "cpu_ms", "tokens", "start_cpu_s", "ready_s", "peak_rss_mb", "p50_ms", "p99_ms")
-    shown = [key for key in keys if key in runs["ours"][0]]
-    rows = [["", *shown]]
-    rows += [[SYSTEMS[system], *(f"{middle(system, key):.1f}" for key in shown)] for system in SYSTEMS]
-    per_token = "requests" if middle("ours", "tokens") == len(runs["ours"]) else "tokens"
-    ratios = [
-        (theirs["cpu_s"] / theirs["tokens"]) / (ours["cpu_s"] / ours["tokens"])
-        for ours, theirs in zip(runs["ours"], runs["peer"], strict=True)
-    ]
-    told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-    return f"{chr(10).join(columns(rows))}\n{per_token} a CPU second, ours over theirs, by round: {told}; answers agree: {agree:.3f}"
-
-
-def peer(kind: str, folder: str, port: int) -> None:
-    """FastAPI and Transformers as their tutorials put them together: one request after the other."""
-    import fastapi
-    import torch
-    import transformers
-    import uvicorn
-
-    auto = (
-        transformers.AutoModelForCausalLM
-        if kind == "chat"
-        else transformers.AutoModelForSequenceClassification
-    )
-    model = auto.from_pretrained(folder, dtype=torch.float32).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    app, lock = fastapi.FastAPI(), threading.Lock()
-
-    @app.get("/ready")
-    def ready() -> dict[str, str]:
-        return {}
-
-    @app.post("/predict")
-    def predict(body: dict[str, Any]) -> list[dict[str, Any]]:
-        with lock, torch.inference_mode():
-            read = tokenizer(body["inputs"], truncation=True, return_tensors="pt")
-            scores = model(**read).logits[0].softmax(-1)
-        best = scores.argsort(descending=True).tolist()
-        return [{"label": model.config.id2label[place], "score": float(scores[place])} for place in best]
-
-    @app.post("/v1/chat/completions")
-    def chat(body: dict[str, Any]) -> dict[str, Any]:
-        with lock, torch.inference_mode():
-            words = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
-            read = tokenizer.apply_chat_template(body["messages"], **words)
-            made = model.generate(**read, max_new_tokens=body["max_tokens"], do_sample=False)
-        ids = made[0, read["input_ids"].shape[1] :]
-        text = tokenizer.decode(ids, skip_special_tokens=True).strip()
-        tokens = int((ids != model.generation_config.eos_token_id).sum())
-        return {"choices": [{"message": {"content": text}}], "usage": {"completion_tokens": tokens}}
-
-    uvicorn.run(app, port=port, log_config=None)
+    shown = [key for key in keys if key in first[0]]
+    rows = [["", *shown, "cpu, of the first's", "agree"]]
+    for system, each in runs.items():
+        ratios = [
+            (theirs["cpu_s"] / theirs["tokens"]) / (ours["cpu_s"] / ours["tokens"])
+            for ours, theirs in zip(first, each, strict=True)
+        ]
+        told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        figures = [f"{middle(system, key):.1f}" for key in shown]
+        rows.append([SYSTEMS[system], *figures, told, f"{agree[system]:.3f}"])
+    return "\n".join(columns(rows))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["peer"]:
-        peer(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-    else:
-        main()
+    main()

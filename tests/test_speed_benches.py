@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import answers, labelling, pictures, sampling
+from benchmarks import answers, labelling, pictures, sampling, serve
 from tests.models.families import built
 from weitiao.models.decoding import Way
 
@@ -95,3 +95,12 @@ def test_a_ratio_of_pictures_compares_runs_of_one_round():
     found = {"ours": [run(2.0, 0.8), run(4.0, 0.9)], "trainer": [run(10.0, 0.7), run(12.0, 0.7)]}
     line = next(x for x in pictures.table("head", found).splitlines() if "Trainer" in x)
     assert line.split()[-4:] == ["11.0", "4.00", "500", "0.7"]
+
+
+def test_a_ratio_of_servers_compares_what_one_request_takes_in_one_round():
+    def run(cpu_s):
+        return {"cpu_s": cpu_s, "tokens": 10, "requests_per_s": 5.0, "cpu_ms": 100 * cpu_s}
+
+    found = {"ours": [run(1.0), run(2.0)], "fastapi": [run(3.0), run(3.0)]}
+    line = next(x for x in serve.table(found, {"ours": 1.0, "fastapi": 0.5}).splitlines() if "FastAPI" in x)
+    assert line.split()[-5:] == ["300.0", "10.0", "3.00,", "1.50", "0.500"]

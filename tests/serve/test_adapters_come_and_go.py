@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from tests.conftest import dialogues, reviews
-from tests.serve.conftest import listening
+from tests.conftest import dialogues, reviews, small_run, write_csv
+from tests.serve.conftest import QUICK, listening
+from weitiao import api
+from weitiao.core.contracts import Record
+from weitiao.serve.models import Models
 
 pytestmark = pytest.mark.whole  # servers of their own
 
@@ -157,3 +160,20 @@ def test_nothing_is_loaded_where_nobody_said_from_where(labels):
             assert change(client, "unload", lora_name="first").status_code == 403
     finally:
         found.end()
+
+
+def test_an_adapter_beside_which_none_can_come_is_folded_and_answers_the_same(bert, tmp_path):
+    rows = write_csv(tmp_path / "reviews.csv", reviews(80))
+    recipe = small_run(bert, "text_classification", rows, tmp_path / "run", batch=8, judge={})
+    run = api.train(recipe(method="lora", **QUICK, bf16=False))
+    for lone in (True, False):
+        held = Models()
+        model = held.add(run.path, now=0, lone=lone)
+        kinds = {type(module).__name__ for module in model.run.tuned.model.modules()}
+        assert ("LoraLinear" in kinds) is not lone
+        with model.in_use():
+            told = model.told(
+                model.read([Record("", line, {"text": text}) for line, text in enumerate(TEXTS, 1)])
+            )
+        for ours, theirs in zip(told, run.predict(TEXTS), strict=True):
+            assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-5)

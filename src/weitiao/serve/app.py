@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from weitiao.core.errors import WeitiaoError, fault, need
+from weitiao.core.gc_pause import paused
 from weitiao.core.why import why
 from weitiao.serve.desk import Desk
 from weitiao.serve.guard import Guard, Limits, Refused, said
@@ -102,8 +103,10 @@ def serving(
 
     meters = Meters()
     models = Models(backend)
-    for name, run in runs:
-        models.add(run, name=name, base=base, now=int(time.time()))
+    lone = len(runs) == 1 and adapters is None and tuning is None
+    with paused():
+        for name, run in runs:
+            models.add(run, name=name, base=base, now=int(time.time()), lone=lone)
     desk = Desk(most=most, tokens=tokens, heard=meters.waiting.set)
     log = Log(models.home, lost=meters.lost.inc, texts=log_texts)
     service = Service(models, desk, meters, log, timeout_s, longest, adapters)

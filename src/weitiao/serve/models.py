@@ -155,6 +155,7 @@ class Models:
         base: str | Path = "",
         came_later: bool = False,
         instead: bool = False,
+        lone: bool = False,
     ) -> Model:
         """Load a run, onto a base that is there if it was tuned on it.
 
@@ -165,6 +166,7 @@ class Models:
             base: where its base lies now.
             came_later: is it loaded while others are asked?
             instead: may there be one of this name?  It is found no more, and to be dropped.
+            lone: will no other ever share its base?  What can be is folded into that, then.
 
         Raises:
             WeitiaoError: `name_taken`; what loading raises.
@@ -180,7 +182,9 @@ class Models:
         if (there := self._held.get(name)) is not None and there.content == model.content:
             return there
         base_of = None if graph else _base_of(run)
-        if base_of is not None:
+        if base_of is not None and lone and _folds(run):
+            run.tuned.model = run.method.fold(run.tuned.model)
+        elif base_of is not None:
             shared = self._bases.get(base_of) or Adapters()
             try:
                 shared.add(run, name=model.key)
@@ -220,6 +224,11 @@ def _content(run: Run) -> str:
 
     told = f"{print_of(run.folder.model)} {run.variant}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _folds(run: Run) -> bool:
+    """Does it say the same when it is folded?  In half precision sums are rounded otherwise; 4 bits would be unpacked."""
+    return run.method.foldable and not run.recipe.train.half and run.method.base_bits >= 16
 
 
 def _base_of(run: Run) -> tuple[Any, ...] | None:
