@@ -1,5 +1,6 @@
 """What is imported before it is needed costs every start: told by `sys.modules` of a process of its own, not by a clock."""
 
+import ast
 import json
 import os
 import subprocess
@@ -56,6 +57,26 @@ def test_a_question_is_answered_without_heavy_imports(words, tmp_path):
 
 def test_importing_weitiao_imports_nothing_heavy(tmp_path):
     assert not modules("import weitiao as wt; wt.__version__", tmp_path) & set(HEAVY)
+
+
+def test_a_word_imports_no_other_words_rooms_and_is_never_the_file_in_which_it_stands(tmp_path):
+    code = """
+import weitiao.api.stress
+from weitiao import api
+assert callable(api.stress) and callable(api.serve) and sorted(dir(api)) == sorted(api.__all__)
+assert not any(name.startswith(("weitiao.study", "weitiao.forecast", "weitiao.launch")) for name in sys.modules)
+assert callable(api.init) and callable(api.show)
+"""
+    assert "typer" not in modules(code, tmp_path)
+
+
+def test_words_are_looked_for_where_their_types_are():
+    from weitiao import api
+
+    (types,) = [node for node in ast.parse(Path(api.__file__).read_text()).body if isinstance(node, ast.If)]
+    said = {(line.module, each.name) for line in types.body for each in line.names}
+    assert said == {(room, word) for room, words in api._WORDS.items() for word in words}
+    assert sorted(word for _, word in said) == sorted(api.__all__)
 
 
 @pytest.mark.whole

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import did_you_mean, fault
 from weitiao.core.why import because
+
+if TYPE_CHECKING:
+    from weitiao.serve.app import Tuning
 
 BACKENDS = ("torch", "onnx", "onnx-int8")
 
@@ -74,7 +77,6 @@ def serve(
         raise fault("unknown_name", shelf="backend", name=bounds.backend, hint=hint, known=known)
     if not runs and not bounds.adapters and not bounds.tuning:
         raise fault("wrong_usage", **because("nothing_to_serve"))
-    from weitiao.api.tuning import advised, apart
     from weitiao.serve.app import serving
     from weitiao.serve.guard import AT_HOME, Limits
     from weitiao.serve.listen import bound, listen
@@ -103,6 +105,12 @@ def serve(
         log_texts=bounds.log_texts,
         backend=bounds.backend,
         adapters=Path(bounds.adapters) if bounds.adapters else None,
-        tuning=(Path(bounds.runs), advised, apart) if bounds.tuning else None,
+        tuning=_tuning(Path(bounds.runs)) if bounds.tuning else None,
     )
     listen(server, host=host, port=port, began=began)
+
+
+def _tuning(runs: Path) -> Tuning:
+    from weitiao.api.tuning import advised, apart
+
+    return runs, advised, apart
