@@ -234,9 +234,10 @@ def test_a_text_is_gone_on_with_and_no_template_is_put_around_it(ai, talk):
         ({"messages": [{"role": "tool"}]}, 422, "tool_calls"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-            422,
-            "type",
+            400,
+            "no pictures",
         ),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, 422, "input_audio"),
         ({"messages": [{"role": "user", "content": "good " * 200}]}, 400, "context_length_exceeded"),
         ({"model": "tlak"}, 404, 'mean "talk"'),
         ({"model": "first"}, 400, "text_classification"),

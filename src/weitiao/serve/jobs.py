@@ -6,7 +6,7 @@ job = Rows(rows=[{"text": "Great film."}], deadline=...);  desk.leave("reviews",
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,8 @@ class Talk(Job):
     asked: Decoding
     prompt: Sequence[int] = ()
     choices: int = 1
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """Tensors that the model reads beside the words: the pictures of the prompt."""
     hear: Callable[[Heard], bool] = lambda heard: True
     """Hears every token as it comes, in the desk's thread; False: this choice has heard enough."""
 

@@ -96,10 +96,17 @@ class Opened:
         prompt: token ids.
         wanted: how.
         asked: the same, as the model is asked.
+        beside: what it reads beside the prompt.
     """
 
     def __init__(
-        self, service: Service, model: Model, prompt: Sequence[int], wanted: Wanted, asked: Decoding
+        self,
+        service: Service,
+        model: Model,
+        prompt: Sequence[int],
+        wanted: Wanted,
+        asked: Decoding,
+        beside: Mapping[str, Any],
     ) -> None:
         self.service, self.model, self.prompt, self.wanted, self.asked = service, model, prompt, wanted, asked
         self._loop = asyncio.get_running_loop()
@@ -108,7 +115,12 @@ class Opened:
         self._texts = [Text(self._processor, wanted.stops) for _ in range(wanted.choices)]
         self.answers: list[Answer] = []
         """Once they are made."""
-        words: dict[str, Any] = {"prompt": prompt, "asked": asked, "choices": wanted.choices}
+        words: dict[str, Any] = {
+            "prompt": prompt,
+            "asked": asked,
+            "choices": wanted.choices,
+            "beside": beside,
+        }
         self.job = Talk(service.deadline, hear=self._hear, **words)
         self.job.answered.add_done_callback(self._ended)
         service.leave(model, self.job)
@@ -189,7 +201,11 @@ class Opened:
 
 
 async def opened(
-    service: Service, request: Any, model: Model, prompt: Callable[[], Sequence[int]], wanted: Wanted
+    service: Service,
+    request: Any,
+    model: Model,
+    prompt: Callable[[], tuple[Sequence[int], Mapping[str, Any]]],
+    wanted: Wanted,
 ) -> Opened:
     """An answer is begun.
 
@@ -197,7 +213,7 @@ async def opened(
         service: who has it done.
         request: of whoever asks.
         model: who answers.
-        prompt: makes token ids, where nobody else asks the model meanwhile.
+        prompt: makes token ids, and tensors that are read beside them, where nobody else asks the model meanwhile.
         wanted: how it is wanted.
 
     Raises:
@@ -207,24 +223,25 @@ async def opened(
     from weitiao.models import marks
     from weitiao.models.decoding import Way
 
-    def made() -> tuple[list[int], Decoding, Way]:
+    def made() -> tuple[list[int], Mapping[str, Any], Decoding, Way]:
         with model.in_use():
             speaker = model.speaker
             stops = marks.ends(speaker.loaded.model, speaker.loaded.processor)
-            return list(prompt()), wanted.decoding(stops, speaker.limit), model.way
+            ids, beside = prompt()
+            return list(ids), beside, wanted.decoding(stops, speaker.limit), model.way
 
     with service.holding(model):
-        ids, asked, way = await service.do(made)
+        ids, beside, asked, way = await service.do(made)
         if not ids:
             raise Refused(400, reason("prompt_is_empty"), code="empty_prompt")
         if not asked.room(len(ids)):
             raise Refused(400, reason("prompt_too_long", tokens=len(ids), limit=asked.limit), code=TOO_LONG)
-        if wanted.likely is not None and way is Way.ALONE:
+        if wanted.likely is not None and (beside or way is Way.ALONE):
             raise Refused(400, reason("words_not_weighed", model=model.name), code="unsupported_value")
         told = {"model": model.name, "content": model.content, "prompt_tokens": len(ids)}
         request.state.facts |= told
         service.meters.tokens.labels(model.name, "prompt").inc(len(ids))
-        return Opened(service, model, ids, wanted, asked)
+        return Opened(service, model, ids, wanted, asked, beside)
 
 
 def counted(talk: Opened, request: Any) -> dict[str, int]:
@@ -283,7 +300,7 @@ async def _answered(
             return {"unusable": why}
         async with room:
             try:
-                talk = await opened(service, request, model, lambda: ids, Wanted(longest))
+                talk = await opened(service, request, model, lambda: (ids, {}), Wanted(longest))
             except Refused as error:
                 if error.code != TOO_LONG:
                     raise

@@ -2,8 +2,8 @@
 
     teller = Talks(model);  teller.admit(Talk(prompt=[5, 6, 7], asked=Decoding(...)));  teller.work()
 
-Whether answers can be made together is measured for each model (`models.decoding.ways`); where they cannot, they are made one
-after the other.
+Whether answers can be made together is measured for each model (`models.decoding.ways`); where they cannot, and where prompts
+show pictures, they are made one after the other.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ class Talks:
 
     model: Model
     _came: deque[Talk] = field(default_factory=deque)
+    _lone: deque[Talk] = field(default_factory=deque)
+    """Those that are answered by themselves."""
     _names: count[int] = field(default_factory=count)
     _open: dict[int, tuple[_Open, int]] = field(default_factory=dict)
     """Whose answer a row is, and which of them."""
@@ -47,12 +49,13 @@ class Talks:
     def admit(self, job: Job) -> None:
         """A prompt."""
         assert isinstance(job, Talk)
-        self._came.append(job)
+        alone = job.beside or self.model.way is Way.ALONE
+        (self._lone if alone else self._came).append(job)
 
     @property
     def busy(self) -> bool:
         """Is an answer wanted?"""
-        return bool(self._came or self._open)
+        return bool(self._came or self._lone or self._open)
 
     def work(self) -> None:
         """One more token of every answer, or the first one of those that come; where answers are made one by one, one of them."""
@@ -67,13 +70,15 @@ class Talks:
     def _work(self) -> None:
         speaker = self.model.speaker
         model = speaker.loaded.model
-        if self.model.way is Way.ALONE:
+        if self._lone:
             self._answered_alone(model)
+        if not (self._came or self._open):
             return
         if self._turns is None:
             padding = speaker.loaded.processor.pad_token_id or 0
             words: dict[str, Any] = {"rows": speaker.rows, "tokens": speaker.tokens}
-            self._turns = Turns(model, way=self.model.way, padding=padding, waits=False, **words)
+            words |= {"waits": False, "remembered": speaker.tokens // 2}
+            self._turns = Turns(model, way=self.model.way, padding=padding, **words)
         self._let_in(self._turns)
         self._let_go(self._turns)
         if not self._turns.busy:
@@ -107,7 +112,7 @@ class Talks:
             del self._open[name]
 
     def _answered_alone(self, model: Any) -> None:
-        job = self._came.popleft()
+        job = self._lone.popleft()
         if job.gone:
             return
         opened = _Open(job)
@@ -121,7 +126,7 @@ class Talks:
 def _alone(model: Any, job: Talk, choice: int) -> Answer:
     ears = _Ears(job, choice)
     try:
-        return alone(model, job.prompt, job.asked, number=choice, streamer=ears)
+        return alone(model, job.prompt, job.asked, number=choice, streamer=ears, beside=job.beside)
     except _Enough:
         return Answer(ears.heard, "end")
 

@@ -81,6 +81,12 @@ class Slots(CacheLayerMixin):
             held_values[place, :, own] = values[one, :, theirs]
         self.rows = rows
 
+    def kept(self, place: int, size: int) -> tuple[Tensor, Tensor]:
+        """A copy of the last `size` columns of a row."""
+        own = slice(self.end - size, self.end)
+        keys, values = (held[place : place + 1, :, own].clone() for held in self._room())
+        return keys, values
+
     def leave(self, moves: Sequence[tuple[int, int]], rows: int, longest: int) -> None:
         """The first `rows` places stay in use, after each (from, to) of `moves`; of columns the last `longest`."""
         used = slice(self.first, self.end)

@@ -5,12 +5,13 @@
     rows.step([9, 4])                           ->  scores (2, V), in the order of `rows.names`
     rows.leave(["a"])
 
+What was read of rows that end may be kept (`Prefixes`); a prompt that begins as one of them reads only what is new.
 Shorter rows are filled up on the left and masked; every token keeps the position that it has when the row is alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,14 +19,15 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 
 from weitiao.models import inputs
+from weitiao.models.decoding.prefixes import Layers, Prefixes
 from weitiao.models.decoding.slots import Slots
 
 
 class Together:
     """The rows that share a pass, and what is kept of them."""
 
-    def __init__(self, model: Any, *, padding: int):
-        self.model, self.padding = model, padding
+    def __init__(self, model: Any, *, padding: int, prefixes: Prefixes | None = None):
+        self.model, self.padding, self.prefixes = model, padding, prefixes or Prefixes()
         self.names: list[Any] = []
         """Whose rows these are, in the order of their scores."""
         self.sizes: list[int] = []
@@ -46,12 +48,43 @@ class Together:
 
     def join(self, names: Sequence[Hashable], prompts: Sequence[Sequence[int]]) -> Tensor:
         """Take in further rows; scores (N, V) of the token that follows each.  Equal prompts are read once."""
+        begun = [self.prefixes.found(prompt) for prompt in prompts]
+        parts = [[place] for place, (size, _) in enumerate(begun) if size]
+        if fresh := [place for place, (size, _) in enumerate(begun) if not size]:
+            parts.append(fresh)
+        found: list[Tensor] = []
+        for part in parts:
+            size, layers = begun[part[0]]
+            asked = [prompts[place] for place in part]
+            found += self._go_on(asked[0], size, layers) if size else self._all(asked)
+            self.names += [names[place] for place in part]
+            self.sizes += [len(prompt) for prompt in asked]
+        order = [place for part in parts for place in part]
+        return torch.stack([found[order.index(place)] for place in range(len(prompts))])
+
+    def _all(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Prompts of which nothing is known."""
         places_of: dict[tuple[int, ...], int] = {}
         of = [places_of.setdefault(tuple(prompt), len(places_of)) for prompt in prompts]
-        scores = self._read([*places_of], of)
-        self.names += names
-        self.sizes += [len(prompt) for prompt in prompts]
+        return self._read([*places_of], of)
+
+    def _go_on(self, prompt: Sequence[int], size: int, layers: Layers) -> Tensor:
+        """A prompt of which so many tokens have been read before."""
+        fresh = DynamicCache()
+        for place, (keys, values) in enumerate(layers):
+            fresh.update(keys, values, place)
+        scores = self._ask([prompt[size:]], [[*range(size, len(prompt))]], [len(prompt)], fresh)
+        self._take_in(fresh, [len(prompt)], [0])
         return scores
+
+    def keep(self, rows: Mapping[Any, Sequence[int]]) -> None:
+        """What was read of rows that are about to leave, by their tokens; a learnt prompt before them is not kept."""
+        if self._before or not self.prefixes.most:
+            return
+        for name, ids in rows.items():
+            place = self.names.index(name)
+            size = self.sizes[place]
+            self.prefixes.keep(ids[:size], [slots.kept(place, size) for slots in self._slots])
 
     def _read(self, prompts: Sequence[Sequence[int]], of: Sequence[int]) -> Tensor:
         """Prompts that differ; every row takes what is kept of one `of` them."""
@@ -62,15 +95,17 @@ class Together:
         # Without a configuration every layer keeps all that it has seen, those with a window too.
         fresh = DynamicCache()
         scores = self._ask(ids, places, sizes, fresh)
+        self._before = fresh.get_seq_length() - longest
+        self._take_in(fresh, [size + self._before for size in sizes], of)
+        return scores if len(of) == len(prompts) else scores[list(of)]
+
+    def _take_in(self, fresh: DynamicCache, held: Sequence[int], of: Sequence[int]) -> None:
         if not self._slots:
             self._slots = [Slots() for _ in fresh.layers]
             self._cache.layers = [*self._slots]
-        self._before = fresh.get_seq_length() - longest
-        held = [size + self._before for size in sizes]
         prefilled: list[Any] = fresh.layers
         for slots, new in zip(self._slots, prefilled, strict=True):
             slots.take_in(new.keys, new.values, held, of)
-        return scores if len(of) == len(prompts) else scores[list(of)]
 
     def step(self, tokens: Sequence[int]) -> Tensor:
         """One more token in every row; scores (B, V) of the one that follows."""

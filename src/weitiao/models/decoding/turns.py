@@ -24,6 +24,7 @@ from torch import Tensor
 from weitiao.models.decoding.alone import alone
 from weitiao.models.decoding.answers import Answer, Decoding, Ending
 from weitiao.models.decoding.draws import draw
+from weitiao.models.decoding.prefixes import Prefixes
 from weitiao.models.decoding.together import Together
 from weitiao.models.decoding.ways import Way
 from weitiao.models.memory_ran_out import give_back, ran_out
@@ -131,16 +132,27 @@ class Turns:
         tokens: those that are kept at once, at most.
         waits: do rows wait until several of them can join together?  That takes the least time for all of them; else
             each has its first word soonest.
+        remembered: tokens of ended rows that are kept for prompts that begin as they did (`Prefixes`), at most.
     """
 
     def __init__(
-        self, model: Any, *, way: Way, padding: int, rows: int, tokens: int, waits: bool = True
+        self,
+        model: Any,
+        *,
+        way: Way,
+        padding: int,
+        rows: int,
+        tokens: int,
+        waits: bool = True,
+        remembered: int = 0,
     ) -> None:
         self.model, self.way, self.padding = model, way, padding
         self.rows, self.tokens, self.waits = rows, tokens, waits
         self.waiting: deque[Row] = deque()
         self.active: dict[int, Row] = {}
-        self._together = Together(model, padding=padding)
+        # Rows of one length alone cannot go on beside one that was read in two parts.
+        self._prefixes = Prefixes(remembered if way is Way.RAGGED else 0)
+        self._together = Together(model, padding=padding, prefixes=self._prefixes)
 
     @property
     def busy(self) -> bool:
@@ -153,7 +165,8 @@ class Turns:
 
     def drop(self, name: int) -> None:
         """Let a row go before it has ended."""
-        if self.active.pop(name, None):
+        if row := self.active.pop(name, None):
+            self._together.keep({name: row.ids})
             self._together.leave([name])
         else:
             self.waiting = deque(row for row in self.waiting if row.name != name)
@@ -181,7 +194,9 @@ class Turns:
                 raise
             self._begin_again()
             return []
-        self._together.leave([said.row.name for said in found if said.answer])
+        ended = {said.row.name: said.row.ids for said in found if said.answer}
+        self._together.keep(ended)
+        self._together.leave([*ended])
         return found
 
     def _heard(self, names: Sequence[int], scores_NV: Tensor) -> list[Said]:
@@ -251,8 +266,9 @@ class Turns:
         self.waiting = deque(sorted([*self.active.values(), *self.waiting], key=_turn))
         self.active = {}
         del self._together
+        self._prefixes.forget()
         give_back(next(self.model.parameters()).device.type)
-        self._together = Together(self.model, padding=self.padding)
+        self._together = Together(self.model, padding=self.padding, prefixes=self._prefixes)
 
 
 def _turn(row: Row) -> tuple[int, list[int]]:

@@ -5,8 +5,9 @@ Without `temperature` the likeliest words are taken, as runs are judged.  What c
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, Literal, Self
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
@@ -16,6 +17,7 @@ from weitiao.core.contracts import Task
 from weitiao.core.why import reason, unfit
 from weitiao.serve.events import streamed
 from weitiao.serve.guard import Refused
+from weitiao.serve.pictures import looked_at
 from weitiao.serve.service import Service
 from weitiao.serve.speaking import Opened, Wanted, counted, log_words, opened
 
@@ -33,12 +35,28 @@ class Part(BaseModel):
     text: str
 
 
+class Address(BaseModel):
+    """Where a picture lies."""
+
+    model_config = ConfigDict(extra="forbid")
+    url: str = Field(description="The picture itself, as a data: URL; none is fetched.")
+    detail: Literal["auto"] | None = None
+
+
+class Picture(BaseModel):
+    """A picture among the words."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["image_url"]
+    image_url: Address
+
+
 class Turn(BaseModel):
     """What somebody said."""
 
     model_config = ConfigDict(extra="forbid")
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Part] | None = None
+    content: str | list[Annotated[Part | Picture, Field(discriminator="type")]] | None = None
     name: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
@@ -50,10 +68,17 @@ class Turn(BaseModel):
             raise unfit("turn_of_nothing")
         return self
 
+    @property
+    def shows(self) -> bool:
+        """Are there pictures among its words?"""
+        return isinstance(self.content, list) and any(part.type == "image_url" for part in self.content)
+
     def told(self) -> dict[str, Any]:
-        """As chat templates take it."""
-        content = self.content
-        if isinstance(content, list):
+        """As chat templates take it; one that shows pictures in its parts."""
+        content: Any = self.content
+        if self.shows:
+            content = [part.model_dump() for part in content]
+        elif isinstance(content, list):
             content = "".join(part.text for part in content)
         turn: dict[str, Any] = {
             "role": "system" if self.role == "developer" else self.role,
@@ -139,12 +164,21 @@ def routes(service: Service) -> APIRouter:
             raise Refused(400, reason("text_alone"), code="unsupported_value")
         turns = [turn.told() for turn in asked.messages]
         tools = asked.tools if asked.tool_choice != "none" else None
-        task = model.run.task
+        shows = any(turn.shows for turn in asked.messages)
+
+        def prompt() -> tuple[Sequence[int], Mapping[str, Any]]:
+            from weitiao.tasks.parts.packed import beside
+
+            processor = model.speaker.loaded.processor
+            with looked_at(turns, processor, model=model.name) if shows else nullcontext(turns) as known:
+                ids = model.run.task.opening(known, processor, tools=tools)
+                return ids, beside(processor, ids) if shows else {}
+
         talk = await opened(
             service,
             request,
             model,
-            lambda: task.opening(turns, model.speaker.loaded.processor, tools=tools),
+            prompt,
             asked.wanted(
                 asked.max_completion_tokens or asked.max_tokens or service.longest,
                 likely=(asked.top_logprobs or 0) if asked.logprobs else None,

@@ -50,7 +50,7 @@ def routes(service: Service) -> APIRouter:
             service,
             request,
             model,
-            lambda: model.speaker.loaded.processor(asked.prompt, verbose=False)["input_ids"],
+            lambda: (model.speaker.loaded.processor(asked.prompt, verbose=False)["input_ids"], {}),
             words,
         )
         request.state.facts["texts"] = asked.prompt

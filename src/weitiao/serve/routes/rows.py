@@ -20,7 +20,7 @@ from weitiao.serve import speaking
 from weitiao.serve.guard import Refused
 from weitiao.serve.jobs import Rows
 from weitiao.serve.models import Model
-from weitiao.serve.pictures import as_files, as_url, refuse_files
+from weitiao.serve.pictures import as_files, as_url, refuse_files, refuse_shown
 from weitiao.serve.routes.lists import refuse_unknown
 from weitiao.serve.service import Service
 from weitiao.stages.asking import read_of
@@ -145,6 +145,7 @@ async def predicted(
     service.meters.rows.labels(model.name).inc(len(rows))
     longest = max_new_tokens or service.longest
     if model.talks:
+        refuse_shown(rows)
         return await speaking.answered(service, request, model, rows, dict(columns or {}), longest)
     words: dict[str, Any] = {"columns": dict(columns or {}), "passages": passages}
     with as_files(model.run.task, rows) as whole:

@@ -310,19 +310,20 @@ def answers(
             for line in way.notices(loaded.source):
                 notice(line)
 
-    def beside(row: int) -> Mapping[str, Any]:
-        import torch
-
-        prompt = prompts[row]
-        if not isinstance(prompt, Prompt):
-            return {}
-        kinds = {name: torch.tensor([each]) for name, each in processor.kinds(prompt).items()}
-        return {**kinds, **processor.pixels(prompt.pictures)}
-
-    words: dict[str, Any] = {"streamer": streamer, "beside": beside}
+    words: dict[str, Any] = {"streamer": streamer, "beside": lambda row: beside(processor, prompts[row])}
     for place, found in decoding.decode(model, prompts, settings, way=way, **words):
         said = processor.decode(found.ids, skip_special_tokens=True).strip()
         yield place, {"answer": said, "ending": found.ending}
+
+
+def beside(processor: Any, prompt: Sequence[int]) -> Mapping[str, Any]:
+    """What the model reads beside the words of a prompt: its pictures; nothing where it shows none."""
+    import torch
+
+    if not isinstance(prompt, Prompt):
+        return {}
+    kinds = {name: torch.tensor([each]) for name, each in processor.kinds(prompt).items()}
+    return {**kinds, **processor.pixels(prompt.pictures)}
 
 
 def row_losses(model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
