@@ -10,6 +10,8 @@ import weitiao as wt
 from tests.compared import asked, paired, preferred, queries
 from tests.conftest import many_labels, rarely, rated, tagged, write_jsonl
 from tests.export import exports
+from weitiao.core.contracts import Record
+from weitiao.serve.models import Models
 
 pytestmark = pytest.mark.whole
 
@@ -70,3 +72,12 @@ def test_a_real_classifier_is_exported_in_bytes_and_its_score_is_kept(tmp_path):
     assert told["metric"]["exported"]["value"] > 0.7
     assert told["size_mb"] < 0.3 * 91, "of float32"
     assert abs(told["moved"]) <= 0.005
+    # Served, each row is answered as it is alone, and labelled as the judged model labels it.
+    lines = (run.path / "predictions.jsonl").read_text().splitlines()[:40]
+    texts = [json.loads(line)["text"] for line in lines]
+    served = Models("onnx-int8").add(run.path, now=0)
+    rows = served.read([Record("", line, {"text": text}) for line, text in enumerate(texts, start=1)])
+    told_together = served.told(rows)
+    assert told_together == [one for row in rows for one in served.told([row])]
+    judged = [one["label"] for one in run.predict(texts)]
+    assert sum(one["label"] == label for one, label in zip(told_together, judged, strict=True)) >= 39

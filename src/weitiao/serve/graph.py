@@ -2,7 +2,7 @@
 
 graph = opened(run, "onnx");  rows = graph.read(records);  graph.told(rows)  ->  [{"label": "good", "score": 0.98, ...}, ...]
 
-Rows of one length share a pass, so that nothing is padded.
+Rows of one length share a pass, so that nothing is padded; in int8, whose steps are set by all that is in a pass, each has its own.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class Graph:
     runner: ModuleType
     content: str
     """A print of its files."""
+    shares: bool
+    """May rows share a pass, and each is answered as alone?"""
 
     def read(self, records: Sequence[Record]) -> list[Read]:
         """Each alone, cut where it was in training."""
@@ -62,9 +64,9 @@ class Graph:
         import numpy as np
 
         found: list[dict[str, Any]] = [{}] * len(rows)
-        alike: dict[int, list[int]] = {}
+        alike: dict[Any, list[int]] = {}
         for place, row in enumerate(rows):
-            alike.setdefault(len(row), []).append(place)
+            alike.setdefault(len(row) if self.shares else (place,), []).append(place)
         for places in alike.values():
             inputs = {
                 name: np.concatenate([rows[place].inputs[name] for place in places])
@@ -104,7 +106,7 @@ def opened(run: Run, backend: str) -> Graph:
             why = reason(gone, name=name)
             raise fault("broken_export", path=folder, why=why, run=run.path, words=WAYS[backend])
     need("onnxruntime", extra="export")
-    return Graph(task, _imported(folder / "runner.py"), sha256(folder / SUMS)[:16])
+    return Graph(task, _imported(folder / "runner.py"), sha256(folder / SUMS)[:16], backend != "onnx-int8")
 
 
 def _imported(file: Path) -> ModuleType:
