@@ -190,7 +190,8 @@ def begun(
     words = [*map(str, command)]
     if cores:
         words = ["taskset", "-c", ",".join(map(str, sorted(cores))), *words]
-    server = subprocess.Popen(words, env=dict(env), stderr=subprocess.DEVNULL, start_new_session=True)
+    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(words, env=dict(env), start_new_session=True, **silent)
     while not _there(port):
         if server.poll() is not None:
             raise SystemExit(f"{' '.join(words)}: did not begin")
