@@ -9,7 +9,6 @@ A base of fewer blocks is a folder of its own, so that adapters, PEFT, exports a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
@@ -58,9 +57,9 @@ def usual(recipe: Recipe, task: Task, *, deep: int) -> dict[str, Any]:
             dict.fromkeys(["all-linear", *_placements(bare.model, blocks[0])])
         )
     if blocks and "rank_pattern" in own and (least := (depths or [len(blocks)])[0]) > 1:
-        named = re.escape(blocks[0].name.rpartition(".")[0].rpartition(".")[2])
+        named = blocks[0].name.rpartition(".")[0].rpartition(".")[2]
         low = "|".join(str(place) for place in range(least // 2))
-        lower, upper = rf"{named}\.({low})\..*", rf"{named}\.(?!({low})\.).*"
+        lower, upper = f"{named}[.]({low})[.].*", f"{named}[.](?!({low})[.]).*"
         space["method.rank_pattern"] = [{}, {lower: HIGH}, {upper: HIGH}]
     if bare.head:
         space["train.head_learning_rate_ratio"] = {"low": 1.0, "high": 10.0, "log": True}
@@ -85,8 +84,8 @@ def _placements(model: nn.Module, block: Block) -> list[str]:
     ]
     if not beside:
         return []
-    ways = ("|".join(re.escape(name[len(block.name) + 1 :]) for name in names) for names in (beside, wide))
-    return [rf".*\.\d+\.({way})" for way in ways]
+    ways = ("|".join(name[len(block.name) + 1 :] for name in names) for names in (beside, wide))
+    return [f".*[.][0-9]+[.]({way})" for way in ways]
 
 
 def settled(space: Mapping[str, Any], recipe: Recipe, task: Task) -> tuple[dict[str, Any], dict[str, int]]:
