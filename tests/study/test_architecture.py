@@ -16,6 +16,7 @@ from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
+from weitiao.methods.targets import ranks
 from weitiao.models import fewer_blocks, load
 from weitiao.stages.preflight import resolve
 from weitiao.study import architecture
@@ -90,8 +91,12 @@ def test_the_usual_space_changes_attention_or_feed_forward_and_ranks_of_a_half(a
     assert first | second == layers
     assert not first & second
     assert {name for name in layers if "attention" in name} == first
-    assert space["method.rank_pattern"][0] == {}
-    assert len(space["method.rank_pattern"]) == 3
+    alike, *halves = space["method.rank_pattern"]
+    assert alike == {}
+    targets = dict.fromkeys(layers, torch.nn.Linear(1, 1))
+    low, high = ({name for name, r in ranks(targets, 4, half).items() if r != 4} for half in halves)
+    assert low == {name for name in layers if ".layer.0." in name}
+    assert high == layers - low
     assert "train.head_learning_rate_ratio" in space
     assert [one.key for one in spaces.asked(space, recipe, whole=True)]
 
