@@ -22,7 +22,7 @@ pytestmark = pytest.mark.whole
 
 
 def ground_of(file: Path, task: str = "") -> Any:
-    recipe = asked(str(file), task=task, columns={}, overrides=[], progress=None)
+    recipe = asked([str(file)], task=task, columns={}, overrides=[], progress=None)
     return look(recipe, rows=None, progress=None)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from weitiao.forecast.plan import plans
+from weitiao.stages.in_memory import named_as_given, named_files, renamed, rows_to_file
 from weitiao.study.choice.choose import Choice
 from weitiao.study.choice.choose import choose as chosen
 
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
     from weitiao.stages.events import Tell
 
+IN_MEMORY = "output_dir=runs/chosen"
+"""Where a run on rows in memory is to lie, if nobody says."""
+
 
 def choose(
-    file: str | Path,
+    file: Any,
     *,
     task: str = "",
     models: Sequence[str] = (),
@@ -31,7 +34,9 @@ def choose(
     """Rank base models and methods for a file, say why, and when fine-tuning is not the answer; nothing is tuned.
 
     Args:
-        file: rows, or the name of an embedded data set; `#500` behind it takes a sample.
+        file: a file or several, or the name of an embedded data set; `#500` behind it takes a sample.  Rows in memory (a
+            pandas table, a `datasets.Dataset`, a list of dicts) are written into the folder of the run that is to be
+            (`output_dir`, by default `runs/chosen`), so that the recipe finds them.
         task: guessed from the columns when empty.
         models: embedded names, folders, hub ids; default: the embedded ones of the task.
         columns: ours=theirs.
@@ -48,16 +53,24 @@ def choose(
     Raises:
         WeitiaoError: what is wrong with the file; `unprobed_task`; what is wrong with the first model, where none can be opened.
     """
-    return chosen(
-        file,
-        costs=plans,
-        task=task,
-        models=models,
-        columns=columns,
-        overrides=overrides,
-        minutes=minutes,
-        memory_mb=memory_mb,
-        rows=rows,
-        tell=tell,
-        progress=progress,
-    )
+    given: dict[str, str] = {}
+    if not named_files(file) or not file:
+        overrides = [IN_MEMORY, *overrides]
+        tree, given = rows_to_file({"model": "-", "task": task or "-", "data": file}, overrides)
+        file = tree["data"]["train"]
+    with named_as_given(given):
+        found = chosen(
+            file,
+            costs=plans,
+            task=task,
+            models=models,
+            columns=columns,
+            overrides=overrides,
+            minutes=minutes,
+            memory_mb=memory_mb,
+            rows=rows,
+            tell=tell,
+            progress=progress,
+        )
+    found.results["file"] = renamed(found.results["file"], given)
+    return found

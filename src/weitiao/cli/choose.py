@@ -77,8 +77,7 @@ def choose(
         _print(found.results)
     if html is not None:
         print(found.write_page(html), file=sys.stderr)
-    if found.recipe is None:
-        raise typer.Exit(6)
+    found.refuse_none()
     if output is not None:
         found.write(output)
         print(reason("wrote_recipe", path=output, quoted=shlex.quote(str(output))), file=sys.stderr)

@@ -95,23 +95,19 @@ def ask(ref: str, ground: Ground, *, progress: Progress | None) -> tuple[dict[st
     Raises:
         WeitiaoError: what opening it raises, and what its outputs say against the labels.
     """
-    from weitiao.models import load
-    from weitiao.stages.dealt import learnt
     from weitiao.study.choice import probe
     from weitiao.study.choice.features import seen
     from weitiao.study.choice.logme import logme
     from weitiao.train import memory
 
-    recipe = ground.recipe.model_copy(update={"model": ref})
-    task = learnt(recipe, ground.task, ground.rows, progress=progress)
-    device = load.pick_device()
-    loaded = load.load(ref, task, seed=recipe.seed, device=device, progress=progress)
+    task, loaded, words = _opened(ref, ground, progress=progress)
     found: dict[str, Any] = {"about": about(ref), "tokens": None, "values": [], "logme": None, "refused": 0}
-    longest = min(recipe.data.max_length or loaded.limit, loaded.limit)
     if task.reads_words:
+        longest = min(ground.recipe.data.max_length or loaded.limit, loaded.limit)
         found["tokens"] = _tokens(task, ground.rows, loaded, longest)
-    limit = min(longest, READ)
-    examples = list(task.encode(ground.rows, loaded.processor, limit=limit))
+    if ground.how == "none":
+        return found, None
+    examples = list(task.encode(ground.rows, loaded.processor, limit=words["longest"]))
     fit = np.array([not one.refused and one.trained > 0 for one in examples])
     found["refused"] = int((~fit).sum())
     kept = np.flatnonzero(fit & (ground.fold_N >= 0))
@@ -120,7 +116,6 @@ def ask(ref: str, ground: Ground, *, progress: Progress | None) -> tuple[dict[st
     sight = None
     records, some = [ground.rows[int(row)] for row in kept], [examples[row] for row in kept]
     fold_N = np.unique(ground.fold_N[kept], return_inverse=True)[1]
-    words: dict[str, Any] = {"longest": limit, "device": device, "batch_size": BATCH}
     if ground.heads:
         taught = task.learn_training(some, None)
         vectors_MD, owner_M = seen(loaded, taught, some, **words)
@@ -132,6 +127,38 @@ def ask(ref: str, ground: Ground, *, progress: Progress | None) -> tuple[dict[st
     del loaded
     memory.trim()
     return found, sight
+
+
+def answered(ref: str, ground: Ground, rows: Sequence[Record], fold_N: Any) -> list[float | None]:
+    """What the untuned model itself makes of other rows than those that are asked, fold by fold.
+
+    Raises:
+        WeitiaoError: what opening it raises.
+    """
+    from weitiao.train import memory
+
+    task, loaded, words = _opened(ref, ground, progress=None)
+    examples = list(task.encode(rows, loaded.processor, limit=words["longest"]))
+    fit = [row for row, one in enumerate(examples) if not one.refused and one.trained > 0]
+    fold_N = np.unique(fold_N[fit], return_inverse=True)[1]
+    records, some = [rows[row] for row in fit], [examples[row] for row in fit]
+    found = _as_it_is(loaded, task, ground, records, some, fold_N, words)
+    del loaded
+    memory.trim()
+    return found
+
+
+def _opened(ref: str, ground: Ground, *, progress: Progress | None) -> tuple[Task, Loaded, dict[str, Any]]:
+    """The task as the model has it, the model, and the words of `predict`."""
+    from weitiao.models import load
+    from weitiao.stages.dealt import learnt
+
+    recipe = ground.recipe.model_copy(update={"model": ref})
+    task = learnt(recipe, ground.task, ground.rows, progress=progress)
+    device = load.pick_device()
+    loaded = load.load(ref, task, seed=recipe.seed, device=device, progress=progress)
+    limit = min(recipe.data.max_length or loaded.limit, loaded.limit, READ)
+    return task, loaded, {"longest": limit, "device": device, "batch_size": BATCH}
 
 
 def _tokens(task: Task, rows: Sequence[Record], loaded: Loaded, longest: int) -> dict[str, Any]:

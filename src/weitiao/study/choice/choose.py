@@ -41,6 +41,8 @@ class Choice(Shown):
     results: dict[str, Any]
     recipe: Recipe | None
     """Of the first candidate; None where none fits."""
+    unplanned: WeitiaoError | None = None
+    """What stands against every method, where that is no want of room."""
 
     @property
     def instead(self) -> list[dict[str, str]]:
@@ -68,19 +70,28 @@ class Choice(Shown):
         """The recipe, commented, with why it was chosen.
 
         Raises:
-            WeitiaoError: `nothing_fits`.
+            WeitiaoError: as `refuse_none`.
         """
-        if self.recipe is None:
-            raise fault("nothing_fits", least=self.results["least"])
+        self.refuse_none()
+        assert self.recipe is not None
         first, *others = self.recipe.to_commented_yaml().split("\n")
         said = [*self.results["why"], *(one["text"] for one in self.instead)]
         return "\n".join([first, *(f"# {' '.join(text.split())}" for text in said), *others])
+
+    def refuse_none(self) -> None:
+        """Is there a candidate that fits?
+
+        Raises:
+            WeitiaoError: `nothing_fits`; what stands against every method, such as rows that are too few to split.
+        """
+        if self.recipe is None:
+            raise self.unplanned or fault("nothing_fits", least=self.results["least"])
 
     def write(self, path: str | Path) -> Path:
         """Write the recipe.
 
         Raises:
-            WeitiaoError: `nothing_fits`; `wrong_usage` where something lies there; `no_permission`.
+            WeitiaoError: as `refuse_none`; `wrong_usage` where something lies there; `no_permission`.
         """
         refuse_taken(path)
         write_text(Path(path), self.text())
@@ -106,7 +117,7 @@ def refuse_taken(path: str | Path) -> None:
 
 
 def choose(
-    file: str | Path,
+    file: str | Path | Sequence[str | Path],
     *,
     costs: Costs,
     task: str = "",
@@ -128,34 +139,42 @@ def choose(
         WeitiaoError: what is wrong with the file; `unprobed_task`; what is wrong with the only model, or with the first where
             none can be opened.
     """
-    file = str(file)
+    files = [str(file)] if isinstance(file, str | Path) else [str(each) for each in file]
     with listening(tell, progress) as (tell, progress, _):
-        recipe = asked(file, task=task, columns=columns or {}, overrides=list(overrides), progress=progress)
+        recipe = asked(files, task=task, columns=columns or {}, overrides=list(overrides), progress=progress)
         ground = look(recipe, rows=rows, progress=progress)
         refs = list(dict.fromkeys(models or embedded(ground.task)))
-        found, sights = _all(refs, ground, costs, tell=tell, progress=progress)
+        found, sights, unplanned = _all(refs, ground, costs, tell=tell, progress=progress)
         known = [one for one in found if one["state"] == "asked"]
         _limited(known, minutes=minutes, memory_mb=memory_mb)
         baselines = _baselines(ground)
         candidates = ranked(known, ground)
+        from weitiao.study.choice.blind import nothing
         from weitiao.study.choice.instead import instead
         from weitiao.study.choice.ranked import best_of
 
         best = best_of(known, ground)
-        against = instead(ground, known, baselines, sights.get(best["model"]) if best else None)
+        sight = sights.get(best["model"]) if best else None
+        against = instead(ground, known, baselines, sight, nothing(ground, baselines, best, sight))
         first = next((one for one in candidates if one["fits"]), None)
         chosen = _recipe(ground, first) if first else None
-        results = _results(file, ground, found, candidates, baselines, against, first)
+        results = _results(", ".join(files), ground, found, candidates, baselines, against, first)
         results["recipe"] = (chosen or ground.recipe).model_dump(mode="json")
-        return Choice(results, chosen)
+        planned = any(one["seconds"] is not None for one in candidates)
+        if planned or not unplanned:
+            return Choice(results, chosen)
+        results |= {"sentence": reason("choice_not_planned"), "why": [unplanned[0].text()]}
+        return Choice(results, None, unplanned[0])
 
 
 def _all(
     refs: Sequence[str], ground: Ground, costs: Costs, *, tell: Tell, progress: Progress | None
-) -> tuple[list[dict[str, Any]], dict[str, Seen | None]]:
+) -> tuple[list[dict[str, Any]], dict[str, Seen | None], list[WeitiaoError]]:
+    """What each model says, what it sees, and what stands against methods besides want of room."""
     from weitiao.study.choice.asked import ask
 
     found, sights, errors = list[dict[str, Any]](), dict[str, Any](), list[WeitiaoError]()
+    unplanned = list[WeitiaoError]()
     for ref in refs:
         tell("loading", model=ref)
         try:
@@ -166,15 +185,18 @@ def _all(
             continue
         own = _with(ground, ref, untaught_=said["about"]["untaught"])
         names = methods_of(
-            said["about"], generates=ground.task.generates or not ground.heads, rows=len(ground.checked.rows)
+            said["about"],
+            generates=bool(ground.task.headless) or ground.how == "untuned",
+            rows=len(ground.checked.rows),
         )
         taken = costs(own, names, progress=progress)
+        unplanned += [one for one in taken.values() if isinstance(one, WeitiaoError)]
         said["methods"] = [_method(name, taken[name]) for name in names]
         found.append({"model": ref, "state": "asked", **said, "score": scored(said["values"], ground)})
         found[-1]["warned"] = warned(found[-1], ground)
     if len(errors) == len(refs):
         raise errors[0]
-    return found, sights
+    return found, sights, unplanned
 
 
 def _with(ground: Ground, ref: str, *, untaught_: bool) -> Recipe:
@@ -220,12 +242,20 @@ def _baselines(ground: Ground) -> dict[str, dict[str, Any]]:
     from weitiao.evaluate.chosen import baselines
     from weitiao.study.choice.probe import beside
 
+    # What words say of such rows does not hang on which task's model is tuned: `dpo` has fewer of them than `reward`.
+    tasks = [registry.build("task", {"name": name}) for name in registry.names("task")]
+    alike = [
+        ground.task,
+        *(task for task in tasks if ground.how == "none" and task.shape == ground.task.shape),
+    ]
+    task = max(alike, key=lambda task: len(task.baselines))
+
     if not ground.folds:
         return {}
     kept = [row for row, fold in zip(ground.rows, ground.fold_N, strict=True) if fold >= 0]
     fold_N = ground.fold_N[ground.fold_N >= 0]
     found = {}
-    for name, baseline in baselines(ground.task, "auto").items():
+    for name, baseline in baselines(task, "auto").items():
         if baseline.sees:  # that is the probe itself
             continue
         values = beside(baseline, ground.task, ground.metric, kept, fold_N)
@@ -258,7 +288,7 @@ def _results(
     tables, told = ground.diagnosis.tables, ground.recipe.task["name"]
     least = min((one["memory"] for one in candidates if one["memory"]), default=0)
     if first is None:
-        sentence, why = reason("choice_nothing_fits"), []
+        sentence, why = reason("choice_nothing_fits"), list[str]()
     else:
         words = {"model": first["model"], "method": first["method"]}
         sentence = reason("choice_rather" if against else "choice_begin", **words)
@@ -280,7 +310,7 @@ def _results(
             "dates": ground.dates,
         },
         "probe": {
-            "how": "head" if ground.heads else "untuned",
+            "how": ground.how,
             "rows": int((ground.fold_N >= 0).sum()),
             "folds": ground.folds,
         },

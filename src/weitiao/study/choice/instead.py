@@ -14,19 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from weitiao.core import registry
 from weitiao.core.why import reason
+from weitiao.evaluate.words import named
 from weitiao.study.choice import probe
 from weitiao.study.choice.asked import Seen
+from weitiao.study.choice.blind import words_of
 from weitiao.study.choice.look import Ground
 from weitiao.study.choice.ranked import apart, best_of, better
 
 SPARE = 0.1
-"""Share of the way from knowing nothing to knowing all that is left, below which words are called enough."""
+"""Share of the way from knowing nothing to knowing all that is left, below which who need not be tuned is called enough."""
 DRAWS = 19
 """Random halves beside the earlier and the later half: with 19, being the worst of all has p = 1/20."""
 LEAST = 40
 """Rows that are halved by time, at least."""
+ONE_SIDED = 0.1
+"""Two-sided p-value of a gain that chance alone gives once in 20: less than nothing is learnt by nobody."""
 MANY_NUMBERS = 10
 """Labels that are all numbers, from which on they are taken for a scale."""
 STATED = ("unsuited_few", "unsuited_daily", "unsuited_broad", "unsuited_unclear", "unsuited_blind")
@@ -37,6 +40,7 @@ def instead(
     models: Sequence[Mapping[str, Any]],
     baselines: Mapping[str, Mapping[str, Any]],
     seen: Seen | None,
+    nothing: Sequence[float | None],
 ) -> list[dict[str, str]]:
     """What speaks against tuning.
 
@@ -45,13 +49,14 @@ def instead(
         models: what each said.
         baselines: by name their `values`.
         seen: by the best model.
+        nothing: had by knowing nothing of a row (`blind.nothing`).
     """
     found = [{"code": one.code, "text": one.text} for one in ground.diagnosis.findings if one.code in STATED]
-    found += _numbers(ground)
+    once = _once(ground)
+    found += once + _numbers(ground)
     best = best_of([dict(model) for model in models], ground)
-    blind, words = _baselines(ground, baselines)
-    if best and blind and words:
-        found += _learnable(ground, best, baselines, blind, words)
+    if not once:
+        found += _learnable(ground, models, baselines, nothing) or _enough(ground, best, baselines, nothing)
     if seen and ground.dates:
         found += drift(ground, seen)
     return found
@@ -69,35 +74,67 @@ def _numbers(ground: Ground) -> list[dict[str, str]]:
     return [{"code": "numbers_as_labels", "text": reason("choice_numbers", count=len(labels))}]
 
 
-def _baselines(ground: Ground, baselines: Mapping[str, Any]) -> tuple[str, str]:
-    """Names of one that looks at no row, and of the strongest that does."""
-    kinds = {name: registry.entry("baseline", name).kind for name in baselines}
-    blind = next((name for name, kind in kinds.items() if kind.blind), "")
-    return blind, next((name for name, kind in kinds.items() if not kind.blind), "")
+def _once(ground: Ground) -> list[dict[str, str]]:
+    """Does hardly any label come twice?"""
+    counts = (ground.diagnosis.tables.get("labels", {}).get("counts") or {}).values()
+    once, rows = sum(count == 1 for count in counts), len(ground.checked.rows)
+    if ground.task.shape.name not in ("labelled", "pictured") or 2 * once < rows:
+        return []
+    return [{"code": "labels_once", "text": reason("choice_labels_once", once=f"{once:,}", rows=f"{rows:,}")}]
 
 
 def _learnable(
-    ground: Ground, best: Mapping[str, Any], baselines: Mapping[str, Any], blind: str, words: str
+    ground: Ground,
+    models: Sequence[Mapping[str, Any]],
+    baselines: Mapping[str, Mapping[str, Any]],
+    nothing: Sequence[float | None],
 ) -> list[dict[str, str]]:
-    nothing, by_words = (baselines[name]["values"] for name in (blind, words))
+    """Does anybody do better than who knows nothing?"""
+    words = words_of(baselines)
+    own = {model["model"]: model["values"] for model in models if model["values"]}
+    asked = own | {named(name): baselines[name]["values"] for name in [words] if name}
+    found = [apart(values, nothing, ground) for values in asked.values() if nothing]
+    if not found or any(one["difference"] is None or better(one, chance=ONE_SIDED) for one in found):
+        return []
     facts = {
         "metric": ground.name,
-        "model": best["model"],
-        "probe": _mean(best["values"]),
-        "words": _mean(by_words),
+        "said": ", ".join(f"{name} {_mean(values)}" for name, values in asked.items()),
         "blind": _mean(nothing),
-        "baseline": words,
+        "rows": f"{int((ground.fold_N >= 0).sum()):,}",
+        "most": f"{max(one['high'] if one['high'] is not None else one['difference'] for one in found):.3f}",
     }
-    if not better(apart(best["values"], nothing, ground)) and not better(apart(by_words, nothing, ground)):
-        return [{"code": "nothing_learnt", "text": reason("choice_nothing_learnt", **facts)}]
-    if best["values"] and not better(apart(best["values"], by_words, ground)):
-        perfect = (
-            ground.metric.bounds[1] if ground.metric.higher_is_better else max(0.0, ground.metric.bounds[0])
-        )
-        reached, start = (np.mean([one for one in each if one is not None]) for each in (by_words, nothing))
-        if np.isfinite(perfect) and abs(perfect - reached) <= SPARE * abs(perfect - start):
-            return [{"code": "words_suffice", "text": reason("choice_words_suffice", **facts)}]
+    code = "choice_answers_unrelated" if ground.task.generates and own else "choice_nothing_learnt"
+    return [{"code": "nothing_learnt", "text": reason(code, **facts)}]
+
+
+def _enough(
+    ground: Ground,
+    best: Mapping[str, Any] | None,
+    baselines: Mapping[str, Mapping[str, Any]],
+    nothing: Sequence[float | None],
+) -> list[dict[str, str]]:
+    """Has somebody who need not be tuned gone most of the way already: words, or the model as it is?"""
+    words, own = words_of(baselines), best["values"] if best else []
+    facts = {"metric": ground.name, "blind": _mean(nothing)}
+    if words and _far(ground, baselines[words]["values"], nothing):
+        by_words = baselines[words]["values"]
+        if not own or not better(apart(own, by_words, ground)):
+            facts |= {"words": _mean(by_words), "baseline": named(words)}
+            beside = reason("choice_beside", model=best["model"], probe=_mean(own)) if best and own else ""
+            return [{"code": "words_suffice", "text": reason("choice_words_suffice", **facts, beside=beside)}]
+    if best and ground.how == "untuned" and _far(ground, own, nothing):
+        facts |= {"model": best["model"], "probe": _mean(own)}
+        return [{"code": "model_suffices", "text": reason("choice_model_suffices", **facts)}]
     return []
+
+
+def _far(ground: Ground, values: Sequence[float | None], nothing: Sequence[float | None]) -> bool:
+    """Nine tenths of the way from knowing nothing to knowing all?"""
+    known, start = ([one for one in each if one is not None] for each in (values, nothing))
+    perfect = ground.metric.bounds[1] if ground.metric.higher_is_better else max(0.0, ground.metric.bounds[0])
+    if not known or not start or not np.isfinite(perfect) or ground.task.generates:
+        return False
+    return bool(abs(perfect - np.mean(known)) <= SPARE * abs(perfect - np.mean(start)))
 
 
 def _mean(values: Sequence[float | None]) -> str:

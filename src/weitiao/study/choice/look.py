@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -33,6 +33,8 @@ HEADS = {"labelled": 1000, "tagged": 500, "pictured": 1000}
 """Shapes of rows to which a linear head on frozen features can say something, and how many of them it is asked."""
 AS_IT_IS = {"pair": 500, "conversation": 100, "plain": 100}
 """Shapes whose rows an untuned model answers itself."""
+OTHERS = 500
+"""Rows of other shapes: models say nothing of them before they are tuned, baselines do."""
 FOLDS = (5, 3, 2)
 """So many, or fewer where rows are few."""
 DATED = 0.95
@@ -56,12 +58,17 @@ class Ground:
     """Those that are asked."""
     fold_N: Any
     """Of each; all -1 where there are too few rows for two folds."""
-    heads: bool
-    """Does a head on frozen features answer, or the model itself?"""
+    how: Literal["head", "untuned", "none"]
+    """Who answers: a head on frozen features, the model itself, or nobody before it is tuned."""
     dates: str = ""
     """The column of dates."""
     time_N: Any = field(default_factory=lambda: np.zeros(0))
     """The time of each row that is asked, where there is such a column."""
+
+    @property
+    def heads(self) -> bool:
+        """Does a head on frozen features answer?"""
+        return self.how == "head"
 
     @property
     def folds(self) -> int:
@@ -71,20 +78,25 @@ class Ground:
     @property
     def ratio(self) -> float:
         """Test rows / rows that are learnt from, of a fold; nothing is learnt where the model answers itself."""
-        return 1 / (self.folds - 1) if self.heads and self.folds > 1 else 0.0
+        return 1 / (self.folds - 1) if self.how != "untuned" and self.folds > 1 else 0.0
 
 
 def asked(
-    file: str, *, task: str, columns: Mapping[str, str], overrides: Sequence[str], progress: Progress | None
+    files: Sequence[str],
+    *,
+    task: str,
+    columns: Mapping[str, str],
+    overrides: Sequence[str],
+    progress: Progress | None,
 ) -> Recipe:
-    """The recipe of a file, its columns and task guessed; model and method are still open.
+    """The recipe of files, their columns and task guessed; model and method are still open.
 
     Raises:
         WeitiaoError: as `weitiao init`; `unprobed_task` for one that nothing can be said of before it is tuned.
     """
-    stem = Path(file.partition("#")[0]).stem
+    stem = Path(files[0].partition("#")[0]).stem
     tree: dict[str, Any] = {"model": "-", "task": task or "-", "output_dir": f"runs/{stem}"}
-    given = Recipe.read(tree | {"data": {"train": [file], "columns": dict(columns)}}, overrides)
+    given = Recipe.read(tree | {"data": {"train": list(files), "columns": dict(columns)}}, overrides)
     if not task and given.task["name"] != "-":
         task = given.task["name"]
     section = given.data
@@ -92,17 +104,24 @@ def asked(
     shape, keys = guess(located(section, progress=progress), wanted)
     named = given.task if task else {"name": task_of(shape)}
     found = registry.build("task", named)
-    if found.taught or found.shape.name not in {**HEADS, **AS_IT_IS}:
-        names = (name for name in registry.names("task") if _probed(name))
+    if not _known(found):
+        names = (name for name in registry.names("task") if _known(registry.build("task", {"name": name})))
         raise fault("unprobed_task", task=named["name"], known=", ".join(names))
     return given.model_copy(
         update={"data": section.model_copy(update=keys), "task": registry.settings_of(named["name"], found)}
     )
 
 
-def _probed(name: str) -> bool:
-    task = registry.build("task", {"name": name})
-    return not task.taught and task.shape.name in {**HEADS, **AS_IT_IS}
+def _known(task: Task) -> bool:
+    """Can anything be said before tuning: by a model, or by a baseline?"""
+    return not task.taught and (how(task) != "none" or bool(task.baselines))
+
+
+def how(task: Task) -> Literal["head", "untuned", "none"]:
+    """Who answers rows of this kind before anything is tuned."""
+    if task.shape.name in HEADS:
+        return "head"
+    return "untuned" if task.shape.name in AS_IT_IS else "none"
 
 
 def look(recipe: Recipe, *, rows: int | None, progress: Progress | None) -> Ground:
@@ -120,8 +139,7 @@ def look(recipe: Recipe, *, rows: int | None, progress: Progress | None) -> Grou
     checked = checking.check(data, task.shape, seed=recipe.seed)
     diagnosis = examine(checked.rows, task.shape, ledger=checked.ledger.to_dict(), groups=checked.marks.near)
     task = task.learn(checked.rows)
-    heads = task.shape.name in HEADS
-    most = rows or {**HEADS, **AS_IT_IS}[task.shape.name]
+    most = rows or {**HEADS, **AS_IT_IS}.get(task.shape.name, OTHERS)
     # By the hashes of the rows themselves: the same ones in whatever order they stand.
     some = np.sort(np.argsort(checked.marks.key, kind="stable")[:most])
     kept, places = gathered(task, checked.rows.take(some), trains=False, seed=recipe.seed)
@@ -129,9 +147,9 @@ def look(recipe: Recipe, *, rows: int | None, progress: Progress | None) -> Grou
         checking.Checked(checked.rows.take(some), checked.marks.take(some), task.shape, checked.ledger),
         recipe,
     )
-    name = "bits_per_byte" if task.generates else task.primary
+    name = "bits_per_byte" if how(task) == "untuned" and task.generates else task.primary
     metric: Metric = registry.build("metric", {"name": name})
-    found = Ground(recipe, task, metric, name, checked, diagnosis, kept, fold_N[places], heads)
+    found = Ground(recipe, task, metric, name, checked, diagnosis, kept, fold_N[places], how(task))
     found.dates, time_N = _dated(data.train, checked.rows.take(some), data.encoding, data.format)
     found.time_N = time_N[places] if found.dates else time_N
     return found

@@ -1,6 +1,6 @@
 """The order of models and methods, and why.
 
-models by their folds: the best, all that do no worse beside it by a paired test, the others
+models by their folds: the best, all that lie within one standard error of it, the others
 among equals: what takes least time; of a model's methods: `lora`, `full`, `head`, or `full` first where rows are many
 """
 
@@ -49,11 +49,21 @@ def apart(ours: Sequence[float | None], others: Sequence[float | None], ground: 
     return found
 
 
-def better(found: Mapping[str, Any]) -> bool:
+def better(found: Mapping[str, Any], *, chance: float = CHANCE) -> bool:
     """Is the difference above 0 beyond chance?  Where all folds differ by the same it is."""
     if not found["difference"] or found["difference"] <= 0:
         return False
-    return found["p_value"] is None or found["p_value"] < CHANCE
+    return found["p_value"] is None or found["p_value"] < chance
+
+
+def level(found: Mapping[str, Any]) -> bool:
+    """Is a difference within one standard error (the rule of Breiman, Friedman, Olshen & Stone 1984, section 3.4.3), that of the
+    difference itself, fold by fold?  A test that proves nothing on five folds makes no two models equal."""
+    from scipy import stats
+
+    if not found["difference"] or found["difference"] <= 0:
+        return True
+    return found["p_value"] is not None and found["p_value"] >= 2 * stats.t.sf(1, found["folds"] - 1)
 
 
 def best_of(models: Sequence[dict[str, Any]], ground: Ground) -> dict[str, Any] | None:
@@ -70,7 +80,7 @@ def ranked(models: Sequence[dict[str, Any]], ground: Ground) -> list[dict[str, A
 
     def order(model: dict[str, Any]) -> tuple[Any, ...]:
         mean = model["score"]["mean"] if model["score"] else None
-        alike = best is None or model is best or not better(model["behind"])
+        alike = best is None or model is best or level(model["behind"])
         seconds = next((one["seconds"] for one in model["methods"] if one["fits"]), float("inf"))
         if best is None or (mean is not None and alike):
             return (0, seconds)
@@ -97,7 +107,7 @@ def reasons(
     """Why the first candidate is the first, in sentences."""
     model = next(one for one in models if one["model"] == first["model"])
     best, said = best_of(models, ground), []
-    facts = {"model": model["model"], "method": first["method"]}
+    facts = {"model": model["model"], "method": first["method"], "task": ground.recipe.task["name"]}
     if model["score"] and model["score"]["mean"] is not None:
         facts |= {"metric": ground.name, "mean": f"{model['score']['mean']:.3f}", "folds": ground.folds}
         if len(models) == 1:
@@ -106,20 +116,11 @@ def reasons(
             said.append(reason("choice_best", **facts, models=len(models)))
         else:
             assert best
-            seconds = f"{first['seconds'] / 60:.1f}"
-            p = "-" if model["behind"]["p_value"] is None else f"{model['behind']['p_value']:.2f}"
-            said.append(
-                reason(
-                    "choice_equal",
-                    **facts,
-                    best=best["model"],
-                    other=f"{best['score']['mean']:.3f}",
-                    p=p,
-                    minutes=seconds,
-                )
-            )
+            facts |= {"best": best["model"], "other": f"{best['score']['mean']:.3f}"}
+            key = "choice_equal" if level(model["behind"]) else "choice_behind"
+            said.append(reason(key, **facts, minutes=f"{first['seconds'] / 60:.1f}"))
     else:
-        said.append(reason("choice_unprobed", **facts))
+        said.append(reason("choice_unprobed" if ground.how != "none" else "choice_unasked", **facts))
     rows = len(ground.checked.rows)
     said.append(
         reason(
