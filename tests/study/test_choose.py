@@ -27,6 +27,7 @@ from weitiao.cli import run as weitiao
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError, fault
 from weitiao.study.choice.choose import choose
+from weitiao.study.choice.page import coded
 from weitiao.study.choice.ranked import ranked
 
 pytestmark = pytest.mark.whole
@@ -106,6 +107,7 @@ def test_a_file_is_chosen_for_and_the_recipe_trains(bert, tmp_path, capsys, monk
 
     page = Path("choice.html").read_text(encoding="utf-8")
     assert found["sentence"] in page
+    assert "What <code>weitiao data check</code> says" in page
     assert "nobody/nothing" in page
     recipe = yaml.safe_load(Path("recipe.yaml").read_text(encoding="utf-8"))
     assert (recipe["model"], recipe["method"]["name"]) == (bert, "lora")
@@ -249,6 +251,10 @@ def test_answers_that_nobody_could_learn_are_told_for_every_kind_of_rows(bert, l
     assert {"words_suffice", "model_suffices"} & set(codes(found)), (
         "who finds the same text need not be tuned"
     )
+
+
+def test_a_column_is_no_markup_on_the_page():
+    assert coded("by `<b>day` & more") == "by <code>&lt;b&gt;day</code> &amp; more"
 
 
 def test_labels_that_come_once(bert, tmp_path, recwarn):

@@ -5,8 +5,11 @@ results  ->  choice_page(results)  ->  the HTML
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from weitiao.core import worded
 from weitiao.core.errors import language
@@ -29,10 +32,23 @@ def choice_page(results: Mapping[str, Any]) -> str:
     return study_page(
         "choice.html.j2",
         results,
-        filters={"bytes": size, "share": lambda part: f"{100 * part:.0f} %" if part is not None else "–"},
+        filters={
+            "bytes": size,
+            "coded": coded,
+            "share": lambda part: f"{100 * part:.0f} %" if part is not None else "–",
+        },
         w=labels,
         scores=scores,
         forest=intervals(scores, metric) if scores else None,
         models=[one for one in results["models"] if one["state"] == "asked"],
         failed=[one for one in results["models"] if one["state"] != "asked"],
+    )
+
+
+def coded(text: str) -> Markup:
+    """What stands between backticks, as code; everything is escaped."""
+    parts = re.split(r"`([^`]+)`", text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
     )
