@@ -29,7 +29,7 @@ def search(
     how: Annotated[
         str,
         typer.Option(
-            help="auto, grid, random, tpe, gp, cmaes, evolution, asha, hyperband (default: search.how, auto)."
+            help="auto, grid, random, tpe, gp, cmaes, evolution, asha, hyperband, pbt (default: search.how, auto)."
         ),
     ] = "",
     space: Annotated[

@@ -32,7 +32,7 @@ from weitiao.core.section_values import (
 )
 from weitiao.core.why import unfit
 
-HOW = Literal["auto", "grid", "random", "tpe", "gp", "cmaes", "evolution", "asha", "hyperband"]
+HOW = Literal["auto", "grid", "random", "tpe", "gp", "cmaes", "evolution", "asha", "hyperband", "pbt"]
 """Ways to search."""
 
 
@@ -319,7 +319,8 @@ class Search(Section):
     """Who proposes settings, and which trials are stopped early; `auto`: `asha` where a trial looks at the validation rows
     several times, else `tpe`."""
     trials: Annotated[int, Field(ge=1, le=100_000)] = 20
-    """Settings that are tried, the recipe's own being the first; `grid` tries all that there are."""
+    """Settings that are tried, the recipe's own being the first; `grid` tries all that there are, and with `pbt` these are
+    the members of the population."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """No trial is begun or gone on with after so many minutes; default: as long as it takes."""
     goals: Annotated[list[str], BeforeValidator(listed), Field(min_length=1), Once] = ["score"]

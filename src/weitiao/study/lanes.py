@@ -52,6 +52,8 @@ def go(trials: Trials, *, workers: int, minutes: float | None, write: Callable[[
                     tell("entrant", label=entry["label"], place=entry["number"] + 1, all=trials.count)
                     busy[lane] = entry, _begin(trials, entry, relay, servers[lane])
                 if not busy and not waits:
+                    if not relay.caught and time.monotonic() < until:
+                        trials.close()  # of those that time or a signal has ended, the others go on some day
                     return relay.caught
                 if not busy:
                     time.sleep(LOOK_S)

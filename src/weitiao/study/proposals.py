@@ -13,19 +13,19 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from weitiao.core.errors import need
-from weitiao.study.space import Dimension, grid
+from weitiao.study.space import DIGITS, Dimension, grid
 
 FILE = "optuna.journal"
 NAME = "search"
-DIGITS = 4
-"""Of a proposed number: more are nobody's choice."""
+BIRTH = "birth"
+"""The attribute of a copy that says where it is from."""
 
 
 def _first(trials: int) -> int:
@@ -72,6 +72,7 @@ SAMPLERS: dict[str, Callable[[Any, int, int], Any]] = {
     "evolution": _evolution,
     "asha": _tpe,
     "hyperband": _tpe,
+    "pbt": _random,  # the first members; then copies are changed
 }
 
 
@@ -141,12 +142,42 @@ class Proposals:
                 self.study.enqueue_trial(given)
             return number, self._values(self.study.ask(), own)
 
-    def begun(self, own: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-        """Number -> what is proposed, of trials whose end is not known: what a process that was killed has asked."""
+    def bear(self, values: Mapping[str, Any], *, birth: Sequence[int]) -> int:
+        """The number of a copy with these values; the same one, however often it is asked for.
+
+        Args:
+            values: key -> value.
+            birth: number of its parent, rung, and which of the copies that are made there it is.
+        """
+        optuna = need("optuna", extra="study")
+        states = optuna.trial.TrialState
+        named = {one.name: self._called(one.name, values[one.key]) for one in self._there(values)}
+        with _quiet(optuna):
+            known = self.study.get_trials(deepcopy=False)
+            own = next((one for one in known if one.user_attrs.get(BIRTH) == list(birth)), None)
+            if own is None:
+                self.study.enqueue_trial(named, user_attrs={BIRTH: list(birth)})
+            if own is None or own.state == states.WAITING:
+                trial = self.study.ask()
+                self._values(trial, {})
+                return int(trial.number)
+            return int(own.number)
+
+    def begun(self, own: Mapping[str, Any], known: Collection[int] = ()) -> dict[int, dict[str, Any]]:
+        """Number -> what is proposed, of trials that are not known: what a process that was killed has asked.
+
+        Copies are not among them: whoever makes them asks again (`bear`).
+        """
         optuna = need("optuna", extra="study")
         found = {}
         with _quiet(optuna):
-            for one in self.study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+            for one in self.study.get_trials(deepcopy=False):
+                if (
+                    one.number in known
+                    or BIRTH in one.user_attrs
+                    or one.state == optuna.trial.TrialState.WAITING
+                ):
+                    continue
                 self.study.sampler = SAMPLERS[self.how](
                     optuna, self.seed * 1_000_003 + one.number, self.trials
                 )
@@ -154,8 +185,10 @@ class Proposals:
         return found
 
     def report(self, number: int, rung: int, value: float) -> None:
-        """How good a trial was at a rung."""
-        self.storage.set_trial_intermediate_value(self._id(number), rung, value)
+        """How good a trial was at a rung; one whose end is known already was so before its search was killed."""
+        trial = self._id(number)
+        if not self.storage.get_trial(trial).state.is_finished():
+            self.storage.set_trial_intermediate_value(trial, rung, value)
 
     def tell(self, number: int, values: Sequence[float] | None, *, stopped: bool = False) -> None:
         """The end of a trial: what it was worth by each goal; None where it failed, or was `stopped` early."""
@@ -187,6 +220,9 @@ class Proposals:
         else:
             return None
         return {name: self._called(name, value) for name, value in named.items()}
+
+    def _there(self, values: Mapping[str, Any]) -> list[Dimension]:
+        return [one for one in self.dimensions if one.key in values and one.there(values)]
 
     def _called(self, name: str, value: Any) -> Any:
         one = next(each for each in self.dimensions if each.name == name)

@@ -27,12 +27,14 @@ from weitiao.core.errors import fault, need
 from weitiao.core.files import write_json, write_text
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import RunFolder
+from weitiao.core.why import reason
 from weitiao.stages.events import Tell, listening
 from weitiao.stages.run import Run
 from weitiao.stages.runs import load
 from weitiao.study import architecture
 from weitiao.study import space as spaces
 from weitiao.study.halving import rungs
+from weitiao.study.population import steady
 from weitiao.study.proposals import Proposals
 from weitiao.study.schedule import Kind, Study, claimed
 from weitiao.study.search_rows import SearchRows
@@ -49,7 +51,7 @@ KIND = Kind(
     stopped="search_stopped",
 )
 BEST = "best"
-HALVES = ("asha", "hyperband")
+HALVES = ("asha", "hyperband", "pbt")
 """Ways that stop trials early, and so compare them before their end."""
 
 
@@ -111,7 +113,7 @@ def search(
         recipe: a YAML file, a mapping or a `Recipe`; its section `search` says what is not said here.
         space: key of the recipe -> values (`{"train.learning_rate": {"low": 1e-5, "high": 1e-3, "log": True}}`), or words
             (`"train.learning_rate=1e-5..1e-3:log"`, `"method=lora,head"`, `"architecture"`); default: what suits the method.
-        how: `auto`, `grid`, `random`, `tpe`, `gp`, `cmaes`, `evolution`, `asha` or `hyperband`.
+        how: `auto`, `grid`, `random`, `tpe`, `gp`, `cmaes`, `evolution`, `asha`, `hyperband` or `pbt`.
         trials: settings that are tried, the recipe's own among them.
         minutes: no trial is begun or gone on with afterwards.
         goals: `score`, a metric of the validation rows, and costs: `seconds`, `megabytes`, `memory`, `parameters`.
@@ -158,6 +160,7 @@ def search(
             metric=plan.goals[0].name,
             keeps=plan.keeps,
             rungs=plan.rungs,
+            steady=plan.how == "pbt",
             brackets=len(plan.rungs) + 1 if plan.how == "hyperband" else 1,
             hand_on=rows.hand_on,
             count=plan.count,
@@ -176,7 +179,6 @@ def search(
             error = fault("search_stopped", path=folder.path, done=done, count=plan.count, signal=name)
             error.exit_code = 128 + caught
             raise error
-        tried.close()
         keep()
         shutil.rmtree(folder.path / SHARED, ignore_errors=True)
         _crown(folder, plan, tried, rows, keep, tell)
@@ -240,15 +242,18 @@ def _planned(asked: Recipe, *, progress: Progress | None) -> Plan:
     metric = task.primary if task.primary in known else keeps
     goals = goals_of(asked.search.goals, metric, {name: one.higher_is_better for name, one in known.items()})
     how = asked.search.how
-    levels = _rungs(resolved)
+    levels = _rungs(resolved, even=how == "pbt")
     if how == "auto":
         how = "asha" if levels and len(goals) == 1 and not _lengths(asked) else "tpe"
     halves = how in HALVES
     if halves and len(goals) > 1:
         raise fault("unknown_goal", name=", ".join(asked.search.goals), hint="", known="score")
-    given = asked.search.space or spaces.usual(resolved, whole=halves)
+    moving = how == "pbt"
+    if moving and not levels:
+        raise fault("wrong_value", key="search.how", value=how, why=reason("pbt_looks"))
+    given = asked.search.space or spaces.usual(resolved, whole=halves, moving=moving)
     given, bases = architecture.settled(given, resolved, task)
-    dimensions = spaces.asked(given, asked, whole=halves)
+    dimensions = spaces.asked(given, asked, whole=halves, moving=moving)
     own = {one.key: spaces.of(asked if one.key == "method" else resolved, one.key) for one in dimensions}
     count = asked.search.trials
     if how == "grid":
@@ -257,13 +262,15 @@ def _planned(asked: Recipe, *, progress: Progress | None) -> Plan:
     return Plan(asked, task, dimensions, how, goals, better, own, levels if halves else (), count, bases)
 
 
-def _rungs(resolved: Recipe) -> tuple[float, ...]:
-    """Epochs after which trials can be compared before their end."""
+def _rungs(resolved: Recipe, *, even: bool) -> tuple[float, ...]:
+    """Epochs after which trials can be compared before their end; of a population, evenly."""
     train = resolved.train
-    if train.eval_strategy == "epoch":
-        return rungs(train.num_train_epochs) if train.max_steps is None else ()
+    if train.max_steps is not None:
+        return ()
+    epochs = train.num_train_epochs
     # Looks by steps may come several times in an epoch: the first of three rungs is a ninth of the way.
-    return rungs(train.num_train_epochs, least=train.num_train_epochs / 9) if train.max_steps is None else ()
+    least = 1.0 if train.eval_strategy == "epoch" else epochs / 9
+    return steady(epochs, every=least) if even else rungs(epochs, least=least)
 
 
 def _lengths(asked: Recipe) -> bool:
@@ -305,6 +312,7 @@ def _write(folder: RunFolder, plan: Plan, tried: Trials, common: Mapping[str, An
     write_json(folder.path / KIND.file, results)
     write_text(folder.path / KIND.page, search_page(results))
     write_text(folder.path / "trials.csv", csv(results))
+    tried.tidy()
 
 
 def _crown(folder: RunFolder, plan: Plan, tried: Trials, rows: SearchRows, keep: Any, tell: Tell) -> None:

@@ -33,6 +33,23 @@ DATA = ("augment", "weights", "max_length", "max_windows", "overlong")
 """Keys of `data` that leave every row on its side."""
 LENGTH = ("train.num_train_epochs", "train.max_steps")
 """Keys that say how long a trial is."""
+MOVING = (
+    "train.learning_rate",
+    "train.weight_decay",
+    "train.max_grad_norm",
+    "train.label_smoothing_factor",
+    "train.neftune_noise_alpha",
+    "train.dropout",
+    "train.adam_beta1",
+    "train.adam_beta2",
+    "train.adam_epsilon",
+    "train.momentum",
+    "train.head_learning_rate_ratio",
+    "train.layerwise_lr_decay",
+)
+"""Keys that may change while a run is on its way: neither its weights nor the order of its rows hang on them."""
+DIGITS = 4
+"""Of a proposed number: more are nobody's choice."""
 AROUND = 10.0
 """The usual learning rates go from the method's own divided by this to it times this."""
 COARSE = 3
@@ -123,13 +140,14 @@ def spelt(words: Sequence[str]) -> dict[str, Any]:
     return space
 
 
-def asked(space: Mapping[str, Any], recipe: Recipe, *, whole: bool) -> list[Dimension]:
+def asked(space: Mapping[str, Any], recipe: Recipe, *, whole: bool, moving: bool = False) -> list[Dimension]:
     """The dimensions of a space, every one of which was tried in the recipe.
 
     Args:
         space: key -> values, as a recipe has it.
         recipe: what is searched around.
         whole: does the way of searching compare trials before their end, so that all must be equally long?
+        moving: does it change settings of trials that are on their way?
 
     Raises:
         WeitiaoError: `unknown_key`, `space_key_fixed`, `bad_space`, and what reading a recipe with such a value raises.
@@ -138,7 +156,7 @@ def asked(space: Mapping[str, Any], recipe: Recipe, *, whole: bool) -> list[Dime
         one for key, given in sorted(space.items(), key=_order) for one in _read(key, given, space, recipe)
     ]
     for one in found:
-        why = _fixed(one.key, whole=whole)
+        why = _fixed(one.key, whole=whole, moving=moving)
         if why:
             raise fault("space_key_fixed", key=one.key, why=why)
     for one in found:
@@ -149,12 +167,13 @@ def asked(space: Mapping[str, Any], recipe: Recipe, *, whole: bool) -> list[Dime
     return found
 
 
-def usual(recipe: Recipe, *, whole: bool) -> dict[str, Any]:
+def usual(recipe: Recipe, *, whole: bool, moving: bool = False) -> dict[str, Any]:
     """The space that suits the recipe's method, where nobody says.
 
     Args:
         recipe: resolved.
         whole: as for `asked`.
+        moving: as for `asked`.
     """
     train, method = recipe.train, recipe.method["name"]
     rate, size = train.learning_rate or 0.0, train.per_device_train_batch_size  # `resolve` saw to the rate
@@ -165,7 +184,8 @@ def usual(recipe: Recipe, *, whole: bool) -> dict[str, Any]:
     if not whole and train.max_steps is None:
         space["train.num_train_epochs"] = {"low": 1, "high": max(2, round(2 * train.num_train_epochs))}
     kind: type[Method] = registry.entry("method", method).kind
-    return space | {f"method.{key}": values for key, values in kind.space.items()}
+    space |= {f"method.{key}": values for key, values in kind.space.items()}
+    return {key: values for key, values in space.items() if not moving or key in MOVING}
 
 
 def set_to(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -295,14 +315,16 @@ def _known(key: str, space: Mapping[str, Any], recipe: Recipe) -> None:
         raise fault("unknown_key", key=f"search.space.{key}", hint=did_you_mean(key, known), known=names)
 
 
-def _fixed(key: str, *, whole: bool) -> str:
+def _fixed(key: str, *, whole: bool, moving: bool) -> str:
     """Why it may not differ between trials; empty where it may."""
     section, _, rest = key.partition(".")
     if key in FIXED or section in ("evaluate", "search") or key.startswith("train.eval_"):
         return reason("space_compares")
     if section == "data" and rest not in DATA:
         return reason("space_rows")
-    return reason("space_length") if whole and key in LENGTH else ""
+    if whole and key in LENGTH:
+        return reason("space_length")
+    return reason("space_moving", known=", ".join(MOVING)) if moving and key not in MOVING else ""
 
 
 def _tried(tree: Mapping[str, Any]) -> None:

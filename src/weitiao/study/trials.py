@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from weitiao.core.errors import did_you_mean, fault
@@ -21,6 +22,7 @@ from weitiao.core.files import read_lines, write_text
 from weitiao.core.recipe import Recipe, Search
 from weitiao.core.run import RunFolder
 from weitiao.stages.noise import LIGHT
+from weitiao.study import population
 from weitiao.study.child_process import Outcome
 from weitiao.study.halving import Climber, bracket, promoted
 from weitiao.study.proposals import Proposals
@@ -67,17 +69,20 @@ class Trials:
     rungs: Sequence[float]
     brackets: int
     """How many of Hyperband's there are; 1: all trials begin at the first rung."""
+    steady: bool
+    """A population, whose members wait for each other at each rung."""
     hand_on: Callable[[RunFolder, Recipe], None]
     """Gives a run its rows."""
     count: int
     entries: list[Entry] = field(default_factory=list)
+    _tidied: set[int] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
+        self.entries = [{"birth": None, **entry} for entry in self.entries]  # an older search knew of none
         known = {entry["number"] for entry in self.entries}
         # Asked by a process that was killed before it could write that down.
-        for number, values in sorted(self.proposals.begun(self.own).items()):
-            if number not in known:
-                self._add(number, values)
+        for number, values in sorted(self.proposals.begun(self.own, known).items()):
+            self._add(number, values)
         for entry in self.entries:
             if not entry["end"]:
                 self._look(entry)
@@ -92,6 +97,8 @@ class Trials:
         begun = next((entry for entry in open_ if entry["rung"] < 0), None)
         if begun is not None:
             return begun
+        if self.steady:
+            return self._member(busy)
         if self.rungs and (number := promoted(self._climbers(), len(self.rungs))) is not None:
             entry = next(one for one in open_ if one["number"] == number)
             entry["until"] = next((rung for rung in self.rungs if rung > entry["until"]), None)
@@ -102,6 +109,42 @@ class Trials:
             if not entry["end"]:
                 return entry
         return None if busy else self._finalist(open_)
+
+    def _member(self, busy: Collection[int]) -> Entry | None:
+        """Of a population: a new member, until there are enough; then all wait for each other at each rung."""
+        if sum(not one["birth"] for one in self.entries) < self.count:
+            return self._add(*self.proposals.ask(self.own))
+        waiting = [one for one in self.entries if not one["end"]]
+        if busy or not waiting:
+            return None
+        rung = min(one["rung"] for one in waiting)
+        self._turn(rung, [one for one in waiting if one["rung"] == rung])
+        return next(one for one in self.entries if not one["end"] and one["rung"] < 0)
+
+    def _turn(self, rung: int, waiting: Sequence[Entry]) -> None:
+        """The worst that wait there go, and copies of the best take their place; then all go on.
+
+        Whoever is killed in the middle of it finds the same members waiting, and makes the same copies.
+        """
+        sign, own = self.goals[0], {one["number"]: one for one in waiting}
+        ranked = sorted(own, key=lambda number: (-sign.better(own[number]["at"][str(rung)]), number))
+        members = [one for one in self.entries if one["end"] not in ("failed", "stopped")]
+        parents, going = population.replaced(ranked, self.count)
+        # Whoever has failed left a place, too.
+        for place in range(max(0, self.count - len(members)) + len(going)):
+            parent = own[parents[place % len(parents)]]
+            rng = Random(f"{self.proposals.seed}/{rung}/{place}")
+            values = population.changed(self.proposals.dimensions, parent["values"], rng)
+            birth = [parent["number"], rung, place]
+            child = self._add(self.proposals.bear(values, birth=birth), values, birth=birth)
+            population.inherit(self.run(parent), self.run(child), values)
+            child["at"], child["until"] = dict(parent["at"]), parent["until"]
+            own[child["number"]] = child
+        for number in going:
+            self._end(own.pop(number), "stopped")
+        for one in own.values():
+            one["until"] = next((each for each in self.rungs if each > one["until"]), None)
+            one["rung"] = -1
 
     def _finalist(self, open_: Sequence[Entry]) -> Entry | None:
         """Of few trials none may be among a best third to the end: the best goes there all the same."""
@@ -164,7 +207,7 @@ class Trials:
         first = self.goals[0]
         return sorted(found, key=lambda one: (-first.better(one["goals"][0]), one["number"]))
 
-    def _add(self, number: int, values: Mapping[str, Any]) -> Entry:
+    def _add(self, number: int, values: Mapping[str, Any], *, birth: list[int] | None = None) -> Entry:
         entry: Entry = {
             "label": f"trial {number}",
             "folder": f"{TRIALS}/{number:04d}",
@@ -176,12 +219,15 @@ class Trials:
             "at": {},
             "end": None,
             "same_as": None,
+            "birth": birth,
             "goals": None,
             "failure": None,
             "killed": 0,
             "seconds": None,
         }
-        twin = next((one for one in self.entries if number and one["values"] == entry["values"]), None)
+        # Members of a population that begin alike end otherwise.
+        others = self.entries if number and not self.steady else ()
+        twin = next((one for one in others if one["values"] == entry["values"]), None)
         self.entries.append(entry)
         if twin:
             entry["same_as"] = twin["number"]
@@ -193,7 +239,7 @@ class Trials:
     def _until(self, number: int) -> float | None:
         """Where a new trial pauses first; trial 0, beside which all others are set, goes to its end at once."""
         ahead = self.rungs[bracket(number, self.brackets) :]
-        return ahead[0] if ahead and number else None
+        return ahead[0] if ahead and (number or self.steady) else None
 
     def _look(self, entry: Entry) -> None:
         """Where its run folder stands."""
@@ -232,14 +278,18 @@ class Trials:
         return None if value is None or not math.isfinite(value) else float(value)
 
     def _end(self, entry: Entry, how: str) -> None:
-        run = self.run(entry)
         if how == "complete":
             entry["goals"] = self._reached(entry)
         self.proposals.tell(entry["number"], entry["goals"], stopped=how == "stopped")
         entry["end"] = how
-        # Nobody goes on from there any more.
-        for checkpoint in run.checkpoints() if how in ("complete", "stopped") else ():
-            shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Checkpoints that nobody goes on from any more are deleted; once it is written down that they are none."""
+        for entry in self.entries:
+            if entry["end"] in ("complete", "stopped") and entry["number"] not in self._tidied:
+                self._tidied.add(entry["number"])
+                for checkpoint in self.run(entry).checkpoints():
+                    shutil.rmtree(checkpoint, ignore_errors=True)
 
     def _reached(self, entry: Mapping[str, Any]) -> list[float] | None:
         """What a finished trial is worth by each goal; None where a number is missing."""
