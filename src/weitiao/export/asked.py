@@ -3,21 +3,24 @@
     asked(run)  ->  Asked(rows, batches, passes, predictions ...)
 
 Rows are real ones: those that validated, else those that tested, else those that trained; up to `ROWS`.  Beside them stand a
-few that are made of one: in Chinese, longer than the model reads, a single word, spelling special tokens.
+few that are made of one: in Chinese, longer than the model reads, a single word, spelling special tokens; pictures that are grey,
+turned, clear in parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.contracts import Batch, Example, Record
 from weitiao.core.errors import fault
 from weitiao.data.ledger import Ledger
+from weitiao.data.pictured import IMAGE
 from weitiao.data.rows import Rows
-from weitiao.export import spoken
+from weitiao.export import pictures, spoken
 from weitiao.export.heard import Pass, hearing
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.to_judge import encoder
@@ -31,8 +34,8 @@ ROWS = 1000
 BATCH = 7
 """Rows of a batch: a number that no exporter takes for another."""
 NUMBERS = 1 << 27
-"""Numbers of outputs that are kept to be compared, 512 MB; where one row has very many (a language model, vectors of long texts),
-fewer rows are compared number by number."""
+"""Numbers, given and said, that are kept to be compared, 512 MB; where one row has very many (a language model, vectors of long texts,
+large pictures), fewer rows are compared number by number."""
 LARGE = 1 << 29
 """Numbers of outputs of one batch, 2 GB; a language model that reads so long rows that there were more is asked none that is made
 as long as it can read."""
@@ -76,7 +79,9 @@ class Asked:
         examples = [self.examples[row] for row in rows]
         if run.task.generates:
             return packed.collate(examples, rows, padding=run.tuned.processor.pad_token_id or 0)
-        return run.task.collate(examples, rows, run.tuned.processor)
+        batch = run.task.collate(examples, rows, run.tuned.processor)
+        # Of pictures an answer is asked alone: what it costs is the model's own loss, which no form has.
+        return batch if run.task.reads_words else replace(batch, target=None)
 
     def keep(self, number: int, batch: Batch, before: int) -> None:
         """Look at the passes that a batch has made, and let go what is too much to be kept."""
@@ -90,8 +95,13 @@ class Asked:
             self.passes[before] = replace(self.passes[before], said={})
 
 
-def asked(run: Run, *, most: int = ROWS) -> Asked:
+def asked(run: Run, *, room: Path, most: int = ROWS) -> Asked:
     """Rows of a run and what its model, on the CPU and in float32, says of them.
+
+    Args:
+        run: with its model.
+        room: an empty folder, for pictures that are made; it must be there as long as the rows are asked.
+        most: rows.
 
     Raises:
         WeitiaoError: `broken_rows`; `nothing_to_compare` where no row can be asked.
@@ -100,7 +110,7 @@ def asked(run: Run, *, most: int = ROWS) -> Asked:
 
     side, records, examples = _real(run, most)
     real = len(records)
-    for record, example in _made(run, records):
+    for record, example in _made(run, records, room):
         records.append(record)
         examples.append(example)
     if run.task.generates:
@@ -154,12 +164,23 @@ def _real(run: Run, most: int) -> tuple[str, list[Record], list[Example]]:
     raise fault("nothing_to_compare", path=run.path)
 
 
-def _made(run: Run, records: Sequence[Record]) -> Iterator[tuple[Record, Example]]:
+def _made(run: Run, records: Sequence[Record], room: Path) -> Iterator[tuple[Record, Example]]:
     """Rows as they may come in use and need not be among those of the run."""
-    shape = run.task.shape
+    shape, record = run.task.shape, records[0]
     if shape.pictures:
-        return
-    record = records[0]
+        changes = [{**record.values, IMAGE: path} for path in pictures.made(record, room)]
+    else:
+        changes = list(_written(run, record))
+    for values in changes:
+        changed = replace(record, values=values)
+        for _, example in run.read([changed]):
+            if not example.refused and example.inputs:
+                yield changed, example
+
+
+def _written(run: Run, record: Record) -> Iterator[dict[str, Any]]:
+    """A row's values with other texts."""
+    shape = run.task.shape
     questions = shape.asks(record.values)
     places = [at for at in shape.texts(record.values) if at.partition(".")[0] in questions]
     marks = " ".join(list(getattr(run.tuned.processor, "all_special_tokens", ()))[:4])
@@ -169,11 +190,7 @@ def _made(run: Run, records: Sequence[Record]) -> Iterator[tuple[Record, Example
         # A word is a token at least.
         texts.append(" ".join([longest or "a"] * (run.limit // max(1, len(longest.split())) + 1)))
     for text in texts:
-        values = shape.with_texts(record.values, dict.fromkeys(places, text))
-        changed = replace(record, values=values)
-        for _, example in run.read([changed]):
-            if not example.refused and example.inputs:
-                yield changed, example
+        yield dict(shape.with_texts(record.values, dict.fromkeys(places, text)))
 
 
 def _vocabulary(run: Run) -> int:

@@ -1,4 +1,4 @@
-"""What is raised where a form does not answer as the judged model does."""
+"""What is raised where a form does not answer as the judged model does, or cannot be made of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ STAGES = (
     "runs",
     "template",
     "ids",
+    "pixels",
     "bos",
     "ends",
     "logits",
@@ -33,3 +34,7 @@ class Differs(Exception):
     def said(self) -> str:
         """In the reader's language."""
         return reason(f"differs_{self.stage}", why=self.why)
+
+
+class Unwritable(Exception):
+    """A form cannot be made of this model, which only trying has shown; the text says why."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weitiao.core.why import reason
+from weitiao.export import pictures
 from weitiao.models import seeing
 from weitiao.stages import merge
 
@@ -15,10 +16,19 @@ if TYPE_CHECKING:
     from weitiao.stages.run import Run
 
 
-def unfoldable(run: Run) -> str:
-    """Why a plain model that reads texts cannot be had of it; empty when it can."""
-    if run.task.shape.pictures or any((run.folder.model / name).is_file() for name in seeing.FILES):
-        return reason("form_not_pictures")
+def unfoldable(run: Run, *, sees: bool = False) -> str:
+    """Why a plain model cannot be had of it; empty when it can.
+
+    Args:
+        run: whose model.
+        sees: can the form read a picture, which says itself what it shows?
+    """
+    task = run.task
+    if task.shape.pictures or any((run.folder.model / name).is_file() for name in seeing.FILES):
+        if not sees or task.generates or task.library:
+            return reason("form_not_pictures")
+        if why := pictures.why_not(run):
+            return why
     return "" if run.method.foldable else reason("form_not_folded", method=run.recipe.method["name"])
 
 

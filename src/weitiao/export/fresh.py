@@ -81,8 +81,6 @@ def main(folder: Path, work: Path) -> None:
     """Ask everything, and write what is said."""
     sys.addaudithook(_offline)
     asked = json.loads((work / "asked.json").read_text(encoding="utf-8"))
-    with np.load(work / "asked.npz") as file:
-        arrays = dict(file)
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     if cores:
         os.sched_setaffinity(0, {max(cores)})
@@ -93,6 +91,8 @@ def main(folder: Path, work: Path) -> None:
     told["peak_mb"] = round(_peak_mb(), 1)
     if cores:
         os.sched_setaffinity(0, cores)
+    with np.load(work / "asked.npz") as file:  # no earlier: they are no part of what the runner takes
+        arrays = dict(file)
     found = _read(runner, asked)
     found |= _asked(runner, asked, arrays)
     told["answers"] = [runner.answers([tuple(row) for row in rows]) for rows in asked["texts"]]

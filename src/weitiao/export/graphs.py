@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from weitiao.core.errors import WeitiaoError
+from weitiao.export.differs import Unwritable
+
 PAST, PRESENT = "past_key_values", "present"
 """What a decoder has read so far, and what it has read then, by the names that Optimum gave them."""
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
+    """Hear nothing of the exporter; what it cannot make is `Unwritable`."""
     import warnings
 
     from weitiao.models.quiet import hushed, quiet
@@ -27,7 +31,17 @@ def _silent() -> Iterator[None]:
     # What the exporter says while it tries its ways is no user's matter: the graph is compared afterwards.
     with quiet(), hushed("torch.onnx", "onnxscript", "onnx_ir"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        try:
+            yield
+        except (WeitiaoError, OSError, MemoryError):
+            raise
+        except (
+            Exception
+        ) as error:  # the exporter raises nearly anything, with the model's own error at its end
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            raise Unwritable((str(cause).strip().splitlines() or [type(cause).__name__])[0]) from error
 
 
 @dataclass(frozen=True)
@@ -41,14 +55,17 @@ class Traceable:
     """Which of the arguments' sizes may be any."""
 
 
-def one_pass(plain: Path, auto_class: str, *, inputs: Sequence[str], outputs: Sequence[str]) -> Traceable:
-    """A model of texts, whose rows and tokens may be of any number.
+def one_pass(
+    plain: Path, auto_class: str, *, inputs: Sequence[str], outputs: Sequence[str], frame: Sequence[int] = ()
+) -> Traceable:
+    """A model of texts, whose rows and tokens may be of any number; or of pictures, of whose pixels only the rows may be.
 
     Args:
         plain: a folder of Transformers.
         auto_class: which opens it.
         inputs: what it is called with, each (rows, tokens).
         outputs: what it says.
+        frame: channels, height and width of pictures; none where it reads texts.
     """
     import torch
     import transformers
@@ -67,26 +84,26 @@ def one_pass(plain: Path, auto_class: str, *, inputs: Sequence[str], outputs: Se
 
     model = getattr(transformers, auto_class).from_pretrained(plain, dtype=torch.float32).eval()
     # No two sizes alike, none of them 1: else they are taken for the same, or for fixed.
+    if frame:
+        whole = torch.ones(3, *frame)
+        example = {name: whole[:, 0].long() if name == "pixel_mask" else whole for name in inputs}
+        return Traceable(Named(model).eval(), example, outputs, (tuple(_free(0) for _ in inputs),))
     example = {name: torch.ones(3, 5, dtype=torch.int64) for name in inputs}
     return Traceable(Named(model).eval(), example, outputs, (tuple(_free(0, 1) for _ in inputs),))
 
 
-def traced(
-    plain: Path, auto_class: str, file: Path, *, inputs: Sequence[str], outputs: Sequence[str]
-) -> None:
-    """Write the graph of a model of texts, as `one_pass`; weights of more than 2 GB lie beside `file`."""
+def traced(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
+    """Write the graph of a model of one pass; weights of more than 2 GB lie beside `file`, `words` as of `one_pass`."""
     with _silent():
-        _save(one_pass(plain, auto_class, inputs=inputs, outputs=outputs), file)
+        _save(one_pass(plain, auto_class, **words), file)
 
 
-def programmed(
-    plain: Path, auto_class: str, file: Path, *, inputs: Sequence[str], outputs: Sequence[str]
-) -> None:
+def programmed(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
     """Write the same as a program of `torch.export`."""
     import torch
 
     with _silent(), torch.no_grad():
-        made = one_pass(plain, auto_class, inputs=inputs, outputs=outputs)
+        made = one_pass(plain, auto_class, **words)
         found = torch.export.export(made.named, tuple(made.example.values()), dynamic_shapes=made.sizes)
         torch.export.save(found, file)
 
@@ -193,4 +210,11 @@ def in_bytes(graph: Path, file: Path) -> None:
         model, {"onnx.quant.pre_process": "onnxruntime.quant"}
     )  # nothing is left to be said of that
     onnx.save(model, graph)
-    quantize_dynamic(graph, file, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+    # A convolution with a kernel a channel has few weights, of scales far from each other.
+    apart = [node.name for node in model.graph.node if node.op_type == "Conv" and _groups(node) > 1]
+    words = {"per_channel": True, "reduce_range": True, "weight_type": QuantType.QInt8}
+    quantize_dynamic(graph, file, nodes_to_exclude=apart, **words)
+
+
+def _groups(node: Any) -> int:
+    return next((each.i for each in node.attribute if each.name == "group"), 1)

@@ -34,8 +34,8 @@ class Pass:
 
     @property
     def numbers(self) -> int:
-        """How many it said."""
-        return sum(each.size for each in self.said.values())
+        """How many it was given and said."""
+        return sum(each.size for each in (*self.inputs.values(), *self.said.values()))
 
 
 def hearing(model: Any, passes: list[Pass]) -> nn.Module:

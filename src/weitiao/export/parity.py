@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weitiao.core.contracts import Example
+from weitiao.export import pictures
 from weitiao.export.asked import Asked
 from weitiao.export.differs import Differs
 from weitiao.export.fresh_process import Answered
@@ -35,6 +36,8 @@ class Bounds:
     """How far the score may move; of one without bounds, that share of it."""
 
 
+TIED = 1e-5
+"""Scores of a pixel so near to each other are a tie."""
 SIZES = ("texts", "windows")
 """Inputs that say how long each text, or each pass, of a row is."""
 
@@ -47,11 +50,13 @@ def pieces(example: Example) -> list[list[int]]:
 
 
 def readable(run: Run, asked: Asked) -> dict[int, list[tuple[str, ...]]]:
-    """The rows whose ids a tokenizer's call alone makes, and what it is asked for each pass.
+    """The rows whose ids a tokenizer's call alone makes, and what it is asked for each pass; every picture, and where it lies.
 
     Where special tokens are words of the vocabulary, a text that spells one becomes it in any library but this
     (`data.plain`): such rows are left out.
     """
+    if not run.task.reads_words:
+        return {row: run.task.texts_read(asked.records[row]) for row in sorted(asked.predictions)}
     found = {}
     for row in sorted(asked.predictions):
         texts, own = run.task.texts_read(asked.records[row]), pieces(asked.examples[row])
@@ -88,6 +93,24 @@ def same_ids(asked: Asked, answered: Answered, flat: Sequence[Any]) -> int:
     return count
 
 
+def same_pixels(asked: Asked, answered: Answered, flat: Sequence[Any]) -> int:
+    """How many pictures are read alike."""
+    own: dict[int, Any] = {}
+    begin = 0
+    for rows, count in zip(asked.batches, asked.counts, strict=True):
+        passes = asked.passes[begin : begin + count]
+        own |= dict(zip(rows, (row for one in passes for row in one.inputs[pictures.PIXELS]), strict=True))
+        begin += count
+    for batch, read in zip(flat, answered.read, strict=True):
+        for (row, _), theirs in zip(batch, read[pictures.PIXELS], strict=True):
+            ours, place = own[row], asked.records[row].place
+            if ours.shape != theirs.shape:
+                raise Differs("pixels", why=f"{place}: {ours.shape} != {theirs.shape}")
+            if (far := float(np.abs(ours - theirs).max())) > pictures.CLOSE:
+                raise Differs("pixels", why=f"{place}: {far:.3g} > {pictures.CLOSE:g}")
+    return sum(map(len, flat))
+
+
 def _first(ours: Sequence[int], theirs: Sequence[int]) -> str:
     at = next(
         (at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
@@ -113,8 +136,13 @@ def furthest(ours: Sequence[Pass], theirs: Sequence[Pass]) -> tuple[float, float
             far = np.abs(own - said)[np.isfinite(own)] / np.maximum(1.0, np.abs(own[np.isfinite(own)]))
             apart = max(apart, float(far.max(initial=0.0)))
             if name == "logits":
-                same += int((own.argmax(-1) == said.argmax(-1)).sum())
-                count += int(own[..., 0].size)
+                axis = 1 if own.ndim == 4 else -1  # of pixels (B, C, h, w)
+                most, place = own.max(axis), said.argmax(axis)
+                there = np.take_along_axis(own, np.expand_dims(place, axis), axis).squeeze(axis)
+                # Of many pixels the largest ones of some lie nearer to each other than outputs may be.
+                near = TIED * np.maximum(1.0, np.abs(most)) if own.ndim == 4 else 0.0
+                same += int((most - there <= near).sum())
+                count += int(most.size)
     return apart, same / count if count else 1.0
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from weitiao.export import pictures
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
@@ -16,8 +19,8 @@ def answer(said, mask):  # the outputs of one row
 
 def answers(rows):
     inputs = read(rows)
-    said = ask(inputs)
-    return [answer({{n: v[at] for n, v in said.items()}}, inputs["attention_mask"][at]) for at in range(len(rows))]
+    said, masks = ask(inputs), inputs.get("attention_mask", [None] * len(rows))
+    return [answer({{n: v[at] for n, v in said.items()}}, mask) for at, mask in enumerate(masks)]
 
 
 if __name__ == "__main__":
@@ -37,7 +40,16 @@ def read(rows):  # [("a text",), ...] or [("a text", "its pair"), ...]
 
 
 """
-"""Of forms whose runner reads with tokenizers alone."""
+PICTURES = """\
+
+
+def read(rows):  # [("a/picture.jpg",), ...]
+    found = np.stack([pixels(row[0], RULES) for row in rows])
+    known = {"pixel_values": found, "pixel_mask": np.ones(found[:, 0].shape, np.int64)}
+    return {name: known[name] for name in $inputs}
+
+
+"""
 SPEAKING = """\
 def spoken(turns, max_new_tokens=200):  # [{{"role": "user", "content": "..."}}, ...]
     text = {prompt}
@@ -53,6 +65,41 @@ TEMPLATE = "TOKENIZER.apply_chat_template(turns, tokenize=False, add_generation_
 WORDS = '"\\n".join(turn["content"] for turn in turns)'
 
 
+@dataclass(frozen=True)
+class Reader:
+    """How a runner reads rows: lines of it, as templates."""
+
+    needs: str
+    """The package."""
+    imports: str
+    opens: str
+    reads: str
+    usage: str = '"a text" ["its pair"]'
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Those of a head's template."""
+        return {name: getattr(self, name) for name in ("needs", "imports", "opens", "usage")}
+
+
+OPENS = 'json.load(open(os.path.join(HERE, "{file}"), encoding="utf-8"))'
+TEXTS = Reader(
+    "tokenizers",
+    "import tokenizers",
+    'TOKENIZER = tokenizers.Tokenizer.from_file(os.path.join(HERE, "tokenizer.json"))',
+    READS,
+)
+"""With tokenizers alone."""
+
+
+def reader(run: Run, *, texts: Reader = TEXTS) -> Reader:
+    """How a runner reads the rows of a run; `texts`: where these are texts."""
+    if not run.task.shape.pictures:
+        return texts
+    imports, opens = "from PIL import Image, ImageOps", f"RULES = {OPENS.format(file=pictures.RULES)}"
+    return Reader("pillow", imports, opens, f"\n\n{pictures.code()}{PICTURES}", usage="picture.jpg")
+
+
 def answering(run: Run, *, inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:
     """The words of a runner's template."""
     plain = getattr(run.task, "split_special_tokens", True)
@@ -62,8 +109,8 @@ def answering(run: Run, *, inputs: Sequence[str], outputs: Sequence[str]) -> dic
         tail = ANSWERING.format(code=textwrap.indent(run.task.answer_code(), "    "))
     processor = run.tuned.processor
     return {
-        "pad": str(processor.pad_token_id or 0),
-        "cut_side": processor.truncation_side,
+        "pad": str(getattr(processor, "pad_token_id", None) or 0),
+        "cut_side": getattr(processor, "truncation_side", ""),
         "characters": str(plain),
         "auto_class": run.task.auto_class,
         "limit": str(run.limit),

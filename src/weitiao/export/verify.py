@@ -6,6 +6,7 @@ verify(run)  ->  [Exported, ...]; `export_differs` names each that is not as it 
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,9 @@ def verify(run: Run, *, tell: Tell | None = None) -> list[Exported]:
         raise fault("nothing_exported", path=run.path)
     read_card(run.folder.model)
     wrong: dict[str, str] = {}
-    with listening(tell) as (told, _, _):
+    with listening(tell) as (told, _, _), tempfile.TemporaryDirectory(prefix="weitiao-asked-") as room:
         judged = exactly(run)
-        rows = asked(judged)
+        rows = asked(judged, room=Path(room))
         for folder in found:
             told("notice", text=reason("export_verifies", form=folder.name, rows=len(rows.predictions)))
             try:

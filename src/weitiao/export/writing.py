@@ -7,6 +7,7 @@ write(run, form)  ->  export/onnx/{model, processor, config.json, runner.py, par
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from weitiao.core.files import refuse_unwritable, sha256, write_json, write_text
 from weitiao.core.why import reason
 from weitiao.export.asked import asked
 from weitiao.export.budget import Budget
-from weitiao.export.differs import Differs
+from weitiao.export.differs import Differs, Unwritable
 from weitiao.export.parity import Bounds
 from weitiao.export.proof import prove
 from weitiao.stages.events import Tell, listening
@@ -126,15 +127,19 @@ def write(run: Run, form: Writes, *, tell: Tell | None = None) -> Exported:
     for module in form.modules:
         need(module, extra="export")
     refuse_unwritable(folder)
-    with listening(tell) as (told, _, _):
+    with listening(tell) as (told, _, _), tempfile.TemporaryDirectory(prefix="weitiao-asked-") as room:
         told("notice", text=reason("export_asks", form=folder.name))
         judged = exactly(run)
-        rows = asked(judged)
+        rows = asked(judged, room=Path(room))
         inputs = list(rows.passes[0].inputs)
         outputs = list(rows.passes[0].said)
         told("notice", text=reason("export_writes", form=folder.name))
         with replacing(folder) as temporary:
-            form.write(judged, temporary, inputs=inputs, outputs=outputs)
+            try:
+                form.write(judged, temporary, inputs=inputs, outputs=outputs)
+            except Unwritable as error:
+                why = reason("form_not_made", why=error)
+                raise fault("no_such_form", form=name, why=why, path=run.path) from error
             told("notice", text=reason("export_compares", rows=len(rows.predictions)))
             try:
                 found = prove(judged, temporary, rows, bounds=form.bounds, without=form.without)

@@ -175,6 +175,26 @@ class ObjectDetection(OfSeveral):
             found.append({"objects": things, "picture_loss": float(outputs.loss.detach())})
         return found
 
+    def answer_code(self) -> str:
+        """The things from `threshold` on, their boxes in shares of the picture."""
+        return (
+            'logits, boxes = said["logits"], said["pred_boxes"]\n'
+            'names = CONFIG["id2label"]\n'
+            "if logits.shape[1] > len(names):  # one more says that there is nothing\n"
+            "    odds = np.exp(logits - logits.max(1, keepdims=True))\n"
+            "    odds = (odds / odds.sum(1, keepdims=True))[:, :-1]\n"
+            "    odds = odds * (odds == odds.max(1, keepdims=True))\n"
+            "else:\n"
+            "    odds = 1 / (1 + np.exp(-logits))\n"
+            f"found = [(odds[at], at) for at in zip(*np.nonzero(odds >= {self.threshold}))]\n"
+            'return {"things": [\n'
+            '    {"label": names[str(label)], "score": float(score),\n'
+            '     "box": [float(x - w / 2), float(y - h / 2), float(w), float(h)]}\n'
+            "    for score, (query, label) in sorted(found, key=lambda one: -one[0])\n"
+            "    for x, y, w, h in [boxes[query]]\n"
+            "]}"
+        )
+
     def expected(self, example: Example) -> dict[str, Any]:
         """The things of the row."""
         things_N6 = np.asarray(example.target, dtype=np.float64).reshape(-1, 6)

@@ -189,6 +189,15 @@ class SemanticSegmentation(OfSeveral):
                 one["picture_loss"] = loss / max(count, 1)
         return found
 
+    def answer_code(self) -> str:
+        """The place of each pixel's label among those of the configuration, at the model's own size, and the share of each."""
+        return (
+            'pixels = said["logits"].argmax(0)\n'
+            "labels, counts = np.unique(pixels, return_counts=True)\n"
+            'shares = {CONFIG["id2label"][str(label)]: float(n / pixels.size) for label, n in zip(labels, counts)}\n'
+            'return {"shares": shares, "pixels": pixels.tolist()}'
+        )
+
     def expected(self, example: Example) -> dict[str, Any]:
         """The mask of the row."""
         return {MASK: masks.written(self._mask(example), self.labels)}

@@ -245,7 +245,7 @@ class Task(Answering, ABC):
 
     def texts_read(self, record: Record) -> list[tuple[str, ...]]:
         """What a tokenizer is asked for a row, a text or a pair of them for each pass of the model; none where its ids are more
-        than what that call gives."""
+        than what that call gives.  Of a picture it is where that lies."""
         return []
 
     def answer_code(self) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from weitiao.core.files import disk, write_text
 from weitiao.core.registry import register
 from weitiao.core.why import reason
-from weitiao.export import runners
+from weitiao.export import pictures, runners
 from weitiao.export.folded import folded, unfoldable
 from weitiao.export.form import Form
 from weitiao.export.graphs import in_bytes, keeps_plainly, traced, traced_decoder
@@ -32,9 +32,10 @@ FILES = (
     "chat_template.jinja",
     "tokenizer.json",
     "tokenizer_config.json",
+    "preprocessor_config.json",
 )
 HEAD = '''\
-"""python runner.py $usage: this folder's model answers.  Needs onnxruntime, tokenizers and numpy$more, no network."""
+"""python runner.py $usage: this folder's model answers.  Needs onnxruntime, $needs and numpy$more, no network."""
 
 import json
 import os
@@ -42,11 +43,11 @@ import sys
 
 import numpy as np
 import onnxruntime
-import tokenizers
+$imports
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
-TOKENIZER = tokenizers.Tokenizer.from_file(os.path.join(HERE, "tokenizer.json"))
+$opens
 MODEL = onnxruntime.InferenceSession(os.path.join(HERE, "model.onnx"), providers=["CPUExecutionProvider"])
 '''
 ASKS = """\
@@ -133,7 +134,7 @@ class Onnx(Form):
 
         if run.task.auto_class == "AutoModelForSeq2SeqLM":
             return reason("form_not_written")
-        if why := unfoldable(run):
+        if (why := unfoldable(run, sees=True)) or run.task.shape.pictures:
             return why
         if not getattr(folders.tokenizer(str(run.folder.model)), "is_fast", False):
             return reason("form_slow_tokenizer")
@@ -143,7 +144,7 @@ class Onnx(Form):
         return ""
 
     def write(self, run: Run, folder: Path, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """The graph, the tokenizer's file, the runner."""
+        """The graph, the files of what makes rows ready, the runner."""
         speaks, chats = run.task.generates, getattr(run.task, "chats", False)
         with tempfile.TemporaryDirectory(prefix="weitiao-onnx-", dir=folder) as made:
             plain = Path(made) / "plain"
@@ -154,17 +155,20 @@ class Onnx(Form):
                 if speaks:
                     traced_decoder(plain, graph)
                 else:
-                    traced(plain, run.task.auto_class, graph, inputs=inputs, outputs=outputs)
+                    one = {"inputs": inputs, "outputs": outputs, "frame": pictures.frame_of(run, plain)}
+                    traced(plain, run.task.auto_class, graph, **one)
                 if not self.exact:
                     in_bytes(graph, folder / GRAPH)
                 for name in FILES:
                     if (plain / name).is_file():
                         shutil.copy(plain / name, folder / name)
-        words = answering(run, inputs=inputs, outputs=outputs) | {
-            "usage": '"a question"' if speaks else '"a text" ["its pair"]',
+        reader = runners.reader(run)
+        words = answering(run, inputs=inputs, outputs=outputs) | reader.words
+        words |= {
+            "usage": '"a question"' if speaks else reader.usage,
             "more": ", of chats jinja2" if chats else "",
             "chat": CHAT if chats else "",
             "prompt": "chat(turns)" if chats else runners.WORDS,
         }
-        runner = Template(HEAD + (GOES_ON if speaks else runners.READS + ASKS))
+        runner = Template(HEAD + (GOES_ON if speaks else reader.reads + ASKS))
         write_text(folder / "runner.py", runner.substitute(words))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from weitiao.core.files import disk, write_text
 from weitiao.core.registry import register
 from weitiao.core.why import reason
-from weitiao.export import runners
+from weitiao.export import pictures, runners
 from weitiao.export.folded import folded, unfoldable
 from weitiao.export.form import Form
 from weitiao.export.graphs import programmed
@@ -24,20 +24,21 @@ from weitiao.export.graphs import programmed
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
 
+FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
 HEAD = '''\
-"""python runner.py "a text" ["its pair"]: this folder's model answers.  Needs torch, tokenizers and numpy, no network."""
+"""python runner.py $usage: this folder's model answers.  Needs torch, $needs and numpy, no network."""
 
 import json
 import os
 import sys
 
 import numpy as np
-import tokenizers
 import torch
+$imports
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
-TOKENIZER = tokenizers.Tokenizer.from_file(os.path.join(HERE, "tokenizer.json"))
+$opens
 MODEL = torch.export.load(os.path.join(HERE, "model.pt2")).module()
 '''
 ASKS = """\
@@ -68,24 +69,23 @@ class Pt2(Form):
 
         if run.task.generates or run.task.auto_class == "AutoModelForSeq2SeqLM":
             return reason("form_of_one_pass")
-        if why := unfoldable(run):
+        if (why := unfoldable(run, sees=True)) or run.task.shape.pictures:
             return why
         slow = not getattr(tokenizer(str(run.folder.model)), "is_fast", False)
         return reason("form_slow_tokenizer") if slow else ""
 
     def write(self, run: Run, folder: Path, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """The program, the tokenizer's file, the runner."""
+        """The program, the files of what makes rows ready, the runner."""
         with tempfile.TemporaryDirectory(prefix="weitiao-pt2-", dir=folder) as made:
             plain = Path(made) / "plain"
             plain.mkdir()
             folded(run, plain)
             with disk(folder):
-                words = {"inputs": inputs, "outputs": outputs}
+                words = {"inputs": inputs, "outputs": outputs, "frame": pictures.frame_of(run, plain)}
                 programmed(plain, run.task.auto_class, folder / "model.pt2", **words)
-                for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-                    shutil.copy(plain / name, folder / name)
-        runner = Template(HEAD + runners.READS + ASKS)
-        write_text(
-            folder / "runner.py",
-            runner.substitute(runners.answering(run, inputs=inputs, outputs=outputs)),
-        )
+                for name in FILES:
+                    if (plain / name).is_file():
+                        shutil.copy(plain / name, folder / name)
+        reader = runners.reader(run)
+        told = runners.answering(run, inputs=inputs, outputs=outputs) | reader.words
+        write_text(folder / "runner.py", Template(HEAD + reader.reads + ASKS).substitute(told))

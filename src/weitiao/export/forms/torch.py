@@ -16,14 +16,14 @@ from weitiao.core.registry import register
 from weitiao.core.why import reason
 from weitiao.export.folded import folded, unfoldable
 from weitiao.export.form import Form
-from weitiao.export.runners import answering
+from weitiao.export.runners import Reader, answering, reader
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 HEAD = '''\
-"""python runner.py "a text" ["its pair"]: this folder's model answers.  Needs torch, transformers and numpy, no network."""
+"""python runner.py $usage: this folder's model answers.  Needs torch, ${needs}transformers and numpy, no network."""
 
 import json
 import os
@@ -33,16 +33,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import torch
 import transformers
-
+$imports
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
-TOKENIZER = transformers.AutoTokenizer.from_pretrained(HERE)
+$opens
 MODEL = transformers.$auto_class.from_pretrained(HERE, dtype="auto").eval()
 
 
 def ask(inputs):
     with torch.inference_mode():
-        said = MODEL(**{name: torch.from_numpy(each) for name, each in inputs.items()})
+        given = {name: torch.from_numpy(each) for name, each in inputs.items()}
+        said = MODEL(**{n: each.to(MODEL.dtype) if each.is_floating_point() else each for n, each in given.items()})
     return {name: said[name].float().numpy() for name in $outputs}
 
 
@@ -54,6 +55,7 @@ def read(rows):  # [("a text",), ...] or [("a text", "its pair"), ...]
 
 
 """
+TEXTS = Reader("", "", "TOKENIZER = transformers.AutoTokenizer.from_pretrained(HERE)", READS)
 GOES_ON = """\
 ENDS = np.atleast_1d(MODEL.generation_config.eos_token_id).tolist()
 
@@ -83,11 +85,13 @@ class Torch(Form):
         """Modules that cannot be folded; tasks that answer otherwise than by one pass."""
         if run.task.auto_class == "AutoModelForSeq2SeqLM":
             return reason("form_not_written")
-        return unfoldable(run)
+        return unfoldable(run, sees=True)
 
     def write(self, run: Run, folder: Path, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """The merged model, its tokenizer, the runner."""
+        """The merged model, what makes rows ready, the runner."""
         folded(run, folder, dtype=PRECISIONS[self.dtype])
-        runner = Template(HEAD + (GOES_ON if run.task.generates else READS) + "$answering")
-        words = answering(run, inputs=inputs, outputs=outputs)
+        reads = reader(run, texts=TEXTS)
+        runner = Template(HEAD + (GOES_ON if run.task.generates else reads.reads) + "$answering")
+        words = answering(run, inputs=inputs, outputs=outputs) | reads.words
+        words["needs"] = f"{reads.needs}, " if reads.needs else ""
         write_text(folder / "runner.py", runner.substitute(words))

@@ -163,6 +163,10 @@ class OfPictures(Task):
                 found = Moved(now.picture, geometry.then(found.matrix_23, now.matrix_23))
         return found
 
+    def texts_read(self, record: Record) -> list[tuple[str, ...]]:
+        """Where its picture lies."""
+        return [(record.values[IMAGE],)]
+
     def record(self, text: str) -> dict[str, Any]:
         """The columns of a picture of which nothing else is known, by its path."""
         return {IMAGE: text, self.shape.target: None} if self.shape.target else {IMAGE: text}
