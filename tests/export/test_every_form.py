@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import re
@@ -39,12 +40,14 @@ SPEAK = {"gguf"}
 def run(bert, tmp_path_factory) -> wt.Run:
     pytest.importorskip("onnxruntime")
     made = exports.classifier(bert, tmp_path_factory.mktemp("classifier"))
-    assert cli(["export", str(made.path), "--to", "torch", "--quiet"]) == 0
+    made.export("pt2")
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert cli(["export", str(made.path), "--to", "torch", "--quiet"]) == 0
+    (made.path / "table.txt").write_text(said.getvalue())
     with contextlib.redirect_stdout(io.StringIO()) as said:
         words = ["--to", "onnx", "--budget", "1MB,1s", "--json"]
         assert cli(["export", str(made.path), *words]) == 0
     (made.path / "fits.json").write_text(said.getvalue())
-    made.export("pt2")
     return made
 
 
@@ -104,6 +107,18 @@ def test_what_was_compared_is_told(run, form):
     assert told["metric"]["tuned"] == told["metric"]["exported"]
     assert told["metric"]["exported"]["low"] is not None
     assert told["size_mb"] * 1e6 > (run.path / "export" / form / "config.json").stat().st_size
+
+
+def test_forms_stand_beside_each_other(run):
+    printed = (run.path / "table.txt").read_text()
+    assert [name for name in FORMS if re.search(rf"│ {name} ", printed)] == ["torch", "pt2"]
+    with open(run.path / "export/forms.csv", encoding="utf-8") as file:
+        rows = {row["form"]: row for row in csv.DictReader(file)}
+    assert set(rows) == set(FORMS)
+    for name, row in rows.items():
+        told = json.loads((run.path / "export" / name / "parity.json").read_text())
+        assert float(row["peak_mb"]) == told["peak_mb"]
+        assert float(row["score"]) == told["metric"]["exported"]["value"]
 
 
 @pytest.mark.parametrize("form", GO_ON)

@@ -49,6 +49,7 @@ def export(
     """
     from weitiao import api
     from weitiao.export.budget import Budget
+    from weitiao.export.writing import siblings
     from weitiao.terminal.show import Show
 
     most = Budget.read(budget) if budget else None
@@ -56,11 +57,20 @@ def export(
     show = Show(quiet=quiet or json)
     with show:
         found = api.export(api.load(run, base=base), to, dtype=dtype, push=push, tell=show.tell)
-    shown([found], budget=most, json=json)
+    shown([found], beside=siblings(found), budget=most, json=json)
 
 
-def shown(found: Sequence[Exported], *, budget: Budget | None, json: bool) -> None:
-    """Size, memory, time and score by form, and whether it fits; as JSON all that was compared."""
+def shown(
+    found: Sequence[Exported], *, beside: Sequence[Exported] = (), budget: Budget | None, json: bool
+) -> None:
+    """Size, memory, time and score by form, and whether it fits; as JSON all that was compared.
+
+    Args:
+        found: what was written, or looked at.
+        beside: the run's other forms, whose lines stand below.
+        budget: what must not be gone beyond.
+        json: for programs.
+    """
     if json:
         every: list[dict[str, Any]] = [{"path": str(one.path), **one.parity} for one in found]
         if budget:
@@ -70,9 +80,9 @@ def shown(found: Sequence[Exported], *, budget: Budget | None, json: bool) -> No
     from rich.console import Console
 
     from weitiao.cli.show import out
-    from weitiao.export.writing import beside
+    from weitiao.export.writing import side_by_side
 
-    sheet = beside(found, budget=budget)
+    sheet = side_by_side([*found, *beside], budget=budget)
     out.print(table(sheet))
     Console(stderr=True, highlight=False).print(sheet.foot, markup=False, soft_wrap=True)
     for one in found:

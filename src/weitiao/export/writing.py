@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 FOLDER = "export"
 PARITY = "parity.json"
 SUMS = "SHA256SUMS"
+TABLE = "forms.csv"
+MEASURED = ("size_mb", "peak_mb", "ms", "apart")
+"""Of `parity.json`, as they stand beside each other in `TABLE`."""
 VERSION = 1
 """Of `parity.json`."""
 
@@ -74,10 +77,10 @@ class Exported(Shown):
 
     def sheet(self) -> Sheet:
         """Its size, memory and time, and how near it is."""
-        return beside([self])
+        return side_by_side([self])
 
 
-def beside(forms: Sequence[Exported], *, budget: Budget | None = None) -> Sheet:
+def side_by_side(forms: Sequence[Exported], *, budget: Budget | None = None) -> Sheet:
     """Forms in one table; with a budget the last column says which fit."""
     head = [
         either("form", "形式"),
@@ -109,6 +112,11 @@ def beside(forms: Sequence[Exported], *, budget: Budget | None = None) -> Sheet:
     foot = reason("export_table")
     title = ", ".join(str(one.path) for one in forms) or "-"
     return Sheet(title, head, rows, foot if rows else "")
+
+
+def siblings(form: Exported) -> list[Exported]:
+    """The other forms of the same run."""
+    return [Exported(path) for path in _forms(form.path.parent) if path != form.path]
 
 
 def write(run: Run, form: Writes, *, tell: Tell | None = None) -> Exported:
@@ -149,7 +157,20 @@ def write(run: Run, form: Writes, *, tell: Tell | None = None) -> Exported:
             head = {"version": VERSION, "form": name, "dtype": dtype, "size_mb": round(size / 1e6, 3)}
             write_json(temporary / PARITY, {**head, **found})
             seal(temporary)
+        write_text(run.path / FOLDER / TABLE, _table(run))
         return Exported(folder)
+
+
+def _table(run: Run) -> str:
+    """Size, memory, time and score of every form of a run, a line each."""
+    lines = [",".join(("form", *MEASURED, "metric", "score"))]
+    for folder in exports(run):
+        told = Exported(folder).parity
+        metric = told["metric"] or {}
+        score = (metric.get("exported") or {}).get("value")
+        cells = (folder.name, *(told[name] for name in MEASURED), metric.get("name"), score)
+        lines.append(",".join("" if cell is None else str(cell) for cell in cells))
+    return "\n".join([*lines, ""])
 
 
 def exactly(run: Run) -> Run:
@@ -197,7 +218,10 @@ def _files(folder: Path) -> list[Path]:
 
 def exports(run: Run) -> list[Path]:
     """The folders of a run's forms."""
-    found = (path.parent for path in (run.path / FOLDER).glob(f"*/{PARITY}"))
-    return sorted(
-        path for path in found if not path.name.startswith(".")
-    )  # else of an export that was killed
+    return _forms(run.path / FOLDER)
+
+
+def _forms(folder: Path) -> list[Path]:
+    found = (path.parent for path in folder.glob(f"*/{PARITY}"))
+    # Others are of an export that was killed.
+    return sorted(path for path in found if not path.name.startswith("."))
