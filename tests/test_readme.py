@@ -142,6 +142,22 @@ def test_the_python_example_works_on_a_toy(folder, bert, capsys):
 
 
 @pytest.mark.whole
+def test_what_stands_for_keras_is_there_and_works_on_a_toy(folder, bert, capsys):
+    write_csv(folder / "reviews.csv", reviews(120))
+    page, chinese = ROOT / "docs/keras.md", ROOT / "docs/keras.zh-CN.md"
+    (block,) = [block for block in blocks(page) if block.kind == "python"]
+    exec(compile(block.text.replace('"minilm-l6"', repr(bert)), page.name, "exec"), {})
+    assert capsys.readouterr().out == "True\n"
+    listed = "".join((ROOT / f"docs/{name}.md").read_text("utf-8") for name in ("recipe", "tasks"))
+    keys = re.findall(r"`(?:train|task|data|evaluate)\.(\w+)", page.read_text("utf-8"))
+    assert len(keys) > 15
+    assert [key for key in keys if f"| `{key}` |" not in listed] == []
+    assert keys == re.findall(r"`(?:train|task|data|evaluate)\.(\w+)", chinese.read_text("utf-8"))
+    verbs = re.findall(r"`weitiao ([\w-]+)", page.read_text("utf-8"))
+    assert [verb for verb in verbs if not VERB.search(f"weitiao {verb}")] == []
+
+
+@pytest.mark.whole
 @both
 def test_the_commands_work_as_they_stand(page, folder, monkeypatch):
     """The Chinese page says the same commands: of it what reads Chinese and what prints it, with one epoch."""
