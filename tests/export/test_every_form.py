@@ -32,8 +32,8 @@ FORMS = {"torch": (), "onnx": ("torch", "transformers"), "pt2": ("transformers",
 """Every form that reads texts, and what its runner does without."""
 GO_ON = ("torch", "onnx")
 """Those of them that speak, too."""
-SPEAK = {"gguf"}
-"""Those of language models alone, each tested in a file of its own."""
+OWN = {"gguf", "executorch"}
+"""Those that are tested in files of their own."""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def stages(run: wt.Run, capsys) -> dict[str, str]:
 
 
 def test_every_form_is_asked_here():
-    assert set(registry.names("form")) == {*FORMS, *SPEAK}
+    assert set(registry.names("form")) == {*FORMS, *OWN}
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -38,7 +38,9 @@ class Form(ABC):
     source: ClassVar[str]
     """Who reads it."""
     modules: ClassVar[tuple[str, ...]] = ()
-    """What must be there to write it; they come with the extra `export`."""
+    """What must be there to write it."""
+    extra: ClassVar[str] = "export"
+    """With which they come."""
     without: ClassVar[tuple[str, ...]] = ()
     """What its runner must do without, beside weitiao."""
 

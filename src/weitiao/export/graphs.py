@@ -2,7 +2,7 @@
 
 traced(plain, "AutoModelForSequenceClassification", file, inputs=..., outputs=...)   one pass
 traced_decoder(plain, file)                                                          what goes on, with what it has read so far
-programmed(plain, ...)                                                               the same as `torch.export` has it
+programmed(plain, ...), lowered(plain, ...)                                          the same as `torch.export`, ExecuTorch have it
 in_bytes(graph, file)                                                                weights of 8 bits
 """
 
@@ -56,7 +56,13 @@ class Traceable:
 
 
 def one_pass(
-    plain: Path, auto_class: str, *, inputs: Sequence[str], outputs: Sequence[str], frame: Sequence[int] = ()
+    plain: Path,
+    auto_class: str,
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    frame: Sequence[int] = (),
+    most: Sequence[int] = (),
 ) -> Traceable:
     """A model of texts, whose rows and tokens may be of any number; or of pictures, of whose pixels only the rows may be.
 
@@ -66,6 +72,7 @@ def one_pass(
         inputs: what it is called with, each (rows, tokens).
         outputs: what it says.
         frame: channels, height and width of pictures; none where it reads texts.
+        most: rows and tokens of a call; any number of them where nothing is said.
     """
     import torch
     import transformers
@@ -87,9 +94,11 @@ def one_pass(
     if frame:
         whole = torch.ones(3, *frame)
         example = {name: whole[:, 0].long() if name == "pixel_mask" else whole for name in inputs}
-        return Traceable(Named(model).eval(), example, outputs, (tuple(_free(0) for _ in inputs),))
+        free = _free(0, most=most)
+        return Traceable(Named(model).eval(), example, outputs, (tuple(free for _ in inputs),))
     example = {name: torch.ones(3, 5, dtype=torch.int64) for name in inputs}
-    return Traceable(Named(model).eval(), example, outputs, (tuple(_free(0, 1) for _ in inputs),))
+    free = _free(0, 1, most=most)
+    return Traceable(Named(model).eval(), example, outputs, (tuple(free for _ in inputs),))
 
 
 def traced(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
@@ -108,11 +117,27 @@ def programmed(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
         torch.export.save(found, file)
 
 
-def _free(*places: int) -> dict[int, Any]:
-    """Sizes that may be any."""
+def lowered(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
+    """Write the same as a program of ExecuTorch, whose memory is laid out beforehand for `most` rows and tokens."""
     import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
 
-    return dict.fromkeys(places, torch.export.Dim.DYNAMIC)
+    with _silent(), torch.no_grad():
+        made = one_pass(plain, auto_class, **words)
+        found = torch.export.export(made.named, tuple(made.example.values()), dynamic_shapes=made.sizes)
+        edge = to_edge_transform_and_lower(found, partitioner=[XnnpackPartitioner()])
+        with file.open("wb") as opened:
+            edge.to_executorch().write_to_file(opened)
+
+
+def _free(*places: int, most: Sequence[int] = ()) -> dict[int, Any]:
+    """Sizes that may be any, or any up to so many."""
+    from torch.export import Dim
+
+    if not most:
+        return dict.fromkeys(places, Dim.DYNAMIC)
+    return {place: Dim(f"size{place}", min=1, max=most[place]) for place in places}
 
 
 def _save(made: Traceable, file: Path) -> None:

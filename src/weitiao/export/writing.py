@@ -42,6 +42,7 @@ class Writes(Protocol):
     """What is asked of a form (`export.form.Form`)."""
 
     modules: ClassVar[tuple[str, ...]]
+    extra: ClassVar[str]
     without: ClassVar[tuple[str, ...]]
 
     @property
@@ -133,7 +134,7 @@ def write(run: Run, form: Writes, *, tell: Tell | None = None) -> Exported:
     if why := form.refuses(run):
         raise fault("no_such_form", form=name, why=why, path=run.path)
     for module in form.modules:
-        need(module, extra="export")
+        need(module, extra=form.extra)
     refuse_unwritable(folder)
     with listening(tell) as (told, _, _), tempfile.TemporaryDirectory(prefix="weitiao-asked-") as room:
         told("notice", text=reason("export_asks", form=folder.name))

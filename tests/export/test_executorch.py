@@ -1,0 +1,75 @@
+"""A model as a program of ExecuTorch, run by its Python runtime; skipped where the extra `mobile` is not there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import weitiao as wt
+from tests.export import exports
+from tests.export.test_every_form import stages
+from tests.pictures import class_folders, toy
+from weitiao.core.errors import WeitiaoError
+from weitiao.export.forms.executorch import ROWS
+
+pytestmark = [pytest.mark.whole, pytest.mark.filterwarnings("ignore")]  # of torchao, which ExecuTorch brings
+
+there = pytest.mark.skipif(not find_spec("executorch"), reason="the extra `mobile` is not installed")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> wt.Run:
+    folder = tmp_path_factory.mktemp("pictures")
+    rows = class_folders(folder / "pictures", 60)
+    words = {"method": {"name": "full"}, "learning_rate": 1e-3}
+    return exports.trained(toy("resnet"), "image_classification", rows, folder / "run", **words)
+
+
+def told(run: wt.Run) -> dict:
+    return json.loads((run.path / "export/executorch/parity.json").read_text())
+
+
+@pytest.mark.skipif(bool(find_spec("executorch")), reason="the extra `mobile` is installed")
+def test_without_its_extra_it_says_which_one(pictures):
+    with pytest.raises(WeitiaoError) as caught:
+        pictures.export("executorch")
+    assert caught.value.code == "missing_extra"
+    assert "mobile" in caught.value.text()
+
+
+@there
+def test_texts_of_any_length_and_number_are_answered_alike(bert, tmp_path):
+    run = exports.classifier(bert, tmp_path)
+    said = run.export("executorch").parity
+    assert said["apart"] < 1e-4
+    assert said["argmax"] == said["told_alike"] == 1
+    assert said["batches"] == [1, 7]
+    assert said["lengths"][-1] == run.limit
+    assert ROWS < said["rows"]
+
+
+@there
+def test_pictures_are_answered_alike_and_faults_are_found(pictures, capsys):
+    pictures.export("executorch")
+    assert told(pictures)["apart"] < 1e-4
+    assert told(pictures)["metric"]["tuned"] == told(pictures)["metric"]["exported"]
+    forms = pictures.path / "export"
+    mean = exports.edited("preprocessor_config.json", lambda rules: rules["image_mean"].reverse())
+
+    def stale(folder: Path) -> None:
+        """What a call says is looked at when the next one has been made."""
+        exports.replaced("runner.py", "at + 8", "at + 2")(folder)
+        exports.replaced("runner.py", "len(given[0]), 8", "len(given[0]), 2")(folder)
+        exports.replaced("runner.py", "each.numpy().copy()", "each.numpy()")(folder)
+
+    exports.planted(forms / "executorch", "mean", mean)
+    exports.planted(forms / "executorch", "order", exports.edited("config.json", exports.swapped))
+    exports.planted(forms / "executorch", "stale", stale)
+    found = stages(pictures, capsys)
+    for folder in found:
+        shutil.rmtree(forms / folder)
+    assert found == {"mean": "pixels", "order": "labels", "stale": "logits"}
