@@ -20,21 +20,21 @@ from pathlib import Path
 
 import pytest
 import yaml
-from typer.main import get_command
 from PIL import Image
+from typer.main import get_command
 
 import weitiao as wt
 from tests.conftest import reviews, write_csv
 from tests.evaluate.judging import section
 from weitiao import cli
 from weitiao.api import fetch
+from weitiao.cli import app
 from weitiao.core import registry
 from weitiao.core.contracts import Record
 from weitiao.data import formats
 from weitiao.data.augment import steps as augmentation_steps
 from weitiao.data.augment.make import Made, augment
 from weitiao.data.read import read
-from weitiao.cli import app
 from weitiao.data.shapes import LABELLED, SHAPES
 from weitiao.evaluate.analysed import in_order
 

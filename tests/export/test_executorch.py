@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
@@ -49,7 +48,7 @@ def test_texts_of_any_length_and_number_are_answered_alike(bert, tmp_path):
     assert said["argmax"] == said["told_alike"] == 1
     assert said["batches"] == [1, 7]
     assert said["lengths"][-1] == run.limit
-    assert ROWS < said["rows"]
+    assert said["rows"] > ROWS
 
 
 @there
@@ -59,17 +58,9 @@ def test_pictures_are_answered_alike_and_faults_are_found(pictures, capsys):
     assert told(pictures)["metric"]["tuned"] == told(pictures)["metric"]["exported"]
     forms = pictures.path / "export"
     mean = exports.edited("preprocessor_config.json", lambda rules: rules["image_mean"].reverse())
-
-    def stale(folder: Path) -> None:
-        """What a call says is looked at when the next one has been made."""
-        exports.replaced("runner.py", "at + 8", "at + 2")(folder)
-        exports.replaced("runner.py", "len(given[0]), 8", "len(given[0]), 2")(folder)
-        exports.replaced("runner.py", "each.numpy().copy()", "each.numpy()")(folder)
-
     exports.planted(forms / "executorch", "mean", mean)
     exports.planted(forms / "executorch", "order", exports.edited("config.json", exports.swapped))
-    exports.planted(forms / "executorch", "stale", stale)
     found = stages(pictures, capsys)
     for folder in found:
         shutil.rmtree(forms / folder)
-    assert found == {"mean": "pixels", "order": "labels", "stale": "logits"}
+    assert found == {"mean": "pixels", "order": "labels"}

@@ -54,4 +54,7 @@ def pixels(path: str, rules: dict) -> np.ndarray:
     mean, std = (np.reshape(rules[name], (-1, 1, 1)) for name in ("image_mean", "image_std"))
     if rules.get("do_normalize"):
         found = (found - mean) / std
-    return (found / std if rules.get("include_top") else found).astype(np.float32)
+    found = found / std if rules.get("include_top") else found
+    return np.ascontiguousarray(
+        found, dtype=np.float32
+    )  # as it lies in memory is all that some runtimes look at

@@ -41,7 +41,7 @@ def ask(inputs):  # $most rows at most are asked at once
     parts = []
     for at in range(0, len(given[0]), $most):
         said = MODEL.execute([each[at : at + $most] for each in given])
-        parts.append([each.numpy().copy() for each in said])  # the next call writes where this one did
+        parts.append([each.numpy() for each in said])
     return {name: np.concatenate([part[place] for part in parts]) for place, name in enumerate($outputs)}
 
 
