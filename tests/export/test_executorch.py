@@ -12,12 +12,12 @@ import weitiao as wt
 from tests.export import exports
 from tests.export.test_every_form import stages
 from tests.pictures import class_folders, toy
-from weitiao.core.errors import WeitiaoError
 from weitiao.export.forms.executorch import ROWS
 
 pytestmark = [pytest.mark.whole, pytest.mark.filterwarnings("ignore")]  # of torchao, which ExecuTorch brings
 
-there = pytest.mark.skipif(not find_spec("executorch"), reason="the extra `mobile` is not installed")
+if not find_spec("executorch"):
+    pytest.skip("the extra `mobile` is not installed", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,6 @@ def told(run: wt.Run) -> dict:
     return json.loads((run.path / "export/executorch/parity.json").read_text())
 
 
-@pytest.mark.skipif(bool(find_spec("executorch")), reason="the extra `mobile` is installed")
-def test_without_its_extra_it_says_which_one(pictures):
-    with pytest.raises(WeitiaoError) as caught:
-        pictures.export("executorch")
-    assert caught.value.code == "missing_extra"
-    assert "mobile" in caught.value.text()
-
-
-@there
 def test_texts_of_any_length_and_number_are_answered_alike(bert, tmp_path):
     run = exports.classifier(bert, tmp_path)
     said = run.export("executorch").parity
@@ -51,7 +42,6 @@ def test_texts_of_any_length_and_number_are_answered_alike(bert, tmp_path):
     assert said["rows"] > ROWS
 
 
-@there
 def test_pictures_are_answered_alike_and_faults_are_found(pictures, capsys):
     pictures.export("executorch")
     assert told(pictures)["apart"] < 1e-4

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from tests.conftest import write_jsonl
 from tests.export import exports
 from tests.export.test_every_form import stages
 from tests.pictures import class_folders, toy
+from weitiao.core.errors import WeitiaoError
 from weitiao.export import pictures
 from weitiao.export.picture_reader import pixels
 
@@ -100,6 +102,14 @@ def test_a_processor_with_other_rules_is_told_by_name_before_anything_slow(run, 
         )
         other = SimpleNamespace(task=run.task, folder=SimpleNamespace(model=tmp_path / kind))
         assert kind in pictures.why_not(other)
+
+
+@pytest.mark.skipif(bool(find_spec("executorch")), reason="the extra `mobile` is installed")
+def test_a_form_without_its_extra_says_which_one(run):
+    with pytest.raises(WeitiaoError) as caught:
+        run.export("executorch")
+    assert caught.value.code == "missing_extra"
+    assert "mobile" in caught.value.text()
 
 
 def processors() -> dict:
