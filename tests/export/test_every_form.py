@@ -32,7 +32,7 @@ FORMS = {"torch": (), "onnx": ("torch", "transformers"), "pt2": ("transformers",
 """Every form that reads texts, and what its runner does without."""
 GO_ON = ("torch", "onnx")
 """Those of them that speak, too."""
-OWN = {"gguf", "executorch"}
+OWN = {"gguf", "executorch", "peft"}
 """Those that are tested in files of their own."""
 
 

@@ -23,13 +23,24 @@ def unfoldable(run: Run, *, sees: bool = False) -> str:
         run: whose model.
         sees: can the form read a picture, which says itself what it shows?
     """
+    if why := unseen(run, sees=sees):
+        return why
+    return "" if run.method.foldable else reason("form_not_folded", method=run.recipe.method["name"])
+
+
+def unseen(run: Run, *, sees: bool = False) -> str:
+    """Why the rows of a run cannot be read; empty when they can.
+
+    Args:
+        run: whose rows.
+        sees: as `unfoldable`.
+    """
     task = run.task
     if task.shape.pictures or any((run.folder.model / name).is_file() for name in seeing.FILES):
         if not sees or task.generates or task.library:
             return reason("form_not_pictures")
-        if why := pictures.why_not(run):
-            return why
-    return "" if run.method.foldable else reason("form_not_folded", method=run.recipe.method["name"])
+        return pictures.why_not(run)
+    return ""
 
 
 def folded(run: Run, folder: Path, *, dtype: str = "float32") -> None:

@@ -8,65 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from weitiao.core.files import write_text
 from weitiao.core.registry import register
 from weitiao.core.why import reason
 from weitiao.export.folded import folded, unfoldable
 from weitiao.export.form import Form
-from weitiao.export.runners import Reader, answering, reader
+from weitiao.export.plain import write_runner
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-HEAD = '''\
-"""python runner.py $usage: this folder's model answers.  Needs torch, ${needs}transformers and numpy, no network."""
-
-import json
-import os
-import sys
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-import numpy as np
-import torch
-import transformers
-$imports
-HERE = os.path.dirname(os.path.abspath(__file__))
-CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
-$opens
-MODEL = transformers.$auto_class.from_pretrained(HERE, dtype="auto").eval()
-
-
-def ask(inputs):
-    with torch.inference_mode():
-        given = {name: torch.from_numpy(each) for name, each in inputs.items()}
-        said = MODEL(**{n: each.to(MODEL.dtype) if each.is_floating_point() else each for n, each in given.items()})
-    return {name: said[name].float().numpy() for name in $outputs}
-
-
-'''
-READS = """\
-def read(rows):  # [("a text",), ...] or [("a text", "its pair"), ...]
-    found = TOKENIZER(*map(list, zip(*rows)), padding=True, truncation=True, max_length=$limit, $plain)
-    return {name: np.array(found[name]) for name in $inputs}
-
-
-"""
-TEXTS = Reader("", "", "TOKENIZER = transformers.AutoTokenizer.from_pretrained(HERE)", READS)
-GOES_ON = """\
-ENDS = np.atleast_1d(MODEL.generation_config.eos_token_id).tolist()
-
-
-def go_on(ids, max_new_tokens):
-    asked = torch.tensor([ids])
-    words = {"attention_mask": torch.ones_like(asked), "do_sample": False, "num_beams": 1}
-    return MODEL.generate(asked, max_new_tokens=max_new_tokens, **words)[0, len(ids) :].tolist()
-
-
-"""
+OPENS = 'MODEL = transformers.$auto_class.from_pretrained(HERE, dtype="auto").eval()'
 
 
 @register("form", "torch")
@@ -90,8 +44,4 @@ class Torch(Form):
     def write(self, run: Run, folder: Path, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """The merged model, what makes rows ready, the runner."""
         folded(run, folder, dtype=PRECISIONS[self.dtype])
-        reads = reader(run, texts=TEXTS)
-        runner = Template(HEAD + (GOES_ON if run.task.generates else reads.reads) + "$answering")
-        words = answering(run, inputs=inputs, outputs=outputs) | reads.words
-        words["needs"] = f"{reads.needs}, " if reads.needs else ""
-        write_text(folder / "runner.py", runner.substitute(words))
+        write_runner(run, folder, inputs=inputs, outputs=outputs, opens=OPENS)
