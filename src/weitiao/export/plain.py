@@ -19,6 +19,7 @@ HEAD = '''\
 import json
 import os
 import sys
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
@@ -26,7 +27,7 @@ import torch
 import transformers
 $imports
 HERE = os.path.dirname(os.path.abspath(__file__))
-CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
+CONFIG = json.loads(Path(HERE, "config.json").read_text("utf-8"))
 $opens
 $model
 

@@ -26,6 +26,7 @@ IMPORTS = """\
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch

@@ -82,7 +82,7 @@ class Reader:
         return {name: getattr(self, name) for name in ("needs", "imports", "opens", "usage")}
 
 
-OPENS = 'json.load(open(os.path.join(HERE, "{file}"), encoding="utf-8"))'
+OPENS = 'json.loads(Path(HERE, "{file}").read_text("utf-8"))'
 TEXTS = Reader(
     "tokenizers",
     "import tokenizers",

@@ -29,7 +29,7 @@ HEAD += (
     + """from executorch.runtime import Runtime
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
+CONFIG = json.loads(Path(HERE, "config.json").read_text("utf-8"))
 $opens
 PROGRAM = Runtime.get().load_program(os.path.join(HERE, "model.pte"))
 MODEL = PROGRAM.load_method("forward")

@@ -40,13 +40,14 @@ HEAD = '''\
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 $imports
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
+CONFIG = json.loads(Path(HERE, "config.json").read_text("utf-8"))
 $opens
 MODEL = onnxruntime.InferenceSession(os.path.join(HERE, "model.onnx"), providers=["CPUExecutionProvider"])
 '''
@@ -58,7 +59,7 @@ def ask(inputs):
 $answering"""
 GOES_ON = """\
 PAST = {each.name: each.shape for each in MODEL.get_inputs() if each.name.startswith("past_key_values")}
-SETTINGS = json.load(open(os.path.join(HERE, "generation_config.json"), encoding="utf-8"))
+SETTINGS = json.loads(Path(HERE, "generation_config.json").read_text("utf-8"))
 ENDS = np.atleast_1d(SETTINGS["eos_token_id"]).tolist()
 
 
@@ -105,7 +106,7 @@ def chat(turns):
 
     made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     template = made.from_string(open(os.path.join(HERE, "chat_template.jinja"), encoding="utf-8").read())
-    marks = json.load(open(os.path.join(HERE, "tokenizer_config.json"), encoding="utf-8"))
+    marks = json.loads(Path(HERE, "tokenizer_config.json").read_text("utf-8"))
     marks = {name: each for name, each in marks.items() if name.endswith("_token") and isinstance(each, str)}
     return template.render(messages=turns, add_generation_prompt=True, raise_exception=refuse, **marks)
 

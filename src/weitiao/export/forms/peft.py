@@ -27,7 +27,7 @@ CARD = "adapter_config.json"
 OPENS = """\
 import peft
 
-BASE = os.environ.get("BASE") or json.load(open(os.path.join(HERE, "adapter_config.json")))["base_model_name_or_path"]
+BASE = os.environ.get("BASE") or json.loads(Path(HERE, "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
 MODEL = transformers.$auto_class.from_pretrained(
     BASE, config=transformers.AutoConfig.from_pretrained(HERE), dtype=torch.float32
 )

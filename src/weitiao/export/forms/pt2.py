@@ -26,7 +26,7 @@ HEAD += (
     programs.IMPORTS
     + """
 HERE = os.path.dirname(os.path.abspath(__file__))
-CONFIG = json.load(open(os.path.join(HERE, "config.json"), encoding="utf-8"))
+CONFIG = json.loads(Path(HERE, "config.json").read_text("utf-8"))
 $opens
 MODEL = torch.export.load(os.path.join(HERE, "model.pt2")).module()
 """
