@@ -136,3 +136,15 @@ def test_init_that_fails_leaves_nothing(weitiao):
     Path("odd.csv").write_text("x,y\n1,2\n")
     assert weitiao("init", "odd.csv", "-o", "recipe.yaml").exit == 3
     assert not Path("recipe.yaml").exists()
+
+
+def test_columns_beside_texts_that_nobody_reads_are_named_with_the_way_to_read_them(weitiao):
+    rows = [{"body": f"Invoice {at} is wrong", "department": "billing"} for at in range(30)]
+    write_csv(Path("mails.csv"), rows)
+    for words in (["init", "mails.csv"], ["data", "check", "mails.csv"]):
+        said = weitiao(*words)
+        both = " ".join((said.out + said.err).replace("#", " ").split())
+        assert "nothing reads department" in both
+        assert "--columns text=body,label=department" in both
+    said = weitiao("init", "mails.csv", "--columns", "text=body,label=department")
+    assert "nothing reads" not in said.out + said.err

@@ -29,7 +29,7 @@ from weitiao.data.read import read
 from weitiao.data.read_as import read_as
 from weitiao.data.sides import SIDES
 from weitiao.data.unknown import Met
-from weitiao.stages.data import guess, learner, located, task_of
+from weitiao.stages.data import beside_texts, guess, learner, located, task_of
 from weitiao.stages.in_memory import lent, named_files, renamed
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Examined(Shown):
     diagnosis: Diagnosis
     given: Mapping[str, str] = field(default_factory=dict)
     """Files that rows in memory were written to -> what was given, which is named in their place."""
+    beside: str = ""
+    """What is to be said of columns beside texts that nobody reads."""
 
     @property
     def tabled(self) -> bool:
@@ -73,7 +75,7 @@ class Examined(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """Ledger and diagnosis, for JSON."""
-        read_as = {"columns": self.data.columns, "shape": self.shape.name}
+        read_as = {"columns": self.data.columns, "shape": self.shape.name, "beside": self.beside}
         return {
             **read_as,
             **renamed(self.ledger.to_dict(), self.given),
@@ -243,6 +245,7 @@ def _examined(
     else:
         shape, keys = guess(data)
         data = data.model_copy(update=keys)
+    beside = "" if task else beside_texts(data, shape)
     reads = registry.build("task", {"name": task_of(shape)})
     # Who reads words alone is asked for words alone, whatever its base is.
     sees = reads if reads.seeing_class else None
@@ -275,7 +278,7 @@ def _examined(
     for at, finding in enumerate(diagnosis.findings if given else ()):
         diagnosis.findings[at] = Finding(**renamed(asdict(finding), given))
     diagnosis.tables = renamed(diagnosis.tables, given) if given else diagnosis.tables
-    return Examined(data, shape, checked, diagnosis, given)
+    return Examined(data, shape, checked, diagnosis, given, beside)
 
 
 def _lengths(checked: checking.Checked, processor: Any) -> tuple[list[int], Met, list[int]]:

@@ -15,7 +15,7 @@ from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data.formats.languages import is_language
 from weitiao.models.assets.entries import MODELS
-from weitiao.stages.data import guess, located, suiting, task_of, untaught
+from weitiao.stages.data import beside_texts, guess, located, suiting, task_of, untaught
 from weitiao.stages.events import Tell, silent
 from weitiao.stages.preflight import preflight
 
@@ -42,6 +42,8 @@ def init(
     notices = []
     if not columns and is_language(source) and is_language(target):
         notices.append(reason("direction_guessed", source=source, target=target))
+    if not task and (alone := beside_texts(located(section), shape)):
+        notices.append(alone)
     name = task or task_of(shape)
     asked = bool(model)
     train, begin = Train(), DEFAULT_METHOD

@@ -37,6 +37,8 @@ def examined(found: Examined) -> None:
     if found.data.columns:
         read_as = ", ".join(f"{ours}: {theirs}" for ours, theirs in found.data.columns.items())
         out.print("  " + reason("read_with", columns=escape("{" + read_as + "}")))
+    if found.beside:
+        out.print("  " + escape(found.beside))
     for status, count in ledger.counts().items():
         out.print(f"  {count:>8,}  {named(status)}")
     good = found.checked.rows

@@ -14,6 +14,7 @@ from weitiao.core import registry
 from weitiao.core.contracts import Record, Shape, Task
 from weitiao.core.errors import fault
 from weitiao.core.recipe import Data
+from weitiao.core.why import reason
 from weitiao.data import check as checking
 from weitiao.data import formats
 from weitiao.data.formats.numbers import decimal_of
@@ -76,6 +77,21 @@ def guess(data: Data, shape: Shape | None = None) -> tuple[Shape, dict[str, Any]
     if number and "decimal" not in data.model_fields_set:
         keys["decimal"] = decimal_of([row.get(columns.get(number, number)) for row in rows])
     return shape, keys
+
+
+def beside_texts(data: Data, shape: Shape) -> str:
+    """What is to be said of a table that is read for its texts alone, when it has other columns; empty when it has none."""
+    source = read(data.train[:1], encoding=data.encoding, format=data.format)[0]
+    words: dict[str, Any] = {"asked": data.format, "columns": data.columns}
+    if formats.recognise(source.file, source.columns, known=shape.formats, **words) != "text":
+        return ""
+    text = data.columns.get("text", "text")
+    others = [name for name in source.columns if name != text]
+    if not others:
+        return ""
+    return reason(
+        "texts_alone", text=text, others=", ".join(others), options=f"text={text},label={others[0]}"
+    )
 
 
 def task_of(shape: Shape) -> str:

@@ -18,7 +18,7 @@ from weitiao.core.files import refuse_unwritable, write_text
 from weitiao.core.recipe import Recipe
 from weitiao.core.run import facts
 from weitiao.core.why import because, reason
-from weitiao.stages.data import embedded, untaught
+from weitiao.stages.data import beside_texts, embedded, located, untaught
 from weitiao.stages.events import Tell, listening
 from weitiao.study.choice.look import Ground, asked, look
 from weitiao.study.choice.ranked import methods_of, ranked, reasons, scored, warned
@@ -142,6 +142,10 @@ def choose(
     files = [str(file)] if isinstance(file, str | Path) else [str(each) for each in file]
     with listening(tell, progress) as (tell, progress, _):
         recipe = asked(files, task=task, columns=columns or {}, overrides=list(overrides), progress=progress)
+        if not task and (
+            alone := beside_texts(located(recipe.data), registry.build("task", recipe.task).shape)
+        ):
+            tell("notice", text=alone)
         ground = look(recipe, rows=rows, progress=progress)
         refs = list(dict.fromkeys(models or embedded(ground.task)))
         found, sights, unplanned = _all(refs, ground, costs, tell=tell, progress=progress)
