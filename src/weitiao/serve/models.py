@@ -49,6 +49,7 @@ class Model:
     """Was it loaded while others were asked already?"""
     held: int = 0
     """So many are about to ask it, and must find it."""
+    _tokens: Any = None
 
     @property
     def key(self) -> str:
@@ -83,6 +84,14 @@ class Model:
     def speaker(self) -> Speaker:
         """Whoever answers in words; to be asked for first while it is in use."""
         return self.run.speaker
+
+    def tokens(self, stops: frozenset[int]) -> Any:
+        """Its words, for answers that have a form; to be asked for first while it is in use."""
+        if self._tokens is None:
+            from weitiao.models.decoding.grammar import tokens_of
+
+            self._tokens = tokens_of(self.speaker.loaded.processor, stops)
+        return self._tokens
 
     @cached_property
     def way(self) -> Way:

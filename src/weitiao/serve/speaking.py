@@ -44,10 +44,21 @@ class Wanted:
     seed: int | None = None
     likely: int | None = None
     """With how many of the likeliest words each is told; None: no log-probabilities."""
+    schema: Mapping[str, Any] | None = None
+    """Of JSON that answers are; None: texts."""
 
-    def decoding(self, stops: frozenset[int], limit: int) -> Decoding:
-        """As the model is asked."""
+    def decoding(self, model: Model) -> Decoding:
+        """As the model is asked; to be asked for while it is in use.
+
+        Raises:
+            WeitiaoError: `wrong_usage`, where it cannot answer in the form that is wanted.
+        """
+        from weitiao.models import marks
         from weitiao.models.decoding import Decoding
+        from weitiao.models.decoding.grammar import Grammar
+
+        speaker = model.speaker
+        stops, limit = marks.ends(speaker.loaded.model, speaker.loaded.processor), speaker.limit
 
         drawn = self.top_p is not None or self.top_k is not None
         sample = bool(self.temperature) or (self.temperature is None and drawn)
@@ -55,6 +66,8 @@ class Wanted:
         if sample:
             chance = {"top_p": self.top_p, "top_k": self.top_k, "seed": self.seed}
             words |= {"sample": True, "temperature": self.temperature or 1.0, **chance}
+        if self.schema is not None:
+            words["grammar"] = Grammar.json(model.tokens(stops), self.schema)
         return Decoding(**words)
 
 
@@ -220,15 +233,12 @@ async def opened(
         Refused: 400 where the prompt leaves no room; 429, 503.
         WeitiaoError: what making the prompt raises.
     """
-    from weitiao.models import marks
     from weitiao.models.decoding import Way
 
     def made() -> tuple[list[int], Mapping[str, Any], Decoding, Way]:
         with model.in_use():
-            speaker = model.speaker
-            stops = marks.ends(speaker.loaded.model, speaker.loaded.processor)
             ids, beside = prompt()
-            return list(ids), beside, wanted.decoding(stops, speaker.limit), model.way
+            return list(ids), beside, wanted.decoding(model), model.way
 
     with service.holding(model):
         ids, beside, asked, way = await service.do(made)

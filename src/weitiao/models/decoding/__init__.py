@@ -6,6 +6,7 @@ decode(model, prompts, Decoding(...), way=Way.RAGGED)  ->  (row, Answer) as rows
 `ways`      what a model can do, measured: rows of any length together, of one length alone, or one by one
 `turns`     who is asked when; `alone`, Transformers' own generation for what is measured unfit, and for a single prompt
 `draws`     words that are drawn instead of the likeliest, by seed and row alone; `sampler`, who may draw them
+`grammar`   answers that have a form (JSON of a schema): which words may come next
 `writing`   what encoder-decoders write of rows that they have read
 """
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from weitiao.models.decoding.answers import Answer, Decoding, Ending
 from weitiao.models.decoding.draws import Drawing
+from weitiao.models.decoding.grammar import Guided
 
 
 def alone(
@@ -55,12 +56,15 @@ def alone(
     )
     ids = torch.tensor([list(prompt)], device=next(model.parameters()).device)
     drawing = Drawing(asked, [number], len(prompt), model)
+    processors: list[Any] = [drawing] if asked.sample else []
+    if asked.grammar:  # before anything is drawn
+        processors.insert(0, Guided(asked.grammar, len(prompt)))
     made = model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         **{name: each.to(ids.device) for name, each in (beside or {}).items()},
         generation_config=settings,
-        logits_processor=LogitsProcessorList([drawing] if asked.sample else []),
+        logits_processor=LogitsProcessorList(processors),
         streamer=streamer,
     )
     found, (logps,) = made[0, ids.shape[1] :].tolist(), drawing.logps

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from weitiao.models.decoding.grammar import Grammar
 
 Ending: TypeAlias = Literal["end", "length", "full"]
 """An end token; `max_new_tokens`; the model has no positions left (or never had any for the answer)."""
@@ -35,6 +38,8 @@ class Decoding:
     """With `sample`: of these the likeliest that together have this probability take part; None or 1: all."""
     seed: int | None = None
     """With `sample`: what is drawn depends on it and on a row's number alone; None: others each time."""
+    grammar: Grammar | None = None
+    """The form that an answer has; None: any."""
 
     def room(self, prompt: int) -> int:
         """Tokens that the answer to a prompt of so many tokens may have."""

@@ -24,6 +24,7 @@ from torch import Tensor
 from weitiao.models.decoding.alone import alone
 from weitiao.models.decoding.answers import Answer, Decoding, Ending
 from weitiao.models.decoding.draws import draw
+from weitiao.models.decoding.grammar import Guide
 from weitiao.models.decoding.prefixes import Prefixes
 from weitiao.models.decoding.together import Together
 from weitiao.models.decoding.ways import Way
@@ -94,9 +95,12 @@ class Row:
     logps: list[float] = field(default_factory=list)
     prompt: int = field(init=False)
     """Tokens of the prompt."""
+    guide: Guide | None = field(init=False)
+    """Where its answer stands in its form, where it has one."""
 
     def __post_init__(self) -> None:
         self.prompt = len(self.ids)
+        self.guide = Guide(self.asked.grammar) if self.asked.grammar else None
 
     @property
     def made(self) -> int:
@@ -210,6 +214,8 @@ class Turns:
             ending: Ending | None = "end"
             if token not in row.asked.stops:
                 row.ids.append(token)
+                if row.guide:
+                    row.guide.took(token)
                 ending = None
                 if row.made >= row.asked.room(row.prompt):
                     ending = "length" if row.made == row.asked.max_new_tokens else "full"
@@ -223,6 +229,7 @@ class Turns:
 
     def _chosen(self, names: Sequence[int], scores_NV: Tensor) -> dict[int, tuple[int, list[float]]]:
         """The next token of each, and where it is drawn its log-probability."""
+        scores_NV = self._narrowed(names, scores_NV)
         alike: dict[Decoding | None, list[int]] = {}
         for place, name in enumerate(names):
             asked = self.active[name].asked
@@ -238,6 +245,15 @@ class Turns:
                 told = [(token, [logp]) for token, logp in zip(*(d.tolist() for d in drawn), strict=True)]
             chosen |= zip([names[place] for place in places], told, strict=True)
         return chosen
+
+    def _narrowed(self, names: Sequence[int], scores_NV: Tensor) -> Tensor:
+        """The scores of words that may come next in an answer that has a form, -inf for others; as it was, where none has."""
+        guides = {place: guide for place, name in enumerate(names) if (guide := self.active[name].guide)}
+        if guides:
+            scores_NV = scores_NV.clone()
+        for place, guide in guides.items():
+            scores_NV[place] = guide.narrowed(scores_NV[place])
+        return scores_NV
 
     def _coming(self) -> list[Row]:
         """Those that join now; as long as little room is free they may wait, for each time costs a pass of its own."""

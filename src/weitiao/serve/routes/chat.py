@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Annotated, Any, Literal, Self
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
@@ -16,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from weitiao.core.contracts import Task
 from weitiao.core.why import reason, unfit
 from weitiao.serve.events import streamed
-from weitiao.serve.guard import Refused
 from weitiao.serve.pictures import looked_at
 from weitiao.serve.service import Service
 from weitiao.serve.speaking import Opened, Wanted, counted, log_words, opened
@@ -90,6 +90,47 @@ class Turn(BaseModel):
         return turn
 
 
+class Named(BaseModel):
+    """A schema."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(pattern=r"^[\w-]{1,64}$")
+    description: str | None = None
+    definition: dict[str, Any] = Field(alias="schema", description="As JSON Schema says it.")
+    strict: bool | None = Field(
+        None, description="An answer always satisfies the schema, whatever this says."
+    )
+
+
+class AsText(BaseModel):
+    """Any answer."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["text"]
+    schema_: ClassVar[None] = None
+
+
+class AsObject(BaseModel):
+    """Answers are JSON objects."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["json_object"]
+    schema_: ClassVar[dict[str, Any]] = {"type": "object"}
+
+
+class AsSchema(BaseModel):
+    """Answers are JSON that satisfies a schema."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["json_schema"]
+    json_schema: Named
+
+    @property
+    def schema_(self) -> dict[str, Any]:
+        """The schema."""
+        return self.json_schema.definition
+
+
 class StreamOptions(BaseModel):
     """What a stream says beside the text."""
 
@@ -141,7 +182,7 @@ class ChatCompletion(Sampled):
     tools: list[dict[str, Any]] | None = Field(None, description="Shown to the model by its template.")
     tool_choice: Literal["auto", "none"] | None = None
     parallel_tool_calls: Literal[True] | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: Annotated[AsText | AsObject | AsSchema, Field(discriminator="type")] | None = None
     store: Literal[False] | None = None
 
     @model_validator(mode="after")
@@ -160,8 +201,6 @@ def routes(service: Service) -> APIRouter:
     @router.post("/v1/chat/completions", summary="Answer a conversation (OpenAI)")
     async def chat(asked: ChatCompletion, request: Request) -> Any:
         model = service.model(asked.model, chats, reason("to_chat"))
-        if asked.response_format not in (None, {"type": "text"}):
-            raise Refused(400, reason("text_alone"), code="unsupported_value")
         turns = [turn.told() for turn in asked.messages]
         tools = asked.tools if asked.tool_choice != "none" else None
         shows = any(turn.shows for turn in asked.messages)
@@ -174,16 +213,13 @@ def routes(service: Service) -> APIRouter:
                 ids = model.run.task.opening(known, processor, tools=tools)
                 return ids, beside(processor, ids) if shows else {}
 
-        talk = await opened(
-            service,
-            request,
-            model,
-            prompt,
-            asked.wanted(
-                asked.max_completion_tokens or asked.max_tokens or service.longest,
-                likely=(asked.top_logprobs or 0) if asked.logprobs else None,
-            ),
+        wanted = asked.wanted(
+            asked.max_completion_tokens or asked.max_tokens or service.longest,
+            likely=(asked.top_logprobs or 0) if asked.logprobs else None,
         )
+        if asked.response_format:
+            wanted = replace(wanted, schema=asked.response_format.schema_)
+        talk = await opened(service, request, model, prompt, wanted)
         request.state.facts["texts"] = turns
         known = {
             "id": f"chatcmpl-{request.state.facts['id']}",
