@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         explain_rows,
         export,
         init,
+        join_search,
         launch_serve,
         launch_train,
         learning_curve,
@@ -98,7 +99,8 @@ _HOMES = {
     **dict.fromkeys(("CrossValidation", "LearningCurve", "cross_validate", "learning_curve"), "weitiao.api"),
     **dict.fromkeys(("Choice", "choose"), "weitiao.api"),
     **dict.fromkeys(
-        ("SearchStudy", "Stress", "search", "explain_rows", "export", "stress", "verify"), "weitiao.api"
+        ("SearchStudy", "Stress", "join_search", "search", "explain_rows", "export", "stress", "verify"),
+        "weitiao.api",
     ),
     **dict.fromkeys(("launch_serve", "launch_train"), "weitiao.api"),
     "WeitiaoError": "weitiao.core.errors",
@@ -120,6 +122,7 @@ __all__ = [
     "init",
     "launch_serve",
     "launch_train",
+    "join_search",
     "learning_curve",
     "load",
     "metric",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from weitiao.study.choice.choose import Choice, refuse_taken
     from weitiao.study.compare import Comparison, compare
     from weitiao.study.cross_validation import CrossValidation, cross_validate
+    from weitiao.study.joining import join_search
     from weitiao.study.learning_curve import LearningCurve, learning_curve
     from weitiao.study.search import SearchStudy, search
 
@@ -88,6 +89,7 @@ _WORDS = {
     "weitiao.study.compare": ("Comparison", "compare"),
     "weitiao.study.cross_validation": ("CrossValidation", "cross_validate"),
     "weitiao.study.learning_curve": ("LearningCurve", "learning_curve"),
+    "weitiao.study.joining": ("join_search",),
     "weitiao.study.search": ("SearchStudy", "search"),
 }
 """What stands above, for those who ask when they need it: a word costs what it needs, and no other word's rooms."""
@@ -126,6 +128,7 @@ __all__ = [
     "free_folder",
     "guess",
     "init",
+    "join_search",
     "launch_serve",
     "launch_train",
     "learning_curve",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import dumps
 from typing import Annotated, Any
 
 import typer
@@ -43,6 +44,12 @@ def search(
         str, typer.Option(help="score, or several: score,seconds,megabytes,memory,parameters.")
     ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Trials that are trained side by side.")] = 1,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join", help="RECIPE is the folder of a search that runs elsewhere: train trials for it here."
+        ),
+    ] = False,
     resume: Resume = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -57,6 +64,11 @@ def search(
     from weitiao.terminal.show import Show
 
     show = Show(quiet=quiet or json)
+    if join:
+        with show:
+            count = api.join_search(recipe, tell=show.tell)
+        print(dumps({"trained": count}) if json else reason("search_was_joined", count=count))
+        return
     with show:
         found = api.search(
             recipe,

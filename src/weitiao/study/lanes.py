@@ -1,6 +1,8 @@
 """Trials side by side, each in a process of its own: so many lanes, and whoever comes next takes the one that is free.
 
-lanes(trials, workers=2, tell=...)     until there is nothing to begin
+go(trials, workers=2, tell=...)     until there is nothing to begin
+
+More lanes come and go on other machines (`study.elsewhere`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from filelock import FileLock, Timeout
 from weitiao.core.run import RunFolder
 from weitiao.stages.events import Tell
 from weitiao.study.child_process import LOOK_S, Apart, Relay
+from weitiao.study.elsewhere import Floor, Start
 from weitiao.study.fork_server import ForkServer, needed
 from weitiao.study.trials import SHARED, Entry, Trials
 
@@ -35,12 +38,15 @@ def go(trials: Trials, *, workers: int, minutes: float | None, write: Callable[[
     until = time.monotonic() + 60 * minutes if minutes else float("inf")
     with ExitStack() as held, Relay() as relay:
         known = needed()
-        servers = [held.enter_context(ForkServer(known=known)) for _ in range(workers)]
-        busy: dict[int, tuple[Entry, Apart]] = {}
+        own: list[tuple[int | str, Start]] = [
+            (lane, held.enter_context(ForkServer(known=known)).start) for lane in range(workers)
+        ]
+        floor = held.enter_context(Floor(trials.folder))
+        busy: dict[int | str, tuple[Entry, Apart]] = {}
         try:
             while True:
                 waits = False
-                for lane in range(workers):
+                for lane, start in [*own, *floor.free()]:
                     if lane in busy or relay.caught or time.monotonic() >= until:
                         continue
                     entry = trials.next({one["number"] for one, _ in busy.values()})
@@ -50,7 +56,7 @@ def go(trials: Trials, *, workers: int, minutes: float | None, write: Callable[[
                     if waits := _elsewhere(trials.run(entry)):
                         break
                     tell("entrant", label=entry["label"], place=entry["number"] + 1, all=trials.count)
-                    busy[lane] = entry, _begin(trials, entry, relay, servers[lane])
+                    busy[lane] = entry, _begin(trials, entry, relay, start)
                 if not busy and not waits:
                     if not relay.caught and time.monotonic() < until:
                         trials.close()  # of those that time or a signal has ended, the others go on some day
@@ -73,12 +79,12 @@ def go(trials: Trials, *, workers: int, minutes: float | None, write: Callable[[
                 apart.outcome()
 
 
-def _begin(trials: Trials, entry: Entry, relay: Relay, server: ForkServer) -> Apart:
+def _begin(trials: Trials, entry: Entry, relay: Relay, start: Start) -> Apart:
     pause = entry["until"]
     options = ["--pause-after", str(pause)] if pause is not None else []
     options += ["--shared", str((trials.folder / SHARED).absolute())]
     path = trials.begin(entry)
-    return Apart.begin(path, label=entry["label"], relay=relay, start=server.start, options=options)
+    return Apart.begin(path, label=entry["label"], relay=relay, start=start, options=options)
 
 
 def _elsewhere(run: RunFolder) -> bool:
