@@ -249,4 +249,4 @@ def test_a_run_of_many_settings_is_written_as_peft_reads_it(request, tmp_path):
     config = json.loads((tmp_path / "model" / "adapter_config.json").read_text())
     assert (config["r"], config["use_rslora"]) == (8, True)
     assert config["lora_alpha"] / 8**0.5 == pytest.approx(32 / 4**0.5)
-    assert registry.build("method", {"name": "lora", "r": 4}).scaling == 8
+    assert registry.build("method", {"name": "lora", "r": 4}).scaling(4) == 8
