@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import reviews, write_csv
+from weitiao.api import fetch
 from weitiao.cli import run
+from weitiao.data.read import read
 from weitiao.models.assets import catalog
 
 
@@ -103,3 +105,21 @@ def test_rows_that_openai_would_not_take_are_told_and_nothing_is_written(
     assert run(["data", "export", str(file), *words, "-o", str(out)]) == code
     assert says in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.whole
+def test_a_sample_is_the_one_that_a_recipe_reads(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, file in (("film-reviews#50", "mine.csv"), ("alpaca-zh#7", "mine.jsonl")):
+        assert run(["data", "export", name, "-o", file]) == 0
+        own, of = (
+            [row.values for row in read([asked])[0].rows()]
+            for asked in (file, f"{fetch(name.partition('#')[0])}#{name.partition('#')[2]}")
+        )
+        assert own == of
+        assert len(own) in (50, 7)
+    capsys.readouterr()
+    for name in ("film-reviews#many", "clothes-scenes#3"):
+        assert run(["data", "export", name, "-o", "x.json" if "scenes" in name else "x.csv"]) != 0
+        assert "Traceback" not in capsys.readouterr().err
+        assert not list(tmp_path.glob("x.*"))

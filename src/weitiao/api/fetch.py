@@ -6,6 +6,9 @@ export_data("film-reviews", "mine.csv")  ->  a copy of one's own
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +41,7 @@ def export_data(name: str, file: str | Path = "", *, progress: Progress | None =
     """An embedded data set as a file of one's own, to look at and to change.
 
     Args:
-        name: of the data set.
+        name: of the data set; `film-reviews#700`: a sample of so many of its rows, the one that a recipe would read.
         file: what is written; default: the set's name in the folder where one works.
         progress: hears about what is being fetched.
 
@@ -48,19 +51,45 @@ def export_data(name: str, file: str | Path = "", *, progress: Progress | None =
     """
     from weitiao.models.assets import catalog
 
+    name, _, count = name.partition("#")
     entry = catalog.dataset_entry(name)
     target = Path(file or entry.filename)
+    if count and Path(entry.filename).suffix == ".json":
+        raise fault("wrong_usage", **because("sample_of_one_file", name=name, count=count))
     if target.suffix != Path(entry.filename).suffix:
         raise fault("wrong_usage", **because("other_ending", path=target, name=name, own=entry.filename))
     if target.exists():
         raise fault("wrong_usage", **because("output_there", path=target))
     refuse_unwritable(target)
-    text = catalog.dataset_path(name, progress=progress).read_bytes().decode("utf-8")
+    whole = catalog.dataset_path(name, progress=progress)
+    text = _sample(whole, count) if count else whole.read_bytes().decode("utf-8")
     with whole_file(target, needed_bytes=len(text), newline="") as copy:
         copy.write(text)
     for folder in (each for each in catalog.dataset_path(name).parent.iterdir() if each.is_dir()):
         shutil.copytree(folder, target.parent / folder.name, dirs_exist_ok=True)  # the pictures that it names
     return target
+
+
+def _sample(whole: Path, count: str) -> str:
+    """Some rows of a table or of JSON lines, in the same form.
+
+    Raises:
+        WeitiaoError: `wrong_usage` where the sample is no number, or larger than the table.
+    """
+    from weitiao.core.contracts import Record
+    from weitiao.data.read import read
+
+    source = read([f"{whole}#{count}"])[0]
+    rows = [dict(row.values) for row in source.rows() if isinstance(row, Record)]
+    if whole.suffix == ".jsonl":
+        return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    said = io.StringIO(newline="")
+    table = csv.DictWriter(
+        said, source.columns, delimiter="\t" if whole.suffix == ".tsv" else ",", lineterminator="\n"
+    )
+    table.writeheader()
+    table.writerows(rows)
+    return said.getvalue()
 
 
 def fetchable(name: str) -> None:
