@@ -17,6 +17,7 @@ from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.recipe import Recipe
 from weitiao.stages.preflight import resolve
+from weitiao.study import methods_asked
 from weitiao.study import space as spaces
 from weitiao.study.halving import Climber, bracket, promoted, rungs
 from weitiao.study.proposals import FILE, Proposals
@@ -32,6 +33,17 @@ def recipe(bert, tmp_path) -> Recipe:
     table = write_csv(tmp_path / "reviews.csv", reviews(60))
     made = small_run(bert, "text_classification", table, tmp_path / "run", batch=8, judge={})
     return Recipe.read(made(method="lora", num_train_epochs=9, eval_strategy="epoch"))
+
+
+def test_the_recipes_own_method_is_spelt_as_a_space_would_spell_it(recipe):
+    """A recipe that `init` wrote says every setting."""
+    for word in ("lora", "lora:r=4", "head"):
+        method = registry.build("method", methods_asked.spelt(word))
+        full = registry.settings_of(word.partition(":")[0], method)
+        asked = recipe.model_copy(update={"method": full})
+        assert spaces.of(asked, "method") == word
+        (dimension,) = dimensions(asked, f"method={word},bitfit")
+        assert dimension.holds(spaces.of(asked, "method"))
 
 
 def dimensions(recipe: Recipe, *words: str, whole: bool = False) -> list[spaces.Dimension]:

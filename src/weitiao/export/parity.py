@@ -292,7 +292,9 @@ def refuse_moved(metric: Mapping[str, Any], bounds: Bounds) -> float | None:
     if not metric or metric["tuned"]["value"] is None or metric["exported"]["value"] is None:
         return None
     was, now = metric["tuned"]["value"], metric["exported"]["value"]
-    most = bounds.points if metric["bounded"] else bounds.points * abs(was)
+    # Where rows are few, half a point is less than one of them.
+    points = bounds.points if bounds.exact else max(bounds.points, 1 / metric["rows"])
+    most = points if metric["bounded"] else bounds.points * abs(was)
     if abs(now - was) > most + 1e-12:
         raise Differs("metric", why=f"{metric['name']} {was:.4f} -> {now:.4f} (> {most:.4g})")
     return float(now - was)

@@ -26,6 +26,8 @@ import numpy as np
 import torch
 import transformers
 $imports
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIG = json.loads(Path(HERE, "config.json").read_text("utf-8"))
 $opens

@@ -207,7 +207,11 @@ def of(recipe: Recipe, key: str) -> Any:
     """The recipe's own value of a key."""
     if key == "method":
         own = recipe.method
-        return methods_asked.called(own)
+        # As short as it would be spelt in a space, which it may be one of.
+        usual = registry.defaults(registry.entry("method", own["name"]))
+        return methods_asked.called(
+            {name: value for name, value in own.items() if name == "name" or value != usual.get(name)}
+        )
     node: Any = recipe.model_dump(mode="json")
     if key.startswith("method."):
         return registry.settings_of(recipe.method["name"], registry.build("method", recipe.method)).get(
