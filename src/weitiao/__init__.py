@@ -17,7 +17,7 @@ wt.explain_rows(run, errors=5)          # the same of its worst test rows, onto 
 wt.load("runs/reviews")                 # a run that is there; wt.runs() lists them, wt.evaluate(run) judges again
 wt.report("runs/a", "runs/b")           # runs side by side on one page; of one run, its page anew
 wt.compare("recipe.yaml", methods=["lora", "head"])
-wt.search("recipe.yaml", trials=20)    # better settings, the best judged once
+wt.search("recipe.yaml", trials=20)    # better settings, the best judged once; wt.join_search(FOLDER) helps from elsewhere
 wt.cross_validate("recipe.yaml", folds=5)  # every row tested once
 wt.learning_curve("runs/reviews")       # is more data worth it?
 wt.stress("runs/reviews")               # the test rows again, with typos, or about others
