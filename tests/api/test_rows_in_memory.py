@@ -18,6 +18,12 @@ from weitiao.stages.in_memory import rows_to_file
 pandas = pytest.importorskip("pandas")
 
 
+@pytest.fixture(autouse=True)
+def own_room(tmp_path_factory, monkeypatch):
+    """Where rows are lent to files: other tests lend theirs at the same time."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("lent")))
+
+
 def lent() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob("weitiao-rows-*"))
 

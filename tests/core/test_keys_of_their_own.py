@@ -16,6 +16,7 @@ from tests.core.conftest import STEPS, intervals, ledger, locked_rows, log, loss
 from weitiao import api
 from weitiao.core.errors import WeitiaoError
 from weitiao.core.files import read_lines
+from weitiao.core.recipe import Recipe
 
 OWN: dict[str, Callable] = {}
 
@@ -140,9 +141,7 @@ def test_what_several_processes_hold(kind, around, monkeypatch):
 
     monkeypatch.setattr(parallel, "Replicas", lambda *_: "Replicas")
     monkeypatch.setattr(parallel, "Shards", lambda *_: "Shards")
-    asked = api.recipes.Recipe.read(
-        {"model": "m", "task": "sft", "output_dir": "o", "train": {"data_parallel": kind}}
-    )
+    asked = Recipe.read({"model": "m", "task": "sft", "output_dir": "o", "train": {"data_parallel": kind}})
     shards = asked.train.data_parallel == "fsdp"
     assert parallel.parallel(None, World(0, 2), shards=shards) == around
 
