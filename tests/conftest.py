@@ -7,22 +7,20 @@ import gc
 import json
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.compared import BAD, FILL, GOOD, asked, liked, paired, preferred, prompts, queries
-from tests.train.two_processes import TwoProcesses
+from tests.train.forked import two_processes as two_processes
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Toys are too small to share between cores, and two threads on a busy machine wait for each other at every layer.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WEITIAO_LANG"] = "en"
 
-# What is imported and collected stays to the end: the collector of cycles would look through it again and again, a third
-# of the time until the first test (`core/collector.py`), and once more with every large model.
+# What is imported and collected stays to the end: the collector of cycles need not look through it again (`core/gc_pause.py`).
 gc.disable()
 
 
@@ -30,13 +28,6 @@ def pytest_collection_finish():
     """From here on it looks at what the tests make."""
     gc.freeze()
     gc.enable()
-
-
-@pytest.fixture(scope="session")
-def two_processes() -> Iterator[TwoProcesses]:
-    """Two processes that need not import torch."""
-    with TwoProcesses() as both:
-        yield both
 
 
 @pytest.fixture(scope="session", autouse=True)

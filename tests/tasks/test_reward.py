@@ -23,7 +23,6 @@ from weitiao.models import load, store
 from weitiao.tasks.parts.rewarding import judge
 
 pytestmark = pytest.mark.whole  # a training each
-
 MARGINS = (0.0, 0.7, -0.4, 1.5, 0.2, 3.0)
 
 

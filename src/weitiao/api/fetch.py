@@ -74,7 +74,7 @@ def _sample(whole: Path, count: str) -> str:
     """Some rows of a table or of JSON lines, in the same form.
 
     Raises:
-        WeitiaoError: `wrong_usage` where the sample is no number, or larger than the table.
+        WeitiaoError: `file_missing` where the sample is no number; of a larger one than there are rows all are written.
     """
     from weitiao.core.contracts import Record
     from weitiao.data.read import read
@@ -84,9 +84,7 @@ def _sample(whole: Path, count: str) -> str:
     if whole.suffix == ".jsonl":
         return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     said = io.StringIO(newline="")
-    table = csv.DictWriter(
-        said, source.columns, delimiter="\t" if whole.suffix == ".tsv" else ",", lineterminator="\n"
-    )
+    table = csv.DictWriter(said, source.columns, lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     return said.getvalue()

@@ -49,8 +49,8 @@ def tokens_of(tokenizer: Any, stops: Collection[int]) -> Any:
 class Grammar:
     """What may be said."""
 
-    tokens: Any
-    source: str
+    start: Any
+    """llguidance's matcher, before the first word; answers have copies of it, for a schema takes its time to be read."""
 
     @classmethod
     def json(cls, tokens: Any, schema: Mapping[str, Any]) -> Grammar:
@@ -65,18 +65,17 @@ class Grammar:
             source = LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=LAID_OUT)
         except ValueError as error:
             raise fault("wrong_usage", **because("schema_unfit", why=_brief(error))) from error
-        if why := LLMatcher(tokens, source).get_error():
+        start = LLMatcher(tokens, source)
+        if why := start.get_error():
             raise fault("wrong_usage", **because("schema_unfit", why=_brief(why)))
-        return cls(tokens, source)
+        return cls(start)
 
 
 class Guide:
     """Where an answer stands in its grammar."""
 
     def __init__(self, grammar: Grammar):
-        from llguidance import LLMatcher
-
-        self._at = LLMatcher(grammar.tokens, grammar.source)
+        self._at = grammar.start.deep_copy()
 
     def narrowed(self, scores_V: Tensor) -> Tensor:
         """The scores with -inf where a word may not come next; at the end of the form the words that end an answer are left.
