@@ -59,6 +59,7 @@ def test_trials_that_workers_train_are_those_of_one_search_though_one_is_killed(
             (pid,) = {int(path.parent.name.rpartition("-")[2]) for path in jobs[:1]}
             for worker in [one for one in workers if one.pid == pid]:
                 worker.send_signal(signal.SIGKILL)
+                worker.communicate(timeout=30)
                 workers.remove(worker)
                 killed.append(worker)
 
