@@ -2,6 +2,7 @@
 
     settings_table(entry)                     ->  | key | type | default | meaning |
     page("# Title", "Words.", table(rows))    ->  text of a file
+    here("How alike are two texts?", "zh")    ->  "两段文本有多相似？"
 
 What is said of a setting comes from the setting itself.
 """
@@ -11,14 +12,20 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter
 
 from weitiao.api import methods
+from weitiao.cli.translated import chinese
 from weitiao.core import registry
 from weitiao.core.meanings import meaning
 
+HERE = Path(__file__).parent
+PROSE = yaml.safe_load((HERE / "prose.yaml").read_text(encoding="utf-8"))
+IN_CHINESE: dict[str, str] = yaml.safe_load((HERE / "in_chinese.yaml").read_text(encoding="utf-8"))
 MADE = "<!-- Made by `python docs/make.py`; do not edit by hand. -->"
 TYPES = {
     "string": ("text", "文本"),
@@ -49,14 +56,14 @@ def settings_table(entry: registry.Entry, lang: str = "en", *, less: Iterable[st
             field["default"] = entry.preset[key]
         rows.append(setting_row(key, field, lang, required=key in schema.get("required", ())))
     if not rows:
-        return "It has no settings of its own." if less else methods.words(lang)["no_settings"]
+        return labels(lang)["none_of_its_own"] if less else methods.words(lang)["no_settings"]
     return table(rows)
 
 
-def formula(kind: type) -> str:
-    """What the module says below its first line, as it stands."""
+def formula(kind: type, lang: str = "en") -> str:
+    """What the module says below its first line; without `lang` as it stands."""
     _, _, rest = (inspect.getdoc(inspect.getmodule(kind)) or "").partition("\n")
-    return f"```text\n{rest.strip()}\n```" if rest.strip() else ""
+    return f"```text\n{here(rest.strip(), lang)}\n```" if rest.strip() else ""
 
 
 def setting_row(key: str, field: Mapping[str, Any], lang: str, *, required: bool) -> dict[str, str]:
@@ -100,6 +107,26 @@ def either(english: str, chinese: str, lang: str) -> str:
     return chinese if lang == "zh" else english
 
 
+def labels(lang: str) -> dict[str, str]:
+    """Name -> what stands in the heads and first columns of tables."""
+    return {name: either(*pair, lang) for name, pair in PROSE["labels"].items()}
+
+
+def here(english: str, lang: str) -> str:
+    """What the code says of itself, paragraph by paragraph; its Chinese stands in `in_chinese.yaml`."""
+    if lang == "en":
+        return english
+    paragraphs = [" ".join(paragraph.split()) for paragraph in english.split("\n\n")]
+    if lacking := [text for text in paragraphs if text not in IN_CHINESE]:
+        raise KeyError(f"docs/in_chinese.yaml has no Chinese for: {lacking[0]}")
+    return "\n\n".join(IN_CHINESE[text] for text in paragraphs)
+
+
+def spoken(english: str, lang: str) -> str:
+    """What an embedded thing says of itself; its Chinese stands where the command line finds it."""
+    return chinese()["assets"][english] if lang == "zh" else english
+
+
 def table(rows: Iterable[Mapping[str, str]]) -> str:
     """Rows of equal columns as a table of Markdown."""
     rows = list(rows)
@@ -113,11 +140,6 @@ def file_link(kind: type) -> str:
     module = kind.__module__.split(".")
     path = "/".join(["src", *module]) + ".py"
     return f"[{path}](../{path})" if module[0] == "weitiao" else f"`{kind.__module__}`"
-
-
-def yes(fact: bool) -> str:
-    """A fact in a word."""
-    return "yes" if fact else "no"
 
 
 def page(title: str, *parts: str) -> str:

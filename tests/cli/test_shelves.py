@@ -11,7 +11,7 @@ from weitiao.cli import run
 from weitiao.cli.translated import chinese
 from weitiao.core import registry
 from weitiao.models.assets.dataset_entries import DATASETS
-from weitiao.models.assets.entries import MODELS
+from weitiao.models.assets.entries import DICTIONARIES, MODELS
 
 VERBS = {"tasks": "task", "metrics": "metric", "augmentations": "augmentation"}
 
@@ -65,8 +65,8 @@ def test_what_travels_along_is_told_in_chinese(monkeypatch, capsys):
     monkeypatch.setenv("WEITIAO_LANG", "zh")
     said = {
         text
-        for entry in (*MODELS.values(), *DATASETS.values())
-        for text in (entry.good_for, entry.origin, entry.licence, *entry.languages)
+        for entry in (*MODELS.values(), *DATASETS.values(), *DICTIONARIES.values())
+        for text in (entry.good_for, entry.origin, entry.licence, *getattr(entry, "languages", ()))
     }
     assert {text for text in said if " " in text} == set(chinese()["assets"])
     for verb, entries in ((["models"], MODELS), (["data", "ls"], DATASETS)):
