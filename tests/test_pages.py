@@ -1,6 +1,6 @@
-"""Every page of docs/ stands in both languages: links stay in theirs, and made pages leave no English in the Chinese.
+"""What pages point to is there, and every page of docs/ stands in both languages.
 
-docs/X.md, docs/X.zh-CN.md  ->  the same headings, tables and fences, one by one
+docs/X.md, docs/X.zh-CN.md  ->  the same headings, tables and fences, one by one; links that stay in their language
 """
 
 from __future__ import annotations
@@ -13,9 +13,28 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("notes/*.md")])
 NAMES = sorted(path.stem for path in DOCS.glob("*.md") if not path.stem.endswith(".zh-CN"))
 MADE = [name for name in NAMES if "Made by `python docs/make.py`" in (DOCS / f"{name}.md").read_text("utf-8")]
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)[^)]*\)(（英文）)?")
+
+
+def anchors(page: Path) -> set[str]:
+    """What leads to the headings of a page, as GitHub makes it of their words."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = (
+        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", line) for line in re.findall(r"^#+ (.*)$", text, re.M)
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[path.name for path in PAGES])
+def test_links_resolve(page):
+    for target, heading in re.findall(r"\]\(([^)\s#]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            there = page.parent / target if target else page
+            assert there.exists(), target
+            assert not heading or there.suffix != ".md" or heading in anchors(there), f"{target}#{heading}"
 
 
 def english_and_chinese(name: str) -> tuple[str, str]:
@@ -29,7 +48,7 @@ def test_a_page_and_its_twin_lead_to_each_other(name):
 
 
 @pytest.mark.parametrize(
-    "page", [*DOCS.glob("*.zh-CN.md"), ROOT / "README.zh-CN.md"], ids=lambda page: page.name
+    "page", [page for page in PAGES if page.name.endswith(".zh-CN.md")], ids=lambda page: page.name
 )
 def test_chinese_pages_lead_to_chinese_pages(page):
     own = page.name.replace(".zh-CN", "")
@@ -66,3 +85,27 @@ def test_no_chinese_is_kept_that_no_page_says():
     told = yaml.safe_load((DOCS / "in_chinese.yaml").read_text(encoding="utf-8"))
     assert [text for text in told.values() if " ".join(text.split()) not in pages] == []
     assert [text for text in told.values() if text != "-" and not re.search(r"[\u4e00-\u9fff]", text)] == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("基座", "底座|基础模型"),
+        ("账本", "台账"),
+        ("附加依赖", "附加包"),
+        ("运行文件夹", "运行目录"),
+        ("您", "你(?!好|们)"),
+    ],
+)
+def test_a_thing_has_one_name(ours, theirs):
+    """Also in what the command line says; of words that mean the same one is said."""
+    source = ROOT / "src"
+    said = [
+        *ROOT.glob("*.zh-CN.md"),
+        *DOCS.glob("*.zh-CN.md"),
+        *source.rglob("*.yaml"),
+        *source.rglob("*.py"),
+    ]
+    found = {str(path): re.findall(f"{ours}|{theirs}", path.read_text(encoding="utf-8")) for path in said}
+    assert any(found.values())
+    assert {path: {*words} - {ours} for path, words in found.items() if {*words} - {ours}} == {}
