@@ -20,11 +20,10 @@ from weitiao.core.errors import fault
 from weitiao.data.ledger import Ledger
 from weitiao.data.pictured import IMAGE
 from weitiao.data.rows import Rows
-from weitiao.export import pictures, spoken
+from weitiao.export import pictures, speech
 from weitiao.export.heard import Pass, hearing
 from weitiao.stages.kept_rows import kept
 from weitiao.stages.to_judge import encoder
-from weitiao.tasks.parts import packed
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
@@ -66,7 +65,7 @@ class Asked:
     whole: int = 0
     """So many of the passes have kept their outputs."""
     learnt: dict[int, Batch] = field(default_factory=dict)
-    """Of a language model the batch of each pass, of whose tokens the losses are compared where outputs are not kept."""
+    """Of a model that writes the batch of each pass, of whose tokens the losses are compared where outputs are not kept."""
 
     def lengths(self) -> list[int]:
         """The shortest, the middle and the longest row in tokens."""
@@ -78,15 +77,15 @@ class Asked:
         rows = self.batches[number]
         examples = [self.examples[row] for row in rows]
         if run.task.generates:
-            return packed.collate(examples, rows, padding=run.tuned.processor.pad_token_id or 0)
+            return speech.of(run).stacked(run, examples, rows)
         batch = run.task.collate(examples, rows, run.tuned.processor)
         # Of pictures an answer is asked alone: what it costs is the model's own loss, which no form has.
         return batch if run.task.reads_words else replace(batch, target=None)
 
-    def keep(self, number: int, batch: Batch, before: int) -> None:
+    def keep(self, batch: Batch, before: int, *, learns: bool) -> None:
         """Look at the passes that a batch has made, and let go what is too much to be kept."""
         self.counts.append(len(self.passes) - before)
-        if "logits_to_keep" in batch.inputs:
+        if learns:
             self.learnt[before] = batch
         fits = sum(one.numbers for one in self.passes) <= NUMBERS
         if fits and self.whole == before:
@@ -115,18 +114,18 @@ def asked(run: Run, *, room: Path, most: int = ROWS) -> Asked:
         examples.append(example)
     if run.task.generates:
         pairs = zip(records, examples, strict=True)
-        examples = [spoken.as_learnt(run, record, example) for record, example in pairs]
+        examples = [speech.of(run).as_learnt(run, record, example) for record, example in pairs]
     first, others = _batches(examples)
     found = Asked(side, records, examples, real, [*first, *others])
     model, spent = run.tuned.model, 0
     size = sum(weight.numel() for weight in model.parameters())
-    predict = packed.row_losses if run.task.generates else run.task.predict
+    predict = speech.of(run).predicted if run.task.generates else run.task.predict
     model.eval()
     with torch.inference_mode():
         for number, rows in enumerate(found.batches):
             before, batch = len(found.passes), found.batch(number, run)
             told = predict(hearing(model, found.passes), batch)
-            found.keep(number, batch, before)
+            found.keep(batch, before, learns=run.task.generates)
             if len(rows) > 1 or rows[0] not in found.predictions:
                 found.predictions |= dict(zip(rows, told, strict=True))
             spent += size * (batch.tokens + batch.padding)

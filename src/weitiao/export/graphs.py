@@ -22,7 +22,7 @@ PAST, PRESENT = "past_key_values", "present"
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Hear nothing of the exporter; what it cannot make is `Unwritable`."""
     import warnings
 
@@ -94,24 +94,24 @@ def one_pass(
     if frame:
         whole = torch.ones(3, *frame)
         example = {name: whole[:, 0].long() if name == "pixel_mask" else whole for name in inputs}
-        free = _free(0, most=most)
-        return Traceable(Named(model).eval(), example, outputs, (tuple(free for _ in inputs),))
+        sizes = free(0, most=most)
+        return Traceable(Named(model).eval(), example, outputs, (tuple(sizes for _ in inputs),))
     example = {name: torch.ones(3, 5, dtype=torch.int64) for name in inputs}
-    free = _free(0, 1, most=most)
-    return Traceable(Named(model).eval(), example, outputs, (tuple(free for _ in inputs),))
+    sizes = free(0, 1, most=most)
+    return Traceable(Named(model).eval(), example, outputs, (tuple(sizes for _ in inputs),))
 
 
 def traced(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
     """Write the graph of a model of one pass; weights of more than 2 GB lie beside `file`, `words` as of `one_pass`."""
-    with _silent():
-        _save(one_pass(plain, auto_class, **words), file)
+    with silent():
+        save(one_pass(plain, auto_class, **words), file)
 
 
 def programmed(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
     """Write the same as a program of `torch.export`."""
     import torch
 
-    with _silent(), torch.no_grad():
+    with silent(), torch.no_grad():
         made = one_pass(plain, auto_class, **words)
         found = torch.export.export(made.named, tuple(made.example.values()), dynamic_shapes=made.sizes)
         torch.export.save(found, file)
@@ -123,7 +123,7 @@ def lowered(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    with _silent(), torch.no_grad():
+    with silent(), torch.no_grad():
         made = one_pass(plain, auto_class, **words)
         found = torch.export.export(made.named, tuple(made.example.values()), dynamic_shapes=made.sizes)
         edge = to_edge_transform_and_lower(found, partitioner=[XnnpackPartitioner()])
@@ -131,7 +131,7 @@ def lowered(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
             edge.to_executorch().write_to_file(opened)
 
 
-def _free(*places: int, most: Sequence[int] = ()) -> dict[int, Any]:
+def free(*places: int, most: Sequence[int] = ()) -> dict[int, Any]:
     """Sizes that may be any, or any up to so many."""
     from torch.export import Dim
 
@@ -140,7 +140,8 @@ def _free(*places: int, most: Sequence[int] = ()) -> dict[int, Any]:
     return {place: Dim(f"size{place}", min=1, max=most[place]) for place in places}
 
 
-def _save(made: Traceable, file: Path) -> None:
+def save(made: Traceable, file: Path) -> None:
+    """Write the graph; weights of more than 2 GB lie beside it."""
     import torch
 
     with torch.inference_mode():
@@ -189,12 +190,9 @@ def traced_decoder(plain: Path, file: Path) -> None:
             if self.counts:  # rows may be filled up on either side
                 words["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
             said = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **words)
-            return (said.logits, *(each for layer in said.past_key_values.layers for each in _kept(layer)))
+            return (said.logits, *kept(said.past_key_values))
 
-    def pairs(past: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        return list(zip(past[::2], past[1::2], strict=True))
-
-    with _silent():
+    with silent():
         model = transformers.AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32).eval()
         rows, read, new = 3, 4, 5  # as above
         ids, mask = (torch.ones(rows, length, dtype=torch.int64) for length in (new, read + new))
@@ -203,13 +201,19 @@ def traced_decoder(plain: Path, file: Path) -> None:
         layers = [f"{place}.{name}" for place in range(len(past) // 2) for name in ("key", "value")]
         example = {"input_ids": ids, "attention_mask": mask}
         example |= {f"{PAST}.{name}": each.clone() for name, each in zip(layers, past, strict=True)}
-        sizes = (_free(0, 1), _free(0, 1), tuple(_free(0, 2) for _ in past))
+        sizes = (free(0, 1), free(0, 1), tuple(free(0, 2) for _ in past))
         outputs = ["logits", *(f"{PRESENT}.{name}" for name in layers)]
-        _save(Traceable(Going(model).eval(), example, outputs, sizes), file)
+        save(Traceable(Going(model).eval(), example, outputs, sizes), file)
 
 
-def _kept(layer: Any) -> tuple[Any, Any]:
-    return layer.keys, layer.values
+def pairs(past: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Keys and values of each layer."""
+    return list(zip(past[::2], past[1::2], strict=True))
+
+
+def kept(cache: Any) -> list[Any]:
+    """Keys and values of each layer, one after the other."""
+    return [each for layer in cache.layers for each in (layer.keys, layer.values)]
 
 
 def keeps_plainly(config: Any) -> bool:
@@ -217,8 +221,8 @@ def keeps_plainly(config: Any) -> bool:
     import transformers
     from transformers.cache_utils import DynamicLayer
 
-    kept = transformers.DynamicCache(config=config)
-    return all(type(layer) is DynamicLayer for layer in kept.layers)
+    made = transformers.DynamicCache(config=config)
+    return all(type(layer) is DynamicLayer for layer in made.layers)
 
 
 def in_bytes(graph: Path, file: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weitiao.core.contracts import Example
-from weitiao.export import pictures
+from weitiao.export import pictures, speech
 from weitiao.export.asked import Asked
 from weitiao.export.differs import Differs
 from weitiao.export.fresh_process import Answered
@@ -123,7 +123,8 @@ def furthest(ours: Sequence[Pass], theirs: Sequence[Pass]) -> tuple[float, float
     """The largest difference of an output, and the share of positions at which the largest number is the same."""
     apart, same, count = 0.0, 0, 0
     for one, other in zip(ours, theirs, strict=True):
-        mask = one.inputs.get("attention_mask")
+        # Of a decoder beside an encoder, what fills rows up is read as any other token.
+        mask = None if speech.WRITTEN in one.inputs else one.inputs.get("attention_mask")
         for name, own in one.said.items():
             said = other.said.get(name)
             if said is None or said.shape != own.shape:

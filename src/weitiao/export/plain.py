@@ -8,6 +8,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from weitiao.core.files import write_text
+from weitiao.export import speech
 from weitiao.export.runners import Reader, answering, reader
 
 if TYPE_CHECKING:
@@ -50,14 +51,26 @@ def read(rows):  # [("a text",), ...] or [("a text", "its pair"), ...]
 
 """
 TEXTS = Reader("", "", "TOKENIZER = transformers.AutoTokenizer.from_pretrained(HERE)", READS)
+ENDS = "ENDS = np.atleast_1d(MODEL.generation_config.eos_token_id).tolist()\n"
 GOES_ON = """\
-ENDS = np.atleast_1d(MODEL.generation_config.eos_token_id).tolist()
 
 
 def go_on(ids, max_new_tokens):
     asked = torch.tensor([ids])
     words = {"attention_mask": torch.ones_like(asked), "do_sample": False, "num_beams": 1}
     return MODEL.generate(asked, max_new_tokens=max_new_tokens, **words)[0, len(ids) :].tolist()
+
+
+"""
+WRITES = """\
+KNOWN = MODEL.generation_config
+BEGIN = [each for each in (KNOWN.decoder_start_token_id, KNOWN.forced_bos_token_id) if each is not None]
+
+
+def go_on(ids, max_new_tokens):  # looked for as its generation settings say
+    asked = torch.tensor([ids])
+    words = {"attention_mask": torch.ones_like(asked), "do_sample": False, "decoder_input_ids": torch.tensor([BEGIN])}
+    return MODEL.generate(input_ids=asked, max_new_tokens=max_new_tokens, **words)[0, len(BEGIN) :].tolist()
 
 
 """
@@ -78,7 +91,8 @@ def write_runner(
     """
     reads = reader(run, texts=TEXTS)
     head = HEAD.replace("$model", opens)
-    runner = Template(head + (GOES_ON if run.task.generates else reads.reads) + "$answering")
+    goes_on = ENDS + (WRITES if speech.two_sided(run) else GOES_ON)
+    runner = Template(head + (goes_on if run.task.generates else reads.reads) + "$answering")
     words = answering(run, inputs=inputs, outputs=outputs) | reads.words
     words["needs"] = "".join(f"{name}, " for name in (reads.needs, needs) if name)
     write_text(folder / "runner.py", runner.substitute(words))

@@ -38,7 +38,7 @@ def why_not(run: Run) -> str:
     """What is no single pass, modules that cannot be folded, tokenizers of Python."""
     from weitiao.models.folders import tokenizer
 
-    if run.task.generates or run.task.auto_class == "AutoModelForSeq2SeqLM":
+    if run.task.generates:
         return reason("form_of_one_pass")
     if (why := unfoldable(run, sees=True)) or run.task.shape.pictures:
         return why

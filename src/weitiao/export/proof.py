@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weitiao.export import parity, spoken
+from weitiao.export import parity, speech, spoken
 from weitiao.export.asked import BATCH, Asked
 from weitiao.export.differs import Differs
 from weitiao.export.fresh_process import Answered, ask
@@ -63,17 +63,17 @@ def prove(
 def _spoken(
     run: Run, folder: Path, asked: Asked, *, bounds: parity.Bounds, without: Sequence[str]
 ) -> dict[str, Any]:
-    """The same of a language model: its losses are compared on all rows, its outputs on as many as can be kept."""
+    """The same of a model that writes: its losses are compared on all rows, its outputs on as many as can be kept."""
     turns = spoken.prompts(run, [asked.records[row] for row in range(asked.real)])
-    learnt = {at: (batch.inputs["logits_to_keep"], batch.target) for at, batch in asked.learnt.items()}
-    words: dict[str, Any] = {"turns": turns, "speaks": {"max_new_tokens": spoken.LONGEST}}
+    learnt = {at: speech.of(run).learnt(batch) for at, batch in asked.learnt.items()}
+    words: dict[str, Any] = {"turns": turns, "speaks": {"max_new_tokens": speech.LONGEST}}
     answered = ask(folder, asked.passes, texts=[], learnt=learnt, whole=asked.whole, without=without, **words)
     told = dict(answered.told)
     said = spoken.refuse_other_words(run, turns, told, exact=bounds.exact)
     near = _near(asked, answered, bounds)
     theirs: dict[int, dict[str, Any]] = {}
     for (at, batch), rows in zip(asked.learnt.items(), asked.batches, strict=True):
-        losses = spoken.row_losses(batch.extra["owner"], answered.losses[at], len(rows))
+        losses = speech.row_losses(batch.extra["owner"], answered.losses[at], len(rows))
         for row, one in zip(rows, losses, strict=True):
             own = asked.predictions[row]
             apart = abs(own["loss"] - one["loss"]) / max(1, own["tokens"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from weitiao.export import pictures
+from weitiao.export import pictures, speech
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
@@ -53,7 +53,7 @@ def read(rows):  # [("a/picture.jpg",), ...]
 SPEAKING = """\
 def spoken(turns, max_new_tokens=200):  # [{{"role": "user", "content": "..."}}, ...]
     text = {prompt}
-    ids = TOKENIZER(text, add_special_tokens=False)["input_ids"]
+    ids = TOKENIZER(text, {reads})["input_ids"]
     return {{"text": text, "ids": ids, "said": go_on(ids, max_new_tokens)}}
 
 
@@ -100,22 +100,33 @@ def reader(run: Run, *, texts: Reader = TEXTS) -> Reader:
     return Reader("pillow", imports, opens, f"\n\n{pictures.code()}{PICTURES}", usage="picture.jpg")
 
 
+def source(run: Run) -> str:
+    """How a runner writes what is read by a model that writes another text."""
+    task: Any = run.task
+    prefix = f"{task.source_prefix!r} + " if task.source_prefix else ""
+    return f'{prefix}turns[-1]["content"]'
+
+
 def answering(run: Run, *, inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:
     """The words of a runner's template."""
-    plain = getattr(run.task, "split_special_tokens", True)
-    if run.task.generates:
-        tail = SPEAKING.format(prompt=TEMPLATE if run.task.chats else WORDS)
+    plain = f"split_special_tokens={getattr(run.task, 'split_special_tokens', True)}"
+    if speech.two_sided(run):
+        reads = f"truncation=True, max_length={run.limit}, {plain}"
+        tail = SPEAKING.format(prompt=source(run), reads=reads)
+    elif run.task.generates:
+        prompt = TEMPLATE if run.task.chats else WORDS
+        tail = SPEAKING.format(prompt=prompt, reads="add_special_tokens=False")
     else:
         tail = ANSWERING.format(code=textwrap.indent(run.task.answer_code(), "    "))
     processor = run.tuned.processor
     return {
         "pad": str(getattr(processor, "pad_token_id", None) or 0),
         "cut_side": getattr(processor, "truncation_side", ""),
-        "characters": str(plain),
+        "characters": plain.partition("=")[2],
         "auto_class": run.task.auto_class,
         "limit": str(run.limit),
         "inputs": repr([*inputs]),
         "outputs": repr([*outputs]),
-        "plain": f"split_special_tokens={plain}",
+        "plain": plain,
         "answering": tail,
     }

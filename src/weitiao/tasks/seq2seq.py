@@ -38,6 +38,8 @@ from weitiao.data.two_sides import IGNORE, Sides
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from weitiao.models.decoding import Answer
+
 SAMPLE = 1024  # rows tokenised at once
 USUAL = 128
 """Tokens of a target where nothing is said."""
@@ -229,17 +231,27 @@ class SequenceToSequence(Categorical):
         return self._sides(processor).sources([self.source_prefix + (said[-1] if said else "")])[0]
 
     def answer(
+        self, loaded: Any, prompts: Sequence[Sequence[int]], *, notice: Any = None, **asked: Any
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What is written of every source, as the settings say; sources are cut as those that were learnt from."""
+        from weitiao.data.layout import Layout
+
+        together = loaded.layout is not Layout.ALONE
+        for place, one in self.written(loaded, prompts, together=together, **asked):
+            said = loaded.processor.decode(one.ids, skip_special_tokens=True).strip()
+            yield place, {"answer": said, "ending": one.ending}
+
+    def written(
         self,
         loaded: Any,
         prompts: Sequence[Sequence[int]],
         *,
+        together: bool,
         streamer: Any = None,
-        notice: Any = None,
         sample: bool | None = None,
         **asked: Any,
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """What is written of every source, as the settings say; sources are cut as those that were learnt from."""
-        from weitiao.data.layout import Layout
+    ) -> Iterator[tuple[int, Answer]]:
+        """The same in tokens; `together`: may sources share a pass?"""
         from weitiao.models import decoding, marks, two_sides
 
         model, processor, sides = loaded.model, loaded.processor, self._sides(loaded.processor)
@@ -262,18 +274,9 @@ class SequenceToSequence(Categorical):
         search = decoding.Search(
             1 if sample else self.num_beams, self.length_penalty, self.no_repeat_ngram_size
         )
-        found = decoding.write(
-            model,
-            sources,
-            begin,
-            replace(settings, limit=loaded.limit),
-            search,
-            together=loaded.layout is not Layout.ALONE,
-            streamer=streamer,
-        )
-        for place, one in found:
-            said = processor.decode(one.ids, skip_special_tokens=True).strip()
-            yield place, {"answer": said, "ending": one.ending}
+        settings = replace(settings, limit=loaded.limit)
+        words = {"together": together, "streamer": streamer}
+        yield from decoding.write(model, sources, begin, settings, search, **words)
 
     def answered(self, record: Record, answer: str) -> tuple[Record, str, int]:
         """The source and the answer as its target: no text that is read holds it."""

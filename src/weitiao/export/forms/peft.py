@@ -49,9 +49,7 @@ class Peft(Form):
     modules: ClassVar[tuple[str, ...]] = ("peft",)
 
     def refuses(self, run: Run) -> str:
-        """Encoder-decoders, pictures, whole models, adapters that PEFT does not know, a base in 4 bits."""
-        if run.task.auto_class == "AutoModelForSeq2SeqLM":
-            return reason("form_not_written")
+        """Pictures, whole models, adapters that PEFT does not know, a base in 4 bits."""
         if why := unseen(run):
             return why
         card = run.folder.model / CARD

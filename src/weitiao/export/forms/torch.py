@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from weitiao.core.registry import register
-from weitiao.core.why import reason
 from weitiao.export.folded import folded, unfoldable
 from weitiao.export.form import Form
 from weitiao.export.plain import write_runner
@@ -36,9 +35,7 @@ class Torch(Form):
     source: ClassVar[str] = "torch, Transformers"
 
     def refuses(self, run: Run) -> str:
-        """Modules that cannot be folded; tasks that answer otherwise than by one pass."""
-        if run.task.auto_class == "AutoModelForSeq2SeqLM":
-            return reason("form_not_written")
+        """Modules that cannot be folded."""
         return unfoldable(run, sees=True)
 
     def write(self, run: Run, folder: Path, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
