@@ -28,7 +28,12 @@ from weitiao.stages.recorded import variants
 
 pytestmark = pytest.mark.whole
 
-FORMS = {"torch": (), "onnx": ("torch", "transformers"), "pt2": ("transformers",)}
+FORMS = {
+    "torch": (),
+    "onnx": ("torch", "transformers"),
+    "pt2": ("transformers",),
+    "torchscript": ("transformers",),
+}
 """Every form that reads texts, and what its runner does without."""
 GO_ON = ("torch", "onnx")
 """Those of them that speak, too."""
@@ -41,6 +46,9 @@ def run(bert, tmp_path_factory) -> wt.Run:
     pytest.importorskip("onnxruntime")
     made = exports.classifier(bert, tmp_path_factory.mktemp("classifier"))
     made.export("pt2")
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        made.export("torchscript")
+    (made.path / "legacy.txt").write_text(said.getvalue())
     with contextlib.redirect_stdout(io.StringIO()) as said:
         assert cli(["export", str(made.path), "--to", "torch", "--quiet"]) == 0
     (made.path / "table.txt").write_text(said.getvalue())
@@ -111,7 +119,8 @@ def test_what_was_compared_is_told(run, form):
 
 def test_forms_stand_beside_each_other(run):
     printed = (run.path / "table.txt").read_text()
-    assert [name for name in FORMS if re.search(rf"│ {name} ", printed)] == ["torch", "pt2"]
+    assert [name for name in FORMS if re.search(rf"│ {name} ", printed)] == ["torch", "pt2", "torchscript"]
+    assert "--to pt2 is what follows it" in (run.path / "legacy.txt").read_text()
     with open(run.path / "export/forms.csv", encoding="utf-8") as file:
         rows = {row["form"]: row for row in csv.DictReader(file)}
     assert set(rows) == set(FORMS)

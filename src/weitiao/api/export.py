@@ -19,7 +19,7 @@ def export(
 
     Args:
         run: a run, or its folder.
-        to: a form: `torch`, `peft`, `onnx`, `gguf`, `pt2`, `executorch`.
+        to: a form: `torch`, `peft`, `onnx`, `gguf`, `pt2`, `torchscript`, `executorch`.
         dtype: the precision of its weights; default: fp32.
         push: the name (owner/name) under which it goes to the hub, too, with the model's card.
         tell: hears how it goes.

@@ -24,7 +24,7 @@ def export(
         str,
         typer.Option(
             "--to",
-            help="The form: torch (a plain folder of Transformers), onnx (onnxruntime), gguf (llama.cpp, Ollama), pt2 (torch.export), executorch (phones).",
+            help="The form: torch (a plain folder of Transformers), onnx (onnxruntime), gguf (llama.cpp, Ollama), pt2 (torch.export), torchscript (legacy), executorch (phones), peft (the adapter alone).",
         ),
     ],
     dtype: Annotated[

@@ -43,6 +43,8 @@ class Form(ABC):
     """With which they come."""
     without: ClassVar[tuple[str, ...]] = ()
     """What its runner must do without, beside weitiao."""
+    legacy: ClassVar[str] = ""
+    """The form that has taken its place, where its own readers develop it no more; it is said when it is written."""
 
     @property
     def exact(self) -> bool:

@@ -2,7 +2,7 @@
 
 traced(plain, "AutoModelForSequenceClassification", file, inputs=..., outputs=...)   one pass
 traced_decoder(plain, file)                                                          what goes on, with what it has read so far
-programmed(plain, ...), lowered(plain, ...)                                          the same as `torch.export`, ExecuTorch have it
+programmed(plain, ...), scripted(plain, ...), lowered(plain, ...)                    the same as `torch.export`, TorchScript, ExecuTorch have it
 in_bytes(graph, file)                                                                weights of 8 bits
 """
 
@@ -115,6 +115,17 @@ def programmed(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
         made = one_pass(plain, auto_class, **words)
         found = torch.export.export(made.named, tuple(made.example.values()), dynamic_shapes=made.sizes)
         torch.export.save(found, file)
+
+
+def scripted(plain: Path, auto_class: str, file: Path, **words: Any) -> None:
+    """Write the same as a module of TorchScript."""
+    import torch
+
+    with silent(), torch.inference_mode():
+        made = one_pass(plain, auto_class, **words)
+        # What it says is compared afterwards, on rows of other sizes than these.
+        found = torch.jit.trace(made.named, tuple(made.example.values()), strict=False, check_trace=False)
+        found.save(str(file))
 
 
 def lowered(plain: Path, auto_class: str, file: Path, **words: Any) -> None:

@@ -1,4 +1,4 @@
-"""What programs of one pass (`torch.export`, ExecuTorch) have in common: for which models they can be had, and what lies beside them.
+"""What programs of one pass (`torch.export`, TorchScript, ExecuTorch) have in common: for which models they can be had, and what lies beside them.
 
 why_not(run)                   ->  why it cannot be had; empty when it can
 written(run, folder, head, ..) ->  config.json, tokenizer.json or preprocessor_config.json, runner.py; `make` puts in the program
@@ -32,6 +32,27 @@ import numpy as np
 import torch
 $imports
 """
+HEAD = '''\
+"""python runner.py $usage: this folder's model answers.  Needs torch, $needs and numpy, no network."""
+
+'''
+HEAD += (
+    IMPORTS
+    + """
+HERE = os.path.dirname(os.path.abspath(__file__))
+CONFIG = json.loads(Path(HERE, "config.json").read_text("utf-8"))
+$opens
+"""
+)
+"""Of a runner that torch alone asks; the line that puts the program into `MODEL` follows."""
+ASKS = """\
+def ask(inputs):
+    with torch.inference_mode():
+        said = MODEL(*(torch.from_numpy(inputs[name]) for name in $inputs))
+    return {name: each.numpy() for name, each in zip($outputs, said)}
+
+
+$answering"""
 
 
 def why_not(run: Run) -> str:

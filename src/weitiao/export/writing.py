@@ -44,6 +44,7 @@ class Writes(Protocol):
     modules: ClassVar[tuple[str, ...]]
     extra: ClassVar[str]
     without: ClassVar[tuple[str, ...]]
+    legacy: ClassVar[str]
 
     @property
     def dtype(self) -> str:
@@ -137,6 +138,8 @@ def write(run: Run, form: Writes, *, tell: Tell | None = None) -> Exported:
         need(module, extra=form.extra)
     refuse_unwritable(folder)
     with listening(tell) as (told, _, _), tempfile.TemporaryDirectory(prefix="weitiao-asked-") as room:
+        if form.legacy:
+            told("notice", text=reason("export_legacy", form=name, follows=form.legacy))
         told("notice", text=reason("export_asks", form=folder.name))
         judged = exactly(run)
         rows = asked(judged, room=Path(room))

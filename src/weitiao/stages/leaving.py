@@ -57,7 +57,7 @@ class Leaving(Recorded, ABC):
         """Write the model into `export/` in the form that its destination wants, once it is seen to answer as this one.
 
         Args:
-            to: a form of the shelf: `torch`, `onnx`, `gguf`, `pt2`.
+            to: a form of the shelf: `torch`, `peft`, `onnx`, `gguf`, `pt2`, `torchscript`, `executorch`.
             dtype: the precision of its weights; default: fp32.
             tell: hears how it goes; without it lines on standard error say so.
 

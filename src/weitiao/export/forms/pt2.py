@@ -18,27 +18,7 @@ from weitiao.export.graphs import programmed
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
 
-HEAD = '''\
-"""python runner.py $usage: this folder's model answers.  Needs torch, $needs and numpy, no network."""
-
-'''
-HEAD += (
-    programs.IMPORTS
-    + """
-HERE = os.path.dirname(os.path.abspath(__file__))
-CONFIG = json.loads(Path(HERE, "config.json").read_text("utf-8"))
-$opens
-MODEL = torch.export.load(os.path.join(HERE, "model.pt2")).module()
-"""
-)
-ASKS = """\
-def ask(inputs):
-    with torch.inference_mode():
-        said = MODEL(*(torch.from_numpy(inputs[name]) for name in $inputs))
-    return {name: each.numpy() for name, each in zip($outputs, said)}
-
-
-$answering"""
+LOADS = 'MODEL = torch.export.load(os.path.join(HERE, "model.pt2")).module()\n'
 
 
 @register("form", "pt2")
@@ -63,4 +43,12 @@ class Pt2(Form):
         def make(plain: Path, auto_class: str, **words: Any) -> None:
             programmed(plain, auto_class, folder / "model.pt2", **words)
 
-        programs.written(run, folder, inputs=inputs, outputs=outputs, head=HEAD, asks=ASKS, make=make)
+        programs.written(
+            run,
+            folder,
+            inputs=inputs,
+            outputs=outputs,
+            head=programs.HEAD + LOADS,
+            asks=programs.ASKS,
+            make=make,
+        )
