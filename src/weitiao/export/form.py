@@ -11,7 +11,7 @@ A form writes the model into a folder, and beside it `runner.py`, some forty lin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -51,10 +51,13 @@ class Form(ABC):
         """Are its numbers those of the judged model, but for rounding?"""
         return bool(self.dtype == EXACT)
 
-    @property
-    def bounds(self) -> Bounds:
+    def bounds(self, run: Run) -> Bounds:
         """How far it may be from the judged model: 1e-4; where weights are rounded the score may move by half a point."""
         return Bounds(self.exact, close=1e-4, points=0.005)
+
+    def misreads(self, run: Run) -> Callable[[str], bool]:
+        """Which texts are known to be read otherwise where the form is at home: few of them may be, and they are told."""
+        return lambda text: False
 
     @abstractmethod
     def refuses(self, run: Run) -> str:

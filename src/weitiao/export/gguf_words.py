@@ -3,21 +3,27 @@
 why_not(tokenizer)                    ->  why llama.cpp would cut text otherwise; empty when it would not
 words(writer, size, tokenizer, ...)   ->  tokenizer.ggml.*, tokenizer.chat_template
 
+no_pieces(tokenizer), word_pieces(writer, size, tokenizer)   the same of BERT's word pieces
+misreads(tokenizer)                                          which texts llama.cpp reads otherwise even so
+
 llama.cpp knows the ways of cutting text by name and has each written by hand: what is not in `CUTS` is refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from weitiao.core.why import reason
+from weitiao.export import piece_reader
 
 NORMAL, UNKNOWN, CONTROL, USED, UNUSED = 1, 2, 3, 4, 5
 """Kinds of words (`gguf.TokenType`)."""
 ENDS = ("eos", "eot", "eom")
 """What may end an answer there."""
+INSIDE, BEGINS = "##", "\u2581"
+"""What BERT writes before pieces inside a word, and llama.cpp before those that begin one."""
 _LIKE_GPT4 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}"
     r"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -105,3 +111,89 @@ def _kind(place: int, known: Mapping[int, str], added: Mapping[int, Mapping[str,
     if place in added:
         return CONTROL if added[place]["special"] else USED
     return NORMAL
+
+
+def no_pieces(tokenizer: Any) -> str:
+    """Why the word pieces of a tokenizer cannot be written; empty when they can."""
+    if not getattr(tokenizer, "is_fast", False):
+        return reason("form_slow_tokenizer")
+    tree = json.loads(tokenizer.backend_tokenizer.to_str())
+    model, cleans = tree["model"], tree.get("normalizer") or {}
+    marks = [tokenizer.cls_token_id, tokenizer.unk_token_id, tokenizer.sep_token_id]
+    known = (
+        model.get("type") == "WordPiece"
+        and model["continuing_subword_prefix"] == INSIDE
+        and (tree.get("pre_tokenizer") or {}).get("type") == "BertPreTokenizer"
+        and cleans.get("type") == "BertNormalizer"
+        and cleans["clean_text"]
+        and cleans["handle_chinese_chars"]
+        and all(each["special"] for each in tree["added_tokens"])
+        and None not in marks
+        and tokenizer("")["input_ids"] == [marks[0], marks[-1]]
+    )
+    return "" if known else reason("form_other_pieces")
+
+
+def word_pieces(writer: Any, size: int, tokenizer: Any) -> None:
+    """Write a tokenizer of word pieces: llama.cpp has a mark before those that begin a word, BERT before all others.
+
+    Args:
+        writer: of the file.
+        size: how many words the model has.
+        tokenizer: of Transformers.
+    """
+    cleans = _cleans(tokenizer)
+    known = {place: word for word, place in _places(tokenizer).items()}
+    special = set(tokenizer.all_special_ids)
+    writer.add_tokenizer_model("bert")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list([known.get(place, f"[PAD{place}]") for place in range(size)])
+    kinds = [
+        UNUSED if place not in known else CONTROL if place in special else NORMAL for place in range(size)
+    ]
+    writer.add_token_types(kinds)
+    # Ollama looks for what stands at the end by another name than llama.cpp.
+    for name, place in (
+        ("bos", tokenizer.cls_token_id),
+        ("cls", tokenizer.cls_token_id),
+        ("eos", tokenizer.sep_token_id),
+        ("seperator", tokenizer.sep_token_id),
+        ("unknown", tokenizer.unk_token_id),
+        ("padding", tokenizer.pad_token_id),
+        ("mask", tokenizer.mask_token_id),
+    ):
+        if place is not None:
+            writer.add_uint32(f"tokenizer.ggml.{name}_token_id", place)
+    writer.add_bool("tokenizer.ggml.normalizer.lowercase", cleans["lower"])
+    writer.add_bool("tokenizer.ggml.normalizer.strip_accents", cleans["strips"])
+
+
+def misreads(tokenizer: Any) -> Callable[[str], bool]:
+    """Does llama.cpp cut a text into other word pieces than the tokenizer?"""
+    places, cleans = _places(tokenizer), _cleans(tokenizer)
+    marks = {"begin": tokenizer.cls_token_id, "end": tokenizer.sep_token_id}
+
+    def other(text: str) -> bool:
+        own = tokenizer(text, split_special_tokens=True, truncation=False, verbose=False)["input_ids"]
+        return piece_reader.pieces(text, places, **cleans, **marks, unknown=tokenizer.unk_token_id) != own
+
+    return other
+
+
+def _places(tokenizer: Any) -> dict[str, int]:
+    """Word pieces as llama.cpp writes them."""
+    special = set(tokenizer.all_special_tokens)
+    return {
+        word
+        if word in special
+        else word.removeprefix(INSIDE)
+        if word.startswith(INSIDE)
+        else BEGINS + word: at
+        for word, at in tokenizer.get_vocab().items()
+    }
+
+
+def _cleans(tokenizer: Any) -> dict[str, bool]:
+    told = json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"]
+    strips = told["strip_accents"]
+    return {"lower": told["lowercase"], "strips": told["lowercase"] if strips is None else strips}

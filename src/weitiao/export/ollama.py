@@ -126,6 +126,8 @@ def modelfile(run: Run, file: str, *, ends: Sequence[int], begins: bool) -> str:
     """
     processor = run.tuned.processor
     lines = [f"# ollama create {run.path.resolve().name} -f Modelfile", f"FROM ./{file}"]
+    if not run.task.generates:  # of vectors it takes all out of the file
+        return "\n".join([*lines, ""])
     if run.task.chats:
         found = turns(processor, begins=begins)
         lines.append(f'TEMPLATE """{found.go()}"""' if found else NO_TEMPLATE)

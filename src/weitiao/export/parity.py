@@ -34,6 +34,8 @@ class Bounds:
     """How far outputs may then be apart, beside numbers around 1."""
     points: float
     """How far the score may move; of one without bounds, that share of it."""
+    tied: float = 0.0
+    """Scores nearer to each other than this, beside numbers around 1, are a tie."""
 
 
 TIED = 1e-5
@@ -119,8 +121,9 @@ def _first(ours: Sequence[int], theirs: Sequence[int]) -> str:
     return f"{list(ours[at : at + 5])} != {list(theirs[at : at + 5])} (+{at})"
 
 
-def furthest(ours: Sequence[Pass], theirs: Sequence[Pass]) -> tuple[float, float]:
-    """The largest difference of an output, and the share of positions at which the largest number is the same."""
+def furthest(ours: Sequence[Pass], theirs: Sequence[Pass], *, tied: float = 0.0) -> tuple[float, float]:
+    """The largest difference of an output, and the share of positions at which the largest number is the same, or within `tied`
+    of it."""
     apart, same, count = 0.0, 0, 0
     for one, other in zip(ours, theirs, strict=True):
         # Of a decoder beside an encoder, what fills rows up is read as any other token.
@@ -141,7 +144,7 @@ def furthest(ours: Sequence[Pass], theirs: Sequence[Pass]) -> tuple[float, float
                 most, place = own.max(axis), said.argmax(axis)
                 there = np.take_along_axis(own, np.expand_dims(place, axis), axis).squeeze(axis)
                 # Of many pixels the largest ones of some lie nearer to each other than outputs may be.
-                near = TIED * np.maximum(1.0, np.abs(most)) if own.ndim == 4 else 0.0
+                near = max(tied, TIED if own.ndim == 4 else 0.0) * np.maximum(1.0, np.abs(most))
                 same += int((most - there <= near).sum())
                 count += int(most.size)
     return apart, same / count if count else 1.0
@@ -294,7 +297,8 @@ def refuse_moved(metric: Mapping[str, Any], bounds: Bounds) -> float | None:
         return None
     was, now = metric["tuned"]["value"], metric["exported"]["value"]
     # Where rows are few, half a point is less than one of them.
-    points = bounds.points if bounds.exact else max(bounds.points, 1 / metric["rows"])
+    precise = bounds.exact and not bounds.tied
+    points = bounds.points if precise else max(bounds.points, 1 / metric["rows"])
     most = points if metric["bounded"] else bounds.points * abs(was)
     if abs(now - was) > most + 1e-12:
         raise Differs("metric", why=f"{metric['name']} {was:.4f} -> {now:.4f} (> {most:.4g})")

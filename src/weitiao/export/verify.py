@@ -72,4 +72,4 @@ def _verified(run: Run, folder: Path, rows: Any) -> None:
         form = registry.build("form", {"name": name, "dtype": dtype})
     except WeitiaoError as error:
         raise Differs("version", why=f"{name} {dtype}") from error
-    prove(run, folder, rows, bounds=form.bounds, without=form.without)
+    prove(run, folder, rows, form=form)

@@ -21,8 +21,7 @@ from weitiao.core.why import reason
 from weitiao.export.asked import asked
 from weitiao.export.budget import Budget
 from weitiao.export.differs import Differs, Unwritable
-from weitiao.export.parity import Bounds
-from weitiao.export.proof import prove
+from weitiao.export.proof import Proven, prove
 from weitiao.stages.events import Tell, listening
 
 if TYPE_CHECKING:
@@ -38,12 +37,11 @@ VERSION = 1
 """Of `parity.json`."""
 
 
-class Writes(Protocol):
+class Writes(Proven, Protocol):
     """What is asked of a form (`export.form.Form`)."""
 
     modules: ClassVar[tuple[str, ...]]
     extra: ClassVar[str]
-    without: ClassVar[tuple[str, ...]]
     legacy: ClassVar[str]
 
     @property
@@ -53,10 +51,6 @@ class Writes(Protocol):
     @property
     def exact(self) -> bool:
         """Are its numbers those of the judged model?"""
-
-    @property
-    def bounds(self) -> Bounds:
-        """How far it may be from the judged model."""
 
     def refuses(self, run: Run) -> str:
         """Why it cannot be had."""
@@ -154,7 +148,7 @@ def write(run: Run, form: Writes, *, tell: Tell | None = None) -> Exported:
                 raise fault("no_such_form", form=name, why=why, path=run.path) from error
             told("notice", text=reason("export_compares", rows=len(rows.predictions)))
             try:
-                found = prove(judged, temporary, rows, bounds=form.bounds, without=form.without)
+                found = prove(judged, temporary, rows, form=form)
             except Differs as error:
                 raise fault("export_differs", form=folder.name, what=error.said, path=run.path) from error
             size = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())

@@ -7,114 +7,28 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from weitiao.core.files import disk, write_text
 from weitiao.core.registry import register
 from weitiao.core.why import reason
-from weitiao.export import gguf_file, gguf_words, ollama, runners
+from weitiao.export import gguf_file, gguf_runners, gguf_words, ollama
 from weitiao.export.folded import folded, unfoldable
 from weitiao.export.form import Form
 from weitiao.export.parity import Bounds
+from weitiao.stages.kept_rows import kept
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
 
 FILE = "model.gguf"
+HEADED = "AutoModelForSequenceClassification"
+TELLS = (HEADED, "AutoModel")
+"""What of a BERT llama.cpp computes: the vectors of tokens, and a head's scores of a whole text."""
 KINDS = {"fp32": "F32", "fp16": "F16", "int8": "Q8_0", "int4": "Q4_0"}
-ROOM = 64
-"""Tokens beyond those of a row that the runner keeps room for: it answers in no more when it is compared."""
-RUNNER = '''\
-"""python runner.py "a question": this folder's model answers.  Needs llama-cpp-python, no torch and no network.
-
-Without that Transformers reads the same weights out of the file, with torch and gguf, and the tokenizer beside it."""
-
-import os
-import sys
-
-import numpy as np
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-FILE = os.path.join(HERE, "model.gguf")
-try:
-    import llama_cpp
-    from llama_cpp.llama_chat_format import Jinja2ChatFormatter
-
-    READER = "llama.cpp"
-    MORE = {"n_ctx": $room, "n_batch": $room, "n_threads": 1, "n_threads_batch": 1, "type_k": $kept, "type_v": $kept}
-    MODEL = llama_cpp.Llama(FILE, logits_all=True, verbose=False, **MORE)
-    FACTS = MODEL.metadata
-    WORDS = [MODEL._model.token_get_text(int(FACTS.get(f"tokenizer.ggml.{name}_token_id", 0))) for name in ("eos", "bos")]
-
-    def chat(turns):
-        return Jinja2ChatFormatter(FACTS["tokenizer.chat_template"], *WORDS)(messages=turns).prompt
-
-    def read(text):
-        return MODEL.tokenize(text.encode(), add_bos=False, special=True)
-
-    def text_of(ids):
-        return MODEL.detokenize(ids).decode(errors="replace")
-
-    def scores(ids, kept=0):  # of all ids behind the first `kept`, which were asked before
-        MODEL.n_tokens = kept
-        MODEL.eval(ids[kept:])
-        return MODEL.scores[kept : len(ids)]
-except ImportError:
-    import torch
-    import transformers
-    from gguf import GGUFReader
-
-    READER = "transformers"
-    FACTS = {name: each.contents() for name, each in GGUFReader(FILE).fields.items() if "_token_id" in name}
-    TOKENIZER = transformers.AutoTokenizer.from_pretrained(HERE)
-    MODEL = transformers.AutoModelForCausalLM.from_pretrained(HERE, gguf_file="model.gguf", dtype=torch.float32).eval()
-
-    def chat(turns):
-        return TOKENIZER.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-
-    def read(text):
-        return TOKENIZER(text, add_special_tokens=False)["input_ids"]
-
-    def text_of(ids):
-        return TOKENIZER.decode(ids)
-
-    def scores(ids, kept=0):
-        global CACHE
-        CACHE = CACHE if kept else transformers.DynamicCache(config=MODEL.config)
-        with torch.inference_mode():
-            return MODEL(torch.tensor([ids[kept:]]), past_key_values=CACHE).logits[0].numpy()
-
-NAMES = [f"tokenizer.ggml.{name}_token_id" for name in ("eos", "eot", "eom")]
-ENDS = [int(FACTS[name]) for name in NAMES if name in FACTS]
-
-
-def ask(inputs):  # ids and mask (B, T), filled up on the right, to logits (B, T, V)
-    rows = [scores(ids[mask == 1].tolist()).copy() for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"])]
-    long = max(map(len, rows))
-    return {"logits": np.stack([np.pad(row, ((0, long - len(row)), (0, 0))) for row in rows])}
-
-
-def go_on(ids, max_new_tokens):
-    said, seen = [], list(ids)
-    while len(said) < max_new_tokens and (not said or said[-1] not in ENDS):
-        said.append(int(scores(seen, kept=len(seen) - 1 if said else 0)[-1].argmax()))
-        seen.append(said[-1])
-    return said
-
-
-def spoken(turns, max_new_tokens=50):  # [{"role": "user", "content": "..."}, ...]
-    text = $prompt
-    ids = read(text)
-    return {"text": text, "ids": ids, "said": go_on(ids, max_new_tokens)}
-
-
-if __name__ == "__main__":
-    print(text_of([end for end in spoken([{"role": "user", "content": sys.argv[1]}])["said"] if end not in ENDS]))
-'''
 
 
 @register("form", "gguf")
@@ -130,50 +44,90 @@ class Gguf(Form):
     source: ClassVar[str] = "llama.cpp"
     modules: ClassVar[tuple[str, ...]] = ("gguf",)
 
-    @property
-    def bounds(self) -> Bounds:
-        """llama.cpp has exponentials of its own (SmolLM2: 1.03e-4); four bits cost something, and are told what."""
-        return Bounds(self.exact, close=1e-3, points=0.1 if self.dtype == "int4" else 0.005)
+    def bounds(self, run: Run) -> Bounds:
+        """llama.cpp has exponentials of its own (SmolLM2: 1.03e-4), and of a BERT's GELU a table by tanh in half precision
+        (MiniLM: 9e-4 of scores, 6e-3 of vectors of tokens); four bits cost something, and are told what."""
+        points = 0.1 if self.dtype == "int4" else 0.005
+        if run.task.generates:
+            return Bounds(self.exact, close=1e-3, points=points)
+        # Of all numbers of all tokens the farthest lies farther.
+        close = 1e-2 if run.task.auto_class == HEADED else 2e-2
+        return Bounds(self.exact, close=close, points=points, tied=close)
 
     def refuses(self, run: Run) -> str:
-        """What does not go on with a text; families and tokenizers that llama.cpp has not, or not so."""
+        """Tasks, families and tokenizers that llama.cpp has not, or not so."""
         from weitiao.models import folders
         from weitiao.models.opening import resolve
 
-        if not run.task.generates:
-            return reason("form_of_words_alone")
+        task = run.task
         if why := unfoldable(run):
             return why
+        if not task.generates and task.auto_class not in TELLS:
+            return reason("form_of_one_score")
         source = resolve(run.where_base_lies())
-        why = gguf_file.why_not(folders.configuration(source, ref=run.recipe.model))
-        return why or gguf_words.why_not(folders.tokenizer(str(run.folder.model)))
+        config = folders.configuration(source, ref=run.recipe.model)
+        if why := gguf_file.why_not(config, writes=task.generates):
+            return why
+        tokenizer = folders.tokenizer(str(run.folder.model))
+        if task.generates:
+            return gguf_words.why_not(tokenizer)
+        if pooling(run) not in gguf_file.POOLED:
+            return reason("form_other_pooling", pooling=pooling(run), known="mean, cls, last")
+        return gguf_words.no_pieces(tokenizer) or ("" if alone(run) else reason("form_of_one_text"))
+
+    def misreads(self, run: Run) -> Callable[[str], bool]:
+        """Texts that llama.cpp cuts into other word pieces."""
+        return super().misreads(run) if run.task.generates else gguf_words.misreads(run.tuned.processor)
 
     def write(self, run: Run, folder: Path, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """The file, Ollama's Modelfile, the tokenizer's own files for those who have no llama.cpp, the runner."""
-        from weitiao.models import marks
+        """The file, the runner, of what Ollama can ask its Modelfile; of a language model the tokenizer's own files, for those
+        who have no llama.cpp."""
+        processor, speaks, heads = run.tuned.processor, run.task.generates, run.task.auto_class == HEADED
+        ends = _ends(run) if speaks else []
 
-        processor = run.tuned.processor
-        ends = sorted(marks.ends(run.tuned.model, processor), key=lambda end: end != processor.eos_token_id)
-        begins = gguf_words.begins(processor)
+        def words(writer: Any, size: int) -> None:
+            if speaks:
+                gguf_words.words(writer, size, processor, ends=ends)
+            else:
+                gguf_words.word_pieces(writer, size, processor)
+
         with tempfile.TemporaryDirectory(prefix="weitiao-gguf-", dir=folder) as made:
             plain = Path(made) / "plain"
             plain.mkdir()
             folded(run, plain)
             with disk(folder):
-                gguf_file.written(
-                    plain,
-                    folder / FILE,
-                    KINDS[self.dtype],
-                    name=run.path.resolve().name,
-                    words=lambda writer, size: gguf_words.words(writer, size, processor, ends=ends),
-                )
+                name, pooled = run.path.resolve().name, pooling(run)
+                file = folder / FILE
+                gguf_file.written(plain, file, KINDS[self.dtype], name=name, words=words, pooled=pooled)
                 for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-                    if (plain / name).is_file():
+                    if speaks and (plain / name).is_file():
                         shutil.copy(plain / name, folder / name)
-        write_text(folder / "Modelfile", ollama.modelfile(run, FILE, ends=ends, begins=begins))
-        words = {
-            "room": str(run.limit + ROOM),
-            "kept": "0" if self.exact else "1",  # ggml's numbers of F32 and F16
-            "prompt": "chat(turns)" if run.task.chats else runners.WORDS,
-        }
-        write_text(folder / "runner.py", Template(RUNNER).substitute(words))
+        if not heads:
+            begins = speaks and gguf_words.begins(processor)
+            write_text(folder / "Modelfile", ollama.modelfile(run, FILE, ends=ends, begins=begins))
+        runner = (
+            gguf_runners.speaks(run, exact=self.exact) if speaks else gguf_runners.tells(run, heads=heads)
+        )
+        write_text(folder / "runner.py", runner)
+
+
+def _ends(run: Run) -> list[int]:
+    """The tokens that end an answer, the tokenizer's own first."""
+    from weitiao.models import marks
+
+    own = run.tuned.processor.eos_token_id
+    return sorted(marks.ends(run.tuned.model, run.tuned.processor), key=lambda end: end != own)
+
+
+def pooling(run: Run) -> str:
+    """How what is said of tokens becomes what is said of a text; empty where words follow."""
+    if run.task.generates:
+        return ""
+    return "head" if run.task.auto_class == HEADED else getattr(run.task, "pooling", None) or "mean"
+
+
+def alone(run: Run) -> bool:
+    """Does its model read one text at a time, in all of its rows?"""
+    rows = (record for side in ("validation", "test", "train") for record, _ in kept(run.folder, side))
+    told = (run.task.texts_read(record) for record in rows)
+    return all(texts and all(len(text) == 1 for text in texts) for texts in told)
