@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from weitiao.core.gc_pause import paused
+from weitiao.core.gc_pause import paused, stays
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +46,13 @@ def test_an_error_inside_does_not_leave_it_off():
     with pytest.raises(ImportError), paused():
         raise ImportError("no torch")
     assert gc.isenabled()
+
+
+def test_what_stays_is_looked_through_no_more_and_is_again_afterwards():
+    with stays():
+        assert gc.get_freeze_count() > 1000
+        ring: list = []
+        ring.append(ring)
+        del ring
+        assert gc.collect() >= 1, "what comes later is collected as ever"
+    assert gc.get_freeze_count() == 0

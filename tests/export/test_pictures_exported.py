@@ -22,7 +22,9 @@ from tests.export.test_every_form import stages
 from tests.pictures import class_folders, toy
 from weitiao.core.errors import WeitiaoError
 from weitiao.export import pictures
+from weitiao.export.eight_bits import in_bytes
 from weitiao.export.picture_reader import pixels
+from weitiao.stages.kept_rows import kept
 
 pytestmark = pytest.mark.whole
 
@@ -85,10 +87,42 @@ def test_planted_faults_are_found_where_pixels_are_made(run, capsys):
     assert found == {"swapped": "pixels", "mean": "pixels", "order": "labels"}
 
 
-def test_a_graph_in_bytes_keeps_the_score(run):
+def test_convolutions_in_bytes_keep_the_score_where_their_ranges_are_those_of_training_rows(run, capsys):
+    import onnx
+
     told = run.export("onnx", dtype="int8").parity
     assert abs(told["moved"]) <= 0.005
-    assert told["apart"] > 0
+    assert 0 < told["apart"] < 0.1
+    exact, rounded = (onnx.load(run.path / "export" / form / "model.onnx") for form in ("onnx", "onnx-int8"))
+    weights = {one.name: list(one.dims) for one in exact.graph.initializer}
+    convolutions = [weights[node.input[1]] for node in exact.graph.node if node.op_type == "Conv"]
+    kernels = [list(one.dims) for one in rounded.graph.initializer if one.data_type == onnx.TensorProto.INT8]
+    assert sorted(each for each in kernels if len(each) == 4) == sorted(convolutions[1:])
+    assert not [node for node in rounded.graph.node if node.op_type.startswith("Dynamic")]
+
+    def unlike(folder):  # ranges of pictures that nobody has
+        black = {"pixel_values": np.zeros((2, 3, 16, 16), np.float32)}
+        in_bytes(run.path / "export/onnx/model.onnx", folder / "model.onnx", seen=[black])
+
+    exports.planted(run.path / "export/onnx-int8", "black", unlike)
+    try:
+        assert "black" in stages(run, capsys)
+    finally:
+        shutil.rmtree(run.path / "export/black")
+        run.export("onnx")
+
+
+def test_ranges_are_those_of_rows_that_trained_and_of_no_others(run):
+    rules = pictures.rules(run.folder.model)
+    split, own = run.folder.json("data/split.json"), {}
+    for side in ("train", "validation", "test"):
+        paths = [row.values["image"] for row, _ in kept(run.folder, side)]
+        assert len(paths) == len(split[side])
+        own[side] = {pixels(path, rules).tobytes() for path in paths}
+    batches = list(pictures.learnt(run, run.folder.model, ["pixel_values"]))
+    assert {each.tobytes() for batch in batches for each in batch["pixel_values"]} == own["train"]
+    assert not own["train"] & (own["validation"] | own["test"])
+    assert [len(batch["pixel_values"]) for batch in batches[:-1]] == [16] * (len(batches) - 1)
 
 
 def test_a_processor_with_other_rules_is_told_by_name_before_anything_slow(run, tmp_path):

@@ -6,15 +6,17 @@ serve("runs/reviews", "runs/chat", port=8000)
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weitiao.core.errors import did_you_mean, fault
+from weitiao.core.gc_pause import paused, stays
 from weitiao.core.why import because
 
 if TYPE_CHECKING:
-    from weitiao.serve.app import Tuning
+    from weitiao.serve.app import Server, Tuning
 
 BACKENDS = ("torch", "onnx", "onnx-int8")
 
@@ -77,9 +79,22 @@ def serve(
         raise fault("unknown_name", shelf="backend", name=bounds.backend, hint=hint, known=known)
     if not runs and not bounds.adapters and not bounds.tuning:
         raise fault("wrong_usage", **because("nothing_to_serve"))
+    with ExitStack() as listening:
+        # What is imported and loaded now stays: the collector, called by all of it and then by every request, need not look.
+        with paused():
+            from weitiao.serve.listen import listen
+
+            server = _loaded(runs, bounds, host=host, port=port, token=token, base=base)
+            listening.enter_context(stays())
+        listen(server, host=host, port=port, began=began)
+
+
+def _loaded(
+    runs: tuple[str | Path, ...], bounds: Bounds, *, host: str, port: int, token: str, base: str | Path
+) -> Server:
     from weitiao.serve.app import serving
     from weitiao.serve.guard import AT_HOME, Limits
-    from weitiao.serve.listen import bound, listen
+    from weitiao.serve.listen import bound
 
     at_home = host in AT_HOME
     if not at_home and not token:
@@ -90,7 +105,7 @@ def serve(
     for run in runs:
         name, equals, folder = str(run).partition("=")
         named.append((name, folder) if equals and not Path(str(run)).exists() else ("", run))
-    server = serving(
+    return serving(
         named,
         base=base,
         limits=Limits(
@@ -107,7 +122,6 @@ def serve(
         adapters=Path(bounds.adapters) if bounds.adapters else None,
         tuning=_tuning(Path(bounds.runs)) if bounds.tuning else None,
     )
-    listen(server, host=host, port=port, began=began)
 
 
 def _tuning(runs: Path) -> Tuning:

@@ -33,7 +33,7 @@ def main() -> None:
 def run(words: list[str]) -> int:
     """Run one command; returns its exit code, and shows errors without a traceback unless `--verbose` is given."""
     from weitiao.cli.processes import ended
-    from weitiao.cli.verbs import app
+    from weitiao.cli.verbs import asked
 
     if code := ended():
         return code
@@ -43,7 +43,7 @@ def run(words: list[str]) -> int:
     from weitiao.cli.usage import Stopped, UsageError, understood
 
     try:
-        command = translated(get_command(app))
+        command = translated(get_command(asked(words)))
         code = command(args=words, prog_name="weitiao", standalone_mode=False)
         if code == 130:  # typer has caught Ctrl-C
             raise Stopped

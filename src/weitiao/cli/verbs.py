@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -374,3 +376,14 @@ def runs(
     from weitiao.cli.show import run_table
 
     run_table(api.runs(folder), sort=sort, json=json)
+
+
+def asked(words: Sequence[str]) -> typer.Typer:
+    """The verb that the first word names, alone: to make all of them takes as long as many a verb; all, where it names none."""
+    verb = words[0] if words else ""
+    alone = copy.copy(app)
+    alone.registered_groups = [one for one in app.registered_groups if one.name == verb]
+    alone.registered_commands = [
+        one for one in app.registered_commands if verb in (one.name, getattr(one.callback, "__name__", ""))
+    ]
+    return alone if alone.registered_groups or alone.registered_commands else app

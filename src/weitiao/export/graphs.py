@@ -3,7 +3,6 @@
 traced(plain, "AutoModelForSequenceClassification", file, inputs=..., outputs=...)   one pass
 traced_decoder(plain, file)                                                          what goes on, with what it has read so far
 programmed(plain, ...), scripted(plain, ...), lowered(plain, ...)                    the same as `torch.export`, TorchScript, ExecuTorch have it
-in_bytes(graph, file)                                                                weights of 8 bits
 """
 
 from __future__ import annotations
@@ -234,27 +233,3 @@ def keeps_plainly(config: Any) -> bool:
 
     made = transformers.DynamicCache(config=config)
     return all(type(layer) is DynamicLayer for layer in made.layers)
-
-
-def in_bytes(graph: Path, file: Path) -> None:
-    """The same graph with weights of 8 bits, a scale a column; what they are multiplied with is rounded as it comes.
-
-    Seven bits of them are used: with eight, sums run over on processors without VNNI (onnxruntime's page on quantization).
-    """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    model = onnx.load(graph)
-    del model.graph.value_info[:]  # shapes of values that the quantizer makes others of
-    onnx.helper.set_model_props(
-        model, {"onnx.quant.pre_process": "onnxruntime.quant"}
-    )  # nothing is left to be said of that
-    onnx.save(model, graph)
-    # A convolution with a kernel a channel has few weights, of scales far from each other.
-    apart = [node.name for node in model.graph.node if node.op_type == "Conv" and _groups(node) > 1]
-    words = {"per_channel": True, "reduce_range": True, "weight_type": QuantType.QInt8}
-    quantize_dynamic(graph, file, nodes_to_exclude=apart, **words)
-
-
-def _groups(node: Any) -> int:
-    return next((each.i for each in node.attribute if each.name == "group"), 1)

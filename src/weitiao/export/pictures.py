@@ -1,6 +1,7 @@
 """Pictures of an exported model: how its runner reads them, and which odd ones it is asked.
 
 why_not(run)                       ->  why the runner's rules are not those of the model's processor; empty when they are
+learnt(run, folder, inputs)        ->  batches of what the model was trained on, as its runner reads them
 made(record, room)                 ->  paths of pictures as they come in use: grey, turned, clear, of 16 bits ...
 """
 
@@ -9,8 +10,11 @@ from __future__ import annotations
 import inspect
 import json
 import tempfile
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +34,8 @@ CLOSE = 1e-5
 """How far a pixel may be from what the model's own processor makes of it."""
 SIZES = ((37, 53), (64, 41), (9, 150))
 """Width and height of pictures on which rules are tried."""
+LEARNT, AT_ONCE = 128, 16
+"""Pictures that say in what range a model computes, and how many of them are read at once."""
 TURNED = 6
 """A camera's note (EXIF) that it was held on its side."""
 
@@ -82,6 +88,36 @@ def frame_of(run: Run, folder: Path) -> tuple[int, ...]:
         path = Path(room) / "0.png"
         _noise(SIZES[0]).save(path)
         return tuple(pixels(str(path), rules(folder)).shape)
+
+
+def learnt(run: Run, folder: Path, inputs: Sequence[str]) -> Iterator[dict[str, np.ndarray]] | None:
+    """Some of the rows that trained, by chance, and no other rows, in batches; None of a model that reads texts.
+
+    Args:
+        run: whose model.
+        folder: with the model's rules.
+        inputs: names that it is called with.
+
+    Raises:
+        WeitiaoError: `broken_rows`, `picture_gone`.
+    """
+    return _learnt(run, rules(folder), inputs) if run.task.shape.pictures else None
+
+
+def _learnt(run: Run, stated: dict[str, Any], inputs: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+    from weitiao.data.pictures.opening import still
+    from weitiao.export.picture_reader import pixels
+    from weitiao.stages.kept_rows import kept
+
+    count = len(run.folder.json("data/split.json")["train"])
+    chosen = set(Random(run.recipe.seed).sample(range(count), min(LEARNT, count)))
+    rows = (row for place, (row, _) in enumerate(kept(run.folder, "train")) if place in chosen)
+    while some := [path for row in islice(rows, AT_ONCE) for (path,) in run.task.texts_read(row)]:
+        for path in some:
+            still(path)  # a file that has gone is told by name
+        found = np.stack([pixels(path, stated) for path in some])
+        known = {PIXELS: found, "pixel_mask": np.ones(found[:, 0].shape, np.int64)}
+        yield {name: known[name] for name in inputs}
 
 
 def _noise(size: tuple[int, int]) -> Image:

@@ -37,7 +37,9 @@ class Held:
 class Adapters:
     """The adapters that lie on one base; none of them trains."""
 
-    def __init__(self, loaded: Loaded):
+    def __init__(self, loaded: Loaded, *, known: str = ""):
+        """`known`: the base's fingerprint, of whoever has found it by that; else its files are looked through."""
+        self.fingerprint = known or fingerprint(loaded.source)
         loaded.model.requires_grad_(False)
         self.loaded = loaded
         self._base = {name: weight.data for name, weight in loaded.model.named_parameters()}
@@ -63,7 +65,7 @@ class Adapters:
         card = store.read_card(folder)
         if method.layout == "pretrained":
             raise fault("wrong_usage", **because("whole_model", path=folder))
-        if fingerprint(self.loaded.source) != card["base"]["fingerprint"]:
+        if self.fingerprint != card["base"]["fingerprint"]:
             raise fault("wrong_base", path=folder, ref=self.loaded.source, tuned_on=card["base"]["source"])
         model, head = self.loaded.model, self.loaded.head
         there = {id(part) for part in (*model.modules(), *model.parameters())}

@@ -9,10 +9,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from weitiao.core.errors import WeitiaoError, fault, need
-from weitiao.core.gc_pause import paused
 from weitiao.core.why import why
 from weitiao.serve.desk import Desk
 from weitiao.serve.guard import Guard, Limits, Refused, said
@@ -20,15 +19,17 @@ from weitiao.serve.jobs import Order
 from weitiao.serve.meters import Counted, Log, Meters
 from weitiao.serve.models import Models
 from weitiao.serve.service import Service
-from weitiao.serve.tuning.jobs import Job
-from weitiao.serve.tuning.tuner import Advise, Train, Tuner
+
+if TYPE_CHECKING:
+    from weitiao.serve.tuning.jobs import Job
+    from weitiao.serve.tuning.tuner import Advise, Train, Tuner
 
 REFUSALS = (400, 401, 403, 404, 408, 413, 422, 429, 500, 503, 504)
 """What a request may be answered with instead, all in one form."""
 NOT_FOUND = ("unknown_name", "no_run")
 """Errors of ours that say that something is not there."""
 
-Tuning: TypeAlias = tuple[Path, Advise, Train]
+Tuning: TypeAlias = "tuple[Path, Advise, Train]"
 
 
 @dataclass(frozen=True)
@@ -93,20 +94,17 @@ def serving(
         embeddings,
         explained,
         feedbacks,
-        files,
         home,
         infer,
         rows,
         watched,
     )
-    from weitiao.serve.routes import tuning as tunes
 
     meters = Meters()
     models = Models(backend)
     lone = len(runs) == 1 and adapters is None and tuning is None
-    with paused():
-        for name, run in runs:
-            models.add(run, name=name, base=base, now=int(time.time()), lone=lone)
+    for name, run in runs:
+        models.add(run, name=name, base=base, now=int(time.time()), lone=lone)
     desk = Desk(most=most, tokens=tokens, heard=meters.waiting.set)
     log = Log(models.home, lost=meters.lost.inc, texts=log_texts)
     service = Service(models, desk, meters, log, timeout_s, longest, adapters)
@@ -118,6 +116,9 @@ def serving(
 
     tuner = None
     if tuning is not None:
+        from weitiao.serve.routes import files
+        from weitiao.serve.routes import tuning as tunes
+
         tuner = _tuner(tuning, service)
         for router in (files.routes(tuner), tunes.routes(service, tuner)):
             app.include_router(router, responses=dict.fromkeys(REFUSALS, {"model": Problem}))
@@ -166,6 +167,8 @@ def _tuner(tuning: Tuning, service: Service) -> Tuner:
         order = Order(float("inf"), do=lambda: service.models.add(run, **words))
         service.desk.order(order)
         order.answered.result()
+
+    from weitiao.serve.tuning.tuner import Tuner
 
     folder, advise, train = tuning
     return Tuner(folder, advise, train, serve, based)

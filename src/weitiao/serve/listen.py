@@ -5,7 +5,6 @@ listen(server, host="127.0.0.1", port=8000, began=print)
 
 from __future__ import annotations
 
-import gc
 import signal
 import socket
 import threading
@@ -49,12 +48,8 @@ def listen(server: Server, *, host: str, port: int, began: Callable[[str], None]
         address, number = listener.getsockname()[:2]
         began(f"http://{f'[{address}]' if ':' in address else address}:{number}")
         with _told_to_end():
-            # What is loaded stays: the collector, which requests call again and again, need not look through it.
-            gc.collect()
-            gc.freeze()
             runner.run(sockets=[listener])
     finally:
-        gc.unfreeze()
         server.close()
         listener.close()
 

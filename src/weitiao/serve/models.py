@@ -7,6 +7,7 @@ Adapters of one base share it: it is in memory once, and the one that is asked i
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
@@ -207,6 +208,7 @@ class Models:
         with model.in_use():
             if model.talks:
                 model.way  # noqa: B018
+                gc.collect()  # a million small objects that measuring leaves, and that would stay with all that is loaded
         self._homes[model.content] = run.path
         self._held[name] = model
         return model

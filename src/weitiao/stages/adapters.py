@@ -56,6 +56,7 @@ class Adapters:
                 its name is taken, or it needs the base in another form; `broken_model`; `no_run`.
         """
         from weitiao.models.adapters import Adapters as Shelf
+        from weitiao.models.cards import read_card
         from weitiao.models.load import pick_device
         from weitiao.models.store import open_base
 
@@ -74,7 +75,8 @@ class Adapters:
             device = pick_device()
             half, bits = run.recipe.train.half, run.method.base_bits
             base = open_base(run.where_base_lies(), run.task, half=half, device=device, bits=bits)
-            self._held = Shelf(for_use(base, half=half))
+            known = read_card(run.folder.model)["base"]["fingerprint"]
+            self._held = Shelf(for_use(base, half=half), known=known)
             self._device = device
         try:
             self._held.add(name, run.folder.model, run.method)

@@ -17,9 +17,10 @@ from weitiao.core.files import disk, write_text
 from weitiao.core.registry import register
 from weitiao.core.why import reason
 from weitiao.export import pictures, runners, speech
+from weitiao.export.eight_bits import in_bytes
 from weitiao.export.folded import folded, unfoldable
 from weitiao.export.form import Form
-from weitiao.export.graphs import in_bytes, keeps_plainly, traced, traced_decoder
+from weitiao.export.graphs import keeps_plainly, traced, traced_decoder
 from weitiao.export.graphs_of_two import traced_writer
 from weitiao.export.runners import answering
 
@@ -212,7 +213,7 @@ class Onnx(Form):
                     one = {"inputs": inputs, "outputs": outputs, "frame": pictures.frame_of(run, plain)}
                     traced(plain, run.task.auto_class, graphs / GRAPH, **one)
                 for graph in exact.glob("*.onnx"):
-                    in_bytes(graph, folder / graph.name)
+                    in_bytes(graph, folder / graph.name, seen=pictures.learnt(run, plain, inputs))
                 for name in FILES:
                     if (plain / name).is_file():
                         shutil.copy(plain / name, folder / name)
