@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from weitiao.core import registry
 from weitiao.core.errors import WeitiaoError
 from weitiao.models.load import load, processor, skeleton
+from weitiao.models.opening import fingerprint
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 90868376\n"
 PAGE = "\n<!DOCTYPE html><html><body>Access to this model is restricted</body></html>"
@@ -175,3 +178,26 @@ def test_a_base_that_may_not_be_read_says_so(folder, monkeypatch):
     with pytest.raises(WeitiaoError, match=r"model\.safetensors") as caught:
         load(str(folder), registry.build("task", {"name": "text_classification", "labels": ["a", "b"]}))
     assert (caught.value.code, caught.value.exit_code) == ("no_permission", 6)
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("old", [False, True])
+def test_a_base_that_is_written_to_has_another_print_at_once(old, folder):
+    def plainly() -> str:
+        told = "".join(
+            f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+            for path in sorted(folder.iterdir())
+            if path.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja")
+        )
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    if old:
+        time.sleep(1.1)  # what is older than that is read once
+    before = fingerprint(str(folder))
+    assert before == plainly() == fingerprint(str(folder))
+    weights, seen = folder / "model.safetensors", (folder / "model.safetensors").stat()
+    flipped = bytearray(weights.read_bytes())
+    flipped[-1] ^= 1
+    weights.write_bytes(flipped)
+    os.utime(weights, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert fingerprint(str(folder)) == plainly() != before

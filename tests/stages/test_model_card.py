@@ -76,6 +76,7 @@ def test_the_card_follows_what_is_found_and_what_is_there(bert, tmp_path, capsys
     path = run.path / "model" / "README.md"
     card = ModelCard.load(path)
     assert "Not judged" in card.text
+    assert "tuned" not in vars(run), "no model is opened for a card that says nothing of its answers"
     assert card.data.eval_results is None
     again = wt.train(recipe(**QUICK, output_dir=str(tmp_path / "judged"), data={"split": {"test": 0.4}}))
     path = again.path / "model" / "README.md"

@@ -21,7 +21,7 @@ from weitiao.study import fork_server
 from weitiao.study.fork_server import ForkServer
 
 TOY = """
-import json, os, sys, time
+import atexit, json, os, sys, threading, time
 met = {name: name in sys.modules for name in ("colorsys", "of_a_user")}
 import colorsys, of_a_user
 out, code = sys.argv[1:]
@@ -31,7 +31,13 @@ os.rename(out + ".part", out)
 print("said", code, file=sys.stderr)
 while code == "wait":
     time.sleep(0.02)
-sys.exit(int(code))
+def late():
+    time.sleep(0.2)
+    print("waited for", file=sys.stderr)
+if code == "thread":
+    threading.Thread(target=late).start()
+atexit.register(print, "left", file=sys.stderr)
+sys.exit(7 if code == "thread" else int(code))
 """
 
 
@@ -70,9 +76,16 @@ def test_what_one_imports_the_next_finds_imported(toy, tmp_path, said):
     assert first["server"] == second["server"] != os.getpid()
     assert [each["session"] == each["pid"] for each in (first, second)] == [True, True]
     said.seek(0)
-    assert said.read() == b"said 0\nsaid 3\n"
+    assert said.read() == b"said 0\nleft\nsaid 3\nleft\n"
     with pytest.raises(ProcessLookupError):
         os.kill(first["server"], 0)
+
+
+def test_a_thread_that_goes_on_is_waited_for(toy, tmp_path, said):
+    with ForkServer("toy") as server:
+        assert server.start([str(tmp_path / "first"), "thread"], said).wait() == 7
+    said.seek(0)
+    assert said.read() == b"said thread\nwaited for\nleft\n"
 
 
 def test_the_first_finds_what_the_study_says(toy, tmp_path, said):

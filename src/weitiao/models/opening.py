@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from weitiao.models.assets.fetch import Progress
 
 HUB_S = 10.0  # seconds for the hub's first answer
+SETTLED_S = 1.0  # since a file was last written to: longer than a tick of any file system's clock
 
 
 def resolve(ref: str, *, progress: Progress | None = None) -> str:
@@ -99,8 +102,21 @@ def fingerprint(source: str) -> str:
     # A pipeline is a folder of models.
     files = folder.rglob("*") if (folder / folders.PIPELINE).is_file() else folder.iterdir()
     names = sorted(p for p in files if p.suffix in (".safetensors", ".json", ".txt", ".model", ".jinja"))
-    told = "".join(f"{p.relative_to(folder).as_posix()} {sha256(p)}\n" for p in names)
+    told = "".join(f"{p.relative_to(folder).as_posix()} {_hash(p)}\n" for p in names)
     return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _hash(file: Path) -> str:
+    """Its SHA-256, read once for all in this process who ask, until it is written to: a run asks three times for its base."""
+    seen = file.stat()
+    if time.time() - seen.st_ctime < SETTLED_S:
+        return sha256(file)  # whoever writes to it now may leave it with the same time
+    return _hash_of(file.resolve(), seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash_of(file: Path, *seen: int) -> str:
+    return sha256(file)
 
 
 @contextmanager

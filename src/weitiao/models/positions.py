@@ -11,6 +11,7 @@ row on.
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,7 @@ from weitiao.models.quiet import quiet
 
 UNLIMITED = 10**6  # tokenizers without a limit carry 1e30 as model_max_length
 LENGTHS = ("max_position_embeddings", "max_seq_len")  # as configurations spell it; MPT the second
+LABELS = ("id2label", "label2id")  # of the head, which has no positions
 READ = 5  # tokens that are read: enough to tell consecutive rows from chance
 
 
@@ -52,7 +54,8 @@ def limit(config: Any, processor: Any) -> int:
 
 def places(config: Any) -> Places:
     """What the position tables of a model of this configuration allow."""
-    return _places(_Asked(config.to_json_string(use_diff=False), config))
+    written = {key: value for key, value in config.to_dict().items() if key not in LABELS}
+    return _places(_Asked(json.dumps(written, default=str), config))
 
 
 @lru_cache(maxsize=8)  # a run opens its base several times

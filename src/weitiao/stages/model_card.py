@@ -46,10 +46,12 @@ def write_model_card(run: Run) -> Path:
     ]
     files = list(dict.fromkeys(names))
     name = folder.path.resolve().name
+    # Only of models that see pictures does the class not follow from the task, and opening one takes longer than its card.
+    config = getattr(run.tuned.model, "config", None) if run.task.seeing_class else None
     facts = Facts(
         name=f"{name}/{run.variant}" if run.variant else name,
         variant=run.variant,
-        auto_class=seeing.auto(getattr(run.tuned.model, "config", None), run.task),
+        auto_class=seeing.auto(config, run.task),
         task=recipe.task["name"],
         method=recipe.method["name"],
         library=_library(run),

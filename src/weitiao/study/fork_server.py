@@ -231,6 +231,17 @@ def _begin_as_child(said: int, modules: int) -> None:
     atexit.register(tell)
 
 
+def _leave(code: object) -> None:
+    """As copies of a process do: what is taken apart on the way out, piece by piece, would be copied for that, and takes as
+    long as two steps of a small model.  Where a thread is still to be waited for, nothing is done."""
+    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not one.daemon]
+    if isinstance(code, int) and not others:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 def _imported() -> list[str]:
     """What this process has imported: not what a user's files hold, which are no packages, for another study's may have the
     same name."""
@@ -258,7 +269,11 @@ def main() -> None:
     words = serve(Connection(int(line)))
     if words is not None:
         sys.argv = [program, *words]
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
+        try:
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        except SystemExit as leaving:
+            _leave(leaving.code)
+            raise
 
 
 if __name__ == "__main__":
