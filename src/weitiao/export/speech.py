@@ -1,6 +1,6 @@
 """How a task that writes is asked by passes: as one row that goes on, or as a row that is read and another one that is written.
 
-of(run)  ->  GoesOn() or Writes(), each with
+of(run)  ->  OneSided() or TwoSided(), each with
 
     as_learnt(run, record, example)   what is asked of a row
     stacked(run, examples, rows)      the inputs of a pass
@@ -56,7 +56,7 @@ class Speech(Protocol):
         """Of each prompt what follows, up to an end."""
 
 
-class GoesOn:
+class OneSided:
     """A language model's: the answer goes on where the prompt ends."""
 
     def as_learnt(self, run: Run, record: Record, example: Example) -> Example:
@@ -99,7 +99,7 @@ class GoesOn:
             yield at, answer.ids
 
 
-class Writes:
+class TwoSided:
     """An encoder-decoder's: what is read stands on one side, what is written on the other."""
 
     def as_learnt(self, run: Run, record: Record, example: Example) -> Example:
@@ -151,7 +151,7 @@ class Writes:
 
 def of(run: Run) -> Speech:
     """How the task of a run is asked."""
-    return Writes() if two_sided(run) else GoesOn()
+    return TwoSided() if two_sided(run) else OneSided()
 
 
 def two_sided(run: Run) -> bool:
