@@ -307,6 +307,27 @@ def test_a_demo_in_full_is_the_larger_job(which, key, monkeypatch, tmp_path):
     assert asked[0].model == asked[1].model
 
 
+def test_a_demo_that_is_not_named_is_the_first_even_where_something_is_changed(monkeypatch, tmp_path):
+    from weitiao import api
+
+    asked = []
+
+    class Enough(Exception):
+        pass
+
+    def train(recipe, *, overrides, **_):
+        asked.append(Recipe.read(recipe, overrides))
+        raise Enough
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "train", train)
+    run(["demo", "train.max_steps=7", "seed=3"])
+    run(["demo"])
+    changed, plain = asked
+    assert (changed.train.max_steps, changed.seed) == (7, 3)
+    assert changed.data == plain.data
+
+
 def test_a_demo_of_several_steps_hands_each_the_folders_of_those_before(monkeypatch, tmp_path):
     from types import SimpleNamespace
 
