@@ -57,6 +57,25 @@ def tuned(bert, tmp_path_factory) -> str:
     return f"{folder}/toy"
 
 
+@pytest.fixture
+def asked(monkeypatch, tmp_path) -> list[Recipe]:
+    """The recipes that are to be trained, none of which is."""
+    from weitiao import api
+
+    found: list[Recipe] = []
+
+    class Enough(Exception):
+        pass
+
+    def train(recipe, *, overrides, **_):
+        found.append(Recipe.read(recipe, overrides))
+        raise Enough
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "train", train)
+    return found
+
+
 def verbs() -> list[list[str]]:
     """Every command, as the words that call it."""
     from weitiao.cli.verbs import app
@@ -284,20 +303,7 @@ def test_help_is_short_and_names_every_word():
         ("ner-zh", "train"),
     ],
 )
-def test_a_demo_in_full_is_the_larger_job(which, key, monkeypatch, tmp_path):
-    from weitiao import api
-
-    asked = []
-
-    class Enough(Exception):
-        pass
-
-    def train(recipe, *, overrides, **_):
-        asked.append(Recipe.read(recipe, overrides))
-        raise Enough
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(api, "train", train)
+def test_a_demo_in_full_is_the_larger_job(which, key, asked):
     run(["demo", which])
     run(["demo", which, "--full"])
     short, full = (recipe.data if key == "train" else recipe.train for recipe in asked)
@@ -307,20 +313,7 @@ def test_a_demo_in_full_is_the_larger_job(which, key, monkeypatch, tmp_path):
     assert asked[0].model == asked[1].model
 
 
-def test_a_demo_that_is_not_named_is_the_first_even_where_something_is_changed(monkeypatch, tmp_path):
-    from weitiao import api
-
-    asked = []
-
-    class Enough(Exception):
-        pass
-
-    def train(recipe, *, overrides, **_):
-        asked.append(Recipe.read(recipe, overrides))
-        raise Enough
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(api, "train", train)
+def test_a_demo_that_is_not_named_is_the_first_even_where_something_is_changed(asked):
     run(["demo", "train.max_steps=7", "seed=3"])
     run(["demo"])
     changed, plain = asked

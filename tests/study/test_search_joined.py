@@ -46,15 +46,19 @@ def wait_for(what, seconds: float = 60.0):
 
 
 def test_trials_that_workers_train_are_those_of_one_search_though_one_is_killed(bert, tmp_path, monkeypatch):
-    monkeypatch.setattr(elsewhere, "LOST_S", 4.0)
+    monkeypatch.setattr(elsewhere, "LOST_S", 10.0)  # a slow machine's worker may stand still for some seconds
     rows = write_csv(tmp_path / "reviews.csv", reviews(120))
     recipe = asked(bert, rows, tmp_path / "joined")
     alone = wt.search(asked(bert, rows, tmp_path / "alone"), **WORDS, tell=lambda *_, **__: None)
     workers: list[subprocess.Popen[str]] = []
 
     def tell(event: str, **facts: object) -> None:
-        if event == "searching":  # the folder is there; nobody beats yet
+        if (
+            event == "searching"
+        ):  # the folder is there, and nobody beats yet: the search waits until both have joined
             workers.extend([joined(tmp_path / "joined"), joined(tmp_path / "joined")])
+            before = Floor(tmp_path / "joined").__enter__()
+            wait_for(lambda: len(list(before.free())) == len(workers), 120)
         if event == "step" and workers and (jobs := list((tmp_path / "joined" / FOLDER).glob("*/job.json"))):
             (pid,) = {int(path.parent.name.rpartition("-")[2]) for path in jobs[:1]}
             for worker in [one for one in workers if one.pid == pid]:
@@ -66,9 +70,9 @@ def test_trials_that_workers_train_are_those_of_one_search_though_one_is_killed(
     killed: list[subprocess.Popen[str]] = []
     found = wt.search(recipe, **WORDS, tell=tell)
     for worker in workers:
-        said, error = worker.communicate(timeout=30)
+        said, error = worker.communicate(timeout=60)
         assert worker.returncode == 0, error
-        assert json.loads(said)["trained"] >= 0
+        assert "trained" in json.loads(said)
     assert [row["state"] for row in found.results["trials"]] == ["complete"] * 4
     for ours, theirs in zip(found.results["trials"], alone.results["trials"], strict=True):
         assert (ours["values"], ours["goals"]) == (theirs["values"], theirs["goals"])

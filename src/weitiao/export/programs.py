@@ -1,22 +1,24 @@
 """What programs of one pass (`torch.export`, TorchScript, ExecuTorch) have in common: for which models they can be had, and what lies beside them.
 
-why_not(run)                   ->  why it cannot be had; empty when it can
-written(run, folder, head, ..) ->  config.json, tokenizer.json or preprocessor_config.json, runner.py; `make` puts in the program
+run  ->  {the program, config.json, tokenizer.json or preprocessor_config.json, runner.py}
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from weitiao.core.files import disk, write_text
 from weitiao.core.why import reason
 from weitiao.export import pictures, runners
 from weitiao.export.folded import folded, unfoldable
+from weitiao.export.form import Form
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
@@ -55,49 +57,56 @@ def ask(inputs):
 $answering"""
 
 
-def why_not(run: Run) -> str:
-    """What is no single pass, modules that cannot be folded, tokenizers of Python."""
-    from weitiao.models.folders import tokenizer
+@dataclass(frozen=True)
+class Program(Form):
+    """A model that is one program, which the runner calls with what it reads."""
 
-    if run.task.generates:
-        return reason("form_of_one_pass")
-    if (why := unfoldable(run, sees=True)) or run.task.shape.pictures:
-        return why
-    slow = not getattr(tokenizer(str(run.folder.model)), "is_fast", False)
-    return reason("form_slow_tokenizer") if slow else ""
+    dtype: Literal["fp32"] = "fp32"
+    """The precision of its weights."""
 
+    file: ClassVar[str]
+    """The program's, in the form's folder."""
+    head: ClassVar[str]
+    """Of the runner, up to where it reads rows; it puts the program into `MODEL`."""
+    asks: ClassVar[str] = ASKS
+    """Of the runner, from where the program is asked."""
+    without: ClassVar[tuple[str, ...]] = ("transformers",)
 
-def written(
-    run: Run,
-    folder: Path,
-    *,
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    head: str,
-    asks: str,
-    make: Callable[..., None],
-) -> None:
-    """Write a form of one pass.
+    @abstractmethod
+    def trace(self, run: Run, plain: Path, auto_class: str, file: Path, **words: Any) -> None:
+        """Write the program.
 
-    Args:
-        run: whose model.
-        folder: that is there, and empty.
-        inputs: names that the model is called with.
-        outputs: names of what the task reads.
-        head: of the runner, up to where it reads rows.
-        asks: of the runner, from where it is asked.
-        make: writes the program, given a folder of Transformers, the Auto class and what it is traced with.
-    """
-    with tempfile.TemporaryDirectory(prefix="weitiao-program-", dir=folder) as made:
-        plain = Path(made) / "plain"
-        plain.mkdir()
-        folded(run, plain)
-        with disk(folder):
-            frame = pictures.frame_of(run, plain)
-            make(plain, run.task.auto_class, inputs=inputs, outputs=outputs, frame=frame)
-            for name in FILES:
-                if (plain / name).is_file():
-                    shutil.copy(plain / name, folder / name)
-    reader = runners.reader(run)
-    told = runners.answering(run, inputs=inputs, outputs=outputs) | reader.words
-    write_text(folder / "runner.py", Template(head + reader.reads + asks).substitute(told))
+        Args:
+            run: whose model.
+            plain: the model as a folder of Transformers.
+            auto_class: that opens it.
+            file: the program's.
+            words: what it is traced with.
+        """
+
+    def refuses(self, run: Run) -> str:
+        """What is no single pass, modules that cannot be folded, tokenizers of Python."""
+        from weitiao.models.folders import tokenizer
+
+        if run.task.generates:
+            return reason("form_of_one_pass")
+        if (why := unfoldable(run, sees=True)) or run.task.shape.pictures:
+            return why
+        slow = not getattr(tokenizer(str(run.folder.model)), "is_fast", False)
+        return reason("form_slow_tokenizer") if slow else ""
+
+    def write(self, run: Run, folder: Path, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """The program, the files of what makes rows ready, the runner."""
+        with tempfile.TemporaryDirectory(prefix="weitiao-program-", dir=folder) as made:
+            plain = Path(made) / "plain"
+            plain.mkdir()
+            folded(run, plain)
+            with disk(folder):
+                words = {"inputs": inputs, "outputs": outputs, "frame": pictures.frame_of(run, plain)}
+                self.trace(run, plain, run.task.auto_class, folder / self.file, **words)
+                for name in FILES:
+                    if (plain / name).is_file():
+                        shutil.copy(plain / name, folder / name)
+        reader = runners.reader(run)
+        told = runners.answering(run, inputs=inputs, outputs=outputs) | reader.words
+        write_text(folder / "runner.py", Template(self.head + reader.reads + self.asks).substitute(told))

@@ -5,15 +5,13 @@ run  ->  export/executorch/{model.pte, config.json, tokenizer.json, runner.py}
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from weitiao.core.registry import register
-from weitiao.export import programs
-from weitiao.export.form import Form
 from weitiao.export.graphs import lowered
+from weitiao.export.programs import IMPORTS, Program
 
 if TYPE_CHECKING:
     from weitiao.stages.run import Run
@@ -25,7 +23,7 @@ HEAD = '''\
 
 '''
 HEAD += (
-    programs.IMPORTS
+    IMPORTS
     + """from executorch.runtime import Runtime
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -50,26 +48,17 @@ $answering""".replace("$most", str(ROWS))
 
 @register("form", "executorch")
 @dataclass(frozen=True)
-class ExecuTorch(Form):
+class ExecuTorch(Program):
     """A program of ExecuTorch."""
-
-    dtype: Literal["fp32"] = "fp32"
-    """The precision of its weights."""
 
     summary: ClassVar[str] = "a program of ExecuTorch for phones, computed by XNNPACK"
     source: ClassVar[str] = "ExecuTorch"
     modules: ClassVar[tuple[str, ...]] = ("executorch",)
     extra: ClassVar[str] = "mobile"
-    without: ClassVar[tuple[str, ...]] = ("transformers",)
+    file: ClassVar[str] = "model.pte"
+    head: ClassVar[str] = HEAD
+    asks: ClassVar[str] = ASKS
 
-    def refuses(self, run: Run) -> str:
-        """What is no single pass, modules that cannot be folded, tokenizers of Python."""
-        return programs.why_not(run)
-
-    def write(self, run: Run, folder: Path, *, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        """The program, the files of what makes rows ready, the runner."""
-
-        def make(plain: Path, auto_class: str, **words: Any) -> None:
-            lowered(plain, auto_class, folder / "model.pte", most=(ROWS, run.limit), **words)
-
-        programs.written(run, folder, inputs=inputs, outputs=outputs, head=HEAD, asks=ASKS, make=make)
+    def trace(self, run: Run, plain: Path, auto_class: str, file: Path, **words: Any) -> None:
+        """Up to `ROWS` rows of any length that the run reads."""
+        lowered(plain, auto_class, file, most=(ROWS, run.limit), **words)
