@@ -50,7 +50,9 @@ def test_a_method_learns_with_its_own_defaults(tmp_path):
 
 def test_a_real_language_model_learns_answers(tmp_path):
     words = {"per_device_train_batch_size": 4, "learning_rate": 2e-4}
-    run = wt.train(recipe("smollm2-135m", "sft", "alpaca-en#60", tmp_path / "run", **words))
+    asked = recipe("smollm2-135m", "sft", "alpaca-en#40", tmp_path / "run", **words)
+    asked["evaluate"] |= {"answers": 3, "general_text": "none"}  # what is written and forgotten is judged elsewhere
+    run = wt.train(asked)
     metrics = run.results["metrics"]
     assert metrics["tuned"]["loss"]["value"] < metrics["untuned"]["loss"]["value"] - 0.01
     assert "Paris" in run.answer(

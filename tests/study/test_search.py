@@ -93,7 +93,7 @@ def test_trial_0_is_the_recipe_itself_and_is_never_stopped(found, recipe):
 
 def test_poor_trials_are_stopped_at_a_rung_and_the_others_trained_to_their_end(found):
     rows, epochs = rows_of(found), found.results["rungs"]
-    assert epochs == [1.0, 3.0]
+    assert epochs == [1.0]
     pruned = [row for row in rows if row["state"] == "pruned"]
     assert pruned
     for row in pruned:
@@ -108,7 +108,7 @@ def test_a_trial_that_was_paused_equals_one_that_was_not(found, tmp_path):
     row = next(row for row in done if row["number"])
     trial = RunFolder(found.path / row["folder"])
     paused = [fact["step"] for fact in read_lines(trial.path / "log.jsonl") if fact["event"] == "save"]
-    assert len(paused) >= 2, "at both rungs"
+    assert len(paused) >= 2, "at the rung, and its best"
     again = RunFolder(tmp_path / "again")
     hand_on(trial, again, trial.recipe)
     wt.train({**trial.recipe.model_dump(mode="json"), "output_dir": str(again.path)})

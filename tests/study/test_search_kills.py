@@ -25,7 +25,7 @@ from weitiao.study.space import Dimension
 from weitiao.study.trials import Goal, Trials
 
 pytestmark = pytest.mark.whole
-EPOCHS = 4
+EPOCHS = 9
 SPACE = [
     Dimension("train.learning_rate", "float", 1e-5, 1e-1, log=True),
     Dimension("train.weight_decay", "float", 0.0, 0.1),

@@ -218,8 +218,10 @@ def test_a_grid_has_every_setting_once(recipe, tmp_path):
 
 def test_rungs_are_thirds():
     assert rungs(9) == (1, 3)
-    assert rungs(10) == (1, 3, 9)
+    assert rungs(10) == (1, 3)  # not nine: whoever goes on from there is nearly done
+    assert [rungs(epochs) for epochs in (2, 3, 4, 6, 27)] == [(1,), (1,), (1,), (2,), (1, 3, 9)]
     assert rungs(1) == ()
+    assert rungs(3, least=1 / 3) == pytest.approx((1 / 3, 1))
 
 
 def test_the_best_third_goes_on_whoever_is_on_the_way():

@@ -31,12 +31,21 @@ class Climber:
 
 
 def rungs(epochs: float, *, least: float = 1.0, eta: int = ETA) -> tuple[float, ...]:
-    """Epochs after which trials are compared, before their end: least, least eta, least eta^2 ..."""
-    found, at = [], least
-    while at < epochs * (1 - 1e-9):
-        found.append(at)
-        at *= eta
-    return tuple(found)
+    """Epochs after which trials are compared, before their end: that divided by eta, by eta^2 ... (Hyperband's own rungs).
+
+    Counted from the end: whoever is stopped shortly before it has cost as much as one that is not.
+
+    Args:
+        epochs: of a whole trial.
+        least: between two looks at the validation rows.
+        eta: one in so many goes on.
+    """
+    found: list[float] = []
+    at = epochs / eta
+    while at >= least * (1 - 1e-9):
+        found.insert(0, least * round(at / least))
+        at /= eta
+    return tuple(found) or ((least,) if epochs > least * (1 + 1e-9) else ())
 
 
 def bracket(number: int, count: int, *, eta: int = ETA) -> int:
