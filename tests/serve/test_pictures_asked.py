@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import tempfile
 
 import httpx2
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import small_run, write_jsonl
 from tests.pictures import class_folders
@@ -14,6 +17,8 @@ from tests.seeing import asked_colours, picture, saved
 from tests.serve.conftest import QUICK, listening
 from weitiao import api
 from weitiao.core.files import cache_dir
+from weitiao.evaluate.explain.explanation import Heat
+from weitiao.evaluate.explain.overlay import drawn
 
 pytestmark = pytest.mark.whole
 
@@ -42,6 +47,17 @@ def test_pictures_are_answered_as_by_the_run_and_stay_nowhere(vit, labels, tmp_p
             for answers in (told["predictions"], again["predictions"]):
                 for ours, theirs in zip(answers, expected, strict=True):
                     assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-5)
+            pytest.importorskip("captum")
+            asked = {"model": "run", "rows": [{"image": urls[0]}], "steps": 16}
+            (ours,) = client.post("/explain", json=asked).json()["explanations"]
+            (theirs,) = run.explain(some[:1], steps=16)
+            heat = theirs.targets[0].heat
+            assert np.array(ours["targets"][0]["heat"]["shares"]) == pytest.approx(
+                np.array(heat.shares), abs=1e-5
+            )
+            laid = Image.open(io.BytesIO(base64.b64decode(ours["laid"].partition(",")[2])))
+            assert laid.size == Image.open(drawn_at(some[0], heat)).size
+            assert ours["image"] == "", "where it lay is nobody's business"
             mixed = [("file", ("a.png", raw[0])), ("file", ("b.png", b"no picture"))]
             assert [
                 "unusable" in one for one in client.post("/predict/upload", files=mixed).json()["predictions"]
@@ -56,6 +72,12 @@ def test_pictures_are_answered_as_by_the_run_and_stay_nowhere(vit, labels, tmp_p
             assert not list((cache_dir() / "pictures").rglob("*"))
     finally:
         served.end()
+
+
+def drawn_at(file: str, heat: Heat) -> io.BytesIO:
+    """The picture under its map, as a page of the run has it."""
+    _, laid = drawn(file, heat)
+    return io.BytesIO(base64.b64decode(laid.partition(",")[2]))
 
 
 def url_of(file) -> str:

@@ -200,6 +200,32 @@ def test_tpe_comes_nearer_than_chance(recipe, tmp_path):
     assert best["tpe"] > best["random"]
 
 
+@pytest.mark.parametrize("how", ["tpe", "gp", "asha", "hyperband"])
+def test_the_first_proposals_lie_around_the_recipes_own(recipe, tmp_path, how):
+    """Half of twelve: two thirds of them within a sixth of the range, in its logarithm, and in it even from its end."""
+    own = {"train.learning_rate": 1e-1, "method.r": 16, "train.per_device_train_batch_size": 8}
+    found = dimensions(
+        recipe,
+        "train.learning_rate=1e-5..1e-1:log",
+        "method.r=4..64:step=4",
+        "train.per_device_train_batch_size=4,8",
+    )
+    away, batches = [], set()
+    for seed in range(20):
+        (folder := tmp_path / str(seed)).mkdir()
+        book = Proposals.opened(folder, found, how=how, maximize=[True], seed=seed, trials=12)
+        for _ in range(6):
+            number, values = book.ask(own)
+            book.tell(number, [0.0])
+            if number:
+                away.append([-1 - np.log10(values["train.learning_rate"]), abs(values["method.r"] - 16)])
+                batches.add(values["train.per_device_train_batch_size"])
+                assert values["method.r"] % 4 == 0
+    within = np.mean(np.array(away) < [4 / 6, 60 / 6 + 1e-9], axis=0)
+    assert within == pytest.approx(0.68, abs=0.12)
+    assert batches == {4, 8}
+
+
 def test_a_grid_has_every_setting_once(recipe, tmp_path):
     found = dimensions(recipe, "method.r=4..12:step=4", "train.optim=adamw,lion", "train.weight_decay=0..0.1")
     book = opened(tmp_path, found, how="grid")

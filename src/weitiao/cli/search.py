@@ -12,6 +12,7 @@ from weitiao.cli.options import Json, Overrides, Quiet, Verbose
 from weitiao.cli.study import Resume, shown
 from weitiao.core.display import either
 from weitiao.core.why import reason
+from weitiao.evaluate.report.numbers import number
 from weitiao.evaluate.words import named, named_goal
 
 SHOWN = 10
@@ -112,7 +113,7 @@ def table(results: Mapping[str, Any]) -> Any:
         label = f"{row['number']}" + either(" (default)", "（默认）") * (row["number"] == 0)
         strong = ("[bold]", "[/bold]") if row["number"] == best else ("", "")
         settings = "  ".join(f"{key.rpartition('.')[2]}={value}" for key, value in row["values"].items())
-        worth = [f"{value:.4g}" for value in row["goals"]]
+        worth = [number(value) for value in row["goals"]]
         drawn.add_row(f"{strong[0]}{label}{strong[1]}", *worth, escape(settings))
     return drawn
 

@@ -317,7 +317,7 @@ class Search(Section):
     default: what suits the recipe's method."""
     how: HOW = "auto"
     """Who proposes settings, and which trials are stopped early; `auto`: `asha` where a trial looks at the validation rows
-    several times, else `tpe`."""
+    nine times or more, else `tpe`."""
     trials: Annotated[int, Field(ge=1, le=100_000)] = 20
     """Settings that are tried, the recipe's own being the first; `grid` tries all that there are, and with `pbt` these are
     the members of the population."""

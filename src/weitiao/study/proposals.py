@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from weitiao.core.errors import need
@@ -28,9 +29,13 @@ BIRTH = "birth"
 """The attribute of a copy that says where it is from."""
 
 
+NEAR = ("tpe", "gp", "asha", "hyperband")
+"""Ways whose first proposals lie around the recipe's own values, where a model of the trials then looks for better ones."""
+
+
 def _first(trials: int) -> int:
-    """Trials at random before a model is made of them: a third of few, and never more than Optuna's own ten."""
-    return min(10, max(3, trials // 3))
+    """Trials before a model is made of them: half of few, and never more than Optuna's own ten."""
+    return min(10, max(3, trials // 2))
 
 
 def _random(optuna: Any, seed: int, trials: int) -> Any:
@@ -217,9 +222,26 @@ class Proposals:
             }
         elif self.how == "grid":
             named = list(grid(self.dimensions))[number - 1]
+        elif self.how in NEAR and number < _first(self.trials):
+            named = self._near(number, own)
         else:
             return None
         return {name: self._called(name, value) for name, value in named.items()}
+
+    def _near(self, number: int, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Values around the recipe's own: whoever wrote it knew more than nothing.  What has none of its own is left out."""
+        rng = Random(f"{self.seed}/{number}")
+        chosen: dict[str, Any] = {}
+        named = {}
+        for one in self.dimensions:
+            value: Any = own.get(one.key)
+            if not one.there(chosen):
+                continue
+            if one.kind == "categorical":
+                named[one.name] = chosen[one.key] = one.dealt(number, str(self.seed))
+            elif one.holds(value):
+                named[one.name] = chosen[one.key] = one.near(value, rng)
+        return named
 
     def _there(self, values: Mapping[str, Any]) -> list[Dimension]:
         return [one for one in self.dimensions if one.key in values and one.there(values)]

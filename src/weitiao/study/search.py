@@ -244,7 +244,9 @@ def _planned(asked: Recipe, *, progress: Progress | None) -> Plan:
     how = asked.search.how
     levels = _rungs(resolved, even=how == "pbt")
     if how == "auto":
-        how = "asha" if levels and len(goals) == 1 and not _lengths(asked) else "tpe"
+        # Half a dozen looks tell trials apart too late to stop them early: measured in notes/LOG.md.
+        long = len(levels) > 1
+        how = "asha" if long and len(goals) == 1 and not _lengths(asked) else "tpe"
     halves = how in HALVES
     if halves and len(goals) > 1:
         raise fault("unknown_goal", name=", ".join(asked.search.goals), hint="", known="score")

@@ -128,7 +128,7 @@ def sentence(found: Mapping[str, Any]) -> str:
     name = named.get(found["metric"], found["metric"])
     facts: dict[str, Any] = {
         "name": name,
-        "label": row["label"] if language() == "en" else f"试验 {row['number']} ",
+        "label": row["label"].capitalize() if language() == "en" else f"试验 {row['number']} ",
         "count": len(found["trials"]),
         "raw": f"{row['goals'][0]:.3f}",
     }

@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from weitiao.core import registry
@@ -87,6 +88,25 @@ class Dimension:
             return value in self.choices.values()
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
         return numeric and self.low <= value <= self.high
+
+    def near(self, value: float, rng: Random) -> float:
+        """A number around this one: two thirds of them less than a sixth of the range away."""
+        while True:  # at an end of the range one draw in two lies outside
+            away = rng.gauss(0, 1 / 6)
+            drawn = (
+                value * (self.high / self.low) ** away if self.log else value + (self.high - self.low) * away
+            )
+            if self.step:
+                drawn = self.low + self.step * round((drawn - self.low) / self.step)
+            drawn = round(drawn) if self.kind == "int" else drawn
+            if self.low <= drawn <= self.high:
+                return drawn
+
+    def dealt(self, number: int, seed: str) -> Any:
+        """The choice of this trial: of so many trials as there are choices each has another one, in an order of chance."""
+        values = list(self.choices.values())
+        turn, place = divmod(number, len(values))
+        return Random(f"{seed}/{self.name}/{turn}").sample(values, len(values))[place]
 
     def points(self) -> list[Any]:
         """The values that a grid takes: those of the steps, or some, evenly from end to end."""

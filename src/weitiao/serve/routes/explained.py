@@ -1,4 +1,4 @@
-"""Why a model says what it says of a row: what each of its words adds.
+"""Why a model says what it says of a row: what each of its words adds, or each part of its picture.
 
 POST /explain {"model": "reviews", "rows": [{"text": "A dull film."}]}  ->  {"explanations": [{"targets": [...], "shown": [...]}]}
 """
@@ -35,7 +35,10 @@ def routes(service: Service) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["rows"])
 
-    @router.post("/explain", summary="Why a row is labelled as it is: its words, and what each adds")
+    @router.post(
+        "/explain",
+        summary="Why a row is labelled as it is: its words, or parts of its picture, and what each adds",
+    )
     async def explain(asked: Explain, request: Request) -> Any:
         model = service.model(asked.model, lambda task: not task.generates, reason("to_label"))
         if model.graph is not None:
@@ -48,7 +51,7 @@ def routes(service: Service) -> APIRouter:
             if order.gone:
                 return None
             with as_files(model.run.task, asked.rows) as rows:
-                return model.switch().explain(rows, **words)
+                return [_shown(one) for one in model.switch().explain(rows, **words)]
 
         order = Order(service.deadline, do=found)
         with service.holding(model):
@@ -56,16 +59,24 @@ def routes(service: Service) -> APIRouter:
         return {
             "id": request.state.facts["id"],
             "model": model.name,
-            "explanations": [_shown(one) for one in told],
+            "explanations": told,
         }
 
     return router
 
 
 def _shown(found: Any) -> dict[str, Any]:
-    """An explanation, and for a page its texts in pieces, each with what it adds."""
+    """An explanation, and for a page its texts in pieces, each with what it adds, or its picture under the map."""
+    from weitiao.evaluate.explain.overlay import drawn
     from weitiao.evaluate.explain.page import paragraphs, trust
 
     first = found.targets[0] if found.targets else None
     pieces = [] if first is None else [list(each) for each in paragraphs(first, found.texts)]
-    return {**found.to_dict(), "shown": pieces, "trust": "" if first is None else trust(found, first)}
+    laid = drawn(found.image, first.heat) if first and first.heat else None
+    told = {**found.to_dict(), "image": ""}  # a file that goes with the request
+    return {
+        **told,
+        "shown": pieces,
+        "laid": laid and laid[1],
+        "trust": "" if first is None else trust(found, first),
+    }
