@@ -15,6 +15,8 @@ from weitiao.study.page import row_shown, study_page
 from weitiao.study.parallel import parallel
 
 SIZE = (520, 240)
+SHOWN = 12
+"""Trials that the page shows at once; the others unfold."""
 
 
 def search_page(results: Mapping[str, Any]) -> str:
@@ -32,6 +34,7 @@ def search_page(results: Mapping[str, Any]) -> str:
         "search.html.j2",
         results,
         rows=[*ranked, *others],
+        shown=SHOWN,
         done=done,
         best=best,
         goals=[named_goal(goal["name"]) for goal in results["goals"]],
