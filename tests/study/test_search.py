@@ -23,6 +23,7 @@ from weitiao.stages.kept_rows import FILES, as_record
 from weitiao.study.child_process import Apart
 from weitiao.study.proposals import FILE
 from weitiao.study.search_rows import halves
+from weitiao.study.trials import standing
 
 pytestmark = pytest.mark.whole
 SPACE = ["train.learning_rate=1e-4..3e-2:log", "method=full,head"]
@@ -115,6 +116,26 @@ def test_a_trial_that_was_paused_equals_one_that_was_not(found, tmp_path):
     ours, theirs = (load_file(one.model / "model.safetensors") for one in (trial, again))
     assert ours.keys() == theirs.keys()
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_of_trials_with_the_same_score_the_one_with_the_smaller_loss_is_better(found):
+    """Of names that are rare the score is 0 for long; what Optuna models then is how far they are."""
+    rows = [row for row in rows_of(found) if row["state"] == "complete"]
+    journal = [json.loads(line) for line in (found.path / FILE).read_text().splitlines()]
+    told = {one["trial_id"]: one["values"][0] for one in journal if one.get("values")}
+    for row in rows:
+        run = RunFolder(found.path / row["folder"])
+        step = run.json("model/weitiao.json")["step"]
+        looks = [fact for fact in read_lines(run.path / "log.jsonl") if fact["event"] == "evaluate"]
+        (loss,) = {fact["validation/loss"] for fact in looks if fact["step"] == step}
+        assert row["loss"] == loss > 0
+        assert told[row["number"]] == pytest.approx(row["goals"][0] - 1e-7 * loss / (1 + loss), abs=1e-12)
+        assert told[row["number"]] < row["goals"][0]
+    alike = [{"goals": [0.0], "loss": loss, "number": number} for number, loss in enumerate((0.3, 0.2, None))]
+    ahead = {"goals": [0.1], "loss": 0.9, "number": 3}
+    for higher, order in ((True, [3, 1, 0, 2]), (False, [1, 0, 2, 3])):
+        ranked = sorted([*alike, ahead], key=lambda row, higher=higher: standing(row, higher=higher))
+        assert [row["number"] for row in ranked] == order
 
 
 def test_no_trial_sees_the_test_rows_nor_those_that_confirm(found):

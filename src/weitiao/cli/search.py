@@ -93,11 +93,12 @@ def table(results: Mapping[str, Any]) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
+    from weitiao.study.trials import standing
+
     goals, first = results["goals"], results["goals"][0]
-    sign = -1 if first["higher_is_better"] else 1
     ended = sorted(
         (row for row in results["trials"] if row["end"] == "complete" and row["goals"]),
-        key=lambda row: (sign * row["goals"][0], row["number"]),
+        key=lambda row: standing(row, higher=first["higher_is_better"]),
     )
     rows = ended[:SHOWN] + [row for row in ended[SHOWN:] if row["number"] == 0]
     counts = {state: sum(row["state"] == state for row in results["trials"]) for state in STATES}

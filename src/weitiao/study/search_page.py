@@ -13,6 +13,7 @@ from weitiao.evaluate.report.svg import Mark, svg
 from weitiao.evaluate.words import named_goal
 from weitiao.study.page import row_shown, study_page
 from weitiao.study.parallel import parallel
+from weitiao.study.trials import standing
 
 SIZE = (520, 240)
 SHOWN = 12
@@ -27,7 +28,7 @@ def search_page(results: Mapping[str, Any]) -> str:
     ]
     done = [row for row in rows if row["at_end"]]
     higher = results["goals"][0]["higher_is_better"]
-    ranked = sorted(done, key=lambda row: (-row["goals"][0] if higher else row["goals"][0], row["number"]))
+    ranked = sorted(done, key=lambda row: standing(row, higher=higher))
     others = [row for row in rows if not row["at_end"]]
     best = (results["winner"] or {}).get("number")
     return study_page(

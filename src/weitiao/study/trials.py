@@ -35,6 +35,8 @@ COSTS = ("seconds", "megabytes", "memory", "parameters")
 """Goals that are no metric; less is better."""
 KILLS = 5
 """So often a trial is gone on with after it was killed from outside, before it counts as failed."""
+TIE = 1e-7
+"""So much of a score at most is its loss worth, which decides between trials of the same score."""
 Entry = dict[str, Any]
 
 
@@ -78,7 +80,8 @@ class Trials:
     _tidied: set[int] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self.entries = [{"birth": None, **entry} for entry in self.entries]  # an older search knew of none
+        # An older search knew of none.
+        self.entries = [{"birth": None, "loss": None, **entry} for entry in self.entries]
         known = {entry["number"] for entry in self.entries}
         # Asked by a process that was killed before it could write that down.
         for number, values in sorted(self.proposals.begun(self.own, known).items()):
@@ -204,8 +207,7 @@ class Trials:
     def complete(self) -> list[Entry]:
         """Those that came to their end and have a score, the best first."""
         found = [entry for entry in self.entries if entry["end"] == "complete" and entry["goals"]]
-        first = self.goals[0]
-        return sorted(found, key=lambda one: (-first.better(one["goals"][0]), one["number"]))
+        return sorted(found, key=lambda one: standing(one, higher=self.goals[0].higher))
 
     def _add(self, number: int, values: Mapping[str, Any], *, birth: list[int] | None = None) -> Entry:
         entry: Entry = {
@@ -221,6 +223,7 @@ class Trials:
             "same_as": None,
             "birth": birth,
             "goals": None,
+            "loss": None,
             "failure": None,
             "killed": 0,
             "seconds": None,
@@ -231,8 +234,8 @@ class Trials:
         self.entries.append(entry)
         if twin:
             entry["same_as"] = twin["number"]
-            entry["goals"] = twin["goals"]
-            self.proposals.tell(number, twin["goals"])
+            entry["goals"], entry["loss"] = twin["goals"], twin["loss"]
+            self.proposals.tell(number, self._told(entry))
             entry["end"] = "same"
         return entry
 
@@ -279,9 +282,18 @@ class Trials:
 
     def _end(self, entry: Entry, how: str) -> None:
         if how == "complete":
-            entry["goals"] = self._reached(entry)
-        self.proposals.tell(entry["number"], entry["goals"], stopped=how == "stopped")
+            entry["goals"], entry["loss"] = self._reached(entry)
+        self.proposals.tell(entry["number"], self._told(entry), stopped=how == "stopped")
         entry["end"] = how
+
+    def _told(self, entry: Mapping[str, Any]) -> list[float] | None:
+        """What Optuna hears of its end: scores that are the same are as good as their losses are small."""
+        if not entry["goals"]:
+            return None
+        first, *others = entry["goals"]
+        loss, sign = entry["loss"], 1 if self.goals[0].higher else -1
+        # No score of rows that can be counted differs by so little from another one.
+        return [first - (sign * TIE * loss / (1 + abs(loss)) if loss is not None else 0.0), *others]
 
     def tidy(self) -> None:
         """Checkpoints that nobody goes on from any more are deleted; once it is written down that they are none."""
@@ -291,8 +303,8 @@ class Trials:
                 for checkpoint in self.run(entry).checkpoints():
                     shutil.rmtree(checkpoint, ignore_errors=True)
 
-    def _reached(self, entry: Mapping[str, Any]) -> list[float] | None:
-        """What a finished trial is worth by each goal; None where a number is missing."""
+    def _reached(self, entry: Mapping[str, Any]) -> tuple[list[float] | None, float | None]:
+        """What a finished trial is worth by each goal, None where a number is missing; and its loss."""
         run = self.run(entry)
         log, card = read_lines(run.path / "log.jsonl"), run.json("model/weitiao.json")
         at = [fact for fact in log if fact["event"] == "evaluate" and fact["step"] == card["step"]]
@@ -307,7 +319,10 @@ class Trials:
         seen = at[-1] if at else {}
         found = [costs.get(goal.name, seen.get(f"validation/{goal.name}")) for goal in self.goals]
         usable = [float(one) for one in found if one is not None and math.isfinite(one)]
-        return usable if len(usable) == len(found) else None
+        loss = seen.get("validation/loss")
+        return usable if len(usable) == len(found) else None, loss if loss is not None and math.isfinite(
+            loss
+        ) else None
 
     def _climbers(self) -> list[Climber]:
         sign = self.goals[0]
@@ -325,6 +340,12 @@ class Trials:
             for entry in self.entries
             if entry["at"] and entry["number"]  # trial 0 goes to its end anyway, and takes nobody's place
         ]
+
+
+def standing(row: Mapping[str, Any], *, higher: bool) -> tuple[float, float, int]:
+    """By which finished trials are ranked, the best first: their score, of the same score their loss, and who was first."""
+    score, loss = row["goals"][0], row.get("loss")
+    return -score if higher else score, math.inf if loss is None else loss, row["number"]
 
 
 def goals_of(names: Sequence[str], metric: str, watched: Mapping[str, bool]) -> list[Goal]:
