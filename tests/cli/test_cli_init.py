@@ -139,12 +139,16 @@ def test_init_that_fails_leaves_nothing(weitiao):
 
 
 def test_columns_beside_texts_that_nobody_reads_are_named_with_the_way_to_read_them(weitiao):
-    rows = [{"body": f"Invoice {at} is wrong", "department": "billing"} for at in range(30)]
+    kinds = ("billing", "sales", "repairs")
+    rows = [
+        {"id": at, "year": 2026, "body": f"Invoice {at} is wrong", "department": kinds[at % 3]}
+        for at in range(30)
+    ]
     write_csv(Path("mails.csv"), rows)
     for words in (["init", "mails.csv"], ["data", "check", "mails.csv"]):
         said = weitiao(*words)
         both = " ".join((said.out + said.err).replace("#", " ").split())
-        assert "nothing reads department" in both
+        assert "nothing reads id, year, department" in both
         assert "--columns text=body,label=department" in both
     said = weitiao("init", "mails.csv", "--columns", "text=body,label=department")
     assert "nothing reads" not in said.out + said.err

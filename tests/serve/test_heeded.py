@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import httpx2
 import openai
 import pytest
@@ -85,6 +87,15 @@ def test_who_asks_changes_nothing_and_the_page_says_so(client):
     assert "<code>user</code> Who is asking" in page
     assert "<code>metadata</code>" not in page
     assert "<summary>What it takes</summary>" in page
+
+
+def test_what_the_server_lacks_is_not_the_request_s_fault(client, monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum", None)
+    told = client.post("/explain", json={"model": "second", "rows": [{"text": TEXTS[0]}]})
+    assert told.status_code == 501
+    assert told.json()["error"]["code"] == "missing_extra"
+    assert "captum" in told.text
+    assert "/" not in told.json()["error"]["message"], "no folder of the server"
 
 
 def test_a_prediction_is_explained_as_by_the_run(client, labels):

@@ -224,7 +224,7 @@ def test_a_comparison_is_never_written_over(story):
     before = state_of(story.found.path)
     with pytest.raises(WeitiaoError, match=r"comparison_exists.*2 of 3 methods judged"):
         wt.compare(story.recipe, methods=METHODS)
-    with pytest.raises(WeitiaoError, match=r"other_recipe[\s\S]*seed: 0 -> 1"):
+    with pytest.raises(WeitiaoError, match=r"other_study[\s\S]*seed: 0 -> 1"):
         wt.compare(story.recipe, overrides=["seed=1"], resume=True)
     assert state_of(story.found.path) == before
 

@@ -225,7 +225,7 @@ def test_the_same_again_is_the_same_and_resume_trains_nothing(made, recipe):
     wt.cross_validate(recipe, folds=3, resume=True, tell=lambda *_, **__: None)
     assert tried == []
     assert before == ((found.path / "cv.json").read_bytes(), (found.path / "predictions.jsonl").read_bytes())
-    with pytest.raises(WeitiaoError, match=r"other_recipe[\s\S]*test_folds: 3 -> 4"):
+    with pytest.raises(WeitiaoError, match=r"other_study[\s\S]*test_folds: 3 -> 4"):
         wt.cross_validate(recipe, folds=4, resume=True)
 
 

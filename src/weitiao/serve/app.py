@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 REFUSALS = (400, 401, 403, 404, 408, 413, 422, 429, 500, 503, 504)
 """What a request may be answered with instead, all in one form."""
-NOT_FOUND = ("unknown_name", "no_run")
+STATUS = {"unknown_name": 404, "no_run": 404, "missing_extra": 501}
+"""Of errors that are not the request's fault, or name what is not there; the others: 400."""
 """Errors of ours that say that something is not there."""
 
 Tuning: TypeAlias = "tuple[Path, Advise, Train]"
@@ -134,8 +135,10 @@ def serving(
 
     @app.exception_handler(WeitiaoError)
     async def _ours(request: Any, error: WeitiaoError) -> Any:
-        status = 404 if error.code in NOT_FOUND else 400
-        return answer(Refused(status, error.text(), code=error.code))
+        status = STATUS.get(error.code, 400)
+        # How it is installed names the server's own folders.
+        text = error.text().partition("\n")[0] if status == 501 else error.text()
+        return answer(Refused(status, text, code=error.code))
 
     @app.exception_handler(RequestValidationError)
     async def _odd(request: Any, error: RequestValidationError) -> Any:

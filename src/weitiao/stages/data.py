@@ -89,9 +89,11 @@ def beside_texts(data: Data, shape: Shape) -> str:
     others = [name for name in source.columns if name != text]
     if not others:
         return ""
-    return reason(
-        "texts_alone", text=text, others=", ".join(others), options=f"text={text},label={others[0]}"
-    )
+    rows = list(islice((item.values for item in source.rows() if isinstance(item, Record)), LOOKED_AT))
+    kinds = {name: len({str(row.get(name)) for row in rows}) for name in others}
+    # Labels are few and come again; a number of the row never does, and what is always the same says nothing.
+    likely = min(others, key=lambda name: kinds[name] if kinds[name] > 1 else len(rows) + 1)
+    return reason("texts_alone", text=text, others=", ".join(others), options=f"text={text},label={likely}")
 
 
 def task_of(shape: Shape) -> str:

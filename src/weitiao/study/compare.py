@@ -97,7 +97,7 @@ def compare(
         The comparison; methods that failed are named in `failed`, with the reason in `results`.
 
     Raises:
-        WeitiaoError: whatever is wrong for all, before the first training; `comparison_exists`, `other_recipe`,
+        WeitiaoError: whatever is wrong for all, before the first training; `comparison_exists`, `other_study`,
             `comparison_stopped` after SIGINT or SIGTERM.
     """
     words, rest = asked_for(overrides)

@@ -118,7 +118,7 @@ def cross_validate(
     Raises:
         WeitiaoError: whatever is wrong for all, before the first training: `wrong_value` for folds beside test rows that
             are given (`data.test`, `split.column`), `too_few_for_folds`, `fold_without_label`, `fold_unfit`; `cv_exists`,
-            `other_recipe`, `cv_stopped` after SIGINT or SIGTERM.
+            `other_study`, `cv_stopped` after SIGINT or SIGTERM.
     """
     # Pages are drawn with what takes a moment to import.
     from weitiao.study.folds_page import folds_page

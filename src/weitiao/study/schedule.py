@@ -105,7 +105,7 @@ def claimed(
         resume: go on with what is there, or leave it alone.
 
     Raises:
-        WeitiaoError: that of `kind.exists`, `other_recipe`, `run_for_study`, `folder_not_empty`; what `held` raises.
+        WeitiaoError: that of `kind.exists`, `other_study`, `run_for_study`, `folder_not_empty`; what `held` raises.
     """
     with held(folder.path):
         before = folder.json(kind.file)
@@ -115,7 +115,7 @@ def claimed(
             raise fault(kind.exists, path=folder.path, done=done, count=len(rows))
         changed = list(differences(completed(before["recipe"]), completed(common))) if before else []
         if changed:
-            raise fault("other_recipe", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
+            raise fault("other_study", path=folder.path, changes="\n".join(f"  {line}" for line in changed))
         if not before and folder.begun:
             study = Path(kind.file).stem
             raise fault("run_for_study", path=folder.path, state=folder.state, study=study)

@@ -129,7 +129,7 @@ def search(
 
     Raises:
         WeitiaoError: whatever is wrong for all, before the first trial: `missing_extra`, `bad_space`, `unknown_key`,
-            `space_key_fixed`, `unknown_goal`, `needs_validation`; `search_exists`, `other_recipe`, `search_stopped` after
+            `space_key_fixed`, `unknown_goal`, `needs_validation`; `search_exists`, `other_study`, `search_stopped` after
             SIGINT or SIGTERM.
     """
     need("optuna", extra="study")
@@ -283,7 +283,7 @@ def _same_space(folder: RunFolder, plan: Plan) -> None:
     """A search that goes on proposes from the same values, and wants the same.
 
     Raises:
-        WeitiaoError: `other_recipe`.
+        WeitiaoError: `other_study`.
     """
     before = folder.json(KIND.file)
     if not before:
@@ -292,7 +292,7 @@ def _same_space(folder: RunFolder, plan: Plan) -> None:
     keys = ("how", "space", "goals")
     changed = [f"  search.{key}: {before[key]} -> {now[key]}" for key in keys if before[key] != now[key]]
     if changed:
-        raise fault("other_recipe", path=folder.path, changes="\n".join(changed))
+        raise fault("other_study", path=folder.path, changes="\n".join(changed))
 
 
 def _told(plan: Plan) -> dict[str, Any]:
