@@ -316,8 +316,8 @@ class Search(Section):
     """Key of the recipe -> values that are tried, as in `{train.learning_rate: {low: 1e-5, high: 1e-3, log: true}, method: [lora, head]}`;
     default: what suits the recipe's method."""
     how: HOW = "auto"
-    """Who proposes settings, and which trials are stopped early; `auto`: `asha` where a trial looks at the validation rows
-    nine times or more, else `tpe`."""
+    """Who proposes settings, and which trials are stopped early; `auto`: `asha` where a trial has nine epochs or more, or looks
+    at the validation rows by steps, else `tpe`."""
     trials: Annotated[int, Field(ge=1, le=100_000)] = 20
     """Settings that are tried, the recipe's own being the first; `grid` tries all that there are, and with `pbt` these are
     the members of the population."""
