@@ -14,6 +14,7 @@ import weitiao as wt
 from tests.train.test_loop import KillAt, Killed, events
 from weitiao.core.recipe import known_keys
 from weitiao.train import memory
+from weitiao.train.state import State
 from weitiao.train.watchers import EarlyStop, Validate, period
 
 
@@ -73,7 +74,7 @@ def _stops(values: list[float], patience: int, threshold: float, higher: bool) -
 
 
 def _training(total: int) -> SimpleNamespace:
-    state = SimpleNamespace(step=0, best=None, best_step=0, stale=0)
+    state = State()
     quiet = SimpleNamespace(train=lambda: None, after_evaluation=lambda *_, gain: None)
     return SimpleNamespace(
         state=state, total=total, epoch=0.0, stop="", metrics={}, model=quiet, method=quiet
@@ -154,6 +155,24 @@ def test_what_is_no_number_is_never_the_best(higher, tmp_path):
         assert training.state.best == (values[best - 1] if best else None)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.1])
+def test_a_score_that_stands_still_while_the_loss_falls_is_a_gain(threshold):
+    """Where names are rare the score of half-trained models is 0; the best of them is the one that is nearest."""
+    f1, loss = [0.0] * 4 + [0.2, 0.2, 0.2], [0.9, 0.7, 0.8, 0.5, 0.6, 0.7, 0.5]
+    given = iter([{"f1": one, "loss": two} for one, two in zip(f1, loss, strict=True)])
+    run = SimpleNamespace(log=lambda **_: None)
+    watcher = Validate(run, lambda: next(given), "f1", True, "steps", 1, threshold=threshold)
+    training, best, stale = _training(7), [], []
+    for step in range(1, 8):
+        training.state.step = step
+        watcher.on_step(training)
+        best.append(training.state.best_step)
+        stale.append(training.state.stale)
+    assert best == [1, 2, 2, 4, 5, 5, 7]
+    # A margin that is asked for is asked of the score.
+    assert stale == ([0, 0, 1, 0, 0, 1, 0] if not threshold else [0, 1, 2, 3, 0, 1, 2])
+
+
 @pytest.mark.whole
 @pytest.mark.parametrize("metric", ["f1", "eval_recall", "eval_loss"])
 def test_any_metric_may_choose_the_best_checkpoint(metric, classify, tmp_path):
@@ -171,7 +190,9 @@ def test_any_metric_may_choose_the_best_checkpoint(metric, classify, tmp_path):
     values = [line[f"validation/{name}"] for line in asked]
     assert len(set(values)) > 1
     best = (min if name == "loss" else max)(values)
-    assert run.folder.json("model/weitiao.json")["step"] == asked[values.index(best)]["step"]
+    alike = [line for line in asked if line[f"validation/{name}"] == best]
+    kept = min(alike, key=lambda line: line["validation/loss"])
+    assert run.folder.json("model/weitiao.json")["step"] == kept["step"]
     assert run.recipe.train.metric_for_best_model == name
 
 

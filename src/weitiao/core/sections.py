@@ -274,7 +274,7 @@ class Train(Section):
     load_best_model_at_end: bool = True
     """End with the weights that did best on the validation rows, not with the last ones."""
     metric_for_best_model: str = "loss"
-    """The validation metric that decides what is best."""
+    """The validation metric that decides what is best; of equal values the one with the smaller validation loss is."""
     early_stopping_patience: Annotated[int, Field(ge=1)] | None = 3
     """Evaluations without a gain before stopping; null never stops early."""
     early_stopping_threshold: Annotated[float, Field(ge=0)] = 0.0

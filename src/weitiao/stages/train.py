@@ -249,7 +249,7 @@ def _go_on(way: Way, training: Training, begun: Path | None) -> None:
         if way.recipe.train.load_best_model_at_end and not checkpoint.has_best(way.folder, state):
             text = f"checkpoint-{state.best_step}, the best so far, is gone: what is best is looked for anew"
             way.tell("notice", text=text)
-            state.best, state.best_step, state.stale = None, 0, 0
+            state.best, state.best_step, state.best_loss, state.stale = None, 0, None, 0
     way.world.together(lambda: way.folder.forget_after(training.state.step))
 
 

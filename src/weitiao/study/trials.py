@@ -276,7 +276,11 @@ class Trials:
         if not known:
             return None
         sign = 1 if higher else -1
-        kept = max(known, key=lambda fact: sign * fact[f"validation/{name}"]) if keep_best else known[-1]
+
+        def worth(fact: Mapping[str, Any]) -> tuple[float, float]:
+            return sign * fact[f"validation/{name}"], -fact.get("validation/loss", math.inf)
+
+        kept = max(known, key=worth) if keep_best else known[-1]
         value = kept.get(f"validation/{self.metric}")
         return None if value is None or not math.isfinite(value) else float(value)
 

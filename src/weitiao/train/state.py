@@ -18,6 +18,8 @@ class State:
     """Best value of the deciding metric so far."""
     best_step: int = 0
     """The step that gave it."""
+    best_loss: float | None = None
+    """Loss of the validation rows at that step, which decides between steps of the same value."""
     stale: int = 0
     """Evaluations since then."""
     plateau: dict[str, float] = field(default_factory=dict)

@@ -54,13 +54,18 @@ class Validate(Watcher):
             return
         self._ask(training)
         state, value, before = training.state, training.metrics[self.metric], training.state.best
+        loss, least = training.metrics.get("loss", math.inf), state.best_loss
+        # A score of few rows, or of rare names, stands still while the loss falls: that is no standstill.
+        alike = value == before and least is not None and loss < least
         # What is no number is no gain, and the first of all neither.
         gain = math.isfinite(value) and (
-            before is None or (value > before if self.higher_is_better else value < before)
+            before is None or alike or (value > before if self.higher_is_better else value < before)
         )
         if gain:
             state.best, state.best_step = value, state.step
-        enough = gain and (before is None or abs(value - before) > self.threshold)
+            state.best_loss = loss if math.isfinite(loss) else None
+        beaten = before is None or abs(value - before) > self.threshold or (alike and not self.threshold)
+        enough = gain and beaten
         state.stale = 0 if enough else state.stale + 1
         training.method.after_evaluation(training.model, gain=gain)
 
