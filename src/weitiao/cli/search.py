@@ -12,7 +12,6 @@ from weitiao.cli.options import Json, Overrides, Quiet, Verbose
 from weitiao.cli.study import Resume, shown
 from weitiao.core.display import either
 from weitiao.core.why import reason
-from weitiao.evaluate.report.numbers import number
 from weitiao.evaluate.words import named, named_goal
 
 SHOWN = 10
@@ -93,6 +92,7 @@ def table(results: Mapping[str, Any]) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
+    from weitiao.evaluate.report.numbers import number
     from weitiao.study.trials import standing
 
     goals, first = results["goals"], results["goals"][0]
