@@ -17,7 +17,6 @@ from tests.seeing import asked_colours, picture, saved
 from tests.serve.conftest import QUICK, listening
 from weitiao import api
 from weitiao.core.files import cache_dir
-from weitiao.evaluate.explain.explanation import Heat
 from weitiao.evaluate.explain.overlay import drawn
 
 pytestmark = pytest.mark.whole
@@ -55,8 +54,8 @@ def test_pictures_are_answered_as_by_the_run_and_stay_nowhere(vit, labels, tmp_p
             assert np.array(ours["targets"][0]["heat"]["shares"]) == pytest.approx(
                 np.array(heat.shares), abs=1e-5
             )
-            laid = Image.open(io.BytesIO(base64.b64decode(ours["laid"].partition(",")[2])))
-            assert laid.size == Image.open(drawn_at(some[0], heat)).size
+            _, laid = drawn(some[0], heat)
+            assert as_picture(ours["laid"]).size == as_picture(laid).size
             assert ours["image"] == "", "where it lay is nobody's business"
             mixed = [("file", ("a.png", raw[0])), ("file", ("b.png", b"no picture"))]
             assert [
@@ -74,10 +73,9 @@ def test_pictures_are_answered_as_by_the_run_and_stay_nowhere(vit, labels, tmp_p
         served.end()
 
 
-def drawn_at(file: str, heat: Heat) -> io.BytesIO:
-    """The picture under its map, as a page of the run has it."""
-    _, laid = drawn(file, heat)
-    return io.BytesIO(base64.b64decode(laid.partition(",")[2]))
+def as_picture(url: str) -> Image.Image:
+    """The picture of a `data:` URL."""
+    return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
 
 
 def url_of(file) -> str:

@@ -51,10 +51,8 @@ def test_a_method_learns_with_its_own_defaults(tmp_path):
 def test_a_real_language_model_learns_answers(tmp_path):
     words = {"per_device_train_batch_size": 4, "learning_rate": 2e-4}
     asked = recipe("smollm2-135m", "sft", "alpaca-en#40", tmp_path / "run", **words)
-    asked["evaluate"] |= {
-        "answers": 3,
-        "general_text": "none",
-    }  # what is written and forgotten is judged elsewhere
+    # What is written and forgotten is judged elsewhere.
+    asked["evaluate"] |= {"answers": 3, "general_text": "none"}
     run = wt.train(asked)
     metrics = run.results["metrics"]
     assert metrics["tuned"]["loss"]["value"] < metrics["untuned"]["loss"]["value"] - 0.01

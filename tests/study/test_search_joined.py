@@ -53,9 +53,8 @@ def test_trials_that_workers_train_are_those_of_one_search_though_one_is_killed(
     workers: list[subprocess.Popen[str]] = []
 
     def tell(event: str, **facts: object) -> None:
-        if (
-            event == "searching"
-        ):  # the folder is there, and nobody beats yet: the search waits until both have joined
+        # The folder is there, and nobody beats yet: the search waits until both have joined.
+        if event == "searching":
             workers.extend([joined(tmp_path / "joined"), joined(tmp_path / "joined")])
             before = Floor(tmp_path / "joined").__enter__()
             wait_for(lambda: len(list(before.free())) == len(workers), 120)

@@ -323,10 +323,8 @@ class Trials:
         seen = at[-1] if at else {}
         found = [costs.get(goal.name, seen.get(f"validation/{goal.name}")) for goal in self.goals]
         usable = [float(one) for one in found if one is not None and math.isfinite(one)]
-        loss = seen.get("validation/loss")
-        return usable if len(usable) == len(found) else None, loss if loss is not None and math.isfinite(
-            loss
-        ) else None
+        loss = seen.get("validation/loss", math.nan)
+        return usable if len(usable) == len(found) else None, loss if math.isfinite(loss) else None
 
     def _climbers(self) -> list[Climber]:
         sign = self.goals[0]
